@@ -1,0 +1,15 @@
+// Everything a terminal or a log reader could act on: C0, DEL, C1, line separators, and the marks that reorder text.
+const UNSAFE =
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\\]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/**
+ * Text from a peer, made harmless for a log line or a terminal: control characters, direction marks, lone surrogates
+ * and the backslash itself become `\xNN`, `\uNNNN` or `\\`. Reversible, and the identity on ordinary text.
+ */
+export function escapeControls(text: string): string {
+  return text.replace(UNSAFE, (character) => {
+    if (character === "\\") return "\\\\";
+    const code = character.charCodeAt(0);
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}

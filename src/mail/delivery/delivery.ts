@@ -1,0 +1,141 @@
+import type { EnvelopeId } from "../../foundation/ids.ts";
+import type { Envelope, Message } from "../envelope/envelope.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type { Body } from "../queue/store.ts";
+
+/**
+ * Delivery: carries envelopes to a next host or a mailbox and says what became of each. Before it: scheduler and route;
+ * after it: the outcome, written by the scheduler. Delivery decides nothing about time, order or retry.
+ *
+ * The network side is a session that the scheduler drives: connect, any number of transactions, leave. Each promise
+ * settles within the deadlines of RFC 5321 section 4.5.3.2 (settings), whatever the peer does; none ever rejects for what
+ * a peer did. In a split server these calls cross a process boundary: everything is plain data.
+ */
+export interface NetworkDelivery {
+  /** Finds where a relay's mail goes now. */
+  resolve(request: ResolveRequest): Promise<Resolved>;
+  /** Opens a session as far as being ready for MAIL: connected, greeted, encrypted as asked, logged in. */
+  connect(request: ConnectRequest): Promise<Connected>;
+  /** One message to some recipients over an open session. */
+  transact(request: TransactRequest): Promise<Transacted>;
+  /** QUIT and close in good order; never fails. */
+  leave(session: string): Promise<void>;
+}
+
+/** Final delivery: mailboxes, commands, discard. */
+export interface LocalDelivery {
+  deliver(request: LocalRequest): Promise<Outcome>;
+}
+
+/** `domain`: by MX (RFC 5321 section 5.1). `host`: that host's addresses, no MX. `unix`: an LMTP socket. */
+export type RelayTarget =
+  | { readonly kind: "domain"; readonly domain: string }
+  | { readonly kind: "host"; readonly host: string; readonly port?: number | undefined }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** How encryption is chosen, by the scheme of a relay URL (DESIGN section 6). */
+export type TlsMode = "never" | "may" | "starttls" | "implicit" | "starttls-or-implicit";
+
+export interface ResolveRequest {
+  readonly target: RelayTarget;
+  readonly defaultPort: number;
+}
+
+export type Resolved =
+  | { readonly ok: true; readonly hosts: readonly NextHost[]; readonly freshUntilAt: number }
+  | { readonly ok: false; readonly failure: Failure };
+
+/** One address of one next host. The order of the list is the order of trying: preference, then the shuffle within it. */
+export interface NextHost {
+  /** The MX name or the host as written; for SNI, verification and the log. */
+  readonly name: string;
+  readonly address: { readonly ip: string; readonly port: number } | { readonly path: string };
+  /** MX preference; equal ones share load. 0 where there was no MX. */
+  readonly preference: number;
+}
+
+export interface ConnectRequest {
+  /** Chosen by the scheduler, unique in its life. */
+  readonly session: string;
+  readonly host: NextHost;
+  readonly protocol: "smtp" | "lmtp";
+  readonly tls: TlsMode;
+  /** With credentials the certificate must verify unless false. */
+  readonly verify: boolean;
+  /** The name of a credentials entry of the settings; the delivery process looks the secret up. */
+  readonly credentials?: string | undefined;
+  readonly sourceAddress?: string | undefined;
+  /** EHLO name. */
+  readonly helo: string;
+  /** The relay as people know it (domain or URL without secrets), for the log. */
+  readonly relay: string;
+}
+
+export type Connected =
+  | { readonly ok: true; readonly session: string; readonly facts: SessionFacts; readonly tookMs: number }
+  /** `scope` says what the failure speaks about: this address only, the host by all its addresses, or the whole relay. */
+  | {
+      readonly ok: false;
+      readonly failure: Failure;
+      readonly scope: "address" | "host" | "relay";
+      readonly tookMs: number;
+    };
+
+export interface SessionFacts {
+  /** `name[address]:port`, as the log shows it. */
+  readonly host: string;
+  readonly extensions: readonly string[];
+  readonly tls?: { readonly version: string; readonly cipher: string; readonly verified: boolean } | undefined;
+  /** RFC 9422 LIMITS: most recipients in a transaction, most transactions in a session. */
+  readonly mostRecipients?: number | undefined;
+  readonly mostTransactions?: number | undefined;
+  /** SIZE as announced; 0 or undefined: no limit known. */
+  readonly sizeLimitBytes?: number | undefined;
+}
+
+export interface TransactRequest {
+  readonly session: string;
+  readonly message: Message;
+  readonly envelopes: readonly Envelope[];
+  readonly body: Body;
+}
+
+export interface Transacted {
+  /** One for each envelope, in the request's order. */
+  readonly outcomes: readonly Outcome[];
+  /** May the session take another transaction? When not, it is already closed. */
+  readonly isUsable: boolean;
+  /** When the session ended here: what that says about the host (421, lost connection). */
+  readonly ended?: { readonly failure: Failure; readonly scope: "address" | "host" | "relay" } | undefined;
+}
+
+export interface LocalRequest {
+  readonly message: Message;
+  readonly envelope: Envelope;
+  readonly body: Body;
+  readonly attempt: number;
+}
+
+/** What became of one envelope in one attempt. */
+export type Outcome =
+  | {
+      readonly kind: "delivered";
+      readonly envelope: EnvelopeId;
+      /** `name[address]:port`, `maildir:...`: who has it now. */
+      readonly relay: string;
+      /** The reply or the place, for the log: `250 2.0.0 Ok: queued as 4XK`. */
+      readonly text: string;
+      readonly status: string;
+      /** The next host took over the duty of DSNs (it offered DSN): RFC 3461 section 5. False for a relay that did not. */
+      readonly dsnPassedOn: boolean;
+      /** Final delivery into a mailbox rather than relay: a success DSN says `delivered` rather than `relayed`. */
+      readonly isFinal: boolean;
+      readonly tookMs: number;
+    }
+  | {
+      readonly kind: "failed";
+      readonly envelope: EnvelopeId;
+      readonly relay: string;
+      readonly failure: Failure;
+      readonly tookMs: number;
+    };

@@ -1,0 +1,86 @@
+import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { Failure } from "./failure.ts";
+
+/**
+ * The envelope stage: one envelope = one sender, one recipient, one fate. Before it: session; after it: queue.
+ *
+ * An envelope carries facts (sender, recipient, which *action name* the rules chose, DSN and TLS requirements), never a
+ * frozen copy of settings: fixing the settings frees stuck mail. Envelopes of a message share its stored content.
+ */
+
+/** The content as received and what was true of its reception; stored once. */
+export interface Message {
+  readonly id: MessageId;
+  /** The reverse path without angle brackets, as the client wrote it; `""` is the null sender. */
+  readonly sender: string;
+  readonly receivedAt: number;
+  /** Bytes of the stored content, our own trace fields included. */
+  readonly sizeBytes: number;
+  /** What the content needs of the next host: RFC 6152 8BITMIME, RFC 3030 BINARYMIME. */
+  readonly content: "7bit" | "8bit" | "binary";
+  /** SMTPUTF8 was asked for (RFC 6531). */
+  readonly isInternational: boolean;
+  /** The Message-ID field's value, when there is one; for the log. */
+  readonly messageIdField?: string | undefined;
+  readonly origin: Origin;
+  /** RFC 3461: what a DSN should return, and the sender's own identifier (decoded xtext). */
+  readonly dsnReturn?: "FULL" | "HDRS" | undefined;
+  readonly dsnEnvelopeId?: string | undefined;
+  /** RFC 2852 DELIVERBY: the moment, and whether to return or to notify then. */
+  readonly deliverBy?: { readonly at: number; readonly mode: "return" | "notify"; readonly trace: boolean } | undefined;
+}
+
+/** Where a message came from. Facts for the log, rules and DSNs. */
+export interface Origin {
+  /** The listener's name, or `bounce`, `local` (the `send` command) for what we made ourselves. */
+  readonly listener: string;
+  /** RFC 3848 `with` value: SMTP, ESMTP, ESMTPSA, LMTP, ... */
+  readonly protocol: string;
+  readonly session: string;
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+  /** The client's verified name, or undefined. */
+  readonly clientName?: string | undefined;
+  readonly helo?: string | undefined;
+  readonly account?: string | undefined;
+}
+
+export type Notify = "NEVER" | "SUCCESS" | "FAILURE" | "DELAY";
+
+export interface Envelope {
+  readonly id: EnvelopeId;
+  readonly message: MessageId;
+  /** Where it goes now, as `local@domain` in wire form (quoted where needed). */
+  readonly recipient: string;
+  /** What the client gave in RCPT when it differs from `recipient` (aliases). */
+  readonly givenRecipient?: string | undefined;
+  /** ORCPT as `type;address`, decoded (RFC 3461 section 4.2). */
+  readonly originalRecipient?: string | undefined;
+  /** NOTIFY; empty means the default: FAILURE and DELAY. */
+  readonly notify: readonly Notify[];
+  /** The name of the action that the rules chose. */
+  readonly action: string;
+  /** FUTURERELEASE (RFC 4865): not tried before. */
+  readonly notBeforeAt?: number | undefined;
+}
+
+/**
+ * Where an envelope stands, durably. `queued` will be tried at `dueAt`; `held` waits for a person (or `heldUntilAt`);
+ * `dead` is a null-sender envelope that failed for good, kept until `expiresAt` so that it is never dropped in silence.
+ */
+export type EnvelopeState = "queued" | "held" | "dead";
+
+/** What changes about an envelope during its life in the queue. */
+export interface EnvelopeProgress {
+  readonly state: EnvelopeState;
+  readonly dueAt: number;
+  readonly expiresAt: number;
+  /** Attempts that ended; decides the next wait. */
+  readonly attempts: number;
+  /** When the delay warning was sent. */
+  readonly warnedAt?: number | undefined;
+  readonly heldUntilAt?: number | undefined;
+  /** Why and by whom it is held. */
+  readonly heldBecause?: string | undefined;
+  readonly lastFailure?: Failure | undefined;
+}

@@ -1,0 +1,59 @@
+import type { MessageId } from "../../foundation/ids.ts";
+import type { Envelope, EnvelopeProgress, Message } from "../envelope/envelope.ts";
+import type { Body } from "./store.ts";
+
+/**
+ * The queue: the durable home of every message we answered 250 for. Before it: session (commit); after it: scheduler.
+ *
+ * | step | on disk | told to the client | a crash here leaves |
+ * |---|---|---|---|
+ * | receiving, small body | nothing | nothing | nothing |
+ * | receiving, large body | an unnamed-in-the-database body file | nothing | an orphan file, swept at the next start |
+ * | body file synced, directory synced | the same, whole | nothing | the same orphan |
+ * | commit written, not synced | perhaps message and envelopes | nothing | all of the message or nothing of it; if all, it is delivered although the client comes again: a duplicate that nobody can avoid |
+ * | commit synced | message, body, envelopes | 250 | the message, whole |
+ * | being delivered | the same | | the envelope, tried again: the one window for duplicates |
+ * | outcome synced | envelope updated or gone; a bounce written in the same transaction | | that outcome |
+ * | last envelope gone | message row gone, then its body file unlinked | | at most an orphan file, swept |
+ *
+ * Invariants: a body file is durable before a row names it, and is unlinked only after no row names it. Nothing is
+ * acknowledged before `commit` resolves. Outcomes are durable before the next attempt of that envelope.
+ *
+ * RFC 5321 section 6.1 (responsibility), 4.5.4 (retries).
+ */
+
+/** What reception asks of the queue. In a split server this crosses a process boundary. */
+export interface QueuePort {
+  /** Resolves when message and envelopes are durable. Rejects with `SPOOL_FAILED`, `SPOOL_FULL` or `ROLE_UNAVAILABLE`. */
+  commit(request: CommitRequest): Promise<void>;
+}
+
+export interface CommitRequest {
+  readonly message: Message;
+  readonly body: Body;
+  readonly envelopes: readonly Envelope[];
+}
+
+/** Collects one message's content during reception, in memory while small, in a synced file of its own beyond that. */
+export interface BodyWriter {
+  /** Takes the bytes (copying what it keeps). A promise is back-pressure: wait for it before the next write. */
+  write(bytes: Uint8Array): void | Promise<void>;
+  /** Makes the content durable where it lives outside the database, and names it. */
+  finish(): Promise<Body>;
+  /** Forgets the content; safe at any time, also after `finish` when the commit failed. */
+  abort(): Promise<void>;
+  readonly sizeBytes: number;
+}
+
+/** Where reception gets its body writers, and asks whether there is room. */
+export interface Intake {
+  begin(id: MessageId): BodyWriter;
+  /** Undefined when there is room; else what is short, for the log (`452 4.3.1` to the client). */
+  shortage(): string | undefined;
+}
+
+/** How the queue turns a new envelope into its first progress: due now (or at FUTURERELEASE), expiring by the settings. */
+export function firstProgress(envelope: Envelope, receivedAt: number, expireAfterMs: number): EnvelopeProgress {
+  const dueAt = Math.max(receivedAt, envelope.notBeforeAt ?? 0);
+  return { state: "queued", dueAt, expiresAt: dueAt + expireAfterMs, attempts: 0 };
+}

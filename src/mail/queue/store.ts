@@ -1,0 +1,139 @@
+import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { Envelope, EnvelopeProgress, EnvelopeState, Message } from "../envelope/envelope.ts";
+import type { Failure } from "../envelope/failure.ts";
+
+/**
+ * The contract of a queue store. One suite (`store.suite.ts`) is passed by every store, crash tests included.
+ *
+ * Every promise that resolves here means: durable, and survives a power cut. A promise that rejects means: not done,
+ * or not known to be done; the caller answers 451 and never assumes either. After a failed sync a store closes itself
+ * (`PosthornError` `SPOOL_FAILED`); it is opened anew from disk, the sync is never simply repeated.
+ */
+export interface Store extends AsyncDisposable {
+  /**
+   * Applies all operations of one batch, or none. Batches that wait together share one sync; the order in which
+   * batches were handed over is kept.
+   */
+  apply(batch: readonly Operation[]): Promise<void>;
+  /** Everything the scheduler must know after a start, in portions, envelopes of one message together. */
+  load(): AsyncIterable<readonly LoadedEnvelope[]>;
+  message(id: MessageId): Promise<StoredMessage | undefined>;
+  /** Envelopes by id; those gone meanwhile are left out. */
+  envelopes(ids: readonly EnvelopeId[]): Promise<readonly StoredEnvelope[]>;
+  /** The content. `file` bodies are named, not read: `BodyFiles` opens them. */
+  body(id: MessageId): Promise<Body | undefined>;
+  list(filter: QueueFilter): Promise<readonly QueueRow[]>;
+  /** Counts by recipient domain and age, for `posthorn queue count`. */
+  census(now: number): Promise<readonly CensusRow[]>;
+  /** Attempts of one envelope, oldest first, at most the newest hundred. */
+  attempts(id: EnvelopeId): Promise<readonly AttemptRecord[]>;
+  /** A consistent copy of database and body files into an empty directory, while running. */
+  backup(intoDirectory: string): Promise<{ messages: number; bytes: number }>;
+  /** For metrics, `show status` and the tests: what has been done since the store was opened. */
+  counters(): StoreCounters;
+}
+
+/** Small bodies travel with the commit; larger ones are in a file of their own, synced with its directory before. */
+export type Body =
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  | { readonly kind: "file"; readonly name: string; readonly sizeBytes: number };
+
+export type Operation =
+  | {
+      readonly do: "commit";
+      readonly message: Message;
+      readonly body: Body;
+      readonly envelopes: readonly NewEnvelope[];
+    }
+  | {
+      readonly do: "update";
+      readonly envelope: EnvelopeId;
+      readonly progress: EnvelopeProgress;
+      readonly attempt?: AttemptRecord | undefined;
+    }
+  /** Removes the envelope; with the message's last envelope go message and body. */
+  | { readonly do: "remove"; readonly envelope: EnvelopeId };
+
+export interface NewEnvelope {
+  readonly envelope: Envelope;
+  readonly progress: EnvelopeProgress;
+}
+
+export interface StoredMessage extends Message {
+  readonly bodyKind: Body["kind"];
+}
+
+export interface StoredEnvelope {
+  readonly envelope: Envelope;
+  readonly progress: EnvelopeProgress;
+}
+
+/** What the scheduler keeps in memory of an envelope: a few hundred bytes, never the content. */
+export interface LoadedEnvelope {
+  readonly id: EnvelopeId;
+  readonly message: MessageId;
+  readonly recipient: string;
+  readonly sender: string;
+  readonly action: string;
+  readonly sizeBytes: number;
+  readonly receivedAt: number;
+  readonly progress: Omit<EnvelopeProgress, "lastFailure">;
+  readonly deliverByAt?: number | undefined;
+  /** NOTIFY without DELAY and the null sender get no delay warning. */
+  readonly wantsDelayNotice: boolean;
+}
+
+export interface AttemptRecord {
+  readonly startedAt: number;
+  readonly tookMs: number;
+  readonly outcome: "delivered" | "deferred" | "bounced";
+  /** `name[address]:port`, `maildir:/path`, or `none` when nothing was reached. */
+  readonly relay: string;
+  readonly failure?: Failure | undefined;
+  readonly replyText?: string | undefined;
+}
+
+export interface QueueFilter {
+  readonly state?: EnvelopeState | "deferred" | undefined;
+  readonly sender?: string | undefined;
+  readonly recipient?: string | undefined;
+  /** The recipient's domain. */
+  readonly domain?: string | undefined;
+  readonly message?: MessageId | undefined;
+  readonly envelope?: EnvelopeId | undefined;
+  readonly receivedBeforeAt?: number | undefined;
+  readonly receivedAfterAt?: number | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** One envelope as lists show it. */
+export interface QueueRow {
+  readonly envelope: EnvelopeId;
+  readonly message: MessageId;
+  readonly state: EnvelopeState;
+  readonly sender: string;
+  readonly recipient: string;
+  readonly action: string;
+  readonly sizeBytes: number;
+  readonly receivedAt: number;
+  readonly dueAt: number;
+  readonly expiresAt: number;
+  readonly attempts: number;
+  readonly lastFailure?: Failure | undefined;
+  readonly heldBecause?: string | undefined;
+}
+
+export interface CensusRow {
+  readonly domain: string;
+  readonly total: number;
+  /** Envelopes no older than 5, 10, 20, 40, 80, 160, 320, 640, 1280 minutes, and older: ten counts, as qshape has them. */
+  readonly byAge: readonly number[];
+}
+
+export interface StoreCounters {
+  readonly commits: number;
+  /** Transactions made durable: fewer than `commits` when groups share one. */
+  readonly syncs: number;
+  readonly messages: number;
+  readonly envelopes: number;
+}
