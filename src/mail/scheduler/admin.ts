@@ -1,0 +1,144 @@
+import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type {
+  AttemptRecord,
+  Body,
+  CensusRow,
+  QueueFilter,
+  QueueRow,
+  StoredEnvelope,
+  StoredMessage,
+} from "../queue/store.ts";
+
+/**
+ * What the operator may ask of the queue and the scheduler, and change. The control socket serves it; nothing else
+ * reaches into the scheduler. Everything is plain data: in a split server it crosses a process boundary.
+ *
+ * A change that resolves is durable. It speaks about the envelopes present at that moment; one being tried just then is
+ * changed when its attempt ends, unless it was delivered.
+ */
+export interface SchedulerAdmin {
+  /** What the store knows, with what the scheduler does about it just now. */
+  list(filter: QueueFilter): Promise<readonly LiveRow[]>;
+  /** One message with its envelopes and their attempts; an envelope's id shows that envelope only. */
+  show(id: MessageId | EnvelopeId, options?: { readonly withBody?: boolean }): Promise<ShownMessage | undefined>;
+  census(): Promise<readonly CensusRow[]>;
+
+  /** Held envelopes are not tried, warned about or expired until released, or until `untilAt`. */
+  hold(selector: Selector, because: string, untilAt?: number): Promise<Changed>;
+  release(selector: Selector): Promise<Changed>;
+  /** Due at once, and the rests of the routes concerned end. Held and dead envelopes are released by it too when named by id. */
+  retryNow(selector: Selector): Promise<Changed>;
+  /** Takes envelopes out of the queue without telling their senders. */
+  remove(selector: Selector, because: string): Promise<Changed>;
+  /** Returns envelopes to their senders. */
+  bounce(selector: Selector, because: string): Promise<Changed>;
+
+  /** `in`: reception, `out`: network delivery, `local`: final delivery. What runs is finished. */
+  pause(direction: Direction, because: string): Promise<void>;
+  resume(direction: Direction): Promise<void>;
+
+  status(): Promise<SchedulerStatus>;
+  routes(): Promise<readonly RouteRow[]>;
+  /** What holds an envelope up, in order, and the earliest moment each can clear. Undefined when there is no such envelope. */
+  why(id: EnvelopeId): Promise<readonly Hindrance[] | undefined>;
+  /** A consistent copy of the running queue into an empty directory. */
+  backup(intoDirectory: string): Promise<{ readonly messages: number; readonly bytes: number }>;
+}
+
+export type Direction = "in" | "out" | "local";
+
+export type Selector =
+  | { readonly by: "envelope"; readonly id: EnvelopeId }
+  | { readonly by: "message"; readonly id: MessageId }
+  /** The reverse path, compared without regard to case; `""` selects the null sender's. */
+  | { readonly by: "sender"; readonly sender: string }
+  /** The recipient's domain. */
+  | { readonly by: "domain"; readonly domain: string }
+  /** A next host by name or address (as `routes` shows them): what goes there now or went there last. */
+  | { readonly by: "route"; readonly route: string }
+  | { readonly by: "all" };
+
+export interface Changed {
+  /** Envelopes that the selector matched and the command changed, those in an attempt included. */
+  readonly envelopes: number;
+}
+
+/**
+ * `waiting`: until it is due. `ready`: due, waiting for its turn, a connection or a resting route. `active`: being tried.
+ * `writing`: its outcome is on the way to the disk.
+ */
+export type LiveState = "waiting" | "ready" | "active" | "writing" | "held" | "dead";
+
+export interface LiveRow extends QueueRow {
+  /** Undefined when the scheduler does not know the envelope (not loaded yet, or just gone). */
+  readonly live?: LiveState | undefined;
+}
+
+export interface ShownMessage {
+  readonly message: StoredMessage;
+  readonly envelopes: readonly ShownEnvelope[];
+  readonly body?: Body | undefined;
+}
+
+export interface ShownEnvelope extends StoredEnvelope {
+  readonly live?: LiveState | undefined;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+export interface SchedulerStatus {
+  readonly startedAt: number;
+  /** Envelopes by what the scheduler does about them. */
+  readonly envelopes: Readonly<Record<LiveState, number>>;
+  readonly messages: number;
+  readonly isLoading: boolean;
+  /** False while the store is closed after a failed sync: nothing is handed out. */
+  readonly isStoreUsable: boolean;
+  readonly sessions: { readonly connecting: number; readonly idle: number; readonly busy: number };
+  readonly localDeliveries: number;
+  readonly relays: number;
+  readonly routesResting: number;
+  readonly paused: readonly { readonly direction: Direction; readonly because: string; readonly sinceAt: number }[];
+  readonly since: {
+    readonly queued: number;
+    readonly delivered: number;
+    readonly deferred: number;
+    readonly bounced: number;
+    readonly expired: number;
+    readonly dead: number;
+  };
+  /** The next moment at which something falls due. */
+  readonly nextAt?: number | undefined;
+}
+
+export interface RouteRow {
+  /** Our address, or undefined when the system chooses. */
+  readonly source?: string | undefined;
+  readonly host: string;
+  /** `ip:port`, or the path of a socket. */
+  readonly address: string;
+  readonly connections: number;
+  /** Connections allowed just now (slow start). */
+  readonly allowed: number;
+  readonly penalty: number;
+  readonly restsUntilAt?: number | undefined;
+  readonly lastFailure?: Failure | undefined;
+}
+
+/** One thing that holds an envelope up. */
+export interface Hindrance {
+  readonly what:
+    | "held"
+    | "dead"
+    | "paused"
+    | "not-due"
+    | "relay-rests"
+    | "route-rests"
+    | "limit"
+    | "queue"
+    | "attempt"
+    | "store";
+  readonly text: string;
+  /** The earliest moment it can clear by itself, when that is known. */
+  readonly untilAt?: number | undefined;
+}
