@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { formatDuration, formatSize, parseDuration, parseSize } from "../../foundation/units.ts";
 
@@ -71,6 +72,84 @@ export function ipAddress(): z.ZodType<string, string> {
 
 export function port(): z.ZodNumber {
   return z.number().int().min(0).max(65_535);
+}
+
+/** One or several: `local`, or `[local, 192.0.2.0/24]`; in the code always a list. */
+export function oneOrMore<Item>(item: z.ZodType<Item, string>): z.ZodType<readonly Item[], string | readonly string[]> {
+  return z.union([item.transform((only): readonly Item[] => [only]), z.array(item)]);
+}
+
+/** A list written in place, or the name of one that stands under `tables`. */
+export type TableOrList =
+  | { readonly kind: "list"; readonly items: readonly string[] }
+  | { readonly kind: "table"; readonly name: string };
+
+/** `table:name`, or a list written in place, or a single element of such a list. */
+export function tableOrList(): z.ZodType<TableOrList, string | readonly string[]> {
+  return z
+    .union([z.string(), z.array(z.string())])
+    .transform((given, context): TableOrList => {
+      if (typeof given !== "string") {
+        if (!given.some((item) => item.startsWith(TABLE))) return { kind: "list", items: given };
+        context.addIssue({ code: "custom", message: "expected either one table:name, or a list without tables in it" });
+        return z.NEVER;
+      }
+      if (!given.startsWith(TABLE)) return { kind: "list", items: [given] };
+      if (given.length > TABLE.length) return { kind: "table", name: given.slice(TABLE.length) };
+      context.addIssue({ code: "custom", message: "expected the table's name behind table:" });
+      return z.NEVER;
+    })
+    .meta({ kind: "table or list" });
+}
+
+/** `table:name`: only a table will do, for it maps keys to values or holds what no settings file should. */
+export function tableName(): z.ZodType<string, string> {
+  return z
+    .string()
+    .transform((text, context) => {
+      if (text.startsWith(TABLE) && text.length > TABLE.length) return text.slice(TABLE.length);
+      context.addIssue({ code: "custom", message: "expected table: and the name of an entry of `tables`" });
+      return z.NEVER;
+    })
+    .meta({ kind: "table" });
+}
+
+const TABLE = "table:";
+
+/** Where relative paths of the settings now being parsed begin. Parsing is synchronous, so nobody else sees it. */
+let baseDirectory: string | undefined;
+
+/** Runs a synchronous parse in which each `path()` is taken relative to `directory` (absolute). */
+export function withPathsFrom<Value>(directory: string, parse: () => Value): Value {
+  const outer = baseDirectory;
+  baseDirectory = directory;
+  try {
+    return parse();
+  } finally {
+    baseDirectory = outer;
+  }
+}
+
+/** A file or directory, relative to the settings file's directory; in the code absolute. */
+export function path(): z.ZodType<string, string> {
+  return z
+    .string()
+    .min(1)
+    .transform((text) => (baseDirectory === undefined ? text : resolve(baseDirectory, text)))
+    .meta({ kind: "path" });
+}
+
+/** A fully qualified or plain host name, folded to lower case. */
+export function hostName(): z.ZodType<string, string> {
+  return z
+    .string()
+    .transform((text, context) => {
+      const name = text.toLowerCase().replace(/\.$/, "");
+      if (name.length <= 253 && /^[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(name)) return name;
+      context.addIssue({ code: "custom", message: "expected a host name such as mail.example.org" });
+      return z.NEVER;
+    })
+    .meta({ kind: "host name" });
 }
 
 function rangeText(min: string | undefined, max: string | undefined): string {

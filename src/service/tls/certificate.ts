@@ -1,0 +1,106 @@
+import { X509Certificate, createPrivateKey } from "node:crypto";
+import { ok, refused, type Result } from "../../foundation/result.ts";
+
+/** A certificate chain and its key as text, with what they say of themselves. Plain data: it travels between processes. */
+export interface CertificatePair {
+  /** The host names it serves, lower case, `*.domain` included: those set, else those in the certificate. */
+  readonly names: readonly string[];
+  readonly certificatePem: string;
+  readonly keyPem: string;
+  /** `ec`, `rsa`, `ed25519`: one name may have a pair of each kind. */
+  readonly keyKind: string;
+  readonly notBeforeAt: number;
+  readonly notAfterAt: number;
+  /** The certificate's file, or `self-signed`; for people. */
+  readonly origin: string;
+}
+
+/** Which of the two files is wrong, and how. */
+export interface PairRefusal {
+  readonly part: "certificate" | "key";
+  readonly text: string;
+}
+
+/** Reads both texts and checks that they belong together. Says nothing of expiry: that depends on the time (`ageOf`). */
+export function parsePair(given: {
+  certificatePem: string;
+  keyPem: string;
+  origin: string;
+  names?: readonly string[] | undefined;
+}): Result<CertificatePair, PairRefusal> {
+  const chain = given.certificatePem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g);
+  if (chain === null || chain[0] === undefined) {
+    const isKey = given.certificatePem.includes("PRIVATE KEY-----");
+    return refused({
+      part: "certificate",
+      text: isKey ? "holds a private key, not a certificate" : "holds no certificate in PEM form",
+    });
+  }
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(chain[0]);
+    for (const other of chain.slice(1)) void new X509Certificate(other);
+  } catch {
+    return refused({ part: "certificate", text: "holds a certificate that cannot be read: it is damaged" });
+  }
+  let key;
+  try {
+    key = createPrivateKey(given.keyPem);
+  } catch {
+    const text = given.keyPem.includes("ENCRYPTED")
+      ? "is protected by a passphrase; a server cannot type one"
+      : given.keyPem.includes("-----BEGIN CERTIFICATE")
+        ? "holds a certificate, not a private key"
+        : "holds no private key in PEM form";
+    return refused({ part: "key", text });
+  }
+  if (!certificate.checkPrivateKey(key)) {
+    const isInChain = chain.slice(1).some((other) => new X509Certificate(other).checkPrivateKey(key));
+    return refused({
+      part: "key",
+      text: isInChain
+        ? "belongs to a later certificate of the chain: the server's own must come first"
+        : "does not belong to the certificate",
+    });
+  }
+  const names = given.names ?? namesIn(certificate);
+  return ok({
+    names: names.map((name) => name.toLowerCase()),
+    certificatePem: chain.join("\n") + "\n",
+    keyPem: given.keyPem,
+    keyKind: key.asymmetricKeyType ?? "unknown",
+    notBeforeAt: certificate.validFromDate.getTime(),
+    notAfterAt: certificate.validToDate.getTime(),
+    origin: given.origin,
+  });
+}
+
+/** The DNS names of the subjectAltName; the common name only where there is no such extension (RFC 6125 section 6.4.4). */
+function namesIn(certificate: X509Certificate): readonly string[] {
+  const alternative = certificate.subjectAltName;
+  if (alternative !== undefined)
+    return [...alternative.matchAll(/DNS:([^,\s]+)/g)].map((match) => match[1] ?? "").filter((name) => name !== "");
+  const common = /^CN=(.+)$/m.exec(certificate.subject)?.[1];
+  return common === undefined ? [] : [common];
+}
+
+/** Whether a pair serves a name: exactly, or by a wildcard for one label (RFC 6125 section 6.4.3). */
+export function servesName(pair: Pick<CertificatePair, "names">, name: string): boolean {
+  const folded = name.toLowerCase();
+  const dot = folded.indexOf(".");
+  return pair.names.includes(folded) || (dot > 0 && pair.names.includes(`*${folded.slice(dot)}`));
+}
+
+/** What is wrong with the certificate's dates now, or soon; undefined when nothing is. */
+export function ageOf(
+  pair: Pick<CertificatePair, "notBeforeAt" | "notAfterAt">,
+  nowAt: number,
+): { readonly kind: "future" | "expired" | "expiring"; readonly days: number } | undefined {
+  const days = (ms: number): number => Math.floor(ms / DAY_MS);
+  if (nowAt < pair.notBeforeAt) return { kind: "future", days: days(pair.notBeforeAt - nowAt) };
+  if (nowAt > pair.notAfterAt) return { kind: "expired", days: days(nowAt - pair.notAfterAt) };
+  if (pair.notAfterAt - nowAt < 14 * DAY_MS) return { kind: "expiring", days: days(pair.notAfterAt - nowAt) };
+  return undefined;
+}
+
+const DAY_MS = 86_400_000;
