@@ -4,6 +4,7 @@ export type ErrorCode =
   | "SPOOL_FULL"
   | "SPOOL_FAILED"
   | "SPOOL_IN_USE"
+  | "SPOOL_REFUSED"
   | "STORE_CLOSED"
   | "STORE_VERSION"
   | "PORT_UNAVAILABLE"

@@ -24,7 +24,10 @@ import type { Body } from "./store.ts";
 
 /** What reception asks of the queue. In a split server this crosses a process boundary. */
 export interface QueuePort {
-  /** Resolves when message and envelopes are durable. Rejects with `SPOOL_FAILED`, `SPOOL_FULL` or `ROLE_UNAVAILABLE`. */
+  /**
+   * Resolves when message and envelopes are durable. Rejects with `SPOOL_FULL` or `SPOOL_REFUSED` (surely not done), or
+   * with `SPOOL_FAILED`, `STORE_CLOSED` or `ROLE_UNAVAILABLE` (not known to be done).
+   */
   commit(request: CommitRequest): Promise<void>;
 }
 
@@ -40,8 +43,11 @@ export interface BodyWriter {
   write(bytes: Uint8Array): void | Promise<void>;
   /** Makes the content durable where it lives outside the database, and names it. */
   finish(): Promise<Body>;
-  /** Forgets the content; safe at any time, also after `finish` when the commit failed. */
-  abort(): Promise<void>;
+  /**
+   * Forgets the content; safe at any time. After `finish` hand over what the commit rejected with: the file goes at once
+   * when the commit surely was not done, else it stays (a row may name it after all) and the sweep decides.
+   */
+  abort(because?: unknown): Promise<void>;
   readonly sizeBytes: number;
 }
 

@@ -5,17 +5,26 @@ import type { Failure } from "../envelope/failure.ts";
 /**
  * The contract of a queue store. One suite (`store.suite.ts`) is passed by every store, crash tests included.
  *
- * Every promise that resolves here means: durable, and survives a power cut. A promise that rejects means: not done,
- * or not known to be done; the caller answers 451 and never assumes either. After a failed sync a store closes itself
- * (`PosthornError` `SPOOL_FAILED`); it is opened anew from disk, the sync is never simply repeated.
+ * Every promise that resolves here means: durable, and survives a power cut. How a call rejects (`PosthornError`):
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `SPOOL_REFUSED` | surely not done: the message id is taken, or the body file is not there; the store goes on |
+ * | `SPOOL_FULL` | surely not done: no room; the store goes on |
+ * | `SPOOL_FAILED` | not known to be done: the disk failed. The store is closed and every later call rejects alike; it is opened anew from disk (`self-healing-store.ts`), the sync is never simply repeated |
+ * | `STORE_CLOSED` | surely not done: the store had been closed in good order |
  */
 export interface Store extends AsyncDisposable {
   /**
    * Applies all operations of one batch, or none. Batches that wait together share one sync; the order in which
-   * batches were handed over is kept.
+   * batches were handed over is kept. An update or removal of an envelope that is gone changes nothing.
+   * The bytes of inline bodies must not change until the promise settles.
    */
   apply(batch: readonly Operation[]): Promise<void>;
-  /** Everything the scheduler must know after a start, in portions, envelopes of one message together. */
+  /**
+   * Everything the scheduler must know after a start, in portions, envelopes of one message together, older messages
+   * first. What is there all the time appears exactly once; what comes or goes meanwhile may appear or not.
+   */
   load(): AsyncIterable<readonly LoadedEnvelope[]>;
   message(id: MessageId): Promise<StoredMessage | undefined>;
   /** Envelopes by id; those gone meanwhile are left out. */
@@ -93,8 +102,11 @@ export interface AttemptRecord {
   readonly replyText?: string | undefined;
 }
 
+/** All that is given must hold. Addresses and domains are compared without regard to ASCII case. */
 export interface QueueFilter {
+  /** `deferred`: queued, and tried at least once. `queued` includes those. */
   readonly state?: EnvelopeState | "deferred" | undefined;
+  /** `""` finds the null sender. */
   readonly sender?: string | undefined;
   readonly recipient?: string | undefined;
   /** The recipient's domain. */
@@ -131,9 +143,11 @@ export interface CensusRow {
 }
 
 export interface StoreCounters {
+  /** Batches applied since the store was opened. */
   readonly commits: number;
-  /** Transactions made durable: fewer than `commits` when groups share one. */
+  /** Transactions made durable since then: fewer than `commits` when batches shared one. */
   readonly syncs: number;
+  /** Messages and envelopes that the store holds now. */
   readonly messages: number;
   readonly envelopes: number;
 }
