@@ -20,8 +20,8 @@ import type {
 export interface SchedulerAdmin {
   /** What the store knows, with what the scheduler does about it just now. */
   list(filter: QueueFilter): Promise<readonly LiveRow[]>;
-  /** One message with its envelopes and their attempts; an envelope's id shows that envelope only. */
-  show(id: MessageId | EnvelopeId, options?: { readonly withBody?: boolean }): Promise<ShownMessage | undefined>;
+  /** One message (by its id) with its envelopes and their attempts; an envelope's id shows that envelope only. */
+  show(id: EnvelopeId, options?: { readonly withBody?: boolean }): Promise<ShownMessage | undefined>;
   census(): Promise<readonly CensusRow[]>;
 
   /** Held envelopes are not tried, warned about or expired until released, or until `untilAt`. */

@@ -1,0 +1,63 @@
+import { isIP } from "node:net";
+import type { NextHost } from "../delivery/delivery.ts";
+import type { Limited } from "./limited.ts";
+import { noPenalty, type Penalty } from "./penalty.ts";
+
+/**
+ * The route stage: a route is one source address to one address of one next host. Before it: scheduler, which chooses
+ * among routes; after it: delivery, which connects.
+ *
+ * A route knows how many connections it has and may have, and its penalty. Because a route is one *address*, an IPv4
+ * failure says nothing about the host's IPv6 address, nor the other way round. Slow start: one connection until a
+ * session worked, then one more for each transaction that did, up to the limit; after a failure one again.
+ */
+export interface Route {
+  readonly key: string;
+  readonly source: string | undefined;
+  readonly name: string;
+  /** `ip:port`, `[ip]:port`, or a socket's path. */
+  readonly address: string;
+  /** Connections now, against `allowed` of slow start (never above the route's limit). */
+  readonly connections: Limited;
+  readonly penalty: Penalty;
+}
+
+export function addressText(host: NextHost): string {
+  if ("path" in host.address) return host.address.path;
+  const { ip, port } = host.address;
+  return isIP(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+export function routeKey(source: string | undefined, host: NextHost): string {
+  return `${source ?? "*"}>${addressText(host)}`;
+}
+
+/** Our addresses that can reach the host: of its family. With none configured the system chooses: `[undefined]`. */
+export function sourcesFor(host: NextHost, sources: readonly string[]): readonly (string | undefined)[] {
+  if ("path" in host.address || sources.length === 0) return SYSTEM_CHOOSES;
+  const family = isIP(host.address.ip);
+  return sources.filter((source) => isIP(source) === family);
+}
+
+const SYSTEM_CHOOSES: readonly undefined[] = [undefined];
+
+export function newRoute(key: string, source: string | undefined, host: NextHost): Route {
+  return {
+    key,
+    source,
+    name: host.name,
+    address: addressText(host),
+    connections: { used: 0, limit: 1, waiting: new Set() },
+    penalty: noPenalty(),
+  };
+}
+
+/** A transaction went through: slow start goes one step on. */
+export function growRoute(route: Route, mostConnections: number): void {
+  route.connections.limit = Math.min(route.connections.limit + 1, mostConnections);
+}
+
+/** A connection or session failed: slow start begins again. */
+export function shrinkRoute(route: Route): void {
+  route.connections.limit = 1;
+}

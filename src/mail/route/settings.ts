@@ -1,0 +1,43 @@
+import { z } from "zod";
+import { count, duration } from "../../service/config/kinds.ts";
+
+export type RouteSettings = z.output<typeof routeSettings>;
+
+/** Limits and manners towards next hosts. */
+export const routeSettings = z
+  .strictObject({
+    limits: z
+      .strictObject({
+        host: count({ min: 1, max: 10_000 }).default(10).describe("Most connections to one address of a next host."),
+        route: count({ min: 1, max: 10_000 })
+          .default(5)
+          .describe("Most connections from one of our addresses to one address of a next host."),
+        source: count({ min: 1, max: 100_000 }).default(100).describe("Most connections from one of our addresses."),
+        relay: count({ min: 1, max: 10_000 })
+          .default(100)
+          .describe("Most connections for one relay: a domain, or a smarthost with its credentials and TLS."),
+        domain: count({ min: 1, max: 10_000 })
+          .default(100)
+          .describe("Most connections that carry mail for one recipient domain, whatever relays it goes through."),
+        total: count({ min: 1, max: 100_000 }).default(500).describe("Most outgoing connections in all."),
+        mailsPerSession: count({ min: 1, max: 100_000 })
+          .default(100)
+          .describe("Most transactions in one session; then it is closed and a new one opened if there is more."),
+        recipientsPerMail: count({ min: 1, max: 10_000 })
+          .default(100)
+          .describe("Most recipients in one transaction; a next host that announces less (RFC 9422) gets less."),
+      })
+      .prefault({})
+      .describe("How much is done at once."),
+    penaltyStep: duration({ min: "1s", max: "10m" })
+      .prefault("15s")
+      .describe("A route that failed n times rests n squared times this long."),
+    longestRest: duration({ min: "1s", max: "1d" }).prefault("1h").describe("The longest rest of a failing route."),
+    quietTime: duration({ min: "1m", max: "7d" })
+      .prefault("1h")
+      .describe("After each such time without a failure a route's penalty falls by one."),
+    keepOpen: duration({ min: "0s", max: "5m" })
+      .prefault("3s")
+      .describe("How long a session with nothing more to carry stays open for the next mail."),
+  })
+  .prefault({});
