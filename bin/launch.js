@@ -1,0 +1,62 @@
+/**
+ * Starts Posthorn under a Node that can run it. Kept in the JavaScript of older Nodes: a global or npx installation may
+ * start this file with whatever Node the machine has, and then the pinned Node 24 that came with the package is used.
+ */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const LEAST_NODE_MAJOR = 24;
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+/** The program's entry: the sources in a clone, the emitted JavaScript in an installed package (or when asked for). */
+function entry() {
+  const source = join(root, "src", "main.ts");
+  const emitted = join(root, "dist", "main.js");
+  const prefersEmitted = process.env.POSTHORN_EMITTED === "1" || !existsSync(source);
+  return prefersEmitted ? emitted : source;
+}
+
+/** The Node binary that npm installed beside us, or undefined. */
+function pinnedNode() {
+  const name = `node-${process.platform}-${process.arch}`;
+  try {
+    const binary = join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "bin", "node");
+    return existsSync(binary) ? binary : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function launch(program) {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major >= LEAST_NODE_MAJOR) {
+    const main = await import(pathToFileURL(entry()).href);
+    await main.main(program, process.argv.slice(2));
+    return;
+  }
+  const node = pinnedNode();
+  if (node === undefined) {
+    process.stderr.write(
+      `${program}: needs Node ${LEAST_NODE_MAJOR} or newer, but this is Node ${process.versions.node} (${process.execPath}),\n` +
+        `and the pinned Node that npm installs beside Posthorn is not there (optional dependency for ${process.platform}-${process.arch}).\n` +
+        `Install again without --omit=optional, or start it with a newer Node: node ${process.argv[1]}\n`,
+    );
+    process.exitCode = 78;
+    return;
+  }
+  const child = spawn(node, process.argv.slice(1), { stdio: "inherit" });
+  const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"];
+  for (const signal of forwarded) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => {
+    process.stderr.write(`${program}: cannot start ${node}: ${error.message}\n`);
+    process.exitCode = 78;
+  });
+  child.on("exit", (code, signal) => {
+    process.exitCode = code ?? 128 + (constants.signals[signal] ?? 1);
+    for (const name of forwarded) process.removeAllListeners(name);
+  });
+}

@@ -1,0 +1,156 @@
+import { isIPv6 } from "node:net";
+import { chmodSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { messageOf, PosthornError } from "../foundation/error.ts";
+
+/**
+ * Listening sockets that the supervisor binds and never accepts from: their descriptors are inherited by the ingress
+ * processes, which listen on them (`listen({ fd })`). Node itself can't bind without also accepting, so the four
+ * system calls are made through koffi. Under systemd the sockets come bound (`LISTEN_FDS`) and none of this is needed.
+ */
+export interface BoundSocket {
+  /** The listener's name in the settings. */
+  readonly name: string;
+  readonly fd: number;
+  readonly close: () => void;
+}
+
+export type BindPlace = { readonly address: string; readonly port: number } | { readonly path: string };
+
+const AF_UNIX = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const BACKLOG = 1024;
+
+interface Library {
+  socket(family: number, type: number, protocol: number): number;
+  setsockopt(fd: number, level: number, option: number, value: Buffer, length: number): number;
+  bind(fd: number, address: Buffer, length: number): number;
+  listen(fd: number, backlog: number): number;
+  close(fd: number): number;
+  errno(): number;
+}
+
+let loaded: Library | undefined;
+
+function library(): Library {
+  if (loaded !== undefined) return loaded;
+  try {
+    // koffi has a CommonJS face only; it is loaded here, on demand, because only a split server needs it.
+    const koffi: typeof import("koffi") = createRequire(import.meta.url)("koffi");
+    const libc = koffi.load(null);
+    loaded = {
+      socket: libc.func("int socket(int, int, int)"),
+      setsockopt: libc.func("int setsockopt(int, int, int, const void *, uint32_t)"),
+      bind: libc.func("int bind(int, const void *, uint32_t)"),
+      listen: libc.func("int listen(int, int)"),
+      close: libc.func("int close(int)"),
+      errno: () => koffi.errno(),
+    };
+    return loaded;
+  } catch (cause) {
+    throw new PosthornError("LIBRARY_UNAVAILABLE", {
+      message: `cannot bind sockets for worker processes: koffi did not load (${messageOf(cause)})`,
+      advice: "let systemd hand over the sockets (posthorn.socket), or set server.layout to single",
+      cause,
+    });
+  }
+}
+
+/** Binds and starts listening without accepting. Throws `PORT_UNAVAILABLE` saying who may help. */
+export function bindSocket(name: string, place: BindPlace): BoundSocket {
+  const libc = library();
+  const where = "path" in place ? place.path : `${place.address}:${place.port}`;
+  const family = "path" in place ? AF_UNIX : isIPv6(place.address) ? AF_INET6 : AF_INET;
+  const fail = (step: string): never => {
+    const errno = libc.errno();
+    const code = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
+    throw new PosthornError("PORT_UNAVAILABLE", {
+      message: `listener ${name}: cannot ${step} ${where}: ${code}`,
+      advice: adviceFor(code, where),
+    });
+  };
+  const fd = libc.socket(family, SOCK_STREAM_CLOEXEC, 0);
+  if (fd < 0) fail("make a socket for");
+  const one = Buffer.from(new Int32Array([1]).buffer);
+  libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4);
+  if (family === AF_INET6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4);
+  const address = "path" in place ? unixAddress(place.path) : inetAddress(place.address, place.port);
+  // A socket file left by an earlier run would make bind fail although nobody listens there.
+  if ("path" in place) rmSync(place.path, { force: true });
+  if (libc.bind(fd, address, address.length) < 0) {
+    const failed = (): never => fail("bind");
+    try {
+      failed();
+    } finally {
+      libc.close(fd);
+    }
+  }
+  if ("path" in place) chmodSync(place.path, 0o666);
+  if (libc.listen(fd, BACKLOG) < 0) fail("listen on");
+  return { name, fd, close: () => void libc.close(fd) };
+}
+
+function adviceFor(code: string, where: string): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return `another program listens on ${where}: stop it, or set another port (ss -ltnp shows who)`;
+    case "EACCES":
+      return "ports below 1024 need root, CAP_NET_BIND_SERVICE or systemd's socket unit";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have that address: ip addr shows those it has";
+    default:
+      return "check the listener's address in the settings";
+  }
+}
+
+function unixAddress(path: string): Buffer {
+  const name = Buffer.from(path);
+  if (name.length > 107) {
+    throw new PosthornError("PORT_UNAVAILABLE", {
+      message: `the socket path ${path} is longer than the system allows (107 bytes)`,
+      advice: "choose a shorter path",
+    });
+  }
+  const address = Buffer.alloc(2 + name.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  name.copy(address, 2);
+  return address;
+}
+
+function inetAddress(address: string, port: number): Buffer {
+  if (!isIPv6(address)) {
+    const bytes = Buffer.alloc(16);
+    bytes.writeUInt16LE(AF_INET, 0);
+    bytes.writeUInt16BE(port, 2);
+    address.split(".").forEach((part, index) => bytes.writeUInt8(Number(part), 4 + index));
+    return bytes;
+  }
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt16LE(AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  ipv6Bytes(address).copy(bytes, 8);
+  return bytes;
+}
+
+/** The sixteen bytes of an IPv6 address in any of its writings (RFC 4291 section 2.2). */
+export function ipv6Bytes(address: string): Buffer {
+  const plain = address.split("%")[0] ?? address;
+  // The URL parser knows every writing, an embedded IPv4 address included, and gives the compressed form.
+  const canonical = new URL(`http://[${plain}]/`).hostname.slice(1, -1);
+  const [head = "", tail] = canonical.split("::");
+  const groupsOf = (text: string): number[] =>
+    text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
+  const before = groupsOf(head);
+  const after = tail === undefined ? [] : groupsOf(tail);
+  const groups = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
+  const bytes = Buffer.alloc(16);
+  groups.forEach((group, index) => bytes.writeUInt16BE(group, index * 2));
+  return bytes;
+}

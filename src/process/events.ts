@@ -1,0 +1,74 @@
+import { defineEvent } from "../foundation/events.ts";
+
+export const serverStarted = defineEvent({
+  name: "server.started",
+  level: "info",
+  speaker: "master",
+  says: "The server is up: every role runs and every listener listens.",
+  fields: { version: "text", layout: "text", listeners: "list", settings: "text", tookMs: "ms" },
+  line: (e) =>
+    `daemon started -- version ${e.version}, layout ${e.layout}, settings ${e.settings}, listening on ${e.listeners.join(" ")}`,
+});
+
+export const serverStopping = defineEvent({
+  name: "server.stopping",
+  level: "info",
+  speaker: "master",
+  says: "An orderly stop began: no new connections; what runs may finish within the deadline.",
+  fields: { because: "text", deadlineMs: "ms" },
+  line: (e) => `terminating: ${e.because}; running transactions may take ${e.deadlineMs / 1000} s`,
+});
+
+export const serverStopped = defineEvent({
+  name: "server.stopped",
+  level: "info",
+  speaker: "master",
+  says: "The server has stopped in good order.",
+  fields: { tookMs: "ms" },
+  line: (e) => `stopped after ${e.tookMs} ms`,
+});
+
+export const settingsReloaded = defineEvent({
+  name: "server.reloaded",
+  level: "info",
+  speaker: "master",
+  says: "New settings are in force; running sessions keep those they began with.",
+  fields: { settings: "text", by: "text", tookMs: "ms" },
+  line: (e) => `reload -- settings ${e.settings} in force, asked by ${e.by}`,
+});
+
+export const reloadFailed = defineEvent({
+  name: "server.reload-failed",
+  level: "error",
+  speaker: "master",
+  says: "The new settings were refused; the old ones stay in force.",
+  fields: { settings: "text", by: "text", errors: "list" },
+  line: (e) => `reload refused, the old settings stay: ${e.errors.join("; ")}`,
+});
+
+export const workerStarted = defineEvent({
+  name: "worker.started",
+  level: "debug",
+  speaker: "master",
+  says: "A worker process is ready.",
+  fields: { role: "text", worker: "text", pid: "count", tookMs: "ms" },
+  line: (e) => `${e.worker}: ready, pid ${e.pid}, after ${e.tookMs} ms`,
+});
+
+export const workerLost = defineEvent({
+  name: "worker.lost",
+  level: "error",
+  speaker: "master",
+  says: "A worker process ended although nobody asked it to; it is started again.",
+  fields: { role: "text", worker: "text", pid: "count", how: "text", restartInMs: "ms" },
+  line: (e) => `warning: process ${e.worker} pid ${e.pid} ended: ${e.how}; starting it again in ${e.restartInMs} ms`,
+});
+
+export const workerUnresponsive = defineEvent({
+  name: "worker.unresponsive",
+  level: "error",
+  speaker: "master",
+  says: "A worker process did not end within the deadline of an orderly stop and was killed.",
+  fields: { role: "text", worker: "text", pid: "count", deadlineMs: "ms" },
+  line: (e) => `warning: process ${e.worker} pid ${e.pid} did not stop within ${e.deadlineMs} ms; killed`,
+});

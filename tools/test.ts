@@ -1,0 +1,97 @@
+/**
+ * The test command. Tests of pure files share one process and take seconds; everything that touches the world runs in
+ * a process a file. Options:
+ *   --require-peers    a missing peer (postfix, swaks, strace, ...) is a failure instead of a skip
+ *   --only SUITE       one of: pure, io, end-to-end, crash, interop, install, peers
+ *   --match TEXT       only files whose path contains TEXT
+ */
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const { values } = parseArgs({
+  options: {
+    "require-peers": { type: "boolean", default: false },
+    only: { type: "string" },
+    match: { type: "string" },
+  },
+});
+
+interface Suite {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly isolation: "none" | "process";
+  /** Files at once. Suites that measure time or start whole servers run alone. */
+  readonly concurrency: number;
+  readonly inDefault: boolean;
+}
+
+const glob = (pattern: string): string[] => globSync(pattern, { cwd: ROOT }).sort();
+const inSources = glob("src/**/*.test.ts");
+const suites: readonly Suite[] = [
+  {
+    name: "pure",
+    files: [...inSources.filter((file) => !file.endsWith(".io.test.ts")), ...glob("tools/**/*.test.ts")],
+    isolation: "none",
+    concurrency: 1,
+    inDefault: true,
+  },
+  {
+    name: "io",
+    files: inSources.filter((file) => file.endsWith(".io.test.ts")),
+    isolation: "process",
+    concurrency: 2,
+    inDefault: true,
+  },
+  {
+    name: "end-to-end",
+    files: glob("test/end-to-end/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 1,
+    inDefault: true,
+  },
+  { name: "crash", files: glob("test/crash/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: true },
+  { name: "interop", files: glob("test/interop/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: true },
+  { name: "peers", files: glob("test/peers/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: false },
+];
+
+if (values.only !== undefined && !suites.some((suite) => suite.name === values.only)) {
+  process.stderr.write(
+    `test: unknown suite ${values.only}; there are ${suites.map((suite) => suite.name).join(", ")}\n`,
+  );
+  process.exit(2);
+}
+
+let failed = 0;
+for (const suite of suites) {
+  if (values.only === undefined ? !suite.inDefault : suite.name !== values.only) continue;
+  const files = suite.files.filter((file) => values.match === undefined || file.includes(values.match));
+  if (files.length === 0) continue;
+  process.stdout.write(`\n── ${suite.name}: ${files.length} files\n`);
+  const startedAt = performance.now();
+  const run = spawnSync(
+    process.execPath,
+    [
+      "--disable-warning=ExperimentalWarning",
+      "--test",
+      `--test-isolation=${suite.isolation}`,
+      ...(suite.isolation === "process" ? [`--test-concurrency=${suite.concurrency}`] : []),
+      "--test-timeout=240000",
+      "--test-reporter=dot",
+      "--test-reporter-destination=stdout",
+      `--test-reporter=${join(ROOT, "tools", "skipped-reporter.ts")}`,
+      "--test-reporter-destination=stdout",
+      ...files,
+    ],
+    {
+      cwd: ROOT,
+      stdio: "inherit",
+      env: { ...process.env, ...(values["require-peers"] ? { POSTHORN_REQUIRE_PEERS: "1" } : {}) },
+    },
+  );
+  process.stdout.write(`── ${suite.name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
+  if (run.status !== 0) failed++;
+}
+process.exitCode = failed === 0 ? 0 : 1;
