@@ -1,0 +1,116 @@
+import type { Reply } from "./reply.ts";
+
+/**
+ * The client's ear: bytes in, replies out (RFC 5321 section 4.2). Whatever the server sends, memory stays bounded and
+ * nothing is thrown: over-long lines keep their beginning, over-long replies and lines that are no reply end in `broken`,
+ * after which everything else is ignored.
+ *
+ * Lines may end in a bare LF: replies are read by us alone, so that nobody can be led to another reading.
+ */
+export type ReplyEvent =
+  | { readonly kind: "reply"; readonly reply: Reply }
+  /** `text` is the offending line, made printable and cut. */
+  | { readonly kind: "broken"; readonly because: "not-a-reply" | "too-many-lines"; readonly text: string };
+
+export interface ReplyLimits {
+  /** What is kept of a line. RFC 5321 allows 512 octets; servers with long explanations send more. */
+  readonly maxLineBytes: number;
+  readonly maxLines: number;
+}
+
+const LF = 10;
+const DEFAULT_LIMITS: ReplyLimits = { maxLineBytes: 2048, maxLines: 128 };
+const LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
+// RFC 3463 section 2; the text behind it is set off by white space.
+const STATUS = /^([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)/;
+// oxlint-disable-next-line no-control-regex
+const CONTROLS = /[\x00-\x1f\x7f]/g;
+
+export class ReplyParser {
+  readonly #limits: ReplyLimits;
+  /** The unfinished line, never longer than the limit. */
+  #partial: Buffer[] = [];
+  #partialBytes = 0;
+  #lines: string[] = [];
+  #isBroken = false;
+
+  constructor(limits: Partial<ReplyLimits> = {}) {
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
+  }
+
+  /**
+   * Nothing of a further reply has arrived. Must hold before a TLS handshake begins: what came in the clear behind the
+   * answer to STARTTLS could pass for an answer under TLS (RFC 3207 section 6).
+   */
+  get isIdle(): boolean {
+    return this.#partialBytes === 0 && this.#lines.length === 0;
+  }
+
+  push(chunk: Buffer): ReplyEvent[] {
+    const events: ReplyEvent[] = [];
+    let at = 0;
+    while (!this.#isBroken && at < chunk.length) {
+      const end = chunk.indexOf(LF, at);
+      this.#keep(chunk.subarray(at, end < 0 ? chunk.length : end));
+      if (end < 0) break;
+      at = end + 1;
+      const event = this.#onLine(this.#takeLine());
+      if (event !== undefined) events.push(event);
+    }
+    return events;
+  }
+
+  #keep(piece: Buffer): void {
+    const room = this.#limits.maxLineBytes - this.#partialBytes;
+    // One byte at least says that a line has begun; the rest is dropped once the limit is reached.
+    const kept = piece.length > room ? piece.subarray(0, room) : piece;
+    if (kept.length === 0) return;
+    this.#partial.push(Buffer.from(kept));
+    this.#partialBytes += kept.length;
+  }
+
+  #takeLine(): string {
+    const [first] = this.#partial;
+    const bytes = this.#partial.length === 1 && first !== undefined ? first : Buffer.concat(this.#partial);
+    this.#partial = [];
+    this.#partialBytes = 0;
+    const utf8 = bytes.toString("utf8");
+    // Old servers speak the charset of their country; any text is better than replacement characters.
+    const text = utf8.includes("\ufffd") ? bytes.toString("latin1") : utf8;
+    return text.endsWith("\r") ? text.slice(0, -1) : text;
+  }
+
+  #onLine(line: string): ReplyEvent | undefined {
+    const match = LINE.exec(line);
+    if (match === null) return this.#break("not-a-reply", line);
+    if (this.#lines.length >= this.#limits.maxLines) return this.#break("too-many-lines", line);
+    this.#lines.push((match[3] ?? "").replace(CONTROLS, " "));
+    if (match[2] === "-") return undefined;
+    // RFC 5321 section 4.2.1 wants one code in all lines; where a server breaks that, its last word counts.
+    const reply = replyOf(Number(match[1]), this.#lines);
+    this.#lines = [];
+    return { kind: "reply", reply };
+  }
+
+  #break(because: "not-a-reply" | "too-many-lines", line: string): ReplyEvent {
+    this.#isBroken = true;
+    this.#lines = [];
+    return { kind: "broken", because, text: line.slice(0, 200).replace(CONTROLS, " ") };
+  }
+}
+
+/** A status is believed only when its class is the code's: `250 4.7.0 …` is text that happens to look like one. */
+function replyOf(code: number, lines: readonly string[]): Reply {
+  const first = lines.map((line) => statusIn(code, line)).find((found) => found !== undefined);
+  if (first === undefined) return { code, status: undefined, lines };
+  return { code, status: first, lines: lines.map((line) => withoutStatus(code, line)) };
+}
+
+function statusIn(code: number, line: string): string | undefined {
+  const status = STATUS.exec(line)?.[1];
+  return status !== undefined && Number(status[0]) === Math.floor(code / 100) ? status : undefined;
+}
+
+function withoutStatus(code: number, line: string): string {
+  return statusIn(code, line) === undefined ? line : line.replace(STATUS, "");
+}
