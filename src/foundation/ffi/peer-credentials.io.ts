@@ -22,11 +22,17 @@ export function peerCredentials(descriptor: number): PeerCredentials | undefined
   const ffi = tryFfi();
   if (ffi instanceof PosthornError || process.platform !== "linux") return undefined;
   const getsockopt = ffi.declare("int getsockopt(int fd, int level, int name, void *value, void *length)");
-  const value = Buffer.alloc(UCRED_BYTES);
+  const value = new Uint32Array(UCRED_BYTES / 4);
   const length = Uint32Array.of(UCRED_BYTES);
-  const answer = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, value, new Uint8Array(length.buffer));
+  const answer = getsockopt(
+    descriptor,
+    SOL_SOCKET,
+    SO_PEERCRED,
+    new Uint8Array(value.buffer),
+    new Uint8Array(length.buffer),
+  );
   if (answer !== 0 || length[0] !== UCRED_BYTES) return undefined;
-  const [pid, uid, gid] = new Uint32Array(value.buffer, value.byteOffset, 3);
+  const [pid, uid, gid] = value;
   // A socket that is not of the unix family answers with pid 0 and ids of -1.
   if (pid === undefined || uid === undefined || gid === undefined || pid === 0 || uid === 0xffff_ffff) return undefined;
   return { pid, uid, gid };
