@@ -39,6 +39,11 @@ export type TlsMode = "never" | "may" | "starttls" | "implicit" | "starttls-or-i
 export interface ResolveRequest {
   readonly target: RelayTarget;
   readonly defaultPort: number;
+  /**
+   * We are a backup MX: only exchangers better than this name (`""`: our EHLO name) are wanted. Without it our own name
+   * in the list still cuts it (RFC 5321 section 5.1); with it, a list without us gives nothing to go to.
+   */
+  readonly backupAs?: string | undefined;
 }
 
 export type Resolved =

@@ -87,7 +87,10 @@ export interface LoadedEnvelope {
   readonly sizeBytes: number;
   readonly receivedAt: number;
   readonly progress: Omit<EnvelopeProgress, "lastFailure">;
+  /** Present when it differs from `recipient`; for the log's `orig_to`. */
+  readonly givenRecipient?: string | undefined;
   readonly deliverByAt?: number | undefined;
+  readonly deliverByMode?: "return" | "notify" | undefined;
   /** NOTIFY without DELAY and the null sender get no delay warning. */
   readonly wantsDelayNotice: boolean;
 }

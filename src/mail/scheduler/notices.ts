@@ -28,8 +28,9 @@ export interface NoticeRequest {
 
 export interface NoticeAbout {
   readonly envelope: Envelope;
-  /** For `bounce` and `delay`. */
+  /** For `bounce` and `delay`. After the last attempt before expiry: cause `expired`, and what went wrong in `before`. */
   readonly failure?: Failure | undefined;
+  readonly before?: Failure | undefined;
   /** For `success`: `delivered` into a mailbox, `relayed` to a host that does not speak DSN. */
   readonly action?: "delivered" | "relayed" | undefined;
   readonly status?: string | undefined;
