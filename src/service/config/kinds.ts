@@ -139,6 +139,11 @@ export function path(): z.ZodType<string, string> {
     .meta({ kind: "path" });
 }
 
+/** Text that no message, log or listing of settings shows. */
+export function secret(): z.ZodString {
+  return z.string().meta({ kind: "secret" });
+}
+
 /** A fully qualified or plain host name, folded to lower case. */
 export function hostName(): z.ZodType<string, string> {
   return z

@@ -1,0 +1,104 @@
+import { addressBytes, networkContainsBytes, parseNetwork, type Network } from "./network.ts";
+import { atOf, candidates, foldKey, parsePattern } from "./pattern.ts";
+
+/** One entry as it was written; `where` is `aliases:12` or the table's name. */
+export interface TableEntry {
+  readonly key: string;
+  readonly value: string | undefined;
+  readonly where: string;
+}
+
+/** A table's content, prepared for lookups; replaced as a whole when the table changes. */
+export interface TableContent {
+  /** A list knows members; a map has a value for each key. */
+  readonly kind: "list" | "map" | "empty";
+  readonly size: number;
+  lookup(key: string): { readonly value: string; readonly where: string } | undefined;
+  has(key: string): { readonly is: boolean; readonly where: string } | undefined;
+}
+
+interface Kept {
+  readonly value: string;
+  readonly where: string;
+  readonly isNegated: boolean;
+}
+
+/**
+ * Of the entries that fit a key the most exact decides: the key itself, then a network with the longer prefix, then the
+ * domain with more labels, at last `*`. One with `!` in front says no.
+ */
+export function tableContent(entries: readonly TableEntry[]): {
+  readonly content: TableContent;
+  readonly problems: readonly { readonly where: string; readonly text: string }[];
+} {
+  const problems: { where: string; text: string }[] = [];
+  const exact = new Map<string, Kept>();
+  const below = new Map<string, Kept>();
+  const networks: { network: Network; kept: Kept }[] = [];
+  let everything: Kept | undefined;
+  const keep = (map: Map<string, Kept>, key: string, kept: Kept): void => {
+    const earlier = map.get(key);
+    if (earlier === undefined) map.set(key, kept);
+    else if (earlier.value !== kept.value || earlier.isNegated !== kept.isNegated)
+      problems.push({
+        where: kept.where,
+        text: `${key} stands twice, with different values; first at ${earlier.where}`,
+      });
+  };
+  for (const { key: written, value, where } of entries) {
+    const isNegated = written.startsWith("!");
+    const key = isNegated ? written.slice(1) : written;
+    const kept: Kept = { value: value ?? "", where, isNegated };
+    if (/^[\da-f:.]+\/\d+$/i.test(key)) {
+      const network = parseNetwork(key);
+      if (network.ok) networks.push({ network: network.value, kept });
+      else problems.push({ where, text: `${key}: expected ${network.problem.expected}` });
+      continue;
+    }
+    const address = addressBytes(key);
+    if (address !== undefined) networks.push({ network: { bytes: address, bits: address.length * 8 }, kept });
+    const pattern = parsePattern(key);
+    // A key with spaces or stars in it is no address, but may be a user's or anything's name.
+    if (!pattern.ok) keep(exact, key.toLowerCase(), kept);
+    else if (pattern.value.kind === "exact") keep(exact, pattern.value.key, kept);
+    else if (pattern.value.kind === "below") keep(below, pattern.value.domain, kept);
+    else everything ??= kept;
+  }
+  networks.sort((a, b) => b.network.bits - a.network.bits);
+
+  const find = (key: string, isMember: boolean): Kept | undefined => {
+    const folded = foldKey(key);
+    const direct = exact.get(folded);
+    if (direct !== undefined) return direct;
+    const bytes = networks.length === 0 ? undefined : addressBytes(folded);
+    if (bytes !== undefined) {
+      const network = networks.find((each) => networkContainsBytes(each.network, bytes));
+      if (network !== undefined) return network.kept;
+    }
+    const at = atOf(folded);
+    for (const candidate of at >= 0 || below.size > 0 ? candidates(folded) : []) {
+      // A domain is a member's way to say "and everybody in it"; a map's value for a domain is not one for its users.
+      if (!candidate.below && at >= 0 && !isMember && !candidate.key.startsWith("@")) continue;
+      const found = (candidate.below ? below : exact).get(candidate.key);
+      if (found !== undefined) return found;
+    }
+    return everything;
+  };
+  const valued = entries.filter((entry) => entry.value !== undefined).length;
+  const kind = entries.length === 0 ? "empty" : valued === 0 ? "list" : "map";
+  return {
+    problems,
+    content: {
+      kind,
+      size: entries.length,
+      lookup(key) {
+        const found = find(key, false);
+        return found === undefined || found.isNegated ? undefined : found;
+      },
+      has(key) {
+        const found = find(key, true);
+        return found === undefined ? undefined : { is: !found.isNegated, where: found.where };
+      },
+    },
+  };
+}
