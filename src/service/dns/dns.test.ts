@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DnsData, DnsMessage, DnsRecord } from "../../protocol/dns/message.ts";
+import { virtualClock } from "../../simulator/clock.ts";
+import { createDnsResolver, type Exchanged } from "./dns.ts";
+import { parseDnsServer, serversOfResolvConf, serverText } from "./servers.ts";
+import { dnsSettings } from "./settings.ts";
+
+const noon = Date.UTC(2026, 0, 1, 12);
+
+function server(text: string) {
+  const parsed = parseDnsServer(text);
+  assert.ok(parsed !== undefined);
+  return parsed;
+}
+
+function answer(name: string, data: readonly DnsData[], extra: Partial<DnsMessage> = {}): Exchanged {
+  const answers: DnsRecord[] = data.map((one) => ({ name, ttlSeconds: 60, data: one }));
+  const message: DnsMessage = {
+    id: 1,
+    isResponse: true,
+    opcode: 0,
+    isTruncated: false,
+    isAuthenticated: false,
+    rcode: 0,
+    questions: [],
+    answers,
+    authorities: [],
+    ...extra,
+  };
+  return { ok: true, message };
+}
+
+function setUp(parts: {
+  servers?: string[];
+  reply: (server: string, name: string, type: string) => Exchanged | undefined;
+  settings?: object;
+}) {
+  const clock = virtualClock(noon);
+  const asked: string[] = [];
+  const resolver = createDnsResolver({
+    clock,
+    settings: dnsSettings.parse(parts.settings ?? {}),
+    servers: (parts.servers ?? ["127.0.0.1"]).map(server),
+    exchange: (at, name, type, limitMs) =>
+      new Promise((resolve) => {
+        asked.push(`${serverText(at)} ${name} ${type}`);
+        const exchanged = parts.reply(serverText(at), name, type);
+        if (exchanged === undefined)
+          clock.after(limitMs, () => resolve({ ok: false, reason: "timeout", text: "silence" }));
+        else clock.after(1, () => resolve(exchanged));
+      }),
+  });
+  const run = async <Value>(work: Promise<Value>): Promise<Value> => {
+    const state = { isDone: false };
+    const watched = work.finally(() => {
+      state.isDone = true;
+    });
+    while (!state.isDone) if (!(await clock.advanceToNext())) break;
+    return watched;
+  };
+  return { clock, asked, resolver, run };
+}
+
+test("an answer is remembered for its time to live and no longer", async () => {
+  const { clock, asked, resolver, run } = setUp({
+    reply: (_, name) => answer(name, [{ type: "A", address: "192.0.2.1" }]),
+  });
+  await run(resolver.ipv4("a.example"));
+  await clock.advance(59_000);
+  const kept = await run(resolver.ipv4("A.example."));
+  assert.ok(kept.kind === "found");
+  assert.equal(asked.length, 1);
+  assert.ok(kept.ttlMs <= 1000);
+  await clock.advance(1000);
+  await run(resolver.ipv4("a.example"));
+  assert.equal(asked.length, 2);
+});
+
+test("the same question asked by many at once goes out once", async () => {
+  const { asked, resolver, run } = setUp({ reply: (_, name) => answer(name, [{ type: "A", address: "192.0.2.1" }]) });
+  const all = await run(Promise.all(Array.from({ length: 20 }, () => resolver.ipv4("a.example"))));
+  assert.equal(asked.length, 1);
+  assert.ok(all.every((one) => one.kind === "found"));
+});
+
+test("a silent server is passed over for the next one, and asked last from then on", async () => {
+  const { asked, resolver, run } = setUp({
+    servers: ["127.0.0.1", "127.0.0.2"],
+    reply: (at, name) =>
+      at.startsWith("127.0.0.1:") ? undefined : answer(name, [{ type: "A", address: "192.0.2.1" }]),
+  });
+  assert.equal((await run(resolver.ipv4("a.example"))).kind, "found");
+  assert.equal((await run(resolver.ipv4("b.example"))).kind, "found");
+  assert.deepEqual(asked, ["127.0.0.1:53 a.example A", "127.0.0.2:53 a.example A", "127.0.0.2:53 b.example A"]);
+});
+
+test("a lookup ends at its own deadline when every server is silent", async () => {
+  const { clock, resolver, run } = setUp({ reply: () => undefined, settings: { timeout: "5s", tries: 10 } });
+  const result = await run(resolver.mx("a.example"));
+  assert.ok(result.kind === "failed");
+  assert.equal(result.finding.reason, "timeout");
+  assert.equal(clock.now() - noon, 5000);
+});
+
+test("a failure is remembered for a moment, so that a dead server is not asked by everyone", async () => {
+  const { clock, asked, resolver, run } = setUp({ reply: (_, name) => answer(name, [], { rcode: 2 }) });
+  const first = await run(resolver.mx("a.example"));
+  assert.ok(first.kind === "failed" && first.finding.reason === "servfail");
+  await run(resolver.mx("a.example"));
+  assert.equal(asked.length, 1);
+  await clock.advance(5000);
+  await run(resolver.mx("a.example"));
+  assert.equal(asked.length, 2);
+});
+
+test("a validator's refusal is not outvoted by the next server", async () => {
+  const { asked, resolver, run } = setUp({
+    servers: ["127.0.0.1", "127.0.0.2"],
+    reply: (at, name) =>
+      at.startsWith("127.0.0.1:")
+        ? answer(name, [], { rcode: 2, extendedError: { code: 6, text: "" } })
+        : answer(name, [{ type: "A", address: "192.0.2.66" }]),
+  });
+  const result = await run(resolver.ipv4("a.example"));
+  assert.ok(result.kind === "failed" && result.finding.reason === "bogus");
+  assert.equal(asked.length, 1);
+});
+
+test("the AD bit is believed from loopback only, unless the settings trust the server", async () => {
+  const reply = (_: string, name: string) =>
+    answer(name, [{ type: "A", address: "192.0.2.1" }], { isAuthenticated: true });
+  for (const [servers, settings, expected] of [
+    [["127.0.0.1"], {}, true],
+    [["192.0.2.53"], {}, false],
+    [["192.0.2.53"], { trustAuthenticated: "always" }, true],
+    [["127.0.0.1"], { trustAuthenticated: "never" }, false],
+  ] as const) {
+    const { resolver, run } = setUp({ servers: [...servers], reply, settings });
+    const result = await run(resolver.ipv4("a.example"));
+    assert.ok(result.kind === "found");
+    assert.equal(result.secure, expected);
+  }
+});
+
+test("an alias is followed over several answers, and is only as secure as its weakest part", async () => {
+  const { resolver, run } = setUp({
+    reply: (_, name) =>
+      name === "a.example"
+        ? answer(name, [{ type: "CNAME", name: "b.example" }])
+        : answer(name, [{ type: "A", address: "192.0.2.1" }], { isAuthenticated: true }),
+  });
+  const result = await run(resolver.ipv4("a.example"));
+  assert.ok(result.kind === "found");
+  assert.deepEqual(result.records, ["192.0.2.1"]);
+  assert.equal(result.secure, false);
+});
+
+test("aliases that never end are cut and told", async () => {
+  const { asked, resolver, run } = setUp({ reply: (_, name) => answer(name, [{ type: "CNAME", name: `x${name}` }]) });
+  const result = await run(resolver.ipv4("a.example"));
+  assert.ok(result.kind === "failed" && result.finding.reason === "cname-loop");
+  assert.ok(asked.length <= 14);
+});
+
+test("the caller's signal ends the caller's wait and nobody else's", async () => {
+  const { resolver, run } = setUp({ reply: (_, name) => answer(name, [{ type: "A", address: "192.0.2.1" }]) });
+  const controller = new AbortController();
+  const impatient = assert.rejects(resolver.ipv4("a.example", controller.signal), /enough/);
+  const patient = resolver.ipv4("a.example");
+  controller.abort(new Error("enough"));
+  await impatient;
+  assert.equal((await run(patient)).kind, "found");
+});
+
+test("names that no message can carry, and the special ones, need no server", async () => {
+  const { asked, resolver } = setUp({ reply: () => undefined });
+  assert.equal((await resolver.mx("x".repeat(64))).kind, "none");
+  assert.equal((await resolver.ipv4("host.invalid")).kind, "none");
+  const local = await resolver.ipv4("localhost");
+  assert.ok(local.kind === "found");
+  assert.deepEqual(local.records, ["127.0.0.1"]);
+  assert.deepEqual(asked, []);
+});
+
+test("without any server a lookup fails with advice, at once", async () => {
+  const { resolver, run } = setUp({ servers: [], reply: () => undefined });
+  const result = await run(resolver.mx("a.example"));
+  assert.ok(result.kind === "failed");
+  assert.match(result.finding.text, /dns\.servers/);
+});
+
+test("no more questions are on the way than the settings allow; the others wait for their turn", async () => {
+  let now = 0;
+  let most = 0;
+  const clock = virtualClock(noon);
+  const resolver = createDnsResolver({
+    clock,
+    settings: dnsSettings.parse({ inFlight: 3 }),
+    servers: [server("127.0.0.1")],
+    exchange: (_, name) =>
+      new Promise((resolve) => {
+        most = Math.max(most, ++now);
+        clock.after(10, () => {
+          now--;
+          resolve(answer(name, [{ type: "A", address: "192.0.2.1" }]));
+        });
+      }),
+  });
+  const all = Promise.all(Array.from({ length: 20 }, (_, n) => resolver.ipv4(`h${n}.example`)));
+  await clock.advance(1000);
+  assert.ok((await all).every((one) => one.kind === "found"));
+  assert.equal(most, 3);
+});
+
+test("remembered answers never weigh more than they may", async () => {
+  const { asked, resolver, run } = setUp({
+    reply: (_, name) => answer(name, [{ type: "A", address: "192.0.2.1" }]),
+    settings: { cacheSize: "4KiB" },
+  });
+  for (let n = 0; n < 30; n++) await run(resolver.ipv4(`h${n}.example`));
+  await run(resolver.ipv4("h29.example"));
+  assert.equal(asked.length, 30);
+  await run(resolver.ipv4("h0.example"));
+  assert.equal(asked.length, 31);
+});
+
+test("servers are read from resolv.conf and from the settings' writings", () => {
+  const conf =
+    "# comment\nsearch example.org\nnameserver 192.0.2.1\nnameserver fe80::1%eth0 # x\nnameserver nonsense\n";
+  assert.deepEqual(serversOfResolvConf(conf).map(serverText), ["192.0.2.1:53", "[fe80::1]:53"]);
+  assert.equal(serverText(server("[2001:db8::53]:5353")), "[2001:db8::53]:5353");
+  assert.equal(parseDnsServer("ns.example.org"), undefined);
+  assert.equal(parseDnsServer("192.0.2.1:99999"), undefined);
+});

@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { test } from "node:test";
+import * as dnsPacket from "dns-packet";
+import { systemClock } from "../../foundation/clock.io.ts";
+import { createResolver } from "./resolver.io.ts";
+import { dnsSettings } from "./settings.ts";
+
+type Query = ReturnType<typeof dnsPacket.decode>;
+type Answerer = (query: Query, bytes: Buffer, over: "udp" | "tcp") => readonly Uint8Array[];
+
+/** A DNS server on loopback, UDP and TCP at one port, that says whatever the test wants. */
+async function dnsServer(answer: Answerer) {
+  const tcp = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      const query = bytes.subarray(2);
+      for (const reply of answer(dnsPacket.decode(query), query, "tcp")) {
+        const head = Buffer.alloc(2);
+        head.writeUInt16BE(reply.length);
+        // One octet at a time would be slow; in two halves is enough to show that halves are put together.
+        socket.write(Buffer.concat([head, reply.subarray(0, 5)]));
+        setTimeout(() => socket.write(reply.subarray(5)), 5);
+      }
+    });
+  });
+  tcp.listen(0, "127.0.0.1");
+  await once(tcp, "listening");
+  const { port } = tcp.address() as AddressInfo;
+  const udp = createSocket("udp4");
+  udp.on("message", (bytes, from) => {
+    for (const reply of answer(dnsPacket.decode(bytes), bytes, "udp")) udp.send(reply, from.port, from.address);
+  });
+  udp.bind(port, "127.0.0.1");
+  await once(udp, "listening");
+  return {
+    server: `127.0.0.1:${port}`,
+    [Symbol.dispose]() {
+      udp.close();
+      tcp.close();
+    },
+  };
+}
+
+function reply(query: Query, address: string, changes: object = {}): Buffer {
+  const [question] = query.questions;
+  return dnsPacket.encode({
+    type: "response",
+    id: query.id,
+    flags: 0x8180,
+    questions: query.questions,
+    answers: [{ name: question?.name, type: "A", ttl: 60, data: address }],
+    ...changes,
+  });
+}
+
+const resolverFor = (server: string, settings: object = {}) =>
+  createResolver({
+    clock: systemClock,
+    settings: dnsSettings.parse({ servers: [server], tryTimeout: "150ms", timeout: "1s", tries: 2, ...settings }),
+  });
+
+test("an address is found over UDP", async () => {
+  using server = await dnsServer((query) => [reply(query, "192.0.2.1")]);
+  await using resolver = resolverFor(server.server);
+  const found = await resolver.ipv4("host.example");
+  assert.ok(found.kind === "found");
+  assert.deepEqual(found.records, ["192.0.2.1"]);
+  assert.equal(found.ttlMs, 60_000);
+});
+
+test("a truncated answer is asked for again over TCP", async () => {
+  using server = await dnsServer((query, _, over) => [
+    over === "udp" ? reply(query, "192.0.2.99", { flags: 0x8380, answers: [] }) : reply(query, "192.0.2.2"),
+  ]);
+  await using resolver = resolverFor(server.server);
+  const found = await resolver.ipv4("host.example");
+  assert.ok(found.kind === "found");
+  assert.deepEqual(found.records, ["192.0.2.2"]);
+});
+
+test("forgeries ahead of the true answer are passed over", async () => {
+  using server = await dnsServer((query) => [
+    Buffer.from("garbage"),
+    reply({ ...query, id: (query.id + 1) & 0xffff }, "192.0.2.66"),
+    reply({ ...query, questions: [{ name: "other.example", type: "A", class: "IN" }] }, "192.0.2.67"),
+    reply(query, "192.0.2.68", { questions: [] }),
+    Buffer.from(reply(query, "192.0.2.69")).subarray(0, 20),
+    dnsPacket.encode({ type: "query", id: query.id, questions: query.questions }),
+    reply(query, "192.0.2.1"),
+  ]);
+  await using resolver = resolverFor(server.server);
+  const found = await resolver.ipv4("host.example");
+  assert.ok(found.kind === "found");
+  assert.deepEqual(found.records, ["192.0.2.1"]);
+});
+
+test("lies alone end as a finding at the deadline, and nothing throws", async () => {
+  for (const lie of [
+    (query: Query) => reply({ ...query, questions: [{ name: "other.example", type: "A", class: "IN" }] }, "192.0.2.67"),
+    (_: Query, bytes: Buffer) => Buffer.concat([bytes.subarray(0, 2), Buffer.alloc(300, 0xff)]),
+    (query: Query) => reply(query, "192.0.2.1").subarray(0, -3),
+  ]) {
+    using server = await dnsServer((query, bytes) => [lie(query, bytes)]);
+    await using resolver = resolverFor(server.server);
+    const result = await resolver.ipv4("host.example");
+    assert.ok(result.kind === "failed");
+    assert.equal(result.finding.reason, "malformed");
+    assert.equal(result.finding.server, server.server);
+  }
+});
+
+test("silence ends as a timeout within the bounds", async () => {
+  using server = await dnsServer(() => []);
+  await using resolver = resolverFor(server.server);
+  const startedAt = performance.now();
+  const result = await resolver.ipv4("host.example");
+  assert.ok(result.kind === "failed");
+  assert.equal(result.finding.reason, "timeout");
+  assert.ok(performance.now() - startedAt < 1000);
+});
+
+test("a truncated answer whose TCP half never comes is a finding, too", async () => {
+  using server = await dnsServer((query, _, over) =>
+    over === "udp" ? [reply(query, "192.0.2.99", { flags: 0x8380, answers: [] })] : [],
+  );
+  await using resolver = resolverFor(server.server);
+  assert.equal((await resolver.ipv4("host.example")).kind, "failed");
+});
+
+test("a port where nobody listens is known at once", async () => {
+  const server = await dnsServer(() => []);
+  server[Symbol.dispose]();
+  await using resolver = resolverFor(server.server, { tryTimeout: "1m", timeout: "1m" });
+  const result = await resolver.ipv4("host.example");
+  assert.ok(result.kind === "failed");
+  assert.equal(result.finding.reason, "unreachable");
+});
+
+test("a server from before EDNS is asked without it", async () => {
+  using server = await dnsServer((query) => [
+    query.additionals.length > 0 ? reply(query, "", { flags: 0x8181, answers: [] }) : reply(query, "192.0.2.5"),
+  ]);
+  await using resolver = resolverFor(server.server);
+  assert.equal((await resolver.ipv4("host.example")).kind, "found");
+});
+
+test("with mixed case an answer in other letters is a forgery", async () => {
+  using folding = await dnsServer((query) => [
+    reply(
+      { ...query, questions: query.questions.map((one) => ({ ...one, name: one.name.toLowerCase() })) },
+      "192.0.2.1",
+    ),
+  ]);
+  await using strict = resolverFor(folding.server, { mixedCase: true });
+  assert.equal((await strict.ipv4("a-name-with-many-letters.example")).kind, "failed");
+  using honest = await dnsServer((query) => [reply(query, "192.0.2.1")]);
+  await using resolver = resolverFor(honest.server, { mixedCase: true });
+  assert.equal((await resolver.ipv4("a-name-with-many-letters.example")).kind, "found");
+});
+
+test("many questions at once are all answered", async () => {
+  using server = await dnsServer((query) => [reply(query, "192.0.2.1")]);
+  await using resolver = resolverFor(server.server, { tryTimeout: "5s", timeout: "10s" });
+  const all = await Promise.all(Array.from({ length: 500 }, (_, n) => resolver.ipv4(`h${n}.example`)));
+  assert.ok(all.every((one) => one.kind === "found"));
+});
+
+test("a resolver that is no address is refused clearly", () => {
+  assert.throws(() => resolverFor("dns.example.org"), { code: "SETTINGS_INVALID" });
+});
