@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { reply } from "../../protocol/smtp/reply.ts";
+import { failureText } from "./failure-text.ts";
+
+test("a reply is told with the host and the command it answered", () => {
+  const text = failureText({
+    lasting: "permanent",
+    status: "5.1.1",
+    cause: { kind: "reply", during: "RCPT" },
+    reply: reply(550, "5.1.1", "No such user"),
+    host: "mx.example[192.0.2.1]:25",
+  });
+  assert.equal(text, "host mx.example[192.0.2.1]:25 said: 550 5.1.1 No such user (in reply to RCPT)");
+});
+
+test("a connection that failed names the host and the system's reason", () => {
+  const text = failureText({
+    lasting: "temporary",
+    status: "4.4.1",
+    cause: { kind: "connect", reason: "refused", text: "Connection refused" },
+    host: "mx.example[192.0.2.1]:25",
+  });
+  assert.equal(text, "connect to mx.example[192.0.2.1]:25: Connection refused");
+});
+
+test("a reply that came before a hang-up is not lost from the text", () => {
+  const text = failureText({
+    lasting: "temporary",
+    status: "4.4.2",
+    cause: { kind: "lost", reason: "closed", during: "end of DATA" },
+    reply: reply(421, undefined, "bye"),
+    host: "mx.example[192.0.2.1]:25",
+  });
+  assert.match(text, /lost connection with mx\.example\[192\.0\.2\.1\]:25 during end of DATA; it had said: 421 bye/);
+});

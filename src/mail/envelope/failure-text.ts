@@ -1,0 +1,89 @@
+import { unreachable } from "../../foundation/assert.ts";
+import { replyText } from "../../protocol/smtp/reply.ts";
+import type { Failure } from "./failure.ts";
+
+/**
+ * A failure in one line for people: the log's `status=deferred (…)`, the attempts of `queue show`, the text of a bounce.
+ * Worded near to what people know from Postfix. May contain a peer's text: sinks escape it.
+ */
+export function failureText(failure: Failure): string {
+  const { cause } = failure;
+  const host = failure.host ?? "the next host";
+  const said = failure.reply === undefined ? undefined : replyText(failure.reply);
+  switch (cause.kind) {
+    case "reply":
+      return `host ${host} said: ${said ?? failure.status} (in reply to ${cause.during})`;
+    case "dns":
+      return `name service error for name=${cause.finding.name} type=${cause.finding.type}: ${cause.finding.reason}: ${cause.finding.text}`;
+    case "no-such-domain":
+      return `host or domain name not found: ${cause.domain}`;
+    case "null-mx":
+      return `domain ${cause.domain} does not accept mail (null MX)`;
+    case "mx-loop":
+      return `mail for ${cause.domain} loops back to myself`;
+    case "no-address":
+      return `no address found for host ${cause.host}`;
+    case "connect":
+      return `connect to ${host}: ${cause.text === "" ? cause.reason : cause.text}`;
+    case "lost":
+      return cause.reason === "timeout"
+        ? `conversation with ${host} timed out during ${cause.during}${withReply(said)}`
+        : `lost connection with ${host} during ${cause.during}${withReply(said)}`;
+    case "protocol":
+      return `host ${host} broke the protocol during ${cause.during}: ${cause.text}`;
+    case "tls":
+      return `TLS with ${host}: ${TLS_REASONS[cause.reason]}${withText(cause.text)}`;
+    case "auth":
+      return `authentication with ${host}: ${AUTH_REASONS[cause.reason]}${withText(said ?? cause.text)}`;
+    case "unsupported":
+      return `host ${host} does not offer ${cause.extension}, which this message needs`;
+    case "mailbox":
+      return `mailbox: ${MAILBOX_REASONS[cause.reason]}${withText(cause.text)}`;
+    case "command":
+      return `command: ${cause.text}`;
+    case "hops":
+      return `too many hops: ${cause.count}`;
+    case "expired":
+      return `delivery time expired after ${Math.round(cause.afterMs / 3_600_000)} hours`;
+    case "deliver-by":
+      return "could not be delivered by the time the sender asked for";
+    case "settings":
+      return `settings: ${cause.text}`;
+    case "operator":
+      return `by the operator: ${cause.text}`;
+    case "internal":
+      return `internal: ${cause.text}`;
+    default:
+      return unreachable(cause);
+  }
+}
+
+const TLS_REASONS = {
+  "not-offered": "encryption is required, but was not offered",
+  refused: "encryption was refused",
+  handshake: "the handshake failed",
+  unverified: "the certificate could not be verified",
+} as const;
+
+const AUTH_REASONS = {
+  "not-offered": "not offered",
+  "no-mechanism": "no mechanism in common",
+  refused: "refused",
+  "not-encrypted": "credentials are not sent in plaintext",
+} as const;
+
+const MAILBOX_REASONS = {
+  "no-such-user": "no such user",
+  locked: "locked by somebody else",
+  full: "full",
+  permission: "permission denied",
+  io: "input/output error",
+} as const;
+
+function withText(text: string): string {
+  return text === "" ? "" : `: ${text}`;
+}
+
+function withReply(said: string | undefined): string {
+  return said === undefined ? "" : `; it had said: ${said}`;
+}
