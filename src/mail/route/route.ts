@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import type { NextHost } from "../delivery/delivery.ts";
-import type { Limited } from "./limited.ts";
+import { limited, type Limited } from "./limited.ts";
 import { noPenalty, type Penalty } from "./penalty.ts";
 
 /**
@@ -47,7 +47,7 @@ export function newRoute(key: string, source: string | undefined, host: NextHost
     source,
     name: host.name,
     address: addressText(host),
-    connections: { used: 0, limit: 1, waiting: new Set() },
+    connections: limited(1),
     penalty: noPenalty(),
   };
 }

@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { count, duration } from "../../service/config/kinds.ts";
+
+const schedule = (firstWait: string) =>
+  z
+    .discriminatedUnion("by", [
+      z.strictObject({
+        by: z.literal("quadratic").describe("Attempt n is followed by a wait of `step` times n squared."),
+        step: duration({ min: "1s", max: "1d" }).prefault(firstWait).describe("The wait after the first attempt."),
+      }),
+      z.strictObject({
+        by: z.literal("exponential").describe("Each wait is `factor` times the one before, up to `longest`."),
+        first: duration({ min: "1s", max: "1d" }).prefault("5m").describe("The wait after the first attempt."),
+        factor: z.number().min(1).max(10).default(2).describe("What each wait is multiplied with."),
+        longest: duration({ min: "1s", max: "7d" }).prefault("4h").describe("The longest wait."),
+      }),
+      z.strictObject({
+        by: z.literal("list").describe("The waits one after the other; the last one is repeated."),
+        waits: z
+          .array(duration({ min: "1s", max: "7d" }))
+          .min(1)
+          .describe("The waits."),
+      }),
+    ])
+    .prefault({ by: "quadratic" });
+
+export type RetrySchedule = z.output<ReturnType<typeof schedule>>;
+
+export type SchedulerSettings = z.output<typeof schedulerSettings>;
+
+/** When envelopes are tried again, and what becomes of them when it does not help. */
+export const schedulerSettings = z
+  .strictObject({
+    retry: z
+      .strictObject({
+        relay: schedule("400s").describe("Waits between the attempts of envelopes that go to other hosts."),
+        local: schedule("10s").describe("Waits between the attempts of final delivery."),
+        spread: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.1)
+          .describe("By how much of itself a wait is lengthened at random, so that not all come back at once."),
+        internal: duration({ min: "1s", max: "1h" })
+          .prefault("15s")
+          .describe("The first wait after a failure of our own side; it doubles, and does not count for the schedule."),
+      })
+      .prefault({})
+      .describe("The waits between attempts."),
+    expireAfter: duration({ min: "1m", max: "365d" })
+      .prefault("4d")
+      .describe("How long an envelope is tried; then it is returned to its sender."),
+    warnAfter: duration({ min: "0s", max: "365d" })
+      .prefault("4h")
+      .describe("After how long the sender is told, once, that the mail is still waiting. 0s: never."),
+    deadLetters: z
+      .strictObject({
+        to: z
+          .enum(["keep", "postmaster"])
+          .default("keep")
+          .describe(
+            "What becomes of mail from the null sender that failed for good: kept as dead, or told to postmaster.",
+          ),
+        keepFor: duration({ min: "1m", max: "3650d" }).prefault("30d").describe("How long dead envelopes are kept."),
+      })
+      .prefault({})
+      .describe("Mail that can neither be delivered nor returned."),
+    local: z
+      .strictObject({
+        atOnce: count({ min: 1, max: 10_000 }).default(40).describe("Most final deliveries at once."),
+        perRecipient: count({ min: 1, max: 1000 })
+          .default(4)
+          .describe("Most final deliveries at once for one recipient."),
+      })
+      .prefault({})
+      .describe("Final delivery."),
+  })
+  .prefault({});
