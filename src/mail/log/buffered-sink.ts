@@ -1,0 +1,105 @@
+import type { Clock, Timer } from "../../foundation/clock.ts";
+import { messageOf } from "../../foundation/error.ts";
+import type { Bufferable, Outlet, Sink, SinkReports } from "./sink.ts";
+import { waitingLines } from "./waiting-lines.ts";
+
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 15_000;
+
+/**
+ * A sink over an outlet that takes one batch at a time, may be slow, may fail and may never answer. Lines wait in a
+ * bounded buffer; a failed batch is tried again, with waits that double.
+ */
+export function bufferedSink<Line extends Bufferable>(options: {
+  readonly name: string;
+  readonly outlet: Outlet<Line>;
+  readonly clock: Clock;
+  readonly mostCharacters: number;
+  readonly reports: SinkReports;
+}): Sink<Line> {
+  const { name, outlet, clock, reports } = options;
+  const waiting = waitingLines<Line>(options.mostCharacters);
+  let isSending = false;
+  let isClosed = false;
+  let retry: Timer | undefined;
+  let retryMs = FIRST_RETRY_MS;
+  let inTrouble = false;
+  let emptied: (() => void)[] = [];
+
+  const settle = (): void => {
+    if (isSending || !waiting.isEmpty) return;
+    const callbacks = emptied;
+    emptied = [];
+    for (const callback of callbacks) callback();
+  };
+  const pump = (): void => {
+    if (isSending || retry !== undefined || isClosed) return;
+    const lines = waiting.take(outlet.batchCharacters);
+    if (lines.length === 0) {
+      settle();
+      return;
+    }
+    isSending = true;
+    outlet.send(lines).then(
+      () => {
+        isSending = false;
+        retryMs = FIRST_RETRY_MS;
+        if (inTrouble) {
+          inTrouble = false;
+          reports.trouble(name, undefined);
+        }
+        const lost = waiting.takeLost();
+        if (lost !== undefined) reports.lost(name, lost);
+        pump();
+      },
+      (thrown: unknown) => {
+        isSending = false;
+        waiting.putBack(lines);
+        if (!inTrouble) {
+          inTrouble = true;
+          reports.trouble(name, messageOf(thrown));
+        }
+        retry = clock.after(retryMs, () => {
+          retry = undefined;
+          pump();
+        });
+        retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
+      },
+    );
+  };
+  const flush = (limitMs: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      const timer = clock.after(limitMs, () => resolve(false));
+      emptied.push(() => {
+        timer.cancel();
+        resolve(true);
+      });
+      retry?.cancel();
+      retry = undefined;
+      pump();
+      settle();
+    });
+
+  return {
+    name,
+    write(lines) {
+      for (const line of lines) waiting.add(line);
+      pump();
+    },
+    flush,
+    reopen() {
+      outlet.reopen();
+      retry?.cancel();
+      retry = undefined;
+      pump();
+    },
+    async close(limitMs) {
+      await flush(limitMs);
+      isClosed = true;
+      retry?.cancel();
+      const isStuck = isSending;
+      if (!isStuck) await outlet.close();
+      return { isStuck };
+    },
+  };
+}

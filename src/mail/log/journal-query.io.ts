@@ -1,0 +1,150 @@
+import { constants, DatabaseSync } from "node:sqlite";
+import type { Level } from "../../foundation/events.ts";
+import { partsOfEnvelopeId } from "../../foundation/ids.ts";
+import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "./journal.ts";
+import type { Fields } from "./record.ts";
+
+const STORY_LIMIT = 1_000;
+/** Sessions that carried a message and whose other lines belong to its story; more would be a fault of ours. */
+const MOST_SESSIONS = 10;
+const MOST_SQL_ROWS = 10_000;
+const LONGEST_CELL = 10_000;
+
+const SELECT = "SELECT id, at, event, level, role, pid, process_started_at, message, fields FROM events";
+
+/** The reading side, on one thread: opens read-only, so a reader can break nothing. */
+export class JournalQuery {
+  readonly #database: DatabaseSync;
+
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
+    // Reading only, of this database only: who may query the journal may not reach the server's other files through it.
+    this.#database.setAuthorizer((action) =>
+      ALLOWED_ACTIONS.has(action) ? constants.SQLITE_OK : constants.SQLITE_DENY,
+    );
+  }
+
+  story(query: StoryQuery, options: StoryOptions = {}): readonly JournalEntry[] {
+    const limit = options.limit ?? STORY_LIMIT;
+    const sinceId = (options.sinceAt ?? 0) * 1024;
+    switch (query.by) {
+      case "message":
+        return this.#messageStory(query.id, sinceId, limit);
+      case "session":
+        return this.#sessionStory(query.session, sinceId, limit);
+      case "address":
+        return this.#addressStory(query.address, query.as, sinceId, limit);
+    }
+  }
+
+  sql(text: string): SqlAnswer {
+    const statement = this.#database.prepare(text);
+    const columns = statement.columns().map((column) => column.name);
+    statement.setReturnArrays(true);
+    const rows: (string | number | null)[][] = [];
+    for (const row of statement.iterate()) {
+      if (rows.length === MOST_SQL_ROWS) return { columns, rows, isCut: true };
+      // With setReturnArrays a row is an array of cells.
+      rows.push((row as unknown as unknown[]).map(cellOf));
+    }
+    return { columns, rows, isCut: false };
+  }
+
+  /** The scheduler's inputs from the last start at or before `fromAt` (or the first recorded one). */
+  *inputs(fromAt: number): Generator<{ readonly at: number; readonly isStart: boolean; readonly json: string }> {
+    const start = this.#database
+      .prepare("SELECT max(id) AS id FROM input WHERE is_start = 1 AND at <= ?")
+      .get(fromAt)?.["id"];
+    const rows = this.#database
+      .prepare("SELECT at, is_start, json FROM input WHERE id >= ? ORDER BY id")
+      .iterate(Number(start ?? 0));
+    for (const row of rows)
+      yield { at: Number(row["at"]), isStart: Number(row["is_start"]) === 1, json: String(row["json"]) };
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #messageStory(id: string, sinceId: number, limit: number): readonly JournalEntry[] {
+    const envelope = partsOfEnvelopeId(id);
+    const message = envelope?.message ?? id;
+    const own = this.#entries("message = ?", [message], sinceId, limit).filter((entry) => {
+      const named = entry.record.fields["envelope"];
+      return envelope === undefined || typeof named !== "string" || named === id;
+    });
+    const sessions = new Map<string, JournalEntry>();
+    for (const entry of own) {
+      const session = entry.record.fields["session"];
+      if (typeof session === "string" && sessions.size < MOST_SESSIONS && !sessions.has(session))
+        sessions.set(session, entry);
+    }
+    const around = [...sessions].flatMap(([session, entry]) =>
+      this.#entries("session = ? AND message IS NULL", [session], 0, limit).filter((other) =>
+        isSameProcess(entry, other),
+      ),
+    );
+    return [...own, ...around].sort((one, other) => one.id - other.id);
+  }
+
+  #sessionStory(session: string, sinceId: number, limit: number): readonly JournalEntry[] {
+    const entries = this.#entries("session = ?", [session], sinceId, limit);
+    const newest = entries.at(-1);
+    return newest === undefined ? [] : entries.filter((entry) => isSameProcess(entry, newest));
+  }
+
+  #addressStory(
+    address: string,
+    side: "recipient" | "sender" | undefined,
+    sinceId: number,
+    limit: number,
+  ): readonly JournalEntry[] {
+    const entries: JournalEntry[] = [];
+    for (const column of side === undefined ? (["recipient", "sender"] as const) : [side])
+      entries.push(...this.#entries(`${column} = ? COLLATE NOCASE`, [address], sinceId, limit));
+    const unique = new Map(entries.map((entry) => [entry.id, entry]));
+    return [...unique.values()].sort((one, other) => one.id - other.id).slice(-limit);
+  }
+
+  #entries(where: string, values: readonly string[], sinceId: number, limit: number): readonly JournalEntry[] {
+    return this.#database
+      .prepare(`${SELECT} WHERE ${where} AND id >= ? ORDER BY id DESC LIMIT ?`)
+      .all(...values, sinceId, limit)
+      .map(entryOf)
+      .toReversed();
+  }
+}
+
+// Function calls and recursive queries included; ATTACH, PRAGMA and every change are not.
+const ALLOWED_ACTIONS = new Set<number>([
+  constants.SQLITE_SELECT,
+  constants.SQLITE_READ,
+  constants.SQLITE_FUNCTION,
+  constants.SQLITE_RECURSIVE,
+]);
+
+function entryOf(row: Record<string, unknown>): JournalEntry {
+  const level = String(row["level"]) as Level;
+  const fields = JSON.parse(String(row["fields"])) as Fields;
+  const from = {
+    role: String(row["role"]),
+    pid: Number(row["pid"]),
+    startedAt: Number(row["process_started_at"]),
+  };
+  return { id: Number(row["id"]), record: { at: Number(row["at"]), name: String(row["event"]), level, from, fields } };
+}
+
+function isSameProcess(one: JournalEntry, other: JournalEntry): boolean {
+  const [a, b] = [one.record.from, other.record.from];
+  return a.role === b.role && a.pid === b.pid && a.startedAt === b.startedAt;
+}
+
+function cellOf(value: unknown): string | number | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "number") return value;
+  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "string") return value.slice(0, LONGEST_CELL);
+  return value instanceof Uint8Array
+    ? `x'${Buffer.from(value.subarray(0, 64)).toString("hex")}'`
+    : JSON.stringify(value);
+}

@@ -1,0 +1,57 @@
+import type { DatabaseSync } from "node:sqlite";
+
+/** Rows let go in one transaction: some ten milliseconds, so that waiting batches are hardly held up. */
+const PORTION = 4_000;
+
+/** Lets the oldest events go, one portion: those before `keepFromAt`, or any while the file's used part is too large. */
+export function tidyEntries(database: DatabaseSync, keepFromAt: number, mostBytes: number): boolean {
+  if (usedBytes(database) > mostBytes) return dropEntries(database, Number.POSITIVE_INFINITY);
+  return dropEntries(database, keepFromAt);
+}
+
+function dropEntries(database: DatabaseSync, beforeAt: number): boolean {
+  const oldest = database.prepare("SELECT id, at FROM entry ORDER BY id LIMIT ?").all(PORTION);
+  // Ids rise with time but for a few records of other processes; the first young one ends the portion.
+  const firstKept = oldest.findIndex((row) => Number(row["at"]) >= beforeAt);
+  const last = oldest[firstKept === -1 ? oldest.length - 1 : firstKept - 1];
+  if (last === undefined) return false;
+  database.prepare("DELETE FROM entry WHERE id <= ?").run(Number(last["id"]));
+  return firstKept === -1 && oldest.length === PORTION;
+}
+
+/**
+ * Lets the oldest inputs go, one portion. A replay begins with an input that carries the whole state, so everything up to
+ * the next such start goes together; without a later start the oldest go. `bytes` is what the table holds now; the answer
+ * says what went and whether there is more.
+ */
+export function tidyInputs(
+  database: DatabaseSync,
+  keepFromAt: number,
+  mostBytes: number,
+  bytes: number,
+): { readonly freedBytes: number; readonly isMore: boolean } {
+  const oldest = database.prepare("SELECT id, at FROM input ORDER BY id LIMIT 1").get();
+  const isTooMuch = bytes > mostBytes;
+  if (oldest === undefined || (Number(oldest["at"]) >= keepFromAt && !isTooMuch))
+    return { freedBytes: 0, isMore: false };
+  const start = database
+    .prepare("SELECT id FROM input WHERE is_start = 1 AND id > ? ORDER BY id LIMIT 1")
+    .get(Number(oldest["id"]));
+  const untilId = Number(start?.["id"] ?? Number.MAX_SAFE_INTEGER);
+  const portion = database
+    .prepare("SELECT id, octet_length(json) AS bytes FROM input WHERE id < ? ORDER BY id LIMIT ?")
+    .all(untilId, PORTION);
+  const last = portion.at(-1);
+  if (last === undefined) return { freedBytes: 0, isMore: false };
+  database.prepare("DELETE FROM input WHERE id <= ?").run(Number(last["id"]));
+  return { freedBytes: portion.reduce((sum, row) => sum + Number(row["bytes"]), 0), isMore: true };
+}
+
+export function inputBytes(database: DatabaseSync): number {
+  return Number(database.prepare("SELECT total(octet_length(json)) AS total FROM input").get()?.["total"] ?? 0);
+}
+
+function usedBytes(database: DatabaseSync): number {
+  const pragma = (name: string): number => Number(database.prepare(`PRAGMA ${name}`).get()?.[name] ?? 0);
+  return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size");
+}

@@ -1,0 +1,198 @@
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../foundation/error.ts";
+import {
+  JOURNAL_SCHEMA,
+  JOURNAL_VERSION,
+  keysOf,
+  type JournalAnswer,
+  type JournalBatch,
+  type JournalRow,
+  type JournalThreadSettings,
+} from "./journal.ts";
+import { inputBytes, tidyEntries, tidyInputs } from "./journal-retention.io.ts";
+
+/** The thread that owns the journal's database. One batch is one transaction; between batches it lets old rows go. */
+const TIDY_EVERY_MS = 30_000;
+const IDS_PER_MS = 1024;
+const ERROR_NOT_A_DATABASE = 26;
+const ERROR_CORRUPT = 11;
+
+export class JournalDatabase {
+  readonly #settings: JournalThreadSettings;
+  readonly #database: DatabaseSync;
+  readonly #names = new Map<string, number>();
+  readonly #processes: number[] = [];
+  readonly #insertEntry: StatementSync;
+  readonly #insertInput: StatementSync;
+  #lastEntryId: number;
+  #lastInputId: number;
+  #inputBytes: number;
+
+  constructor(settings: JournalThreadSettings) {
+    this.#settings = settings;
+    this.#database = openDatabase(settings.path);
+    this.#insertEntry = this.#database.prepare(
+      "INSERT INTO entry (id, at, name, process, session, message, recipient, sender, peer, fields) VALUES (?,?,?,?,?,?,?,?,?,?)",
+    );
+    this.#insertInput = this.#database.prepare("INSERT INTO input (id, at, is_start, json) VALUES (?,?,?,?)");
+    this.#lastEntryId = this.#highest("entry");
+    this.#lastInputId = this.#highest("input");
+    this.#inputBytes = inputBytes(this.#database);
+  }
+
+  write(batch: JournalBatch): void {
+    const rows = JSON.parse(batch.rows) as readonly JournalRow[];
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      // Identities are learnt inside the transaction: one that is rolled back must not leave ids behind.
+      for (let at = this.#processes.length; at < batch.processes.length; at++) this.#learnProcess(batch, at);
+      for (const row of rows) this.#insert(row);
+      this.#database.exec("COMMIT");
+    } catch (thrown) {
+      this.#database.exec("ROLLBACK");
+      this.#processes.length = 0;
+      this.#names.clear();
+      throw thrown;
+    }
+  }
+
+  /** Lets go of what is too old or too much, a portion at a time; true when there is more to do. */
+  tidy(now: number): boolean {
+    const { retentionMs, mostBytes, inputRetentionMs, mostInputBytes } = this.#settings;
+    const entries = tidyEntries(this.#database, now - retentionMs, mostBytes);
+    const inputs = tidyInputs(this.#database, now - inputRetentionMs, mostInputBytes, this.#inputBytes);
+    this.#inputBytes -= inputs.freedBytes;
+    return entries || inputs.isMore;
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #insert(row: JournalRow): void {
+    if (row[0] === "i") {
+      const [, at, isStart, json] = row;
+      this.#lastInputId = Math.max(this.#lastInputId + 1, Math.floor(at) * IDS_PER_MS);
+      this.#insertInput.run(this.#lastInputId, Math.floor(at), isStart, json);
+      this.#inputBytes += Buffer.byteLength(json);
+      return;
+    }
+    const [, process, at, name, level, fields] = row;
+    const keys = keysOf(fields);
+    this.#lastEntryId = Math.max(this.#lastEntryId + 1, Math.floor(at) * IDS_PER_MS);
+    this.#insertEntry.run(
+      this.#lastEntryId,
+      Math.floor(at),
+      this.#nameId(name, level),
+      this.#processes[process] ?? 0,
+      keys.session,
+      keys.message,
+      keys.recipient,
+      keys.sender,
+      keys.peer,
+      JSON.stringify(fields),
+    );
+  }
+
+  #nameId(name: string, level: string): number {
+    const key = `${level} ${name}`;
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    this.#database.prepare("INSERT OR IGNORE INTO name (name, level) VALUES (?, ?)").run(name, level);
+    const id = Number(
+      this.#database.prepare("SELECT id FROM name WHERE name = ? AND level = ?").get(name, level)?.["id"],
+    );
+    this.#names.set(key, id);
+    return id;
+  }
+
+  #learnProcess(batch: JournalBatch, index: number): void {
+    const process = batch.processes[index];
+    if (process === undefined) return;
+    const { role, pid, startedAt } = process;
+    const key = [role, pid, Math.floor(startedAt)] as const;
+    this.#database.prepare("INSERT OR IGNORE INTO process (role, pid, started_at) VALUES (?, ?, ?)").run(...key);
+    const find = this.#database.prepare("SELECT id FROM process WHERE role = ? AND pid = ? AND started_at = ?");
+    this.#processes[index] = Number(find.get(...key)?.["id"]);
+  }
+
+  #highest(table: "entry" | "input"): number {
+    return Number(this.#database.prepare(`SELECT max(id) AS highest FROM ${table}`).get()?.["highest"] ?? 0);
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  try {
+    return prepareDatabase(path);
+  } catch (thrown) {
+    if (!isUnreadable(thrown)) throw thrown;
+    // A journal that cannot be read is put aside, never mended: it is the log's memory, not the mail's.
+    for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    renameSync(path, `${path}.broken`);
+    return prepareDatabase(path);
+  }
+}
+
+function prepareDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 5_000 });
+  try {
+    // NORMAL: in WAL mode only checkpoints sync, so a power cut loses the newest events but never the database.
+    database.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096",
+    );
+    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
+    if (version !== 0 && version !== JOURNAL_VERSION) throw new UnknownVersion(version);
+    database.exec(`${JOURNAL_SCHEMA} PRAGMA user_version = ${JOURNAL_VERSION};`);
+    return database;
+  } catch (thrown) {
+    database.close();
+    throw thrown;
+  }
+}
+
+class UnknownVersion extends Error {
+  override readonly name = "UnknownVersion";
+
+  constructor(version: number) {
+    super(`the journal has version ${version}, this program knows ${JOURNAL_VERSION}`);
+  }
+}
+
+function isUnreadable(thrown: unknown): boolean {
+  if (thrown instanceof UnknownVersion) return true;
+  if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false;
+  return thrown.errcode === ERROR_NOT_A_DATABASE || thrown.errcode === ERROR_CORRUPT;
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  let journal: JournalDatabase | undefined;
+  const tidy = (): void => {
+    let isMore = false;
+    try {
+      isMore = journal?.tidy(Date.now()) === true;
+    } catch {
+      // The next batch meets the same trouble and reports it.
+    }
+    setTimeout(tidy, isMore ? 50 : TIDY_EVERY_MS);
+  };
+  setTimeout(tidy, TIDY_EVERY_MS);
+  port.on("message", (batch: JournalBatch | "close") => {
+    let answer: JournalAnswer = { ok: true };
+    try {
+      if (batch === "close") journal?.close();
+      else {
+        journal ??= new JournalDatabase(workerData as JournalThreadSettings);
+        journal.write(batch);
+      }
+    } catch (thrown) {
+      answer = { ok: false, problem: messageOf(thrown) };
+    }
+    port.postMessage(answer);
+    if (batch === "close") port.close();
+  });
+}

@@ -1,0 +1,138 @@
+import type { Worker } from "node:worker_threads";
+import type { Clock } from "../../foundation/clock.ts";
+import { bufferedSink } from "./buffered-sink.ts";
+import { eventRow, inputRow, type JournalAnswer, type JournalBatch, type JournalThreadSettings } from "./journal.ts";
+import { isWanted, type EventRecord, type ProcessIdentity } from "./record.ts";
+import type { JournalSettings } from "./settings.ts";
+import type { Bufferable, Outlet, SinkReports } from "./sink.ts";
+import { startThread } from "./thread.io.ts";
+
+/** The writing side of the journal. Nothing here waits for the disk; what cannot be taken is dropped and counted. */
+export interface Journal {
+  write(records: readonly EventRecord[]): void;
+  /**
+   * One input of the scheduler, as JSON. `isStart`: it carries the whole state, so that a replay can begin with it;
+   * older inputs may go from here on.
+   */
+  recordInput(atMs: number, json: string, isStart?: boolean): void;
+  /** So much was recorded since the last start that a new one would let old inputs go. True also at the beginning. */
+  readonly wantsStart: boolean;
+  flush(limitMs?: number): Promise<boolean>;
+  close(limitMs?: number): Promise<{ readonly isStuck: boolean }>;
+}
+
+export interface JournalOptions {
+  /** `<state>/journal/journal.db`. */
+  readonly path: string;
+  readonly settings: JournalSettings;
+  readonly clock: Clock;
+  readonly reports: SinkReports;
+  readonly isVerbose?: boolean;
+}
+
+const FLUSH_MS = 5_000;
+const BATCH_CHARACTERS = 512 * 1024;
+
+export function createJournal(options: JournalOptions): Journal {
+  const { settings, clock } = options;
+  const processes: ProcessIdentity[] = [];
+  const indexes = new Map<string, number>();
+  const known = new WeakMap<ProcessIdentity, number>();
+  let charactersSinceStart = Number.POSITIVE_INFINITY;
+
+  const sink = bufferedSink<Bufferable>({
+    name: "journal",
+    outlet: threadOutlet(
+      {
+        path: options.path,
+        retentionMs: settings.retention,
+        mostBytes: settings.size,
+        inputRetentionMs: settings.inputs.retention,
+        mostInputBytes: settings.inputs.size,
+      },
+      processes,
+    ),
+    clock,
+    mostCharacters: settings.buffer,
+    reports: options.reports,
+  });
+  const indexOf = (process: ProcessIdentity): number => {
+    const index = known.get(process);
+    if (index !== undefined) return index;
+    // Records that crossed a process boundary carry equal identities as different objects.
+    const key = `${process.role} ${process.pid} ${process.startedAt}`;
+    let number = indexes.get(key);
+    if (number === undefined) {
+      number = processes.push(process) - 1;
+      indexes.set(key, number);
+    }
+    known.set(process, number);
+    return number;
+  };
+  const most = options.isVerbose === true ? "debug" : "info";
+
+  return {
+    write(records) {
+      if (!settings.enabled) return;
+      const lines: Bufferable[] = [];
+      for (const record of records) {
+        if (!isWanted(record.level, most)) continue;
+        lines.push({ text: eventRow(indexOf(record.from), record), isDebug: record.level === "debug" });
+      }
+      sink.write(lines);
+    },
+    recordInput(atMs, json, isStart = false) {
+      if (!settings.enabled || !settings.inputs.enabled) return;
+      charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
+      sink.write([{ text: inputRow(atMs, json, isStart), isDebug: false }]);
+    },
+    get wantsStart() {
+      return settings.enabled && settings.inputs.enabled && charactersSinceStart > settings.inputs.size / 4;
+    },
+    flush: (limitMs = FLUSH_MS) => sink.flush(limitMs),
+    close: (limitMs = FLUSH_MS) => sink.close(limitMs),
+  };
+}
+
+function threadOutlet(settings: JournalThreadSettings, processes: readonly ProcessIdentity[]): Outlet<Bufferable> {
+  let worker: Worker | undefined;
+  let answered: { resolve(): void; reject(error: Error): void } | undefined;
+
+  const started = (): Worker => {
+    if (worker !== undefined) return worker;
+    const fresh = startThread("journal-worker.io", settings);
+    worker = fresh;
+    fresh.unref();
+    fresh.on("message", (answer: JournalAnswer) => {
+      const waiting = answered;
+      answered = undefined;
+      if (answer.ok) waiting?.resolve();
+      else waiting?.reject(new Error(answer.problem));
+    });
+    const onEnd = (error: Error): void => {
+      if (worker === fresh) worker = undefined;
+      const waiting = answered;
+      answered = undefined;
+      waiting?.reject(error);
+    };
+    fresh.on("error", onEnd);
+    fresh.on("exit", () => onEnd(new Error("the journal's thread ended")));
+    return fresh;
+  };
+  const ask = (message: JournalBatch | "close"): Promise<void> =>
+    new Promise((resolve, reject) => {
+      answered = { resolve, reject };
+      started().postMessage(message);
+    });
+  return {
+    batchCharacters: BATCH_CHARACTERS,
+    // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
+    send: (lines) => ask({ processes, rows: `[${lines.map((line) => line.text).join(",")}]` }),
+    reopen: () => {},
+    async close() {
+      if (worker === undefined) return;
+      await ask("close").catch(() => {});
+      await worker?.terminate();
+    },
+  };
+}

@@ -1,0 +1,134 @@
+import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
+import type { Level } from "../../foundation/events.ts";
+import type { EventRecord, Fields, ProcessIdentity } from "./record.ts";
+
+/**
+ * The journal: every event, kept in SQLite (`<state>/journal/journal.db`) for `posthorn log` and plain SQL. It is written
+ * by one thread from a bounded buffer; mail never waits for it, and losing its newest second loses no mail.
+ *
+ * `events` (a view) is what people query; `entry` is how it is kept: ids rise with time (milliseconds × 1024 and a count), so that
+ * the oldest go by a range of the primary key, and the columns with an index are those that stories are asked by.
+ * Message and session ids rise too, so their indexes grow at the end; addresses are few per message.
+ */
+export const JOURNAL_VERSION = 1;
+
+export const JOURNAL_SCHEMA = `
+CREATE TABLE IF NOT EXISTS process (
+  id INTEGER PRIMARY KEY, role TEXT NOT NULL, pid INTEGER NOT NULL, started_at INTEGER NOT NULL,
+  UNIQUE (role, pid, started_at)
+) STRICT;
+CREATE TABLE IF NOT EXISTS name (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, level TEXT NOT NULL, UNIQUE (name, level)
+) STRICT;
+CREATE TABLE IF NOT EXISTS entry (
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, name INTEGER NOT NULL, process INTEGER NOT NULL,
+  session TEXT, message TEXT, recipient TEXT, sender TEXT, peer TEXT, fields TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS entry_message ON entry (message) WHERE message IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entry_session ON entry (session) WHERE session IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entry_recipient ON entry (recipient COLLATE NOCASE) WHERE recipient IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entry_sender ON entry (sender COLLATE NOCASE) WHERE sender IS NOT NULL;
+CREATE VIEW IF NOT EXISTS events AS
+  SELECT entry.id AS id, strftime('%Y-%m-%d %H:%M:%f', entry.at / 1000.0, 'unixepoch') AS time, entry.at AS at,
+    name.name AS event, name.level AS level, process.role AS role, process.pid AS pid,
+    process.started_at AS process_started_at, entry.session AS session, entry.message AS message,
+    entry.fields ->> 'envelope' AS envelope, entry.recipient AS recipient, entry.sender AS sender, entry.peer AS peer,
+    entry.fields AS fields
+  FROM entry JOIN name ON name.id = entry.name JOIN process ON process.id = entry.process;
+CREATE TABLE IF NOT EXISTS input (
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, is_start INTEGER NOT NULL, json TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS input_start ON input (id) WHERE is_start = 1;
+`;
+
+/** What an event is found by. */
+export interface EntryKeys {
+  readonly session: string | null;
+  readonly message: string | null;
+  readonly recipient: string | null;
+  readonly sender: string | null;
+  readonly peer: string | null;
+}
+
+const LONGEST_KEY = 400;
+
+/** Stages name these fields alike; where two names are in use, both are read. */
+export function keysOf(fields: Fields): EntryKeys {
+  return {
+    session: textOf(fields["session"]),
+    message: messageOf(fields),
+    recipient: textOf(fields["recipient"] ?? fields["to"]),
+    sender: textOf(fields["sender"] ?? fields["from"]),
+    peer: textOf(fields["peer"] ?? fields["client"]),
+  };
+}
+
+function textOf(value: Fields[string]): string | null {
+  return typeof value === "string" ? value.slice(0, LONGEST_KEY) : null;
+}
+
+function messageOf(fields: Fields): string | null {
+  const message = fields["message"];
+  if (typeof message === "string") return numberOfMessageId(message) === undefined ? null : message;
+  const envelope = fields["envelope"];
+  return typeof envelope === "string" ? (partsOfEnvelopeId(envelope)?.message ?? null) : null;
+}
+
+/** What crosses to the journal's thread: rows as one JSON array, and the processes they speak of, by index. */
+export interface JournalBatch {
+  readonly processes: readonly ProcessIdentity[];
+  readonly rows: string;
+}
+
+export type JournalRow =
+  | readonly [kind: "e", process: number, at: number, name: string, level: Level, fields: Fields]
+  | readonly [kind: "i", at: number, isStart: 0 | 1, json: string];
+
+export function eventRow(process: number, record: EventRecord): string {
+  const row: JournalRow = ["e", process, record.at, record.name, record.level, record.fields];
+  return JSON.stringify(row);
+}
+
+export function inputRow(at: number, json: string, isStart: boolean): string {
+  const row: JournalRow = ["i", at, isStart ? 1 : 0, json];
+  return JSON.stringify(row);
+}
+
+/** How the thread is set up, and what it answers to each batch. */
+export interface JournalThreadSettings {
+  readonly path: string;
+  readonly retentionMs: number;
+  readonly mostBytes: number;
+  readonly inputRetentionMs: number;
+  readonly mostInputBytes: number;
+}
+
+export type JournalAnswer = { readonly ok: true } | { readonly ok: false; readonly problem: string };
+
+/** One event as readers get it. */
+export interface JournalEntry {
+  readonly id: number;
+  readonly record: EventRecord;
+}
+
+/** What `posthorn log` asks for. */
+export type StoryQuery =
+  /** A message, or with an envelope's id that envelope; with what its reception's session said. */
+  | { readonly by: "message"; readonly id: string }
+  /** The newest session of that id (session ids begin anew with each process). */
+  | { readonly by: "session"; readonly session: string }
+  /** Events that name the address; `as` narrows to one side. */
+  | { readonly by: "address"; readonly address: string; readonly as?: "recipient" | "sender" | undefined };
+
+export interface StoryOptions {
+  readonly sinceAt?: number | undefined;
+  /** The newest so many; 1,000 when left out. */
+  readonly limit?: number | undefined;
+}
+
+export interface SqlAnswer {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | number | null)[])[];
+  /** More rows were there than are shown. */
+  readonly isCut: boolean;
+}

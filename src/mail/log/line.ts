@@ -1,0 +1,60 @@
+import type { AnyEvent, Speaker } from "../../foundation/events.ts";
+import { escapeControls } from "../../foundation/escape.ts";
+import type { EventRecord, Fields } from "./record.ts";
+
+/** Beyond this a line is cut: syslog daemons and terminals stop making sense of longer ones. */
+export const LONGEST_LINE = 4000;
+const SESSION_DIGITS = 6;
+
+/** What a sink gets: the record, who speaks, the number in brackets, and the escaped text for people, if there is one. */
+export interface LogEntry {
+  readonly record: EventRecord;
+  readonly speaker: Speaker;
+  readonly number: number;
+  readonly text: string | undefined;
+}
+
+export function entryOf(record: EventRecord, declaration: AnyEvent | undefined): LogEntry {
+  if (declaration === undefined) {
+    // A record of a newer or older process during a restart: its fields still tell the story.
+    const text = bounded(escapeControls(`${record.name}: ${JSON.stringify(record.fields)}`));
+    return { record, speaker: "master", number: record.from.pid, text };
+  }
+  const line = declaration.line as (fields: Fields) => string | undefined;
+  const raw = line(record.fields);
+  return {
+    record,
+    speaker: declaration.speaker,
+    number: bracketNumber(record, declaration.speaker),
+    text: raw === undefined ? undefined : bounded(escapeControls(raw)),
+  };
+}
+
+/** `posthorn/smtpd[4711]`: the tag of a line, before the colon. */
+export function tagOf(entry: LogEntry): string {
+  return `posthorn/${entry.speaker}[${entry.number}]`;
+}
+
+/**
+ * Postfix has one smtpd process for each client at a time, so people and pflogsumm take the number in brackets for the
+ * client's. Ours serve many at once: in lines of a session the process id is followed by six digits of the session.
+ */
+function bracketNumber(record: EventRecord, speaker: Speaker): number {
+  const session = record.fields["session"];
+  if ((speaker !== "smtpd" && speaker !== "lmtpd") || typeof session !== "string" || session === "")
+    return record.from.pid;
+  return record.from.pid * 10 ** SESSION_DIGITS + (sessionNumber(session) % 10 ** SESSION_DIGITS);
+}
+
+/** The count at the end of a session id (`shortIdMaker`: a prefix and a count in base 36). */
+function sessionNumber(session: string): number {
+  const count = Number.parseInt(session.slice(1), 36);
+  if (Number.isSafeInteger(count)) return count;
+  let hash = 0;
+  for (let at = 0; at < session.length; at++) hash = (Math.imul(hash, 31) + session.charCodeAt(at)) >>> 0;
+  return hash;
+}
+
+function bounded(text: string): string {
+  return text.length <= LONGEST_LINE ? text : `${text.slice(0, LONGEST_LINE)}... (cut, ${text.length} characters)`;
+}

@@ -1,0 +1,83 @@
+import type { Bufferable } from "./sink.ts";
+
+/**
+ * What waits for a sink, within a bound of characters. When it is full, debug goes first; then new entries are refused.
+ * Both are counted until somebody has said so (`takeLost`).
+ */
+export interface WaitingLines<Line extends Bufferable> {
+  add(line: Line): void;
+  /** The oldest entries, together no more than `mostCharacters` (but at least one, if there is any). */
+  take(mostCharacters: number): readonly Line[];
+  /** Puts back what could not be written, at the front. */
+  putBack(lines: readonly Line[]): void;
+  readonly isEmpty: boolean;
+  /** What was dropped since the last call; undefined when nothing was. */
+  takeLost(): { readonly lost: number; readonly lostDebug: number } | undefined;
+}
+
+export function waitingLines<Line extends Bufferable>(mostCharacters: number): WaitingLines<Line> {
+  let lines: Line[] = [];
+  // Entries before this index are already taken; shifting a long array for each batch would be quadratic.
+  let first = 0;
+  let characters = 0;
+  let debugLines = 0;
+  let lost = 0;
+  let lostDebug = 0;
+
+  const dropDebug = (): void => {
+    lines = lines.slice(first).filter((line) => !line.isDebug);
+    first = 0;
+    characters = lines.reduce((sum, line) => sum + line.text.length, 0);
+    lostDebug += debugLines;
+    debugLines = 0;
+  };
+  return {
+    add(line) {
+      if (characters + line.text.length > mostCharacters) {
+        if (!line.isDebug && debugLines > 0) dropDebug();
+        if (characters + line.text.length > mostCharacters) {
+          if (line.isDebug) lostDebug++;
+          else lost++;
+          return;
+        }
+      }
+      lines.push(line);
+      characters += line.text.length;
+      if (line.isDebug) debugLines++;
+    },
+    take(most) {
+      const taken: Line[] = [];
+      let size = 0;
+      for (let line = lines[first]; line !== undefined; line = lines[first]) {
+        if (taken.length > 0 && size + line.text.length > most) break;
+        taken.push(line);
+        size += line.text.length;
+        if (line.isDebug) debugLines--;
+        first++;
+      }
+      characters -= size;
+      if (first === lines.length) {
+        lines = [];
+        first = 0;
+      }
+      return taken;
+    },
+    putBack(back) {
+      lines = [...back, ...lines.slice(first)];
+      first = 0;
+      for (const line of back) {
+        characters += line.text.length;
+        if (line.isDebug) debugLines++;
+      }
+    },
+    get isEmpty() {
+      return first === lines.length;
+    },
+    takeLost() {
+      if (lost + lostDebug === 0) return undefined;
+      const counts = { lost, lostDebug };
+      lost = lostDebug = 0;
+      return counts;
+    },
+  };
+}
