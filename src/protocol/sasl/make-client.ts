@@ -1,0 +1,24 @@
+import { unreachable } from "../../foundation/assert.ts";
+import type { ClientMechanism, Credentials, SaslClient } from "./client.ts";
+import { scramSha256Client, type ScramMeans } from "./scram-sha-256.ts";
+import { cramMd5Client, loginClient, plainClient } from "./simple-clients.ts";
+
+/** The client of a mechanism. `makeMeans` is asked only where chance and work are needed (SCRAM). */
+export function makeClient(
+  mechanism: ClientMechanism,
+  credentials: Credentials,
+  makeMeans: () => ScramMeans,
+): SaslClient {
+  switch (mechanism) {
+    case "SCRAM-SHA-256":
+      return scramSha256Client(credentials, makeMeans());
+    case "CRAM-MD5":
+      return cramMd5Client(credentials);
+    case "PLAIN":
+      return plainClient(credentials);
+    case "LOGIN":
+      return loginClient(credentials);
+    default:
+      return unreachable(mechanism);
+  }
+}
