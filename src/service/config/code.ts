@@ -1,0 +1,63 @@
+import type { SettingsProblem } from "./config.ts";
+import type { SourceEntry, SourceNode } from "./source.ts";
+
+/** Deeper than any schema: a value that contains itself ends here. */
+const DEEPEST = 50;
+
+/** What `posthorn.config.ts` exports, as a source tree. Places are added by `literal.ts` where the code shows them. */
+export function readCode(
+  exported: unknown,
+  file: string,
+): { readonly root: SourceNode | undefined; readonly problems: readonly SettingsProblem[] } {
+  const problems: SettingsProblem[] = [];
+  const toNode = (value: unknown, path: string, depth: number): SourceNode => {
+    if (Array.isArray(value) && depth < DEEPEST)
+      return { kind: "list", items: value.map((item, at) => toNode(item, `${path}[${at}]`, depth + 1)) };
+    if (isPlainObject(value) && depth < DEEPEST) {
+      const entries = Object.entries(value)
+        // `undefined` says the same as leaving it out: that is what conditions in code make of a setting.
+        .filter(([, part]) => part !== undefined)
+        .map(([name, part]): SourceEntry => ({
+          name,
+          node: toNode(part, path === "" ? name : `${path}.${name}`, depth + 1),
+        }));
+      return { kind: "map", entries };
+    }
+    if (
+      (typeof value === "object" && value !== null) ||
+      typeof value === "function" ||
+      typeof value === "symbol" ||
+      typeof value === "bigint"
+    ) {
+      const what =
+        depth >= DEEPEST
+          ? "contains itself"
+          : `is ${describe(value)}: settings are made of texts, numbers, lists and objects`;
+      problems.push({ file, path, text: what, severity: "error" });
+      return { kind: "scalar", value: undefined };
+    }
+    return { kind: "scalar", value };
+  };
+  if (!isPlainObject(exported)) {
+    const text =
+      exported === undefined
+        ? "has no default export; write `export default defineConfig({ … })`"
+        : `exports ${describe(exported)}; expected \`export default defineConfig({ … })\``;
+    return { root: undefined, problems: [{ file, path: "", text, severity: "error" }] };
+  }
+  const root = toNode(exported, "", 0);
+  return { root: problems.length > 0 ? undefined : root, problems };
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
+function describe(value: unknown): string {
+  if (typeof value === "function") return "a function";
+  if (value instanceof Promise) return "a promise (is an await missing?)";
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" ? `an object of its own class` : `a ${typeof value}`;
+}
