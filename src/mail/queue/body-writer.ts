@@ -1,0 +1,92 @@
+import { assert } from "../../foundation/assert.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import type { MessageId } from "../../foundation/ids.ts";
+import type { BodyFiles, NewBodyFile } from "./body-files.ts";
+import type { BodyWriter } from "./queue.ts";
+import type { Body } from "./store.ts";
+
+/** Where a growing body starts in memory; it doubles from there. */
+const FIRST_BYTES = 4096;
+/** Beyond the inline limit content goes to the file in portions of this size. */
+const PORTION_BYTES = 128 * 1024;
+
+/**
+ * One message's content during reception: in memory up to `inlineUpTo` bytes, then in a body file. Memory is bounded
+ * by the larger of `inlineUpTo` and a portion, as long as the caller waits for the promises of `write`.
+ */
+export function bodyWriter(message: MessageId, inlineUpTo: number, files: BodyFiles): BodyWriter {
+  let buffer = new Uint8Array(0);
+  let filled = 0;
+  let sizeBytes = 0;
+  let file: NewBodyFile | undefined;
+  /** Set with the file's first write: from then on all goes there. */
+  let isSpilling = false;
+  let state: "open" | "finished" | "aborted" = "open";
+  /** The step under way; steps never overlap. */
+  let step: Promise<void> = Promise.resolve();
+
+  const reserve = (bytes: number): void => {
+    if (bytes <= buffer.length) return;
+    const larger = new Uint8Array(
+      Math.max(bytes, Math.min(2 * buffer.length, Math.max(inlineUpTo, PORTION_BYTES)), FIRST_BYTES),
+    );
+    larger.set(buffer.subarray(0, filled));
+    buffer = larger;
+  };
+  const keep = (bytes: Uint8Array): void => {
+    reserve(filled + bytes.length);
+    buffer.set(bytes, filled);
+    filled += bytes.length;
+  };
+  const spill = async (bytes: Uint8Array): Promise<void> => {
+    file ??= await files.create(message);
+    if (filled > 0) await file.write(buffer.subarray(0, filled));
+    filled = 0;
+    // A small rest waits for company; a large one would only be copied to be written.
+    if (bytes.length < PORTION_BYTES / 2) keep(bytes);
+    else await file.write(bytes);
+  };
+
+  return {
+    get sizeBytes() {
+      return sizeBytes;
+    },
+    write(bytes) {
+      assert(state === "open", "content is written before it is finished or aborted");
+      sizeBytes += bytes.length;
+      if (sizeBytes <= inlineUpTo || (isSpilling && filled + bytes.length <= PORTION_BYTES)) {
+        keep(bytes);
+        return undefined;
+      }
+      isSpilling = true;
+      step = spill(bytes);
+      return step;
+    },
+    async finish(): Promise<Body> {
+      assert(state === "open", "content is finished once");
+      state = "finished";
+      if (!isSpilling) return { kind: "inline", bytes: buffer.subarray(0, filled) };
+      await step;
+      await spill(new Uint8Array(0));
+      assert(file !== undefined, "spilling made a file");
+      return { kind: "file", name: file.name, sizeBytes: await file.finish() };
+    },
+    async abort(because) {
+      const wasHandedOver = state === "finished" && because !== undefined && !isSurelyNotDone(because);
+      state = "aborted";
+      buffer = new Uint8Array(0);
+      filled = 0;
+      // The file may be in the making.
+      await step.catch(() => {});
+      if (!wasHandedOver) await file?.abort();
+    },
+  };
+}
+
+/** Whether a commit that rejected like this left nothing behind (`store.ts`). */
+function isSurelyNotDone(thrown: unknown): boolean {
+  return (
+    thrown instanceof PosthornError &&
+    (thrown.code === "SPOOL_FULL" || thrown.code === "SPOOL_REFUSED" || thrown.code === "STORE_CLOSED")
+  );
+}

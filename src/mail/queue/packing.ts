@@ -1,0 +1,140 @@
+import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import type { AttemptRecord, NewEnvelope, Operation } from "./store.ts";
+import type { EnvelopeProgress } from "../envelope/envelope.ts";
+import { unreachable } from "../../foundation/assert.ts";
+
+/**
+ * Batches on their way to the writer's thread: one flat list of plain values, in the order in which the statements take
+ * them, and one block with all inline bodies. Cloning objects between threads would cost more than writing their rows.
+ *
+ *     batch  := count operation*
+ *     commit := COMMIT id sender receivedAt sizeBytes deliverByAt bodyFile bodyBytes facts bodyOffset count envelope*
+ *     envelope := n recipient domain action facts state dueAt expiresAt attempts progress lastFailure
+ *     update := UPDATE id n state dueAt expiresAt attempts progress lastFailure hasAttempt [attempt]
+ *     attempt := startedAt tookMs outcome relay failure reply
+ *     remove := REMOVE id n
+ */
+export interface Packing {
+  readonly values: PackedValue[];
+  readonly bodies: Uint8Array[];
+  bodyBytes: number;
+}
+
+export type PackedValue = string | number | null;
+
+export const COMMIT = 1;
+export const UPDATE = 2;
+export const REMOVE = 3;
+
+export function newPacking(): Packing {
+  return { values: [], bodies: [], bodyBytes: 0 };
+}
+
+/** Adds a batch; throws `SPOOL_REFUSED`, with nothing added, when it contradicts itself. */
+export function packBatch(batch: readonly Operation[], into: Packing): void {
+  for (const operation of batch) refuseNonsense(operation);
+  into.values.push(batch.length);
+  for (const operation of batch) pack(operation, into);
+}
+
+function pack(operation: Operation, into: Packing): void {
+  const { values } = into;
+  switch (operation.do) {
+    case "commit": {
+      const { id, sender, receivedAt, sizeBytes, ...facts } = operation.message;
+      const { body } = operation;
+      const deliverByAt = operation.message.deliverBy?.at;
+      values.push(COMMIT, idOf(id), sender, Math.round(receivedAt), sizeBytes);
+      values.push(deliverByAt === undefined ? null : Math.round(deliverByAt));
+      if (body.kind === "file") values.push(body.name, body.sizeBytes, JSON.stringify(facts), 0);
+      else {
+        values.push(null, body.bytes.length, JSON.stringify(facts), into.bodyBytes);
+        into.bodies.push(body.bytes);
+        into.bodyBytes += body.bytes.length;
+      }
+      values.push(operation.envelopes.length);
+      for (const envelope of operation.envelopes) packEnvelope(envelope, values);
+      return;
+    }
+    case "update": {
+      const { message, index } = partsOf(operation.envelope);
+      values.push(UPDATE, message, index);
+      packProgress(operation.progress, values);
+      values.push(operation.attempt === undefined ? 0 : 1);
+      if (operation.attempt !== undefined) packAttempt(operation.attempt, values);
+      return;
+    }
+    case "remove": {
+      const { message, index } = partsOf(operation.envelope);
+      values.push(REMOVE, message, index);
+      return;
+    }
+    default:
+      unreachable(operation);
+  }
+}
+
+function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]): void {
+  const { id, message: _message, recipient, action, notify, ...rest } = envelope;
+  const facts = notify.length === 0 ? rest : { notify, ...rest };
+  values.push(partsOf(id).index, recipient, domainOf(recipient), action, jsonOrNull(facts));
+  packProgress(progress, values);
+}
+
+function packProgress(progress: EnvelopeProgress, values: PackedValue[]): void {
+  const { state, dueAt, expiresAt, attempts, lastFailure, ...rest } = progress;
+  values.push(state, Math.round(dueAt), Math.round(expiresAt), attempts, jsonOrNull(rest));
+  values.push(lastFailure === undefined ? null : JSON.stringify(lastFailure));
+}
+
+function packAttempt(attempt: AttemptRecord, values: PackedValue[]): void {
+  const { startedAt, tookMs, outcome, relay, failure, replyText } = attempt;
+  values.push(Math.round(startedAt), Math.round(tookMs), outcome, relay);
+  values.push(failure === undefined ? null : JSON.stringify(failure), replyText ?? null);
+}
+
+/** JSON of what is set; null when nothing is, which most rows are. */
+function jsonOrNull(fields: Readonly<Record<string, unknown>>): string | null {
+  for (const name in fields) if (fields[name] !== undefined) return JSON.stringify(fields);
+  return null;
+}
+
+/** The part behind the last `@`, in lower case; `""` for `postmaster` alone. */
+export function domainOf(recipient: string): string {
+  const at = recipient.lastIndexOf("@");
+  return at < 0 ? "" : recipient.slice(at + 1).toLowerCase();
+}
+
+export function refuseNonsense(operation: Operation): void {
+  if (operation.do !== "commit") {
+    partsOf(operation.envelope);
+    return;
+  }
+  idOf(operation.message.id);
+  // A message without envelopes would never be removed.
+  if (operation.envelopes.length === 0) throw refusal(`message ${operation.message.id} has no envelope`);
+  const indexes = new Set<number>();
+  for (const { envelope } of operation.envelopes) {
+    const parts = partsOfEnvelopeId(envelope.id);
+    if (parts?.message !== operation.message.id || indexes.has(parts.index))
+      throw refusal(`envelope ${envelope.id} does not belong to message ${operation.message.id}, or comes twice`);
+    indexes.add(parts.index);
+  }
+}
+
+function idOf(id: string): number {
+  const number = numberOfMessageId(id);
+  if (number === undefined) throw refusal(`"${id}" is no message id`);
+  return number;
+}
+
+function partsOf(id: string): { message: number; index: number } {
+  const parts = partsOfEnvelopeId(id);
+  if (parts === undefined) throw refusal(`"${id}" is no envelope id`);
+  return { message: idOf(parts.message), index: parts.index };
+}
+
+export function refusal(message: string): PosthornError {
+  return new PosthornError("SPOOL_REFUSED", { message, advice: "the client is asked to send the message again" });
+}

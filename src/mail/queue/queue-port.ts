@@ -1,0 +1,27 @@
+import type { Clock } from "../../foundation/clock.ts";
+import type { NewEnvelope, Store } from "./store.ts";
+import { firstProgress, type CommitRequest, type QueuePort } from "./queue.ts";
+
+export interface QueuePortOptions {
+  readonly clock: Clock;
+  /** How long an envelope is tried before it expires; asked at each commit, for settings may change. */
+  readonly expireAfterMs: () => number;
+  /** Told of each message right after it is durable: the scheduler takes its envelopes up. Must not throw. */
+  readonly onCommitted: (request: CommitRequest, envelopes: readonly NewEnvelope[]) => void;
+}
+
+/** What sessions commit to: the store, and the scheduler's ear. */
+export function queuePort(store: Pick<Store, "apply">, options: QueuePortOptions): QueuePort {
+  return {
+    async commit(request) {
+      const receivedAt = options.clock.now();
+      const expireAfterMs = options.expireAfterMs();
+      const envelopes = request.envelopes.map((envelope) => ({
+        envelope,
+        progress: firstProgress(envelope, receivedAt, expireAfterMs),
+      }));
+      await store.apply([{ do: "commit", message: request.message, body: request.body, envelopes }]);
+      options.onCommitted(request, envelopes);
+    },
+  };
+}

@@ -1,0 +1,149 @@
+import { envelopeIdOf, messageIdOf } from "../../foundation/ids.ts";
+import type { Envelope, EnvelopeProgress, EnvelopeState, Message, Notify } from "../envelope/envelope.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type { AttemptRecord, LoadedEnvelope, QueueRow, StoredEnvelope, StoredMessage } from "./store.ts";
+
+/**
+ * Rows of the queue database as the contract's objects. The casts of parsed JSON hold because only `packing.ts` writes
+ * it, in a format that the database's version names.
+ */
+export interface MessageRow {
+  readonly id: number;
+  readonly sender: string;
+  readonly received_at: number;
+  readonly size_bytes: number;
+  readonly deliver_by_at: number | null;
+  readonly body_file: string | null;
+  readonly body_bytes: number;
+  readonly facts: string;
+}
+
+export interface EnvelopeRow {
+  readonly message: number;
+  readonly n: number;
+  readonly recipient: string;
+  readonly action: string;
+  readonly facts: string | null;
+  readonly state: string;
+  readonly due_at: number;
+  readonly expires_at: number;
+  readonly attempts: number;
+  readonly progress: string | null;
+  readonly last_failure: string | null;
+}
+
+export interface AttemptRow {
+  readonly started_at: number;
+  readonly took_ms: number;
+  readonly outcome: string;
+  readonly relay: string;
+  readonly failure: string | null;
+  readonly reply: string | null;
+}
+
+type MessageFacts = Omit<Message, "id" | "sender" | "receivedAt" | "sizeBytes">;
+type EnvelopeFacts = Pick<Envelope, "givenRecipient" | "originalRecipient" | "notBeforeAt"> & {
+  notify?: readonly Notify[];
+};
+type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause">;
+
+export function messageOf(row: MessageRow): StoredMessage {
+  return {
+    id: messageIdOf(row.id),
+    sender: row.sender,
+    receivedAt: row.received_at,
+    sizeBytes: row.size_bytes,
+    ...(JSON.parse(row.facts) as MessageFacts),
+    bodyKind: row.body_file === null ? "inline" : "file",
+  };
+}
+
+export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
+  const message = messageIdOf(row.message);
+  const { notify = [], ...facts } = envelopeFactsOf(row);
+  return {
+    envelope: {
+      id: envelopeIdOf(message, row.n),
+      message,
+      recipient: row.recipient,
+      notify,
+      action: row.action,
+      ...facts,
+    },
+    progress: {
+      ...progressOf(row),
+      ...(row.last_failure === null ? {} : { lastFailure: JSON.parse(row.last_failure) as Failure }),
+    },
+  };
+}
+
+export function loadedOf(row: EnvelopeRow & Omit<MessageRow, "facts">): LoadedEnvelope {
+  const message = messageIdOf(row.message);
+  const { notify = [] } = envelopeFactsOf(row);
+  return {
+    id: envelopeIdOf(message, row.n),
+    message,
+    recipient: row.recipient,
+    sender: row.sender,
+    action: row.action,
+    sizeBytes: row.size_bytes,
+    receivedAt: row.received_at,
+    progress: progressOf(row),
+    ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
+    wantsDelayNotice: wantsDelayNotice(row.sender, notify),
+  };
+}
+
+/** RFC 3461 section 4.1: without NOTIFY a delay may be told; with it only when DELAY is named. Never to the null sender. */
+export function wantsDelayNotice(sender: string, notify: readonly Notify[]): boolean {
+  return sender !== "" && (notify.length === 0 || notify.includes("DELAY"));
+}
+
+export function queueRowOf(row: EnvelopeRow & Omit<MessageRow, "facts">): QueueRow {
+  const message = messageIdOf(row.message);
+  const { heldBecause } = progressFactsOf(row);
+  return {
+    envelope: envelopeIdOf(message, row.n),
+    message,
+    state: row.state as EnvelopeState,
+    sender: row.sender,
+    recipient: row.recipient,
+    action: row.action,
+    sizeBytes: row.size_bytes,
+    receivedAt: row.received_at,
+    dueAt: row.due_at,
+    expiresAt: row.expires_at,
+    attempts: row.attempts,
+    ...(row.last_failure === null ? {} : { lastFailure: JSON.parse(row.last_failure) as Failure }),
+    ...(heldBecause === undefined ? {} : { heldBecause }),
+  };
+}
+
+export function attemptOf(row: AttemptRow): AttemptRecord {
+  return {
+    startedAt: row.started_at,
+    tookMs: row.took_ms,
+    outcome: row.outcome as AttemptRecord["outcome"],
+    relay: row.relay,
+    ...(row.failure === null ? {} : { failure: JSON.parse(row.failure) as Failure }),
+    ...(row.reply === null ? {} : { replyText: row.reply }),
+  };
+}
+
+function progressOf(row: EnvelopeRow): Omit<EnvelopeProgress, "lastFailure"> {
+  return {
+    state: row.state as EnvelopeState,
+    dueAt: row.due_at,
+    expiresAt: row.expires_at,
+    attempts: row.attempts,
+    ...progressFactsOf(row),
+  };
+}
+
+function progressFactsOf(row: EnvelopeRow): ProgressFacts {
+  return row.progress === null ? {} : (JSON.parse(row.progress) as ProgressFacts);
+}
+
+function envelopeFactsOf(row: EnvelopeRow): EnvelopeFacts {
+  return row.facts === null ? {} : (JSON.parse(row.facts) as EnvelopeFacts);
+}

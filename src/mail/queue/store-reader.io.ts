@@ -1,0 +1,192 @@
+import { statSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import {
+  messageIdOf,
+  numberOfMessageId,
+  partsOfEnvelopeId,
+  type EnvelopeId,
+  type MessageId,
+} from "../../foundation/ids.ts";
+import { Census } from "./census.ts";
+import { attemptOf, envelopeOf, loadedOf, messageOf, queueRowOf } from "./rows.ts";
+import type { AttemptRow, EnvelopeRow, MessageRow } from "./rows.ts";
+import type {
+  AttemptRecord,
+  Body,
+  CensusRow,
+  LoadedEnvelope,
+  QueueFilter,
+  QueueRow,
+  StoredEnvelope,
+  StoredMessage,
+} from "./store.ts";
+import { databasePath, storeError } from "./store-writer.io.ts";
+
+/**
+ * The read-only connection, in a thread of its own, so that no read waits for a sync and no long list holds up commits.
+ * Long answers come in slices, each a short read of its own: point reads find their way between them, and the log can
+ * start over. A list is therefore true row by row, not as one instant.
+ */
+export class StoreReader {
+  readonly #directory: string;
+  readonly #database: DatabaseSync;
+  readonly #message: StatementSync;
+  readonly #envelope: StatementSync;
+  readonly #body: StatementSync;
+  readonly #attempts: StatementSync;
+  readonly #sliceEnd: StatementSync;
+  readonly #slice: StatementSync;
+  readonly #census: StatementSync;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#database = new DatabaseSync(databasePath(directory), { readOnly: true, timeout: 5000 });
+    this.#database.exec("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096");
+    const prepare = (sql: string): StatementSync => this.#database.prepare(sql);
+    this.#message = prepare("SELECT * FROM messages WHERE id = ?");
+    this.#envelope = prepare("SELECT * FROM envelopes WHERE message = ? AND n = ?");
+    this.#body = prepare(
+      "SELECT body_file, body_bytes, bytes FROM messages LEFT JOIN bodies ON bodies.message = messages.id WHERE id = ?",
+    );
+    this.#attempts = prepare("SELECT * FROM attempts WHERE message = ? AND n = ? ORDER BY number");
+    this.#sliceEnd = prepare(
+      `SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ${SLICE_MESSAGES})`,
+    );
+    this.#slice = prepare(`SELECT ${COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
+    this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
+  }
+
+  message(id: MessageId): StoredMessage | undefined {
+    const row = this.#message.get(numberOfMessageId(id) ?? -1);
+    return row === undefined ? undefined : messageOf(row as unknown as MessageRow);
+  }
+
+  envelopes(ids: readonly EnvelopeId[]): readonly StoredEnvelope[] {
+    const found: StoredEnvelope[] = [];
+    for (const id of ids) {
+      const [message, n] = keyOf(id);
+      const row = this.#envelope.get(message, n);
+      if (row !== undefined) found.push(envelopeOf(row as unknown as EnvelopeRow));
+    }
+    return found;
+  }
+
+  body(id: MessageId): Body | undefined {
+    const row = this.#body.get(numberOfMessageId(id) ?? -1);
+    if (row === undefined) return undefined;
+    const { body_file: name, body_bytes: sizeBytes, bytes } = row;
+    if (typeof name === "string") return { kind: "file", name, sizeBytes: Number(sizeBytes) };
+    if (bytes instanceof Uint8Array) return { kind: "inline", bytes };
+    throw storeError(new Error("the row of the body is missing"), `message ${id}`);
+  }
+
+  attempts(id: EnvelopeId): readonly AttemptRecord[] {
+    return this.#attempts.all(...keyOf(id)).map((row) => attemptOf(row as unknown as AttemptRow));
+  }
+
+  *load(): Generator<readonly LoadedEnvelope[]> {
+    for (const [after, last] of this.#slices()) {
+      const rows = this.#slice.all(after, last);
+      if (rows.length > 0) yield rows.map((row) => loadedOf(row as unknown as ListedRow));
+    }
+  }
+
+  *list(filter: QueueFilter): Generator<readonly QueueRow[]> {
+    const { where, values } = conditionsOf(filter);
+    const statement = this.#database.prepare(
+      `SELECT ${COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ?${where} ORDER BY m.id, e.n LIMIT ?`,
+    );
+    const one =
+      filter.message ?? (filter.envelope === undefined ? undefined : partsOfEnvelopeId(filter.envelope)?.message);
+    const number = one === undefined ? undefined : (numberOfMessageId(one) ?? -1);
+    let left = filter.limit ?? Number.MAX_SAFE_INTEGER;
+    for (const [after, last] of number === undefined ? this.#slices() : [[number - 1, number] as const]) {
+      if (left <= 0) return;
+      const rows = statement.all(after, last, ...values, left).map((row) => queueRowOf(row as unknown as ListedRow));
+      left -= rows.length;
+      yield rows;
+    }
+  }
+
+  /** Empty portions while it counts, then the whole census. */
+  *census(now: number): Generator<readonly CensusRow[]> {
+    const census = new Census(now);
+    for (const [after, last] of this.#slices()) {
+      for (const row of this.#census.iterate(after, last))
+        census.add(String(row["domain"]), Number(row["received_at"]));
+      yield [];
+    }
+    yield census.rows();
+  }
+
+  /** Messages whose body file is not there, or not as long as it was. */
+  *missingFiles(): Generator<readonly MissingFile[]> {
+    const named = this.#database.prepare(
+      "SELECT id, body_file, body_bytes FROM messages WHERE id > ? AND id <= ? AND body_file IS NOT NULL",
+    );
+    for (const [after, last] of this.#slices()) {
+      const missing: MissingFile[] = [];
+      for (const row of named.all(after, last)) {
+        const file = String(row["body_file"]);
+        const size = statSync(`${this.#directory}/bodies/${file}`, { throwIfNoEntry: false })?.size;
+        // The message may have been delivered since the row was read; then it is gone from the table too.
+        if (size !== row["body_bytes"] && this.#message.get(Number(row["id"])) !== undefined)
+          missing.push({ message: messageIdOf(Number(row["id"])), file });
+      }
+      yield missing;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** Ranges of message ids, (after, last], with a bounded number of messages in each. */
+  *#slices(): Generator<readonly [after: number, last: number]> {
+    for (let after = -1; ;) {
+      const last = this.#sliceEnd.get(after)?.["last"];
+      if (typeof last !== "number") return;
+      yield [after, last];
+      after = last;
+    }
+  }
+}
+
+export interface MissingFile {
+  readonly message: MessageId;
+  readonly file: string;
+}
+
+/** A slice takes a few milliseconds. */
+const SLICE_MESSAGES = 1000;
+
+const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
+const COLUMNS =
+  "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
+  "m.id, m.sender, m.received_at, m.size_bytes, m.deliver_by_at, m.body_file, m.body_bytes";
+
+// node:sqlite types a row as a record of unknown columns; the statement beside each cast names them.
+type ListedRow = EnvelopeRow & Omit<MessageRow, "facts">;
+
+function keyOf(id: EnvelopeId): [message: number, n: number] {
+  const parts = partsOfEnvelopeId(id);
+  return [numberOfMessageId(parts?.message ?? "") ?? -1, parts?.index ?? 0];
+}
+
+function conditionsOf(filter: QueueFilter): { where: string; values: readonly (string | number)[] } {
+  let where = "";
+  const values: (string | number)[] = [];
+  const add = (condition: string, ...operands: (string | number)[]): void => {
+    where += ` AND ${condition}`;
+    values.push(...operands);
+  };
+  if (filter.state === "deferred") add("e.state = 'queued' AND e.attempts > 0");
+  else if (filter.state !== undefined) add("e.state = ?", filter.state);
+  if (filter.sender !== undefined) add("m.sender = ? COLLATE NOCASE", filter.sender);
+  if (filter.recipient !== undefined) add("e.recipient = ? COLLATE NOCASE", filter.recipient);
+  if (filter.domain !== undefined) add("e.domain = ?", filter.domain.toLowerCase());
+  if (filter.envelope !== undefined) add("e.message = ? AND e.n = ?", ...keyOf(filter.envelope));
+  if (filter.receivedBeforeAt !== undefined) add("m.received_at < ?", filter.receivedBeforeAt);
+  if (filter.receivedAfterAt !== undefined) add("m.received_at > ?", filter.receivedAfterAt);
+  return { where, values };
+}

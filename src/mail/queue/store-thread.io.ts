@@ -1,0 +1,259 @@
+import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from "node:worker_threads";
+import { unreachable } from "../../foundation/assert.ts";
+import { messageOf } from "../../foundation/error.ts";
+import { BodyFiles } from "./body-files.ts";
+import { fileLayer } from "./file-layer.io.ts";
+import { copySpool } from "./backup.io.ts";
+import { StoreReader } from "./store-reader.io.ts";
+import { storeError, StoreWriter } from "./store-writer.io.ts";
+import type { FromReader, FromWriter, Question, ThreadTask, ToldError, ToReader, ToWriter } from "./thread-messages.ts";
+
+/** The threads behind the embedded store: one writes, one reads, one copies a backup and ends. Begun by `store.io.ts`. */
+
+/** The log is copied into the database when it is this long: 4 MiB, a few milliseconds of copying between two groups. */
+const CHECKPOINT_PAGES = 1000;
+/** A transaction takes what waits, up to this many bytes of bodies; the rest makes the next one. */
+const GROUP_BYTES = 16 * 1024 * 1024;
+
+function write(port: MessagePort, directory: string): void {
+  const say = (message: FromWriter): void => port.postMessage(message);
+  const writer = openOrTell(() => new StoreWriter(directory), say);
+  if (writer === undefined) return;
+  const bodies = new BodyFiles(`${directory}/bodies`, fileLayer);
+  const unlinking = unlinkLater(bodies);
+  let isOpen = true;
+  say({ say: "opened", messages: writer.messages, envelopes: writer.envelopes });
+
+  const close = (last: FromWriter): void => {
+    isOpen = false;
+    writer.close();
+    void unlinking.end().finally(() => {
+      say(last);
+      port.close();
+    });
+  };
+  /** What the disk does to us ends the thread; what waits is answered by the store with the same error. */
+  const guarded = (work: () => void): void => {
+    try {
+      work();
+    } catch (thrown) {
+      close({ say: "failed", error: told(thrown) });
+    }
+  };
+  const apply = (group: readonly Extract<ToWriter, { do: "apply" }>[]): void => {
+    const { batches, syncs, failures, unnamed } = writer.applyGroup(group);
+    say({ say: "applied", batches, syncs, failures, messages: writer.messages, envelopes: writer.envelopes });
+    for (const name of unnamed) unlinking.add(name);
+    if (writer.pagesInLog() >= CHECKPOINT_PAGES) writer.checkpoint();
+  };
+  const sweep = async (beforeAt: number): Promise<void> => {
+    let files = 0;
+    let sizeBytes = 0;
+    let problem: string | undefined;
+    try {
+      for await (const file of bodies.filesUntouchedSince(beforeAt)) {
+        if (!isOpen) return;
+        if (unlinking.has(file.name) || !writer.sweep(file.message, file.name)) continue;
+        files++;
+        sizeBytes += file.sizeBytes;
+      }
+    } catch (thrown) {
+      // No mail depends on sweeping; what the disk has to say is told, and there will be another sweep.
+      problem = messageOf(thrown);
+    }
+    if (isOpen) say({ say: "swept", files, sizeBytes, problem });
+  };
+  const obey = (message: Exclude<ToWriter, { do: "apply" }>): void => {
+    switch (message.do) {
+      case "keepFiles":
+        unlinking.keep();
+        say({ say: "filesKept" });
+        return;
+      case "releaseFiles":
+        unlinking.release();
+        return;
+      case "sweep":
+        void sweep(message.beforeAt);
+        return;
+      case "close":
+        close({ say: "closed" });
+    }
+  };
+
+  port.on("message", (first: ToWriter) => {
+    // Everything that arrived while the last group was being synced makes the next group, with one sync.
+    let next: ToWriter | undefined = first;
+    // oxlint-disable-next-line no-unmodified-loop-condition -- `close` modifies it
+    while (isOpen && next !== undefined) {
+      const group: Extract<ToWriter, { do: "apply" }>[] = [];
+      for (let bytes = 0; next?.do === "apply" && bytes < GROUP_BYTES; next = received(port)) {
+        group.push(next);
+        bytes += next.bodies.length;
+      }
+      if (group.length > 0) guarded(() => apply(group));
+      if (next === undefined || next.do === "apply" || !isOpen) continue;
+      const other = next;
+      guarded(() => obey(other));
+      next = isOpen ? received(port) : undefined;
+    }
+  });
+}
+
+function received(port: MessagePort): ToWriter | undefined {
+  const message: { message: ToWriter } | undefined = receiveMessageOnPort(port);
+  return message?.message;
+}
+
+/** Unlinks one file after the other, so that a burst of removals does not fill the thread pool. */
+function unlinkLater(bodies: BodyFiles): {
+  add(name: string): void;
+  has(name: string): boolean;
+  keep(): void;
+  release(): void;
+  end(): Promise<void>;
+} {
+  const waiting = new Set<string>();
+  let keepers = 0;
+  let running: Promise<void> | undefined;
+  const run = async (): Promise<void> => {
+    for (const name of waiting) {
+      if (keepers > 0) break;
+      // A file that cannot be unlinked now is an orphan, and swept later.
+      await bodies.remove(name).catch(() => false);
+      waiting.delete(name);
+    }
+    running = undefined;
+  };
+  const start = (): void => {
+    if (running === undefined && keepers === 0 && waiting.size > 0) running = run();
+  };
+  return {
+    add(name) {
+      waiting.add(name);
+      start();
+    },
+    has: (name) => waiting.has(name),
+    keep: () => void keepers++,
+    release() {
+      keepers--;
+      start();
+    },
+    async end() {
+      start();
+      await running;
+    },
+  };
+}
+
+function read(port: MessagePort, directory: string): void {
+  const say = (message: FromReader): void => port.postMessage(message);
+  const reader = openOrTell(() => new StoreReader(directory), say);
+  if (reader === undefined) return;
+  const streams = new Map<number, Iterator<readonly unknown[]>>();
+  const close = (last: FromReader): void => {
+    reader.close();
+    say(last);
+    port.close();
+  };
+  say({ say: "opened" });
+  port.on("message", (message: ToReader) => {
+    if (message.do === "close") {
+      close({ say: "closed" });
+      return;
+    }
+    try {
+      const answers = message.questions.map((question) => ({
+        number: question.number,
+        value: answer(reader, streams, question),
+      }));
+      say({ say: "answers", answers });
+    } catch (thrown) {
+      // A database that cannot be read is in doubt as a whole.
+      close({ say: "failed", error: told(thrown) });
+    }
+  });
+}
+
+function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unknown[]>>, question: Question): unknown {
+  switch (question.ask) {
+    case "message":
+      return reader.message(question.id);
+    case "body":
+      return reader.body(question.id);
+    case "envelopes":
+      return reader.envelopes(question.ids);
+    case "attempts":
+      return reader.attempts(question.id);
+    case "endStream":
+      streams.delete(question.stream);
+      return undefined;
+    case "load":
+    case "missingFiles":
+    case "list":
+    case "census": {
+      const stream = streams.get(question.stream) ?? streamOf(reader, question);
+      const { done, value } = stream.next();
+      if (done === true) streams.delete(question.stream);
+      else streams.set(question.stream, stream);
+      return done === true ? undefined : value;
+    }
+    default:
+      return unreachable(question);
+  }
+}
+
+function streamOf(
+  reader: StoreReader,
+  question: Extract<Question, { ask: "load" | "missingFiles" | "list" | "census" }>,
+): Iterator<readonly unknown[]> {
+  switch (question.ask) {
+    case "load":
+      return reader.load();
+    case "missingFiles":
+      return reader.missingFiles();
+    case "list":
+      return reader.list(question.filter);
+    case "census":
+      return reader.census(question.now);
+    default:
+      return unreachable(question);
+  }
+}
+
+function openOrTell<Opened>(
+  open: () => Opened,
+  say: (message: { say: "failed"; error: ToldError }) => void,
+): Opened | undefined {
+  try {
+    return open();
+  } catch (thrown) {
+    say({ say: "failed", error: told(thrown) });
+    return undefined;
+  }
+}
+
+function told(thrown: unknown): ToldError {
+  const { code, message, advice } = storeError(thrown, "the queue's thread failed");
+  return { code, message, advice };
+}
+
+if (parentPort !== null) {
+  const port = parentPort;
+  // `store.io.ts` begins this thread with a task.
+  const task = workerData as ThreadTask;
+  switch (task.role) {
+    case "writer":
+      write(port, task.directory);
+      break;
+    case "reader":
+      read(port, task.directory);
+      break;
+    case "backup":
+      try {
+        port.postMessage({ say: "copied", copied: copySpool(task.directory, task.into) });
+      } catch (thrown) {
+        port.postMessage({ say: "failed", error: told(thrown) });
+      }
+      break;
+  }
+}
