@@ -23,7 +23,6 @@ export interface DomainOptions {
 // Letters, digits, hyphens inside; and the underscore, which no host name has but which DNS, Windows hosts and every
 // widely used server let through.
 const ASCII_NAME = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*$/i;
-// oxlint-disable-next-line no-control-regex
 const NOT_ASCII = /[^\x00-\x7f]/;
 const MAX_LABEL = 63;
 /** What fits DNS: 255 octets on the wire are 253 characters of text (RFC 1035 section 3.1). */

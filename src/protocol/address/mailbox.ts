@@ -26,7 +26,6 @@ const DOT_STRING_AT = new RegExp(`[${ATEXT}]+(?:\\.[${ATEXT}]+)*`, "uy");
 const QUOTED_AT = new RegExp(`"(?:[\\x20\\x21\\x23-\\x5b\\x5d-\\x7e${BEYOND}]|\\\\[\\x20-\\x7e])*"`, "uy");
 // The common mailbox by itself, so that ordinary traffic is parsed by one test.
 const PLAIN = /^[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*@[^@[\\"]+$/;
-// oxlint-disable-next-line no-control-regex
 const NOT_ASCII = /[^\x00-\x7f]/;
 
 /** `local@domain`, without angle brackets. Offsets are into `text`. */

@@ -9,7 +9,6 @@ const MAX_LINE = 998;
 /** Room for a value that holds no white space at all, behind a blank, in octets. */
 const MAX_WORD = 900;
 const NAME = /^[\x21-\x39\x3b-\x7e]{1,76}$/;
-// oxlint-disable-next-line no-control-regex
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g;
 
 /** `Name: value` with CRLF, folded. Runs of control characters in the value, line ends among them, become one space. */

@@ -62,7 +62,6 @@ function forClause(facts: ReceivedFacts): string | undefined {
   const recipient = facts.onlyRecipient;
   if (recipient === undefined || recipient.length > 320) return undefined;
   // RFC 6531 section 3.7.3: an internationalised address only in a message that is one. Better no clause than a false one.
-  // oxlint-disable-next-line no-control-regex
   const unfit = facts.protocol.startsWith("UTF8") ? /[\x00-\x1f\x7f-\x9f<>\u2028\u2029]/ : /[^\x20-\x7e]|[<>]/;
   return unfit.test(recipient) ? undefined : `for <${recipient}>`;
 }

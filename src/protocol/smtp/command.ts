@@ -75,9 +75,7 @@ const PARSERS: ReadonlyMap<string, Parse> = new Map<string, Parse>([
 /** Every verb that the parser knows. */
 export const VERBS: readonly string[] = [...PARSERS.keys()];
 
-// oxlint-disable-next-line no-control-regex
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
-// oxlint-disable-next-line no-control-regex
 const NOT_ASCII = /[^\x00-\x7f]/;
 
 /** A line without its CRLF. Offsets count characters. */

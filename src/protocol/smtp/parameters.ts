@@ -245,7 +245,6 @@ export function splitOriginalRecipient(text: string): readonly [type: string, ad
 /** What may be copied into a header field later: no control character in any form, ASCII unless told otherwise. */
 function printable(decoded: Result<string, Problem>, isInternational = false): string | undefined {
   if (!decoded.ok) return undefined;
-  // oxlint-disable-next-line no-control-regex
   const unfit = isInternational ? /[\x00-\x1f\x7f-\x9f\u2028\u2029]|\p{Cs}/u : /[^\x20-\x7e]/;
   return unfit.test(decoded.value) ? undefined : decoded.value;
 }

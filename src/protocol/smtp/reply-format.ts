@@ -5,7 +5,6 @@ const MAX_LINE = 512;
 /** No reply of ours is longer; what tables or filters want to say beyond it is left out. */
 const MAX_LINES = 128;
 const HARMLESS = /^[\x20-\x7e]*$/;
-// oxlint-disable-next-line no-control-regex
 const NOT_ASCII = /[^\x00-\x7f]/;
 
 /**
@@ -30,7 +29,6 @@ export function formatReply(reply: Reply, isInternational = false): Buffer {
 
 function sanitise(text: string, isInternational: boolean): string {
   if (HARMLESS.test(text)) return text;
-  // oxlint-disable-next-line no-control-regex
   const harmless = text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]+/g, " ").toWellFormed();
   return isInternational ? harmless : harmless.replace(/[^\x20-\x7e]+/g, "?");
 }

@@ -23,7 +23,6 @@ const DEFAULT_LIMITS: ReplyLimits = { maxLineBytes: 2048, maxLines: 128 };
 const LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
 // RFC 3463 section 2; the text behind it is set off by white space.
 const STATUS = /^([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)/;
-// oxlint-disable-next-line no-control-regex
 const CONTROLS = /[\x00-\x1f\x7f]/g;
 
 export class ReplyParser {

@@ -18,9 +18,7 @@ export function decodeXtext(text: string): Result<string, Problem> {
 
 /** Encodes text of U+0000 to U+00FF; text beyond that is encoded as the bytes of its UTF-8. */
 export function encodeXtext(text: string): string {
-  // oxlint-disable-next-line no-control-regex
   const bytes = /[^\x00-\xff]/.test(text) ? Buffer.from(text, "utf8").toString("latin1") : text;
-  // oxlint-disable-next-line no-control-regex
   return bytes.replace(/[^\x21-\x2a\x2c-\x3c\x3e-\x7e]/g, (character) => {
     return `+${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
   });
@@ -52,7 +50,6 @@ export function encodeUtf8AddressXtext(text: string): string {
 
 /** utf-8-addr-unitext: for a next host with SMTPUTF8, only what ASCII forbids is encoded. */
 export function encodeUtf8AddressUnitext(text: string): string {
-  // oxlint-disable-next-line no-control-regex
   return text.replace(/[\x00-\x20+=\\\x7f]/g, (character) => {
     return `\\x{${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}}`;
   });
