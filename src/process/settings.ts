@@ -1,13 +1,31 @@
 import { z } from "zod";
+import { listenerSettings } from "../mail/connection/settings.ts";
 import { actionsSettings, localSettings, rulesSettings } from "../mail/envelope/settings.ts";
-import { accountsSettings, credentialsSettings } from "../service/account/settings.ts";
+import { ownActions } from "../mail/envelope/rules.ts";
+import { journalSettings, logSettings } from "../mail/log/settings.ts";
+import { queueSettings } from "../mail/queue/settings.ts";
+import { routeSettings } from "../mail/route/settings.ts";
+import { schedulerSettings } from "../mail/scheduler/settings.ts";
+import { sessionSettings } from "../mail/session/settings.ts";
+import { accountsSettings, credentialsSettings, type Credentials } from "../service/account/settings.ts";
+import { dnsSettings } from "../service/dns/settings.ts";
 import { tablesSettings } from "../service/table/settings.ts";
+import type { CertificatePair } from "../service/tls/certificate.ts";
 import { certificatesSettings } from "../service/tls/settings.ts";
 import { serverSettings } from "./server-settings.ts";
 
 /** The whole of the settings, each part declared beside the code that uses it. `{}` is a server that works. */
 export const posthornSettings = z.strictObject({
   ...serverSettings,
+  listeners: z
+    .array(listenerSettings)
+    .prefault([
+      { name: "smtp", address: "127.0.0.1", port: 2525 },
+      { name: "submission", address: "127.0.0.1", port: 2587, protocol: "submission", auth: "offer" },
+      { name: "submissions", address: "127.0.0.1", port: 2465, protocol: "submission", tls: "implicit", auth: "offer" },
+    ])
+    .describe("Where the server listens. Without it: only on 127.0.0.1, ports 2525, 2587 and 2465 (TLS)."),
+  session: sessionSettings.describe("What one session may cost; a listener may say otherwise for itself."),
   certificates: certificatesSettings,
   local: localSettings,
   accounts: accountsSettings,
@@ -15,13 +33,43 @@ export const posthornSettings = z.strictObject({
   tables: tablesSettings,
   actions: actionsSettings,
   rules: rulesSettings,
+  queue: queueSettings.describe("How accepted mail is kept."),
+  scheduler: schedulerSettings.describe("When mail is tried again, and when it is given up."),
+  route: routeSettings.describe("Limits and manners towards next hosts."),
+  dns: dnsSettings.describe("How names are looked up."),
+  log: logSettings.describe("Where the log goes, and how much of it."),
+  journal: journalSettings.describe("The record of events that `posthorn log` reads."),
 });
 
 /** What people write in `posthorn.config.ts`. */
 export type SettingsInput = z.input<typeof posthornSettings>;
 
-/** The settings as they were written, with defaults; `complete` gives what depends on the machine. */
+/** The settings as they were written, with defaults, before the machine had its say. */
 export type WrittenSettings = z.output<typeof posthornSettings>;
+
+/** The settings in force: plain data without secrets, the same in every process. */
+export type Settings = Omit<WrittenSettings, "hostname" | "credentials"> & {
+  readonly hostname: string;
+  /** User names only; the passwords are in `Secrets`. */
+  readonly credentials: Readonly<Record<string, { readonly user: string }>>;
+};
+
+/** What only some processes get. */
+export interface Secrets {
+  /** The first is the default. Empty only before the server has made its own. */
+  readonly certificates: readonly CertificatePair[];
+  readonly credentials: Readonly<Record<string, Credentials>>;
+}
+
+/** Adds what the settings leave to the machine, the actions that always exist, and takes the passwords out. */
+export function completeSettings(written: WrittenSettings, machine: { readonly hostname: string }): Settings {
+  return {
+    ...written,
+    hostname: written.hostname ?? machine.hostname.toLowerCase(),
+    actions: { ...ownActions, ...written.actions },
+    credentials: Object.fromEntries(Object.entries(written.credentials).map(([name, { user }]) => [name, { user }])),
+  };
+}
 
 /** For `posthorn.config.ts`: gives the editor the types, and returns what it was given. */
 export function defineConfig(input: SettingsInput): SettingsInput {

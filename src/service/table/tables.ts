@@ -22,12 +22,15 @@ export interface TableFinding {
   readonly text: string;
 }
 
-/** What is wrong with a table file, for `-n` and for findings: `file:line: text`. */
-export function tableProblems(name: string, file: string, text: string): readonly string[] {
-  return readContent(name, file, text).problems;
+/** What is wrong with a table file, by line. */
+export function tableProblems(name: string, text: string): readonly { readonly line: number; readonly text: string }[] {
+  return readContent(name, text).problems;
 }
 
-function readContent(name: string, file: string, text: string): { content: TableContent; problems: readonly string[] } {
+function readContent(
+  name: string,
+  text: string,
+): { content: TableContent; problems: readonly { line: number; text: string }[] } {
   const parsed = parseTableText(text);
   const entries = parsed.entries.map((entry): TableEntry => ({
     key: entry.key,
@@ -35,13 +38,11 @@ function readContent(name: string, file: string, text: string): { content: Table
     where: `${name}:${entry.line}`,
   }));
   const { content, problems } = tableContent(entries);
-  return {
-    content,
-    problems: [
-      ...parsed.problems.map((problem) => `${file}:${problem.line}: ${problem.text}`),
-      ...problems.map((problem) => `${file}:${problem.where.slice(name.length + 1)}: ${problem.text}`),
-    ],
-  };
+  const told = problems.map((problem) => ({
+    line: Number(problem.where.slice(name.length + 1)),
+    text: problem.text,
+  }));
+  return { content, problems: [...parsed.problems, ...told].sort((a, b) => a.line - b.line) };
 }
 
 /** Tables of the settings; `fileOf` is asked once for each file. */
@@ -86,12 +87,14 @@ function fileTable(name: string, path: string, file: TableFile, onFinding: (find
     if (!current.ok) return content ?? current.text;
     if (current.version === version) return content ?? failure;
     version = current.version;
-    const next = readContent(name, path, current.text);
+    const next = readContent(name, current.text);
     if (next.problems.length === 0) {
+      failure = "";
       content = next.content;
       return content;
     }
-    failure = next.problems[0] ?? path;
+    const [first] = next.problems;
+    failure = first === undefined ? path : `${path}:${first.line}: ${first.text}`;
     onFinding({
       table: name,
       text: `${failure}${content === undefined ? "; lookups fail until it is repaired" : "; the version before stays in force"}`,

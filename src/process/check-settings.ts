@@ -1,0 +1,108 @@
+import type { Condition } from "../mail/envelope/condition.ts";
+import { ownActions } from "../mail/envelope/rules.ts";
+import type { Action, Match } from "../mail/envelope/settings.ts";
+import { parseRelay } from "../mail/route/relay.ts";
+import type { SettingPath, SettingsProblem } from "../service/config/config.ts";
+import type { TableOrList } from "../service/config/kinds.ts";
+import { nearestName } from "../service/config/names.ts";
+import type { ParsedSettings } from "../service/config/parse.ts";
+import { parseNetwork } from "../service/table/network.ts";
+import type { WrittenSettings } from "./settings.ts";
+
+/** What no single declaration can see: names that nobody defined, ports taken twice, rules that open the relay. */
+export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly SettingsProblem[] {
+  const { settings } = parsed;
+  const problems: SettingsProblem[] = [];
+  const tell = (path: SettingPath, text: string, severity?: "error" | "warning"): void => {
+    problems.push(parsed.problemAt(path, text, severity));
+  };
+  const actions = { ...ownActions, ...settings.actions };
+  const known = (kind: string, name: string, names: readonly string[], path: SettingPath): void => {
+    if (names.includes(name)) return;
+    const nearest = nearestName(name, names);
+    const hint =
+      nearest !== undefined ? `; did you mean ${nearest}?` : names.length > 0 ? `; there are: ${names.join(", ")}` : "";
+    tell(path, `there is no ${kind} ${name}${hint}`);
+  };
+  const tableNames = Object.keys(settings.tables);
+  const knownTable = (name: string, path: SettingPath): void => known("table", name, tableNames, path);
+  const knownList = (setting: TableOrList | undefined, path: SettingPath): void => {
+    if (setting?.kind === "table") knownTable(setting.name, path);
+  };
+
+  knownList(settings.local.domains, ["local", "domains"]);
+  knownList(settings.local.users, ["local", "users"]);
+  if (settings.accounts !== undefined) knownTable(settings.accounts, ["accounts"]);
+  for (const [name, source] of Object.entries(settings.tables)) {
+    const keys = source.kind === "list" ? source.items : source.kind === "map" ? Object.keys(source.entries) : [];
+    for (const [at, written] of keys.entries()) {
+      const key = written.replace(/^!/, "");
+      if (!/^[\da-f:.]+\/\d+$/i.test(key)) continue;
+      const network = parseNetwork(key);
+      const path: SettingPath =
+        source.kind === "list" ? ["tables", name, "list", at] : ["tables", name, "map", written];
+      if (!network.ok) tell(path, `expected ${network.problem.expected}, got ${JSON.stringify(key)}`);
+    }
+  }
+
+  const seenListeners = new Map<string, number>();
+  for (const [at, listener] of settings.listeners.entries()) {
+    const where = listener.path ?? `${listener.address ?? "*"}:${listener.port}`;
+    for (const [key, words] of [
+      [`name ${listener.name}`, `a listener called ${listener.name}`],
+      ...(listener.port === 0 ? [] : [[where, `a listener on ${where}`] as const]),
+    ] as const) {
+      const earlier = seenListeners.get(key);
+      if (earlier === undefined) seenListeners.set(key, at);
+      else tell(["listeners", at], `there is ${words} already: listeners[${earlier}]`);
+    }
+    if (listener.auth === "require" && settings.accounts === undefined)
+      tell(["listeners", at, "auth"], "nobody can log in: `accounts` names no table", "warning");
+  }
+
+  for (const [name, action] of Object.entries(settings.actions)) checkAction(name, action);
+  for (const [at, rule] of (settings.rules ?? []).entries()) {
+    const path = ["rules", at];
+    known("action", rule.action, Object.keys(actions), [...path, "action"]);
+    checkConditions(rule.match, [...path, "match"]);
+    checkConditions(rule.match.not ?? {}, [...path, "match", "not"]);
+    if (actions[rule.action]?.kind === "relay" && isOpen(rule.match))
+      tell(
+        path,
+        "relays for everybody to everywhere: an open relay. Say who may use it (from, auth, tag or listener), or for which domains; from: any if that is what you want",
+      );
+    if (Object.keys(rule.match).length === 0 && at < (settings.rules ?? []).length - 1)
+      tell(path, "matches everything: the rules behind it are never reached", "warning");
+  }
+  return problems;
+
+  function checkAction(name: string, action: Action): void {
+    if (action.kind !== "relay") return;
+    const path = ["actions", name, "relay"];
+    for (const [at, url] of action.to.entries()) {
+      const relay = parseRelay(url);
+      const urlPath = action.to.length === 1 ? [...path, "to"] : [...path, "to", at];
+      if (!relay.ok) tell(urlPath, `expected ${relay.problem.expected}, got ${JSON.stringify(url)}`);
+      else if (relay.value.credentials !== undefined)
+        known("credentials entry", relay.value.credentials, Object.keys(settings.credentials), urlPath);
+    }
+    if (action.credentials !== undefined)
+      known("credentials entry", action.credentials, Object.keys(settings.credentials), [...path, "credentials"]);
+  }
+
+  function checkConditions(match: Omit<Match, "not">, path: SettingPath): void {
+    for (const [name, conditions] of Object.entries(match)) {
+      if (!Array.isArray(conditions)) continue;
+      // Each list in a match is one of conditions; Object.entries forgets that.
+      for (const [at, condition] of (conditions as readonly Condition[]).entries())
+        if (condition.kind === "table") knownTable(condition.name, [...path, name, at]);
+    }
+  }
+}
+
+/** Says neither who gives the mail nor where it goes. `from: any` is said on purpose. */
+function isOpen(match: Match): boolean {
+  const restrictsTarget = (match.for ?? []).some((condition) => condition.kind !== "any") || match.rcptTo !== undefined;
+  const namesSource = [match.from, match.auth, match.tag, match.listener].some((list) => list !== undefined);
+  return !restrictsTarget && !namesSource;
+}

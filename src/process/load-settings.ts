@@ -1,0 +1,198 @@
+import { readFile, stat } from "node:fs/promises";
+import { hostname } from "node:os";
+import { extname, join, resolve } from "node:path";
+import type { Clock } from "../foundation/clock.ts";
+import { messageOf, systemCodeOf } from "../foundation/error.ts";
+import { ok, refused, type Result } from "../foundation/result.ts";
+import { parsePasswordHash } from "../service/account/password.ts";
+import type { Credentials } from "../service/account/settings.ts";
+import { inOrder, type Origins, type SettingsProblem } from "../service/config/config.ts";
+import { parseSettings, type ParsedSettings } from "../service/config/parse.ts";
+import { readSettingsFile } from "../service/config/read.io.ts";
+import { readTableFile } from "../service/table/file.io.ts";
+import { tableProblems } from "../service/table/tables.ts";
+import { parseTableText } from "../service/table/text.ts";
+import { ageOf, type CertificatePair } from "../service/tls/certificate.ts";
+import { loadPair, ownCertificate } from "../service/tls/load.io.ts";
+import { checkSettings } from "./check-settings.ts";
+import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
+
+/** Everything the processes need of the settings, as plain data. */
+export interface LoadedSettings {
+  readonly settings: Settings;
+  readonly origins: Origins;
+  readonly secrets: Secrets;
+  /** The text of each table file, for processes that may not read it themselves. */
+  readonly tableTexts: Readonly<Record<string, string>>;
+  readonly warnings: readonly SettingsProblem[];
+}
+
+export interface LoadOptions {
+  /** Undefined: the server's own defaults, with paths relative to `directory`. */
+  readonly file: string | undefined;
+  readonly directory: string;
+  readonly clock: Clock;
+}
+
+/**
+ * Reads and checks the settings: the file, then every certificate, key, password file and table that it names. All
+ * problems are told at once. Touches nothing; `withOwnCertificate` makes what is still missing.
+ */
+export async function loadSettings(options: LoadOptions): Promise<Result<LoadedSettings, readonly SettingsProblem[]>> {
+  const library = new URL(`./settings${extname(import.meta.url)}`, import.meta.url);
+  const source =
+    options.file === undefined
+      ? ok({
+          root: { kind: "map" as const, entries: [] },
+          file: "defaults",
+          directory: resolve(options.directory),
+          spelling: "kebab" as const,
+        })
+      : await readSettingsFile(options.file, { clock: options.clock, library });
+  if (!source.ok) return source;
+  const parsed = parseSettings(posthornSettings, source.value);
+  if (!parsed.ok) return parsed;
+
+  const problems = [...checkSettings(parsed.value)];
+  const certificates = await loadCertificates(parsed.value, options.clock.now(), problems);
+  const credentials = await loadCredentials(parsed.value, problems);
+  const tableTexts = await loadTables(parsed.value, problems);
+  if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));
+  return ok({
+    settings: completeSettings(parsed.value.settings, { hostname: hostname() }),
+    origins: options.file === undefined ? { file: undefined, places: {} } : parsed.value.origins,
+    secrets: { certificates, credentials },
+    tableTexts,
+    warnings: inOrder(problems),
+  });
+}
+
+/** With the server's own certificate where the settings name none. Writes it into the state directory when needed. */
+export async function withOwnCertificate(loaded: LoadedSettings, clock: Clock): Promise<LoadedSettings> {
+  if (loaded.secrets.certificates.length > 0) return loaded;
+  const names = [...new Set([loaded.settings.hostname, "localhost"])];
+  const own = await ownCertificate(join(loaded.settings.state, "tls"), names, clock);
+  return { ...loaded, secrets: { ...loaded.secrets, certificates: [own] } };
+}
+
+/** Where settings are looked for when no `-f` says so. Root never takes code or data from wherever it stands. */
+export async function findSettingsFile(directory: string, isRoot: boolean): Promise<string | undefined> {
+  for (const place of isRoot ? ["/etc/posthorn"] : [directory, "/etc/posthorn"]) {
+    for (const name of ["posthorn.yaml", "posthorn.config.ts"]) {
+      const file = join(place, name);
+      if (await exists(file)) return file;
+    }
+  }
+  return undefined;
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (thrown) {
+    // One that is there but may not be looked at must be told, not passed over.
+    return systemCodeOf(thrown) !== "ENOENT" && systemCodeOf(thrown) !== "ENOTDIR";
+  }
+}
+
+type Parsed = ParsedSettings<WrittenSettings>;
+
+async function loadCertificates(
+  parsed: Parsed,
+  nowAt: number,
+  problems: SettingsProblem[],
+): Promise<readonly CertificatePair[]> {
+  const pairs: CertificatePair[] = [];
+  for (const [at, files] of parsed.settings.certificates.entries()) {
+    const loaded = await loadPair(files);
+    if (!loaded.ok) {
+      const { part, text } = loaded.problem;
+      problems.push(
+        parsed.problemAt(["certificates", at, part], text.startsWith("/") ? text : `${files[part]} ${text}`),
+      );
+      continue;
+    }
+    const { pair, warnings } = loaded.value;
+    for (const warning of warnings)
+      problems.push(parsed.problemAt(["certificates", at, warning.part], warning.text, "warning"));
+    const age = ageOf(pair, nowAt);
+    if (age !== undefined) {
+      const days = `${age.days} ${age.days === 1 ? "day" : "days"}`;
+      const text = {
+        future: `is not valid yet, for ${days}`,
+        expired: `expired ${days} ago`,
+        expiring: `expires in ${days}`,
+      }[age.kind];
+      problems.push(parsed.problemAt(["certificates", at, "certificate"], `${files.certificate} ${text}`, "warning"));
+    }
+    if (pair.names.length === 0)
+      problems.push(
+        parsed.problemAt(
+          ["certificates", at, "certificate"],
+          `${files.certificate} names no host; set \`names\``,
+          "warning",
+        ),
+      );
+    pairs.push(pair);
+  }
+  return pairs;
+}
+
+async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, Credentials>> {
+  const credentials: Record<string, Credentials> = {};
+  for (const [name, entry] of Object.entries(parsed.settings.credentials)) {
+    if (entry.password !== undefined) credentials[name] = { user: entry.user, password: entry.password };
+    if (entry.passwordFile === undefined) continue;
+    try {
+      const password = (await readFile(entry.passwordFile, "utf8")).split(/\r?\n/, 1)[0] ?? "";
+      if (password === "")
+        problems.push(
+          parsed.problemAt(["credentials", name, "passwordFile"], `${entry.passwordFile} has an empty first line`),
+        );
+      credentials[name] = { user: entry.user, password };
+    } catch (thrown) {
+      problems.push(parsed.problemAt(["credentials", name, "passwordFile"], unreadable(entry.passwordFile, thrown)));
+    }
+  }
+  return credentials;
+}
+
+async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, string>> {
+  const texts: Record<string, string> = {};
+  const { accounts, tables } = parsed.settings;
+  for (const [name, source] of Object.entries(tables)) {
+    if (source.kind !== "file") {
+      const hasBadHash =
+        name === accounts &&
+        source.kind === "map" &&
+        Object.values(source.entries).some((hash) => parsePasswordHash(hash) === undefined);
+      if (hasBadHash || (name === accounts && source.kind === "list"))
+        problems.push(parsed.problemAt(["tables", name], NO_HASH));
+      continue;
+    }
+    try {
+      const text = await readTableFile(source.file);
+      texts[name] = text;
+      for (const { line, text: words } of tableProblems(name, text))
+        problems.push({ file: source.file, place: { line, column: 1 }, path: "", text: words, severity: "error" });
+      if (name !== accounts) continue;
+      for (const { line, value } of parseTableText(text).entries)
+        if (value === undefined || parsePasswordHash(value) === undefined)
+          problems.push({ file: source.file, place: { line, column: 1 }, path: "", text: NO_HASH, severity: "error" });
+    } catch (thrown) {
+      problems.push(parsed.problemAt(["tables", name, "file"], unreadable(source.file, thrown)));
+    }
+  }
+  return texts;
+}
+
+const NO_HASH = "expected a password hash as `posthorn account hash` makes it, or {PLAIN} and the password";
+
+function unreadable(file: string, thrown: unknown): string {
+  const code = systemCodeOf(thrown);
+  if (code === "ENOENT") return `${file} does not exist`;
+  if (code === "EACCES") return `${file} may not be read by this user`;
+  if (code === "EISDIR") return `${file} is a directory`;
+  return `${file} cannot be read: ${messageOf(thrown)}`;
+}
