@@ -14,7 +14,7 @@ const PORTION_BYTES = 128 * 1024;
  * One message's content during reception: in memory up to `inlineUpTo` bytes, then in a body file. Memory is bounded
  * by the larger of `inlineUpTo` and a portion, as long as the caller waits for the promises of `write`.
  */
-export function bodyWriter(message: MessageId, inlineUpTo: number, files: BodyFiles): BodyWriter {
+export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<BodyFiles, "create">): BodyWriter {
   let buffer = new Uint8Array(0);
   let filled = 0;
   let sizeBytes = 0;
@@ -72,13 +72,13 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: BodyFi
       return { kind: "file", name: file.name, sizeBytes: await file.finish() };
     },
     async abort(because) {
-      const wasHandedOver = state === "finished" && because !== undefined && !isSurelyNotDone(because);
+      const mayBeNamed = state === "finished" && !isSurelyNotDone(because);
       state = "aborted";
       buffer = new Uint8Array(0);
       filled = 0;
       // The file may be in the making.
       await step.catch(() => {});
-      if (!wasHandedOver) await file?.abort();
+      if (!mayBeNamed) await file?.abort();
     },
   };
 }

@@ -44,8 +44,9 @@ export interface BodyWriter {
   /** Makes the content durable where it lives outside the database, and names it. */
   finish(): Promise<Body>;
   /**
-   * Forgets the content; safe at any time. After `finish` hand over what the commit rejected with: the file goes at once
-   * when the commit surely was not done, else it stays (a row may name it after all) and the sweep decides.
+   * Forgets the content; safe at any time. After `finish` the commit may have been tried: hand over what it rejected
+   * with, and the file goes at once if the commit surely was not done. Else it stays, for a row may name it after all,
+   * and the sweep decides.
    */
   abort(because?: unknown): Promise<void>;
   readonly sizeBytes: number;

@@ -147,24 +147,27 @@ function unlinkLater(bodies: BodyFiles): {
 
 function read(port: MessagePort, directory: string): void {
   const say = (message: FromReader): void => port.postMessage(message);
-  const reader = openOrTell(() => new StoreReader(directory), say);
-  if (reader === undefined) return;
+  let reader: StoreReader | undefined;
   const streams = new Map<number, Iterator<readonly unknown[]>>();
   const close = (last: FromReader): void => {
-    reader.close();
+    reader?.close();
     say(last);
     port.close();
   };
-  say({ say: "opened" });
   port.on("message", (message: ToReader) => {
     if (message.do === "close") {
       close({ say: "closed" });
       return;
     }
     try {
+      const opened = (reader ??= new StoreReader(directory));
+      if (message.do === "open") {
+        say({ say: "opened" });
+        return;
+      }
       const answers = message.questions.map((question) => ({
         number: question.number,
-        value: answer(reader, streams, question),
+        value: answer(opened, streams, question),
       }));
       say({ say: "answers", answers });
     } catch (thrown) {

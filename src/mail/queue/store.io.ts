@@ -66,8 +66,8 @@ class EmbeddedStore implements Store {
   readonly opened: Promise<void>;
   readonly #options: StoreOptions;
   readonly #emit: Emit;
-  readonly #writer: Thread<ToWriter, FromWriter>;
-  #reader: Thread<ToReader, FromReader> | undefined;
+  readonly #writer: Thread<ToWriter>;
+  readonly #reader: Thread<ToReader>;
   #isOpen = false;
   /** Why nothing can be done any more. */
   #ended: PosthornError | undefined;
@@ -113,12 +113,13 @@ class EmbeddedStore implements Store {
         for (const { number, value } of message.answers) this.#take(number)?.resolve(value);
       } else if (message.say === "failed") fail(errorOf(message.error));
     };
+    // Starts beside the writer, and waits until there is a database to read.
+    this.#reader = startThread({ role: "reader", directory }, fail, onReader);
     this.#writer = startThread({ role: "writer", directory }, fail, (message: FromWriter) => {
       switch (message.say) {
         case "opened":
           this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
-          // The reader needs a database to read.
-          this.#reader = startThread({ role: "reader", directory }, fail, onReader);
+          this.#reader.tell({ do: "open" });
           return;
         case "applied":
           this.#onApplied(message);
@@ -265,7 +266,7 @@ class EmbeddedStore implements Store {
       this.#writer.tell({ do: "apply", values, bodies: block }, bodyBytes > 0 ? [block.buffer] : []);
     }
     if (this.#asking.length > 0) {
-      this.#reader?.tell({ do: "answer", questions: this.#asking });
+      this.#reader.tell({ do: "answer", questions: this.#asking });
       this.#asking = [];
     }
   }
@@ -361,8 +362,8 @@ class EmbeddedStore implements Store {
     for (const kept of this.#filesKept.splice(0)) kept();
     // The reader first: the writer's connection, closed last, puts the log away.
     this.#ending = (async () => {
-      this.#reader?.tell({ do: "close" });
-      await this.#reader?.end(THREAD_END_MS);
+      this.#reader.tell({ do: "close" });
+      await this.#reader.end(THREAD_END_MS);
       this.#writer.tell({ do: "close" });
       await this.#writer.end(THREAD_END_MS);
     })();
@@ -384,18 +385,17 @@ type StreamQuestion = Question extends infer Each
     : never
   : never;
 
-interface Thread<To, From> {
+interface Thread<To> {
   tell(message: To, transfer?: readonly ArrayBufferLike[]): void;
   /** Resolves when it has ended; by force after `graceMs`. */
   end(graceMs: number): Promise<void>;
-  readonly heard?: From;
 }
 
 function startThread<To, From>(
   task: ThreadTask,
   onFailure: (error: PosthornError) => void,
   onMessage: (message: From) => void,
-): Thread<To, From> {
+): Thread<To> {
   // The emitted package holds .js where the sources hold .ts.
   const file = new URL(`./store-thread.io${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
   const worker = new Worker(file, { workerData: task, name: `queue ${task.role}` });

@@ -53,6 +53,8 @@ export type Question =
   | { readonly ask: "endStream"; readonly stream: number };
 
 export type ToReader =
+  /** When the writer has made or recovered the database. */
+  | { readonly do: "open" }
   | { readonly do: "answer"; readonly questions: readonly (Question & { readonly number: number })[] }
   | { readonly do: "close" };
 
