@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { listenerSettings } from "../mail/connection/settings.ts";
+import { mailboxSettings } from "../mail/delivery/mailbox/settings.ts";
+import { smtpClientSettings } from "../mail/delivery/settings.ts";
 import { actionsSettings, localSettings, rulesSettings } from "../mail/envelope/settings.ts";
 import { ownActions } from "../mail/envelope/rules.ts";
 import { journalSettings, logSettings } from "../mail/log/settings.ts";
@@ -36,6 +38,8 @@ export const posthornSettings = z.strictObject({
   queue: queueSettings.describe("How accepted mail is kept."),
   scheduler: schedulerSettings.describe("When mail is tried again, and when it is given up."),
   route: routeSettings.describe("Limits and manners towards next hosts."),
+  delivery: smtpClientSettings,
+  mailbox: mailboxSettings,
   dns: dnsSettings.describe("How names are looked up."),
   log: logSettings.describe("Where the log goes, and how much of it."),
   journal: journalSettings.describe("The record of events that `posthorn log` reads."),

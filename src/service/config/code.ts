@@ -1,42 +1,43 @@
 import type { SettingsProblem } from "./config.ts";
+import type { LiteralPlaces } from "./literal.ts";
 import type { SourceEntry, SourceNode } from "./source.ts";
 
 /** Deeper than any schema: a value that contains itself ends here. */
 const DEEPEST = 50;
 
-/** What `posthorn.config.ts` exports, as a source tree. Places are added by `literal.ts` where the code shows them. */
+/** What `posthorn.config.ts` exports, as a source tree; `places` are those of the literal, where the code has one. */
 export function readCode(
   exported: unknown,
   file: string,
+  places?: LiteralPlaces,
 ): { readonly root: SourceNode | undefined; readonly problems: readonly SettingsProblem[] } {
   const problems: SettingsProblem[] = [];
-  const toNode = (value: unknown, path: string, depth: number): SourceNode => {
-    if (Array.isArray(value) && depth < DEEPEST)
-      return { kind: "list", items: value.map((item, at) => toNode(item, `${path}[${at}]`, depth + 1)) };
+  const toNode = (value: unknown, path: string, depth: number, at: LiteralPlaces | undefined): SourceNode => {
+    const place = at?.place;
+    if (Array.isArray(value) && depth < DEEPEST) {
+      const items = value.map((item, index) => toNode(item, `${path}[${index}]`, depth + 1, at?.parts.get(index)));
+      return { kind: "list", items, place };
+    }
     if (isPlainObject(value) && depth < DEEPEST) {
       const entries = Object.entries(value)
         // `undefined` says the same as leaving it out: that is what conditions in code make of a setting.
         .filter(([, part]) => part !== undefined)
-        .map(([name, part]): SourceEntry => ({
-          name,
-          node: toNode(part, path === "" ? name : `${path}.${name}`, depth + 1),
-        }));
-      return { kind: "map", entries };
+        .map(([name, part]): SourceEntry => {
+          const found = at?.parts.get(name);
+          const node = toNode(part, path === "" ? name : `${path}.${name}`, depth + 1, found);
+          return { name, place: found?.place, node };
+        });
+      return { kind: "map", entries, place };
     }
-    if (
-      (typeof value === "object" && value !== null) ||
-      typeof value === "function" ||
-      typeof value === "symbol" ||
-      typeof value === "bigint"
-    ) {
-      const what =
+    const isData = value === null || ["string", "number", "boolean", "undefined"].includes(typeof value);
+    if (!isData) {
+      const text =
         depth >= DEEPEST
           ? "contains itself"
           : `is ${describe(value)}: settings are made of texts, numbers, lists and objects`;
-      problems.push({ file, path, text: what, severity: "error" });
-      return { kind: "scalar", value: undefined };
+      problems.push({ file, place, path, text, severity: "error" });
     }
-    return { kind: "scalar", value };
+    return { kind: "scalar", value: isData ? value : undefined, place };
   };
   if (!isPlainObject(exported)) {
     const text =
@@ -45,7 +46,7 @@ export function readCode(
         : `exports ${describe(exported)}; expected \`export default defineConfig({ … })\``;
     return { root: undefined, problems: [{ file, path: "", text, severity: "error" }] };
   }
-  const root = toNode(exported, "", 0);
+  const root = toNode(exported, "", 0, places);
   return { root: problems.length > 0 ? undefined : root, problems };
 }
 

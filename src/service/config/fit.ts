@@ -62,7 +62,7 @@ export function fit(root: SourceNode, schema: z.core.$ZodType): Fitted {
       const earlier = children.get(name);
       if (earlier !== undefined) {
         const text = `the same as ${earlier.written} on line ${earlier.place?.line ?? 0}, written twice`;
-        complaints.push({ path: [...path, name], place: entry.place, text });
+        complaints.push({ path: [...path, entry.name], place: entry.place, text });
         continue;
       }
       const child = visit(entry.node, shape?.get(name) ?? member, [...path, name], entry.name, entry.place);

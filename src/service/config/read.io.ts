@@ -7,6 +7,7 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import { readCode } from "./code.ts";
+import { literalPlaces } from "./literal.ts";
 import type { Place, SettingsProblem } from "./config.ts";
 import type { SettingsSource } from "./parse.ts";
 import { readYaml } from "./yaml.ts";
@@ -71,7 +72,7 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
       () => import(`${pathToFileURL(path).href}?${mark}`),
     );
     const exported = typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
-    return readCode(exported, file);
+    return readCode(exported, file, literalPlaces(await readText(path)));
   } catch (thrown) {
     const place = placeOf(thrown, path);
     const text = place === undefined ? messageOf(thrown) : messageOf(thrown).split("\n", 1)[0];
@@ -85,14 +86,24 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
 /** Both readers answer alike. */
 type Read = ReturnType<typeof readYaml>;
 
-/** Where in the settings file an error arose, by its stack; syntax errors stand in the stack's first line. */
+/** Where in the settings file an error arose, by its stack; syntax errors stand in the stack's first lines. */
 function placeOf(thrown: unknown, path: string): Place | undefined {
   if (!(thrown instanceof Error) || thrown.stack === undefined) return undefined;
-  for (const match of thrown.stack.matchAll(/(file:\/\/[^\s)]+?):(\d+)(?::(\d+))?(?=\s|\)|$)/g)) {
+  const [first = "", ...lines] = thrown.stack.split("\n");
+  const syntax = /^(.*?)(?:\?posthorn=\d+)?:(\d+)$/.exec(first);
+  if (syntax !== null && pathOf(syntax[1] ?? "") === path) {
+    const caret = lines.slice(0, 3).find((line) => /^\s*\^+\s*$/.test(line));
+    return { line: Number(syntax[2]), column: (caret?.indexOf("^") ?? 0) + 1 };
+  }
+  for (const match of thrown.stack.matchAll(/(file:\/\/[^\s)]+?):(\d+):(\d+)(?=\s|\)|$)/g)) {
     const [, url = "", line, column] = match;
-    if (fileURLToPath(url.replace(/\?.*$/, "")) === path) return { line: Number(line), column: Number(column ?? 1) };
+    if (pathOf(url.replace(/\?.*$/, "")) === path) return { line: Number(line), column: Number(column) };
   }
   return undefined;
+}
+
+function pathOf(text: string): string {
+  return text.startsWith("file:") ? fileURLToPath(text) : text;
 }
 
 function told(file: string, text: string): SettingsProblem {

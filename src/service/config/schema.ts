@@ -81,7 +81,12 @@ export function shapeOf(type: z.core.$ZodType): ReadonlyMap<string, z.core.$ZodT
   for (const option of optionsOf(type)) {
     const { def } = option._zod;
     if (def.type !== "object") continue;
-    for (const [name, part] of Object.entries(def.shape)) if (!shape.has(name)) shape.set(name, part);
+    for (const [name, part] of Object.entries(def.shape)) {
+      const other = shape.get(name);
+      // The mark that tells the options apart has another value in each: together they are what may be written.
+      const isMark = other !== undefined && asSchema(part)._zod.def.type === "literal";
+      shape.set(name, isMark ? z.union([other, part]) : (other ?? part));
+    }
   }
   return shape.size === 0 ? undefined : shape;
 }
@@ -110,7 +115,7 @@ export function schemaAt(root: z.core.$ZodType, path: readonly PropertyKey[]): z
 }
 
 /** What may be written, in words: `a duration such as 90s`, `one of auto, single, split`, `a whole number from 1 to 15`. */
-export function allowedWords(type: z.core.$ZodType): string {
+export function allowedWords(type: z.core.$ZodType, spell: (name: string) => string = (name) => name): string {
   const facts = factsOf(type);
   const range = (least: string | undefined, most: string | undefined): string =>
     least !== undefined && most !== undefined
@@ -160,16 +165,17 @@ export function allowedWords(type: z.core.$ZodType): string {
       case "literal":
         return def.values.map(String).join(" or ");
       case "array":
-        return `a list of ${plural(allowedWords(def.element))}`;
+        return `a list of ${plural(allowedWords(def.element, spell))}`;
       case "object":
-        return `settings (${[...(shapeOf(option)?.keys() ?? [])].join(", ")})`;
+        return `settings (${[...(shapeOf(option)?.keys() ?? [])].map(spell).join(", ")})`;
       case "record":
         return "names, each with its settings";
       default:
         return def.type;
     }
   });
-  return [...new Set(words)].join(", or ");
+  const isChoice = words.length > 1 && optionsOf(type).every((option) => option._zod.def.type === "literal");
+  return isChoice ? `one of ${words.join(", ")}` : [...new Set(words)].join(", or ");
 }
 
 function plural(words: string): string {

@@ -23,7 +23,7 @@ export function wordsOf(issue: z.core.$ZodIssue, context: WordsContext): readonl
   const isSecret = type !== undefined && factsOf(type).kind === "secret";
   const got = isThere && !isSecret ? `, got ${shown(value)}` : "";
   const say = (text: string): readonly Said[] => [{ path, text }];
-  const expected = type === undefined ? issue.message : `expected ${allowedWords(type)}`;
+  const expected = type === undefined ? issue.message : `expected ${allowedWords(type, context.spell)}`;
 
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the rest is said by what is allowed
   switch (issue.code) {
@@ -64,9 +64,9 @@ export function wordsOf(issue: z.core.$ZodIssue, context: WordsContext): readonl
     case "too_small":
     case "too_big":
       if (issue.origin === "string" || issue.origin === "array") {
-        const limit = String(issue.code === "too_small" ? issue.minimum : issue.maximum);
-        const unit = issue.origin === "string" ? "characters" : "elements";
-        return say(`expected ${issue.code === "too_small" ? "at least" : "at most"} ${limit} ${unit}${got}`);
+        const limit = Number(issue.code === "too_small" ? issue.minimum : issue.maximum);
+        const unit = `${issue.origin === "string" ? "character" : "element"}${limit === 1 ? "" : "s"}`;
+        return say(`expected ${issue.code === "too_small" ? "at least" : "at most"} ${limit} ${unit}`);
       }
       return say(expected + got);
     default:
