@@ -15,6 +15,8 @@ export interface Route {
   readonly key: string;
   readonly source: string | undefined;
   readonly name: string;
+  /** `name[ip]:port`, for people. */
+  readonly text: string;
   /** `ip:port`, `[ip]:port`, or a socket's path. */
   readonly address: string;
   /** Connections now, against `allowed` of slow start (never above the route's limit). */
@@ -26,6 +28,13 @@ export function addressText(host: NextHost): string {
   if ("path" in host.address) return host.address.path;
   const { ip, port } = host.address;
   return isIP(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+/** As the log shows a next host: `name[ip]:port`, or `name[/path]`. */
+export function hostText(host: NextHost): string {
+  return "path" in host.address
+    ? `${host.name}[${host.address.path}]`
+    : `${host.name}[${host.address.ip}]:${host.address.port}`;
 }
 
 export function routeKey(source: string | undefined, host: NextHost): string {
@@ -46,6 +55,7 @@ export function newRoute(key: string, source: string | undefined, host: NextHost
     key,
     source,
     name: host.name,
+    text: hostText(host),
     address: addressText(host),
     connections: limited(1),
     penalty: noPenalty(),

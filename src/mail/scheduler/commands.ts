@@ -1,0 +1,182 @@
+import type { Selector } from "./admin.ts";
+import { domainOf, makeReady, release, schedule, untried } from "./ready.ts";
+import { decide, giveUp, markHeld, operatorFailure, tellRemoved } from "./settle.ts";
+import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { postpone } from "./writing.ts";
+
+/** What operators change. A command is answered when all its changes are durable. */
+export type Command = { readonly selector: Selector } & (
+  | { readonly do: "hold"; readonly because: string; readonly untilAt?: number | undefined }
+  | { readonly do: "release" }
+  | { readonly do: "retryNow" }
+  | { readonly do: "remove"; readonly because: string }
+  | { readonly do: "bounce"; readonly because: string }
+);
+
+export function onCommand(s: SchedulerState, id: number, command: Command): void {
+  const progress = { envelopes: 0, unwritten: 0 };
+  s.commands.set(id, progress);
+  const relays = new Set<RelayQueue>();
+  for (const ticket of select(s, command.selector)) {
+    const change = applyTo(s, ticket, command, id);
+    if (ticket.queue?.kind === "batch") relays.add(ticket.queue.relay);
+    if (change === "none") continue;
+    progress.envelopes++;
+    if (change === "written") progress.unwritten++;
+  }
+  if (command.do === "retryNow") endRests(s, command.selector, relays);
+  answerIfDone(s, id);
+}
+
+/** One change of a command is durable. */
+export function noteWritten(s: SchedulerState, id: number): void {
+  const progress = s.commands.get(id);
+  if (progress === undefined) return;
+  progress.unwritten--;
+  answerIfDone(s, id);
+}
+
+function answerIfDone(s: SchedulerState, id: number): void {
+  const progress = s.commands.get(id);
+  if (progress === undefined || progress.unwritten > 0) return;
+  s.commands.delete(id);
+  s.out.push({ do: "answer", command: id, envelopes: progress.envelopes });
+}
+
+/** `written`: a fate with the command's number follows. `later`: when what runs has ended. `done`: nothing to write. */
+type Change = "none" | "done" | "later" | "written";
+
+function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number): Change {
+  const isBusy = ticket.place === "active" || ticket.place === "writing";
+  switch (command.do) {
+    case "hold": {
+      if (ticket.state === "dead") return "none";
+      const { because, untilAt } = command;
+      if (isBusy) return later(ticket, { do: "hold", because, untilAt });
+      hold(s, ticket, because, untilAt, id);
+      return "written";
+    }
+    case "release": {
+      if (isBusy)
+        return ticket.state === "held" || ticket.after?.do === "hold" ? later(ticket, { do: "release" }) : "none";
+      if (ticket.state !== "held") return "none";
+      release(s, ticket, id);
+      return "written";
+    }
+    case "retryNow": {
+      if (isBusy) return "none";
+      if (ticket.state !== "queued") {
+        const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
+        if (!isNamed) return "none";
+        release(s, ticket, id);
+        return "written";
+      }
+      if (ticket.place === "waiting") {
+        s.wakes.delete(ticket);
+        ticket.dueAt = s.now;
+        makeReady(s, ticket);
+      }
+      return "done";
+    }
+    case "remove": {
+      if (isBusy) return later(ticket, { do: "remove", because: command.because });
+      remove(s, ticket, command.because, id);
+      return "written";
+    }
+    case "bounce": {
+      if (ticket.state === "dead") return "none";
+      if (isBusy) return later(ticket, { do: "bounce", because: command.because });
+      bounce(s, ticket, command.because, id);
+      return "written";
+    }
+  }
+}
+
+function later(ticket: Ticket, after: After): Change {
+  ticket.after = after;
+  return "later";
+}
+
+function hold(s: SchedulerState, ticket: Ticket, because: string, untilAt: number | undefined, command?: number): void {
+  markHeld(s, ticket, because, untilAt);
+  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "kept", command }));
+}
+
+function remove(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
+  tellRemoved(s, ticket, because);
+  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "gone", command }));
+}
+
+function bounce(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
+  postpone(s, ticket, (state, late) => giveUp(state, late, { ...untried(state), command }, operatorFailure(because)));
+}
+
+/** The write that ran has ended, and an operator had wanted something meanwhile. */
+export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): void {
+  ticket.after = undefined;
+  if (after.do === "remove") remove(s, ticket, after.because);
+  else if (after.do === "release" && ticket.state === "held") release(s, ticket);
+  else if (after.do === "hold" && ticket.state === "queued") hold(s, ticket, after.because, after.untilAt);
+  else if (after.do === "bounce" && ticket.state !== "dead") bounce(s, ticket, after.because);
+  else schedule(s, ticket);
+}
+
+function endRests(s: SchedulerState, selector: Selector, relays: ReadonlySet<RelayQueue>): void {
+  const addresses = new Set<string>();
+  for (const relay of s.relays.values()) {
+    const isNamed = selector.by === "route" && relay.candidates.some((one) => isCandidate(one, selector.route));
+    if (!isNamed && !relays.has(relay) && selector.by !== "all") continue;
+    relay.penalty.restsUntilAt = 0;
+    for (const candidate of relay.candidates) addresses.add(candidate.address);
+    s.dirty.add(relay);
+  }
+  for (const route of s.routes.values()) if (addresses.has(route.address)) route.penalty.restsUntilAt = 0;
+}
+
+function select(s: SchedulerState, selector: Selector): readonly Ticket[] {
+  switch (selector.by) {
+    case "envelope": {
+      const ticket = s.tickets.get(selector.id);
+      return ticket === undefined ? [] : [ticket];
+    }
+    case "message":
+      return matching(s, (ticket) => ticket.message.id === selector.id);
+    case "sender": {
+      const sender = selector.sender.toLowerCase();
+      return matching(s, (ticket) => ticket.message.sender.toLowerCase() === sender);
+    }
+    case "domain": {
+      const domain = selector.domain.toLowerCase();
+      return matching(s, (ticket) => domainOf(ticket.recipient) === domain);
+    }
+    case "route": {
+      const active = new Set<Ticket>();
+      for (const session of s.sessions.values()) {
+        if (isCandidate(session.candidate, selector.route)) for (const ticket of session.tickets) active.add(ticket);
+      }
+      return matching(s, (ticket) => active.has(ticket) || goesBy(ticket, selector.route));
+    }
+    case "all":
+      return [...s.tickets.values()];
+  }
+}
+
+function matching(s: SchedulerState, is: (ticket: Ticket) => boolean): readonly Ticket[] {
+  const found: Ticket[] = [];
+  for (const ticket of s.tickets.values()) if (is(ticket)) found.push(ticket);
+  return found;
+}
+
+/** Whether it waits for this host now, or went there last. */
+function goesBy(ticket: Ticket, route: string): boolean {
+  if (ticket.queue?.kind === "batch") return ticket.queue.relay.candidates.some((one) => isCandidate(one, route));
+  const last = ticket.lastHost;
+  if (last === undefined) return false;
+  const [, name, ip, rest] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(last) ?? [];
+  return [last, name, ip, `${ip}${rest}`].includes(route);
+}
+
+function isCandidate({ host, address }: Candidate, route: string): boolean {
+  const ip = "ip" in host.address ? host.address.ip : host.address.path;
+  return [host.name, address, ip, `${host.name}[${ip}]`].includes(route);
+}

@@ -1,0 +1,25 @@
+import type { Failure } from "../envelope/failure.ts";
+import type { AttemptRecord } from "../queue/store.ts";
+import type { NoticePlan } from "./action.ts";
+import type { Ticket } from "./state.ts";
+
+/**
+ * What is to be written about one envelope: the end of an attempt, or a change. The ticket is `writing` until the store
+ * has it; nothing else is done with it meanwhile.
+ */
+export interface Fate {
+  readonly ticket: Ticket;
+  /** `gone`: the envelope leaves the queue. `kept`: its progress changes to what the ticket says. */
+  readonly kind: "gone" | "kept";
+  readonly failure?: Failure | undefined;
+  readonly attempt?: AttemptRecord | undefined;
+  readonly notice?: NoticeWish | undefined;
+  /** The operator's command that wanted it. */
+  readonly command?: number | undefined;
+}
+
+export interface NoticeWish {
+  readonly kind: NoticePlan["kind"];
+  readonly to?: string | undefined;
+  readonly about: NoticePlan["about"][number];
+}

@@ -1,0 +1,112 @@
+import { tell } from "./action.ts";
+import { active, deadRemoved, released } from "./events.ts";
+import { goesByMx, missingAction, type RelayPlan } from "./plan.ts";
+import { joinLocal, joinRelay } from "./ready-queues.ts";
+import { decide, giveUp, settleFailed, startWriting, warn, type Attempt } from "./settle.ts";
+import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from "./state.ts";
+import { move, returnAt, warnAt } from "./ticket.ts";
+import { postpone } from "./writing.ts";
+
+/**
+ * From waiting to ready: what happens to a ticket when its instant comes. A ticket that is ready waits for its turn at
+ * its relay or its mailbox; only deadlines that the sender set, and the delay warning, still wake it there.
+ */
+/** Something that is about to be tried is not warned about just before; after this long in the line it is. */
+const READY_WITHOUT_WARNING_MS = 600_000;
+
+/** Puts a ticket that is in no place where it belongs by its state and times. */
+export function schedule(s: SchedulerState, ticket: Ticket): void {
+  move(s, ticket, "waiting");
+  switch (ticket.state) {
+    case "held":
+      s.wakes.set(ticket, ticket.heldUntilAt ?? Infinity);
+      return;
+    case "dead":
+      s.wakes.set(ticket, ticket.expiresAt);
+      return;
+    case "queued":
+      if (ticket.dueAt <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
+      else s.wakes.set(ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
+  }
+}
+
+/** Its instant has come. */
+export function onWake(s: SchedulerState, ticket: Ticket): void {
+  if (ticket.state === "held") {
+    release(s, ticket);
+    return;
+  }
+  if (ticket.state === "dead") {
+    s.out.push(tell(deadRemoved, { envelope: ticket.id, to: ticket.recipient }));
+    postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "gone" }));
+    return;
+  }
+  const at = returnAt(ticket);
+  if (s.now >= at) {
+    giveUp(s, ticket, untried(s), { lasting: "permanent", status: "5.4.7", cause: { kind: "deliver-by", at } });
+  } else if (ticket.place === "waiting" && ticket.dueAt <= s.now) makeReady(s, ticket);
+  else if (s.now >= alarmAt(s, ticket)) postpone(s, ticket, warn);
+  else s.wakes.set(ticket, nextWakeAt(s, ticket));
+}
+
+function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
+  return Math.min(ticket.place === "waiting" ? ticket.dueAt : Infinity, alarmAt(s, ticket), returnAt(ticket));
+}
+
+function alarmAt(s: SchedulerState, ticket: Ticket): number {
+  const at = warnAt(s, ticket);
+  return ticket.place === "ready" ? Math.max(at, ticket.readyAt + READY_WITHOUT_WARNING_MS) : at;
+}
+
+/** Due: it goes into the line of its relay or its mailbox. */
+export function makeReady(s: SchedulerState, ticket: Ticket): void {
+  ticket.readyAt = s.now;
+  if (ticket.message.inPlay === 0) {
+    const { id, sender, sizeBytes, total } = ticket.message;
+    s.out.push(tell(active, { message: id, from: sender, size: sizeBytes, recipients: total }));
+  }
+  const plan = s.settings.plans[ticket.action];
+  if (plan === undefined || plan.kind === "fail") {
+    settleFailed(s, ticket, untried(s), plan?.failure ?? missingAction(ticket.action));
+    return;
+  }
+  move(s, ticket, "ready");
+  s.wakes.set(ticket, nextWakeAt(s, ticket));
+  if (plan.kind === "local") joinLocal(s, ticket);
+  else joinRelay(s, relayFor(s, plan, ticket), ticket);
+}
+
+function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueue {
+  const domain = goesByMx(plan) ? domainOf(ticket.recipient) : undefined;
+  const key = domain === undefined ? plan.key : `${domain} ${plan.key}`;
+  let relay = s.relays.get(key);
+  if (relay === undefined) {
+    relay = newRelayQueue(key, plan, domain);
+    s.relays.set(key, relay);
+  }
+  return relay;
+}
+
+/** The part behind the last @, folded: quoted local parts may hold an @ of their own. */
+export function domainOf(recipient: string): string {
+  return recipient.slice(recipient.lastIndexOf("@") + 1).toLowerCase();
+}
+
+/** Held or dead → queued and due now. */
+export function release(s: SchedulerState, ticket: Ticket, command?: number): void {
+  const expiresAt =
+    ticket.state === "dead" || ticket.expiresAt <= s.now ? s.now + s.settings.scheduler.expireAfter : ticket.expiresAt;
+  startWriting(s, ticket);
+  move(s, ticket, "writing", "queued");
+  ticket.dueAt = s.now;
+  ticket.expiresAt = expiresAt;
+  ticket.heldUntilAt = undefined;
+  ticket.heldBecause = undefined;
+  s.out.push(tell(released, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient }));
+  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "kept", command }));
+}
+
+/** An end without an attempt at any host. */
+export function untried(s: SchedulerState): Attempt {
+  return { speaker: "qmgr", relay: "none", startedAt: s.now, connectMs: 0, tookMs: 0 };
+}

@@ -1,0 +1,233 @@
+import type { Connected, Outcome, Resolved, Transacted } from "../delivery/delivery.ts";
+import type { Failure } from "../envelope/failure.ts";
+import { isWaitedFor } from "../route/limited.ts";
+import { orderHosts } from "../route/order.ts";
+import { reward } from "../route/penalty.ts";
+import { addressText, growRoute } from "../route/route.ts";
+import { tell } from "./action.ts";
+import { routeResumed } from "./events.ts";
+import { giveBackLocal, joinRelay } from "./ready-queues.ts";
+import { deferRound, endRound, failSession, mostTelling, penaliseRelay } from "./round.ts";
+import { endSession, leave } from "./serve.ts";
+import { settleDelivered, settleFailed, type Attempt } from "./settle.ts";
+import { mayWork, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
+import { forget, move } from "./ticket.ts";
+
+/** What deliveries answer: hosts found, sessions opened, transactions and final deliveries ended. */
+
+/** While others wait for a place this session holds, it carries so many mails more when it is its relay's only one. */
+const MAILS_WHILE_OTHERS_WAIT = 20;
+/** Hosts are not looked up again within this, whatever their records say. */
+const LEAST_FRESH_MS = 10_000;
+
+/** The answers are in the order of the relay's ways. */
+export function onResolved(s: SchedulerState, key: string, answers: readonly Resolved[]): void {
+  s.resolving.used--;
+  s.freed.add(s.resolving);
+  const relay = s.relays.get(key);
+  if (relay === undefined || !relay.isResolving) return;
+  relay.isResolving = false;
+  s.dirty.add(relay);
+  const candidates: Candidate[] = [];
+  const failures: Failure[] = [];
+  let freshUntilAt = Infinity;
+  let rank = 0;
+  relay.plan.ways.forEach((way, at) => {
+    const answer = answers[at];
+    if (answer === undefined) return;
+    if (!answer.ok) {
+      failures.push(answer.failure);
+      return;
+    }
+    freshUntilAt = Math.min(freshUntilAt, answer.freshUntilAt);
+    let preference: number | undefined;
+    for (const host of orderHosts(answer.hosts, s.random)) {
+      if (host.preference !== preference) rank++;
+      preference = host.preference;
+      candidates.push({ host, address: addressText(host), way, rank });
+    }
+    rank++;
+  });
+  if (candidates.length > 0) {
+    relay.candidates = candidates;
+    relay.freshUntilAt = Math.max(freshUntilAt, s.now + LEAST_FRESH_MS);
+    return;
+  }
+  const failure = mostTelling(failures);
+  relay.roundStartedAt = s.now;
+  relay.failures = [failure];
+  // A permanent answer is about these envelopes; only trouble with finding out is a reason to rest.
+  if (failure.lasting === "temporary") penaliseRelay(s, relay, failure);
+  deferRound(s, relay);
+}
+
+export function onConnected(s: SchedulerState, id: string, connected: Connected): void {
+  const session = s.sessions.get(id);
+  if (session === undefined) {
+    if (connected.ok) s.out.push({ do: "leave", session: id });
+    return;
+  }
+  if (!connected.ok) {
+    endSession(s, session);
+    failSession(s, session, connected.failure, connected.scope);
+    return;
+  }
+  session.relay.connecting--;
+  session.facts = connected.facts;
+  session.connectMs = connected.tookMs;
+  becomeIdle(s, session);
+}
+
+function becomeIdle(s: SchedulerState, session: Session): void {
+  const { relay } = session;
+  session.phase = "idle";
+  if (relay.isRetired || !mayWork(s, "out") || yieldsPlace(session)) {
+    leave(s, session);
+    return;
+  }
+  relay.idle.push(session);
+  s.idleSessions.set(session, s.now + s.settings.route.keepOpen);
+  s.dirty.add(relay);
+}
+
+/** Others wait for what this session occupies: relays that have several give one back after each mail. */
+function yieldsPlace(session: Session): boolean {
+  const most = session.relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
+  return session.transactions >= most && session.occupies.some(isWaitedFor);
+}
+
+/** Envelopes that the store no longer has: somebody took them out behind our back, or a load met a removal. */
+export function onGone(s: SchedulerState, ids: readonly string[]): void {
+  for (const id of ids) {
+    const ticket = s.tickets.get(id);
+    if (ticket !== undefined) forget(s, ticket);
+  }
+}
+
+export function onTransacted(s: SchedulerState, id: string, transacted: Transacted): void {
+  const session = s.sessions.get(id);
+  if (session === undefined) return;
+  const { relay, route } = session;
+  const tickets = session.tickets.filter((ticket) => s.tickets.get(ticket.id) === ticket);
+  session.tickets = [];
+  const { outcomes, ended } = transacted;
+  const isAgain = ended !== undefined && outcomes.length > 0 && outcomes.every(diedAtMail);
+  const worked = ended === undefined || outcomes.some((outcome) => outcome.kind === "delivered");
+  const isFirst = session.transactions++ === 0;
+
+  if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
+  else settleAll(s, session, tickets, outcomes, isFirst);
+
+  if (worked && tickets.length > 0) {
+    session.hasWorked = true;
+    noteSuccess(s, session);
+  }
+  const { mailsPerSession } = s.settings.route.limits;
+  const most = Math.min(mailsPerSession, session.facts?.mostTransactions ?? mailsPerSession);
+  if (!transacted.isUsable) {
+    endSession(s, session);
+    // RFC 5321 section 3.8: a 421 after work is a goodbye; before any it is the host's failure.
+    if (ended !== undefined && !session.hasWorked) failSession(s, session, ended.failure, ended.scope);
+    return;
+  }
+  if (session.transactions >= most) leave(s, session);
+  else becomeIdle(s, session);
+  // A transaction that worked may allow more connections, to this relay and to others on the same route.
+  s.dirty.add(relay);
+  if (isWaitedFor(route.connections)) s.freed.add(route.connections);
+}
+
+/**
+ * The session ended before the next host had anything of this message: a kept session that had gone stale, or a host
+ * that closes at once. Nothing was said about the envelopes, so they go to another session without an attempt counted;
+ * a session that never worked puts its host at rest, so this ends.
+ */
+function diedAtMail(outcome: Outcome): boolean {
+  if (outcome.kind !== "failed" || outcome.failure.lasting !== "temporary") return false;
+  const { cause } = outcome.failure;
+  return (cause.kind === "lost" || cause.kind === "reply") && /^MAIL\b/i.test(cause.during);
+}
+
+function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
+  if (ticket.after !== undefined || session.relay.isRetired) {
+    // Through the store and back: what an operator or new settings want is looked at there.
+    ticket.dueAt = s.now;
+    s.urgent.push({ ticket, kind: "kept" });
+    move(s, ticket, "writing");
+    return;
+  }
+  move(s, ticket, "ready");
+  joinRelay(s, session.relay, ticket);
+}
+
+function settleAll(
+  s: SchedulerState,
+  session: Session,
+  tickets: readonly Ticket[],
+  outcomes: readonly Outcome[],
+  isFirst: boolean,
+): void {
+  const byEnvelope = new Map(outcomes.map((outcome) => [outcome.envelope, outcome]));
+  for (const ticket of tickets) {
+    const outcome = byEnvelope.get(ticket.id) ?? noOutcome(ticket);
+    const paidForConnection = isFirst && ticket.readyAt <= session.openedAt;
+    settleOutcome(s, ticket, outcome, {
+      speaker: session.candidate.way.relay.protocol,
+      relay: outcome.relay,
+      startedAt: session.handedAt,
+      connectMs: paidForConnection ? session.connectMs : 0,
+      tookMs: outcome.tookMs,
+    });
+  }
+}
+
+/** A final delivery ended; without an outcome the store no longer had the envelope. */
+export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | undefined): void {
+  const ticket = s.tickets.get(id);
+  if (ticket === undefined || ticket.place !== "active") return;
+  giveBackLocal(s, ticket.recipient);
+  if (outcome === undefined) {
+    forget(s, ticket);
+    return;
+  }
+  const plan = s.settings.plans[ticket.action];
+  settleOutcome(s, ticket, outcome, {
+    speaker: plan?.kind === "local" ? plan.speaker : "local",
+    relay: outcome.relay,
+    startedAt: s.now - outcome.tookMs,
+    connectMs: 0,
+    tookMs: outcome.tookMs,
+  });
+}
+
+function settleOutcome(s: SchedulerState, ticket: Ticket, outcome: Outcome, attempt: Attempt): void {
+  if (outcome.kind === "delivered") settleDelivered(s, ticket, attempt, outcome);
+  else settleFailed(s, ticket, attempt, outcome.failure);
+}
+
+function noteSuccess(s: SchedulerState, session: Session): void {
+  const { relay, route } = session;
+  const { limits } = s.settings.route;
+  endRound(relay);
+  relay.mishaps = 0;
+  if (relay.penalty.count > 0) reward(relay.penalty, s.now);
+  relay.connections.limit = Math.min(relay.connections.limit + 1, limits.relay);
+  growRoute(route, limits.route);
+  if (route.penalty.count === 0) return;
+  reward(route.penalty, s.now);
+  s.out.push(tell(routeResumed, { route: route.text, penalty: route.penalty.count }));
+}
+
+function noOutcome(ticket: Ticket): Outcome {
+  return {
+    kind: "failed",
+    envelope: ticket.id,
+    relay: "none",
+    failure: {
+      lasting: "temporary",
+      status: "4.3.0",
+      cause: { kind: "internal", text: "the delivery said nothing about this envelope" },
+    },
+    tookMs: 0,
+  };
+}

@@ -1,0 +1,234 @@
+import { replyText } from "../../protocol/smtp/reply.ts";
+import type { Outcome } from "../delivery/delivery.ts";
+import { failureText } from "../envelope/failure-text.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type { AttemptRecord } from "../queue/store.ts";
+import { tell } from "./action.ts";
+import { delaysText, delayText } from "./delay.ts";
+import { attemptBy, died, expired, held, removedByOperator, type AttemptSpeaker } from "./events.ts";
+import type { Fate, NoticeWish } from "./fate.ts";
+import { leaveQueue } from "./ready-queues.ts";
+import { internalWaitMs, spreadMs, waitMs } from "./retry.ts";
+import type { SchedulerState, Ticket } from "./state.ts";
+import { move, warnAt } from "./ticket.ts";
+
+/** What is known of the attempt that ended. */
+export interface Attempt {
+  readonly speaker: AttemptSpeaker;
+  /** `name[address]:port`, `maildir:…`, `none`. */
+  readonly relay: string;
+  readonly startedAt: number;
+  readonly connectMs: number;
+  readonly tookMs: number;
+  /** The operator's command that ended it, rather than an attempt. */
+  readonly command?: number | undefined;
+}
+
+/**
+ * The ends of attempts become fates: what is to be written, and what the sender is to be told. Events are emitted here;
+ * writing is `writing.ts`.
+ */
+/** The next host or the mailbox has it: it leaves the queue. */
+export function settleDelivered(s: SchedulerState, ticket: Ticket, attempt: Attempt, outcome: Delivered): void {
+  s.since.delivered++;
+  ticket.attempts++;
+  tellAttempt(s, ticket, attempt, "sent", outcome.status, outcome.text);
+  const notice: NoticeWish | undefined =
+    outcome.dsnPassedOn || ticket.message.sender === ""
+      ? undefined
+      : {
+          kind: "success",
+          about: {
+            envelope: ticket.id,
+            action: outcome.isFinal ? "delivered" : "relayed",
+            status: outcome.status,
+            relay: attempt.relay,
+            text: outcome.text,
+            lastAttemptAt: s.now,
+          },
+        };
+  decide(s, { ticket, kind: "gone", notice });
+}
+
+type Delivered = Extract<Outcome, { kind: "delivered" }>;
+
+/** An attempt failed: once more later, or for good. */
+export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
+  ticket.attempts++;
+  if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
+  const { after } = ticket;
+  if (after?.do === "remove") {
+    ticket.after = undefined;
+    tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
+    tellRemoved(s, ticket, after.because);
+    decide(s, { ticket, kind: "gone" });
+  } else if (failure.lasting === "permanent") giveUp(s, ticket, attempt, failure);
+  else if (after?.do === "bounce") giveUp(s, ticket, attempt, operatorFailure(after.because));
+  else if (s.now >= ticket.expiresAt) {
+    s.since.expired++;
+    s.out.push(tell(expired, { message: ticket.message.id, from: ticket.message.sender, envelopes: [ticket.id] }));
+    giveUp(s, ticket, attempt, expiredFailure(s, ticket, failure), failure);
+  } else defer(s, ticket, attempt, failure);
+}
+
+function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
+  s.since.deferred++;
+  const { retry } = s.settings.scheduler;
+  let wait: number;
+  if (failure.cause.kind === "internal") {
+    // Our own side's failure says nothing about the next host: it does not push the schedule on.
+    ticket.attempts--;
+    ticket.mishaps++;
+    wait = internalWaitMs(retry.internal, ticket.mishaps);
+  } else {
+    ticket.mishaps = 0;
+    const isLocal = s.settings.plans[ticket.action]?.kind === "local";
+    wait = waitMs(isLocal ? retry.local : retry.relay, ticket.attempts);
+  }
+  // One last attempt at the very end rather than an envelope that expires untried.
+  ticket.dueAt = Math.min(s.now + spreadMs(wait, retry.spread, s.random.next()), ticket.expiresAt);
+  tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
+  const { after } = ticket;
+  ticket.after = undefined;
+  if (after?.do === "hold") markHeld(s, ticket, after.because, after.untilAt);
+  decide(s, {
+    ticket,
+    kind: "kept",
+    failure,
+    attempt: recordOf(attempt, "deferred", failure),
+    notice: after === undefined && s.now >= warnAt(s, ticket) ? delayNotice(s, ticket, failure) : undefined,
+  });
+}
+
+/** It failed for good: back to the sender, or, without one, kept as dead or told to postmaster. */
+export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure, before?: Failure): void {
+  ticket.after = undefined;
+  const text = before === undefined ? failureText(failure) : `${failureText(failure)}: ${failureText(before)}`;
+  tellAttempt(s, ticket, attempt, "bounced", failure.status, text);
+  const { deadLetters } = s.settings.scheduler;
+  const isNull = ticket.message.sender === "";
+  const to = isNull && deadLetters.to === "postmaster" ? s.settings.postmaster : undefined;
+  // What cannot even reach postmaster is not told to postmaster.
+  if (isNull && (to === undefined || to.toLowerCase() === ticket.recipient.toLowerCase())) {
+    s.since.dead++;
+    ticket.expiresAt = s.now + deadLetters.keepFor;
+    ticket.dueAt = ticket.expiresAt;
+    s.out.push(tell(died, { envelope: ticket.id, to: ticket.recipient, until: ticket.expiresAt }));
+    startWriting(s, ticket);
+    move(s, ticket, "writing", "dead");
+    decide(s, {
+      ticket,
+      kind: "kept",
+      failure,
+      attempt: recordOf(attempt, "bounced", failure),
+      command: attempt.command,
+    });
+    return;
+  }
+  s.since.bounced++;
+  const about = {
+    envelope: ticket.id,
+    failure,
+    before,
+    relay: attempt.relay,
+    text,
+    status: failure.status,
+    lastAttemptAt: s.now,
+  };
+  decide(s, { ticket, kind: "gone", failure, notice: { kind: "bounce", to, about }, command: attempt.command });
+}
+
+export function tellRemoved(s: SchedulerState, ticket: Ticket, because: string): void {
+  const { id, recipient, message } = ticket;
+  s.out.push(tell(removedByOperator, { message: message.id, envelope: id, to: recipient, because }));
+}
+
+/** The delay warning, at its time and not after an attempt. */
+export function warn(s: SchedulerState, ticket: Ticket): void {
+  decide(s, { ticket, kind: "kept", notice: delayNotice(s, ticket, undefined) });
+}
+
+function delayNotice(s: SchedulerState, ticket: Ticket, failure: Failure | undefined): NoticeWish {
+  ticket.warnedAt = s.now;
+  const relay = ticket.lastHost ?? "none";
+  return { kind: "delay", about: { envelope: ticket.id, failure, relay, retryUntilAt: ticket.expiresAt } };
+}
+
+/** Its state becomes held; a fate must follow. */
+export function markHeld(s: SchedulerState, ticket: Ticket, because: string, untilAt: number | undefined): void {
+  startWriting(s, ticket);
+  move(s, ticket, "writing", "held");
+  ticket.heldBecause = because;
+  ticket.heldUntilAt = untilAt;
+  s.out.push(
+    tell(held, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient, because, until: untilAt }),
+  );
+}
+
+/** The ticket's fate goes to the store at the end of this step. */
+export function decide(s: SchedulerState, fate: Fate): void {
+  startWriting(s, fate.ticket);
+  s.urgent.push(fate);
+}
+
+export function startWriting(s: SchedulerState, ticket: Ticket): void {
+  if (ticket.queue !== undefined) leaveQueue(s, ticket);
+  s.wakes.delete(ticket);
+  if (ticket.place !== "writing") move(s, ticket, "writing");
+}
+
+export function operatorFailure(because: string): Failure {
+  return { lasting: "permanent", status: "5.7.1", cause: { kind: "operator", text: because } };
+}
+
+function expiredFailure(s: SchedulerState, ticket: Ticket, last: Failure): Failure {
+  return {
+    lasting: "permanent",
+    status: "5.4.7",
+    cause: { kind: "expired", afterMs: s.now - ticket.message.receivedAt },
+    ...(last.reply === undefined ? {} : { reply: last.reply }),
+    ...(last.host === undefined ? {} : { host: last.host }),
+  };
+}
+
+function recordOf(attempt: Attempt, outcome: AttemptRecord["outcome"], failure: Failure): AttemptRecord {
+  return {
+    startedAt: attempt.startedAt,
+    tookMs: attempt.tookMs,
+    outcome,
+    relay: attempt.relay,
+    failure,
+    ...(failure.reply === undefined ? {} : { replyText: replyText(failure.reply) }),
+  };
+}
+
+function tellAttempt(
+  s: SchedulerState,
+  ticket: Ticket,
+  attempt: Attempt,
+  status: "sent" | "deferred" | "bounced",
+  dsn: string,
+  reply: string,
+): void {
+  const { receivedAt } = ticket.message;
+  const totalMs = s.now - receivedAt;
+  // It may end without ever having been due: by an operator, or by the sender's deadline.
+  const beforeMs = (ticket.readyAt === 0 ? s.now : ticket.readyAt) - receivedAt;
+  const waitingMs = totalMs - beforeMs - attempt.connectMs - attempt.tookMs;
+  s.out.push(
+    tell(attemptBy[attempt.speaker], {
+      message: ticket.message.id,
+      envelope: ticket.id,
+      to: ticket.recipient,
+      origTo: ticket.givenRecipient,
+      relay: attempt.relay,
+      delay: delayText(totalMs),
+      delays: delaysText({ totalMs, beforeMs, waitingMs, connectMs: attempt.connectMs, transmitMs: attempt.tookMs }),
+      dsn,
+      status,
+      reply,
+      attempt: ticket.attempts,
+      took: attempt.tookMs,
+    }),
+  );
+}

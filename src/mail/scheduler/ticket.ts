@@ -1,0 +1,116 @@
+import type { EnvelopeProgress } from "../envelope/envelope.ts";
+import type { LoadedEnvelope } from "../queue/store.ts";
+import { tell } from "./action.ts";
+import { removed } from "./events.ts";
+import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
+
+/** Takes an envelope into the books; undefined when it is known already (a load that met a fresh commit). */
+export function admit(s: SchedulerState, loaded: LoadedEnvelope): Ticket | undefined {
+  if (s.tickets.has(loaded.id)) return undefined;
+  const { progress } = loaded;
+  const ticket: Ticket = {
+    id: loaded.id,
+    message: messageEntryOf(s, loaded),
+    recipient: loaded.recipient,
+    givenRecipient: loaded.givenRecipient,
+    action: loaded.action,
+    wantsDelayNotice: loaded.wantsDelayNotice,
+    state: progress.state,
+    place: "waiting",
+    dueAt: progress.dueAt,
+    expiresAt: progress.expiresAt,
+    attempts: progress.attempts,
+    warnedAt: progress.warnedAt,
+    heldUntilAt: progress.heldUntilAt,
+    heldBecause: progress.heldBecause,
+    mishaps: 0,
+    readyAt: 0,
+    after: undefined,
+    lastHost: undefined,
+    queue: undefined,
+    previous: undefined,
+    next: undefined,
+    wakeAt: Infinity,
+    heapAt: -1,
+  };
+  ticket.message.total++;
+  s.tickets.set(ticket.id, ticket);
+  s.counts[liveStateOf(ticket)]++;
+  return ticket;
+}
+
+function messageEntryOf(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
+  const known = s.messages.get(loaded.message);
+  if (known !== undefined) return known;
+  const message: MessageEntry = {
+    id: loaded.message,
+    sender: loaded.sender,
+    receivedAt: loaded.receivedAt,
+    sizeBytes: loaded.sizeBytes,
+    deliverByAt: loaded.deliverByAt,
+    deliverByMode: loaded.deliverByMode,
+    total: 0,
+    inPlay: 0,
+  };
+  s.messages.set(message.id, message);
+  return message;
+}
+
+/** Changes place (and state, together: the counts follow both). */
+export function move(
+  s: SchedulerState,
+  ticket: Ticket,
+  place: Ticket["place"],
+  state: Ticket["state"] = ticket.state,
+): void {
+  s.counts[liveStateOf(ticket)]--;
+  if (isInPlay(ticket)) ticket.message.inPlay--;
+  ticket.place = place;
+  ticket.state = state;
+  if (isInPlay(ticket)) ticket.message.inPlay++;
+  s.counts[liveStateOf(ticket)]++;
+}
+
+function isInPlay(ticket: Ticket): boolean {
+  return ticket.place === "ready" || ticket.place === "active";
+}
+
+/** Takes an envelope out of the books, and its message with the last one. */
+export function forget(s: SchedulerState, ticket: Ticket): void {
+  s.wakes.delete(ticket);
+  s.counts[liveStateOf(ticket)]--;
+  if (isInPlay(ticket)) ticket.message.inPlay--;
+  s.tickets.delete(ticket.id);
+  if (--ticket.message.total > 0) return;
+  s.messages.delete(ticket.message.id);
+  s.out.push(tell(removed, { message: ticket.message.id }));
+}
+
+/** The durable form, without the last failure, which only the store keeps. */
+export function progressOf(ticket: Ticket): EnvelopeProgress {
+  return {
+    state: ticket.state,
+    dueAt: ticket.dueAt,
+    expiresAt: ticket.expiresAt,
+    attempts: ticket.attempts,
+    ...(ticket.warnedAt === undefined ? {} : { warnedAt: ticket.warnedAt }),
+    ...(ticket.heldUntilAt === undefined ? {} : { heldUntilAt: ticket.heldUntilAt }),
+    ...(ticket.heldBecause === undefined ? {} : { heldBecause: ticket.heldBecause }),
+  };
+}
+
+/** When the sender is to be told of the delay: once, and never the null sender. */
+export function warnAt(s: SchedulerState, ticket: Ticket): number {
+  if (ticket.warnedAt !== undefined || !ticket.wantsDelayNotice || ticket.message.sender === "") return Infinity;
+  const { deliverByAt, deliverByMode, receivedAt } = ticket.message;
+  // RFC 2852 section 4: in mode `notify` the delay is told at the time that the sender chose.
+  if (deliverByAt !== undefined && deliverByMode === "notify") return deliverByAt;
+  const { warnAfter } = s.settings.scheduler;
+  return warnAfter === 0 ? Infinity : receivedAt + warnAfter;
+}
+
+/** RFC 2852 section 4: in mode `return` an envelope is not tried after this. */
+export function returnAt(ticket: Ticket): number {
+  const { deliverByAt, deliverByMode } = ticket.message;
+  return deliverByMode === "return" && deliverByAt !== undefined ? deliverByAt : Infinity;
+}

@@ -1,0 +1,105 @@
+import { assert } from "../../foundation/assert.ts";
+import type { Operation } from "../queue/store.ts";
+import type { NoticePlan } from "./action.ts";
+import type { Fate } from "./fate.ts";
+import { startWriting } from "./settle.ts";
+import type { SchedulerState, Task, Ticket } from "./state.ts";
+import { progressOf } from "./ticket.ts";
+
+/**
+ * Fates on their way to the store. Outcomes of attempts are written at once; changes to very many envelopes in slices, a
+ * few at a time, so that neither the store nor memory sees a hundred thousand at once. Envelopes whose change comes with
+ * a notice are written by message, each in a batch of its own with the notice: a notice that cannot be made holds up
+ * nothing else.
+ */
+const SLICE = 500;
+const MOST_SLICES_IN_FLIGHT = 4;
+/** A bounce for one message is not torn apart below this. */
+const LONGEST_SLICE = 5000;
+
+export function postpone(s: SchedulerState, ticket: Ticket, run: Task["run"]): void {
+  startWriting(s, ticket);
+  s.backlog.tasks.push({ ticket, run });
+}
+
+/** Turns what this step decided into write actions. */
+export function flush(s: SchedulerState): void {
+  flushFates(s, false);
+  const { backlog } = s;
+  while (s.isStoreUsable && backlog.from < backlog.tasks.length && s.slicesInFlight < MOST_SLICES_IN_FLIGHT) {
+    let count = 0;
+    for (let task = backlog.tasks[backlog.from]; task !== undefined; task = backlog.tasks[backlog.from]) {
+      const before = backlog.tasks[backlog.from - 1];
+      if (count >= LONGEST_SLICE || (count >= SLICE && before?.ticket.message !== task.ticket.message)) break;
+      backlog.from++;
+      count++;
+      task.run(s, task.ticket);
+    }
+    flushFates(s, true);
+  }
+  if (backlog.from === backlog.tasks.length && backlog.from > 0) {
+    backlog.tasks = [];
+    backlog.from = 0;
+  }
+}
+
+function flushFates(s: SchedulerState, isSlice: boolean): void {
+  if (s.urgent.length === 0) return;
+  const fates = s.urgent;
+  s.urgent = [];
+  const quiet: Fate[] = [];
+  const told = new Map<string, Fate[]>();
+  for (const fate of fates) {
+    // A success notice that cannot be made is left out: the mail has been delivered and is not delivered again for it.
+    if (fate.notice === undefined || fate.notice.kind === "success") {
+      quiet.push(fate);
+      continue;
+    }
+    const key = `${fate.ticket.message.id} ${fate.notice.kind} ${fate.notice.to ?? ""}`;
+    const group = told.get(key);
+    if (group === undefined) told.set(key, [fate]);
+    else group.push(fate);
+  }
+  if (quiet.length > 0) write(s, quiet, isSlice);
+  for (const group of told.values()) write(s, group, isSlice);
+}
+
+function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): void {
+  const id = ++s.writeCount;
+  s.writes.set(id, { fates, isSlice });
+  if (isSlice) s.slicesInFlight++;
+  s.out.push({ do: "write", write: id, operations: fates.map(operationOf), notices: noticesOf(fates) });
+}
+
+function operationOf({ ticket, kind, failure, attempt }: Fate): Operation {
+  if (kind === "gone") return { do: "remove", envelope: ticket.id };
+  const progress = progressOf(ticket);
+  if (attempt === undefined) return { do: "update", envelope: ticket.id, progress };
+  return { do: "update", envelope: ticket.id, progress: { ...progress, lastFailure: failure }, attempt };
+}
+
+function noticesOf(fates: readonly Fate[]): readonly NoticePlan[] {
+  const plans = new Map<string, { plan: NoticePlan; about: NoticePlan["about"][number][] }>();
+  for (const { ticket, notice } of fates) {
+    if (notice === undefined) continue;
+    const key = `${ticket.message.id} ${notice.kind}`;
+    const known = plans.get(key);
+    if (known !== undefined) {
+      known.about.push(notice.about);
+      continue;
+    }
+    const about = [notice.about];
+    const to = notice.to === undefined ? {} : { to: notice.to };
+    plans.set(key, { plan: { kind: notice.kind, message: ticket.message.id, ...to, about }, about });
+  }
+  return [...plans.values()].map(({ plan }) => plan);
+}
+
+/** The store has it, or (without `isWritten`) never will. Gives back the fates, for the scheduler to conclude. */
+export function takeWritten(s: SchedulerState, id: number): readonly Fate[] {
+  const done = s.writes.get(id);
+  assert(done !== undefined, "a write ends once");
+  s.writes.delete(id);
+  if (done.isSlice) s.slicesInFlight--;
+  return done.fates;
+}
