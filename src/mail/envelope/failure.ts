@@ -46,7 +46,10 @@ export type Cause =
       readonly text: string;
     }
   /** The next host lacks what this message needs. */
-  | { readonly kind: "unsupported"; readonly extension: "SMTPUTF8" | "8BITMIME" | "BINARYMIME" | "SIZE" | "REQUIRETLS" }
+  | {
+      readonly kind: "unsupported";
+      readonly extension: "SMTPUTF8" | "8BITMIME" | "BINARYMIME" | "SIZE" | "DELIVERBY" | "REQUIRETLS";
+    }
   | {
       readonly kind: "mailbox";
       readonly reason: "no-such-user" | "locked" | "full" | "permission" | "io";
