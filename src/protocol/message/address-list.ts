@@ -15,7 +15,7 @@ export interface ListedAddress {
 }
 
 type Token =
-  | { readonly kind: "word"; readonly text: string; readonly isQuoted: boolean; readonly at: number }
+  | { readonly kind: "word"; readonly text: string; readonly at: number }
   | { readonly kind: "literal"; readonly text: string; readonly at: number }
   | { readonly kind: "special"; readonly text: string; readonly at: number };
 
@@ -172,11 +172,15 @@ function tokenise(text: string): Result<readonly Token[], Problem> {
     } else if (character === '"' || character === "[") {
       const end = closingOf(text, at, character === "[" ? "]" : '"');
       if (end === undefined) return refused({ at, expected: `${character}…${character === "[" ? "]" : '"'}` });
-      const inside = text.slice(at + 1, end - 1);
+      // Folds are blanks; any other control character would break out of a command or a field later.
+      const inside = text
+        .slice(at + 1, end - 1)
+        .replace(/(?:\r?\n)?\t|\r?\n(?= )/g, (fold) => (fold.endsWith("\t") ? " " : ""));
+      if (/\p{Cc}/u.test(inside)) return refused({ at, expected: "no control characters" });
       tokens.push(
         character === "["
           ? { kind: "literal", text: `[${inside.trim()}]`, at }
-          : { kind: "word", text: inside.replace(/\r?\n/g, "").replace(/\\(.)/gsu, "$1"), isQuoted: true, at },
+          : { kind: "word", text: inside.replace(/\\(.)/gsu, "$1"), at },
       );
       at = end;
     } else if (SPECIALS.has(character)) {
@@ -186,7 +190,7 @@ function tokenise(text: string): Result<readonly Token[], Problem> {
       ATOM.lastIndex = at;
       const atom = ATOM.exec(text)?.[0];
       if (atom === undefined) return refused({ at, expected: "an address" });
-      tokens.push({ kind: "word", text: atom, isQuoted: false, at });
+      tokens.push({ kind: "word", text: atom, at });
       at += atom.length;
     }
   }
