@@ -1,4 +1,5 @@
-import { createSecureContext, type SecureContext } from "node:tls";
+import { constants } from "node:crypto";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import type { CertificatePair } from "./certificate.ts";
 
 /** The TLS contexts of a server: one for each set of names, chosen by the name the client asks for (SNI, RFC 6066). */
@@ -7,6 +8,8 @@ export interface ServerTls {
   contextFor(name: string | undefined): SecureContext;
   /** That of the first certificate. */
   readonly defaultContext: SecureContext;
+  /** What that context was made of: a `tls.Server` takes its own default in this form only. */
+  readonly defaultOptions: SecureContextOptions;
 }
 
 export interface ServerTlsSettings {
@@ -27,21 +30,25 @@ export function serverTls(settings: ServerTlsSettings): ServerTls {
     groups.set(label, group);
   }
   const byName = new Map<string, SecureContext>();
-  let first: SecureContext | undefined;
+  let first: { context: SecureContext; options: SecureContextOptions } | undefined;
   for (const group of groups.values()) {
-    const context = createSecureContext({
+    const options: SecureContextOptions = {
       cert: group.map((pair) => pair.certificatePem),
       key: group.map((pair) => pair.keyPem),
       minVersion: settings.minVersion ?? "TLSv1.2",
+      // A client that has the handshake made again and again would cost us a millisecond each time.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       ...(settings.ciphers === undefined ? {} : { ciphers: settings.ciphers }),
-    });
-    first ??= context;
+    };
+    const context = createSecureContext(options);
+    first ??= { context, options };
     for (const name of group[0]?.names ?? []) if (!byName.has(name)) byName.set(name, context);
   }
   if (first === undefined) throw new TypeError("a TLS server needs a certificate");
-  const defaultContext = first;
+  const defaultContext = first.context;
   return {
     defaultContext,
+    defaultOptions: first.options,
     contextFor(name) {
       if (name === undefined) return defaultContext;
       const folded = name.toLowerCase();
