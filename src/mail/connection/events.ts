@@ -1,0 +1,66 @@
+import { defineEvent } from "../../foundation/events.ts";
+
+/** What the connection stage tells. Lines are Postfix's smtpd(8) and anvil(8). */
+
+export const listening = defineEvent({
+  name: "connection.listening",
+  level: "info",
+  speaker: "master",
+  says: "A listener takes connections.",
+  fields: { listener: "text", at: "text", protocol: "text", tls: "text" },
+  line: (e) => `listening on ${e.at} (${e.listener}: ${e.protocol}, TLS ${e.tls})`,
+});
+
+export const listenerFailed = defineEvent({
+  name: "connection.listener-failed",
+  level: "error",
+  speaker: "master",
+  says: "A listener cannot take connections at the moment (often: out of file descriptors).",
+  fields: { listener: "text", reason: "text" },
+  line: (e) => `error: listener ${e.listener}: ${e.reason}`,
+});
+
+export const connected = defineEvent({
+  name: "connection.connected",
+  level: "info",
+  speaker: "smtpd",
+  says: "A client is connected; its name has been looked up.",
+  fields: { session: "text", listener: "text", client: "text", address: "text?", port: "count?", proxy: "text?" },
+  line: (e) => `connect from ${e.client}`,
+});
+
+export const disconnected = defineEvent({
+  name: "connection.disconnected",
+  level: "info",
+  speaker: "smtpd",
+  says: "A session is over: its commands, done/all where some were refused.",
+  fields: { session: "text", listener: "text", client: "text", commands: "text", tookMs: "ms" },
+  line: (e) => `disconnect from ${e.client} ${e.commands}`,
+});
+
+export const refused = defineEvent({
+  name: "connection.refused",
+  level: "warning",
+  speaker: "smtpd",
+  says: "A connection was refused because a limit was reached.",
+  fields: { listener: "text", client: "text", limit: "text" },
+  line: (e) => `warning: Connection ${e.limit} limit exceeded: from ${e.client} for service ${e.listener}`,
+});
+
+export const badProxyHeader = defineEvent({
+  name: "connection.bad-proxy-header",
+  level: "warning",
+  speaker: "smtpd",
+  says: "A proxy did not begin with a proper PROXY header; the connection was closed.",
+  fields: { listener: "text", proxy: "text", reason: "text" },
+  line: (e) => `warning: proxy ${e.proxy} for service ${e.listener}: ${e.reason}`,
+});
+
+export const implicitTlsFailed = defineEvent({
+  name: "connection.tls-failed",
+  level: "info",
+  speaker: "smtpd",
+  says: "The TLS handshake on an implicit TLS port failed.",
+  fields: { session: "text", listener: "text", client: "text", reason: "text" },
+  line: (e) => `SSL_accept error from ${e.client}: ${e.reason}`,
+});

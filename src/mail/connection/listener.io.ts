@@ -1,0 +1,257 @@
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { Clock } from "../../foundation/clock.ts";
+import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import type { Emit } from "../../foundation/events.ts";
+import { shortIdMaker, type MessageId } from "../../foundation/ids.ts";
+import type { Resolver } from "../../protocol/dns/resolver.ts";
+import type { Authenticator } from "../../service/account/authenticator.ts";
+import type { EnvelopePolicy } from "../envelope/policy.ts";
+import type { Intake, QueuePort } from "../queue/queue.ts";
+import { tlsAcceptor, type TlsContexts } from "../session/server-tls.io.ts";
+import type { SessionServices } from "../session/session.io.ts";
+import type { SessionSettings } from "../session/settings.ts";
+import { rulesOf, type ListenerRules } from "./connection.ts";
+import { listenerFailed, listening } from "./events.ts";
+import { createLimits, type Limits } from "./limits.ts";
+import { Reception, type Receiving } from "./reception.io.ts";
+import type { ListenerSettings } from "./settings.ts";
+
+/** Everything a listener and its sessions need of the rest of the server. */
+export interface ListenerWorld {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly newMessageId: () => MessageId;
+  readonly intake: Intake;
+  readonly queue: QueuePort;
+  readonly policy: EnvelopePolicy;
+  /** Absent when no accounts are set: AUTH then answers 454. */
+  readonly authenticator?: Authenticator | undefined;
+  /** Absent: clients have no names but their addresses. */
+  readonly resolver?: Resolver | undefined;
+  /** Asked at each handshake; undefined while there is no certificate: STARTTLS then fails. */
+  readonly tls: () => TlsContexts | undefined;
+}
+
+export interface ListenerConfiguration {
+  readonly settings: ListenerSettings;
+  /** The common session settings; the listener's own overrides are applied here. */
+  readonly session: SessionSettings;
+  /** The server's name, unless the listener has its own. */
+  readonly hostname: string;
+}
+
+export interface ListenerOptions extends ListenerConfiguration {
+  readonly world: ListenerWorld;
+  /** Makes session ids unique among processes: `i1-`. */
+  readonly sessionPrefix?: string | undefined;
+}
+
+/** What to listen on when somebody else has bound it: a descriptor (systemd), a handle or server from the supervisor. */
+export type Inherited =
+  | { readonly fd: number }
+  | { readonly server: Server }
+  /** What `process.on("message", (m, handle))` gives. */
+  | { readonly handle: object };
+
+export interface Listener {
+  readonly name: string;
+  /** Resolves when connections are taken. Throws `PORT_UNAVAILABLE`. */
+  listen(inherited?: Inherited): Promise<void>;
+  /** A connection that was accepted elsewhere. */
+  accept(socket: Socket): void;
+  /**
+   * No new connections; idle sessions are told 421, transactions may end until `deadlineMs` has passed, then everything is
+   * cut. Resolves when the last connection is closed.
+   */
+  close(deadlineMs: number): Promise<void>;
+  /** For connections that come from now on. Address, port and path stay as they are. */
+  reconfigure(next: ListenerConfiguration): void;
+  /** Where it listens; undefined before `listen` and after `close`. */
+  address(): AddressInfo | string | undefined;
+  /** Open connections. */
+  readonly open: number;
+}
+
+export function createListener(options: ListenerOptions): Listener {
+  return new NetListener(options);
+}
+
+class NetListener implements Listener {
+  readonly name: string;
+  readonly #world: ListenerWorld;
+  readonly #services: SessionServices;
+  readonly #limits: Limits;
+  readonly #newSessionId: () => string;
+  readonly #receiving = new Set<Receiving>();
+  #rules: ListenerRules;
+  #server: Server | undefined;
+  #isClosing = false;
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(options: ListenerOptions) {
+    const { world, settings } = options;
+    this.name = settings.name;
+    this.#world = world;
+    this.#rules = rulesOf(settings, options.session, options.hostname);
+    this.#limits = createLimits(settings.limits, world.clock);
+    this.#newSessionId = shortIdMaker(`${options.sessionPrefix ?? ""}${settings.name}-`);
+    this.#services = {
+      clock: world.clock,
+      emit: world.emit,
+      newMessageId: world.newMessageId,
+      intake: world.intake,
+      queue: world.queue,
+      policy: world.policy,
+      authenticator: world.authenticator,
+      tls: tlsAcceptor(world.tls, world.clock),
+    };
+  }
+
+  get open(): number {
+    return this.#receiving.size;
+  }
+
+  async listen(inherited?: Inherited): Promise<void> {
+    const { settings } = this.#rules;
+    const server =
+      inherited !== undefined && "server" in inherited
+        ? inherited.server
+        : // Half-open connections are kept, so that a client that ends its side still gets the reply it waits for.
+          createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 120_000 });
+    this.#server = server;
+    server.on("connection", (socket) => this.accept(socket));
+    if (!server.listening) {
+      if (inherited === undefined && settings.path !== undefined) await removeDeadSocket(settings.path);
+      await this.#bind(server, inherited);
+    }
+    if (inherited === undefined && settings.path !== undefined)
+      chmodSync(settings.path, Number.parseInt(settings.pathMode, 8));
+    server.on("error", (error) => {
+      this.#world.emit(listenerFailed, { listener: this.name, reason: messageOf(error) });
+    });
+    this.#world.emit(listening, {
+      listener: this.name,
+      at: addressText(this.address()),
+      protocol: settings.protocol,
+      tls: settings.tls,
+    });
+  }
+
+  #bind(server: Server, inherited: Inherited | undefined): Promise<void> {
+    const { settings } = this.#rules;
+    const where = settings.path ?? `${settings.address ?? "*"}:${settings.port ?? 0}`;
+    return new Promise((resolve, reject) => {
+      const onError = (error: Error): void => {
+        reject(
+          new PosthornError("PORT_UNAVAILABLE", {
+            message: `listener ${this.name} cannot listen on ${where}: ${messageOf(error)}`,
+            advice: adviceFor(systemCodeOf(error)),
+            cause: error,
+          }),
+        );
+      };
+      server.once("error", onError);
+      const onListening = (): void => {
+        server.off("error", onError);
+        resolve();
+      };
+      if (inherited !== undefined && "handle" in inherited) server.listen(inherited.handle, onListening);
+      else if (inherited !== undefined && "fd" in inherited) server.listen({ fd: inherited.fd }, onListening);
+      else if (settings.path !== undefined)
+        server.listen({ path: settings.path, backlog: settings.backlog }, onListening);
+      else {
+        const { address, port = 0, backlog } = settings;
+        server.listen({ port, backlog, ...(address === undefined ? {} : { host: address }) }, onListening);
+      }
+    });
+  }
+
+  accept(socket: Socket): void {
+    if (this.#isClosing) {
+      socket.destroy();
+      return;
+    }
+    const receiving = new Reception({
+      socket,
+      rules: this.#rules,
+      limits: this.#limits,
+      services: this.#services,
+      resolver: this.#world.resolver,
+      newSessionId: this.#newSessionId,
+      onEnd: () => {
+        this.#receiving.delete(receiving);
+        if (this.#receiving.size === 0) this.#whenEmpty?.();
+      },
+    });
+    this.#receiving.add(receiving);
+    receiving.begin();
+  }
+
+  reconfigure(next: ListenerConfiguration): void {
+    this.#rules = rulesOf(next.settings, next.session, next.hostname);
+    this.#limits.reconfigure(next.settings.limits);
+  }
+
+  address(): AddressInfo | string | undefined {
+    return this.#server?.address() ?? undefined;
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.#isClosing = true;
+    const server = this.#server;
+    this.#server = undefined;
+    // Its callback waits for every connection; we count those ourselves.
+    if (server?.listening === true) server.close();
+    for (const receiving of this.#receiving) receiving.stop();
+    if (this.#receiving.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#world.clock.after(deadlineMs, () => {
+        for (const receiving of this.#receiving) receiving.destroy();
+      });
+      this.#whenEmpty = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+/**
+ * A socket file that nobody listens on is left from a process that was killed, and in the way. One that answers belongs
+ * to somebody, and so does a file that is no socket: both stay, and binding says so.
+ */
+async function removeDeadSocket(path: string): Promise<void> {
+  try {
+    if (!lstatSync(path).isSocket()) return;
+  } catch {
+    return;
+  }
+  const isAlive = await new Promise<boolean>((resolve) => {
+    const probe = connect(path);
+    probe.once("connect", () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once("error", (error) => resolve(systemCodeOf(error) !== "ECONNREFUSED"));
+  });
+  if (!isAlive) unlinkSync(path);
+}
+
+function addressText(address: AddressInfo | string | undefined): string {
+  if (address === undefined || typeof address === "string") return address ?? "nothing";
+  return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+function adviceFor(code: string | undefined): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "another program listens there; stop it, or set another port or path";
+    case "EACCES":
+      return "ports below 1024 and other users' directories need rights; start as root, or set another port or path";
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address; set one of its own";
+    default:
+      return "see the listener's address, port and path in the settings";
+  }
+}

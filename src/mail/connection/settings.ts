@@ -1,0 +1,125 @@
+import { z } from "zod";
+import { count, duration, ipAddress, port } from "../../service/config/kinds.ts";
+import { sessionOverrides } from "../session/settings.ts";
+import { network } from "./networks.ts";
+
+/** How many, and how fast. Rates are per client (an IPv4 address, or an IPv6 /64) and minute; 0 is any number. */
+export const limitSettings = z
+  .strictObject({
+    connections: count({ min: 1, max: 1_000_000 })
+      .prefault(5000)
+      .describe("Open connections in all; those beyond get 421."),
+    connectionsPerAddress: count({ min: 0, max: 1_000_000 })
+      .prefault(50)
+      .describe("Open connections of one address; 0 is any number."),
+    connectionsPerNetwork: count({ min: 0, max: 1_000_000 })
+      .prefault(200)
+      .describe("Open connections of one network: an IPv4 /24, an IPv6 /64; 0 is any number."),
+    connectionRate: count({ min: 0, max: 1_000_000 })
+      .prefault(300)
+      .describe("New connections of one client in a minute."),
+    commandRate: count({ min: 0, max: 10_000_000 }).prefault(12_000).describe("Commands of one client in a minute."),
+    messageRate: count({ min: 0, max: 10_000_000 }).prefault(1200).describe("Messages of one client in a minute."),
+    recipientRate: count({ min: 0, max: 10_000_000 })
+      .prefault(12_000)
+      .describe("Recipients asked for by one client in a minute, refused ones included."),
+    handshakeRate: count({ min: 0, max: 1_000_000 })
+      .prefault(300)
+      .describe("TLS handshakes of one client in a minute; each costs a millisecond or more of our time."),
+    authenticationFailureRate: count({ min: 0, max: 1_000_000 })
+      .prefault(20)
+      .describe("Wrong passwords of one client in a minute; beyond that AUTH gets 454."),
+    exempt: z
+      .array(network())
+      .prefault(["loopback"])
+      .describe("Networks whose clients only the limit of connections in all applies to."),
+  })
+  .prefault({});
+export type LimitSettings = z.output<typeof limitSettings>;
+
+export const listenerSettings = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: "expected letters, digits, dot, dash or underscore" })
+      .describe("The listener's name in the log, in rules and in commands."),
+    address: ipAddress().optional().describe("The address to listen on; left out, all addresses of this machine."),
+    port: port().optional().describe("The TCP port; 0 takes any free one."),
+    path: z.string().min(1).max(100).optional().describe("A unix socket instead of address and port."),
+    pathMode: z
+      .string()
+      .regex(/^0?[0-7]{3}$/, { error: "expected a file mode such as 0660" })
+      .prefault("0660")
+      .describe("The file mode of the unix socket: who may connect."),
+    backlog: count({ min: 1, max: 65_535 })
+      .prefault(511)
+      .describe("Connections that the system keeps waiting until we take them."),
+    protocol: z
+      .enum(["smtp", "submission", "lmtp"])
+      .prefault("smtp")
+      .describe("smtp is between servers, submission (RFC 6409) is for users' programs, lmtp is RFC 2033."),
+    hostname: z.string().min(1).max(255).optional().describe("The name we greet with here, instead of the server's."),
+    tls: z
+      .enum(["off", "offer", "require", "implicit"])
+      .prefault("offer")
+      .describe(
+        "offer and require are STARTTLS; require refuses mail without it; implicit is TLS from the first byte.",
+      ),
+    auth: z
+      .enum(["off", "offer", "require"])
+      .optional()
+      .describe("Left out: require on submission listeners, off on others."),
+    authWithoutTls: z
+      .enum(["never", "loopback"])
+      .prefault("never")
+      .describe("Whether passwords are taken without TLS from clients on this machine."),
+    tag: z.string().min(1).max(63).optional().describe("A word that rules can match."),
+    proxyFrom: z
+      .array(network())
+      .prefault([])
+      .describe("Proxies: each connection from here begins with a PROXY header (version 1 or 2). Others have none."),
+    proxyTimeout: duration({ min: "100ms", max: "1m" }).prefault("5s").describe("How long the PROXY header may take."),
+    xclientFrom: z
+      .array(network())
+      .prefault([])
+      .describe("Clients that may say with XCLIENT for whom they speak; use for content filters and proxies only."),
+    xforwardFrom: z
+      .array(network())
+      .prefault([])
+      .describe("Clients that may tell the original client with XFORWARD, for the log."),
+    bareLineEnds: z
+      .enum(["reject", "normalise"])
+      .prefault("reject")
+      .describe("A CR or LF by itself: refuse it, or make it a whole line end. Neither ends a message by surprise."),
+    vrfy: z
+      .enum(["refuse", "noncommittal", "answer"])
+      .prefault("noncommittal")
+      .describe("VRFY: 502, 252 whatever the address, or the truth."),
+    expn: z.enum(["refuse", "answer"]).prefault("refuse").describe("EXPN: 502, or the addresses behind the name."),
+    addMissingFields: z
+      .boolean()
+      .optional()
+      .describe("Whether missing Message-ID, Date and From are added. Left out: on submission listeners only."),
+    reverseDns: z
+      .boolean()
+      .prefault(true)
+      .describe("Whether the client's name is looked up, and confirmed by looking up that name's addresses."),
+    reverseDnsTimeout: duration({ min: "50ms", max: "30s" })
+      .prefault("3s")
+      .describe("The longest the greeting waits for the client's name."),
+    limits: limitSettings.describe("Connections and rates."),
+    session: sessionOverrides.optional().describe("Session settings that differ on this listener."),
+  })
+  .refine((listener) => (listener.port === undefined) !== (listener.path === undefined), {
+    error: "expected either a port or a path",
+  });
+export type ListenerSettings = z.output<typeof listenerSettings>;
+
+/** The part that depends on the protocol. */
+export function authOf(listener: ListenerSettings): "off" | "offer" | "require" {
+  return listener.auth ?? (listener.protocol === "submission" ? "require" : "off");
+}
+
+export function addsMissingFields(listener: ListenerSettings): boolean {
+  return listener.addMissingFields ?? listener.protocol === "submission";
+}

@@ -1,0 +1,215 @@
+import { defineEvent } from "../../foundation/events.ts";
+
+/** What a session tells. Lines are Postfix's smtpd(8) and cleanup(8), which people's tools read. */
+
+export const clientAccepted = defineEvent({
+  name: "session.client",
+  level: "info",
+  speaker: "smtpd",
+  says: "A message has its first accepted recipient and with it an id.",
+  fields: {
+    session: "text",
+    listener: "text",
+    message: "text",
+    client: "text",
+    mechanism: "text?",
+    account: "text?",
+    originalClient: "text?",
+  },
+  line: (e) =>
+    `${e.message}: client=${e.client}` +
+    (e.mechanism === undefined ? "" : `, sasl_method=${e.mechanism}`) +
+    (e.account === undefined ? "" : `, sasl_username=${e.account}`) +
+    (e.originalClient === undefined ? "" : `, orig_client=${e.originalClient}`),
+});
+
+export const messageIdSeen = defineEvent({
+  name: "session.message-id",
+  level: "info",
+  speaker: "cleanup",
+  says: "The content of a message has come whole; its Message-ID field.",
+  fields: { session: "text", message: "text", messageId: "text" },
+  line: (e) => `${e.message}: message-id=${e.messageId}`,
+});
+
+export const messageKept = defineEvent({
+  name: "session.kept",
+  level: "info",
+  speaker: "smtpd",
+  says: "A message is durable in the queue; the client is being told 250.",
+  fields: {
+    session: "text",
+    listener: "text",
+    message: "text",
+    sizeBytes: "bytes",
+    recipients: "count",
+    envelopes: "count",
+    tookMs: "ms",
+  },
+  // The scheduler's `queue active` line tells people the same.
+  line: () => undefined,
+});
+
+export const messageNotKept = defineEvent({
+  name: "session.not-kept",
+  level: "error",
+  speaker: "smtpd",
+  says: "A message could not be made durable; the client is asked to come again.",
+  fields: { session: "text", message: "text", reason: "text", reply: "text" },
+  line: (e) => `${e.message}: warning: not kept: ${e.reason}; told the client ${e.reply}`,
+});
+
+export const rejected = defineEvent({
+  name: "session.rejected",
+  level: "info",
+  speaker: "smtpd",
+  says: "A sender, a recipient or a message was refused, for good (5xx) or for the moment (4xx).",
+  fields: {
+    session: "text",
+    listener: "text",
+    message: "text?",
+    stage: "text",
+    client: "text",
+    reply: "text",
+    because: "text?",
+    from: "text?",
+    to: "text?",
+    protocol: "text",
+    helo: "text?",
+  },
+  line: (e) =>
+    `${e.message ?? "NOQUEUE"}: reject: ${e.stage} from ${e.client}: ${e.reply};` +
+    (e.from === undefined ? "" : ` from=<${e.from}>`) +
+    (e.to === undefined ? "" : ` to=<${e.to}>`) +
+    ` proto=${e.protocol}` +
+    (e.helo === undefined ? "" : ` helo=<${e.helo}>`),
+});
+
+export const misused = defineEvent({
+  name: "session.misused",
+  level: "debug",
+  speaker: "smtpd",
+  says: "A command was malformed, unknown or out of order.",
+  fields: { session: "text", client: "text", command: "text", reply: "text" },
+  line: (e) => `improper command from ${e.client}: ${e.command}: ${e.reply}`,
+});
+
+export const improperPipelining = defineEvent({
+  name: "session.improper-pipelining",
+  level: "info",
+  speaker: "smtpd",
+  says: "The client sent on where it had to wait for our answer; it was refused.",
+  fields: { session: "text", client: "text", after: "text" },
+  line: (e) => `improper command pipelining after ${e.after} from ${e.client}`,
+});
+
+export const barelyEnded = defineEvent({
+  name: "session.bare-line-end",
+  level: "info",
+  speaker: "smtpd",
+  says: "A CR or LF stood alone where only CRLF ends a line; the command or message was refused.",
+  fields: { session: "text", client: "text", after: "text" },
+  line: (e) => `warning: ${e.client}: bare line end received after ${e.after}`,
+});
+
+export const connectionLost = defineEvent({
+  name: "session.lost",
+  level: "info",
+  speaker: "smtpd",
+  says: "The client went away without QUIT.",
+  fields: { session: "text", client: "text", after: "text", reason: "text" },
+  line: (e) => `lost connection after ${e.after} from ${e.client}`,
+});
+
+export const timedOut = defineEvent({
+  name: "session.timeout",
+  level: "info",
+  speaker: "smtpd",
+  says: "The client was silent, or slow, for longer than the settings allow.",
+  fields: { session: "text", client: "text", after: "text", reason: "text" },
+  line: (e) => `timeout after ${e.after} from ${e.client}`,
+});
+
+export const tooManyErrors = defineEvent({
+  name: "session.too-many-errors",
+  level: "info",
+  speaker: "smtpd",
+  says: "The session was ended after the number of errors that the settings allow.",
+  fields: { session: "text", client: "text", after: "text", errors: "count" },
+  line: (e) => `too many errors after ${e.after} from ${e.client}`,
+});
+
+export const limitReached = defineEvent({
+  name: "session.limit",
+  level: "warning",
+  speaker: "smtpd",
+  says: "The client did something more often than the settings allow.",
+  fields: { session: "text", client: "text", what: "text" },
+  line: (e) => `warning: limit exceeded: ${e.what} by ${e.client}`,
+});
+
+export const roomIsShort = defineEvent({
+  name: "session.shortage",
+  level: "warning",
+  speaker: "smtpd",
+  says: "Mail is not accepted at present because the queue is short of room; delivery goes on.",
+  fields: { session: "text", client: "text", what: "text" },
+  line: (e) => `NOQUEUE: reject: MAIL from ${e.client}: 452 4.3.1 Insufficient system storage; ${e.what}`,
+});
+
+export const encrypted = defineEvent({
+  name: "session.tls",
+  level: "info",
+  speaker: "smtpd",
+  says: "TLS is up with the client.",
+  fields: { session: "text", client: "text", protocol: "text", cipher: "text", tookMs: "ms", serverName: "text?" },
+  line: (e) =>
+    `Anonymous TLS connection established from ${e.client}: ${e.protocol} with cipher ${e.cipher}` +
+    (e.serverName === undefined ? "" : ` to ${e.serverName}`),
+});
+
+export const handshakeFailed = defineEvent({
+  name: "session.tls-failed",
+  level: "info",
+  speaker: "smtpd",
+  says: "The TLS handshake with the client failed.",
+  fields: { session: "text", client: "text", reason: "text" },
+  line: (e) => `SSL_accept error from ${e.client}: ${e.reason}`,
+});
+
+export const authenticated = defineEvent({
+  name: "session.authenticated",
+  level: "info",
+  speaker: "smtpd",
+  says: "The client proved an account.",
+  fields: { session: "text", client: "text", mechanism: "text", account: "text" },
+  // The message's client= line tells people.
+  line: () => undefined,
+});
+
+export const authenticationFailed = defineEvent({
+  name: "session.authentication-failed",
+  level: "warning",
+  speaker: "smtpd",
+  says: "A password was wrong, or could not be checked.",
+  fields: { session: "text", client: "text", mechanism: "text", user: "text", reason: "text" },
+  line: (e) => `warning: ${e.client}: SASL ${e.mechanism} authentication failed: ${e.reason}, sasl_username=${e.user}`,
+});
+
+export const actedFor = defineEvent({
+  name: "session.xclient",
+  level: "info",
+  speaker: "smtpd",
+  says: "A trusted client said with XCLIENT for whom it speaks.",
+  fields: { session: "text", client: "text", for: "text" },
+  line: (e) => `XCLIENT from ${e.client}: now acting for ${e.for}`,
+});
+
+export const tlsOnPlaintextPort = defineEvent({
+  name: "session.tls-on-plaintext-port",
+  level: "info",
+  speaker: "smtpd",
+  says: "The client began a TLS handshake where plaintext is spoken first; the connection was closed.",
+  fields: { session: "text", listener: "text", client: "text" },
+  line: (e) => `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}`,
+});

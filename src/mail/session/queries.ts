@@ -1,0 +1,46 @@
+import { addressOfPath, parsePath } from "../../protocol/address/path.ts";
+import { VERBS } from "../../protocol/smtp/command.ts";
+import { reply as replyOf } from "../../protocol/smtp/reply.ts";
+import type { Judgement } from "../envelope/policy.ts";
+import { factsForRules, notPermitted } from "./mail.ts";
+import { answer, misuse } from "./refusing.ts";
+import { replies } from "./replies.ts";
+import type { Resting, Session, Step, World } from "./state.ts";
+
+/** VRFY, EXPN and HELP (RFC 5321 sections 3.5 and 4.1.1.6 to 4.1.1.8). What they tell is the listener's policy. */
+export function query(world: World, session: Session, back: Resting, verb: "VRFY" | "EXPN", argument: string): Step {
+  const policy = verb === "VRFY" ? world.terms.vrfy : world.terms.expn;
+  if (policy === "refuse") return misuse(world, session, verb, replies.notImplemented);
+  const denied = notPermitted(world, session.facts);
+  if (denied !== undefined) return misuse(world, session, verb, denied);
+  if (policy === "noncommittal") return answer(session, replies.cannotVerify);
+  // RFC 6531 section 3.7.4.2: SMTPUTF8 may follow the address.
+  const text = argument.replace(/\s+SMTPUTF8$/i, "");
+  const path = parsePath(text.startsWith("<") ? text : `<${text}>`, { isInternational: true });
+  // A bare name is nobody's address here.
+  if (!path.ok || path.value.kind === "null") return misuse(world, session, verb, NOT_AN_ADDRESS);
+  const address = addressOfPath(path.value);
+  return [
+    { ...session, phase: { at: "asking", verb, address, back } },
+    [{ do: "judge", facts: factsForRules(world, session.facts, ""), recipient: address }],
+  ];
+}
+
+const NOT_AN_ADDRESS = replyOf(501, "5.1.3", "An address is needed, as in RCPT");
+
+export function queryJudged(session: Session, judgement: Judgement): Step {
+  const { phase } = session;
+  if (phase.at !== "asking") return [session, []];
+  const next: Session = { ...session, phase: phase.back };
+  if (judgement.kind === "reject") return answer(next, judgement.reply);
+  if (phase.verb === "VRFY") return answer(next, replyOf(250, "2.1.5", `<${phase.address}>`));
+  const members = judgement.targets.map((target) => `<${target.recipient}>`);
+  return answer(next, replyOf(250, "2.1.5", ...(members.length === 0 ? [`<${phase.address}>`] : members)));
+}
+
+const COMMANDS = VERBS.filter((verb) => !["ETRN", "XCLIENT", "XFORWARD"].includes(verb));
+const HELP = replyOf(214, "2.0.0", "Commands:", COMMANDS.join(" "), "See RFC 5321");
+
+export function help(session: Session): Step {
+  return answer(session, HELP);
+}

@@ -1,0 +1,102 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Socket } from "node:net";
+import { createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
+import type { Clock } from "../../foundation/clock.ts";
+import { messageOf } from "../../foundation/error.ts";
+import type { TlsFacts } from "./state.ts";
+
+/**
+ * The server's side of a TLS handshake on a socket we already hold, for STARTTLS and for implicit TLS. The handshakes go
+ * through a `tls.Server` that does not listen: unlike a bare `TLSSocket` it tells of every error.
+ */
+export interface TlsContexts {
+  contextFor(name: string | undefined): SecureContext;
+  readonly defaultOptions: SecureContextOptions;
+}
+
+export type TlsOutcome =
+  | { readonly ok: true; readonly socket: TLSSocket; readonly facts: TlsFacts; readonly tookMs: number }
+  | { readonly ok: false; readonly reason: string };
+
+export interface TlsAcceptor {
+  /** Settles within `deadlineMs`; when it fails the socket is destroyed. Nobody else may listen for data meanwhile. */
+  accept(socket: Socket, deadlineMs: number): Promise<TlsOutcome>;
+}
+
+interface Handshake {
+  settle(outcome: TlsOutcome): void;
+  readonly startedAt: number;
+}
+
+/** `contexts` is asked at each handshake, so new certificates serve from the next one on. */
+export function tlsAcceptor(contexts: () => TlsContexts | undefined, clock: Clock): TlsAcceptor {
+  const handshakes = new AsyncLocalStorage<Handshake>();
+  let server: { readonly contexts: TlsContexts; readonly tls: Server } | undefined;
+
+  const serverFor = (current: TlsContexts): Server => {
+    if (server?.contexts !== current) server = { contexts: current, tls: makeServer(current, handshakes, clock) };
+    return server.tls;
+  };
+
+  return {
+    accept(socket, deadlineMs) {
+      const current = contexts();
+      if (current === undefined) {
+        socket.destroy();
+        return Promise.resolve({ ok: false, reason: "no certificate is set" });
+      }
+      return new Promise((resolve) => {
+        let isSettled = false;
+        const settle = (outcome: TlsOutcome): void => {
+          if (isSettled) return;
+          isSettled = true;
+          timer.cancel();
+          socket.off("close", onClose);
+          // Node leaves the socket open after a handshake error or timeout.
+          if (!outcome.ok) socket.destroy();
+          resolve(outcome);
+        };
+        const onClose = (): void => settle({ ok: false, reason: "the connection was closed during the handshake" });
+        const timer = clock.after(deadlineMs, () => settle({ ok: false, reason: "the handshake took too long" }));
+        socket.once("close", onClose);
+        handshakes.run({ settle, startedAt: clock.monotonicMs() }, () => {
+          serverFor(current).emit("connection", socket);
+        });
+      });
+    },
+  };
+}
+
+function makeServer(contexts: TlsContexts, handshakes: AsyncLocalStorage<Handshake>, clock: Clock): Server {
+  const server = createServer({
+    ...contexts.defaultOptions,
+    SNICallback: (name, done) => {
+      done(null, contexts.contextFor(name));
+    },
+  });
+  server.on("secureConnection", (socket) => {
+    const handshake = handshakes.getStore();
+    // Errors that come before the new owner listens must not end the process.
+    socket.on("error", () => {});
+    if (handshake === undefined) {
+      socket.destroy();
+      return;
+    }
+    const serverName: unknown = socket.servername;
+    handshake.settle({
+      ok: true,
+      socket,
+      facts: {
+        protocol: socket.getProtocol() ?? "unknown",
+        cipher: socket.getCipher().standardName,
+        serverName: typeof serverName === "string" && serverName !== "" ? serverName : undefined,
+      },
+      tookMs: clock.monotonicMs() - handshake.startedAt,
+    });
+  });
+  server.on("tlsClientError", (error, socket) => {
+    socket.destroy();
+    handshakes.getStore()?.settle({ ok: false, reason: messageOf(error) });
+  });
+  return server;
+}

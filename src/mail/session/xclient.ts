@@ -1,0 +1,75 @@
+import { isIP } from "node:net";
+import { actedFor } from "./events.ts";
+import { answer, misuse } from "./refusing.ts";
+import { greeting, replies } from "./replies.ts";
+import { clientText, READY, reply, tell, type Facts, type Peer, type Session, type Step, type World } from "./state.ts";
+
+/**
+ * XCLIENT and XFORWARD, as Postfix defined them: a trusted client says for whom it speaks. XCLIENT changes who the
+ * client is for every check that follows, and starts the dialogue anew; XFORWARD is for the log only.
+ */
+export const XCLIENT_ATTRIBUTES = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"];
+export const XFORWARD_ATTRIBUTES = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"];
+
+type Attributes = ReadonlyMap<string, string>;
+
+export function xclient(world: World, session: Session, attributes: Attributes): Step {
+  if (!world.terms.mayXclient) return misuse(world, session, "XCLIENT", replies.xclientRefused);
+  if (session.phase.at === "transaction") return misuse(world, session, "XCLIENT", replies.transactionOpen);
+  const facts = factsAfter(session.facts, attributes);
+  if (facts === undefined || [...attributes.keys()].some((name) => !XCLIENT_ATTRIBUTES.includes(name)))
+    return misuse(world, session, "XCLIENT", replies.xclientMalformed);
+  const event = tell(actedFor, {
+    session: world.terms.session,
+    client: clientText(session.facts.peer),
+    for: clientText(facts.peer),
+  });
+  const again = greeting(world.terms.hostname, world.terms.protocol);
+  return [{ ...session, facts, phase: READY }, [event, reply(again)]];
+}
+
+/** The facts as the attributes change them, the greeting forgotten; undefined when a value makes no sense. */
+function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
+  let peer: Peer = facts.peer;
+  const address = given(attributes, "ADDR");
+  if (address !== undefined) {
+    const plain = address.value?.replace(/^IPV6:/i, "");
+    if (plain !== undefined && isIP(plain) === 0) return undefined;
+    // A name belongs to the address it was verified for.
+    peer = { address: plain, port: undefined, name: undefined };
+  }
+  const port = given(attributes, "PORT");
+  if (port !== undefined) {
+    if (port.value !== undefined && (!/^\d{1,5}$/.test(port.value) || Number(port.value) > 65_535)) return undefined;
+    peer = { ...peer, port: port.value === undefined ? undefined : Number(port.value) };
+  }
+  const name = given(attributes, "NAME");
+  if (name !== undefined) peer = { ...peer, name: name.value };
+  const login = given(attributes, "LOGIN");
+  const helo = given(attributes, "HELO");
+  return {
+    peer,
+    greeting: "none",
+    tls: facts.tls,
+    helo: helo?.value,
+    account: login === undefined ? facts.account : login.value,
+    mechanism: login === undefined ? facts.mechanism : login.value === undefined ? undefined : "XCLIENT",
+  };
+}
+
+/** Whether the attribute was said, and its value when it has one. */
+function given(attributes: Attributes, name: string): { readonly value: string | undefined } | undefined {
+  const value = attributes.get(name);
+  if (value === undefined) return undefined;
+  const isAbsent = value === "" || value === "[UNAVAILABLE]" || value === "[TEMPUNAVAIL]";
+  return { value: isAbsent ? undefined : value };
+}
+
+export function xforward(world: World, session: Session, attributes: Attributes): Step {
+  if (!world.terms.mayXforward) return misuse(world, session, "XFORWARD", replies.xclientRefused);
+  if (session.phase.at === "transaction") return misuse(world, session, "XFORWARD", replies.transactionOpen);
+  if ([...attributes.keys()].some((name) => !XFORWARD_ATTRIBUTES.includes(name)))
+    return misuse(world, session, "XFORWARD", replies.xclientMalformed);
+  const forwarded = new Map([...(session.facts.forwarded ?? []), ...attributes]);
+  return answer({ ...session, facts: { ...session.facts, forwarded } }, replies.ok);
+}
