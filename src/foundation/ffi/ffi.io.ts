@@ -48,9 +48,14 @@ function load(): Ffi | PosthornError {
     // The package's default entry finds its prebuilt library beside it; its install script has nothing to add.
     const koffi = createRequire(import.meta.url)("koffi") as Koffi;
     const libc = koffi.load(null);
+    const declared = new Map<string, CFunction>();
     const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
     return {
-      declare: (prototype) => libc.func(prototype),
+      declare(prototype) {
+        const known = declared.get(prototype) ?? libc.func(prototype);
+        declared.set(prototype, known);
+        return known;
+      },
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
     };
   } catch (thrown) {

@@ -1,0 +1,48 @@
+import { defineEvent } from "../../../foundation/events.ts";
+
+/** Events of final delivery. What became of an envelope is told by the scheduler, from the outcome. */
+
+export const mailboxCreated = defineEvent({
+  name: "mailbox.created",
+  level: "info",
+  speaker: "local",
+  says: "The first mail for a mailbox: its directories or its file were made.",
+  fields: { mailbox: "text", envelope: "text" },
+  line: (e) => `${e.envelope}: created mailbox ${e.mailbox}`,
+});
+
+export const mailboxRepeat = defineEvent({
+  name: "mailbox.repeat",
+  level: "info",
+  speaker: "local",
+  says: "The mail was in the mailbox already, from an attempt whose outcome was lost in a crash: it is not put there twice.",
+  fields: { mailbox: "text", envelope: "text" },
+  line: (e) => `${e.envelope}: already in ${e.mailbox}, not delivered again`,
+});
+
+export const mboxRecovered = defineEvent({
+  name: "mailbox.mbox-recovered",
+  level: "warning",
+  speaker: "local",
+  says: "A crash or a failed write had left the end of an mbox unfinished; it is whole again.",
+  fields: { mailbox: "text", envelope: "text", what: "text" },
+  line: (e) => `warning: ${e.envelope}: mbox ${e.mailbox} recovered: ${e.what}`,
+});
+
+export const mboxNotRecovered = defineEvent({
+  name: "mailbox.mbox-not-recovered",
+  level: "warning",
+  speaker: "local",
+  says: "The unfinished end of an mbox could not be looked at; it will be before the next delivery into that mbox.",
+  fields: { mailbox: "text", problem: "text" },
+  line: (e) => `warning: mbox ${e.mailbox} not recovered yet: ${e.problem}`,
+});
+
+export const staleLockBroken = defineEvent({
+  name: "mailbox.stale-lock-broken",
+  level: "warning",
+  speaker: "local",
+  says: "A dot-lock that nobody alive holds was removed.",
+  fields: { lock: "text", because: "text" },
+  line: (e) => `warning: broke stale lock ${e.lock}: ${e.because}`,
+});

@@ -1,0 +1,144 @@
+import { dirname, join } from "node:path";
+import { systemCodeOf } from "../../../foundation/error.ts";
+import type { EnvelopeId } from "../../../foundation/ids.ts";
+import { MailboxRefusal } from "./disk-failure.ts";
+import type { MailFs } from "./mail-fs.ts";
+
+/**
+ * Maildir: one file a mail, written in tmp/, synced, moved to new/ by one rename, and the directory synced. A reader, or
+ * a crash at any moment, sees the whole mail or none.
+ *
+ * The name follows from the envelope and never from the moment of the attempt, so an attempt whose outcome was lost is
+ * recognised: its mail stands under that name in new/, or with flags behind it in cur/.
+ */
+export interface MaildirMail {
+  readonly directory: string;
+  readonly name: string;
+  readonly content: AsyncIterable<Uint8Array>;
+  /** Another attempt may have come as far as the mailbox. */
+  readonly mayBeThere: boolean;
+}
+
+export type MaildirResult = { readonly isRepeat: boolean; readonly isNewMailbox: boolean };
+
+const MAILBOX_MODE = 0o700;
+const MAIL_MODE = 0o600;
+
+/** `1763693400.E06A7Q2MK0W1_1.mail.example.org`: unique for ever, by the message's id. */
+export function maildirName(envelope: EnvelopeId, receivedAt: number, hostname: string): string {
+  const host = hostname.replace(/[/:\0]/g, (character) => (character === "/" ? "\\057" : "\\072"));
+  return `${uniquePart(envelope, receivedAt)}${host}`;
+}
+
+/** What the name begins with, whatever the host is called by now. */
+function uniquePart(envelope: EnvelopeId, receivedAt: number): string {
+  return `${Math.floor(receivedAt / 1000)}.E${envelope.replace(".", "_")}.`;
+}
+
+/** How many mailboxes are remembered as prepared; beyond that they are looked after again. */
+const MOST_REMEMBERED = 10_000;
+
+/** Delivers into Maildirs and looks after their directories. */
+export class Maildirs {
+  readonly #fs: MailFs;
+  /** Mailboxes whose directories this process knows to be durable, or is about to make so. */
+  readonly #prepared = new Map<string, Promise<void>>();
+
+  constructor(fs: MailFs) {
+    this.#fs = fs;
+  }
+
+  /** Resolves when the mail is in the mailbox and survives a power cut. */
+  async deliver(mail: MaildirMail): Promise<MaildirResult> {
+    const { directory, name } = mail;
+    const isNewMailbox = await this.#ensure(directory);
+    if (mail.mayBeThere && !isNewMailbox && (await isThere(this.#fs, directory, name)))
+      return { isRepeat: true, isNewMailbox };
+    const temporary = join(directory, "tmp", name);
+    await writeSynced(this.#fs, temporary, mail.content);
+    await this.#fs.rename(temporary, join(directory, "new", name));
+    await this.#fs.syncDirectory(join(directory, "new"));
+    return { isRepeat: false, isNewMailbox };
+  }
+
+  /** Makes what is missing. Tells whether the mailbox is new. */
+  async #ensure(directory: string): Promise<boolean> {
+    const status = await this.#fs.status(directory);
+    // A link that the mailbox's owner made could send our writes anywhere; one by root or by ourselves is an arrangement.
+    if (status?.kind === "symlink" && !status.isTrusted)
+      throw new MailboxRefusal("permission", "the mailbox is a symbolic link that neither root nor this server made");
+    let isNew = status === undefined;
+    for (const folder of FOLDERS) {
+      const found = await this.#fs.status(join(directory, folder));
+      if (found === undefined) isNew = true;
+      else if (found.kind !== "directory") throw new MailboxRefusal("permission", `${folder} is not a directory`);
+    }
+    let preparing = isNew ? undefined : this.#prepared.get(directory);
+    if (preparing === undefined) {
+      if (this.#prepared.size >= MOST_REMEMBERED) this.#prepared.clear();
+      preparing = this.#prepare(directory);
+      this.#prepared.set(directory, preparing);
+      preparing.catch(() => this.#prepared.delete(directory));
+    }
+    await preparing;
+    return isNew;
+  }
+
+  /** Directories may be there and yet not be durable: made a moment ago by somebody else, or just before a crash. */
+  async #prepare(directory: string): Promise<void> {
+    for (const folder of FOLDERS) await makeDirectories(this.#fs, join(directory, folder));
+    await this.#fs.syncDirectory(directory);
+    await this.#fs.syncDirectory(dirname(directory));
+  }
+}
+
+const FOLDERS = ["tmp", "new", "cur"] as const;
+
+/** Found: made sure that the entry is durable too, for the crash may have come before that sync. */
+async function isThere(fs: MailFs, directory: string, name: string): Promise<boolean> {
+  const unique = name.split(".", 2).join(".");
+  for (const folder of ["new", "cur"]) {
+    const path = join(directory, folder);
+    const names = await fs.list(path);
+    if (!names.some((found) => found.startsWith(`${unique}.`))) continue;
+    await fs.syncDirectory(path);
+    return true;
+  }
+  return false;
+}
+
+async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await fs.create(path, MAIL_MODE).catch(async (thrown: unknown) => {
+    if (systemCodeOf(thrown) !== "EEXIST") throw thrown;
+    // Left by a crash: nobody else makes this name, and one envelope has one attempt at a time.
+    await fs.unlink(path);
+    return fs.create(path, MAIL_MODE);
+  });
+  try {
+    try {
+      let position = 0;
+      for await (const bytes of content) {
+        await file.writeAt(position, bytes);
+        position += bytes.length;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (thrown) {
+    await fs.unlink(path).catch(() => {});
+    throw thrown;
+  }
+}
+
+/** A directory with those above it, each entry durable. */
+export async function makeDirectories(fs: MailFs, path: string): Promise<void> {
+  const parent = dirname(path);
+  try {
+    if (await fs.makeDirectory(path, MAILBOX_MODE)) await fs.syncDirectory(parent);
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== "ENOENT" || parent === path) throw thrown;
+    await makeDirectories(fs, parent);
+    if (await fs.makeDirectory(path, MAILBOX_MODE)) await fs.syncDirectory(parent);
+  }
+}

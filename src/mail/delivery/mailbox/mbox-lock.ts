@@ -1,0 +1,190 @@
+import { dirname } from "node:path";
+import { sleep, type Clock } from "../../../foundation/clock.ts";
+import { systemCodeOf } from "../../../foundation/error.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import { formatDuration } from "../../../foundation/units.ts";
+import { MailboxRefusal } from "./disk-failure.ts";
+import { staleLockBroken } from "./events.ts";
+import type { MailFile, MailFs } from "./mail-fs.ts";
+import { makeDirectories } from "./maildir.ts";
+import type { MailboxSettings } from "./settings.ts";
+
+/**
+ * Locks of an mbox as Debian's policy asks for them: the record lock first, the dot-lock second, both without waiting;
+ * when one cannot be had, the other is given back before the next try, so that nobody waits for us in a circle.
+ */
+export interface LockedMbox {
+  readonly file: MailFile;
+  readonly isNew: boolean;
+  release(): Promise<void>;
+}
+
+export interface MboxLockParts {
+  readonly fs: MailFs;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly settings: Pick<MailboxSettings, "locks" | "lockDeadline" | "staleDotLock">;
+}
+
+const MBOX_MODE = 0o600;
+const DOT_LOCK_MODE = 0o644;
+const POLL_MS = 100;
+/** A dot-lock whose process lives may hold on this many times longer: its number may have passed to another program. */
+const LIVING_FACTOR = 12;
+
+export class MboxLocks {
+  readonly #parts: MboxLockParts;
+  /** The dot-locks that are ours, by identity. */
+  readonly #held = new Set<string>();
+
+  constructor(parts: MboxLockParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The mbox, open and locked, made if need be. Undefined when there is none and `mayCreate` is false. Rejects with a
+   * `MailboxRefusal` when somebody holds it beyond the deadline, or when it is nothing to write mail to.
+   */
+  async acquire(path: string, mayCreate: boolean): Promise<LockedMbox | undefined> {
+    const { clock, settings } = this.#parts;
+    const beganAt = clock.monotonicMs();
+    let isNew = false;
+    for (;;) {
+      const opened = await this.#open(path, mayCreate);
+      if (opened === undefined) return undefined;
+      isNew ||= opened.isNew;
+      const holder = await this.#tryLock(path, opened.file);
+      if (typeof holder !== "string") return { file: opened.file, isNew, release: holder };
+      if (clock.monotonicMs() - beganAt + POLL_MS > settings.lockDeadline)
+        throw new MailboxRefusal("locked", `${holder} for longer than ${formatDuration(settings.lockDeadline)}`);
+      await sleep(clock, POLL_MS);
+    }
+  }
+
+  async #open(path: string, mayCreate: boolean): Promise<{ file: MailFile; isNew: boolean } | undefined> {
+    const { fs } = this.#parts;
+    for (;;) {
+      const file = await fs.open(path);
+      if (file !== undefined) return { file, isNew: false };
+      if (!mayCreate) return undefined;
+      try {
+        return { file: await fs.create(path, MBOX_MODE), isNew: true };
+      } catch (thrown) {
+        const code = systemCodeOf(thrown);
+        if (code === "ENOENT") await makeDirectories(fs, dirname(path));
+        else if (code !== "EEXIST") throw thrown;
+      }
+    }
+  }
+
+  /** How to release it, or who holds it. Closes the file in the latter case. */
+  async #tryLock(path: string, file: MailFile): Promise<(() => Promise<void>) | string> {
+    const { fs, settings } = this.#parts;
+    let dotLock: string | undefined;
+    let isTaken = false;
+    try {
+      const status = await file.status();
+      if (status.kind !== "file") throw new MailboxRefusal("permission", "not a regular file");
+      // Another name of the file could stand anywhere; whoever made it chose where our mail goes.
+      if (status.links > 1) throw new MailboxRefusal("permission", "the file has several names (hard links)");
+      if (settings.locks !== "dot-lock" && !file.tryLock()) return "another program holds the record lock";
+      if (settings.locks !== "fcntl") {
+        const taken = await this.#tryDotLock(`${path}.lock`);
+        if ("heldBy" in taken) return `${taken.heldBy} holds the dot-lock`;
+        dotLock = taken.identity;
+      }
+      // A mail reader may have put another file in its place between our open and our lock.
+      if ((await fs.status(path))?.identity !== status.identity) return "another program is replacing the file";
+      isTaken = true;
+    } finally {
+      if (!isTaken) {
+        if (dotLock !== undefined) await this.#unlockDot(`${path}.lock`, dotLock);
+        await file.close();
+      }
+    }
+    return async () => {
+      try {
+        if (dotLock !== undefined) await this.#unlockDot(`${path}.lock`, dotLock);
+      } finally {
+        await file.close();
+      }
+    };
+  }
+
+  async #tryDotLock(lock: string): Promise<{ readonly identity: string } | { readonly heldBy: string }> {
+    const { fs } = this.#parts;
+    try {
+      const file = await fs.create(lock, DOT_LOCK_MODE);
+      try {
+        const { identity } = await file.status();
+        this.#held.add(identity);
+        await file.writeAt(0, Buffer.from(`${fs.processId}\n`));
+        return { identity };
+      } finally {
+        await file.close();
+      }
+    } catch (thrown) {
+      if (systemCodeOf(thrown) !== "EEXIST") throw thrown;
+    }
+    return { heldBy: await this.#holderOf(lock) };
+  }
+
+  /** Who holds it; a lock that nobody alive holds is broken, and can be had at the next try. */
+  async #holderOf(lock: string): Promise<string> {
+    const { fs, clock, emit, settings } = this.#parts;
+    const status = await fs.status(lock);
+    if (status === undefined) return "somebody";
+    if (status.kind !== "file") return "something that is no file";
+    const pid = await this.#processIn(lock);
+    const ageMs = clock.now() - status.modifiedAt;
+    const isOurs = pid === fs.processId;
+    const holder = pid === undefined ? "a program" : `process ${pid}`;
+    let because: string | undefined;
+    if (this.#held.has(status.identity)) return "this server";
+    // Our own number, but none of our locks: an earlier life had the same number, as in a container.
+    if (pid !== undefined && (isOurs || !fs.isProcessAlive(pid))) because = `process ${pid}, which held it, is gone`;
+    else if (ageMs > settings.staleDotLock * (pid === undefined ? 1 : LIVING_FACTOR))
+      because = `it is ${formatDuration(Math.round(ageMs / 1000) * 1000)} old`;
+    if (because === undefined) return holder;
+    if (await this.#breakLock(lock, status.identity)) emit(staleLockBroken, { lock, because });
+    return holder;
+  }
+
+  /**
+   * Takes a stale lock away, unless it has become another's meanwhile: moved aside first, looked at, and put back if it
+   * is not the one that was judged.
+   */
+  async #breakLock(lock: string, identity: string): Promise<boolean> {
+    const { fs } = this.#parts;
+    const aside = `${lock}.${fs.processId}`;
+    try {
+      await fs.rename(lock, aside);
+    } catch (thrown) {
+      if (systemCodeOf(thrown) === "ENOENT") return false;
+      throw thrown;
+    }
+    const isTheOne = (await fs.status(aside))?.identity === identity;
+    if (!isTheOne) await fs.link(aside, lock).catch(() => {});
+    await fs.unlink(aside);
+    return isTheOne;
+  }
+
+  async #processIn(lock: string): Promise<number | undefined> {
+    const file = await this.#parts.fs.open(lock).catch(() => undefined);
+    if (file === undefined) return undefined;
+    try {
+      const pid = Number(/^\s*(\d{1,9})\s*$/.exec((await file.readAt(0, 32)).toString("latin1"))?.[1] ?? 0);
+      // 0 is what procmail's lockfile writes: it names nobody.
+      return pid > 0 ? pid : undefined;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #unlockDot(lock: string, identity: string): Promise<void> {
+    const { fs } = this.#parts;
+    // Whoever thought ours stale may have put its own there.
+    if ((await fs.status(lock))?.identity === identity) await fs.unlink(lock);
+    this.#held.delete(identity);
+  }
+}

@@ -1,0 +1,183 @@
+import { dirname } from "node:path";
+import type { MailFile, MailFs } from "./mail-fs.ts";
+import { separatorAfter } from "./mbox-format.ts";
+import type { Intent, Intents } from "./mbox-intent.ts";
+
+/**
+ * What an interrupted delivery left at the end of an mbox, set right under its locks. Our own bytes are known from the
+ * intent; whatever differs from them is somebody else's and is kept. Gives what was done, in words, or undefined
+ * when there was nothing to do. The intent is gone when this resolves; its open file is closed by the caller.
+ */
+export async function recoverMbox(
+  mbox: MailFile | undefined,
+  intent: Intent,
+  intents: Intents,
+  fs: MailFs,
+): Promise<string | undefined> {
+  // Without the mbox there is nothing of ours in it: the envelope comes again and makes it anew.
+  if (mbox === undefined) {
+    await intents.drop(intent);
+    return undefined;
+  }
+  return intent.kind === "shift" ? finishShift(mbox, intent, intents) : recoverAppend(mbox, intent, intents, fs);
+}
+
+async function recoverAppend(
+  mbox: MailFile,
+  intent: Intent,
+  intents: Intents,
+  fs: MailFs,
+): Promise<string | undefined> {
+  const { startBytes, path, envelope } = intent;
+  const { sizeBytes } = await mbox.status();
+  // Not longer than before: nothing of it was written, or a mail reader has rewritten the file since.
+  if (sizeBytes <= startBytes || (await intents.isDone(path, envelope))) {
+    await intents.drop(intent);
+    return undefined;
+  }
+  const before = await mbox.readAt(Math.max(0, startBytes - 2), Math.min(2, startBytes));
+  const separator = Buffer.from(separatorAfter(before.toString("latin1")));
+  const oursBytes = await commonBytes(mbox, intent, separator);
+  if (oursBytes === separator.length + intent.contentBytes) {
+    await mbox.sync();
+    await fs.syncDirectory(dirname(path));
+    await intents.markDone(path, envelope);
+    await intents.drop(intent);
+    return "the interrupted delivery was complete";
+  }
+  if (startBytes + oursBytes === sizeBytes) {
+    await mbox.truncate(startBytes);
+    await mbox.sync();
+    await intents.drop(intent);
+    return `${oursBytes} bytes of an interrupted delivery were cut off`;
+  }
+  const othersAt = await othersBeginAt(mbox, startBytes, oursBytes);
+  const moveTo = Math.min(othersAt, startBytes + separator.length);
+  if (othersAt === moveTo) {
+    await intents.drop(intent);
+    return undefined;
+  }
+  const draft = await intents.draft(envelope, portions(mbox, othersAt, sizeBytes));
+  try {
+    const shift = await intents.commit(draft, {
+      kind: "shift",
+      path,
+      envelope,
+      startBytes: moveTo,
+      endBytes: sizeBytes,
+    });
+    return await closing(shift, () => finishShift(mbox, shift, intents));
+  } finally {
+    await draft.drop();
+  }
+}
+
+/** Others' mail moves down over what was torn of ours. */
+async function finishShift(mbox: MailFile, intent: Intent, intents: Intents): Promise<string> {
+  const what = "an interrupted delivery in front of others' mail was taken out";
+  const { startBytes, endBytes, contentBytes, path, envelope } = intent;
+  const { sizeBytes } = await mbox.status();
+  if (sizeBytes > endBytes) {
+    // More came after the crash: it belongs to what is moved.
+    const draft = await intents.draft(envelope, chain(intent, portions(mbox, endBytes, sizeBytes)));
+    try {
+      const longer = await intents.commit(draft, { kind: "shift", path, envelope, startBytes, endBytes: sizeBytes });
+      return await closing(longer, () => finishShift(mbox, longer, intents));
+    } finally {
+      await draft.drop();
+    }
+  }
+  // Shorter: cut already, the last step was done.
+  if (sizeBytes === endBytes) {
+    await copyBytes(intent.file, 0, contentBytes, mbox, startBytes);
+    await mbox.sync();
+    await mbox.truncate(startBytes + contentBytes);
+    await mbox.sync();
+  }
+  await intents.drop(intent);
+  return what;
+}
+
+async function closing<Value>(intent: Intent, work: () => Promise<Value>): Promise<Value> {
+  try {
+    return await work();
+  } finally {
+    await intent.file.close();
+  }
+}
+
+/** How many bytes of the separator and the intent's content stand in the mbox, from where they were to begin. */
+async function commonBytes(mbox: MailFile, intent: Intent, separator: Buffer): Promise<number> {
+  const start = await mbox.readAt(intent.startBytes, separator.length);
+  const inSeparator = commonPrefix(start, separator);
+  if (inSeparator < separator.length) return inSeparator;
+  let common = 0;
+  while (common < intent.contentBytes) {
+    const wanted = Math.min(PORTION_BYTES, intent.contentBytes - common);
+    const ours = await intent.file.readAt(common, wanted);
+    const found = await mbox.readAt(intent.startBytes + separator.length + common, wanted);
+    const same = commonPrefix(found, ours);
+    common += same;
+    if (same < wanted) break;
+  }
+  return separator.length + common;
+}
+
+/**
+ * Where somebody else's bytes begin, when the first that differs is `oursBytes` behind `startBytes`. Ours may have been
+ * torn a little earlier and the other's `From ` agree with what we would have written: `From` begins header fields too.
+ */
+async function othersBeginAt(mbox: MailFile, startBytes: number, oursBytes: number): Promise<number> {
+  const windowAt = startBytes + Math.max(0, oursBytes - LOOK_BACK_BYTES);
+  const differsAt = startBytes + oursBytes - windowAt;
+  const window = (await mbox.readAt(windowAt, differsAt + LOOK_BACK_BYTES)).toString("latin1");
+  const beginnings = [...window.matchAll(/\n*From /g)].map((match) => match.index).filter((at) => at <= differsAt);
+  // Another mail's address may agree with ours for a while, too: then its line begins where ours would.
+  if (beginnings.length === 0) {
+    const first = (await mbox.readAt(startBytes, Math.min(oursBytes, FROM_LINE_MOST_BYTES))).toString("latin1");
+    const isInFirstLine = oursBytes < FROM_LINE_MOST_BYTES && /^\n*From [^\n]*$/.test(first);
+    return isInFirstLine ? startBytes : startBytes + oursBytes;
+  }
+  return windowAt + (beginnings.at(-1) ?? 0);
+}
+
+const PORTION_BYTES = 64 * 1024;
+const LOOK_BACK_BYTES = 16;
+const FROM_LINE_MOST_BYTES = 1024;
+
+function commonPrefix(one: Uint8Array, other: Uint8Array): number {
+  const length = Math.min(one.length, other.length);
+  let at = 0;
+  while (at < length && one[at] === other[at]) at++;
+  return at;
+}
+
+async function* portions(file: MailFile, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = fromBytes; at < toBytes;) {
+    const portion = await file.readAt(at, Math.min(PORTION_BYTES, toBytes - at));
+    if (portion.length === 0) return;
+    yield portion;
+    at += portion.length;
+  }
+}
+
+async function* chain(intent: Intent, more: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* portions(intent.file, 0, intent.contentBytes);
+  yield* more;
+}
+
+/** Copies bytes from one open file to a place in another, in portions. */
+export async function copyBytes(
+  from: MailFile,
+  fromBytes: number,
+  length: number,
+  to: MailFile,
+  toBytes: number,
+): Promise<void> {
+  let at = toBytes;
+  for await (const portion of portions(from, fromBytes, fromBytes + length)) {
+    await to.writeAt(at, portion);
+    at += portion.length;
+  }
+  if (at !== toBytes + length) throw new Error("a file became shorter while it was copied");
+}

@@ -1,0 +1,49 @@
+import { splitAddress, unquote } from "../../../protocol/address/mailbox.ts";
+
+/**
+ * Where a recipient's mailbox is. Each name in braces becomes one path component's worth of text that can neither leave
+ * its directory nor be empty: `/`, NUL, controls, `%` and a leading dot are written as `%XX`. So whatever a client put
+ * between the quotes of a local part, only the template decides about directories.
+ *
+ * Local parts are folded to lower case and to one Unicode form, as tables fold them: `Alice` and `alice` are one mailbox.
+ */
+export interface MailboxNames {
+  /** The local part without its extension. */
+  readonly user: string;
+  /** What follows the delimiter, or `""`. */
+  readonly extension: string;
+  readonly domain: string;
+  /** The address as a whole. */
+  readonly recipient: string;
+}
+
+export function mailboxNames(recipient: string, extensionDelimiter: string): MailboxNames {
+  const { local: written, domain } = splitAddress(recipient);
+  const local = fold(unquote(written));
+  const at = extensionDelimiter === "" ? -1 : local.indexOf(extensionDelimiter, 1);
+  return {
+    user: at < 0 ? local : local.slice(0, at),
+    extension: at < 0 ? "" : local.slice(at + extensionDelimiter.length),
+    domain: fold(domain),
+    recipient: domain === "" ? local : `${local}@${fold(domain)}`,
+  };
+}
+
+/** The names a template may hold; another name in braces is left as it is. */
+const NAME = /\{(user|extension|domain|recipient)\}/g;
+
+export function mailboxPath(template: string, names: MailboxNames): string {
+  return template.replace(NAME, (_, name: keyof MailboxNames) => safeComponent(names[name]));
+}
+
+/** One text, one component: different texts (after folding) give different components. */
+export function safeComponent(text: string): string {
+  if (text === "") return "%";
+  return text.replace(/^\.|[\u0000-\u001f\u007f-\u009f/%]/g, (character) =>
+    [...Buffer.from(character, "utf8")].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+  );
+}
+
+function fold(text: string): string {
+  return text.normalize("NFC").toLowerCase().normalize("NFC").toWellFormed();
+}
