@@ -3,9 +3,9 @@
 # other as packages, so each is unpacked into a root of its own below the given folder; `enter.sh` runs a program so that
 # its package looks installed. Doing it again is quick and changes nothing.
 #
-#   usage: test/peers/install.sh [FOLDER]       default: $POSTHORN_PEERS, or /var/cache/posthorn-peers
+#   usage: test/peers/install.sh [FOLDER]       default: $POSTHORN_PEERS, or /opt/posthorn-peers
 set -eu
-folder=${1:-${POSTHORN_PEERS:-/var/cache/posthorn-peers}}
+folder=${1:-${POSTHORN_PEERS:-/opt/posthorn-peers}}
 mkdir -p "$folder"
 
 tools="swaks strace openssl gnutls-bin mutt pflogsumm python3 libnet-ssleay-perl libio-socket-ssl-perl"

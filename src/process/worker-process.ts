@@ -1,0 +1,147 @@
+import { fork, type ChildProcess, type StdioOptions } from "node:child_process";
+import type { Clock, Timer } from "../foundation/clock.ts";
+import type { Emit } from "../foundation/events.ts";
+import { messageOf } from "../foundation/error.ts";
+import * as events from "./events.ts";
+import type { FromWorker, Role, ToWorker, WorkerStart } from "./roles.ts";
+
+/**
+ * One worker process, kept alive: started, watched, started again with growing pauses when it ends unasked, and
+ * stopped in good order within a deadline. What it does is in `worker.ts`; what it is told is a `WorkerStart`.
+ */
+export interface WorkerProcess {
+  readonly name: string;
+  readonly role: Role;
+  pid(): number | undefined;
+  /** Settles when the first start has worked; rejects when the process ends or complains before it was ever ready. */
+  readonly ready: Promise<void>;
+  /** Replaces what the next start (after a crash) is told. */
+  setStart(start: WorkerStart): void;
+  /** Tells the running process something; lost when it is just being started again. */
+  tell(message: ToWorker): void;
+  /** Asks it to finish and leave; kills it at the deadline. Never starts it again. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const FIRST_RESTART_MS = 500;
+const LONGEST_RESTART_MS = 30_000;
+/** A process that lived this long has recovered; its next restart is quick again. */
+const RECOVERED_AFTER_MS = 60_000;
+const READY_WITHIN_MS = 60_000;
+
+export interface WorkerOptions {
+  readonly name: string;
+  readonly role: Role;
+  /** The module that a worker runs. */
+  readonly entry: string;
+  /** Node's own options: the permission model's among them. */
+  readonly nodeOptions: readonly string[];
+  /** Inherited from descriptor 4 on (3 is the process channel). */
+  readonly descriptors: readonly number[];
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly start: WorkerStart;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly onReady?: (pid: number) => void;
+  readonly onLost?: () => void;
+}
+
+export function startWorker(options: WorkerOptions): WorkerProcess {
+  const { clock, emit, name, role } = options;
+  let start = options.start;
+  let child: ChildProcess | undefined;
+  let isStopping = false;
+  let wasReady = false;
+  let restartMs = FIRST_RESTART_MS;
+  let restart: Timer | undefined;
+  const first = Promise.withResolvers<void>();
+  // The supervisor may look at it later than it fails.
+  first.promise.catch(() => {});
+
+  const spawn = (): void => {
+    const startedAtMs = clock.monotonicMs();
+    const stdio: StdioOptions = ["ignore", "inherit", "inherit", "ipc", ...options.descriptors];
+    const started = fork(options.entry, [name], {
+      execArgv: [...options.nodeOptions],
+      serialization: "advanced",
+      stdio,
+      ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
+    });
+    child = started;
+    let isReady = false;
+    let complaint = "";
+    const readyTimer = clock.after(READY_WITHIN_MS, () => {
+      if (!isReady) started.kill("SIGKILL");
+    });
+    started.on("message", (message) => {
+      // Our own worker of our own version speaks here.
+      const said = message as FromWorker;
+      if (said.kind === "ready") {
+        isReady = true;
+        wasReady = true;
+        readyTimer.cancel();
+        emit(events.workerStarted, {
+          role,
+          worker: name,
+          pid: started.pid ?? 0,
+          tookMs: Math.round(clock.monotonicMs() - startedAtMs),
+        });
+        options.onReady?.(started.pid ?? 0);
+        first.resolve();
+      } else if (said.kind === "failed") {
+        complaint = said.text;
+      }
+    });
+    started.on("error", (error) => {
+      complaint = messageOf(error);
+    });
+    started.on("exit", (code, signal) => {
+      readyTimer.cancel();
+      child = undefined;
+      if (isReady) options.onLost?.();
+      if (isStopping) return;
+      const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
+      if (!wasReady) {
+        first.reject(new Error(`process ${name} did not start: ${how}`));
+        return;
+      }
+      if (clock.monotonicMs() - startedAtMs >= RECOVERED_AFTER_MS) restartMs = FIRST_RESTART_MS;
+      emit(events.workerLost, { role, worker: name, pid: started.pid ?? 0, how, restartInMs: restartMs });
+      restart = clock.after(restartMs, spawn);
+      restartMs = Math.min(restartMs * 2, LONGEST_RESTART_MS);
+    });
+    started.send({ kind: "start", start } satisfies ToWorker, () => {});
+  };
+  spawn();
+
+  return {
+    name,
+    role,
+    pid: () => child?.pid,
+    ready: first.promise,
+    setStart(next) {
+      start = next;
+    },
+    tell(message) {
+      if (child?.connected === true) child.send(message, () => {});
+    },
+    async stop(deadlineMs) {
+      isStopping = true;
+      restart?.cancel();
+      const running = child;
+      if (running === undefined) return;
+      const exited = new Promise<void>((resolve) => {
+        running.once("exit", () => resolve());
+      });
+      if (running.connected) running.send({ kind: "stop", deadlineMs } satisfies ToWorker, () => {});
+      else running.kill("SIGTERM");
+      // The worker has the deadline for its work, and a moment more to leave.
+      const kill = clock.after(deadlineMs + 2000, () => {
+        emit(events.workerUnresponsive, { role, worker: name, pid: running.pid ?? 0, deadlineMs });
+        running.kill("SIGKILL");
+      });
+      await exited;
+      kill.cancel();
+    },
+  };
+}

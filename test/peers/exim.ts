@@ -1,0 +1,63 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../server.ts";
+import { startPeer, type RunningPeer } from "./running.ts";
+
+/** Debian's exim4: takes mail for exim.test into a Maildir, and passes everything else on to `relayTo`. */
+export function startExim(options: { relayTo?: number } = {}): Promise<RunningPeer> {
+  return startPeer({
+    name: "exim4",
+    async prepare(folder) {
+      const port = await freePort();
+      const file = join(folder, "exim.conf");
+      writeFileSync(
+        file,
+        `primary_hostname = exim.test
+spool_directory = ${folder}/spool
+log_file_path = ${folder}/%slog
+pid_file_path = ${folder}/exim.pid
+daemon_smtp_ports = ${port}
+local_interfaces = 127.0.0.1
+domainlist local_domains = exim.test
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+never_users =
+chunking_advertise_hosts = *
+dsn_advertise_hosts = *
+begin routers
+local:
+  driver = accept
+  domains = +local_domains
+  transport = maildir
+out:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  transport = out
+  self = send
+begin transports
+maildir:
+  driver = appendfile
+  maildir_format
+  directory = ${folder}/mail/box
+  create_directory
+  user = Debian-exim
+  group = Debian-exim
+  return_path_add
+out:
+  driver = smtp
+  port = ${options.relayTo ?? 1}
+  hosts_try_fastopen =
+begin retry
+* * F,1h,1s
+`,
+      );
+      return {
+        // Exim gives up its rights when told of another settings file, so the file is put where it looks by itself.
+        command: ["sh", "-c", `mkdir -p /etc/exim4 && cp ${file} /etc/exim4/exim4.conf && exec exim4 -bdf -q5s`],
+        at: port,
+        mails: "mail/box/new/*",
+        log: "mainlog",
+      };
+    },
+  });
+}

@@ -1,0 +1,205 @@
+/**
+ * Posthorn as its users run it: the real program in processes of its own, on loopback ports, in an empty folder. For the
+ * tests of the whole server, the peers and the benchmarks.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+
+export const ROOT = resolve(import.meta.dirname, "..");
+export type Layout = "single" | "split";
+export const LAYOUTS: readonly Layout[] = ["single", "split"];
+
+export interface TestServer extends AsyncDisposable {
+  readonly folder: string;
+  readonly layout: Layout;
+  readonly ports: { readonly smtp: number; readonly submission: number; readonly smtps: number };
+  readonly process: ChildProcess;
+  /** All that the server wrote to stdout and stderr so far. */
+  output(): string;
+  /** Waits until `output` matches, or fails with what there is after `withinMs`. */
+  waitForOutput(pattern: RegExp, withinMs?: number): Promise<RegExpMatchArray>;
+  /** Runs `posthorn ...` against this server. */
+  posthorn(...argv: string[]): Promise<{ status: number; stdout: string; stderr: string }>;
+  /** The mails in a local user's Maildir (new and cur), as text. */
+  mailsOf(user: string): readonly string[];
+  waitForMails(user: string, count: number, withinMs?: number): Promise<readonly string[]>;
+  /** SIGTERM, and waits for the end. Gives the exit status. */
+  stop(): Promise<number | null>;
+  /** SIGKILL to the whole process group: what a power cut leaves of processes. */
+  kill(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly layout?: Layout;
+  /** Settings in YAML, appended to the harness's own (listeners, layout, state). */
+  readonly settings?: string;
+  /** Replaces the harness's settings; `{smtp}` and so on are replaced by port numbers. */
+  readonly wholeSettings?: string;
+  readonly folder?: string;
+  readonly ports?: TestServer["ports"];
+  readonly verbose?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Wraps the command: strace and the like. */
+  readonly wrapper?: readonly string[];
+  readonly readyWithinMs?: number;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP server has a numeric address");
+  server.close();
+  await once(server, "close");
+  return address.port;
+}
+
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const layout = options.layout ?? "single";
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), "posthorn-test-"));
+  mkdirSync(folder, { recursive: true });
+  const ports = options.ports ?? { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
+  const file = join(folder, "posthorn.yaml");
+  const written = options.wholeSettings ?? `${ownSettings(layout)}\n${options.settings ?? ""}\n`;
+  writeFileSync(
+    file,
+    written.replace(/\{(smtp|submission|smtps)\}/g, (whole, name: string) =>
+      name === "smtp" || name === "submission" || name === "smtps" ? String(ports[name]) : whole,
+    ),
+  );
+  const [program = process.execPath, ...wrapped] = [...(options.wrapper ?? []), process.execPath];
+  const child = spawn(
+    program,
+    [...wrapped, join(ROOT, "bin", "posthornd.js"), options.verbose === true ? "-dv" : "-d", "-f", file],
+    {
+      cwd: folder,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+      env: { ...process.env, ...options.env },
+    },
+  );
+  let output = "";
+  const collect = (bytes: Buffer): void => {
+    output += bytes.toString();
+    if (output.length > 4_000_000) output = output.slice(-2_000_000);
+  };
+  child.stdout.on("data", collect);
+  child.stderr.on("data", collect);
+  let isOver = false;
+  const over = once(child, "exit").then(([code]) => {
+    isOver = true;
+    return typeof code === "number" ? code : null;
+  });
+  const killGroup = (signal: NodeJS.Signals): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal);
+    } catch {
+      // Everybody is gone already.
+    }
+  };
+
+  const server: TestServer = {
+    folder,
+    layout,
+    ports,
+    process: child,
+    output: () => output,
+    async waitForOutput(pattern, withinMs = 15_000) {
+      const untilAt = Date.now() + withinMs;
+      for (;;) {
+        const match = pattern.exec(output);
+        if (match !== null) return match;
+        if (isOver) throw new Error(`the server ended before it said ${pattern}:\n${output}`);
+        if (Date.now() > untilAt)
+          throw new Error(`the server did not say ${pattern} within ${withinMs} ms:\n${output.slice(-6000)}`);
+        await wait(20);
+      }
+    },
+    async posthorn(...argv) {
+      const cli = spawn(process.execPath, [join(ROOT, "bin", "posthorn.js"), "-f", file, ...argv], {
+        cwd: folder,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let stdout = "";
+      let stderr = "";
+      cli.stdout.on("data", (bytes: Buffer) => (stdout += bytes.toString()));
+      cli.stderr.on("data", (bytes: Buffer) => (stderr += bytes.toString()));
+      const [status] = await once(cli, "close");
+      return { status: typeof status === "number" ? status : -1, stdout, stderr };
+    },
+    mailsOf(user) {
+      return ["new", "cur"].flatMap((part) => {
+        const place = join(folder, "data", "mail", user, "Maildir", part);
+        if (!existsSync(place)) return [];
+        return readdirSync(place).map((name) => readFileSync(join(place, name), "latin1"));
+      });
+    },
+    async waitForMails(user, count, withinMs = 15_000) {
+      const untilAt = Date.now() + withinMs;
+      for (;;) {
+        const mails = server.mailsOf(user);
+        if (mails.length >= count) return mails;
+        if (Date.now() > untilAt)
+          throw new Error(
+            `${user} has ${mails.length} of ${count} mails after ${withinMs} ms:\n${output.slice(-6000)}`,
+          );
+        await wait(25);
+      }
+    },
+    async stop() {
+      if (!isOver) child.kill("SIGTERM");
+      const status = await Promise.race([over, wait(30_000).then(() => undefined)]);
+      if (status === undefined) {
+        killGroup("SIGKILL");
+        throw new Error(`the server did not stop within 30 s:\n${output.slice(-6000)}`);
+      }
+      return status;
+    },
+    async kill() {
+      killGroup("SIGKILL");
+      await over;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isOver) {
+        child.kill("SIGTERM");
+        await Promise.race([over, wait(10_000)]);
+      }
+      killGroup("SIGKILL");
+      if (options.folder === undefined && process.env["POSTHORN_KEEP"] === undefined)
+        rmSync(folder, { recursive: true, force: true });
+      else appendFileSync(join(folder, "output.log"), output);
+    },
+  };
+  try {
+    await server.waitForOutput(/daemon started/, options.readyWithinMs ?? 30_000);
+  } catch (error) {
+    killGroup("SIGKILL");
+    throw error;
+  }
+  return server;
+}
+
+function ownSettings(layout: Layout): string {
+  return `hostname: mx.posthorn.test
+state: ./data
+processes: { layout: ${layout}, ingress: 2, egress: 2 }
+listeners:
+  - { name: smtp, address: 127.0.0.1, port: {smtp}, protocol: smtp }
+  - { name: submission, address: 127.0.0.1, port: {submission}, protocol: submission }
+  - { name: smtps, address: 127.0.0.1, port: {smtps}, protocol: submission, tls: implicit }
+`;
+}
