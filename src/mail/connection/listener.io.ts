@@ -146,7 +146,7 @@ class NetListener implements Listener {
         reject(
           new PosthornError("PORT_UNAVAILABLE", {
             message: `listener ${this.name} cannot listen on ${where}: ${messageOf(error)}`,
-            advice: adviceFor(systemCodeOf(error)),
+            advice: ADVICE.get(systemCodeOf(error)) ?? "see the listener's address, port and path in the settings",
             cause: error,
           }),
         );
@@ -243,15 +243,8 @@ function addressText(address: AddressInfo | string | undefined): string {
   return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
 
-function adviceFor(code: string | undefined): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "another program listens there; stop it, or set another port or path";
-    case "EACCES":
-      return "ports below 1024 and other users' directories need rights; start as root, or set another port or path";
-    case "EADDRNOTAVAIL":
-      return "this machine has no such address; set one of its own";
-    default:
-      return "see the listener's address, port and path in the settings";
-  }
-}
+const ADVICE: ReadonlyMap<string | undefined, string> = new Map([
+  ["EADDRINUSE", "another program listens there; stop it, or set another port or path"],
+  ["EACCES", "ports below 1024 and other users' directories need rights; start as root, or set another port or path"],
+  ["EADDRNOTAVAIL", "this machine has no such address; set one of its own"],
+]);
