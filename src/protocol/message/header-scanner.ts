@@ -29,8 +29,12 @@ export interface HeaderScannerOptions {
 /** What reception looks at. */
 export const WANTED_FIELDS: readonly string[] = ["message-id", "date", "from", "delivered-to"];
 
+const RECEPTION_SET: ReadonlySet<string> = new Set(WANTED_FIELDS);
+const RECEPTION_MARKS = marksOf(WANTED_FIELDS);
+
 const LF = 10;
 const CR = 13;
+const NOT_ASCII = /[^\x00-\x7f]/;
 const SPACE = 32;
 const TAB = 9;
 const COLON = 58;
@@ -62,8 +66,8 @@ export class HeaderScanner {
   constructor(options: HeaderScannerOptions) {
     this.#maxHeaderBytes = options.maxHeaderBytes;
     const wanted = options.wanted ?? WANTED_FIELDS;
-    this.#wanted = new Set(wanted);
-    this.#marks = new Set([...wanted, "received"].map((name) => markOf(name.length, name.charCodeAt(0))));
+    this.#wanted = wanted === WANTED_FIELDS ? RECEPTION_SET : new Set(wanted);
+    this.#marks = wanted === WANTED_FIELDS ? RECEPTION_MARKS : marksOf(wanted);
   }
 
   /** The header section is over; further pushes only count. */
@@ -150,9 +154,10 @@ export class HeaderScanner {
   #finishField(): void {
     if (this.#name === undefined) return;
     // Collected as Latin-1, a character an octet; fields under RFC 6532 are UTF-8.
-    const bytes = Buffer.from(this.#value.slice(0, MAX_KEPT).replace(/\r?\n/g, ""), "latin1");
+    const text = this.#value.slice(0, MAX_KEPT).replace(/\r?\n/g, "");
+    const value = NOT_ASCII.test(text) ? Buffer.from(text, "latin1").toString("utf8") : text;
     const values = this.#values.get(this.#name) ?? [];
-    if (values.length < MAX_VALUES) values.push(bytes.toString("utf8").trim());
+    if (values.length < MAX_VALUES) values.push(value.trim());
     this.#values.set(this.#name, values);
     this.#name = undefined;
     this.#value = "";
@@ -178,6 +183,10 @@ function colonIn(bytes: Buffer, at: number, end: number): number {
 
 function isNameByte(byte: number): boolean {
   return byte > SPACE && byte < 127 && byte !== COLON;
+}
+
+function marksOf(names: readonly string[]): ReadonlySet<number> {
+  return new Set([...names, "received"].map((name) => markOf(name.length, name.charCodeAt(0))));
 }
 
 function markOf(length: number, firstLetter: number): number {

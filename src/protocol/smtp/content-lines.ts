@@ -10,7 +10,6 @@ export interface ContentLinesOptions {
 }
 
 const LF = 10;
-const CR = 13;
 const DOT = 46;
 const CRLF = Buffer.from("\r\n");
 const ONE_CR = Buffer.from("\r");
@@ -52,6 +51,8 @@ export class ContentLines {
   #scan(chunk: Buffer): void {
     let at = 0;
     let from = 0;
+    // As in data-receiver.ts: searching a string is cheaper than searching a buffer; a character is a byte.
+    const text = chunk.toString("latin1");
     let lf = -2;
     let cr = -2;
     while (at < chunk.length) {
@@ -73,8 +74,8 @@ export class ContentLines {
         }
         this.#at = "middle";
       }
-      if (lf !== -1 && lf < at) lf = chunk.indexOf(LF, at);
-      if (cr !== -1 && cr < at) cr = chunk.indexOf(CR, at);
+      if (lf !== -1 && lf < at) lf = text.indexOf("\n", at);
+      if (cr !== -1 && cr < at) cr = text.indexOf("\r", at);
       if (cr >= 0 && (lf < 0 || cr < lf)) {
         this.#lineBytes += cr - at;
         at = cr + 1;
