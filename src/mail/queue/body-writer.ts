@@ -21,7 +21,7 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
   let file: NewBodyFile | undefined;
   /** Set with the file's first write: from then on all goes there. */
   let isSpilling = false;
-  let state: "open" | "finished" | "aborted" = "open";
+  let state: "open" | "finishing" | "finished" | "aborted" = "open";
   /** The step under way; steps never overlap. */
   let step: Promise<void> = Promise.resolve();
 
@@ -47,6 +47,14 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
     else await file.write(bytes);
   };
 
+  const finished = async (): Promise<Body> => {
+    if (!isSpilling) return { kind: "inline", bytes: buffer.subarray(0, filled) };
+    await step;
+    await spill(new Uint8Array(0));
+    assert(file !== undefined, "spilling made a file");
+    return { kind: "file", name: file.name, sizeBytes: await file.finish() };
+  };
+
   return {
     get sizeBytes() {
       return sizeBytes;
@@ -60,23 +68,23 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
       }
       isSpilling = true;
       step = spill(bytes);
+      // Who aborts instead of waiting has heard enough.
+      step.catch(() => {});
       return step;
     },
     async finish(): Promise<Body> {
       assert(state === "open", "content is finished once");
+      state = "finishing";
+      const body = await finished();
       state = "finished";
-      if (!isSpilling) return { kind: "inline", bytes: buffer.subarray(0, filled) };
-      await step;
-      await spill(new Uint8Array(0));
-      assert(file !== undefined, "spilling made a file");
-      return { kind: "file", name: file.name, sizeBytes: await file.finish() };
+      return body;
     },
     async abort(because) {
       const mayBeNamed = state === "finished" && !isSurelyNotDone(because);
       state = "aborted";
       buffer = new Uint8Array(0);
       filled = 0;
-      // The file may be in the making.
+      // The file may be in the making. What its step has to say was said to whoever waited for it.
       await step.catch(() => {});
       if (!mayBeNamed) await file?.abort();
     },

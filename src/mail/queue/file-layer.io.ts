@@ -12,10 +12,15 @@ const READ_PORTION_BYTES = 64 * 1024;
 export const fileLayer: FileLayer = {
   async create(path) {
     const handle = await open(path, "wx", SPOOL_FILE_MODE);
+    let length = 0;
     return {
       async write(bytes) {
         // A write may take fewer bytes than given; the rest then shows the reason (ENOSPC) or goes through.
-        for (let at = 0; at < bytes.length;) at += (await handle.write(bytes, at, bytes.length - at)).bytesWritten;
+        for (let at = 0; at < bytes.length;) {
+          const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, length);
+          at += bytesWritten;
+          length += bytesWritten;
+        }
       },
       sync: () => handle.datasync(),
       close: () => handle.close(),

@@ -16,7 +16,7 @@ export function lockSpool(directory: string): SpoolLock {
   const database = new DatabaseSync(`${directory}/lock.db`, { timeout: 0 });
   try {
     // Reserves the right to write, which one connection can have at a time; nothing is ever written.
-    database.exec("BEGIN IMMEDIATE");
+    database.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE");
   } catch (thrown) {
     database.close();
     // SQLITE_BUSY

@@ -291,14 +291,20 @@ class EmbeddedStore implements Store {
 
   async *#stream<Item>(question: StreamQuestion): AsyncGenerator<readonly Item[]> {
     const stream = ++this.#numbers;
+    const ask = (): Promise<readonly Item[] | undefined> => {
+      const answer = this.#ask<readonly Item[] | undefined>({ ...question, stream });
+      // Asked ahead: nobody may be waiting when it fails.
+      answer.catch(() => {});
+      return answer;
+    };
     let isOver = false;
     try {
-      for (;;) {
-        const portion = await this.#ask<readonly Item[] | undefined>({ ...question, stream });
-        if (portion === undefined) {
-          isOver = true;
-          return;
-        }
+      for (let next = ask(); ;) {
+        const portion = await next;
+        isOver = portion === undefined;
+        if (portion === undefined) return;
+        // The reader works on the next portion while this one is used.
+        next = ask();
         if (portion.length > 0) yield portion;
       }
     } finally {
@@ -391,16 +397,17 @@ interface Thread<To> {
   end(graceMs: number): Promise<void>;
 }
 
-function startThread<To, From>(
+function startThread<To>(
   task: ThreadTask,
   onFailure: (error: PosthornError) => void,
-  onMessage: (message: From) => void,
+  onMessage: (message: never) => void,
 ): Thread<To> {
   // The emitted package holds .js where the sources hold .ts.
   const file = new URL(`./store-thread.io${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
   const worker = new Worker(file, { workerData: task, name: `queue ${task.role}` });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  worker.on("message", onMessage);
+  // What a thread says has the type that its task has in `thread-messages.ts`.
+  worker.on("message", onMessage as (message: unknown) => void);
   worker.on("error", (thrown) =>
     onFailure(
       new PosthornError("SPOOL_FAILED", {
