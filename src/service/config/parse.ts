@@ -72,7 +72,8 @@ function pathText(root: FittedNode, path: SettingPath, spell: (name: string, at:
   let text = "";
   for (const [at, step] of path.entries()) {
     node = node?.children.get(step);
-    if (typeof step === "number") text += `[${step}]`;
+    // An element that stands without its list has no number.
+    if (typeof step === "number") text += node === undefined ? "" : `[${step}]`;
     else text += `${text === "" ? "" : "."}${typeof node?.written === "string" ? node.written : spell(step, at)}`;
   }
   return text;

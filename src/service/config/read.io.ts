@@ -71,7 +71,7 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
       "running the settings file",
       () => import(`${pathToFileURL(path).href}?${mark}`),
     );
-    const exported = typeof module === "object" && module !== null && "default" in module ? module.default : undefined;
+    const exported = exportOf(module);
     return readCode(exported, file, literalPlaces(await readText(path)));
   } catch (thrown) {
     const place = placeOf(thrown, path);
@@ -85,6 +85,15 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
 
 /** Both readers answer alike. */
 type Read = ReturnType<typeof readYaml>;
+
+function exportOf(module: unknown): unknown {
+  if (typeof module !== "object" || module === null || !("default" in module)) return undefined;
+  const exported = module.default;
+  // Without `import` or `export` in it Node takes the file for CommonJS, which always exports something.
+  const isNothing =
+    "module.exports" in module && typeof exported === "object" && Object.keys(exported ?? {}).length === 0;
+  return isNothing ? undefined : exported;
+}
 
 /** Where in the settings file an error arose, by its stack; syntax errors stand in the stack's first lines. */
 function placeOf(thrown: unknown, path: string): Place | undefined {
