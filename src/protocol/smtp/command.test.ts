@@ -93,6 +93,7 @@ test("BDAT, AUTH, XCLIENT, HELP and NOOP carry what their RFCs say", () => {
     ],
   );
   assert.equal(problem("XCLIENT"), "XCLIENT argument 7");
+  assert.equal(problem("XCLIENT NAME=a+0D+0Ab"), "XCLIENT argument 8");
   assert.equal(problem("XFORWARD NAME=+G0"), "XFORWARD argument 9");
   assert.deepEqual(command("HELP  rcpt "), { verb: "HELP", argument: "rcpt" });
   assert.deepEqual(command("NOOP"), { verb: "NOOP", argument: "" });

@@ -214,9 +214,12 @@ function attributes(verb: "XCLIENT" | "XFORWARD"): Parse {
       const equals = word.indexOf("=");
       const name = word.slice(0, Math.max(0, equals)).toUpperCase();
       const value = decodeXtext(word.slice(equals + 1));
-      if (word !== "" && (!/^[A-Z]{1,20}$/.test(name) || !value.ok))
-        return problem(verb, "argument", offset, "NAME=xtext");
-      if (word !== "" && value.ok) found.set(name, value.value);
+      if (word !== "") {
+        // A decoded control character would reach logs and fields that a line of text never could.
+        if (!/^[A-Z]{1,20}$/.test(name) || !value.ok || CONTROL.test(value.value))
+          return problem(verb, "argument", offset, "NAME=xtext");
+        found.set(name, value.value);
+      }
       offset += word.length + 1;
     }
     if (found.size === 0) return problem(verb, "argument", at, "NAME=xtext");
