@@ -112,7 +112,7 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   session.tickets = [];
   const { outcomes, ended } = transacted;
   const isAgain = ended !== undefined && outcomes.length > 0 && outcomes.every(diedAtMail);
-  const worked = ended === undefined || outcomes.some((outcome) => outcome.kind === "delivered");
+  const worked = outcomes.some((outcome) => saysSomething(outcome, ended === undefined));
   const isFirst = session.transactions++ === 0;
 
   if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
@@ -145,7 +145,14 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
 function diedAtMail(outcome: Outcome): boolean {
   if (outcome.kind !== "failed" || outcome.failure.lasting !== "temporary") return false;
   const { cause } = outcome.failure;
-  return (cause.kind === "lost" || cause.kind === "reply") && /^MAIL\b/i.test(cause.during);
+  return (cause.kind === "lost" || cause.kind === "reply") && BEFORE_MAIL.has(cause.during);
+}
+
+const BEFORE_MAIL: ReadonlySet<string> = new Set(["idle", "RSET", "MAIL"]);
+
+/** The next host did its part, be it with a refusal; our own side's failures say nothing about it. */
+function saysSomething(outcome: Outcome, isInOrder: boolean): boolean {
+  return outcome.kind === "delivered" || (isInOrder && outcome.failure.cause.kind !== "internal");
 }
 
 function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {

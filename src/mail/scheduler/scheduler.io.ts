@@ -1,0 +1,393 @@
+import { sleep, type Clock, type Timer } from "../../foundation/clock.ts";
+import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import type { Emit } from "../../foundation/events.ts";
+import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../delivery/delivery.ts";
+import type { Envelope } from "../envelope/envelope.ts";
+import type { Failure } from "../envelope/failure.ts";
+import { queuePort } from "../queue/queue-port.ts";
+import type { CommitRequest, QueuePort } from "../queue/queue.ts";
+import type { LoadedEnvelope, Store } from "../queue/store.ts";
+import type { Action } from "./action.ts";
+import type { Direction } from "./admin.ts";
+import type { Command } from "./commands.ts";
+import { Contents, type Content } from "./contents.ts";
+import { DurableWriter } from "./durable-writer.ts";
+import { deliveryUnavailable, loaded, noticeQueued, removed } from "./events.ts";
+import type { Notices } from "./notices.ts";
+import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
+import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
+import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
+
+/** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */
+export interface SchedulerParts {
+  readonly store: Store;
+  readonly network: NetworkDelivery;
+  readonly local: LocalDelivery;
+  readonly notices: Notices;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  /** For the core's chance; the journal names it. */
+  readonly seed: number;
+  readonly settings: CoreSettings;
+  /** Told of each input before it is acted on: what a replay needs. Never throws, never blocks. */
+  readonly record?: ((at: number, event: SchedulerEvent) => void) | undefined;
+  /** Reception is not the scheduler's; who listens is told to pause and to resume. */
+  readonly onReception?: ((isPaused: boolean, because: string) => void) | undefined;
+}
+
+/**
+ * Obeys the scheduler: talks to store and deliveries, and tells it what came of it. Whatever a delivery does (reject,
+ * say nothing, die with its process) becomes an outcome; whatever the store does, no decided outcome is dropped before
+ * it is durable or this process ends.
+ */
+export class Scheduler implements QueuePort, AsyncDisposable {
+  readonly #parts: SchedulerParts;
+  readonly #state: SchedulerState;
+  readonly #contents: Contents;
+  readonly #commit: QueuePort;
+  readonly #ended = new AbortController();
+  /** Events that wait for the step that runs. */
+  readonly #events: SchedulerEvent[] = [];
+  readonly #incoming: LoadedEnvelope[] = [];
+  /** Envelopes in attempts and in the writes after them: what they asked for. */
+  readonly #inFlight = new Map<EnvelopeId, Envelope>();
+  readonly #answers = new Map<number, (envelopes: number) => void>();
+  #commandCount = 0;
+  #isStepping = false;
+  #timer: Timer | undefined;
+  #loading: Promise<void> | undefined;
+  #isLoading = false;
+  readonly #writer: DurableWriter;
+  #onQuiet: (() => void) | undefined;
+  readonly startedAt: number;
+
+  constructor(parts: SchedulerParts) {
+    this.#parts = parts;
+    this.#state = newScheduler(parts.settings, parts.seed);
+    this.#contents = new Contents(parts.store);
+    this.startedAt = parts.clock.now();
+    this.#writer = new DurableWriter({
+      store: parts.store,
+      clock: parts.clock,
+      emit: parts.emit,
+      signal: this.#ended.signal,
+      onLost: () => this.#post({ on: "store", isUsable: false }),
+      onRegained: async () => {
+        // What was committed without anybody knowing it is found here, too.
+        await this.#readAll();
+        this.#post({ on: "store", isUsable: true });
+      },
+    });
+    this.#commit = queuePort(parts.store, {
+      clock: parts.clock,
+      expireAfterMs: () => this.#state.settings.scheduler.expireAfter,
+      onCommitted: (request, envelopes) => {
+        this.#contents.remember(request);
+        this.#takeUp(envelopes.map((envelope) => loadedFrom(request, envelope)));
+      },
+    });
+  }
+
+  /** For queries of the operator's side; never changed from outside. */
+  get state(): SchedulerState {
+    return this.#state;
+  }
+
+  get isLoading(): boolean {
+    return this.#isLoading;
+  }
+
+  /** Reads what the store holds, in the background: mail is taken and delivered meanwhile. */
+  start(): void {
+    this.#loading ??= this.#load();
+  }
+
+  /** Resolves as soon as message and envelopes are durable; the scheduler has them a moment later. */
+  async commit(request: CommitRequest): Promise<void> {
+    try {
+      await this.#commit.commit(request);
+    } catch (thrown) {
+      this.#writer.noteError(thrown);
+      throw thrown;
+    }
+  }
+
+  /** Resolves with the number of envelopes changed when all of it is durable. */
+  command(wants: Command): Promise<number> {
+    const command = ++this.#commandCount;
+    return new Promise((resolve, reject) => {
+      if (this.#ended.signal.aborted) {
+        reject(
+          new PosthornError("ROLE_UNAVAILABLE", { message: "the scheduler has stopped", advice: "start the server" }),
+        );
+        return;
+      }
+      this.#answers.set(command, resolve);
+      this.#post({ on: "command", command, wants });
+    });
+  }
+
+  pause(direction: Direction, because: string): void {
+    if (direction === "in") this.#parts.onReception?.(true, because);
+    this.#post({ on: "pause", direction, because });
+  }
+
+  resume(direction: Direction): void {
+    if (direction === "in") this.#parts.onReception?.(false, "");
+    this.#post({ on: "resume", direction });
+  }
+
+  /** New settings: what waits is planned anew, what runs ends as it began. */
+  reload(settings: CoreSettings): void {
+    this.#post({ on: "settings", settings });
+  }
+
+  /** Hands nothing out any more and lets what runs end; resolves then, or at the deadline. True: all has ended. */
+  async stop(deadlineMs: number): Promise<boolean> {
+    if (!this.#ended.signal.aborted) {
+      const quiet = new Promise<void>((resolve) => {
+        this.#onQuiet = resolve;
+      });
+      this.#post({ on: "stop" });
+      const limit = new AbortController();
+      await Promise.race([quiet, sleep(this.#parts.clock, deadlineMs, limit.signal).catch(() => {})]);
+      limit.abort();
+    }
+    const isEnded = isQuiet(this.#state);
+    this.#ended.abort(new Error("the scheduler stops"));
+    this.#timer?.cancel();
+    await this.#loading;
+    await this.#writer[Symbol.asyncDispose]();
+    return isEnded;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop(0);
+  }
+
+  #takeUp(envelopes: readonly LoadedEnvelope[]): void {
+    // Commits that became durable together are taken up together, after their clients have got their 250.
+    if (this.#incoming.length === 0)
+      setImmediate(() => this.#post({ on: "queued", envelopes: this.#incoming.splice(0) }));
+    this.#incoming.push(...envelopes);
+  }
+
+  #post(event: SchedulerEvent): void {
+    if (this.#ended.signal.aborted) return;
+    this.#events.push(event);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const now = this.#parts.clock.now();
+        this.#parts.record?.(now, next);
+        for (const action of step(this.#state, next, now)) this.#perform(action);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+    if (this.#onQuiet !== undefined && isQuiet(this.#state)) this.#onQuiet();
+  }
+
+  #perform(action: Action): void {
+    switch (action.do) {
+      case "resolve":
+        void this.#resolve(action);
+        return;
+      case "connect":
+        void this.#connect(action);
+        return;
+      case "transact":
+        void this.#transact(action);
+        return;
+      case "leave":
+        this.#parts.network
+          .leave(action.session)
+          .catch((thrown: unknown) => this.#noteDeath("closing a session", thrown));
+        return;
+      case "deliver":
+        void this.#deliver(action);
+        return;
+      case "write":
+        void this.#write(action);
+        return;
+      case "answer":
+        this.#answers.get(action.command)?.(action.envelopes);
+        this.#answers.delete(action.command);
+        return;
+      case "timer":
+        this.#timer?.cancel();
+        this.#timer = this.#parts.clock.after(Math.max(0, action.at - this.#parts.clock.now()), () =>
+          this.#post({ on: "timer" }),
+        );
+        return;
+      case "tell":
+        // `tell` took event and fields together; the union only forgot it.
+        this.#parts.emit(action.event, action.fields as never);
+        if (action.event.name === removed.name) this.#contents.forget((action.fields as { message: string }).message);
+    }
+  }
+
+  async #resolve({ relay, requests }: Extract<Action, { do: "resolve" }>): Promise<void> {
+    const answers = await Promise.all(
+      requests.map((request) =>
+        this.#parts.network
+          .resolve(request)
+          .catch((thrown: unknown) => ({ ok: false, failure: this.#noteDeath("finding next hosts", thrown) }) as const),
+      ),
+    );
+    this.#post({ on: "resolved", relay, answers });
+  }
+
+  async #connect({ request }: Extract<Action, { do: "connect" }>): Promise<void> {
+    const connected = await this.#parts.network.connect(request).catch((thrown: unknown) => {
+      return { ok: false, failure: this.#noteDeath("opening a session", thrown), scope: "relay", tookMs: 0 } as const;
+    });
+    this.#post({ on: "connected", session: request.session, connected });
+  }
+
+  async #transact({ session, message, envelopes }: Extract<Action, { do: "transact" }>): Promise<void> {
+    this.#post({ on: "transacted", session, transacted: await this.#transacted(session, message, envelopes) });
+  }
+
+  async #transacted(session: string, message: MessageId, ids: readonly EnvelopeId[]): Promise<Transacted> {
+    const content = await this.#read(message, ids);
+    if (content === "gone") {
+      this.#post({ on: "gone", envelopes: ids });
+      return { outcomes: [], isUsable: true };
+    }
+    if ("cause" in content) return { outcomes: failedAll(ids, content), isUsable: true };
+    if (content.envelopes.length < ids.length) {
+      const there = new Set(content.envelopes.map((envelope) => envelope.id));
+      this.#post({ on: "gone", envelopes: ids.filter((id) => !there.has(id)) });
+    }
+    try {
+      return await this.#parts.network.transact({ session, ...content });
+    } catch (thrown) {
+      const failure = this.#noteDeath("a transaction", thrown);
+      return { outcomes: failedAll(ids, failure), isUsable: false, ended: { failure, scope: "relay" } };
+    }
+  }
+
+  async #deliver({ message, envelope: id, attempt }: Extract<Action, { do: "deliver" }>): Promise<void> {
+    this.#post({ on: "delivered", envelope: id, outcome: await this.#delivered(message, id, attempt) });
+  }
+
+  async #delivered(id: MessageId, envelopeId: EnvelopeId, attempt: number): Promise<Outcome | undefined> {
+    const content = await this.#read(id, [envelopeId]);
+    if (content === "gone") return undefined;
+    if ("cause" in content) return failedAll([envelopeId], content)[0];
+    const { message, body, envelopes } = content;
+    const envelope = envelopes[0];
+    if (envelope === undefined) return undefined;
+    try {
+      return await this.#parts.local.deliver({ message, body, envelope, attempt });
+    } catch (thrown) {
+      return failedAll([envelopeId], this.#noteDeath("a final delivery", thrown))[0];
+    }
+  }
+
+  /** Reads what an attempt needs. */
+  async #read(message: string, ids: readonly EnvelopeId[]): Promise<Content | "gone" | Failure> {
+    try {
+      const content = await this.#contents.read(message, ids);
+      if (content === undefined || content.envelopes.length === 0) return "gone";
+      for (const envelope of content.envelopes) this.#inFlight.set(envelope.id, envelope);
+      return content;
+    } catch (thrown) {
+      this.#writer.noteError(thrown);
+      return internalFailure(`the queue could not be read: ${messageOf(thrown)}`);
+    }
+  }
+
+  async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
+    const batch = await this.#batchOf(action);
+    if (batch === undefined) {
+      this.#post({ on: "unwritten", write: action.write });
+      return;
+    }
+    try {
+      const end = await this.#writer.write(batch.operations);
+      // Refused: the notice's id was taken. Another one is made later.
+      if (end === "refused") this.#post({ on: "unwritten", write: action.write });
+      else this.#concludeWrite(action.write, batch);
+    } catch (thrown) {
+      // Stopped: the outcome is not durable, and the envelopes are tried again after the next start.
+      if (!this.#ended.signal.aborted && systemCodeOf(thrown) !== "STORE_CLOSED") throw thrown;
+    }
+  }
+
+  async #batchOf(action: Extract<Action, { do: "write" }>): Promise<WriteBatch | undefined> {
+    const isPlain = action.notices.length === 0 && action.operations.every((one) => one.do === "remove");
+    if (isPlain) return { operations: action.operations, made: [] };
+    for (;;) {
+      try {
+        return await writeBatch(action, {
+          ...this.#parts,
+          contents: this.#contents,
+          now: this.#parts.clock.now(),
+          expireAfterMs: this.#state.settings.scheduler.expireAfter,
+          wantsSuccess: (id) => this.#inFlight.get(id)?.notify.includes("SUCCESS") === true,
+        });
+      } catch (thrown) {
+        // Only the reading of last failures gets here.
+        this.#writer.noteError(thrown);
+        if (this.#ended.signal.aborted) return undefined;
+        await sleep(this.#parts.clock, READ_AGAIN_MS, this.#ended.signal).catch(() => {});
+      }
+    }
+  }
+
+  #concludeWrite(write: number, { operations, made }: WriteBatch): void {
+    for (const operation of operations) if (operation.do !== "commit") this.#inFlight.delete(operation.envelope);
+    this.#post({ on: "written", write });
+    for (const { plan, request, envelopes } of made) {
+      const to = plan.to === undefined ? "sender" : "postmaster";
+      this.#parts.emit(noticeQueued, { message: plan.message, notice: request.message.id, kind: plan.kind, to });
+      this.#takeUp(envelopes.map((envelope) => loadedFrom(request, envelope)));
+    }
+  }
+
+  async #load(): Promise<void> {
+    try {
+      await this.#readAll();
+    } catch (thrown) {
+      // The store failed: reading anew is part of its recovery.
+      this.#writer.noteError(thrown);
+    }
+  }
+
+  async #readAll(): Promise<void> {
+    const { store, clock, emit } = this.#parts;
+    const beganAt = clock.monotonicMs();
+    let envelopes = 0;
+    this.#isLoading = true;
+    try {
+      for await (const portion of store.load()) {
+        if (this.#ended.signal.aborted) return;
+        envelopes += portion.length;
+        this.#post({ on: "loaded", envelopes: portion });
+      }
+      emit(loaded, { envelopes, took: Math.round(clock.monotonicMs() - beganAt) });
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  /** A delivery's process is gone, or it broke its promise never to reject. */
+  #noteDeath(what: string, thrown: unknown): Failure {
+    this.#parts.emit(deliveryUnavailable, { what, problem: messageOf(thrown) });
+    return internalFailure(`${what}: ${messageOf(thrown)}`);
+  }
+}
+
+const READ_AGAIN_MS = 1000;
+
+function internalFailure(text: string): Failure {
+  return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text } };
+}
+
+function failedAll(envelopes: readonly EnvelopeId[], failure: Failure): readonly Outcome[] {
+  return envelopes.map((envelope) => ({ kind: "failed", envelope, relay: "none", failure, tookMs: 0 }));
+}

@@ -1,0 +1,117 @@
+import type { Emit } from "../../foundation/events.ts";
+import { messageOf } from "../../foundation/error.ts";
+import type { EnvelopeId } from "../../foundation/ids.ts";
+import { firstProgress, type CommitRequest } from "../queue/queue.ts";
+import { wantsDelayNotice } from "../queue/rows.ts";
+import type { LoadedEnvelope, NewEnvelope, Operation, Store, StoredEnvelope } from "../queue/store.ts";
+import type { Action, NoticePlan } from "./action.ts";
+import type { Contents } from "./contents.ts";
+import { noticeFailed } from "./events.ts";
+import type { NoticeAbout, Notices } from "./notices.ts";
+
+type WriteAction = Extract<Action, { do: "write" }>;
+
+/** What a write becomes: one batch for the store, and what is told when it is durable. */
+export interface WriteBatch {
+  readonly operations: readonly Operation[];
+  readonly made: readonly {
+    readonly plan: NoticePlan;
+    readonly request: CommitRequest;
+    readonly envelopes: readonly NewEnvelope[];
+  }[];
+}
+
+export interface BatchParts {
+  readonly store: Pick<Store, "envelopes">;
+  readonly contents: Contents;
+  readonly notices: Notices;
+  readonly emit: Emit;
+  readonly now: number;
+  readonly expireAfterMs: number;
+  /** Whether an envelope asked for a success notice; asked for those whose delivery ended just now. */
+  readonly wantsSuccess: (id: EnvelopeId) => boolean;
+}
+
+/**
+ * Completes a write: the notices are made, and updates that are no attempts get the last failure that the store has.
+ * Undefined when a bounce or a delay notice could not be made.
+ */
+export async function writeBatch(action: WriteAction, parts: BatchParts): Promise<WriteBatch | undefined> {
+  const made = [];
+  for (const plan of action.notices) {
+    const wanted =
+      plan.kind === "success" ? { ...plan, about: plan.about.filter((a) => parts.wantsSuccess(a.envelope)) } : plan;
+    if (wanted.about.length === 0) continue;
+    try {
+      const request = await makeNotice(wanted, parts);
+      if (request === undefined) continue;
+      const envelopes = request.envelopes.map((envelope) => ({
+        envelope,
+        progress: firstProgress(envelope, parts.now, parts.expireAfterMs),
+      }));
+      made.push({ plan: wanted, request, envelopes });
+    } catch (thrown) {
+      parts.emit(noticeFailed, { message: plan.message, kind: plan.kind, problem: messageOf(thrown) });
+      if (plan.kind !== "success") return undefined;
+    }
+  }
+  const commits = made.map(({ request, envelopes }): Operation => {
+    return { do: "commit", message: request.message, body: request.body, envelopes };
+  });
+  return { operations: [...(await withLastFailures(action.operations, parts)), ...commits], made };
+}
+
+async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<CommitRequest | undefined> {
+  const ids = plan.about.map((about) => about.envelope);
+  const content = await parts.contents.read(plan.message, ids);
+  if (content === undefined) return undefined;
+  const stored = plan.kind === "delay" ? byId(await parts.store.envelopes(ids)) : undefined;
+  const envelopes = new Map(content.envelopes.map((envelope) => [envelope.id, envelope]));
+  const about = plan.about.flatMap((one): readonly NoticeAbout[] => {
+    const envelope = envelopes.get(one.envelope);
+    if (envelope === undefined) return [];
+    return [{ ...one, envelope, failure: one.failure ?? stored?.get(envelope.id)?.progress.lastFailure }];
+  });
+  if (about.length === 0) return undefined;
+  return parts.notices.make({
+    kind: plan.kind,
+    message: content.message,
+    body: content.body,
+    about,
+    at: parts.now,
+    ...(plan.to === undefined ? {} : { to: plan.to }),
+  });
+}
+
+async function withLastFailures(operations: readonly Operation[], parts: BatchParts): Promise<readonly Operation[]> {
+  const bare = operations.flatMap((one) => (one.do === "update" && one.attempt === undefined ? [one.envelope] : []));
+  if (bare.length === 0) return operations;
+  const stored = byId(await parts.store.envelopes(bare));
+  return operations.map((one) => {
+    if (one.do !== "update" || one.attempt !== undefined) return one;
+    const lastFailure = stored.get(one.envelope)?.progress.lastFailure;
+    return lastFailure === undefined ? one : { ...one, progress: { ...one.progress, lastFailure } };
+  });
+}
+
+function byId(stored: readonly StoredEnvelope[]): ReadonlyMap<EnvelopeId, StoredEnvelope> {
+  return new Map(stored.map((each) => [each.envelope.id, each]));
+}
+
+/** A fresh commit as the scheduler takes it up. */
+export function loadedFrom({ message }: CommitRequest, { envelope, progress }: NewEnvelope): LoadedEnvelope {
+  return {
+    id: envelope.id,
+    message: envelope.message,
+    recipient: envelope.recipient,
+    sender: message.sender,
+    action: envelope.action,
+    sizeBytes: message.sizeBytes,
+    receivedAt: message.receivedAt,
+    progress,
+    givenRecipient: envelope.givenRecipient,
+    deliverByAt: message.deliverBy?.at,
+    deliverByMode: message.deliverBy?.mode,
+    wantsDelayNotice: wantsDelayNotice(message.sender, envelope.notify),
+  };
+}
