@@ -42,7 +42,7 @@ export function rulesOf(settings: ListenerSettings, common: SessionSettings, hos
 }
 
 /** What holds for one session, for as long as it lasts. */
-export function termsOf(rules: ListenerRules, session: string, peer: Peer): Terms {
+export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCertificate: boolean): Terms {
   const { settings } = rules;
   const isLocal = peer.address === undefined || isLoopback(peer.address);
   return {
@@ -52,7 +52,8 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer): Term
     protocol: settings.protocol,
     hostname: rules.hostname,
     settings: rules.session,
-    tls: settings.tls,
+    // An offer that cannot be kept is not made; a demand stays, and refuses mail until there is a certificate.
+    tls: settings.tls === "offer" && !hasCertificate ? "off" : settings.tls,
     auth: authOf(settings),
     mayAuthenticateInPlain: settings.authWithoutTls === "loopback" && isLocal,
     bareLineEnds: settings.bareLineEnds,

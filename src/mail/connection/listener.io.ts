@@ -178,6 +178,7 @@ class NetListener implements Listener {
       limits: this.#limits,
       services: this.#services,
       resolver: this.#world.resolver,
+      hasCertificate: () => this.#world.tls() !== undefined,
       newSessionId: this.#newSessionId,
       onEnd: () => {
         this.#receiving.delete(receiving);

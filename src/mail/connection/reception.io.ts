@@ -22,6 +22,7 @@ export interface ReceptionOptions {
   readonly limits: Limits;
   readonly services: SessionServices;
   readonly resolver: Resolver | undefined;
+  readonly hasCertificate: () => boolean;
   readonly newSessionId: () => string;
   /** The socket is closed. */
   readonly onEnd: () => void;
@@ -156,7 +157,7 @@ export class Reception implements Receiving {
     services.emit(connected, { session, listener, client: clientText(peer), address, port, proxy: this.#proxy });
     this.#session = runSession({
       socket,
-      terms: termsOf(rules, session, peer),
+      terms: termsOf(rules, session, peer, this.#options.hasCertificate()),
       peer,
       tls,
       allowance: admission.allowance,

@@ -78,12 +78,19 @@ export const rejected = defineEvent({
     helo: "text?",
   },
   line: (e) =>
-    `${e.message ?? "NOQUEUE"}: reject: ${e.stage} from ${e.client}: ${e.reply};` +
+    `${e.message ?? "NOQUEUE"}: reject: ${e.stage} from ${e.client}: ${withSubject(e)};` +
     (e.from === undefined ? "" : ` from=<${e.from}>`) +
     (e.to === undefined ? "" : ` to=<${e.to}>`) +
     ` proto=${e.protocol}` +
     (e.helo === undefined ? "" : ` helo=<${e.helo}>`),
 });
+
+/** Postfix names what was refused between status and text, and pflogsumm looks for it there. */
+function withSubject(e: { stage: string; reply: string; from?: string | undefined; to?: string | undefined }): string {
+  const subject = e.stage === "RCPT" ? e.to : e.stage === "MAIL" ? e.from : e.stage;
+  const parts = /^(\d{3}(?: \d\.\d{1,3}\.\d{1,3})?) (?!<)(.*)$/s.exec(e.reply);
+  return parts === null || subject === undefined ? e.reply : `${parts[1]} <${subject}>: ${parts[2]}`;
+}
 
 export const misused = defineEvent({
   name: "session.misused",

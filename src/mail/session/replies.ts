@@ -48,7 +48,7 @@ export const replies = {
   tooManyPasswords: reply(421, "4.7.0", "Too many failed authentications; closing"),
 
   insufficientStorage: reply(452, "4.3.1", "Insufficient system storage"),
-  messageTooBig: reply(552, "5.3.4", "Message size exceeds the fixed limit"),
+  messageTooBig: reply(552, "5.3.4", "Message size exceeds fixed limit"),
   headerTooBig: reply(552, "5.3.4", "Header section too large"),
   contentLineTooLong: reply(554, "5.6.0", "A line of the message is too long"),
   tooManyHops: reply(554, "5.4.6", "Too many hops; this looks like a mail loop"),

@@ -1,21 +1,24 @@
 import type { Socket } from "node:net";
-import type { Clock, Timer } from "../../foundation/clock.ts";
-import { DeadlinePassed } from "../../foundation/deadline.ts";
+import { unreachable } from "../../foundation/assert.ts";
+import type { Clock } from "../../foundation/clock.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
+import type { Reply } from "../../protocol/smtp/reply.ts";
 import { formatReply } from "../../protocol/smtp/reply-format.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
-import { IncomingContent } from "./incoming-content.ts";
+import { ContentFlow } from "./content-flow.ts";
+import { MovingDeadline } from "./moving-deadline.ts";
+import { OpenQuestion, type Otherwise } from "./open-question.ts";
 import { replies } from "./replies.ts";
 import type { TlsAcceptor } from "./server-tls.io.ts";
 import { newSession, step } from "./session.ts";
-import type { Action, Content, Input, Opening, Peer, Session, Terms, TlsFacts, World } from "./state.ts";
+import type { Action, Input, Peer, Session, Terms, TlsFacts, World } from "./state.ts";
 import { Tally } from "./tally.ts";
 
 /**
@@ -70,7 +73,7 @@ const LONGEST_AUTH_LINE = 12_288;
 /** How long we wait for the client to close after our last reply. */
 const LINGER_MS = 5000;
 
-type Mode = "commands" | "data" | "chunk" | "handshake" | "ended";
+type Mode = "commands" | "content" | "handshake" | "ended";
 
 export function runSession(options: SessionOptions): RunningSession {
   return new SessionDriver(options);
@@ -82,6 +85,9 @@ class SessionDriver implements RunningSession {
   readonly #terms: Terms;
   readonly #world: World;
   readonly #lines: LineReceiver;
+  readonly #flow: ContentFlow;
+  readonly #question: OpenQuestion;
+  readonly #deadline: MovingDeadline;
   readonly #tally = new Tally();
   readonly #startedAt: number;
   #socket: Socket;
@@ -90,15 +96,6 @@ class SessionDriver implements RunningSession {
   #out: Buffer[] = [];
   /** The command whose final reply is still to come, for the tally. */
   #verb: string | undefined;
-  #content: IncomingContent | undefined;
-  /** The chunk is refused already: so many octets of it are still to be swallowed. */
-  #swallowBytes: number | undefined;
-  #isLastChunk = false;
-  /** A question is open; its number, so that an answer after the deadline is not taken for another's. */
-  #question = 0;
-  #isBusy = false;
-  /** What to say when the open question's deadline passes. */
-  #onUnanswered: (() => void) | undefined;
   /** Our replies are not being taken. */
   #isBlocked = false;
   #isFirst = true;
@@ -106,29 +103,27 @@ class SessionDriver implements RunningSession {
   #goneBecause: string | undefined;
   #isSocketClosed = false;
   #isOver = false;
-  #timer: Timer | undefined;
-  #timerAt = Infinity;
-  #deadlineAt = Infinity;
-  #deadlineFor = "command";
   #contentStartedAt = 0;
-  #busySince = 0;
-  /** Time that the client lost to us while it sent content. */
-  #contentWaitedMs = 0;
+  #waitedBefore = 0;
 
   constructor(options: SessionOptions) {
     const { terms, services } = options;
+    const { clock } = services;
     this.#options = options;
     this.#services = services;
     this.#terms = terms;
     this.#socket = options.socket;
     this.#session = newSession(options.peer, options.tls);
-    this.#startedAt = services.clock.monotonicMs();
+    this.#startedAt = clock.monotonicMs();
     const line = terms.auth === "off" ? 0 : LONGEST_AUTH_LINE;
     this.#lines = new LineReceiver(Math.max(terms.settings.commandLine, line) - 2);
+    this.#flow = new ContentFlow(terms, (message) => services.intake.begin(message));
+    this.#question = new OpenQuestion(clock, () => this.#goOn());
+    this.#deadline = new MovingDeadline(clock, (what) => this.#onDeadline(what));
     this.#world = {
       terms,
       allowance: options.allowance,
-      now: () => services.clock.now(),
+      now: () => clock.now(),
       offsetMinutes,
       shortage: () => services.intake.shortage(),
       newMessageId: services.newMessageId,
@@ -144,7 +139,7 @@ class SessionDriver implements RunningSession {
   stop(): void {
     if (this.#isOver) return;
     this.#step({ kind: "stop" });
-    if (!this.#isBusy) this.#flush();
+    if (!this.#question.isOpen) this.#flush();
   }
 
   destroy(): void {
@@ -165,6 +160,7 @@ class SessionDriver implements RunningSession {
     if (socket.readableEnded) this.#goneBecause ??= "closed by the client";
   }
 
+  /** The error listener stays: a socket without one would end the process. */
   #detach(): void {
     const socket = this.#socket;
     socket.pause();
@@ -178,26 +174,21 @@ class SessionDriver implements RunningSession {
     if (this.#mode === "ended") return;
     if (this.#isFirst) {
       this.#isFirst = false;
-      if (isTlsHello(bytes) && this.#session.facts.tls === undefined) {
-        this.#step({ kind: "tls-hello" });
-        return this.#flush();
-      }
+      if (isTlsHello(bytes) && this.#session.facts.tls === undefined) return this.#step({ kind: "tls-hello" });
     }
     this.#lines.push(bytes);
-    if (this.#isBusy || this.#isBlocked) this.#socket.pause();
+    if (this.#isWaiting) this.#socket.pause();
     else this.#run(false);
   };
 
   readonly #onDrain = (): void => {
     this.#isBlocked = false;
-    if (this.#isBusy) return;
-    this.#socket.resume();
-    this.#run(true);
+    if (!this.#question.isOpen) this.#goOn();
   };
 
   readonly #onFin = (): void => {
     this.#goneBecause ??= "closed by the client";
-    if (!this.#isBusy) this.#run(false);
+    if (!this.#question.isOpen) this.#run(false);
   };
 
   readonly #onError = (error: Error): void => {
@@ -207,35 +198,45 @@ class SessionDriver implements RunningSession {
   readonly #onClose = (): void => {
     this.#isSocketClosed = true;
     this.#goneBecause ??= "closed";
-    if (!this.#isBusy && this.#mode !== "ended") this.#step({ kind: "lost", reason: this.#goneBecause });
-    this.#finishIfOver();
+    this.#finish();
   };
 
   // The work.
 
+  get #isWaiting(): boolean {
+    return this.#question.isOpen || this.#isBlocked;
+  }
+
   /** Goes through what has arrived until it is used up or something must be waited for. */
   #run(hasProgressed: boolean): void {
     let isFresh = hasProgressed;
-    while (!this.#isBusy && !this.#isBlocked) {
-      if (this.#mode === "commands") {
-        const event = this.#lines.next();
-        if (event === undefined) break;
-        isFresh = true;
-        this.#onLine(event);
-      } else if (this.#mode === "data" || this.#mode === "chunk") {
-        if (!this.#onContent()) break;
-        isFresh = true;
-      } else break;
-    }
-    if (this.#isBusy) return;
+    while (!this.#isWaiting && this.#takeNext()) isFresh = true;
+    if (this.#question.isOpen) return;
     this.#flush();
-    if (this.#mode === "ended") return;
-    if (this.#goneBecause !== undefined && !this.#isBlocked) {
-      this.#step({ kind: "lost", reason: this.#goneBecause });
-      return;
-    }
+    if (this.#mode === "ended" || this.#mode === "handshake") return;
+    if (this.#goneBecause !== undefined && !this.#isBlocked)
+      return this.#step({ kind: "lost", reason: this.#goneBecause });
     // The deadline of a command is for the whole line: a client that sends it byte by byte gains nothing.
-    if (isFresh && this.#mode === "commands") this.#expectCommand();
+    if (isFresh && this.#mode === "commands" && !this.#isBlocked) this.#expectCommand();
+    return undefined;
+  }
+
+  /** One line or one piece of content; false when nothing more has arrived. */
+  #takeNext(): boolean {
+    if (this.#mode === "content") return this.#onContent();
+    if (this.#mode !== "commands") return false;
+    const event = this.#lines.next();
+    if (event === undefined) return false;
+    this.#onLine(event);
+    return true;
+  }
+
+  /** A question has been answered, or our replies have been taken: on with what waited, and with reading. */
+  #goOn(): void {
+    this.#run(true);
+    if (this.#isWaiting) return;
+    if (this.#isSocketClosed) this.#finish();
+    else if (this.#mode !== "handshake") this.#socket.resume();
   }
 
   #onLine(event: LineEvent): void {
@@ -243,72 +244,17 @@ class SessionDriver implements RunningSession {
     if (event.kind === "bare" && this.#terms.bareLineEnds === "reject") return this.#step({ kind: "bare-line-end" });
     // A bare CR that is normalised may have had its LF swallowed already; an empty line is then no command.
     if (event.kind === "bare" && event.bytes.length === 0) return undefined;
+    const isInExchange = this.#session.phase.at === "authenticating";
     // The receiver's limit leaves room for AUTH; other commands have the setting's.
-    if (event.bytes.length > this.#terms.settings.commandLine - 2 && !this.#mayBeLong(event.bytes))
+    const isLong = event.bytes.length > this.#terms.settings.commandLine - 2;
+    if (isLong && !isInExchange && !/^auth[ \t]/i.test(event.bytes.toString("latin1", 0, 5)))
       return this.#step({ kind: "line-too-long" });
     const isMoreBehind = this.#lines.heldBytes > 0;
-    if (this.#session.phase.at === "authenticating")
-      return this.#step({ kind: "response", line: event.bytes.toString("latin1"), isMoreBehind });
+    if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), isMoreBehind });
     const parsed = parseCommand(event.bytes);
-    const verb = parsed.ok ? parsed.value.verb : parsed.problem.verb;
-    this.#verb = verb;
+    this.#verb = parsed.ok ? parsed.value.verb : parsed.problem.verb;
     if (!parsed.ok) return this.#step({ kind: "malformed", problem: parsed.problem });
     return this.#step({ kind: "command", command: parsed.value, isMoreBehind });
-  }
-
-  #mayBeLong(line: Buffer): boolean {
-    return this.#session.phase.at === "authenticating" || /^auth[ \t]/i.test(line.toString("latin1", 0, 5));
-  }
-
-  /** Takes what has arrived of the content; false when there was nothing. */
-  #onContent(): boolean {
-    const bytes = this.#lines.takeRest();
-    if (this.#swallowBytes !== undefined) return this.#swallow(bytes, this.#swallowBytes);
-    const content = this.#content;
-    if (content === undefined || bytes.length === 0) return false;
-    const { rest, written } = this.#mode === "data" ? content.pushData(bytes) : content.pushChunk(bytes);
-    if (rest !== undefined && rest.length > 0) this.#lines.push(rest);
-    if (written !== undefined)
-      this.#wait(
-        written.catch(() => content.refuse("storage")),
-        () => this.#passed(rest),
-      );
-    else this.#passed(rest);
-    return true;
-  }
-
-  /** A piece of content is where it belongs; `rest` is set when it was the last. */
-  #passed(rest: Buffer | undefined): void {
-    const content = this.#content;
-    if (content === undefined) return;
-    if (rest === undefined) {
-      if (this.#mode === "data" && content.isHopeless) this.#step({ kind: "content-hopeless" });
-      else this.#expectContent();
-    } else if (this.#mode === "data" || this.#isLastChunk) {
-      this.#mode = "commands";
-      this.#ask(content.end(), (found) => this.#step({ kind: "content-ended", content: found }), {
-        failed: () => this.#step({ kind: "content-ended", content: nothingKept(content) }),
-        limitMs: this.#terms.settings.commitTimeout,
-        what: "storage",
-      });
-    } else {
-      this.#mode = "commands";
-      this.#step({ kind: "chunk-ended" });
-    }
-  }
-
-  #swallow(bytes: Buffer, missingBytes: number): boolean {
-    const taken = Math.min(bytes.length, missingBytes);
-    if (taken < bytes.length) this.#lines.push(bytes.subarray(taken));
-    if (taken < missingBytes) {
-      this.#swallowBytes = missingBytes - taken;
-      this.#expectContent();
-      return taken > 0;
-    }
-    this.#swallowBytes = undefined;
-    this.#mode = "commands";
-    this.#step({ kind: "chunk-ended" });
-    return true;
   }
 
   #step(input: Input): void {
@@ -320,47 +266,38 @@ class SessionDriver implements RunningSession {
   #perform(action: Action): void {
     switch (action.do) {
       case "reply":
-        this.#reply(action.reply);
-        break;
+        return this.#reply(action.reply);
       case "tell":
-        action.tell(this.#services.emit);
-        break;
+        return action.tell(this.#services.emit);
       case "judge":
-        this.#judge(action);
-        break;
+        return this.#judge(action);
       case "check":
-        this.#check(action);
-        break;
+        return this.#check(action);
       case "receiveData":
-        this.#open(action.opening);
-        this.#mode = "data";
-        this.#beginContent();
-        break;
+        this.#flow.receiveData(action.opening);
+        return this.#beginContent();
       case "receiveChunk":
-        this.#receiveChunk(action);
-        break;
+        this.#flow.receiveChunk(action);
+        return this.#beginContent();
       case "commit":
-        this.#commit(action);
-        break;
+        return this.#commit(action);
       case "abandon":
-        this.#abandon();
-        break;
+        return this.#flow.abandon();
       case "startTls":
-        this.#startTls();
-        break;
+        return this.#startTls();
       case "close":
-        this.#close();
-        break;
+        return this.#close();
+      default:
+        return unreachable(action);
     }
   }
 
-  #reply(reply: Extract<Action, { do: "reply" }>["reply"]): void {
+  #reply(reply: Reply): void {
     const isFinal = reply.code < 300 || reply.code >= 400;
     if (isFinal && this.#verb !== undefined) {
       this.#tally.record(this.#verb, reply.code < 400);
       this.#verb = undefined;
     }
-    if (this.#isSocketClosed) return;
     const { phase } = this.#session;
     const isInternational = phase.at === "transaction" && phase.transaction.parameters.isInternational === true;
     this.#out.push(formatReply(reply, isInternational));
@@ -370,60 +307,60 @@ class SessionDriver implements RunningSession {
     const [first, ...others] = this.#out;
     if (first === undefined) return;
     this.#out = [];
-    if (this.#socket.writable && !this.#socket.write(others.length === 0 ? first : Buffer.concat([first, ...others])))
-      this.#onFullPipe();
-  }
-
-  #onFullPipe(): void {
-    if (this.#mode === "ended") return;
+    if (!this.#socket.writable) return;
+    const isTaken = this.#socket.write(others.length === 0 ? first : Buffer.concat([first, ...others]));
+    if (isTaken || this.#mode === "ended") return;
     this.#isBlocked = true;
     this.#socket.pause();
-    this.#expect(this.#terms.settings.replyTimeout, "reply");
+    this.#deadline.expect(this.#terms.settings.replyTimeout, "reply");
   }
 
   // Content.
 
-  #open(opening: Opening): void {
-    this.#content ??= new IncomingContent(opening, this.#terms, this.#services.intake.begin(opening.message));
-  }
-
   #beginContent(): void {
+    this.#mode = "content";
     this.#contentStartedAt = this.#services.clock.monotonicMs();
-    this.#contentWaitedMs = 0;
+    this.#waitedBefore = this.#question.waitedMs;
     this.#expectContent();
   }
 
-  #receiveChunk(action: Extract<Action, { do: "receiveChunk" }>): void {
-    this.#mode = "chunk";
-    this.#isLastChunk = action.isLast;
-    this.#beginContent();
-    if (action.opening === undefined) {
-      this.#swallowBytes = action.sizeBytes;
-      // Nothing more comes of an empty chunk, so nothing would bring us to its end.
-      if (action.sizeBytes === 0) this.#swallow(Buffer.alloc(0), 0);
+  #onContent(): boolean {
+    const bytes = this.#lines.takeRest();
+    if (bytes.length === 0 && !this.#flow.isDue) return false;
+    const { isComplete, rest, written } = this.#flow.push(bytes);
+    if (rest.length > 0) this.#lines.push(rest);
+    if (written === undefined) this.#passed(isComplete);
+    else {
+      const passed = (): void => this.#passed(isComplete);
+      // The writer's own deadlines come first; ours only sees to it that no wait is without one.
+      this.#ask(written, passed, { failed: passed, limitMs: this.#terms.settings.commitTimeout, what: "storage" });
+    }
+    return true;
+  }
+
+  /** A piece of content is where it belongs. */
+  #passed(isComplete: boolean): void {
+    if (!isComplete) {
+      if (this.#flow.isHopeless) this.#step({ kind: "content-hopeless" });
+      else this.#expectContent();
       return;
     }
-    this.#open(action.opening);
-    this.#content?.beginChunk(action.sizeBytes);
-    if (action.sizeBytes === 0) this.#passed(Buffer.alloc(0));
+    this.#mode = "commands";
+    if (!this.#flow.endsMessage) return this.#step({ kind: "chunk-ended" });
+    const { commitTimeout: limitMs } = this.#terms.settings;
+    this.#ask(this.#flow.end(), (content) => this.#step({ kind: "content-ended", content }), {
+      failed: (because) => this.#step({ kind: "timeout", reason: messageOf(because) }),
+      limitMs,
+      what: "storage",
+    });
+    return undefined;
   }
 
-  #abandon(): void {
-    const content = this.#content;
-    this.#content = undefined;
-    // Nothing hangs on it: what cannot be removed now is swept at the next start.
-    content?.writer.abort().catch(() => {});
-  }
-
-  #commit(action: Extract<Action, { do: "commit" }>): void {
-    const content = this.#content;
-    this.#content = undefined;
-    if (content === undefined) return this.#step({ kind: "not-committed", isFull: false, reason: "no content" });
+  #commit({ message, envelopes }: Extract<Action, { do: "commit" }>): void {
+    const writer = this.#flow.take();
+    if (writer === undefined) return this.#step({ kind: "not-committed", isFull: false, reason: "no content" });
     const { queue } = this.#services;
-    const { writer } = content;
-    const done = writer
-      .finish()
-      .then((body) => queue.commit({ message: action.message, body, envelopes: action.envelopes }));
+    const done = writer.finish().then((body) => queue.commit({ message, body, envelopes }));
     this.#ask(done, () => this.#step({ kind: "committed" }), {
       failed: (because) => {
         writer.abort(because).catch(() => {});
@@ -433,83 +370,38 @@ class SessionDriver implements RunningSession {
       limitMs: this.#terms.settings.commitTimeout,
       what: "commit",
     });
+    return undefined;
   }
 
   // Questions.
 
   #judge({ facts, recipient }: Extract<Action, { do: "judge" }>): void {
-    this.#ask(
-      Promise.try(() => this.#services.policy.judgeRecipient(facts, recipient)),
-      (judgement) => this.#step({ kind: "judged", judgement }),
-      {
-        failed: (because) => {
-          const judgement = { kind: "reject", reply: replies.policyUnavailable, because: messageOf(because) } as const;
-          this.#step({ kind: "judged", judgement });
-        },
-        limitMs: this.#terms.settings.questionTimeout,
-        what: "rules",
+    const judged = Promise.try(() => this.#services.policy.judgeRecipient(facts, recipient));
+    this.#ask(judged, (judgement) => this.#step({ kind: "judged", judgement }), {
+      failed: (because) => {
+        const judgement = { kind: "reject", reply: replies.policyUnavailable, because: messageOf(because) } as const;
+        this.#step({ kind: "judged", judgement });
       },
-    );
+      limitMs: this.#terms.settings.questionTimeout,
+      what: "rules",
+    });
   }
 
   #check({ user, password }: Extract<Action, { do: "check" }>): void {
     const { authenticator } = this.#services;
     const none = { kind: "failed", text: "no accounts are set" } as const;
-    this.#ask(
-      Promise.try(() => authenticator?.checkPassword(user, password) ?? none),
-      (verdict) => this.#step({ kind: "password-checked", verdict }),
-      {
-        failed: (because) =>
-          this.#step({ kind: "password-checked", verdict: { kind: "failed", text: messageOf(because) } }),
-        limitMs: this.#terms.settings.questionTimeout,
-        what: "password check",
-      },
-    );
-  }
-
-  /** Waits for an answer, with a deadline; exactly one of the two functions is called, and then the work goes on. */
-  #ask<Answer>(
-    answer: Promise<Answer>,
-    onAnswer: (answer: Answer) => void,
-    otherwise: { readonly failed: (because: unknown) => void; readonly limitMs: number; readonly what: string },
-  ): void {
-    const question = ++this.#question;
-    this.#isBusy = true;
-    this.#busySince = this.#services.clock.monotonicMs();
-    const settle = (act: () => void): void => {
-      if (question !== this.#question || !this.#isBusy) return;
-      this.#isBusy = false;
-      this.#onUnanswered = undefined;
-      this.#contentWaitedMs += this.#services.clock.monotonicMs() - this.#busySince;
-      act();
-      if (!this.#isBusy) this.#goOn();
-    };
-    this.#onUnanswered = () => settle(() => otherwise.failed(new DeadlinePassed(otherwise.what, otherwise.limitMs)));
-    this.#expect(otherwise.limitMs, otherwise.what);
-    answer.then(
-      (value) => settle(() => onAnswer(value)),
-      (because: unknown) => settle(() => otherwise.failed(because)),
-    );
-  }
-
-  /** Waits for the body writer; its own deadlines end the wait, and ours behind them. */
-  #wait(written: Promise<void>, onWritten: () => void): void {
-    this.#ask(written, onWritten, {
-      failed: () => {
-        this.#content?.refuse("storage");
-        onWritten();
-      },
-      limitMs: this.#terms.settings.commitTimeout,
-      what: "storage",
+    const checked = Promise.try(() => authenticator?.checkPassword(user, password) ?? none);
+    this.#ask(checked, (verdict) => this.#step({ kind: "password-checked", verdict }), {
+      failed: (because) =>
+        this.#step({ kind: "password-checked", verdict: { kind: "failed", text: messageOf(because) } }),
+      limitMs: this.#terms.settings.questionTimeout,
+      what: "password check",
     });
   }
 
-  /** An answer has come: on with what waited, and with reading. */
-  #goOn(): void {
-    this.#run(true);
-    if (this.#isBusy || this.#isBlocked) return;
-    if (this.#isSocketClosed) this.#finishIfOver();
-    else if (this.#mode !== "handshake") this.#socket.resume();
+  #ask<Answer>(answer: Promise<Answer>, onAnswer: (answer: Answer) => void, otherwise: Otherwise): void {
+    this.#deadline.expect(otherwise.limitMs, otherwise.what);
+    this.#question.ask(answer, onAnswer, otherwise);
   }
 
   // TLS.
@@ -520,19 +412,18 @@ class SessionDriver implements RunningSession {
     this.#flush();
     this.#detach();
     // The acceptor has its own deadline and settles in any case.
-    this.#disarm();
+    this.#deadline.cancel();
     void this.#services.tls.accept(socket, this.#terms.settings.handshakeTimeout).then((outcome) => {
       this.#isBlocked = false;
       if (outcome.ok) {
         this.#mode = "commands";
         this.#attach(outcome.socket);
         this.#step({ kind: "tls-started", tls: outcome.facts, tookMs: Math.round(outcome.tookMs) });
-        this.#expectCommand();
+        this.#run(true);
       } else {
         this.#isSocketClosed = true;
         this.#step({ kind: "tls-failed", reason: outcome.reason });
       }
-      this.#finishIfOver();
     });
   }
 
@@ -540,24 +431,24 @@ class SessionDriver implements RunningSession {
 
   #close(): void {
     this.#mode = "ended";
-    if (this.#isSocketClosed) return this.#finishIfOver();
+    if (this.#isSocketClosed) return this.#finish();
     this.#flush();
     // What the client still sends is read and dropped for a while: closing with bytes unread would reset the connection,
     // and our last reply could be lost with it.
     this.#socket.end();
     this.#socket.resume();
-    this.#expect(LINGER_MS, "close");
+    this.#deadline.expect(LINGER_MS, "close");
+    return undefined;
   }
 
-  #finishIfOver(): void {
-    if (this.#isOver || !this.#isSocketClosed || this.#isBusy) return;
-    if (this.#mode !== "ended") {
-      this.#step({ kind: "lost", reason: this.#goneBecause ?? "closed" });
-      return;
-    }
+  /** The socket is closed: the session ends too, once an open question is answered. */
+  #finish(): void {
+    if (this.#isOver || this.#question.isOpen) return;
+    if (this.#mode !== "ended") return this.#step({ kind: "lost", reason: this.#goneBecause ?? "closed" });
     this.#isOver = true;
-    this.#disarm();
+    this.#deadline.cancel();
     this.#options.onEnd({ peer: this.#session.facts.peer, commands: this.#tally.text() });
+    return undefined;
   }
 
   // Deadlines.
@@ -566,64 +457,30 @@ class SessionDriver implements RunningSession {
     const { settings } = this.#terms;
     const now = this.#services.clock.monotonicMs();
     const leftMs = Math.max(0, this.#startedAt + settings.sessionTimeout - now);
-    if (leftMs < settings.commandTimeout) this.#expect(leftMs, "session");
-    else this.#expect(settings.commandTimeout, "command");
+    if (leftMs < settings.commandTimeout) this.#deadline.expect(leftMs, "session");
+    else this.#deadline.expect(settings.commandTimeout, "command");
   }
 
   /** Silence has its limit, and so has slowness: each byte buys its share of time at the slowest rate. */
   #expectContent(): void {
-    const { settings } = this.#terms;
-    const now = this.#services.clock.monotonicMs();
-    const silentAt = now + settings.dataTimeout;
-    const bytes = this.#content?.facts.bytes ?? 0;
-    const slowAt =
-      settings.slowestRate === 0
-        ? Infinity
-        : this.#contentStartedAt + this.#contentWaitedMs + settings.slowGrace + (bytes / settings.slowestRate) * 1000;
-    if (slowAt < silentAt) this.#expect(slowAt - now, "content, too slow");
-    else this.#expect(settings.dataTimeout, "content");
+    const { slowestRate, slowGrace, dataTimeout } = this.#terms.settings;
+    if (slowestRate === 0) return this.#deadline.expect(dataTimeout, "content");
+    const waitedMs = this.#question.waitedMs - this.#waitedBefore;
+    const spentMs = this.#services.clock.monotonicMs() - this.#contentStartedAt - waitedMs;
+    const leftMs = slowGrace + (this.#flow.bytes / slowestRate) * 1000 - spentMs;
+    if (leftMs < dataTimeout) this.#deadline.expect(Math.max(0, leftMs), "content: too slow");
+    else this.#deadline.expect(dataTimeout, "content");
+    return undefined;
   }
 
-  #expect(limitMs: number, what: string): void {
-    this.#deadlineAt = this.#services.clock.monotonicMs() + limitMs;
-    this.#deadlineFor = what;
-    // The timer in force fires early enough, and then sees the new deadline.
-    if (this.#timerAt <= this.#deadlineAt) return;
-    this.#arm(limitMs);
-  }
-
-  #arm(delayMs: number): void {
-    this.#timer?.cancel();
-    this.#timerAt = this.#services.clock.monotonicMs() + delayMs;
-    this.#timer = this.#services.clock.after(delayMs, this.#onTimer);
-  }
-
-  #disarm(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#timerAt = Infinity;
-    this.#deadlineAt = Infinity;
-  }
-
-  readonly #onTimer = (): void => {
-    this.#timer = undefined;
-    this.#timerAt = Infinity;
-    const leftMs = this.#deadlineAt - this.#services.clock.monotonicMs();
-    if (leftMs === Infinity) return;
-    // Timers may fire a moment early.
-    if (leftMs > 1) return this.#arm(leftMs);
-    if (this.#isBusy) return this.#onUnanswered?.();
+  #onDeadline(what: string): void {
+    if (this.#question.isOpen) return this.#question.expire();
     if (this.#mode === "ended") return void this.#socket.destroy();
-    const reason = this.#deadlineFor;
-    this.#step({ kind: "timeout", reason });
+    this.#step({ kind: "timeout", reason: what });
     // Somebody who does not take our replies will not take this one.
-    if (reason === "reply") this.#socket.destroy();
-  };
-}
-
-/** What is known of content that the queue could not take. */
-function nothingKept(content: IncomingContent): Content {
-  return { facts: content.facts, storedBytes: 0, hops: 0, refusal: "storage" };
+    if (what === "reply") this.#socket.destroy();
+    return undefined;
+  }
 }
 
 /** A TLS record of a handshake (RFC 8446 section 5.1): type 22, major version 3. */

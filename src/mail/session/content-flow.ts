@@ -1,0 +1,125 @@
+import type { MessageId } from "../../foundation/ids.ts";
+import type { BodyWriter } from "../queue/queue.ts";
+import { IncomingContent } from "./incoming-content.ts";
+import type { Action, Content, Opening, Terms } from "./state.ts";
+
+/** What a piece of the stream did. `rest` is behind the content; `isComplete` when the data or the chunk has ended. */
+export interface Progress {
+  readonly isComplete: boolean;
+  readonly rest: Buffer;
+  /** The writer's back-pressure: wait for it before the next piece. Never rejects. */
+  readonly written: void | Promise<void>;
+}
+
+/** Where the bytes go while they are no commands: into a message's content, or nowhere when they are refused already. */
+export class ContentFlow {
+  readonly #terms: Terms;
+  readonly #begin: (message: MessageId) => BodyWriter;
+  #content: IncomingContent | undefined;
+  #mode: "none" | "data" | "chunk" | "swallow" = "none";
+  #missingBytes = 0;
+  #isLast = false;
+
+  constructor(terms: Terms, begin: (message: MessageId) => BodyWriter) {
+    this.#terms = terms;
+    this.#begin = begin;
+  }
+
+  get isReceiving(): boolean {
+    return this.#mode !== "none";
+  }
+
+  /** Whether `push` has something to do without another byte: a chunk of none. */
+  get isDue(): boolean {
+    return (this.#mode === "chunk" || this.#mode === "swallow") && this.#missingBytes === 0;
+  }
+
+  /** The end of the data or of the last chunk makes the message whole; that of another chunk does not. */
+  get endsMessage(): boolean {
+    return this.#isLast;
+  }
+
+  /** Octets of content so far. */
+  get bytes(): number {
+    return this.#content?.facts.bytes ?? 0;
+  }
+
+  /** A client that never ends its lines in CRLF waits for us. */
+  get isHopeless(): boolean {
+    return this.#mode === "data" && this.#content?.isHopeless === true;
+  }
+
+  receiveData(opening: Opening): void {
+    this.#mode = "data";
+    this.#isLast = true;
+    this.#open(opening);
+  }
+
+  receiveChunk({ opening, sizeBytes, isLast }: Extract<Action, { do: "receiveChunk" }>): void {
+    this.#missingBytes = sizeBytes;
+    this.#mode = opening === undefined ? "swallow" : "chunk";
+    this.#isLast = isLast && opening !== undefined;
+    if (opening !== undefined) this.#open(opening).beginChunk(sizeBytes);
+  }
+
+  #open(opening: Opening): IncomingContent {
+    this.#content ??= new IncomingContent(opening, this.#terms, this.#begin(opening.message));
+    return this.#content;
+  }
+
+  push(bytes: Buffer): Progress {
+    const content = this.#content;
+    if (this.#mode === "swallow" || content === undefined) return this.#swallow(bytes);
+    const { rest, written } = this.#mode === "data" ? content.pushData(bytes) : content.pushChunk(bytes);
+    if (this.#mode === "chunk") this.#missingBytes -= bytes.length - (rest?.length ?? 0);
+    if (rest !== undefined) this.#mode = "none";
+    return {
+      isComplete: rest !== undefined,
+      rest: rest ?? NOTHING,
+      // What the queue cannot take is refused at its end; until then it must still be read.
+      written: written === undefined ? undefined : written.catch(() => content.refuse("storage")),
+    };
+  }
+
+  #swallow(bytes: Buffer): Progress {
+    const taken = Math.min(bytes.length, this.#missingBytes);
+    this.#missingBytes -= taken;
+    const isComplete = this.#missingBytes === 0;
+    if (isComplete) this.#mode = "none";
+    return { isComplete, rest: bytes.subarray(taken), written: undefined };
+  }
+
+  /** The message is whole: what was found in it. */
+  async end(): Promise<Content> {
+    const content = this.#content;
+    if (content === undefined) return NONE;
+    try {
+      return await content.end();
+    } catch {
+      return { ...NONE, facts: content.facts };
+    }
+  }
+
+  /** Hands over the writer of the whole message; the flow is ready for the next. */
+  take(): BodyWriter | undefined {
+    const writer = this.#content?.writer;
+    this.#content = undefined;
+    return writer;
+  }
+
+  abandon(): void {
+    this.#mode = "none";
+    // Nothing hangs on it: what cannot be removed now is swept at the next start.
+    this.take()
+      ?.abort()
+      .catch(() => {});
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const NONE: Content = {
+  facts: { bytes: 0, has8bit: false, hasNul: false, longestLineBytes: 0, bareEndings: 0 },
+  storedBytes: 0,
+  hops: 0,
+  refusal: "storage",
+};
