@@ -1,71 +1,54 @@
-import type { Worker } from "node:worker_threads";
 import { DeadlinePassed } from "../../foundation/deadline.ts";
-import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "./journal.ts";
+import type { JournalEntry, StoryOptions, StoryQuery } from "./journal.ts";
 import type { JournalQuestion, JournalReply } from "./journal-reader-worker.io.ts";
-import { startThread } from "./thread.io.ts";
+import { createThread } from "./thread.io.ts";
 
 /**
- * Asks the journal in a thread of its own, one question after the other, each within a deadline: a heavy query by an
- * operator must not hold up mail. The thread ends when nobody has asked for a while.
+ * Tells stories from the journal in a thread of its own, one question after the other, each within a deadline: a slow disk
+ * must not hold up mail. The thread ends when nobody has asked for a while. Plain SQL is not asked here, for nothing
+ * can end a thread in the middle of it: whoever wants SQL opens the file in a process of their own (`JournalQuery`).
  */
 export interface JournalReader extends AsyncDisposable {
   story(query: StoryQuery, options?: StoryOptions): Promise<readonly JournalEntry[]>;
-  /** Plain SQL, reading only. Rejects with SQLite's words when it does not understand or allow it. */
-  sql(text: string): Promise<SqlAnswer>;
 }
 
 const LIMIT_MS = 30_000;
 const IDLE_MS = 10_000;
 
 export function openJournalReader(path: string, limitMs = LIMIT_MS): JournalReader {
-  let worker: Worker | undefined;
+  const thread = createThread<JournalQuestion, JournalReply>("journal-reader-worker.io", path);
   let idle: NodeJS.Timeout | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
-  const end = async (): Promise<void> => {
+  const answer = async (question: JournalQuestion): Promise<readonly JournalEntry[]> => {
     clearTimeout(idle);
-    const old = worker;
-    worker = undefined;
-    await old?.terminate();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      void thread.end();
+    }, limitMs);
+    try {
+      const reply = await thread.ask(question);
+      if (!reply.ok) throw new Error(reply.problem);
+      return reply.value;
+    } catch (thrown) {
+      throw isLate ? new DeadlinePassed("the query of the journal", limitMs) : thrown;
+    } finally {
+      clearTimeout(timer);
+      idle = setTimeout(() => void thread.end(), IDLE_MS);
+      idle.unref();
+    }
   };
-  const answer = (question: JournalQuestion): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      clearTimeout(idle);
-      const thread = (worker ??= startThread("journal-reader-worker.io", path));
-      const finish = (settle: () => void): void => {
-        clearTimeout(timer);
-        thread.removeAllListeners();
-        thread.unref();
-        idle = setTimeout(() => void end(), IDLE_MS);
-        idle.unref();
-        settle();
-      };
-      const timer = setTimeout(() => {
-        finish(() => reject(new DeadlinePassed("the query of the journal", limitMs)));
-        void end();
-      }, limitMs);
-      thread.ref();
-      thread.on("message", (reply: JournalReply) =>
-        finish(() => (reply.ok ? resolve(reply.value) : reject(new Error(reply.problem)))),
-      );
-      thread.on("error", (error) => {
-        worker = undefined;
-        finish(() => reject(error));
-      });
-      thread.on("exit", () => {
-        worker = undefined;
-        finish(() => reject(new Error("the thread that reads the journal ended")));
-      });
-      thread.postMessage(question);
-    });
-  const inTurn = (question: JournalQuestion): Promise<unknown> => {
+  const inTurn = (question: JournalQuestion): Promise<readonly JournalEntry[]> => {
     const mine = last.then(() => answer(question));
     last = mine.catch(() => {});
     return mine;
   };
   return {
-    story: async (query, options = {}) => (await inTurn({ ask: "story", query, options })) as readonly JournalEntry[],
-    sql: async (text) => (await inTurn({ ask: "sql", text })) as SqlAnswer,
-    [Symbol.asyncDispose]: end,
+    story: (query, options = {}) => inTurn({ query, options }),
+    async [Symbol.asyncDispose]() {
+      clearTimeout(idle);
+      await thread.end();
+    },
   };
 }

@@ -39,8 +39,8 @@ export function tidyInputs(
     .get(Number(oldest["id"]));
   const untilId = Number(start?.["id"] ?? Number.MAX_SAFE_INTEGER);
   const portion = database
-    .prepare("SELECT id, octet_length(json) AS bytes FROM input WHERE id < ? ORDER BY id LIMIT ?")
-    .all(untilId, PORTION);
+    .prepare("SELECT id, octet_length(json) AS bytes FROM input WHERE id < ? AND (at < ? OR ?) ORDER BY id LIMIT ?")
+    .all(untilId, keepFromAt, start !== undefined || isTooMuch ? 1 : 0, PORTION);
   const last = portion.at(-1);
   if (last === undefined) return { freedBytes: 0, isMore: false };
   database.prepare("DELETE FROM input WHERE id <= ?").run(Number(last["id"]));

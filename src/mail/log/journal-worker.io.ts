@@ -193,6 +193,5 @@ if (parentPort !== null) {
       answer = { ok: false, problem: messageOf(thrown) };
     }
     port.postMessage(answer);
-    if (batch === "close") port.close();
   });
 }

@@ -1,11 +1,10 @@
-import type { Worker } from "node:worker_threads";
 import type { Clock } from "../../foundation/clock.ts";
 import { bufferedSink } from "./buffered-sink.ts";
 import { eventRow, inputRow, type JournalAnswer, type JournalBatch, type JournalThreadSettings } from "./journal.ts";
 import { isWanted, type EventRecord, type ProcessIdentity } from "./record.ts";
 import type { JournalSettings } from "./settings.ts";
 import type { Bufferable, Outlet, SinkReports } from "./sink.ts";
-import { startThread } from "./thread.io.ts";
+import { createThread } from "./thread.io.ts";
 
 /** The writing side of the journal. Nothing here waits for the disk; what cannot be taken is dropped and counted. */
 export interface Journal {
@@ -95,44 +94,19 @@ export function createJournal(options: JournalOptions): Journal {
 }
 
 function threadOutlet(settings: JournalThreadSettings, processes: readonly ProcessIdentity[]): Outlet<Bufferable> {
-  let worker: Worker | undefined;
-  let answered: { resolve(): void; reject(error: Error): void } | undefined;
-
-  const started = (): Worker => {
-    if (worker !== undefined) return worker;
-    const fresh = startThread("journal-worker.io", settings);
-    worker = fresh;
-    fresh.unref();
-    fresh.on("message", (answer: JournalAnswer) => {
-      const waiting = answered;
-      answered = undefined;
-      if (answer.ok) waiting?.resolve();
-      else waiting?.reject(new Error(answer.problem));
-    });
-    const onEnd = (error: Error): void => {
-      if (worker === fresh) worker = undefined;
-      const waiting = answered;
-      answered = undefined;
-      waiting?.reject(error);
-    };
-    fresh.on("error", onEnd);
-    fresh.on("exit", () => onEnd(new Error("the journal's thread ended")));
-    return fresh;
-  };
-  const ask = (message: JournalBatch | "close"): Promise<void> =>
-    new Promise((resolve, reject) => {
-      answered = { resolve, reject };
-      started().postMessage(message);
-    });
+  const thread = createThread<JournalBatch | "close", JournalAnswer>("journal-worker.io", settings);
   return {
     batchCharacters: BATCH_CHARACTERS,
-    // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
-    send: (lines) => ask({ processes, rows: `[${lines.map((line) => line.text).join(",")}]` }),
+    async send(lines) {
+      // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
+      const answer = await thread.ask({ processes, rows: `[${lines.map((line) => line.text).join(",")}]` });
+      if (!answer.ok) throw new Error(answer.problem);
+    },
     reopen: () => {},
     async close() {
-      if (worker === undefined) return;
-      await ask("close").catch(() => {});
-      await worker?.terminate();
+      if (!thread.isRunning) return;
+      await thread.ask("close").catch(() => {});
+      await thread.end();
     },
   };
 }

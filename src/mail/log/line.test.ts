@@ -37,8 +37,12 @@ test("no text of a peer puts a control character into a line or its JSON", () =>
 
 test("lines of a session carry the process and the session in brackets, others the process", () => {
   assert.equal(tagOf(entryOf(record({ what: "x" }), said)), "posthorn/smtpd[4711]");
-  assert.equal(tagOf(entryOf(record({ what: "x", session: "s1a" }), said)), "posthorn/smtpd[4711000046]");
-  assert.equal(tagOf(entryOf(record({ what: "x", session: "s1b" }), said)), "posthorn/smtpd[4711000047]");
+  const tags = ["smtp-1a", "smtp-1b", "submission-1a"].map((session) =>
+    tagOf(entryOf(record({ what: "x", session }), said)),
+  );
+  for (const tag of tags) assert.match(tag, /^posthorn\/smtpd\[4711\d{8}\]$/);
+  assert.equal(new Set(tags).size, 3);
+  assert.match(tags[0] ?? "", /00046\]$/);
 });
 
 test("an event for machines only has no line", () => {

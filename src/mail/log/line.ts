@@ -4,7 +4,8 @@ import type { EventRecord, Fields } from "./record.ts";
 
 /** Beyond this a line is cut: syslog daemons and terminals stop making sense of longer ones. */
 export const LONGEST_LINE = 4000;
-const SESSION_DIGITS = 6;
+const LISTENERS = 1_000;
+const COUNTS = 100_000;
 
 /** What a sink gets: the record, who speaks, the number in brackets, and the escaped text for people, if there is one. */
 export interface LogEntry {
@@ -37,22 +38,21 @@ export function tagOf(entry: LogEntry): string {
 
 /**
  * Postfix has one smtpd process for each client at a time, so people and pflogsumm take the number in brackets for the
- * client's. Ours serve many at once: in lines of a session the process id is followed by six digits of the session.
+ * client's. Ours serve many at once: in lines of a session the process id is followed by eight digits of the session.
  */
 function bracketNumber(record: EventRecord, speaker: Speaker): number {
   const session = record.fields["session"];
-  if ((speaker !== "smtpd" && speaker !== "lmtpd") || typeof session !== "string" || session === "")
-    return record.from.pid;
-  return record.from.pid * 10 ** SESSION_DIGITS + (sessionNumber(session) % 10 ** SESSION_DIGITS);
+  if ((speaker !== "smtpd" && speaker !== "lmtpd") || typeof session !== "string") return record.from.pid;
+  return record.from.pid * LISTENERS * COUNTS + sessionNumber(session);
 }
 
-/** The count at the end of a session id (`shortIdMaker`: a prefix and a count in base 36). */
+/** A session's id is its listener's name and a count in base 36 (`submission-1a`): three digits for one, five for the other. */
 function sessionNumber(session: string): number {
-  const count = Number.parseInt(session.slice(1), 36);
-  if (Number.isSafeInteger(count)) return count;
+  const dash = session.lastIndexOf("-");
+  const count = Number.parseInt(session.slice(dash + 1), 36);
   let hash = 0;
-  for (let at = 0; at < session.length; at++) hash = (Math.imul(hash, 31) + session.charCodeAt(at)) >>> 0;
-  return hash;
+  for (let at = 0; at < dash; at++) hash = (Math.imul(hash, 31) + session.charCodeAt(at)) >>> 0;
+  return (hash % LISTENERS) * COUNTS + (Number.isSafeInteger(count) ? count % COUNTS : 0);
 }
 
 function bounded(text: string): string {

@@ -1,6 +1,11 @@
 import type { AnyEvent } from "../../foundation/events.ts";
 import { assert } from "../../foundation/assert.ts";
+import * as connectionEvents from "../connection/events.ts";
+import * as mailboxEvents from "../delivery/mailbox/events.ts";
+import * as smtpEvents from "../delivery/smtp/events.ts";
 import * as queueEvents from "../queue/events.ts";
+import * as schedulerEvents from "../scheduler/events.ts";
+import * as sessionEvents from "../session/events.ts";
 import * as logEvents from "./events.ts";
 
 /**
@@ -39,7 +44,15 @@ function isEvent(value: unknown): value is AnyEvent {
 }
 
 /** The declarations of the stages of mail. Admin and processes add theirs where the catalogue is built. */
-export const mailEvents: readonly AnyEvent[] = [queueEvents, logEvents].flatMap(eventsIn);
+export const mailEvents: readonly AnyEvent[] = [
+  connectionEvents,
+  sessionEvents,
+  queueEvents,
+  schedulerEvents,
+  smtpEvents,
+  mailboxEvents,
+  logEvents,
+].flatMap(eventsIn);
 
 export function catalogueOf(...groups: readonly (readonly AnyEvent[])[]): Catalogue {
   const byName = new Map<string, AnyEvent>();

@@ -11,7 +11,7 @@ export interface WaitingLines<Line extends Bufferable> {
   /** Puts back what could not be written, at the front. */
   putBack(lines: readonly Line[]): void;
   readonly isEmpty: boolean;
-  /** What was dropped since the last call; undefined when nothing was. */
+  /** What was dropped since the last call; undefined when nothing was, and while there is hardly room to say so. */
   takeLost(): { readonly lost: number; readonly lostDebug: number } | undefined;
 }
 
@@ -74,7 +74,7 @@ export function waitingLines<Line extends Bufferable>(mostCharacters: number): W
       return first === lines.length;
     },
     takeLost() {
-      if (lost + lostDebug === 0) return undefined;
+      if (lost + lostDebug === 0 || characters > mostCharacters / 2) return undefined;
       const counts = { lost, lostDebug };
       lost = lostDebug = 0;
       return counts;

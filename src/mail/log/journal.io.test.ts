@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { systemClock } from "../../foundation/clock.io.ts";
+import { createJournal, type Journal } from "./journal.io.ts";
+import { JournalQuery } from "./journal-query.io.ts";
+import { JournalDatabase } from "./journal-worker.io.ts";
+import { eventRow, inputRow, type JournalThreadSettings } from "./journal.ts";
+import { openJournalReader } from "./journal-reader.io.ts";
+import type { EventRecord, Fields } from "./record.ts";
+import { journalSettings } from "./settings.ts";
+
+const MESSAGE = "01ARZ3NDEKT";
+const OTHER = "01ARZ3NDEKV";
+const from = { role: "server", pid: 4711, startedAt: 1000 };
+const DAY_MS = 86_400_000;
+
+function record(name: string, fields: Fields, at = Date.now(), by = from): EventRecord {
+  return { at, name, level: "info", from: by, fields };
+}
+
+/** A message from its connection to its removal, and some noise of others. */
+function story(): readonly EventRecord[] {
+  return [
+    record("connection.opened", { session: "s1", peer: "client.example[192.0.2.1]" }),
+    record("connection.opened", { session: "s2", peer: "other.example[192.0.2.2]" }),
+    record("session.client", { session: "s1", message: MESSAGE }),
+    record("scheduler.active", { message: MESSAGE, sender: "Anna@a.example", size: 100 }),
+    record("delivery.sent", { envelope: `${MESSAGE}.1`, recipient: "bert@b.example" }),
+    record("delivery.sent", { envelope: `${MESSAGE}.2`, recipient: "carl@c.example" }),
+    record("delivery.sent", { envelope: `${OTHER}.1`, recipient: "bert@b.example" }),
+    record("connection.closed", { session: "s1", peer: "client.example[192.0.2.1]" }),
+    record("connection.opened", { session: "s1", peer: "elsewhere.example[192.0.2.3]" }, Date.now(), {
+      ...from,
+      pid: 1,
+    }),
+  ];
+}
+
+function withDirectory(): { readonly path: string } & AsyncDisposable {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-journal-"));
+  return {
+    path: join(directory, "journal", "journal.db"),
+    [Symbol.asyncDispose]: () => Promise.resolve(rmSync(directory, { recursive: true })),
+  };
+}
+
+function journalAt(path: string, settings: object = {}): Journal {
+  const reports = { trouble: () => {}, lost: () => {} };
+  return createJournal({ path, settings: journalSettings.parse(settings), clock: systemClock, reports });
+}
+
+test("a message's story has its own events and those of its session, and nobody else's", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  journal.write(story());
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  const told = await reader.story({ by: "message", id: MESSAGE });
+  assert.deepEqual(
+    told.map((entry) => [entry.record.name, entry.record.fields["session"] ?? entry.record.fields["recipient"]]),
+    [
+      ["connection.opened", "s1"],
+      ["session.client", "s1"],
+      ["scheduler.active", undefined],
+      ["delivery.sent", "bert@b.example"],
+      ["delivery.sent", "carl@c.example"],
+      ["connection.closed", "s1"],
+    ],
+  );
+  const one = await reader.story({ by: "message", id: `${MESSAGE}.2` });
+  assert.deepEqual(one.map((entry) => entry.record.fields["recipient"]).filter(Boolean), ["carl@c.example"]);
+});
+
+test("a session's story is the newest process's, for session ids begin anew with each", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  journal.write(story());
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  const told = await reader.story({ by: "session", session: "s1" });
+  assert.deepEqual(
+    told.map((entry) => entry.record.fields["peer"]),
+    ["elsewhere.example[192.0.2.3]"],
+  );
+});
+
+test("an address is found whatever its case, as sender or as recipient", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  journal.write(story());
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  assert.equal((await reader.story({ by: "address", address: "BERT@b.example" })).length, 2);
+  assert.equal((await reader.story({ by: "address", address: "anna@A.example", as: "sender" })).length, 1);
+  assert.equal((await reader.story({ by: "address", address: "anna@a.example", as: "recipient" })).length, 0);
+});
+
+test("plain SQL reads the events, and can neither change anything nor reach another file", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  journal.write(story());
+  await journal.close();
+  const query = new JournalQuery(place.path);
+  const answer = query.sql("SELECT event, count(*) AS n FROM events GROUP BY event ORDER BY n DESC, event LIMIT 1");
+  assert.deepEqual(answer, { columns: ["event", "n"], rows: [["connection.opened", 3]], isCut: false });
+  for (const text of ["DELETE FROM entry", "ATTACH '/etc/passwd' AS x", "PRAGMA user_version = 9", "SELEC"])
+    assert.throws(() => query.sql(text), Error, text);
+  query.close();
+});
+
+test("a journal that is no database is put aside and a new one begun", async () => {
+  await using place = withDirectory();
+  const first = journalAt(place.path);
+  first.write(story());
+  await first.close();
+  writeFileSync(place.path, "this was a journal once, before the disk lost its mind".repeat(100));
+  const journal = journalAt(place.path);
+  journal.write(story());
+  assert.equal(await journal.flush(), true);
+  await journal.close();
+  assert.equal(existsSync(`${place.path}.broken`), true);
+  const query = new JournalQuery(place.path);
+  assert.equal(query.sql("SELECT count(*) FROM events").rows[0]?.[0], story().length);
+  query.close();
+});
+
+function database(path: string, limits: Partial<JournalThreadSettings> = {}): JournalDatabase {
+  const wide = { retentionMs: 30 * DAY_MS, mostBytes: 1e9, inputRetentionMs: 30 * DAY_MS, mostInputBytes: 1e9 };
+  return new JournalDatabase({ path, ...wide, ...limits });
+}
+
+const rowsOf = (texts: readonly string[]): string => `[${texts.join(",")}]`;
+
+test("events older than the retention go, younger ones stay", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path, { retentionMs: DAY_MS });
+  const now = Date.now();
+  const rows = [now - 3 * DAY_MS, now - 2 * DAY_MS, now - 1000].map((at) => eventRow(0, record("a.b", {}, at)));
+  journal.write({ processes: [from], rows: rowsOf(rows) });
+  while (journal.tidy(now));
+  journal.close();
+  const query = new JournalQuery(place.path);
+  assert.deepEqual(query.sql("SELECT at FROM events").rows, [[now - 1000]]);
+  query.close();
+});
+
+test("beyond its size the journal lets the oldest go", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path, { mostBytes: 1_000_000 });
+  const now = Date.now();
+  for (let round = 0; round < 10; round++) {
+    const rows = Array.from({ length: 1000 }, (_, n) =>
+      eventRow(0, record("a.b", { n: round * 1000 + n, text: "x".repeat(200) }, now + round)),
+    );
+    journal.write({ processes: [from], rows: rowsOf(rows) });
+    for (let portion = 0; portion < 20 && journal.tidy(now); portion++);
+  }
+  journal.close();
+  const query = new JournalQuery(place.path);
+  const [left, newest] = query.sql("SELECT count(*), max(fields ->> 'n') FROM events").rows[0] ?? [];
+  assert.ok(Number(left) < 7000, `${left} left`);
+  assert.equal(newest, 9999);
+  query.close();
+});
+
+test("inputs are replayed from the last start before a moment, in order, and go by whole starts", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path, { inputRetentionMs: 1000 });
+  const now = Date.now();
+  const inputs = [
+    inputRow(now - 5000, '{"state":1}', true),
+    inputRow(now - 4000, '{"input":1}', false),
+    inputRow(now - 500, '{"state":2}', true),
+    inputRow(now - 400, '{"input":2}', false),
+    inputRow(now - 400, '{"input":3}', false),
+  ];
+  journal.write({ processes: [], rows: rowsOf(inputs) });
+  const query = new JournalQuery(place.path);
+  assert.deepEqual([...query.inputs(now - 4500)].map(({ json }) => json).slice(0, 2), ['{"state":1}', '{"input":1}']);
+  while (journal.tidy(now));
+  assert.deepEqual(
+    [...query.inputs(now)].map(({ json }) => json),
+    ['{"state":2}', '{"input":2}', '{"input":3}'],
+  );
+  assert.equal(query.sql("SELECT count(*) FROM input").rows[0]?.[0], 3);
+  query.close();
+  journal.close();
+});
