@@ -140,6 +140,8 @@ export function allowedWords(type: z.core.$ZodType, spell: (name: string) => str
       return "a list, or table:name";
     case "secret":
       return "text";
+    case "network":
+      return "a network such as 192.0.2.0/24";
     case undefined:
       break;
     default:
@@ -165,7 +167,7 @@ export function allowedWords(type: z.core.$ZodType, spell: (name: string) => str
       case "literal":
         return def.values.map(String).join(" or ");
       case "array":
-        return `a list of ${plural(allowedWords(def.element, spell))}`;
+        return listWords(allowedWords(def.element, spell));
       case "object":
         return `settings (${[...(shapeOf(option)?.keys() ?? [])].map(spell).join(", ")})`;
       case "record":
@@ -178,7 +180,6 @@ export function allowedWords(type: z.core.$ZodType, spell: (name: string) => str
   return isChoice ? `one of ${words.join(", ")}` : [...new Set(words)].join(", or ");
 }
 
-function plural(words: string): string {
-  if (words === "text") return "texts";
-  return words.startsWith("one of ") ? words.slice("one of ".length) : words.replace(/^an? /, "");
+function listWords(element: string): string {
+  return element === "text" ? "a list of texts" : `a list, each element ${element}`;
 }
