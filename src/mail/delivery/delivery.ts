@@ -94,6 +94,8 @@ export interface SessionFacts {
   /** RFC 9422 LIMITS: most recipients in a transaction, most transactions in a session. */
   readonly mostRecipients?: number | undefined;
   readonly mostTransactions?: number | undefined;
+  /** Why the session is not encrypted although it was tried: the handshake failed and the mode allows plaintext. */
+  readonly plaintextBecause?: string | undefined;
   /** SIZE as announced; 0 or undefined: no limit known. */
   readonly sizeLimitBytes?: number | undefined;
 }

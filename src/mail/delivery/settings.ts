@@ -1,0 +1,67 @@
+import { z } from "zod";
+import { count, duration, size } from "../../service/config/kinds.ts";
+
+const atMost = { min: "1s", max: "1h" } as const;
+
+/** Delivery over SMTP and LMTP. The waits are those of RFC 5321 section 4.5.3.2. */
+export const smtpClientSettings = z
+  .strictObject({
+    addressFamilies: z
+      .enum(["any", "ipv4", "ipv6"])
+      .default("any")
+      .describe("Which addresses of a next host are tried."),
+    connectTimeout: duration(atMost).prefault("30s").describe("How long a connection may take to be made."),
+    greetingTimeout: duration(atMost).prefault("5m").describe("How long the next host may take to greet."),
+    tlsTimeout: duration(atMost).prefault("30s").describe("How long a TLS handshake may take."),
+    commandTimeout: duration(atMost)
+      .prefault("5m")
+      .describe("How long the answer to EHLO, AUTH, MAIL, RCPT or RSET may take."),
+    dataTimeout: duration(atMost).prefault("2m").describe("How long the answer to DATA may take."),
+    blockTimeout: duration(atMost)
+      .prefault("3m")
+      .describe("How long the next host may take to read a block of content."),
+    endOfDataTimeout: duration(atMost)
+      .prefault("10m")
+      .describe("How long the answer to the end of the content may take. Giving up here risks a duplicate (RFC 1047)."),
+    quitTimeout: duration({ min: "100ms", max: "5m" })
+      .prefault("5s")
+      .describe("How long QUIT and the end of the connection may take."),
+    transactionTimeout: duration({ min: "1m", max: "1d" })
+      .prefault("3h")
+      .describe("How long one transaction may take in all, however diligently the next host goes on."),
+    idleTimeout: duration({ min: "1s", max: "1h" })
+      .prefault("2m")
+      .describe("A session without work is left after this time."),
+    chunking: z
+      .enum(["offered", "needed", "never"])
+      .default("offered")
+      .describe(
+        "When BDAT is used instead of DATA: whenever the next host offers CHUNKING and PIPELINING, only for BINARYMIME, or never.",
+      ),
+    eagerBody: size({ max: "1MiB" })
+      .prefault("16KiB")
+      .describe(
+        "With BDAT, content up to this size goes out together with MAIL and RCPT, without waiting for their answers; 0 never.",
+      ),
+    eightBit: z
+      .enum(["bounce", "send"])
+      .default("bounce")
+      .describe(
+        "What happens to 8-bit content for a next host without 8BITMIME: returned (RFC 6152 section 3) or sent all the same.",
+      ),
+    mostRecipients: count({ min: 1, max: 10_000 }).default(100).describe("Most recipients in one transaction."),
+    caFile: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("A PEM file with the certificate authorities that are trusted. Without it: those that come with Node."),
+    tlsFailuresKept: duration({ max: "1d" })
+      .prefault("1h")
+      .describe(
+        "Where plaintext is allowed, a host whose handshakes failed twice gets plaintext at once for this long; 0s never.",
+      ),
+  })
+  .prefault({})
+  .describe("Delivery over SMTP and LMTP.");
+
+export type SmtpClientSettings = z.output<typeof smtpClientSettings>;

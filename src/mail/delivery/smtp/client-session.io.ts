@@ -1,0 +1,270 @@
+import type { Clock, Timer } from "../../../foundation/clock.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import { announcedLimits, offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
+import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
+import type { Failure } from "../../envelope/failure.ts";
+import type { ConnectRequest, Outcome, SessionFacts, Transacted, TransactRequest } from "../delivery.ts";
+import type { SmtpClientSettings } from "../settings.ts";
+import { ContentScan, type ContentNeeds } from "./content-needs.ts";
+import * as events from "./events.ts";
+import { isTooMany, lostFailure, type Ended } from "./failures.ts";
+import { asBuffer } from "./outgoing-content.ts";
+import { commandsOf, firstBatch, needsScan, type Commands, type Offer } from "./requirements.ts";
+import { runTransaction, type Content } from "./run-transaction.io.ts";
+import type { Fate, Transaction } from "./transaction.ts";
+import type { Wire } from "./wire.io.ts";
+
+export interface ClientSessionParts {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly settings: SmtpClientSettings;
+}
+
+/** What a transaction came to; `wasDeaf`: a kept connection was gone before the first answer, so nothing was tried. */
+export interface SessionTransacted extends Transacted {
+  readonly wasDeaf: boolean;
+}
+
+/** A session that is ready for mail, or resting between transactions. */
+export class ClientSession {
+  readonly request: ConnectRequest;
+  readonly facts: SessionFacts;
+  readonly #parts: ClientSessionParts;
+  readonly #wire: Wire;
+  readonly #extensions: Extensions;
+  readonly #offer: Offer;
+  #needsReset = false;
+  #transactions = 0;
+  #idle: Timer | undefined;
+  #isBusy = false;
+
+  constructor(
+    request: ConnectRequest,
+    wire: Wire,
+    extensions: Extensions,
+    facts: SessionFacts,
+    parts: ClientSessionParts,
+  ) {
+    this.request = request;
+    this.facts = facts;
+    this.#parts = parts;
+    this.#wire = wire;
+    this.#extensions = extensions;
+    this.#offer = { extensions, host: facts.host, sendsEightBit: parts.settings.eightBit === "send" };
+    this.#rest();
+  }
+
+  get hasEnded(): boolean {
+    return this.#wire.ended !== undefined;
+  }
+
+  /** One message to all its recipients, in as many transactions as limits ask for. */
+  async transact(request: TransactRequest, content: Content): Promise<SessionTransacted> {
+    const startedAt = this.#parts.clock.monotonicMs();
+    this.#isBusy = true;
+    this.#idle?.cancel();
+    const { message, envelopes } = request;
+    const fates: (Fate | undefined)[] = Array.from<undefined>({ length: envelopes.length });
+    let needs: ContentNeeds | undefined;
+    let end: Failure | undefined;
+    let wasDeaf = false;
+    let dsnPassedOn = false;
+    if (needsScan(message, this.#offer)) {
+      const scanned = await scan(content);
+      if (scanned.ok) needs = scanned.needs;
+      else fillRest(fates, internalFailure(scanned.text, this.facts.host));
+    }
+    const commands = commandsOf(message, envelopes, this.#offer, this.#parts.clock.now(), needs);
+    if ("cause" in commands) fillRest(fates, commands);
+    else {
+      dsnPassedOn = commands.dsnPassedOn;
+      for (const [index, recipient] of commands.recipients.entries())
+        if (typeof recipient !== "string") fates[index] ??= { is: "failed", failure: recipient };
+      const ran = await this.#runAll(request, commands, fates, content);
+      end = ran.end;
+      wasDeaf = ran.wasDeaf;
+    }
+    const tookMs = this.#parts.clock.monotonicMs() - startedAt;
+    const outcomes = envelopes.map((envelope, index) => this.#outcome(envelope.id, fates[index], dsnPassedOn, tookMs));
+    const limit = this.facts.mostTransactions;
+    const isUsable = end === undefined && !this.hasEnded && (limit === undefined || this.#transactions < limit);
+    if (isUsable) this.#rest();
+    else if (end !== undefined) await this.#cut();
+    else await this.leave();
+    return {
+      outcomes,
+      isUsable,
+      ...(end === undefined ? {} : { ended: { failure: end, scope: "address" } as const }),
+      wasDeaf,
+    };
+  }
+
+  /** QUIT, its answer, and the end of the connection, within the deadline. */
+  async leave(): Promise<void> {
+    this.#idle?.cancel();
+    const { quitTimeout } = this.#parts.settings;
+    if (!this.hasEnded) {
+      await new Promise<void>((resolve) => {
+        this.#wire.listener = { onReply: () => resolve(), onEnded: () => resolve() };
+        this.#wire.deadline(quitTimeout, "answer to QUIT");
+        this.#wire.write("QUIT\r\n");
+      });
+    }
+    await this.#wire.close(quitTimeout);
+  }
+
+  async #runAll(
+    request: TransactRequest,
+    commands: Commands,
+    fates: (Fate | undefined)[],
+    content: Content,
+  ): Promise<{ end: Failure | undefined; wasDeaf: boolean }> {
+    const announced = announcedLimits(this.#extensions);
+    const limits = {
+      recipients: Math.min(this.#parts.settings.mostRecipients, announced.rcptMax ?? Infinity),
+      domains: announced.rcptDomainMax ?? Infinity,
+    };
+    for (;;) {
+      const waiting = fates.flatMap((fate, index) => (fate === undefined ? [index] : []));
+      if (waiting.length === 0) return { end: undefined, wasDeaf: false };
+      const batch = firstBatch(request.envelopes, waiting, limits);
+      const transaction = await this.#run(commands, batch, content);
+      const wasKept = this.#transactions > 0;
+      const wasDeaf = wasKept && transaction.replies === 0 && transaction.end?.cause.kind === "lost";
+      this.#transactions++;
+      this.#needsReset = transaction.isOpen;
+      const wasAccepted = transaction.fates.some((fate) => fate?.is === "accepted");
+      for (const [at, index] of batch.entries()) {
+        const fate = transaction.fates[at];
+        // RFC 5321 section 4.5.3.1.10: those beyond the host's limit go in a transaction of their own, at once; each
+        // round delivers at least one, so there is an end to it.
+        if (wasAccepted && transaction.end === undefined && isRefusedAsTooMany(fate)) continue;
+        fates[index] = fate;
+      }
+      if (transaction.end !== undefined || this.hasEnded) {
+        const end = transaction.end ?? this.#lost();
+        fillRest(fates, end);
+        return { end, wasDeaf };
+      }
+      const limit = this.facts.mostTransactions;
+      if (limit !== undefined && this.#transactions >= limit)
+        fillRest(fates, lostFailure({ reason: "closed", text: "" }, "idle", this.facts.host));
+    }
+  }
+
+  #run(commands: Commands, batch: readonly number[], content: Content): Promise<Transaction> {
+    const { settings } = this.#parts;
+    const hasChunking = offers(this.#extensions, "CHUNKING");
+    const isPipelined = offers(this.#extensions, "PIPELINING");
+    const by = commands.isBinary || (hasChunking && isPipelined && settings.chunking === "offered") ? "BDAT" : "DATA";
+    const plan = {
+      host: this.facts.host,
+      mail: commands.mail,
+      recipients: batch.flatMap((index) => {
+        const command = commands.recipients[index];
+        // Those that can have no command have their fate already and are in no batch.
+        return typeof command === "string" ? [command] : [];
+      }),
+      isPipelined,
+      isLmtp: this.request.protocol === "lmtp",
+      by,
+      isEager: by === "BDAT" && isPipelined && typeof content !== "function" && content.length <= settings.eagerBody,
+      needsReset: this.#needsReset,
+    } as const;
+    return runTransaction(this.#wire, plan, content, commands.isBinary, this.#parts);
+  }
+
+  /** Between transactions: nobody may say anything but goodbye, and not for ever. */
+  #rest(): void {
+    this.#isBusy = false;
+    const { clock, settings } = this.#parts;
+    this.#wire.noDeadline();
+    this.#wire.listener = {
+      onReply: (reply) => this.#onIdleReply(reply),
+      onEnded: (ended) => this.#onIdleEnd(ended.text),
+    };
+    this.#idle = clock.after(settings.idleTimeout, () => void this.leave());
+    const { ended } = this.#wire;
+    if (ended !== undefined) this.#onIdleEnd(ended.text);
+  }
+
+  #onIdleReply(reply: Reply): void {
+    this.#wire.end({ reason: "closed", text: replyText(reply) });
+  }
+
+  #onIdleEnd(how: string): void {
+    this.#idle?.cancel();
+    if (!this.#isBusy)
+      this.#parts.emit(events.closedIdle, { session: this.request.session, host: this.facts.host, how });
+  }
+
+  async #cut(): Promise<void> {
+    this.#idle?.cancel();
+    // In the middle of content there is no goodbye that the host would understand as one.
+    this.#wire.listener = { onReply: () => {}, onEnded: () => {} };
+    this.#wire.end({ reason: "closed", text: "cut" });
+    await Promise.resolve();
+  }
+
+  #lost(): Failure {
+    const ended: Ended = this.#wire.ended ?? { reason: "closed", text: "" };
+    return lostFailure(ended, "idle", this.facts.host);
+  }
+
+  #outcome(envelope: string, fate: Fate | undefined, dsnPassedOn: boolean, tookMs: number): Outcome {
+    const relay = this.facts.host;
+    if (fate?.is !== "accepted") {
+      const failure = fate?.failure ?? internalFailure("no fate was told", relay);
+      return { kind: "failed", envelope, relay, failure, tookMs };
+    }
+    const status = fate.reply.status ?? "2.0.0";
+    const isFinal = this.request.protocol === "lmtp";
+    return { kind: "delivered", envelope, relay, text: replyText(fate.reply), status, dsnPassedOn, isFinal, tookMs };
+  }
+}
+
+/** What `connect` says of a session. */
+export function factsOf(
+  host: string,
+  extensions: Extensions,
+  tls: SessionFacts["tls"],
+  plaintextBecause?: string,
+): SessionFacts {
+  const limits = announcedLimits(extensions);
+  return {
+    host,
+    extensions: [...extensions.keywords.keys()],
+    tls,
+    mostRecipients: limits.rcptMax,
+    mostTransactions: limits.mailMax,
+    sizeLimitBytes: sizeLimit(extensions),
+    ...(plaintextBecause === undefined ? {} : { plaintextBecause }),
+  };
+}
+
+async function scan(
+  content: Content,
+): Promise<{ readonly ok: true; readonly needs: ContentNeeds } | { readonly ok: false; readonly text: string }> {
+  const scanner = new ContentScan();
+  try {
+    if (typeof content !== "function") scanner.push(asBuffer(content));
+    else for await (const chunk of content()) scanner.push(asBuffer(chunk));
+    return { ok: true, needs: scanner.end() };
+  } catch (thrown) {
+    return { ok: false, text: `the content could not be read: ${String(thrown)}` };
+  }
+}
+
+function isRefusedAsTooMany(fate: Fate | undefined): boolean {
+  if (fate?.is !== "failed") return false;
+  const { cause, reply } = fate.failure;
+  return cause.kind === "reply" && cause.during === "RCPT" && reply !== undefined && isTooMany(reply);
+}
+
+function fillRest(fates: (Fate | undefined)[], failure: Failure): void {
+  for (let index = 0; index < fates.length; index++) fates[index] ??= { is: "failed", failure };
+}
+
+function internalFailure(text: string, host: string): Failure {
+  return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text }, host };
+}

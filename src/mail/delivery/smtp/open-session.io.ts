@@ -1,0 +1,205 @@
+import { randomBytes } from "node:crypto";
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../../foundation/clock.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
+import { makeClient } from "../../../protocol/sasl/make-client.ts";
+import { pbkdf2Sha256 } from "../../../protocol/sasl/pbkdf2.io.ts";
+import type { Extensions } from "../../../protocol/smtp/extensions.ts";
+import type { Failure } from "../../envelope/failure.ts";
+import type { SessionFacts } from "../delivery.ts";
+import type { SmtpClientSettings } from "../settings.ts";
+import * as events from "./events.ts";
+import { lostFailure, type During, type Ended } from "./failures.ts";
+import {
+  beginOpening,
+  duringOf,
+  onOpeningInput,
+  type Opening,
+  type OpeningAction,
+  type OpeningInput,
+  type OpeningPlan,
+  type Step,
+} from "./opening.ts";
+import type { Encrypted, TlsClient } from "./tls-client.io.ts";
+import { Wire } from "./wire.io.ts";
+
+export interface OpenParts {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly settings: SmtpClientSettings;
+  readonly tls: TlsClient;
+}
+
+export interface OpenSession {
+  readonly session: string;
+  readonly plan: OpeningPlan;
+  /** The host's name for SNI and verification. */
+  readonly hostName: string;
+  readonly credentials?: Credentials | undefined;
+}
+
+export type Opened =
+  | { readonly is: "ready"; readonly wire: Wire; readonly extensions: Extensions; readonly tls: SessionFacts["tls"] }
+  | { readonly is: "another"; readonly tls: "never" | "implicit"; readonly because: string }
+  | { readonly is: "failed"; readonly failure: Failure; readonly scope: "address" | "host" | "relay" };
+
+/** Obeys the opening machine over a connection until it is ready for mail, or not to be had. Never rejects. */
+export function openSession(stream: Duplex, given: OpenSession, parts: OpenParts): Promise<Opened> {
+  return new Promise((resolve) => new Opener(stream, given, parts, resolve));
+}
+
+class Opener {
+  readonly #given: OpenSession;
+  readonly #parts: OpenParts;
+  readonly #settle: (opened: Opened) => void;
+  readonly #wire: Wire;
+  #opening: Opening;
+  #sasl: SaslClient | undefined;
+  #encrypted: Encrypted | undefined;
+  #isOver = false;
+
+  constructor(stream: Duplex, given: OpenSession, parts: OpenParts, settle: (opened: Opened) => void) {
+    this.#given = given;
+    this.#parts = parts;
+    this.#settle = settle;
+    this.#wire = new Wire(parts.clock, stream, {
+      onReply: (reply) => this.#input({ on: "reply", reply }),
+      onEnded: (ended) => this.#onEnded(ended),
+    });
+    const [opening, action] = beginOpening(given.plan);
+    this.#opening = opening;
+    this.#wire.deadline(this.#limitMs(duringOf(opening)), duringOf(opening));
+    this.#perform(action);
+  }
+
+  #input(input: OpeningInput): void {
+    if (this.#isOver) return;
+    const step: Step = onOpeningInput(this.#opening, input);
+    this.#opening = step[0];
+    this.#perform(step[1]);
+  }
+
+  #perform(action: OpeningAction | undefined): void {
+    if (action === undefined) {
+      this.#wire.deadline(this.#limitMs(duringOf(this.#opening)), duringOf(this.#opening));
+      return;
+    }
+    switch (action.do) {
+      case "send":
+        this.#wire.deadline(this.#limitMs(action.during), `answer to ${action.during}`);
+        this.#wire.write(action.text);
+        return;
+      case "startTls":
+        void this.#startTls();
+        return;
+      case "beginAuth": {
+        const { credentials } = this.#given;
+        if (credentials === undefined) return;
+        this.#sasl = makeClient(action.mechanism, credentials, () => ({
+          nonce: randomBytes(24).toString("base64url"),
+          derive: pbkdf2Sha256,
+        }));
+        this.#input({ on: "response", text: this.#sasl.initial?.toString("base64"), isFirst: true });
+        return;
+      }
+      case "answerChallenge":
+        void this.#answer(action.challenge);
+        return;
+      case "ready":
+        this.#ready();
+        return;
+      case "fail":
+        this.#leave({ is: "failed", failure: action.failure, scope: action.scope });
+        return;
+      case "another":
+        this.#leave({ is: "another", tls: action.tls, because: action.because });
+        return;
+      default:
+        return;
+    }
+  }
+
+  async #startTls(): Promise<void> {
+    const { settings, tls, clock, emit } = this.#parts;
+    const { host } = this.#given.plan;
+    const raw = this.#wire.detach();
+    if (raw === undefined) {
+      this.#wire.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
+      return;
+    }
+    this.#wire.noDeadline();
+    const handshake = await tls.handshake(raw, this.#given.hostName, clock, settings.tlsTimeout);
+    if (this.#isOver) return;
+    if (!handshake.ok) {
+      emit(events.tlsFailed, { session: this.#given.session, host, problem: handshake.text });
+      this.#input({ on: "handshake-failed", text: handshake.text });
+      return;
+    }
+    this.#encrypted = handshake;
+    const verdict = handshake.problem === undefined ? "Verified" : handshake.isTrusted ? "Trusted" : "Untrusted";
+    const { version, cipher, problem } = handshake;
+    emit(events.tlsEstablished, { session: this.#given.session, host, verdict, version, cipher, because: problem });
+    this.#wire.replace(handshake.stream);
+    this.#input({ on: "encrypted", problem });
+  }
+
+  async #answer(challenge: string): Promise<void> {
+    const bytes = /^[A-Za-z0-9+/]*={0,2}$/.test(challenge.trim()) ? Buffer.from(challenge, "base64") : undefined;
+    const response = bytes === undefined ? undefined : await this.#sasl?.respond(bytes);
+    this.#input({
+      on: "response",
+      text: response?.ok === true ? response.value.toString("base64") : undefined,
+      isFirst: false,
+    });
+  }
+
+  #ready(): void {
+    const { plan, session, credentials } = this.#given;
+    if (this.#sasl !== undefined && credentials !== undefined) {
+      if (!this.#sasl.isTrusted) {
+        this.#input({ on: "untrusted" });
+        return;
+      }
+      const { mechanism } = this.#sasl;
+      this.#parts.emit(events.authenticated, { session, host: plan.host, mechanism, user: credentials.user });
+    }
+    this.#isOver = true;
+    this.#wire.noDeadline();
+    const encrypted = this.#encrypted;
+    const tls =
+      encrypted === undefined
+        ? undefined
+        : { version: encrypted.version, cipher: encrypted.cipher, verified: encrypted.problem === undefined };
+    this.#settle({ is: "ready", wire: this.#wire, extensions: this.#opening.extensions, tls });
+  }
+
+  /** Says goodbye where somebody may still listen, without making anybody wait for it. */
+  #leave(opened: Opened): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#wire.ended === undefined) {
+      this.#wire.write("QUIT\r\n");
+      void this.#wire.close(this.#parts.settings.quitTimeout);
+    }
+    this.#settle(opened);
+  }
+
+  #onEnded(ended: Ended): void {
+    const { plan } = this.#given;
+    const failure = lostFailure(ended, duringOf(this.#opening), plan.host);
+    const isSilence = ended.reason === "timeout" && duringOf(this.#opening) === "greeting";
+    // A port for implicit TLS waits for us to speak first, and so never greets.
+    if (isSilence && plan.tls === "starttls-or-implicit")
+      this.#leave({ is: "another", tls: "implicit", because: ended.text });
+    else this.#leave({ is: "failed", failure, scope: "address" });
+  }
+
+  #limitMs(during: During): number {
+    const { settings } = this.#parts;
+    if (during !== "greeting") return settings.commandTimeout;
+    return this.#given.plan.tls === "starttls-or-implicit"
+      ? Math.min(settings.greetingTimeout, settings.connectTimeout)
+      : settings.greetingTimeout;
+  }
+}

@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect, createSecureContext, type SecureContext } from "node:tls";
+import type { Clock } from "../../../foundation/clock.ts";
+import { messageOf, PosthornError, systemCodeOf } from "../../../foundation/error.ts";
+
+export interface Encrypted {
+  readonly ok: true;
+  readonly stream: Duplex;
+  readonly version: string;
+  readonly cipher: string;
+  /** The chain leads to an authority that is trusted, and is valid now. */
+  readonly isTrusted: boolean;
+  /** The name on the certificate is the host's. */
+  readonly isNamed: boolean;
+  /** Why it does not verify; undefined when it does. */
+  readonly problem: string | undefined;
+}
+
+export type Handshake = Encrypted | { readonly ok: false; readonly text: string };
+
+/**
+ * TLS as a client. Node never rejects for us: its own rejection would cut the connection without an alert, which the
+ * other side can only log as a mystery. We judge, and leave with QUIT.
+ */
+export class TlsClient {
+  readonly #caFile: string | undefined;
+  #context: SecureContext | undefined;
+
+  constructor(caFile: string | undefined) {
+    this.#caFile = caFile;
+  }
+
+  /** Always settles within `limitMs`; the raw stream is destroyed when the handshake fails. */
+  handshake(raw: Duplex, hostName: string, clock: Clock, limitMs: number): Promise<Handshake> {
+    return new Promise((resolve) => {
+      const isAddress = isIP(hostName) !== 0;
+      const tls = connect({
+        socket: raw,
+        secureContext: this.#sharedContext(),
+        rejectUnauthorized: false,
+        checkServerIdentity: () => undefined,
+        // RFC 6066 section 3: no addresses in SNI.
+        ...(isAddress || hostName === "" ? {} : { servername: hostName }),
+      });
+      const fail = (text: string): void => {
+        settle();
+        tls.on("error", () => {});
+        raw.on("error", () => {});
+        tls.destroy();
+        raw.destroy();
+        resolve({ ok: false, text });
+      };
+      const onError = (error: Error): void => fail(tlsErrorText(error));
+      const onClose = (): void => fail("the peer closed the connection during the handshake");
+      const timer = clock.after(limitMs, () => fail(`the handshake took longer than ${limitMs} ms`));
+      const settle = (): void => {
+        timer.cancel();
+        tls.removeListener("error", onError);
+        tls.removeListener("close", onClose);
+        raw.removeListener("close", onClose);
+      };
+      tls.on("error", onError);
+      tls.on("close", onClose);
+      raw.on("close", onClose);
+      tls.once("secureConnect", () => {
+        settle();
+        const certificate = tls.getPeerX509Certificate();
+        const isNamed =
+          certificate !== undefined &&
+          (isAddress ? certificate.checkIP(hostName) : certificate.checkHost(hostName, { subject: "never" })) !==
+            undefined;
+        const chainProblem = tls.authorized ? undefined : String(tls.authorizationError);
+        resolve({
+          ok: true,
+          stream: tls,
+          version: tls.getProtocol() ?? "unknown",
+          cipher: tls.getCipher().name,
+          isTrusted: tls.authorized,
+          isNamed,
+          problem: chainProblem ?? (isNamed ? undefined : `the certificate is not for ${hostName}`),
+        });
+      });
+    });
+  }
+
+  #sharedContext(): SecureContext {
+    // Building one costs half a millisecond and some memory; all sessions share it.
+    this.#context ??= createSecureContext(this.#caFile === undefined ? {} : { ca: readCa(this.#caFile) });
+    return this.#context;
+  }
+}
+
+function readCa(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new PosthornError("SETTINGS_INVALID", {
+      message: `cannot read the certificate authorities in ${file}: ${messageOf(cause)}`,
+      advice: "check the path and that the server's user may read it",
+      cause,
+    });
+  }
+}
+
+/** Names of OpenSSL's errors differ between versions; the number of an alert in its code does not. */
+function tlsErrorText(error: Error): string {
+  const reason = /^[0-9A-F]+:error:[0-9A-F]{2}([0-9A-F]{6}):([^:]*):([^:]*):([^:]*)/i.exec(error.message);
+  if (reason !== null) {
+    const alert = (Number.parseInt(reason[1] ?? "", 16) & 0x7fffff) - 1000;
+    const text = (reason[4] ?? "").trim() || (systemCodeOf(error) ?? "handshake failure");
+    return alert > 0 && alert < 256 ? `${text} (alert ${alert} from the peer)` : text;
+  }
+  // Node says "socket hang up" with ECONNRESET for a plain end of the connection.
+  if (error.message.includes("socket hang up")) return "the peer closed the connection during the handshake";
+  return messageOf(error);
+}
