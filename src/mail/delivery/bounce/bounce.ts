@@ -1,0 +1,180 @@
+import type { Clock } from "../../../foundation/clock.ts";
+import { messageOf } from "../../../foundation/error.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import { envelopeIdOf, type MessageId } from "../../../foundation/ids.ts";
+import { buildDsn, type Returned } from "../../../protocol/dsn/dsn.ts";
+import type { RecipientReport } from "../../../protocol/dsn/delivery-status.ts";
+import { sanitiseText } from "../../../protocol/message/field.ts";
+import { newMessageId } from "../../../protocol/message/missing-fields.ts";
+import { replyText } from "../../../protocol/smtp/reply.ts";
+import { failureText } from "../../envelope/failure-text.ts";
+import type { Envelope } from "../../envelope/envelope.ts";
+import type { CommitRequest } from "../../queue/queue.ts";
+import type { Body } from "../../queue/store.ts";
+import { contentNotReturned, noticeUnroutable } from "./events.ts";
+import { noticeText } from "./notice-text.ts";
+import type { NoticeAbout, NoticeRequest, Notices } from "./notices.ts";
+import { returnedContent } from "./returned-content.ts";
+import type { BounceSettings } from "./settings.ts";
+
+/**
+ * The bounce agent: makes notices about envelopes for the senders of messages. It keeps three rules whatever it is asked:
+ * what it makes has the null reverse path, nothing with the null reverse path is answered to its sender, and
+ * NOTIFY and RET are honoured. RFC 3461 sections 4.1, 4.3 and 5.2; RFC 3464; RFC 5321 sections 4.5.5 and 6.1.
+ */
+export interface NoticesParts {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly settings: BounceSettings;
+  readonly hostname: string;
+  readonly newMessageId: () => MessageId;
+  /** The content from its beginning. Rejects when it cannot be read. */
+  readonly openBody: (body: Body) => Promise<AsyncIterable<Uint8Array>>;
+  /** What the rules say about mail of our own to this recipient. */
+  readonly chooseAction: (recipient: string) => Promise<ActionForNotice>;
+}
+
+export type ActionForNotice =
+  | { readonly kind: "action"; readonly action: string; readonly recipient: string }
+  | { readonly kind: "none"; readonly because: string }
+  | { readonly kind: "failed"; readonly text: string };
+
+export function createNotices(parts: NoticesParts): Notices {
+  return { make: (request) => make(request, parts) };
+}
+
+async function make(request: NoticeRequest, parts: NoticesParts): Promise<CommitRequest | undefined> {
+  const { kind, message } = request;
+  const to = request.to ?? message.sender;
+  if (to === "") return undefined;
+  // What goes to the postmaster is for the postmaster: the sender's wishes are about notices to the sender.
+  const about = request.to === undefined ? request.about.filter((one) => isWanted(kind, one.envelope)) : request.about;
+  if (about.length === 0) return undefined;
+  const chosen = await parts.chooseAction(to);
+  if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
+  if (chosen.kind === "none") {
+    parts.emit(noticeUnroutable, { message: message.id, kind, to, because: chosen.because });
+    return undefined;
+  }
+  return compose(request, about, to, chosen, parts);
+}
+
+/** RFC 3461 section 4.1: without NOTIFY, failures are told and so, here, are delays; NEVER is never. */
+function isWanted(kind: NoticeRequest["kind"], envelope: Envelope): boolean {
+  const { notify } = envelope;
+  if (notify.length === 0) return kind !== "success";
+  return notify.includes(kind === "bounce" ? "FAILURE" : kind === "delay" ? "DELAY" : "SUCCESS");
+}
+
+async function compose(
+  request: NoticeRequest,
+  about: readonly NoticeAbout[],
+  to: string,
+  chosen: Extract<ActionForNotice, { kind: "action" }>,
+  parts: NoticesParts,
+): Promise<CommitRequest> {
+  const { message } = request;
+  const { hostname } = parts;
+  const id = parts.newMessageId();
+  const now = parts.clock.now();
+  const { subject, lines } = noticeText(request, about, hostname);
+  const built = buildDsn({
+    hostname,
+    to,
+    subject,
+    at: now,
+    messageId: newMessageId({ at: now, id, host: hostname }),
+    inReplyTo: message.messageIdField,
+    text: lines,
+    report: {
+      reportingMta: hostname,
+      queueId: message.id,
+      arrivalAt: message.receivedAt,
+      originalEnvelopeId: message.dsnEnvelopeId,
+      recipients: about.map((one) => recipientReport(request.kind, one)),
+    },
+    returned: await whatToReturn(request, parts),
+    boundaryWord: id,
+  });
+  const body: Body = { kind: "inline", bytes: built.bytes };
+  return {
+    message: {
+      id,
+      sender: "",
+      receivedAt: now,
+      sizeBytes: built.bytes.length,
+      content: built.is8bit ? "8bit" : "7bit",
+      isInternational: built.isInternational,
+      messageIdField: newMessageId({ at: now, id, host: hostname }),
+      origin: { listener: "bounce", protocol: "local", session: "" },
+    },
+    body,
+    // RFC 3461 section 5.2: nobody is to be told what becomes of a notice.
+    envelopes: [
+      {
+        id: envelopeIdOf(id, 1),
+        message: id,
+        recipient: chosen.recipient,
+        givenRecipient: chosen.recipient === to ? undefined : to,
+        notify: ["NEVER"],
+        action: chosen.action,
+      },
+    ],
+  };
+}
+
+/** RFC 3461 section 4.3: RET speaks about failures; other notices return the header. */
+async function whatToReturn(request: NoticeRequest, parts: NoticesParts): Promise<Returned | undefined> {
+  const { kind, message, body } = request;
+  const wants = kind === "bounce" && message.dsnReturn !== "HDRS" ? "message" : "header";
+  try {
+    return await returnedContent(await parts.openBody(body), message.sizeBytes, wants, parts.settings);
+  } catch (thrown) {
+    // The sender learns of the failure all the same.
+    parts.emit(contentNotReturned, { message: message.id, problem: messageOf(thrown) });
+    return undefined;
+  }
+}
+
+function recipientReport(kind: NoticeRequest["kind"], about: NoticeAbout): RecipientReport {
+  const { envelope, failure, before } = about;
+  const common = {
+    finalRecipient: envelope.recipient,
+    originalRecipient: envelope.originalRecipient ?? (envelope.givenRecipient && `rfc822;${envelope.givenRecipient}`),
+    lastAttemptAt: about.lastAttemptAt,
+  };
+  if (kind === "success") {
+    const action = about.action ?? "relayed";
+    const diagnostic = diagnosticOf(action, about.text);
+    return { ...common, action, status: about.status ?? "2.0.0", remoteMta: nameIn(about.relay, action), diagnostic };
+  }
+  // What a host said last tells more than that the time ran out.
+  const telling = failure?.reply === undefined && before?.reply !== undefined ? before : failure;
+  const reply = telling?.reply;
+  return {
+    ...common,
+    action: kind === "bounce" ? "failed" : "delayed",
+    status: failure?.status ?? (kind === "bounce" ? "5.0.0" : "4.0.0"),
+    remoteMta: reply === undefined ? undefined : nameIn(telling?.host ?? about.relay, "relayed"),
+    diagnostic:
+      reply !== undefined
+        ? { type: "smtp", text: replyText(reply) }
+        : failure && {
+            type: "x-posthorn",
+            text: [failure, before].flatMap((one) => one && failureText(one)).join("; "),
+          },
+    willRetryUntilAt: kind === "delay" ? about.retryUntilAt : undefined,
+  };
+}
+
+function diagnosticOf(action: "delivered" | "relayed", text: string | undefined): RecipientReport["diagnostic"] {
+  if (text === undefined || text === "") return undefined;
+  return action === "relayed" ? { type: "smtp", text } : { type: "x-posthorn", text: sanitiseText(text) };
+}
+
+/** The name in `name[address]:port`; nothing for a mailbox or `none`. */
+function nameIn(host: string, action: "delivered" | "relayed"): string | undefined {
+  if (action === "delivered" || host === "none") return undefined;
+  const name = /^[^[\]:]+(?=\[)/.exec(host)?.[0];
+  return name ?? /^\[[^\]]+\]/.exec(host)?.[0];
+}

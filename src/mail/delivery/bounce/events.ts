@@ -1,0 +1,21 @@
+import { defineEvent } from "../../../foundation/events.ts";
+
+/** Events of the notices to senders. That one was queued is told by the scheduler. */
+
+export const noticeUnroutable = defineEvent({
+  name: "bounce.unroutable",
+  level: "warning",
+  speaker: "bounce",
+  says: "A notice is due, but the rules have no way to its addressee: it is not sent.",
+  fields: { message: "text", kind: "text", to: "text", because: "text" },
+  line: (e) => `warning: ${e.message}: no ${e.kind} notice to <${e.to}>: ${e.because}`,
+});
+
+export const contentNotReturned = defineEvent({
+  name: "bounce.content-not-returned",
+  level: "warning",
+  speaker: "bounce",
+  says: "The message a notice is about could not be read, so the notice goes without it.",
+  fields: { message: "text", problem: "text" },
+  line: (e) => `warning: ${e.message}: content is not returned: ${e.problem}`,
+});

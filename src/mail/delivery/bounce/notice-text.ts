@@ -1,0 +1,85 @@
+import { formatDateTime } from "../../../protocol/message/date-time.ts";
+import { sanitiseText } from "../../../protocol/message/field.ts";
+import { replyText } from "../../../protocol/smtp/reply.ts";
+import type { NoticeAbout, NoticeRequest } from "./notices.ts";
+import { sentenceFor } from "./sentence.ts";
+
+/** What a notice says to people: subject and text, as lines without line ends. */
+export interface NoticeText {
+  readonly subject: string;
+  readonly lines: readonly string[];
+}
+
+const WIDTH = 76;
+
+export function noticeText(request: NoticeRequest, about: readonly NoticeAbout[], hostname: string): NoticeText {
+  const lines = [
+    `This is the mail server ${hostname}.`,
+    "",
+    ...(request.to === undefined ? [] : [...wrap(POSTMASTER, ""), ""]),
+    ...wrap(introduction(request, about.length), ""),
+    "",
+    ...about.flatMap((one) => [...aboutLines(request.kind, one), ""]),
+    ...wrap(
+      `A report for programs follows, and then ${request.kind === "bounce" ? "your message or its header" : "the header of your message"}. If you need help, write to postmaster@${hostname} and send this notice along.`,
+      "",
+    ),
+  ];
+  return { subject: subjectFor(request, about), lines };
+}
+
+const POSTMASTER =
+  "You get this as its postmaster: the message had the empty sender (it was a notice itself), so nobody else can be told.";
+
+function subjectFor({ kind, to }: NoticeRequest, about: readonly NoticeAbout[]): string {
+  const whose = to === undefined ? "Your message" : "A notice";
+  if (kind === "bounce") return `${whose} could not be delivered`;
+  if (kind === "delay") return `${whose} is delayed`;
+  return about.every((one) => one.action === "delivered") ? `${whose} was delivered` : `${whose} was passed on`;
+}
+
+function introduction({ kind, message }: NoticeRequest, recipients: number): string {
+  const to = recipients === 1 ? "to this recipient" : `to these ${recipients} recipients`;
+  const since = `received here on ${formatDateTime(message.receivedAt, 0)}`;
+  if (kind === "bounce") return `The message, ${since}, could not be delivered ${to}. It will not be tried again.`;
+  if (kind === "delay")
+    return `The message, ${since}, could not be delivered ${to} yet. It is kept and tried again; you need not send it again.`;
+  return `The message, ${since}, was delivered or passed on ${to}, and you asked to be told.`;
+}
+
+function aboutLines(kind: NoticeRequest["kind"], about: NoticeAbout): readonly string[] {
+  const { envelope } = about;
+  const given = envelope.givenRecipient ?? envelope.recipient;
+  const via = given === envelope.recipient ? "" : `, by way of <${envelope.recipient}>`;
+  const lines = [`<${sanitiseText(given)}>${sanitiseText(via)}:`];
+  if (kind === "success") {
+    const how =
+      about.action === "delivered"
+        ? "It is in the mailbox."
+        : `It was handed over to ${about.relay}, which does not report deliveries: you may hear nothing more.`;
+    return [...lines, ...wrap(how, "    ")];
+  }
+  // Expiry alone explains nothing: what went wrong until then is the reason.
+  for (const failure of [about.failure, about.before]) {
+    if (failure === undefined) continue;
+    lines.push(...wrap(sentenceFor(failure), "    "));
+    if (failure.reply !== undefined) lines.push(...wrap(replyText(failure.reply), "      > "));
+  }
+  if (kind === "delay" && about.retryUntilAt !== undefined)
+    lines.push(...wrap(`It will be tried until ${formatDateTime(about.retryUntilAt, 0)}.`, "    "));
+  return lines;
+}
+
+/** Lines of at most 76 characters where blanks allow it, each behind `indent`. */
+function wrap(text: string, indent: string): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of sanitiseText(text).split(/\s+/).filter(Boolean)) {
+    if (line !== "" && indent.length + line.length + 1 + word.length > WIDTH) {
+      lines.push(indent + line);
+      line = "";
+    }
+    line += line === "" ? word : ` ${word}`;
+  }
+  return line === "" ? lines : [...lines, indent + line];
+}

@@ -1,0 +1,47 @@
+import type { Envelope, Message } from "../../envelope/envelope.ts";
+import type { Failure } from "../../envelope/failure.ts";
+import type { CommitRequest } from "../../queue/queue.ts";
+import type { Body } from "../../queue/store.ts";
+
+/**
+ * Where the scheduler gets delivery status notifications (RFC 3464). The scheduler decides that one is due and writes
+ * it in the same store batch as the change it tells of, so that it is sent exactly once; what it says, and whether the
+ * sender wants it (NOTIFY, RFC 3461), is decided here.
+ *
+ * Never called for a null sender, except with `to` set.
+ */
+export interface Notices {
+  /**
+   * The notice as a new message, or undefined when nobody asked for one or nobody can get it. Rejects when a table that
+   * says where it goes cannot be asked just now; the scheduler comes again.
+   */
+  make(request: NoticeRequest): Promise<CommitRequest | undefined>;
+}
+
+export interface NoticeRequest {
+  readonly kind: "bounce" | "delay" | "success";
+  readonly message: Message;
+  readonly body: Body;
+  /** The envelopes it speaks about; all of this message. */
+  readonly about: readonly NoticeAbout[];
+  readonly at: number;
+  /** Who gets it instead of the sender: the postmaster, when a null-sender message failed for good and settings say so. */
+  readonly to?: string | undefined;
+}
+
+export interface NoticeAbout {
+  readonly envelope: Envelope;
+  /** For `bounce` and `delay`. After the last attempt before expiry: cause `expired`, and what went wrong in `before`. */
+  readonly failure?: Failure | undefined;
+  readonly before?: Failure | undefined;
+  /** For `success`: `delivered` into a mailbox, `relayed` to a host that does not speak DSN. */
+  readonly action?: "delivered" | "relayed" | undefined;
+  readonly status?: string | undefined;
+  /** `name[address]:port` of the host that spoke last, `maildir:…`, or `none`. */
+  readonly relay: string;
+  /** What it said. */
+  readonly text?: string | undefined;
+  readonly lastAttemptAt?: number | undefined;
+  /** For `delay`: how long we go on trying. */
+  readonly retryUntilAt?: number | undefined;
+}
