@@ -21,6 +21,8 @@ export interface EgressPool extends NetworkDelivery {
   retire(member: EgressMember): void;
   /** The member is gone; its sessions' calls have rejected by themselves. */
   remove(member: EgressMember): void;
+  /** Sessions that a member has, retired or not. */
+  sessionsOf(member: EgressMember): number;
 }
 
 export interface EgressMember {
@@ -78,6 +80,11 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
     remove(member) {
       active.delete(member);
       for (const [session, owner] of sessions) if (owner === member) sessions.delete(session);
+    },
+    sessionsOf(member) {
+      let count = 0;
+      for (const owner of sessions.values()) if (owner === member) count++;
+      return count;
     },
     async resolve(request: ResolveRequest): Promise<Resolved> {
       return (await someMember()).port.resolve(request);

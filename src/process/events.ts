@@ -72,3 +72,39 @@ export const workerUnresponsive = defineEvent({
   fields: { role: "text", worker: "text", pid: "count", deadlineMs: "ms" },
   line: (e) => `warning: process ${e.worker} pid ${e.pid} did not stop within ${e.deadlineMs} ms; killed`,
 });
+
+export const listenerTrouble = defineEvent({
+  name: "server.listener-trouble",
+  level: "error",
+  speaker: "master",
+  says: "A listener met an error while accepting connections; it goes on.",
+  fields: { listener: "text", problem: "text" },
+  line: (e) => `warning: listener ${e.listener}: ${e.problem}`,
+});
+
+export const tableTrouble = defineEvent({
+  name: "server.table-trouble",
+  level: "warning",
+  speaker: "master",
+  says: "A table could not be read anew; what was read before stays in force.",
+  fields: { table: "text", problem: "text" },
+  line: (e) => `warning: table ${e.table}: ${e.problem}`,
+});
+
+export const settingsWarning = defineEvent({
+  name: "server.settings-warning",
+  level: "warning",
+  speaker: "master",
+  says: "The settings are in force, but something in them is probably not meant so.",
+  fields: { problem: "text" },
+  line: (e) => `warning: ${e.problem}`,
+});
+
+export const roleTrouble = defineEvent({
+  name: "server.role-trouble",
+  level: "error",
+  speaker: "master",
+  says: "A part of the server could not end in good order; it is left behind.",
+  fields: { role: "text", problem: "text" },
+  line: (e) => `warning: ${e.role}: ${e.problem}`,
+});

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { listenerSettings } from "../mail/connection/settings.ts";
+import { bounceSettings } from "../mail/delivery/bounce/settings.ts";
 import { mailboxSettings } from "../mail/delivery/mailbox/settings.ts";
 import { smtpClientSettings } from "../mail/delivery/settings.ts";
 import { actionsSettings, localSettings, rulesSettings } from "../mail/envelope/settings.ts";
@@ -40,6 +41,7 @@ export const posthornSettings = z.strictObject({
   route: routeSettings.describe("Limits and manners towards next hosts."),
   delivery: smtpClientSettings,
   mailbox: mailboxSettings,
+  bounce: bounceSettings,
   dns: dnsSettings.describe("How names are looked up."),
   log: logSettings.describe("Where the log goes, and how much of it."),
   journal: journalSettings.describe("The record of events that `posthorn log` reads."),

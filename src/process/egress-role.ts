@@ -1,0 +1,53 @@
+import { networkInterfaces } from "node:os";
+import type { Clock } from "../foundation/clock.ts";
+import type { Emit } from "../foundation/events.ts";
+import { systemRandom } from "../foundation/random.io.ts";
+import type { NetworkDelivery } from "../mail/delivery/delivery.ts";
+import { createNetworkDelivery } from "../mail/delivery/smtp/network-delivery.io.ts";
+import { tcpDial } from "../mail/delivery/smtp/tcp-dial.io.ts";
+import { bodyFilesIn } from "../mail/queue/intake.io.ts";
+import type { Body } from "../mail/queue/store.ts";
+import { createResolver } from "../service/dns/resolver.io.ts";
+import type { Folders } from "./folders.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+
+/** Sending over the network, with a resolver of its own. */
+export interface EgressRole extends AsyncDisposable {
+  readonly port: NetworkDelivery;
+}
+
+export function startEgress(parts: { loaded: LoadedSettings; folders: Folders; clock: Clock; emit: Emit }): EgressRole {
+  const { clock, emit } = parts;
+  const { settings, secrets } = parts.loaded;
+  const resolver = createResolver({ clock, settings: settings.dns });
+  const delivery = createNetworkDelivery({
+    clock,
+    emit,
+    random: systemRandom,
+    settings: settings.delivery,
+    resolver,
+    dial: tcpDial,
+    openBody: bodyOpener(parts.folders),
+    credentials: (label) => secrets.credentials[label],
+    hostname: settings.hostname,
+    localAddresses: Object.values(networkInterfaces()).flatMap((addresses) =>
+      (addresses ?? []).map(({ address }) => address),
+    ),
+  });
+  return {
+    port: delivery,
+    async [Symbol.asyncDispose]() {
+      await delivery[Symbol.asyncDispose]();
+      await resolver[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The content of a body, wherever it is kept. Stopping early closes the file. */
+export function bodyOpener(folders: Folders): (body: Body) => AsyncIterable<Uint8Array> {
+  const files = bodyFilesIn(folders.queue);
+  return async function* open(body) {
+    if (body.kind === "inline") yield body.bytes;
+    else yield* await files.open(body.name);
+  };
+}

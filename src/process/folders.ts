@@ -1,0 +1,55 @@
+import { chownSync, lstatSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { messageOf, PosthornError } from "../foundation/error.ts";
+import type { Identity } from "./privileges.ts";
+
+/** Where a server keeps what, below its state directory. */
+export interface Folders {
+  readonly state: string;
+  readonly queue: string;
+  readonly journal: string;
+  readonly journalFile: string;
+  /** Control sockets and the pid file. */
+  readonly run: string;
+  /** Channels between the processes of a split server. */
+  readonly channels: string;
+  readonly pidFile: string;
+}
+
+export function foldersOf(state: string): Folders {
+  const run = join(state, "run");
+  return {
+    state,
+    queue: join(state, "queue"),
+    journal: join(state, "journal"),
+    journalFile: join(state, "journal", "journal.db"),
+    run,
+    channels: join(run, "channels"),
+    pidFile: join(run, "posthornd.pid"),
+  };
+}
+
+/** Makes the directories, owned by the workers' user when there is one. Throws `PRIVILEGES`. */
+export function makeFolders(folders: Folders, owner: Identity | undefined): void {
+  try {
+    mkdirSync(folders.state, { recursive: true, mode: 0o755 });
+    mkdirSync(folders.run, { recursive: true, mode: 0o755 });
+    for (const folder of [
+      folders.queue,
+      folders.journal,
+      folders.channels,
+      join(folders.state, "mail"),
+      join(folders.state, "delivery"),
+    ]) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      // A link here would let its maker have any directory given away.
+      if (owner !== undefined && lstatSync(folder).isDirectory()) chownSync(folder, owner.uid, owner.gid);
+    }
+  } catch (cause) {
+    throw new PosthornError("PRIVILEGES", {
+      message: `cannot make the directories of the server: ${messageOf(cause)}`,
+      advice: `set \`state\` to a directory that this user may write to (now ${folders.state})`,
+      cause,
+    });
+  }
+}

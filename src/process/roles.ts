@@ -1,0 +1,80 @@
+import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
+import type { QueuePort } from "../mail/queue/queue.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+
+/**
+ * The roles of a server and what they say to each other. In a single server they are objects that call each other; in a
+ * split one `worker.ts` puts the same objects behind channels.
+ *
+ * | role | serves | asks |
+ * |---|---|---|
+ * | log | `write`, `recordInput` | |
+ * | scheduler | `QueuePort`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
+ * | egress | `NetworkDelivery` | |
+ * | delivery | `LocalDelivery` | |
+ * | ingress | SMTP | `QueuePort` |
+ */
+export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress";
+
+/** What a worker process needs to begin: plain data, secrets only where the role uses them. */
+export interface WorkerStart {
+  readonly role: Role;
+  /** `ingress-1`; in the log and in file names. */
+  readonly name: string;
+  /** For the ids of messages: different for all processes that make messages at the same time. */
+  readonly maker: number;
+  readonly loaded: LoadedSettings;
+  /** Where the channels' sockets are: a directory of the workers' own. */
+  readonly channels: string;
+  /** Descriptors of bound sockets, by the listener's name. */
+  readonly listening: readonly { readonly listener: string; readonly fd: number }[];
+  readonly isVerbose: boolean;
+  readonly isForeground: boolean;
+}
+
+export type ToWorker =
+  | { readonly kind: "start"; readonly start: WorkerStart }
+  | { readonly kind: "stop"; readonly deadlineMs: number }
+  | { readonly kind: "settings"; readonly loaded: LoadedSettings }
+  | { readonly kind: "reopen" }
+  | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
+
+export type FromWorker =
+  | { readonly kind: "ready" }
+  | { readonly kind: "failed"; readonly text: string }
+  /** From the scheduler: reception is to pause or to go on. */
+  | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
+
+export const networkMethods = [
+  "resolve",
+  "connect",
+  "transact",
+  "leave",
+] as const satisfies readonly (keyof NetworkDelivery)[];
+export const localMethods = ["deliver"] as const satisfies readonly (keyof LocalDelivery)[];
+export const queueMethods = ["commit"] as const satisfies readonly (keyof QueuePort)[];
+export const adminMethods = [
+  "list",
+  "show",
+  "census",
+  "hold",
+  "release",
+  "retryNow",
+  "remove",
+  "bounce",
+  "pause",
+  "resume",
+  "status",
+  "routes",
+  "why",
+  "backup",
+] as const satisfies readonly (keyof SchedulerAdmin)[];
+
+/** Settings as a role may see them: without the secrets that are not its business. */
+export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
+  const certificates = role === "ingress" ? loaded.secrets.certificates : [];
+  const credentials = role === "egress" ? loaded.secrets.credentials : {};
+  const tableTexts = role === "ingress" || role === "scheduler" ? loaded.tableTexts : {};
+  return { ...loaded, secrets: { certificates, credentials }, tableTexts };
+}

@@ -1,0 +1,117 @@
+import { randomInt } from "node:crypto";
+import type { Clock } from "../foundation/clock.ts";
+import type { Emit } from "../foundation/events.ts";
+import { messageIdMaker } from "../foundation/ids.ts";
+import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
+import { createNotices } from "../mail/delivery/bounce/bounce.ts";
+import { rulesPolicy } from "../mail/envelope/rules.ts";
+import type { QueuePort } from "../mail/queue/queue.ts";
+import { selfHealingStore } from "../mail/queue/self-healing-store.ts";
+import { openStore } from "../mail/queue/store.io.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import { createSchedulerAdmin } from "../mail/scheduler/admin.io.ts";
+import type { Notices } from "../mail/scheduler/notices.ts";
+import { planAll } from "../mail/scheduler/plan.ts";
+import { Scheduler } from "../mail/scheduler/scheduler.io.ts";
+import type { CoreSettings } from "../mail/scheduler/state.ts";
+import { locate } from "../service/config/config.ts";
+import { bodyOpener } from "./egress-role.ts";
+import type { Folders } from "./folders.ts";
+import { tablesOf } from "./ingress-role.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+import type { LogRole } from "./log-role.ts";
+
+/** The queue and all decisions about it: owner of the store. */
+export interface SchedulerRole {
+  readonly queue: QueuePort;
+  readonly admin: SchedulerAdmin;
+  reload(loaded: LoadedSettings): void;
+  /** Lets what runs end within the deadline, then closes the store. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+export interface SchedulerRoleParts {
+  readonly loaded: LoadedSettings;
+  readonly folders: Folders;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly maker: number;
+  readonly network: NetworkDelivery;
+  readonly local: LocalDelivery;
+  readonly log: Pick<LogRole, "recordInput" | "wantsStart">;
+  readonly onReception: (isPaused: boolean, because: string) => void;
+}
+
+export async function startScheduler(parts: SchedulerRoleParts): Promise<SchedulerRole> {
+  const { clock, emit, folders } = parts;
+  const directory = folders.queue;
+  const newMessageId = messageIdMaker(clock, parts.maker);
+  const open = bodyOpener(folders);
+  let loaded = parts.loaded;
+  let notices = noticesOf(loaded);
+
+  function noticesOf(from: LoadedSettings): Notices {
+    const { settings } = from;
+    const policy = rulesPolicy(
+      {
+        hostname: settings.hostname,
+        local: settings.local,
+        actions: settings.actions,
+        rules: settings.rules,
+        whereIs: (rule) => locate(from.origins, ["rules", rule]),
+      },
+      tablesOf(from, clock, emit),
+    );
+    return createNotices({
+      hostname: settings.hostname,
+      clock,
+      emit,
+      newMessageId,
+      openBody: async (body) => open(body),
+      chooseAction: (recipient) => policy.chooseAction(recipient),
+      settings: settings.notices,
+    });
+  }
+
+  const store = await selfHealingStore(() => openStore({ directory, settings: loaded.settings.queue, clock, emit }), {
+    directory,
+    clock,
+    emit,
+  });
+  const scheduler = new Scheduler({
+    store,
+    network: parts.network,
+    local: parts.local,
+    notices: { make: (request) => notices.make(request) },
+    clock,
+    emit,
+    seed: randomInt(2 ** 32),
+    settings: coreSettings(loaded),
+    record: (at, event) => parts.log.recordInput(at, JSON.stringify(event), false),
+    onReception: parts.onReception,
+  });
+  scheduler.start();
+  return {
+    queue: scheduler,
+    admin: createSchedulerAdmin({ scheduler, store, clock }),
+    reload(next) {
+      loaded = next;
+      notices = noticesOf(next);
+      scheduler.reload(coreSettings(next));
+    },
+    async stop(deadlineMs) {
+      await scheduler.stop(deadlineMs);
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function coreSettings({ settings }: LoadedSettings): CoreSettings {
+  const { postmaster } = settings.local;
+  return {
+    scheduler: settings.scheduler,
+    route: settings.route,
+    plans: planAll(settings.actions, settings.hostname),
+    postmaster: postmaster.includes("@") ? postmaster : `${postmaster}@${settings.hostname}`,
+  };
+}

@@ -1,0 +1,27 @@
+import type { Emit } from "../foundation/events.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+import type { LogRole } from "./log-role.ts";
+
+/** A server that runs, however it is laid out. */
+export interface Server {
+  readonly layout: "single" | "split";
+  /** `smtp=127.0.0.1:2525`, for people. */
+  readonly listening: readonly string[];
+  readonly admin: SchedulerAdmin;
+  readonly log: LogRole;
+  readonly emit: Emit;
+  /** The settings in force. */
+  readonly loaded: LoadedSettings;
+  /** Swaps the settings; throws, and changes nothing, when something of the new ones cannot be had (a port, a directory). */
+  reload(loaded: LoadedSettings): Promise<void>;
+  /** After rotation of log files. */
+  reopen(): void;
+  /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */
+  stop(because: string): Promise<void>;
+  /** The processes, for `posthorn status`. */
+  processes(): readonly { readonly name: string; readonly pid: number }[];
+}
+
+/** How long running transactions and deliveries may take to end when the server stops. */
+export const STOP_DEADLINE_MS = 25_000;

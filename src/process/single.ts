@@ -1,0 +1,141 @@
+import type { Clock } from "../foundation/clock.ts";
+import { messageOf } from "../foundation/error.ts";
+import { createEmitter } from "../mail/log/emitter.ts";
+import { startDelivery, type DeliveryRole } from "./delivery-role.ts";
+import { egressPool, type EgressMember } from "./egress-pool.ts";
+import { startEgress, type EgressRole } from "./egress-role.ts";
+import * as events from "./events.ts";
+import type { Folders } from "./folders.ts";
+import { startIngress } from "./ingress-role.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+import { startLog } from "./log-role.ts";
+import { startScheduler } from "./scheduler-role.ts";
+import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+
+/** All roles in one process: for a machine of one user, for tests, and for the library. */
+export async function startSingle(parts: {
+  loaded: LoadedSettings;
+  folders: Folders;
+  clock: Clock;
+  isVerbose: boolean;
+  isForeground: boolean;
+  inherited: ReadonlyMap<string, number>;
+}): Promise<Server> {
+  const { clock, folders } = parts;
+  let { loaded } = parts;
+  const log = startLog({ ...parts, mergeMs: 0 });
+  const emitter = createEmitter({
+    clock,
+    process: { role: "server", pid: process.pid },
+    level: parts.isVerbose ? "debug" : loaded.settings.log.level,
+    hand: (records) => log.write(records),
+  });
+  const { emit } = emitter;
+
+  const pool = egressPool({ clock, patienceMs: 5000 });
+  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit });
+  pool.add(egress);
+  let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit });
+  /** Deliveries of earlier settings that still work. */
+  const leaving = new Set<Promise<void>>();
+  const retire = (role: AsyncDisposable): void => {
+    const left: Promise<void> = Promise.resolve(role[Symbol.asyncDispose]())
+      .catch((thrown: unknown) => emit(events.roleTrouble, { role: "delivery", problem: messageOf(thrown) }))
+      .finally(() => leaving.delete(left));
+    leaving.add(left);
+  };
+
+  const closeLog = async (): Promise<void> => {
+    emitter.flush();
+    await log.close(5000);
+  };
+  try {
+    let setPaused = (_isPaused: boolean, _because: string): void => {};
+    const scheduler = await startScheduler({
+      loaded,
+      folders,
+      clock,
+      emit,
+      maker: 0,
+      network: pool,
+      local: { deliver: (request) => delivery.port.deliver(request) },
+      log,
+      onReception: (isPaused, because) => setPaused(isPaused, because),
+    });
+    const ingress = await startIngress({
+      loaded,
+      folders,
+      clock,
+      emit,
+      queue: scheduler.queue,
+      maker: 1,
+      sessionPrefix: "",
+      inherited: parts.inherited,
+    }).catch(async (thrown: unknown) => {
+      await scheduler.stop(0);
+      throw thrown;
+    });
+    setPaused = (isPaused, because) => ingress.setPaused(isPaused, because);
+
+    return {
+      layout: "single",
+      get listening() {
+        return ingress.listening;
+      },
+      admin: scheduler.admin,
+      log,
+      emit,
+      get loaded() {
+        return loaded;
+      },
+      async reload(next) {
+        await ingress.reload(next);
+        const freshEgress = startEgress({ loaded: next, folders, clock, emit });
+        pool.add(freshEgress);
+        pool.retire(egress);
+        retireWhenIdle(egress, pool, clock, retire);
+        egress = freshEgress;
+        const oldDelivery = delivery;
+        delivery = startDelivery({ loaded: next, folders, clock, emit });
+        retire(oldDelivery);
+        scheduler.reload(next);
+        emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
+        log.reload(next);
+        loaded = next;
+      },
+      reopen: () => log.reopen(),
+      async stop(because) {
+        const startedAtMs = clock.monotonicMs();
+        emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
+        emitter.flush();
+        await ingress.stop(STOP_DEADLINE_MS);
+        await scheduler.stop(STOP_DEADLINE_MS);
+        await egress[Symbol.asyncDispose]();
+        await delivery[Symbol.asyncDispose]();
+        await Promise.all(leaving);
+        emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
+        await closeLog();
+      },
+      processes: () => [{ name: "server", pid: process.pid }],
+    };
+  } catch (thrown) {
+    await egress[Symbol.asyncDispose]();
+    await delivery[Symbol.asyncDispose]();
+    await closeLog();
+    throw thrown;
+  }
+}
+
+/** Sessions of earlier settings end by themselves; the sockets behind them are closed when the last one has. */
+function retireWhenIdle(
+  egress: EgressRole & EgressMember,
+  pool: ReturnType<typeof egressPool>,
+  clock: Clock,
+  retire: (role: AsyncDisposable) => void,
+): void {
+  const look = (): void => {
+    if (pool.sessionsOf(egress) === 0) retire(egress);
+    else clock.after(1000, look);
+  };
+  look();
+}
