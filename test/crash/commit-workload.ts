@@ -37,10 +37,13 @@ const settings = queueSettings.parse({ inlineBodyUpTo: "4KiB", minFreeBytes: 0, 
 const directory = options.directory ?? "";
 
 say("starting");
-const store = await selfHealingStore(() => openStore({ directory, settings, clock: systemClock }), {
-  directory,
-  clock: systemClock,
-});
+const store = await selfHealingStore(
+  () => openStore({ directory, settings, clock: systemClock, checkpointPages: 150 }),
+  {
+    directory,
+    clock: systemClock,
+  },
+);
 const intake = openIntake({ directory, settings, clock: systemClock });
 let left = Number(options.messages);
 await Promise.all(Array.from({ length: Number(options.committers) }, () => receiveSome(store)));

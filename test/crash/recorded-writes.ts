@@ -12,6 +12,9 @@ import type { Random } from "../../src/foundation/random.ts";
  * directory. Of uncertain data any subset survives, each write whole, torn at a sector, or not at all; of a
  * directory's uncertain names those up to some moment survive, for file systems journal names in order.
  *
+ * What a failed sync should have made certain stays uncertain for ever: Linux reports the failure once, counts the data
+ * as written, and lets every later sync succeed without it.
+ *
  * Files written through mmap are not seen; SQLite's index of the log (`-shm`) is the only one, and is rebuilt from the
  * log at every start, so it is left out.
  */
@@ -38,6 +41,7 @@ export type RecordedStep =
   | { readonly do: "truncate"; readonly at: number; readonly file: number; readonly length: number }
   /** Counts from its beginning (`at`) once it has ended. */
   | { readonly do: "syncFile"; readonly at: number; readonly endedAt: number; readonly file: number }
+  | { readonly do: "failedSync"; readonly at: number; readonly file: number }
   | { readonly do: "syncDirectory"; readonly at: number; readonly endedAt: number; readonly path: string }
   /** Something on standard output: what others know from then on. */
   | { readonly do: "say"; readonly at: number; readonly text: string };
@@ -48,12 +52,16 @@ const CALLS =
 const LONGEST_WRITE_BYTES = 1 << 20;
 const SECTOR_BYTES = 512;
 
-/** Runs `program` under strace; `root` (an absolute path) must not exist yet. */
+/**
+ * Runs `program` under strace; `root` (an absolute path) must not exist yet. `faults` are calls to let fail, in
+ * strace's words: `fsync:error=EIO:when=7`.
+ */
 export async function recordWrites(
   strace: string,
   program: readonly string[],
   root: string,
   traceFile: string,
+  faults: readonly string[] = [],
 ): Promise<Recording> {
   const exitCode = await new Promise<number | null>((resolve, reject) => {
     const tracing = [
@@ -68,6 +76,7 @@ export async function recordWrites(
       "-o",
       traceFile,
     ];
+    for (const fault of faults) tracing.push("-e", `inject=${fault}`);
     const child = spawn(strace, [...tracing, ...program], { stdio: ["ignore", "pipe", "inherit"] });
     child.stdout.resume();
     child.once("error", reject);
@@ -85,7 +94,7 @@ interface Call {
   readonly endedAt: number;
 }
 
-/** The calls of a trace that succeeded, by their beginning; those cut in two by another thread's are joined. */
+/** The calls of a trace that did something, by their beginning; those cut in two by another thread's are joined. */
 function callsOf(trace: string): Call[] {
   const calls: Call[] = [];
   const unfinished = new Map<string, { name: string; args: string; at: number }>();
@@ -109,7 +118,9 @@ function callsOf(trace: string): Call[] {
     calls.push({ ...first, args: `${first.args}${ended[2] ?? ""}`, result: Number(ended[3]), endedAt: at });
   }
   // A write that a kill interrupted may have been done; the model lets it be lost anyway when it counts as not begun.
-  return calls.filter((call) => call.result >= 0).sort((a, b) => a.at - b.at);
+  return calls
+    .filter(({ name, result }) => result >= 0 || name === "fsync" || name === "fdatasync")
+    .sort((a, b) => a.at - b.at);
 }
 
 function stepsOf(trace: string, root: string): RecordedStep[] {
@@ -176,7 +187,9 @@ function stepsOf(trace: string, root: string): RecordedStep[] {
         break;
       case "fsync":
       case "fdatasync":
-        if (file !== undefined) steps.push({ do: "syncFile", at, endedAt, file });
+        if (result < 0) {
+          if (file !== undefined) steps.push({ do: "failedSync", at, file });
+        } else if (file !== undefined) steps.push({ do: "syncFile", at, endedAt, file });
         else if (isOurs(path) || path === dirname(root)) steps.push({ do: "syncDirectory", at, endedAt, path });
         break;
       case "close":
@@ -266,7 +279,13 @@ export function rebuild(recording: Recording, into: string, cut: PowerCut): void
     let content: Buffer = Buffer.alloc(0);
     for (const step of steps) {
       if ((step.do !== "write" && step.do !== "truncate") || step.file !== file) continue;
-      const isCertain = isSynced(step.at, (sync) => sync.do === "syncFile" && sync.file === file);
+      const failedAt = steps.find(
+        (other) => other.do === "failedSync" && other.file === file && other.at > step.at,
+      )?.at;
+      const isCertain = isSynced(
+        step.at,
+        (sync) => sync.do === "syncFile" && sync.file === file && (failedAt === undefined || sync.at < failedAt),
+      );
       if (!isCertain && random.next() >= survival) {
         if (step.do === "write" && survival > 0 && random.next() < 0.5) content = tear(content, step, random);
         continue;

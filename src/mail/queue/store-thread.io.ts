@@ -10,12 +10,10 @@ import type { FromReader, FromWriter, Question, ThreadTask, ToldError, ToReader,
 
 /** The threads behind the embedded store: one writes, one reads, one copies a backup and ends. Begun by `store.io.ts`. */
 
-/** The log is copied into the database when it is this long: 4 MiB, a few milliseconds of copying between two groups. */
-const CHECKPOINT_PAGES = 1000;
 /** A transaction takes what waits, up to this many bytes of bodies; the rest makes the next one. */
 const GROUP_BYTES = 16 * 1024 * 1024;
 
-function write(port: MessagePort, directory: string): void {
+function write(port: MessagePort, directory: string, checkpointPages: number): void {
   const say = (message: FromWriter): void => port.postMessage(message);
   const writer = openOrTell(() => new StoreWriter(directory), say);
   if (writer === undefined) return;
@@ -44,7 +42,7 @@ function write(port: MessagePort, directory: string): void {
     const { batches, syncs, failures, unnamed } = writer.applyGroup(group);
     say({ say: "applied", batches, syncs, failures, messages: writer.messages, envelopes: writer.envelopes });
     for (const name of unnamed) unlinking.add(name);
-    if (writer.pagesInLog() >= CHECKPOINT_PAGES) writer.checkpoint();
+    if (writer.pagesInLog() >= checkpointPages) writer.checkpoint();
   };
   const sweep = async (beforeAt: number): Promise<void> => {
     let files = 0;
@@ -246,7 +244,7 @@ if (parentPort !== null) {
   const task = workerData as ThreadTask;
   switch (task.role) {
     case "writer":
-      write(port, task.directory);
+      write(port, task.directory, task.checkpointPages);
       break;
     case "reader":
       read(port, task.directory);

@@ -56,8 +56,12 @@ export interface StoreOptions {
   readonly settings: QueueSettings;
   readonly clock: Clock;
   readonly emit?: Emit | undefined;
+  /** How long the log may be, in pages of 4 KiB, before it is copied into the database; tests want it short. */
+  readonly checkpointPages?: number | undefined;
 }
 
+/** 4 MiB: a few milliseconds of copying between two groups. */
+const CHECKPOINT_PAGES = 1000;
 const SWEEP_EVERY_MS = 3_600_000;
 /** How long threads get to end by themselves before they are ended. */
 const THREAD_END_MS = 5000;
@@ -115,33 +119,37 @@ class EmbeddedStore implements Store {
     };
     // Starts beside the writer, and waits until there is a database to read.
     this.#reader = startThread({ role: "reader", directory }, fail, onReader);
-    this.#writer = startThread({ role: "writer", directory }, fail, (message: FromWriter) => {
-      switch (message.say) {
-        case "opened":
-          this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
-          this.#reader.tell({ do: "open" });
-          return;
-        case "applied":
-          this.#onApplied(message);
-          return;
-        case "filesKept":
-          this.#filesKept.shift()?.();
-          return;
-        case "swept":
-          if (message.files > 0 || message.problem !== undefined)
-            this.#emit(events.orphansSwept, {
-              directory,
-              files: message.files,
-              size: message.sizeBytes,
-              problem: message.problem,
-            });
-          return;
-        case "failed":
-          fail(errorOf(message.error));
-          return;
-        case "closed":
-      }
-    });
+    this.#writer = startThread(
+      { role: "writer", directory, checkpointPages: options.checkpointPages ?? CHECKPOINT_PAGES },
+      fail,
+      (message: FromWriter) => {
+        switch (message.say) {
+          case "opened":
+            this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
+            this.#reader.tell({ do: "open" });
+            return;
+          case "applied":
+            this.#onApplied(message);
+            return;
+          case "filesKept":
+            this.#filesKept.shift()?.();
+            return;
+          case "swept":
+            if (message.files > 0 || message.problem !== undefined)
+              this.#emit(events.orphansSwept, {
+                directory,
+                files: message.files,
+                size: message.sizeBytes,
+                problem: message.problem,
+              });
+            return;
+          case "failed":
+            fail(errorOf(message.error));
+            return;
+          case "closed":
+        }
+      },
+    );
   }
 
   apply(batch: readonly Operation[]): Promise<void> {

@@ -7,7 +7,7 @@ import type { QueueFilter } from "./store.ts";
 
 /** What a thread is to do; given at its start. */
 export type ThreadTask =
-  | { readonly role: "writer"; readonly directory: string }
+  | { readonly role: "writer"; readonly directory: string; readonly checkpointPages: number }
   | { readonly role: "reader"; readonly directory: string }
   | { readonly role: "backup"; readonly directory: string; readonly into: string };
 
