@@ -5,8 +5,11 @@ import { z } from "zod";
 import { settingsJsonSchema } from "./json-schema.ts";
 import { count, duration, oneOrMore } from "./kinds.ts";
 import { camelCase, editDistance, kebabCase, nearestName } from "./names.ts";
+import { listSettings } from "./listing.ts";
+import { parseSettings } from "./parse.ts";
 import { settingsReference } from "./reference.ts";
 import { changedPaths, reloader } from "./reload.ts";
+import { readYaml } from "./yaml.ts";
 
 const schema = z.strictObject({
   hostName: z.string().optional().describe("The name."),
@@ -186,4 +189,76 @@ test("a reload tells which settings it changed", () => {
     "e[0].f",
     "g",
   ]);
+});
+
+test("the settings in force are listed as people write them, each with its place", () => {
+  const { root } = readYaml(
+    "retry: { first-wait: 90s }\nlisteners:\n  - port-number: 3\nlogins: { my-isp: { user-name: joe } }\n",
+    "f.yaml",
+  );
+  assert.ok(root);
+  const parsed = parseSettings(schema, { root, file: "f.yaml", directory: "/", spelling: "kebab" });
+  assert.ok(parsed.ok);
+  const lines = listSettings(schema, parsed.value.settings, parsed.value.origins);
+  assert.deepEqual(
+    lines.map(({ name, value, where }) => `${name} = ${value} (${where})`),
+    [
+      "retry.first-wait = 1m30s (f.yaml:1:10)",
+      "listeners[0].port-number = 3 (f.yaml:3:5)",
+      "logins.my-isp.user-name = joe (f.yaml:4:21)",
+    ],
+  );
+});
+
+test("no text makes the reader throw, and a refusal always has a message", () => {
+  const piece = fc.constantFrom(
+    "retry",
+    "first-wait",
+    "listeners",
+    ": ",
+    ":",
+    "- ",
+    "\n",
+    "  ",
+    "\t",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    '"',
+    "'",
+    "&a ",
+    "*a ",
+    "!x ",
+    "!!int ",
+    "|",
+    ">",
+    "#",
+    "? ",
+    "---",
+    "...",
+    "%",
+    "@",
+    "<<",
+    "1",
+    "~",
+    "\u0000",
+    "\ufeff",
+    "é",
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join("")),
+  );
+  fc.assert(
+    fc.property(text, (written) => {
+      const { root, problems } = readYaml(written, "f");
+      if (root === undefined) return assert.ok(problems.length > 0);
+      const parsed = parseSettings(schema, { root, file: "f", directory: "/", spelling: "kebab" });
+      if (!parsed.ok) assert.ok(parsed.problem.length > 0 && parsed.problem.every((problem) => problem.text !== ""));
+      return undefined;
+    }),
+    { numRuns: 1000 },
+  );
 });
