@@ -61,6 +61,18 @@ test("the settings are plain data: they survive the way to another process", asy
   });
 });
 
+test("relative paths begin at the settings file, not where the server was started", async () => {
+  const yaml =
+    "state: var\nlog: { to: 'file:./mail.log' }\nlisteners: [{ name: l, path: lmtp.sock, protocol: lmtp }]\nactions: { box: { deliver: mbox, path: 'box/{user}' } }\n";
+  await inDirectory({ "posthorn.yaml": yaml }, async (directory) => {
+    const { settings } = await loaded(directory, "posthorn.yaml");
+    assert.equal(settings.state, join(directory, "var"));
+    assert.deepEqual(settings.log.to, { kind: "file", path: join(directory, "mail.log") });
+    assert.equal(settings.listeners[0]?.path, join(directory, "lmtp.sock"));
+    assert.deepEqual(settings.actions["box"], { kind: "deliver", as: "mbox", path: join(directory, "box/{user}") });
+  });
+});
+
 test("passwords leave the settings for the secrets", async () => {
   const yaml = "credentials:\n  a: { user: joe, password: sesame }\n  b: { user: jane, password-file: jane.txt }\n";
   await inDirectory({ "posthorn.yaml": yaml, "jane.txt": "open it\nnot this\n" }, async (directory) => {
@@ -178,11 +190,12 @@ rules:
     "files that are not there",
     {
       "posthorn.yaml":
-        "certificates:\n  - certificate: c.pem\n    key: k.pem\ntables: { t: { file: t.txt } }\ncredentials: { c: { user: u, password-file: p.txt } }\n",
+        "certificates:\n  - certificate: c.pem\n    key: k.pem\ntables: { t: { file: t.txt } }\ncredentials: { c: { user: u, password-file: p.txt } }\ndelivery: { ca-file: ca.pem }\n",
     },
     "posthorn.yaml:2:5: certificates[0].certificate: c.pem does not exist",
     "posthorn.yaml:4:16: tables.t.file: t.txt does not exist",
     "posthorn.yaml:5:30: credentials.c.password-file: p.txt does not exist",
+    "posthorn.yaml:6:13: delivery.ca-file: ca.pem does not exist",
   ],
   [
     "mistakes in a table's file, with the file's own lines",

@@ -57,6 +57,7 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   const certificates = await loadCertificates(parsed.value, options.clock.now(), problems);
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
+  await checkAuthorities(parsed.value, problems);
   if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));
   return ok({
     settings: completeSettings(parsed.value.settings, { hostname: hostname() }),
@@ -185,6 +186,18 @@ async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<
     }
   }
   return texts;
+}
+
+/** The certificate authorities that next hosts are verified with are read by the senders; here only whether they can be. */
+async function checkAuthorities(parsed: Parsed, problems: SettingsProblem[]): Promise<void> {
+  const { caFile } = parsed.settings.delivery;
+  if (caFile === undefined) return;
+  try {
+    if ((await readFile(caFile, "latin1")).includes("-----BEGIN CERTIFICATE-----")) return;
+    problems.push(parsed.problemAt(["delivery", "caFile"], `${caFile} holds no certificate in PEM form`));
+  } catch (thrown) {
+    problems.push(parsed.problemAt(["delivery", "caFile"], unreadable(caFile, thrown)));
+  }
 }
 
 const NO_HASH = "expected a password hash as `posthorn account hash` makes it, or {PLAIN} and the password";

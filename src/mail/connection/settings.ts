@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { count, duration, ipAddress, port } from "../../service/config/kinds.ts";
+import { count, duration, ipAddress, path, port } from "../../service/config/kinds.ts";
 import { sessionOverrides } from "../session/settings.ts";
 import { network } from "./networks.ts";
 
@@ -45,7 +45,10 @@ export const listenerSettings = z
       .describe("The listener's name in the log, in rules and in commands."),
     address: ipAddress().optional().describe("The address to listen on; left out, all addresses of this machine."),
     port: port().optional().describe("The TCP port; 0 takes any free one."),
-    path: z.string().min(1).max(100).optional().describe("A unix socket instead of address and port."),
+    path: path()
+      .refine((text) => text.length <= 100, { error: "expected a path of at most 100 characters, for a socket" })
+      .optional()
+      .describe("A unix socket instead of address and port."),
     pathMode: z
       .string()
       .regex(/^0?[0-7]{3}$/, { error: "expected a file mode such as 0660" })

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { count, duration, size } from "../../service/config/kinds.ts";
+import { count, duration, path, size } from "../../service/config/kinds.ts";
 
 const atMost = { min: "1s", max: "1h" } as const;
 
@@ -50,9 +50,7 @@ export const smtpClientSettings = z
         "What happens to 8-bit content for a next host without 8BITMIME: returned (RFC 6152 section 3) or sent all the same.",
       ),
     mostRecipients: count({ min: 1, max: 10_000 }).default(100).describe("Most recipients in one transaction."),
-    caFile: z
-      .string()
-      .min(1)
+    caFile: path()
       .optional()
       .describe("A PEM file with the certificate authorities that are trusted. Without it: those that come with Node."),
     tlsFailuresKept: duration({ max: "1d" })

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { duration, size } from "../../service/config/kinds.ts";
+import { absolutePath, duration, size } from "../../service/config/kinds.ts";
 
 /** Where the log goes. `auto`: stdout in the foreground, syslog(3) in the background. */
 export type LogTarget =
@@ -31,7 +31,7 @@ function logTarget(): z.ZodType<LogTarget, string> {
     .string()
     .transform((text, context) => {
       const target = parseLogTarget(text);
-      if (target !== undefined) return target;
+      if (target !== undefined) return "path" in target ? { ...target, path: absolutePath(target.path) } : target;
       context.addIssue({ code: "custom", message: `expected ${ALLOWED}` });
       return z.NEVER;
     })

@@ -132,11 +132,12 @@ export function withPathsFrom<Value>(directory: string, parse: () => Value): Val
 
 /** A file or directory, relative to the settings file's directory; in the code absolute. */
 export function path(): z.ZodType<string, string> {
-  return z
-    .string()
-    .min(1)
-    .transform((text) => (baseDirectory === undefined ? text : resolve(baseDirectory, text)))
-    .meta({ kind: "path" });
+  return z.string().min(1).transform(absolutePath).meta({ kind: "path" });
+}
+
+/** A path from within a value of another kind (`file:./mail.log`), taken as `path()` takes it. */
+export function absolutePath(text: string): string {
+  return baseDirectory === undefined ? text : resolve(baseDirectory, text);
 }
 
 /** Text that no message, log or listing of settings shows. */
