@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { controlSettings } from "../admin/control/settings.ts";
 import { listenerSettings } from "../mail/connection/settings.ts";
 import { bounceSettings } from "../mail/delivery/bounce/settings.ts";
 import { mailboxSettings } from "../mail/delivery/mailbox/settings.ts";
@@ -45,6 +46,7 @@ export const posthornSettings = z.strictObject({
   dns: dnsSettings.describe("How names are looked up."),
   log: logSettings.describe("Where the log goes, and how much of it."),
   journal: journalSettings.describe("The record of events that `posthorn log` reads."),
+  control: controlSettings.describe("The sockets that `posthorn` speaks to the server through."),
 });
 
 /** What people write in `posthorn.config.ts`. */
