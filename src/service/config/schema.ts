@@ -140,6 +140,8 @@ export function allowedWords(type: z.core.$ZodType, spell: (name: string) => str
       return "a list, or table:name";
     case "secret":
       return "text";
+    case "file mode":
+      return "a file mode such as 0660";
     case "network":
       return "a network such as 192.0.2.0/24";
     case undefined:

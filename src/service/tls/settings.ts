@@ -7,7 +7,7 @@ export const certificatesSettings = z
       certificate: path().describe("The certificate and its chain in PEM form, the server's own first."),
       key: path().describe("The private key in PEM form, without a passphrase."),
       names: z
-        .array(z.union([hostName(), z.string().regex(/^\*\.[a-z0-9.-]+$/, "expected a host name or *.domain")]))
+        .array(z.union([hostName(), z.string().regex(/^\*\.[a-z0-9.-]+$/i, "expected a host name or *.domain")]))
         .optional()
         .describe("The host names it serves. Without it: those in the certificate."),
     }),
