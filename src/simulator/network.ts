@@ -7,7 +7,7 @@ import type { Clock, Timer } from "../foundation/clock.ts";
  */
 export interface SimulatedNetwork {
   /** Fits the `Dial` of the SMTP client. */
-  dial(to: SimulatedTarget, signal: AbortSignal): Promise<SimulatedDialled>;
+  readonly dial: (to: SimulatedTarget, signal: AbortSignal) => Promise<SimulatedDialled>;
   listen(address: string, port: number, accept: (connection: SimulatedSocket) => void): Disposable;
   listenAt(path: string, accept: (connection: SimulatedSocket) => void): Disposable;
   /** From now on connections to this address hang until the dialler gives up; `false` takes it back. */

@@ -112,7 +112,8 @@ function tlsErrorText(error: Error): string {
     const text = (reason[4] ?? "").trim() || (systemCodeOf(error) ?? "handshake failure");
     return alert > 0 && alert < 256 ? `${text} (alert ${alert} from the peer)` : text;
   }
-  // Node says "socket hang up" with ECONNRESET for a plain end of the connection.
-  if (error.message.includes("socket hang up")) return "the peer closed the connection during the handshake";
+  // Node's words, with ECONNRESET, for a plain end of the connection.
+  if (/socket hang up|socket disconnected before secure/.test(error.message))
+    return "the peer closed the connection during the handshake";
   return messageOf(error);
 }

@@ -1,0 +1,410 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { createSecureContext } from "node:tls";
+import { generate } from "selfsigned";
+import { systemClock } from "../../../foundation/clock.io.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import { seededRandom } from "../../../foundation/random.ts";
+import { createPeer, USUAL_EXTENSIONS, type Peer, type PeerOptions } from "../../../simulator/peer.ts";
+import { createZone } from "../../../simulator/zone.ts";
+import type { Envelope, Message } from "../../envelope/envelope.ts";
+import type { ConnectRequest, TransactRequest } from "../delivery.ts";
+import { smtpClientSettings } from "../settings.ts";
+import { createNetworkDelivery } from "./network-delivery.io.ts";
+import { tcpDial } from "./tcp-dial.io.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "posthorn-delivery-"));
+after(() => rmSync(directory, { recursive: true }));
+const pair = await generate([{ name: "commonName", value: "mx.example" }], {
+  keyType: "ec",
+  extensions: [
+    { name: "basicConstraints", cA: true },
+    { name: "subjectAltName", altNames: [{ type: 2, value: "mx.example" }] },
+  ],
+});
+const context = createSecureContext({ key: pair.private, cert: pair.cert });
+const caFile = join(directory, "ca.pem");
+writeFileSync(caFile, pair.cert);
+
+async function listenOn(accept: (socket: Socket) => void, at: number | string = 0) {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => {});
+    accept(socket);
+  });
+  if (typeof at === "string") server.listen(at);
+  else server.listen(at, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  return {
+    port: typeof address === "string" ? 0 : (address as AddressInfo).port,
+    sockets,
+    [Symbol.dispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+async function* endlessly(): AsyncIterable<Uint8Array> {
+  await Promise.resolve();
+  for (let count = 0; count < 400; count++) yield Buffer.from(`${"x".repeat(65_534)}\r\n`);
+}
+
+function setUp(settings: object = {}, openBody = endlessly) {
+  const lines: string[] = [];
+  const emit: Emit = (event, fields) => {
+    const line = event.line(fields);
+    if (line !== undefined && event.level !== "debug") lines.push(line);
+  };
+  const delivery = createNetworkDelivery({
+    clock: systemClock,
+    random: seededRandom(1),
+    emit,
+    settings: smtpClientSettings.parse({
+      connectTimeout: "2s",
+      tlsTimeout: "2s",
+      greetingTimeout: "3s",
+      quitTimeout: "500ms",
+      ...settings,
+    }),
+    resolver: createZone({}),
+    dial: tcpDial,
+    openBody,
+    credentials: () => ({ user: "me", password: "secret" }),
+    hostname: "us.example",
+    localAddresses: [],
+  });
+  return { delivery, lines };
+}
+
+async function peerOn(options: Partial<PeerOptions>) {
+  const peer = createPeer({ clock: systemClock, ...options });
+  return { peer, server: await listenOn((socket) => peer.accept(socket)) };
+}
+
+function request(port: number, changes: Partial<ConnectRequest> = {}): ConnectRequest {
+  const host = { name: "mx.example", address: { ip: "127.0.0.1", port }, preference: 0 };
+  return {
+    session: "s",
+    host,
+    protocol: "smtp",
+    tls: "may",
+    verify: false,
+    helo: "us.example",
+    relay: "example",
+    ...changes,
+  };
+}
+
+const message: Message = {
+  id: "M1",
+  sender: "a@us.example",
+  receivedAt: 0,
+  sizeBytes: 100,
+  content: "7bit",
+  isInternational: false,
+  origin: { listener: "l", protocol: "ESMTP", session: "x" },
+};
+const envelope: Envelope = { id: "M1.1", message: "M1", recipient: "b@there.example", notify: [], action: "relay" };
+const transaction: TransactRequest = {
+  session: "s",
+  message,
+  envelopes: [envelope],
+  body: { kind: "inline", bytes: Buffer.from("Subject: x\r\n\r\nhello\r\n") },
+};
+
+async function sendsOne(delivery: ReturnType<typeof setUp>["delivery"], peer: Peer): Promise<void> {
+  const before = peer.messages.length;
+  const transacted = await delivery.transact(transaction);
+  assert.equal(transacted.outcomes[0]?.kind, "delivered", JSON.stringify(transacted));
+  assert.equal(peer.messages.length, before + 1);
+}
+
+test("STARTTLS with a certificate that nobody vouches for is encryption all the same, and said to be no more", async () => {
+  const { peer, server } = await peerOn({ tls: { context } });
+  using _ = server;
+  const { delivery, lines } = setUp();
+  await using __ = delivery;
+  const connected = await delivery.connect(request(server.port));
+  assert.ok(connected.ok);
+  assert.equal(connected.facts.tls?.version, "TLSv1.3");
+  assert.equal(connected.facts.tls?.verified, false);
+  await sendsOne(delivery, peer);
+  assert.equal(peer.messages[0]?.isEncrypted, true);
+  assert.match(
+    lines.join("\n"),
+    /^Untrusted TLS connection established to mx\.example\[127\.0\.0\.1\]:\d+: TLSv1\.3 with cipher TLS_AES/,
+  );
+  // RFC 3207 section 4.2: what was said before is asked for again.
+  assert.deepEqual(peer.commands.slice(0, 3), ["EHLO us.example", "STARTTLS", "EHLO us.example"]);
+});
+
+test("a certificate of a trusted authority for the right name verifies, for another name it does not", async () => {
+  const { server } = await peerOn({ tls: { context } });
+  using _ = server;
+  const { delivery, lines } = setUp({ caFile });
+  await using __ = delivery;
+  const connected = await delivery.connect(request(server.port, { tls: "starttls", verify: true }));
+  assert.ok(connected.ok && connected.facts.tls?.verified === true, JSON.stringify(connected));
+  assert.match(lines[0] ?? "", /^Verified TLS connection/);
+  const host = { name: "other.example", address: { ip: "127.0.0.1", port: server.port }, preference: 0 };
+  const other = await delivery.connect(request(server.port, { session: "t", host, tls: "starttls", verify: true }));
+  assert.ok(!other.ok);
+  assert.ok(other.failure.cause.kind === "tls" && other.failure.cause.reason === "unverified");
+  assert.match(other.failure.cause.text, /other\.example/);
+  assert.match(lines[1] ?? "", /^Trusted TLS connection/);
+});
+
+test("a certificate that must verify and does not is a deferral, with a QUIT under TLS", async () => {
+  const { peer, server } = await peerOn({ tls: { context } });
+  using _ = server;
+  const { delivery } = setUp();
+  await using __ = delivery;
+  for (const tls of ["may", "starttls"] as const) {
+    const connected = await delivery.connect(request(server.port, { tls, verify: true }));
+    assert.ok(!connected.ok);
+    assert.equal(connected.failure.lasting, "temporary");
+    assert.ok(connected.failure.cause.kind === "tls" && connected.failure.cause.reason === "unverified");
+  }
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(peer.commands.at(-1), "QUIT");
+  assert.ok(!peer.commands.some((line) => line.startsWith("MAIL")));
+});
+
+test("when the handshake fails and plaintext is allowed, the mail goes in plaintext over a new connection, and this is said", async () => {
+  const broken = createPeer({
+    clock: systemClock,
+    extensions: [...USUAL_EXTENSIONS, "STARTTLS"],
+    at: (point) => (point === "STARTTLS" ? { do: "reply", text: "220 go ahead", thenClose: true } : undefined),
+  });
+  using server = await listenOn((socket) => broken.accept(socket));
+  const { delivery, lines } = setUp();
+  await using _ = delivery;
+  for (let round = 1; round <= 3; round++) {
+    const connected = await delivery.connect(request(server.port));
+    assert.ok(connected.ok);
+    assert.equal(connected.facts.tls, undefined);
+    assert.match(connected.facts.plaintextBecause ?? "", /closed the connection during the handshake/);
+    await sendsOne(delivery, broken);
+    await delivery.leave("s");
+  }
+  assert.match(
+    lines.join("\n"),
+    /^SSL_connect error to .*\nwarning: mx\.example\[127\.0\.0\.1\]:\d+: going on in plaintext/,
+  );
+  // Two failures cost two connections each; the third round knows.
+  assert.equal(broken.counters.connections, 5);
+});
+
+test("when the handshake fails and encryption is a must, nothing goes", async () => {
+  const broken = createPeer({
+    clock: systemClock,
+    extensions: [...USUAL_EXTENSIONS, "STARTTLS"],
+    at: (point) => (point === "STARTTLS" ? { do: "reply", text: "220 go ahead\r\nnonsense" } : undefined),
+  });
+  using server = await listenOn((socket) => broken.accept(socket));
+  const { delivery } = setUp();
+  await using _ = delivery;
+  const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
+  assert.ok(!connected.ok);
+  assert.equal(connected.failure.lasting, "temporary");
+  assert.equal(broken.counters.connections, 1);
+});
+
+test("bytes behind the answer to STARTTLS end the connection, and plaintext is no way out of an attack", async () => {
+  const evil = createPeer({
+    clock: systemClock,
+    extensions: [...USUAL_EXTENSIONS, "STARTTLS"],
+    at: (point) =>
+      point === "STARTTLS" ? { do: "reply", text: "220 go ahead\r\n250-evil\r\n250 AUTH PLAIN" } : undefined,
+  });
+  using server = await listenOn((socket) => evil.accept(socket));
+  const { delivery } = setUp();
+  await using _ = delivery;
+  const connected = await delivery.connect(request(server.port));
+  assert.ok(!connected.ok);
+  assert.equal(connected.failure.cause.kind, "protocol");
+  assert.equal(evil.counters.connections, 1);
+});
+
+test("a handshake that never goes on ends at its deadline", async () => {
+  using server = await listenOn((socket) => {
+    socket.write("220 hello\r\n");
+    socket.on("data", (bytes) => {
+      const line = bytes.toString("latin1");
+      if (line.startsWith("EHLO")) socket.write("250-me\r\n250 STARTTLS\r\n");
+      else if (line.startsWith("STARTTLS")) socket.write("220 go ahead\r\n");
+    });
+  });
+  const { delivery } = setUp({ tlsTimeout: "1s" });
+  await using _ = delivery;
+  const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
+  assert.ok(!connected.ok && connected.failure.cause.kind === "tls" && connected.failure.cause.reason === "handshake");
+  assert.ok(connected.tookMs > 900 && connected.tookMs < 2500);
+});
+
+test("implicit TLS is spoken from the first byte; STARTTLS or else implicit finds it, too", async () => {
+  const { peer, server } = await peerOn({ tls: { context, isImplicit: true } });
+  using _ = server;
+  const { delivery } = setUp({ connectTimeout: "1s" });
+  await using __ = delivery;
+  for (const tls of ["implicit", "starttls-or-implicit"] as const) {
+    const connected = await delivery.connect(request(server.port, { tls }));
+    assert.ok(connected.ok && connected.facts.tls !== undefined, JSON.stringify(connected));
+    await sendsOne(delivery, peer);
+    await delivery.leave("s");
+  }
+});
+
+test("the login goes under a verified certificate, and a refused mechanism gives way to the next", async () => {
+  for (const offered of ["AUTH PLAIN", "AUTH LOGIN", "AUTH=LOGIN", "AUTH SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN"]) {
+    const { peer, server } = await peerOn({
+      tls: { context },
+      extensions: [...USUAL_EXTENSIONS, offered],
+      login: { user: "me", password: "secret" },
+    });
+    using _ = server;
+    const { delivery } = setUp({ caFile });
+    await using __ = delivery;
+    const connected = await delivery.connect(
+      request(server.port, { tls: "starttls", verify: true, credentials: "office" }),
+    );
+    assert.ok(connected.ok, JSON.stringify(connected));
+    await sendsOne(delivery, peer);
+    assert.equal(peer.messages[0]?.account, "me");
+  }
+});
+
+test("a wrong password is a deferral for the whole relay", async () => {
+  const { peer, server } = await peerOn({
+    tls: { context },
+    extensions: [...USUAL_EXTENSIONS, "AUTH PLAIN LOGIN"],
+    login: { user: "me", password: "changed" },
+  });
+  using _ = server;
+  const { delivery } = setUp();
+  await using __ = delivery;
+  const connected = await delivery.connect(request(server.port, { tls: "starttls", credentials: "office" }));
+  assert.ok(!connected.ok);
+  assert.equal(connected.scope, "relay");
+  assert.equal(connected.failure.status, "4.7.8");
+  assert.equal(connected.failure.reply?.code, 535);
+  assert.equal(peer.commands.filter((line) => line.startsWith("AUTH")).length, 2);
+});
+
+test("a refusal sent ahead of a reset is read, although our own writing notices the reset first", async () => {
+  for (const isEncrypted of [false, true]) {
+    let socket: Socket | undefined;
+    const peer = createPeer({
+      clock: systemClock,
+      ...(isEncrypted ? { tls: { context } } : {}),
+      contentPointBytes: 1,
+      at: (point) => (point === "content" ? { do: "hang" } : undefined),
+    });
+    using server = await listenOn((accepted) => {
+      socket = accepted;
+      peer.accept(accepted);
+    });
+    async function* content(): AsyncIterable<Uint8Array> {
+      yield Buffer.alloc(30_000, "x\r\n");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      yield Buffer.alloc(60_000, "x\r\n");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      // The server reads no more, refuses and goes: with our bytes unread, its kernel sends a reset. All this happens
+      // before our event loop turns, so that the next write meets it first.
+      if (isEncrypted) socket?.destroy();
+      else socket?.end("552 5.3.4 too big for us\r\n").destroy();
+      for (let count = 0; count < 10; count++) yield Buffer.alloc(10_000, "x\r\n");
+    }
+    const { delivery } = setUp({}, content);
+    await using _ = delivery;
+    const connected = await delivery.connect(request(server.port, { tls: isEncrypted ? "starttls" : "never" }));
+    assert.ok(connected.ok);
+    const startedAt = performance.now();
+    const { outcomes } = await delivery.transact({ ...transaction, body: { kind: "file", name: "f", sizeBytes: 1 } });
+    const [outcome] = outcomes;
+    assert.ok(outcome?.kind === "failed");
+    if (isEncrypted) assert.equal(outcome.failure.cause.kind, "lost");
+    else assert.equal(outcome.failure.reply?.code, 552, JSON.stringify(outcome));
+    assert.equal(outcome.failure.lasting, isEncrypted ? "temporary" : "permanent");
+    assert.ok(performance.now() - startedAt < 3000);
+  }
+});
+
+test("LMTP over a unix socket delivers to each recipient", async () => {
+  const peer = createPeer({ clock: systemClock, protocol: "lmtp" });
+  const path = join(directory, "lmtp");
+  using _ = await listenOn((socket) => peer.accept(socket), path);
+  const { delivery } = setUp();
+  await using __ = delivery;
+  const host = { name: path, address: { path }, preference: 0 };
+  const connected = await delivery.connect(request(0, { host, protocol: "lmtp" }));
+  assert.ok(connected.ok, JSON.stringify(connected));
+  assert.equal(connected.facts.host, `localhost[${path}]`);
+  const transacted = await delivery.transact({
+    ...transaction,
+    envelopes: [envelope, { ...envelope, id: "M1.2", recipient: "c@x.example" }],
+  });
+  assert.ok(transacted.outcomes.every((one) => one.kind === "delivered" && one.isFinal));
+  const gone = await delivery.connect(
+    request(0, {
+      session: "t",
+      host: { name: "/nowhere", address: { path: "/nowhere" }, preference: 0 },
+      protocol: "lmtp",
+    }),
+  );
+  assert.ok(!gone.ok && gone.failure.cause.kind === "connect" && gone.failure.cause.reason === "refused");
+});
+
+test("a port where nobody listens is told in the words people know", async () => {
+  const server = await listenOn(() => {});
+  const { port } = server;
+  server[Symbol.dispose]();
+  const { delivery, lines } = setUp();
+  await using _ = delivery;
+  const connected = await delivery.connect(request(port));
+  assert.ok(!connected.ok && connected.failure.cause.kind === "connect");
+  assert.deepEqual(lines, [`connect to mx.example[127.0.0.1]:${port}: Connection refused`]);
+});
+
+test("under TLS, too, a peer that closes, resets or goes silent anywhere leaves nothing open", async () => {
+  for (const point of ["EHLO", "MAIL", "DATA", "content", "end", "QUIT"] as const) {
+    for (const what of ["close", "reset", "hang"] as const) {
+      const { peer, server } = await peerOn({
+        tls: { context },
+        contentPointBytes: 70_000,
+        at: (at) => (at === point ? { do: what } : undefined),
+      });
+      using _ = server;
+      const { delivery } = setUp({
+        commandTimeout: "1s",
+        dataTimeout: "1s",
+        blockTimeout: "1s",
+        endOfDataTimeout: "1s",
+      });
+      await using __ = delivery;
+      const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
+      if (connected.ok) {
+        const body = point === "content" ? ({ kind: "file", name: "f", sizeBytes: 1 } as const) : transaction.body;
+        const { outcomes } = await delivery.transact({ ...transaction, body });
+        assert.equal(outcomes[0]?.kind, peer.messages.length > 0 ? "delivered" : "failed", `${point} ${what}`);
+      }
+      await delivery.leave("s");
+      if (what !== "hang")
+        assert.equal(server.sockets.size === 0 || (await closes(server.sockets)), true, `${point} ${what}`);
+    }
+  }
+});
+
+async function closes(sockets: ReadonlySet<Socket>): Promise<boolean> {
+  for (let wait = 0; wait < 100 && sockets.size > 0; wait++) await new Promise((resolve) => setTimeout(resolve, 10));
+  return sockets.size === 0;
+}
