@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { virtualClock } from "../../simulator/clock.ts";
+import { createLimits, type Admission, type Limits } from "./limits.ts";
+import { limitSettings } from "./settings.ts";
+
+const NONE = limitSettings.parse({});
+
+function limitsWith(given: Partial<typeof NONE>, clock = virtualClock(0)): Limits {
+  return createLimits({ ...NONE, ...given }, clock);
+}
+
+function admitted(admission: Admission): Extract<Admission, { isAdmitted: true }> {
+  assert.ok(admission.isAdmitted);
+  return admission;
+}
+
+function refusal(admission: Admission): string {
+  return admission.isAdmitted ? "admitted" : admission.because;
+}
+
+test("connections in all are limited, exempt clients and unix sockets included", () => {
+  const limits = limitsWith({ connections: 2 });
+  const first = admitted(limits.admit("127.0.0.1"));
+  admitted(limits.admit(undefined));
+  assert.equal(refusal(limits.admit("192.0.2.1")), "connections");
+  assert.equal(refusal(limits.admit("127.0.0.1")), "connections");
+  first.left();
+  admitted(limits.admit("192.0.2.1"));
+  assert.equal(limits.open, 2);
+});
+
+test("an address and a network each have their share, given back when a connection ends", () => {
+  const limits = limitsWith({ connectionsPerAddress: 2, connectionsPerNetwork: 3 });
+  const one = admitted(limits.admit("192.0.2.1"));
+  admitted(limits.admit("192.0.2.1"));
+  assert.equal(refusal(limits.admit("192.0.2.1")), "per-address");
+  admitted(limits.admit("192.0.2.2"));
+  assert.equal(refusal(limits.admit("192.0.2.3")), "per-network");
+  admitted(limits.admit("192.0.3.1"));
+  one.left();
+  admitted(limits.admit("192.0.2.1"));
+});
+
+test("the addresses of an IPv6 /64 share one allowance of connections and of rate", () => {
+  const limits = limitsWith({ connectionsPerNetwork: 2, connectionRate: 2 });
+  admitted(limits.admit("2001:db8::1")).left();
+  admitted(limits.admit("2001:db8::2")).left();
+  assert.equal(refusal(limits.admit("2001:db8::3")), "rate");
+  admitted(limits.admit("2001:db8:0:1::1"));
+});
+
+test("rates begin anew each minute", async () => {
+  const clock = virtualClock(0);
+  const limits = limitsWith({ messageRate: 2 }, clock);
+  const { allowance } = admitted(limits.admit("192.0.2.1"));
+  assert.deepEqual(
+    [1, 2, 3].map(() => allowance.take("message")),
+    [true, true, false],
+  );
+  assert.equal(allowance.isSpent("message"), true);
+  assert.equal(allowance.take("recipient"), true);
+  // Another session of the same client has no share of its own.
+  assert.equal(admitted(limits.admit("192.0.2.1")).allowance.take("message"), false);
+  await clock.advance(60_000);
+  assert.equal(allowance.take("message"), true);
+});
+
+test("exempt clients have no rates, and zero is no limit", () => {
+  const limits = limitsWith({ messageRate: 1, connectionsPerAddress: 0, connectionsPerNetwork: 0, connectionRate: 0 });
+  const { allowance } = admitted(limits.admit("127.0.0.1"));
+  for (let at = 0; at < 10; at++) assert.equal(allowance.take("message"), true);
+  for (let at = 0; at < 500; at++) admitted(limits.admit("192.0.2.1"));
+});
+
+test("new settings hold at once, and open connections stay counted", () => {
+  const limits = limitsWith({ connectionsPerAddress: 5 });
+  for (let at = 0; at < 3; at++) admitted(limits.admit("192.0.2.1"));
+  limits.reconfigure({ ...NONE, connectionsPerAddress: 3 });
+  assert.equal(refusal(limits.admit("192.0.2.1")), "per-address");
+});
