@@ -1,7 +1,9 @@
+import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
 import { domainOf, makeReady, release, schedule, untried } from "./ready.ts";
 import { decide, giveUp, markHeld, operatorFailure, tellRemoved } from "./settle.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */
@@ -121,16 +123,20 @@ export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): voi
   else schedule(s, ticket);
 }
 
-function endRests(s: SchedulerState, selector: Selector, relays: ReadonlySet<RelayQueue>): void {
+/** Who asks for a retry now does not want to wait for a rest, nor to have it end in a minute. */
+function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<RelayQueue>): void {
   const addresses = new Set<string>();
-  for (const relay of s.relays.values()) {
-    const isNamed = selector.by === "route" && relay.candidates.some((one) => isCandidate(one, selector.route));
-    if (!isNamed && !relays.has(relay) && selector.by !== "all") continue;
+  for (const relay of selector.by === "all" ? s.relays.values() : concerned) {
     relay.penalty.restsUntilAt = 0;
+    // Its hosts may have to be found first.
+    relay.endsRests = relay.candidates.length === 0;
     for (const candidate of relay.candidates) addresses.add(candidate.address);
     s.dirty.add(relay);
   }
-  for (const route of s.routes.values()) if (addresses.has(route.address)) route.penalty.restsUntilAt = 0;
+  endRestsOf(s, addresses);
+  if (selector.by !== "route") return;
+  for (const route of s.routes.values()) if (isHost(route, selector.route)) route.penalty.restsUntilAt = 0;
+  for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
 }
 
 function select(s: SchedulerState, selector: Selector): readonly Ticket[] {
@@ -177,6 +183,14 @@ function goesBy(ticket: Ticket, route: string): boolean {
 }
 
 function isCandidate({ host, address }: Candidate, route: string): boolean {
-  const ip = "ip" in host.address ? host.address.ip : host.address.path;
-  return [host.name, address, ip, `${host.name}[${ip}]`].includes(route);
+  return isHost({ name: host.name, address, text: hostText(host) }, route);
+}
+
+/** By name, address, address with port, or as the log writes it. */
+function isHost(
+  host: { readonly name: string; readonly address: string; readonly text: string },
+  route: string,
+): boolean {
+  const ip = host.address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  return [host.name, host.address, ip, host.text].includes(route);
 }

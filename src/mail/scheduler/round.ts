@@ -70,6 +70,12 @@ export function endRound(relay: RelayQueue): void {
   relay.failures = [];
 }
 
+/** An operator wants it tried now. */
+export function endRestsOf(s: SchedulerState, addresses: ReadonlySet<string>): void {
+  if (addresses.size === 0) return;
+  for (const route of s.routes.values()) if (addresses.has(route.address)) route.penalty.restsUntilAt = 0;
+}
+
 export function penaliseRelay(s: SchedulerState, relay: RelayQueue, failure: Failure): void {
   penalise(relay.penalty, failure, s.now, penaltyRules(s));
   tellRest(s, relay.domain ?? relay.plan.ways[0]?.text ?? relay.key, relay.penalty, failure);

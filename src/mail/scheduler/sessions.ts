@@ -7,7 +7,7 @@ import { addressText, growRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
 import { routeResumed } from "./events.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
-import { deferRound, endRound, failSession, mostTelling, penaliseRelay } from "./round.ts";
+import { deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRelay } from "./round.ts";
 import { endSession, leave } from "./serve.ts";
 import { settleDelivered, settleFailed, type Attempt } from "./settle.ts";
 import { mayWork, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
@@ -50,6 +50,8 @@ export function onResolved(s: SchedulerState, key: string, answers: readonly Res
   });
   if (candidates.length > 0) {
     relay.candidates = candidates;
+    if (relay.endsRests) endRestsOf(s, new Set(candidates.map((one) => one.address)));
+    relay.endsRests = false;
     relay.freshUntilAt = Math.max(freshUntilAt, s.now + LEAST_FRESH_MS);
     return;
   }

@@ -174,6 +174,8 @@ export interface RelayQueue extends Wakeable {
   roundStartedAt: number;
   /** Failures of our own side in a row. */
   mishaps: number;
+  /** An operator wants it tried now: when its hosts are found, their rests end. */
+  endsRests: boolean;
   /** Limits in whose lines it stands. */
   readonly waitsOn: Set<Limited>;
   /** The settings changed: sessions end after what they do now. */
@@ -269,6 +271,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     failures: [],
     roundStartedAt: 0,
     mishaps: 0,
+    endsRests: false,
     waitsOn: new Set(),
     isRetired: false,
     wakeAt: Infinity,

@@ -105,8 +105,10 @@ export function warnAt(s: SchedulerState, ticket: Ticket): number {
   const { deliverByAt, deliverByMode, receivedAt } = ticket.message;
   // RFC 2852 section 4: in mode `notify` the delay is told at the time that the sender chose.
   if (deliverByAt !== undefined && deliverByMode === "notify") return deliverByAt;
-  const { warnAfter } = s.settings.scheduler;
-  return warnAfter === 0 ? Infinity : receivedAt + warnAfter;
+  const { warnAfter, expireAfter } = s.settings.scheduler;
+  // FUTURERELEASE and a late release from hold: the delay counts from when it might first be tried.
+  const beganAt = Math.max(receivedAt, ticket.expiresAt - expireAfter);
+  return warnAfter === 0 ? Infinity : beganAt + warnAfter;
 }
 
 /** RFC 2852 section 4: in mode `return` an envelope is not tried after this. */

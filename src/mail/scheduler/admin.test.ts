@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { unreachable } from "../../simulator/deliveries.ts";
+import { NOON, simulatedScheduling } from "../../simulator/scheduling.ts";
+import { createSchedulerAdmin } from "./admin.io.ts";
+
+const HOUR = 3_600_000;
+const down = { name: "mx.example.org", ip: "192.0.2.1", connectMs: 0, onConnect: () => unreachable("192.0.2.1") };
+
+test("lists tell what the scheduler does about each envelope, and show has the attempts", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const admin = createSchedulerAdmin(simulation);
+  simulation.world.setDomain("example.org", [down]);
+  const id = await simulation.send({ to: ["a@example.org", "b@example.org"] });
+  await simulation.clock.advance(1000);
+  await admin.hold({ by: "envelope", id: `${id}.2` }, "a look");
+  assert.deepEqual(
+    (await admin.list({})).map((row) => [row.envelope, row.live]),
+    [
+      [`${id}.1`, "waiting"],
+      [`${id}.2`, "held"],
+    ],
+  );
+  const shown = await admin.show(id, { withBody: true });
+  assert.equal(shown?.envelopes.length, 2);
+  assert.equal(shown?.body?.kind, "inline");
+  assert.deepEqual(
+    shown?.envelopes[0]?.attempts.map((one) => [one.outcome, one.relay]),
+    [["deferred", "none"]],
+  );
+  // The hold did not make the store forget what went wrong before.
+  assert.equal(shown?.envelopes[1]?.progress.lastFailure?.cause.kind, "connect");
+  assert.equal((await admin.show(`${id}.2`))?.envelopes.length, 1);
+  assert.equal(await admin.show("00000000000"), undefined);
+});
+
+test("why: a wait names its end, a hold its reason, a resting route its failure", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const admin = createSchedulerAdmin(simulation);
+  simulation.world.setDomain("example.org", [down]);
+  const first = await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(1000);
+  const waits = await admin.why(`${first}.1`);
+  assert.deepEqual(
+    waits?.map((one) => [one.what, Math.floor(((one.untilAt ?? 0) - NOON) / 1000)]),
+    [["not-due", 400]],
+  );
+
+  const second = await simulation.send({ to: ["b@example.org"] });
+  await simulation.clock.advance(1000);
+  const rests = await admin.why(`${second}.1`);
+  assert.equal(rests?.[0]?.what, "route-rests");
+  assert.match(rests?.[0]?.text ?? "", /mx\.example\.org\[192\.0\.2\.1\]:25, penalty 1 .*Connection timed out/);
+  assert.equal(Math.floor(((rests?.[0]?.untilAt ?? 0) - NOON) / 1000), 15);
+
+  await admin.hold({ by: "all" }, "storm", NOON + HOUR);
+  assert.deepEqual(await admin.why(`${first}.1`), [{ what: "held", text: "storm", untilAt: NOON + HOUR }]);
+  assert.equal(await admin.why("00000000000.1"), undefined);
+});
+
+test("status counts envelopes by what is done about them; routes show penalty and rest", async () => {
+  const simulation = simulatedScheduling();
+  const admin = createSchedulerAdmin(simulation);
+  simulation.world.setDomain("example.org", [down]);
+  simulation.world.setDomain("example.net", [{ name: "mx.example.net", ip: "192.0.2.2", transactMs: 60_000 }]);
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.send({ to: ["b@example.net"] });
+  await admin.pause("local", "full disk");
+  await simulation.clock.advance(1000);
+  const status = await admin.status();
+  assert.deepEqual(status.envelopes, { waiting: 1, ready: 0, active: 1, writing: 0, held: 0, dead: 0 });
+  assert.deepEqual(status.sessions, { connecting: 0, idle: 0, busy: 1 });
+  assert.equal(status.routesResting, 1);
+  assert.deepEqual(
+    status.paused.map((one) => one.because),
+    ["full disk"],
+  );
+  assert.equal(status.since.queued, 2);
+  const routes = await admin.routes();
+  assert.deepEqual(
+    routes.map((route) => [route.address, route.penalty, route.connections]),
+    [
+      ["192.0.2.1:25", 1, 0],
+      ["192.0.2.2:25", 0, 1],
+    ],
+  );
+});
+
+test("retry now ends the rest of the routes concerned", async () => {
+  const simulation = simulatedScheduling();
+  const admin = createSchedulerAdmin(simulation);
+  let isUp = false;
+  simulation.world.setDomain("example.org", [{ ...down, onConnect: () => (isUp ? undefined : unreachable("x")) }]);
+  const id = await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(1000);
+  isUp = true;
+  assert.deepEqual(await admin.retryNow({ by: "domain", domain: "example.org" }), { envelopes: 1 });
+  await simulation.clock.advance(100);
+  assert.equal(simulation.world.delivered.get(`${id}.1`), 1);
+});
