@@ -1,0 +1,58 @@
+import type { MessageId } from "../../foundation/ids.ts";
+import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
+import type { EventRecord } from "../../mail/log/record.ts";
+import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin.ts";
+
+/**
+ * The one admin interface: what the operator's client and the console reach the server through. `process/` builds it
+ * from the roles; the control sockets serve it.
+ */
+export interface Admin {
+  readonly queue: SchedulerAdmin;
+  readonly journal: { story(query: StoryQuery, options?: StoryOptions): Promise<readonly JournalEntry[]> };
+  /** A message's stored content, in portions; undefined when there is no such message. */
+  content(message: MessageId): Promise<AsyncIterable<Uint8Array> | undefined>;
+  status(): Promise<ServerStatus>;
+  reload(): Promise<ReloadReport>;
+  /** Log files are opened anew, after rotation. */
+  reopenLog(): Promise<void>;
+  /** Begins an orderly stop; resolves when it has begun. */
+  stop(): Promise<void>;
+  /** Every event from now on, in batches, until the returned function is called. */
+  subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
+}
+
+export interface ServerStatus {
+  readonly version: string;
+  readonly layout: "single" | "split";
+  readonly startedAt: number;
+  /** The settings file, or undefined for the built-in settings. */
+  readonly settingsFile?: string | undefined;
+  readonly settingsLoadedAt: number;
+  readonly processes: readonly ProcessStatus[];
+  readonly listeners: readonly ListenerStatus[];
+  readonly queue: SchedulerStatus;
+}
+
+export interface ProcessStatus {
+  readonly role: string;
+  readonly pid: number;
+  readonly startedAt: number;
+  /** How often a process of this role was started again after it had ended by itself. */
+  readonly restarts: number;
+  readonly memoryBytes?: number | undefined;
+}
+
+export interface ListenerStatus {
+  readonly name: string;
+  /** `127.0.0.1:2525`, or a socket's path. */
+  readonly at: string;
+  readonly protocol: string;
+  readonly connections?: number | undefined;
+}
+
+export type ReloadReport =
+  /** `changed`: the settings that differ, by path. `needsRestart`: those of them that only a restart puts in force. */
+  | { readonly kind: "swapped"; readonly changed: readonly string[]; readonly needsRestart: readonly string[] }
+  /** The settings stay as they were; lines as `posthornd -n` prints them. */
+  | { readonly kind: "refused"; readonly problems: readonly string[] };

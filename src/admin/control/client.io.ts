@@ -1,0 +1,119 @@
+import { connect } from "node:net";
+import { once } from "node:events";
+import { StringDecoder } from "node:string_decoder";
+import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import type { AnswerOf, OperationName } from "./operations.ts";
+import { CONTROL_VERSION, LineSplitter, LONGEST_ANSWER, type Answer } from "./protocol.ts";
+import type { StreamName } from "./streams.ts";
+
+/** The client's end of a control socket. One request at a time. */
+export interface ControlClient extends Disposable {
+  /** Rejects with the server's error as a `PosthornError`, or `CONTROL_UNREACHABLE` when the server went away. */
+  call<Name extends OperationName>(name: Name, args?: unknown): Promise<AnswerOf<Name>>;
+  /** The portions of a stream. Ends with the stream; returning early closes the connection. */
+  stream(name: StreamName, args?: unknown): AsyncGenerator<unknown, void, void>;
+}
+
+const CONNECT_MS = 5_000;
+
+/** Throws `CONTROL_UNREACHABLE` with what to do: no server, or not allowed. */
+export async function connectControl(path: string): Promise<ControlClient> {
+  const socket = connect(path);
+  try {
+    await once(socket, "connect", { signal: AbortSignal.timeout(CONNECT_MS) });
+  } catch (thrown) {
+    socket.destroy();
+    throw unreachable(path, thrown);
+  }
+  const decoder = new StringDecoder("utf8");
+  const lines = new LineSplitter(LONGEST_ANSWER);
+  const answers: Answer[] = [];
+  let problem: Error | undefined;
+  let wake: (() => void) | undefined;
+  let lastId = 0;
+  const end = (error: Error): void => {
+    problem ??= error;
+    wake?.();
+  };
+  socket.on("data", (bytes: Buffer) => {
+    const whole = lines.push(decoder.write(bytes));
+    if (whole === undefined) {
+      socket.destroy(new Error("the server's answer is too long"));
+      return;
+    }
+    try {
+      // The server is ours; what is no JSON here is another program's socket.
+      for (const line of whole) answers.push(JSON.parse(line) as Answer);
+    } catch (thrown) {
+      socket.destroy(new Error(`what answers there is no Posthorn: ${messageOf(thrown)}`));
+    }
+    if (answers.length > 64) socket.pause();
+    wake?.();
+  });
+  socket.on("error", end);
+  socket.on("close", () => end(new Error("the server closed the connection")));
+
+  const nextAnswer = async (): Promise<Answer> => {
+    for (;;) {
+      const answer = answers.shift();
+      if (answer !== undefined) {
+        if (answers.length === 0) socket.resume();
+        return answer;
+      }
+      if (problem !== undefined) throw unreachable(path, problem);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  };
+  /** Items as they come; returns the value of the end. */
+  async function* exchange(name: string, args: unknown): AsyncGenerator<readonly unknown[], unknown, void> {
+    const id = ++lastId;
+    socket.write(`${JSON.stringify({ v: CONTROL_VERSION, id, do: name, with: args ?? {} })}\n`);
+    for (;;) {
+      const answer = await nextAnswer();
+      if ("items" in answer) yield answer.items;
+      else if (answer.ok) return answer.value;
+      else throw new PosthornError(codeOf(answer.error.code), answer.error);
+    }
+  }
+  return {
+    async call(name, args) {
+      const rows: unknown[] = [];
+      const exchanged = exchange(name, args);
+      for (;;) {
+        const step = await exchanged.next();
+        // An answer without a value is a list, possibly empty, or nothing at all; which one the operation's type says.
+        if (step.done === true) return (step.value ?? rows) as AnswerOf<typeof name>;
+        for (const row of step.value) rows.push(row);
+      }
+    },
+    async *stream(name, args) {
+      try {
+        for await (const items of exchange(name, args)) yield* items;
+      } finally {
+        socket.destroy();
+      }
+    },
+    [Symbol.dispose]: () => void socket.destroy(),
+  };
+}
+
+function unreachable(path: string, thrown: unknown): PosthornError {
+  const advice: Readonly<Record<string, string>> = {
+    ENOENT: "is the server running, with these settings? (posthornd -f FILE, posthorn -f FILE)",
+    ECONNREFUSED: "the server is not running; start it with posthornd",
+    EACCES: "this user may not; see control.query and control.change in the settings, or use root",
+    EPERM: "this user may not; see control.query and control.change in the settings, or use root",
+  };
+  return new PosthornError("CONTROL_UNREACHABLE", {
+    message: `cannot speak with the server through ${path}: ${messageOf(thrown)}`,
+    advice: advice[systemCodeOf(thrown) ?? ""] ?? "the server's log may say more",
+    cause: thrown,
+  });
+}
+
+function codeOf(code: string): PosthornError["code"] {
+  // Codes are for programs; a newer server may have one that this client does not know, and its text says enough.
+  return code as PosthornError["code"];
+}

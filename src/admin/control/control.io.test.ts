@@ -1,0 +1,219 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { systemClock } from "../../foundation/clock.io.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import type { Emit } from "../../foundation/events.ts";
+import type { EventRecord } from "../../mail/log/record.ts";
+import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { Admin } from "./admin.ts";
+import { connectControl } from "./client.io.ts";
+import { controlPaths, startControl, type ControlPaths } from "./server.io.ts";
+import { controlSettings } from "./settings.ts";
+
+const MESSAGE = "01ARZ3NDEKT";
+
+interface Place extends AsyncDisposable {
+  readonly paths: ControlPaths;
+  readonly said: { name: string; fields: unknown }[];
+  readonly listeners: Set<(records: readonly EventRecord[]) => void>;
+}
+
+function row(number: number): LiveRow {
+  const envelope = `${MESSAGE}.${number}`;
+  const times = { receivedAt: 0, dueAt: 0, expiresAt: 0 };
+  return {
+    envelope,
+    message: MESSAGE,
+    state: "queued",
+    sender: "a@b.example",
+    recipient: "c@d.example",
+    action: "relay",
+    sizeBytes: 1,
+    attempts: 0,
+    ...times,
+  };
+}
+
+async function place(given: { queue?: Partial<Admin["queue"]> } & Partial<Omit<Admin, "queue">>): Promise<Place> {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const said: Place["said"] = [];
+  const listeners: Place["listeners"] = new Set();
+  const emit: Emit = (event, fields) => void said.push({ name: event.name, fields });
+  const subscribe: Admin["subscribe"] = (listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  };
+  // Each test hands in what it asks for; anything else would be a TypeError, which the server must survive anyway.
+  const admin = { subscribe, ...given } as unknown as Admin;
+  const settings = controlSettings.parse({});
+  const server = await startControl({
+    settings,
+    paths: controlPaths(settings, directory),
+    admin,
+    clock: systemClock,
+    emit,
+  });
+  return {
+    paths: server.paths,
+    said,
+    listeners,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+test("the sockets' file modes say who may query and who may change", async () => {
+  await using server = await place({});
+  assert.equal(statSync(server.paths.query).mode & 0o777, 0o660);
+  assert.equal(statSync(server.paths.change).mode & 0o777, 0o600);
+});
+
+test("a query is answered on either socket, and a long list comes whole and in order", async () => {
+  const rows = Array.from({ length: 1234 }, (_, number) => row(number + 1));
+  await using server = await place({ queue: { list: () => Promise.resolve(rows) } });
+  for (const path of [server.paths.query, server.paths.change]) {
+    using client = await connectControl(path);
+    assert.deepEqual(await client.call("queue.list", { state: "queued" }), rows);
+  }
+});
+
+test("a change is made on the control socket, and logged with the uid", async () => {
+  const asked: unknown[] = [];
+  await using server = await place({
+    queue: { hold: (...args) => (asked.push(args), Promise.resolve({ envelopes: 2 })) },
+  });
+  using client = await connectControl(server.paths.change);
+  const selector = { by: "message", id: MESSAGE };
+  assert.deepEqual(await client.call("queue.hold", { selector, because: "test" }), { envelopes: 2 });
+  assert.deepEqual(asked, [[selector, "test", undefined]]);
+  const change = server.said.find(({ name }) => name === "control.change");
+  assert.deepEqual(change?.fields, {
+    operation: "queue.hold",
+    arguments: JSON.stringify({ selector, because: "test" }),
+    uid: String(process.getuid?.()),
+    pid: String(process.pid),
+  });
+});
+
+test("a change is refused on the query socket, and that is logged", async () => {
+  let isHeld = false;
+  await using server = await place({
+    queue: { hold: () => ((isHeld = true), Promise.resolve({ envelopes: 1 })) },
+  });
+  using client = await connectControl(server.paths.query);
+  const hold = client.call("queue.hold", { selector: { by: "all" }, because: "" });
+  await assert.rejects(hold, { code: "CONTROL_REFUSED" });
+  assert.equal(isHeld, false);
+  assert.equal(server.said.at(-1)?.name, "control.refused");
+});
+
+test("an error of the server reaches the client with its advice, and the connection goes on", async () => {
+  await using server = await place({
+    status: () => Promise.reject(new PosthornError("STORE_CLOSED", { message: "the queue is closed", advice: "wait" })),
+    queue: { census: () => Promise.resolve([]) },
+  });
+  using client = await connectControl(server.paths.query);
+  await assert.rejects(client.call("status"), { code: "STORE_CLOSED", message: "the queue is closed", advice: "wait" });
+  assert.deepEqual(await client.call("queue.count"), []);
+});
+
+test("arguments of the wrong shape are refused with what was expected", async () => {
+  await using server = await place({ queue: {} });
+  using client = await connectControl(server.paths.query);
+  await assert.rejects(client.call("queue.show", { id: "../../etc" }), {
+    code: "USAGE",
+    message: /expected a message id/,
+  });
+  await assert.rejects(client.call("queue.list", { limt: 3 }), { code: "USAGE", message: /limt/ });
+});
+
+test("whatever a client sends, it gets an error and the server lives", async () => {
+  await using server = await place({ queue: { census: () => Promise.resolve([]) } });
+  const nonsense = [
+    "\n\n",
+    "hello\n",
+    "[]\n",
+    "null\n",
+    '{"v":1}\n',
+    '{"v":2,"id":1,"do":"status"}\n',
+    '{"v":1,"id":1,"do":"__proto__"}\n',
+    '{"v":1,"id":1,"do":"constructor","with":{}}\n',
+    '{"v":1,"id":1,"do":"status","with":{"deep":' + "[".repeat(5000) + "]".repeat(5000) + "}}\n",
+    '{"v":1,"id":1,"do":"status"}\n', // The admin of this test has no status: a bug in the server, to the client an error.
+    Buffer.from([0xff, 0xfe, 0x0a]),
+    "x".repeat(100_000),
+  ];
+  for (const bytes of nonsense) {
+    const socket = connect(server.paths.change);
+    await once(socket, "connect");
+    socket.write(bytes);
+    socket.end();
+    const text = (await Array.fromAsync(socket.setEncoding("utf8"))).join("");
+    if (bytes !== "\n\n") assert.match(text, /"ok":false,"error":\{"code":"/, String(bytes).slice(0, 50));
+  }
+  using client = await connectControl(server.paths.query);
+  assert.deepEqual(await client.call("queue.count"), []);
+});
+
+test("live events come as they happen, no less urgent than asked for, until the client leaves", async () => {
+  await using server = await place({});
+  using client = await connectControl(server.paths.query);
+  const from = { role: "server", pid: 1, startedAt: 0 };
+  const record = (name: string, level: "info" | "warning"): EventRecord => ({ at: 0, name, level, from, fields: {} });
+  const items = client.stream("tail", { level: "warning" });
+  const first = items.next();
+  while (server.listeners.size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const listener of server.listeners) listener([record("a.b", "info"), record("c.d", "warning")]);
+  assert.deepEqual((await first).value, { record: record("c.d", "warning") });
+  await items.return();
+  while (server.listeners.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test("the header section is a query; the whole content is a change, for it is somebody's mail", async () => {
+  const portions = ["Subject: x\r\nFr", "om: a\r\n", "\r\nsecret body\r\n"].map((text) => Buffer.from(text));
+  await using server = await place({ content: () => Promise.resolve(asPortions(portions)) });
+  const read = async (path: string, name: "queue.headers" | "queue.content"): Promise<string> => {
+    using client = await connectControl(path);
+    const parts = await Array.fromAsync(client.stream(name, { message: MESSAGE }));
+    return parts.map((part) => Buffer.from(String(part), "base64").toString()).join("");
+  };
+  assert.equal(await read(server.paths.query, "queue.headers"), "Subject: x\r\nFrom: a\r\n");
+  await assert.rejects(read(server.paths.query, "queue.content"), { code: "CONTROL_REFUSED" });
+  assert.equal(await read(server.paths.change, "queue.content"), Buffer.concat(portions).toString());
+});
+
+async function* asPortions(portions: readonly Buffer[]): AsyncGenerator<Uint8Array> {
+  for (const portion of portions) yield await Promise.resolve(portion);
+}
+
+test("a second server on the same sockets is refused; a dead one's sockets are taken over", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const settings = controlSettings.parse({});
+  const options = {
+    settings,
+    paths: controlPaths(settings, directory),
+    admin: {} as Admin,
+    clock: systemClock,
+    emit: () => {},
+  };
+  const first = await startControl(options);
+  await assert.rejects(startControl(options), { code: "PORT_UNAVAILABLE", message: /another server listens there/ });
+  await first[Symbol.asyncDispose]();
+  const second = await startControl(options);
+  await second[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true });
+});
+
+test("without a server the client says what to do", async () => {
+  await assert.rejects(connectControl("/nowhere/control.sock"), {
+    code: "CONTROL_UNREACHABLE",
+    advice: /is the server running/,
+  });
+});

@@ -1,0 +1,185 @@
+import { z } from "zod";
+import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import type { JournalEntry } from "../../mail/log/journal.ts";
+import type { Changed, Hindrance, LiveRow, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { CensusRow } from "../../mail/queue/store.ts";
+import type { Admin, ReloadReport, ServerStatus } from "./admin.ts";
+
+/**
+ * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
+ * logged with the uid of who asked. `tail` and `queue.content` are streams and live in `streams.ts`.
+ */
+export interface Operation {
+  readonly kind: "query" | "change";
+  readonly says: string;
+  readonly limitMs: number;
+  readonly perform: (admin: Admin, args: unknown) => Promise<unknown>;
+}
+
+const QUICK_MS = 30_000;
+const LONG_MS = 60 * 60_000;
+
+const messageId = z.string().refine((id) => numberOfMessageId(id) !== undefined, { error: "expected a message id" });
+const envelopeId = z.string().refine((id) => partsOfEnvelopeId(id) !== undefined, { error: "expected an envelope id" });
+const eitherId = z.union([messageId, envelopeId], { error: "expected a message id or an envelope id" });
+const text = z.string().max(1000);
+const instant = z.number().int().nonnegative();
+
+const selector = z.discriminatedUnion("by", [
+  z.strictObject({ by: z.literal("envelope"), id: envelopeId }),
+  z.strictObject({ by: z.literal("message"), id: messageId }),
+  z.strictObject({ by: z.literal("sender"), sender: text }),
+  z.strictObject({ by: z.literal("domain"), domain: text }),
+  z.strictObject({ by: z.literal("route"), route: text }),
+  z.strictObject({ by: z.literal("all") }),
+]);
+
+const filter = z.strictObject({
+  state: z.enum(["queued", "held", "dead", "deferred"]).optional(),
+  sender: text.optional(),
+  recipient: text.optional(),
+  domain: text.optional(),
+  message: messageId.optional(),
+  envelope: envelopeId.optional(),
+  receivedBeforeAt: instant.optional(),
+  receivedAfterAt: instant.optional(),
+  limit: z.number().int().positive().optional(),
+});
+
+const story = z.discriminatedUnion("by", [
+  z.strictObject({ by: z.literal("message"), id: eitherId }),
+  z.strictObject({ by: z.literal("session"), session: text }),
+  z.strictObject({ by: z.literal("address"), address: text, as: z.enum(["recipient", "sender"]).optional() }),
+]);
+
+const nothing = z.strictObject({});
+const direction = z.enum(["in", "out", "local"]);
+
+function operation<Schema extends z.ZodType, Value>(
+  kind: Operation["kind"],
+  says: string,
+  args: Schema,
+  perform: (admin: Admin, args: z.output<Schema>) => Promise<Value>,
+  limitMs = QUICK_MS,
+) {
+  return {
+    kind,
+    says,
+    limitMs,
+    perform: (admin: Admin, given: unknown): Promise<Value> => perform(admin, checked(args, given)),
+  };
+}
+
+export function checked<Schema extends z.ZodType>(schema: Schema, given: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(given ?? {});
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PosthornError("USAGE", {
+    message: `the request's arguments are wrong: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`.trim(),
+    advice: "use a client of the same version as the server",
+  });
+}
+
+export const operations = {
+  status: operation("query", "What the server is and does.", nothing, (admin): Promise<ServerStatus> => admin.status()),
+  routes: operation(
+    "query",
+    "Routes with their connections and penalties.",
+    nothing,
+    (admin): Promise<readonly RouteRow[]> => admin.queue.routes(),
+  ),
+  "queue.list": operation("query", "Envelopes in the queue.", filter, (admin, args): Promise<readonly LiveRow[]> =>
+    admin.queue.list(args),
+  ),
+  "queue.show": operation(
+    "query",
+    "One message with its envelopes and their attempts.",
+    z.strictObject({ id: eitherId }),
+    (admin, args): Promise<ShownMessage | undefined> => admin.queue.show(args.id),
+  ),
+  "queue.count": operation(
+    "query",
+    "Envelopes by destination and age.",
+    nothing,
+    (admin): Promise<readonly CensusRow[]> => admin.queue.census(),
+  ),
+  "queue.why": operation(
+    "query",
+    "What holds an envelope up.",
+    z.strictObject({ id: envelopeId }),
+    (admin, args): Promise<readonly Hindrance[] | undefined> => admin.queue.why(args.id),
+  ),
+  "log.story": operation(
+    "query",
+    "Events of a message, a session or an address.",
+    z.strictObject({
+      query: story,
+      sinceAt: instant.optional(),
+      limit: z.number().int().positive().max(100_000).optional(),
+    }),
+    (admin, { query, ...options }): Promise<readonly JournalEntry[]> => admin.journal.story(query, options),
+  ),
+  "queue.hold": operation(
+    "change",
+    "Holds envelopes.",
+    z.strictObject({ selector, because: text, untilAt: instant.optional() }),
+    (admin, args): Promise<Changed> => admin.queue.hold(args.selector, args.because, args.untilAt),
+  ),
+  "queue.release": operation(
+    "change",
+    "Releases held envelopes.",
+    z.strictObject({ selector }),
+    (admin, args): Promise<Changed> => admin.queue.release(args.selector),
+  ),
+  "queue.retry": operation(
+    "change",
+    "Makes envelopes due now.",
+    z.strictObject({ selector }),
+    (admin, args): Promise<Changed> => admin.queue.retryNow(args.selector),
+  ),
+  "queue.remove": operation(
+    "change",
+    "Removes envelopes without telling their senders.",
+    z.strictObject({ selector, because: text }),
+    (admin, args): Promise<Changed> => admin.queue.remove(args.selector, args.because),
+  ),
+  "queue.bounce": operation(
+    "change",
+    "Returns envelopes to their senders.",
+    z.strictObject({ selector, because: text }),
+    (admin, args): Promise<Changed> => admin.queue.bounce(args.selector, args.because),
+  ),
+  pause: operation(
+    "change",
+    "Pauses a direction.",
+    z.strictObject({ direction, because: text }),
+    (admin, args): Promise<void> => admin.queue.pause(args.direction, args.because),
+  ),
+  resume: operation("change", "Resumes a direction.", z.strictObject({ direction }), (admin, args): Promise<void> =>
+    admin.queue.resume(args.direction),
+  ),
+  reload: operation(
+    "change",
+    "Reads the settings anew.",
+    nothing,
+    (admin): Promise<ReloadReport> => admin.reload(),
+    120_000,
+  ),
+  "log.reopen": operation("change", "Opens log files anew.", nothing, (admin): Promise<void> => admin.reopenLog()),
+  backup: operation(
+    "change",
+    "Copies the running queue into an empty directory.",
+    z.strictObject({ directory: z.string().min(1).max(4000) }),
+    (admin, args): Promise<{ readonly messages: number; readonly bytes: number }> => admin.queue.backup(args.directory),
+    LONG_MS,
+  ),
+  stop: operation("change", "Stops the server in good order.", nothing, (admin): Promise<void> => admin.stop()),
+} as const;
+
+export type OperationName = keyof typeof operations;
+export type AnswerOf<Name extends OperationName> = Awaited<ReturnType<(typeof operations)[Name]["perform"]>>;
+
+export function findOperation(name: string): Operation | undefined {
+  return Object.hasOwn(operations, name) ? operations[name as OperationName] : undefined;
+}

@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { numberOfMessageId } from "../../foundation/ids.ts";
+import type { Level } from "../../foundation/events.ts";
+import { isWanted, type EventRecord } from "../../mail/log/record.ts";
+import type { Admin } from "./admin.ts";
+import { checked } from "./operations.ts";
+
+/** Answers that come in portions: live events, and the content of a message. */
+export interface StreamOperation {
+  readonly kind: "query" | "change";
+  readonly says: string;
+  /**
+   * Hands portions to `send`, which resolves when there is room for more; settles when there is no more, or `signal`
+   * aborts. `backlog` tells how many bytes the client has not taken yet.
+   */
+  readonly perform: (admin: Admin, args: unknown, client: StreamClient) => Promise<void>;
+}
+
+export interface StreamClient {
+  send(items: readonly unknown[]): Promise<void>;
+  backlog(): number;
+  readonly signal: AbortSignal;
+}
+
+/** A client that does not keep up with live events misses some rather than have them kept for it. */
+const MOST_BACKLOG = 1024 * 1024;
+const MOST_HEADER_BYTES = 256 * 1024;
+
+const tailArguments = z.strictObject({ level: z.enum(["error", "warning", "info", "debug"]).default("info") });
+const contentArguments = z.strictObject({
+  message: z.string().refine((id) => numberOfMessageId(id) !== undefined, { error: "expected a message id" }),
+});
+
+/** One item of `tail`: a record, or how many were left out because the client was slow. */
+export type TailItem = { readonly record: EventRecord } | { readonly missed: number };
+
+export const streams = {
+  tail: {
+    kind: "query",
+    says: "Events as they happen.",
+    perform: (admin, args, client) => tail(admin, checked(tailArguments, args).level, client),
+  },
+  "queue.headers": {
+    kind: "query",
+    says: "A message's header section.",
+    perform: (admin, args, client) => content(admin, checked(contentArguments, args).message, client, true),
+  },
+  "queue.content": {
+    kind: "change",
+    says: "A message's whole content; logged, for it is somebody's mail.",
+    perform: (admin, args, client) => content(admin, checked(contentArguments, args).message, client, false),
+  },
+} as const satisfies Readonly<Record<string, StreamOperation>>;
+
+export type StreamName = keyof typeof streams;
+
+export function findStream(name: string): StreamOperation | undefined {
+  return Object.hasOwn(streams, name) ? streams[name as StreamName] : undefined;
+}
+
+function tail(admin: Admin, level: Level, client: StreamClient): Promise<void> {
+  return new Promise((resolve) => {
+    let missed = 0;
+    const stop = admin.subscribe((records) => {
+      const wanted = records.filter((record) => isWanted(record.level, level));
+      if (wanted.length === 0) return;
+      if (client.backlog() > MOST_BACKLOG) {
+        missed += wanted.length;
+        return;
+      }
+      const items: TailItem[] = wanted.map((record) => ({ record }));
+      if (missed > 0) items.unshift({ missed });
+      missed = 0;
+      void client.send(items);
+    });
+    const end = (): void => {
+      stop();
+      resolve();
+    };
+    if (client.signal.aborted) end();
+    else client.signal.addEventListener("abort", end, { once: true });
+  });
+}
+
+/** Portions as base64: content is bytes, JSON is text. */
+async function content(admin: Admin, message: string, client: StreamClient, headersOnly: boolean): Promise<void> {
+  const portions = await admin.content(message);
+  if (portions === undefined) return;
+  let headers = Buffer.alloc(0);
+  for await (const portion of portions) {
+    if (client.signal.aborted) return;
+    if (!headersOnly) {
+      await client.send([Buffer.from(portion).toString("base64")]);
+      continue;
+    }
+    headers = Buffer.concat([headers, portion]);
+    const end = headers.indexOf("\r\n\r\n");
+    if (end >= 0) headers = headers.subarray(0, end + 2);
+    if (end >= 0 || headers.length > MOST_HEADER_BYTES) break;
+  }
+  if (headersOnly) await client.send([headers.subarray(0, MOST_HEADER_BYTES).toString("base64")]);
+}
