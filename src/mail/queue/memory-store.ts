@@ -79,7 +79,10 @@ export function memoryStore(): Store {
           sizeBytes: held.message.sizeBytes,
           receivedAt: held.message.receivedAt,
           progress,
-          ...(held.message.deliverBy === undefined ? {} : { deliverByAt: held.message.deliverBy.at }),
+          ...(envelope.givenRecipient === undefined ? {} : { givenRecipient: envelope.givenRecipient }),
+          ...(held.message.deliverBy === undefined
+            ? {}
+            : { deliverByAt: held.message.deliverBy.at, deliverByMode: held.message.deliverBy.mode }),
           wantsDelayNotice: wantsDelayNotice(held.message.sender, envelope.notify),
         }));
     },

@@ -77,9 +77,11 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
   };
 }
 
-export function loadedOf(row: EnvelopeRow & Omit<MessageRow, "facts">): LoadedEnvelope {
+export function loadedOf(
+  row: EnvelopeRow & Omit<MessageRow, "facts"> & { readonly deliver_by_mode: string | null },
+): LoadedEnvelope {
   const message = messageIdOf(row.message);
-  const { notify = [] } = envelopeFactsOf(row);
+  const { notify = [], givenRecipient } = envelopeFactsOf(row);
   return {
     id: envelopeIdOf(message, row.n),
     message,
@@ -89,7 +91,9 @@ export function loadedOf(row: EnvelopeRow & Omit<MessageRow, "facts">): LoadedEn
     sizeBytes: row.size_bytes,
     receivedAt: row.received_at,
     progress: progressOf(row),
+    ...(givenRecipient === undefined ? {} : { givenRecipient }),
     ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
+    ...(row.deliver_by_mode === null ? {} : { deliverByMode: row.deliver_by_mode as "return" | "notify" }),
     wantsDelayNotice: wantsDelayNotice(row.sender, notify),
   };
 }

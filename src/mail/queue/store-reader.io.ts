@@ -163,10 +163,11 @@ const SLICE_MESSAGES = 1000;
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
 const COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
-  "m.id, m.sender, m.received_at, m.size_bytes, m.deliver_by_at, m.body_file, m.body_bytes";
+  "m.id, m.sender, m.received_at, m.size_bytes, m.deliver_by_at, m.body_file, m.body_bytes, " +
+  "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode";
 
 // node:sqlite types a row as a record of unknown columns; the statement beside each cast names them.
-type ListedRow = EnvelopeRow & Omit<MessageRow, "facts">;
+type ListedRow = EnvelopeRow & Omit<MessageRow, "facts"> & { readonly deliver_by_mode: string | null };
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);

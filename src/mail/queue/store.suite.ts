@@ -216,7 +216,11 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     await store.apply([
       commitOf(1, {
         message: { sender: "joe@example.org", deliverBy: { at: 99, mode: "return", trace: false } },
-        envelopes: [{ recipient: "a@example.net" }, { notify: ["FAILURE"] }, { notify: ["DELAY"] }],
+        envelopes: [
+          { recipient: "a@example.net", givenRecipient: "list@example.net" },
+          { notify: ["FAILURE"] },
+          { notify: ["DELAY"] },
+        ],
       }),
       commitOf(2, { message: { sender: "" } }),
     ]);
@@ -230,7 +234,9 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       sizeBytes: 12,
       receivedAt: 1000,
       progress: progress(),
+      givenRecipient: "list@example.net",
       deliverByAt: 99,
+      deliverByMode: "return",
       wantsDelayNotice: true,
     });
     assert.deepEqual(
