@@ -1,10 +1,11 @@
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
-import { domainOf, makeReady, release, schedule, untried } from "./ready.ts";
-import { decide, giveUp, markHeld, operatorFailure, tellRemoved } from "./settle.ts";
+import { domainOf, makeReady, release, schedule } from "./ready.ts";
+import { markHeld, operatorFailure, tellRemoved } from "./settle.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
+import { dropWake } from "./wake-heap.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */
 export type Command = { readonly selector: Selector } & (
@@ -74,7 +75,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
         return "written";
       }
       if (ticket.place === "waiting") {
-        s.wakes.delete(ticket);
+        dropWake(s.wakes, ticket);
         ticket.dueAt = s.now;
         makeReady(s, ticket);
       }
@@ -101,16 +102,16 @@ function later(ticket: Ticket, after: After): Change {
 
 function hold(s: SchedulerState, ticket: Ticket, because: string, untilAt: number | undefined, command?: number): void {
   markHeld(s, ticket, because, untilAt);
-  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "kept", command }));
+  postpone(s, { do: "write", ticket, kind: "kept", command });
 }
 
 function remove(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
   tellRemoved(s, ticket, because);
-  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "gone", command }));
+  postpone(s, { do: "write", ticket, kind: "gone", command });
 }
 
 function bounce(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
-  postpone(s, ticket, (state, late) => giveUp(state, late, { ...untried(state), command }, operatorFailure(because)));
+  postpone(s, { do: "give-up", ticket, failure: operatorFailure(because), command });
 }
 
 /** The write that ran has ended, and an operator had wanted something meanwhile. */

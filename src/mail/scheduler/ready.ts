@@ -2,10 +2,11 @@ import { tell } from "./action.ts";
 import { active, deadRemoved, released } from "./events.ts";
 import { goesByMx, missingAction, type RelayPlan } from "./plan.ts";
 import { joinLocal, joinRelay } from "./ready-queues.ts";
-import { decide, giveUp, settleFailed, startWriting, warn, type Attempt } from "./settle.ts";
+import { giveUp, settleFailed, startWriting, untried } from "./settle.ts";
 import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from "./state.ts";
 import { move, returnAt, warnAt } from "./ticket.ts";
 import { postpone } from "./writing.ts";
+import { setWake } from "./wake-heap.ts";
 
 /**
  * From waiting to ready: what happens to a ticket when its instant comes. A ticket that is ready waits for its turn at
@@ -19,14 +20,14 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
   move(s, ticket, "waiting");
   switch (ticket.state) {
     case "held":
-      s.wakes.set(ticket, ticket.heldUntilAt ?? Infinity);
+      setWake(s.wakes, ticket, ticket.heldUntilAt ?? Infinity);
       return;
     case "dead":
-      s.wakes.set(ticket, ticket.expiresAt);
+      setWake(s.wakes, ticket, ticket.expiresAt);
       return;
     case "queued":
       if (ticket.dueAt <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
-      else s.wakes.set(ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
+      else setWake(s.wakes, ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
   }
 }
 
@@ -38,15 +39,15 @@ export function onWake(s: SchedulerState, ticket: Ticket): void {
   }
   if (ticket.state === "dead") {
     s.out.push(tell(deadRemoved, { envelope: ticket.id, to: ticket.recipient }));
-    postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "gone" }));
+    postpone(s, { do: "write", ticket, kind: "gone", command: undefined });
     return;
   }
   const at = returnAt(ticket);
   if (s.now >= at) {
     giveUp(s, ticket, untried(s), { lasting: "permanent", status: "5.4.7", cause: { kind: "deliver-by", at } });
   } else if (ticket.place === "waiting" && ticket.dueAt <= s.now) makeReady(s, ticket);
-  else if (s.now >= alarmAt(s, ticket)) postpone(s, ticket, warn);
-  else s.wakes.set(ticket, nextWakeAt(s, ticket));
+  else if (s.now >= alarmAt(s, ticket)) postpone(s, { do: "warn", ticket });
+  else setWake(s.wakes, ticket, nextWakeAt(s, ticket));
 }
 
 function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
@@ -71,7 +72,7 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
     return;
   }
   move(s, ticket, "ready");
-  s.wakes.set(ticket, nextWakeAt(s, ticket));
+  setWake(s.wakes, ticket, nextWakeAt(s, ticket));
   if (plan.kind === "local") joinLocal(s, ticket);
   else joinRelay(s, relayFor(s, plan, ticket), ticket);
 }
@@ -103,10 +104,5 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
   ticket.heldUntilAt = undefined;
   ticket.heldBecause = undefined;
   s.out.push(tell(released, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient }));
-  postpone(s, ticket, (state, late) => decide(state, { ticket: late, kind: "kept", command }));
-}
-
-/** An end without an attempt at any host. */
-export function untried(s: SchedulerState): Attempt {
-  return { speaker: "qmgr", relay: "none", startedAt: s.now, connectMs: 0, tookMs: 0 };
+  postpone(s, { do: "write", ticket, kind: "kept", command });
 }

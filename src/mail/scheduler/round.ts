@@ -6,8 +6,7 @@ import { tell } from "./action.ts";
 import { penaltyRules } from "./choose.ts";
 import { routeRests } from "./events.ts";
 import { internalWaitMs } from "./retry.ts";
-import { settleFailed, type Attempt } from "./settle.ts";
-import type { RelayQueue, SchedulerState, Session } from "./state.ts";
+import type { Attempt, RelayQueue, SchedulerState, Session } from "./state.ts";
 import { postpone } from "./writing.ts";
 
 /**
@@ -60,7 +59,7 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
   endRound(relay);
   for (let batch = relay.batches.first; batch !== undefined; batch = relay.batches.first) {
     for (let ticket = batch.tickets.first; ticket !== undefined; ticket = batch.tickets.first) {
-      postpone(s, ticket, (state, late) => settleFailed(state, late, attempt, failure));
+      postpone(s, { do: "fail", ticket, attempt, failure });
     }
   }
 }

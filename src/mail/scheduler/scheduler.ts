@@ -15,6 +15,7 @@ import { decide } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
+import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
 
 /**
  * The scheduler: decides what is tried when, where and with whom. Before it: queue; after it: route and delivery.
@@ -171,7 +172,7 @@ function changeSettings(s: SchedulerState, settings: CoreSettings): void {
     // Its way may have changed: sessions end after what they carry, and what is ready is sent on its new way.
     relay.isRetired = true;
     s.relays.delete(relay.key);
-    s.relayWakes.delete(relay);
+    dropWake(s.relayWakes, relay);
     if (relay.isResolving) relay.isResolving = false;
     for (let batch = relay.batches.first; batch !== undefined; batch = relay.batches.first) {
       for (let ticket = batch.tickets.first; ticket !== undefined; ticket = batch.tickets.first) {
@@ -197,22 +198,22 @@ function lookAtAllRelays(s: SchedulerState): void {
 function onTimer(s: SchedulerState): void {
   s.timerAt = undefined;
   for (let count = 0; count < MOST_DUE_AT_ONCE; count++) {
-    const ticket = s.wakes.takeDue(s.now);
+    const ticket = takeDue(s.wakes, s.now);
     if (ticket === undefined) break;
     onWake(s, ticket);
   }
-  for (let relay = s.relayWakes.takeDue(s.now); relay !== undefined; relay = s.relayWakes.takeDue(s.now))
+  for (let relay = takeDue(s.relayWakes, s.now); relay !== undefined; relay = takeDue(s.relayWakes, s.now))
     s.dirty.add(relay);
-  for (let session = s.idleSessions.takeDue(s.now); session !== undefined; session = s.idleSessions.takeDue(s.now))
+  for (let session = takeDue(s.idleSessions, s.now); session !== undefined; session = takeDue(s.idleSessions, s.now))
     leave(s, session);
 }
 
 /** The next instant at which something falls due. */
 export function nextDueAt(s: SchedulerState): number | undefined {
   const next = Math.min(
-    s.wakes.nextAt() ?? Infinity,
-    s.relayWakes.nextAt() ?? Infinity,
-    s.idleSessions.nextAt() ?? Infinity,
+    nextWake(s.wakes) ?? Infinity,
+    nextWake(s.relayWakes) ?? Infinity,
+    nextWake(s.idleSessions) ?? Infinity,
   );
   return next === Infinity ? undefined : next;
 }

@@ -7,6 +7,7 @@ import { deferRound, noSource } from "./round.ts";
 import type { Way } from "./plan.ts";
 import { mayWork, type RelayQueue, type SchedulerState, type Session } from "./state.ts";
 import { move } from "./ticket.ts";
+import { dropWake, setWake } from "./wake-heap.ts";
 
 /**
  * Hands out work: ready envelopes to idle sessions, new sessions while there is more than they can take and limits allow
@@ -41,7 +42,7 @@ function serveLocal(s: SchedulerState): void {
     const ticket = takeLocal(s);
     if (ticket === undefined) return;
     move(s, ticket, "active");
-    s.wakes.delete(ticket);
+    dropWake(s.wakes, ticket);
     s.out.push({ do: "deliver", message: ticket.message.id, envelope: ticket.id, attempt: ticket.attempts + 1 });
   }
 }
@@ -73,9 +74,9 @@ function give(s: SchedulerState, relay: RelayQueue, session: Session): void {
   if (message === undefined) return;
   for (const ticket of tickets) {
     move(s, ticket, "active");
-    s.wakes.delete(ticket);
+    dropWake(s.wakes, ticket);
   }
-  s.idleSessions.delete(session);
+  dropWake(s.idleSessions, session);
   session.phase = "busy";
   session.tickets = tickets;
   session.handedAt = s.now;
@@ -177,7 +178,7 @@ function standInLine(relay: RelayQueue, limits: readonly Limited[]): false {
 }
 
 function comeBackAt(s: SchedulerState, relay: RelayQueue, at: number): false {
-  s.relayWakes.set(relay, at);
+  setWake(s.relayWakes, relay, at);
   return false;
 }
 
@@ -187,10 +188,10 @@ function forgetIfDone(s: SchedulerState, relay: RelayQueue): void {
   forgive(relay.penalty, s.now, penaltyRules(s));
   if (relay.penalty.count > 0 && !relay.isRetired) {
     const { restsUntilAt, quietSinceAt } = relay.penalty;
-    s.relayWakes.set(relay, Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime));
+    setWake(s.relayWakes, relay, Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime));
     return;
   }
-  s.relayWakes.delete(relay);
+  dropWake(s.relayWakes, relay);
   if (s.relays.get(relay.key) === relay) s.relays.delete(relay.key);
 }
 
@@ -204,7 +205,7 @@ export function leave(s: SchedulerState, session: Session): void {
 export function endSession(s: SchedulerState, session: Session): void {
   const { relay } = session;
   s.sessions.delete(session.id);
-  s.idleSessions.delete(session);
+  dropWake(s.idleSessions, session);
   relay.sessions.delete(session);
   if (session.phase === "connecting") relay.connecting--;
   const idleAt = relay.idle.indexOf(session);

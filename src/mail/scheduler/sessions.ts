@@ -9,9 +9,11 @@ import { routeResumed } from "./events.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
 import { deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRelay } from "./round.ts";
 import { endSession, leave } from "./serve.ts";
-import { settleDelivered, settleFailed, type Attempt } from "./settle.ts";
-import { mayWork, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
+import { chanceOf } from "./chance.ts";
+import { settleDelivered, settleFailed } from "./settle.ts";
+import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
+import { setWake } from "./wake-heap.ts";
 
 /** What deliveries answer: hosts found, sessions opened, transactions and final deliveries ended. */
 
@@ -41,7 +43,7 @@ export function onResolved(s: SchedulerState, key: string, answers: readonly Res
     }
     freshUntilAt = Math.min(freshUntilAt, answer.freshUntilAt);
     let preference: number | undefined;
-    for (const host of orderHosts(answer.hosts, s.random)) {
+    for (const host of orderHosts(answer.hosts, chanceOf(s))) {
       if (host.preference !== preference) rank++;
       preference = host.preference;
       candidates.push({ host, address: addressText(host), way, rank });
@@ -88,7 +90,7 @@ function becomeIdle(s: SchedulerState, session: Session): void {
     return;
   }
   relay.idle.push(session);
-  s.idleSessions.set(session, s.now + s.settings.route.keepOpen);
+  setWake(s.idleSessions, session, s.now + s.settings.route.keepOpen);
   s.dirty.add(relay);
 }
 

@@ -5,24 +5,14 @@ import type { Failure } from "../envelope/failure.ts";
 import type { AttemptRecord } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { delaysText, delayText } from "./delay.ts";
-import { attemptBy, died, expired, held, removedByOperator, type AttemptSpeaker } from "./events.ts";
+import { attemptBy, died, expired, held, removedByOperator } from "./events.ts";
 import type { Fate, NoticeWish } from "./fate.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { internalWaitMs, spreadMs, waitMs } from "./retry.ts";
-import type { SchedulerState, Ticket } from "./state.ts";
+import { chanceOf } from "./chance.ts";
+import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
-
-/** What is known of the attempt that ended. */
-export interface Attempt {
-  readonly speaker: AttemptSpeaker;
-  /** `name[address]:port`, `maildir:…`, `none`. */
-  readonly relay: string;
-  readonly startedAt: number;
-  readonly connectMs: number;
-  readonly tookMs: number;
-  /** The operator's command that ended it, rather than an attempt. */
-  readonly command?: number | undefined;
-}
+import { dropWake } from "./wake-heap.ts";
 
 /**
  * The ends of attempts become fates: what is to be written, and what the sender is to be told. Events are emitted here;
@@ -86,7 +76,7 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
     wait = waitMs(isLocal ? retry.local : retry.relay, ticket.attempts);
   }
   // One last attempt at the very end rather than an envelope that expires untried.
-  ticket.dueAt = Math.min(s.now + spreadMs(wait, retry.spread, s.random.next()), ticket.expiresAt);
+  ticket.dueAt = Math.min(s.now + spreadMs(wait, retry.spread, chanceOf(s).next()), ticket.expiresAt);
   tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
   const { after } = ticket;
   ticket.after = undefined;
@@ -173,7 +163,7 @@ export function decide(s: SchedulerState, fate: Fate): void {
 
 export function startWriting(s: SchedulerState, ticket: Ticket): void {
   if (ticket.queue !== undefined) leaveQueue(s, ticket);
-  s.wakes.delete(ticket);
+  dropWake(s.wakes, ticket);
   if (ticket.place !== "writing") move(s, ticket, "writing");
 }
 
@@ -231,4 +221,9 @@ function tellAttempt(
       took: attempt.tookMs,
     }),
   );
+}
+
+/** An end without an attempt at any host. */
+export function untried(s: SchedulerState): Attempt {
+  return { speaker: "qmgr", relay: "none", startedAt: s.now, connectMs: 0, tookMs: 0 };
 }

@@ -1,5 +1,4 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
-import { seededRandom, type Random } from "../../foundation/random.ts";
 import type { NextHost, SessionFacts } from "../delivery/delivery.ts";
 import type { EnvelopeState } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
@@ -10,10 +9,11 @@ import type { RouteSettings } from "../route/settings.ts";
 import type { Action } from "./action.ts";
 import type { Direction, LiveState } from "./admin.ts";
 import { newChain, type Chain, type Chained } from "./chain.ts";
+import type { AttemptSpeaker } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { SchedulerSettings } from "./settings.ts";
-import { WakeHeap, type Wakeable } from "./wake-heap.ts";
+import type { WakeHeap, Wakeable } from "./wake-heap.ts";
 
 /**
  * What the scheduler knows. It is owned by whoever calls `step` and changed in place: a million envelopes are not copied
@@ -23,7 +23,8 @@ export interface SchedulerState {
   now: number;
   readonly out: Action[];
   settings: CoreSettings;
-  readonly random: Random;
+  /** Where chance stands: `chanceOf` draws from it. */
+  seed: number;
 
   readonly tickets: Map<EnvelopeId, Ticket>;
   readonly messages: Map<MessageId, MessageEntry>;
@@ -122,9 +123,27 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
 }
 
 /** One envelope's part of a big change; its ticket is `writing` until it is done. */
-export interface Task {
-  readonly ticket: Ticket;
-  readonly run: (s: SchedulerState, ticket: Ticket) => void;
+export type Task =
+  | { readonly do: "fail"; readonly ticket: Ticket; readonly attempt: Attempt; readonly failure: Failure }
+  | { readonly do: "give-up"; readonly ticket: Ticket; readonly failure: Failure; readonly command: number | undefined }
+  | { readonly do: "warn"; readonly ticket: Ticket }
+  | {
+      readonly do: "write";
+      readonly ticket: Ticket;
+      readonly kind: "gone" | "kept";
+      readonly command: number | undefined;
+    };
+
+/** What is known of an attempt that ended. */
+export interface Attempt {
+  readonly speaker: AttemptSpeaker;
+  /** `name[address]:port`, `maildir:…`, `none`. */
+  readonly relay: string;
+  readonly startedAt: number;
+  readonly connectMs: number;
+  readonly tookMs: number;
+  /** The operator's command that ended it, rather than an attempt. */
+  readonly command?: number | undefined;
 }
 
 export type After =
@@ -212,17 +231,17 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     now: 0,
     out: [],
     settings,
-    random: seededRandom(seed),
+    seed: seed >>> 0,
     tickets: new Map(),
     messages: new Map(),
     counts: { waiting: 0, ready: 0, active: 0, writing: 0, held: 0, dead: 0 },
-    wakes: new WakeHeap(),
+    wakes: [],
     relays: new Map(),
-    relayWakes: new WakeHeap(),
+    relayWakes: [],
     dirty: new Set(),
     freed: new Set(),
     sessions: new Map(),
-    idleSessions: new WakeHeap(),
+    idleSessions: [],
     sessionCount: 0,
     routes: new Map(),
     routesAfterSweep: 0,

@@ -3,6 +3,7 @@ import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { removed } from "./events.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
+import { dropWake } from "./wake-heap.ts";
 
 /** Takes an envelope into the books; undefined when it is known already (a load that met a fresh commit). */
 export function admit(s: SchedulerState, loaded: LoadedEnvelope): Ticket | undefined {
@@ -77,7 +78,7 @@ function isInPlay(ticket: Ticket): boolean {
 
 /** Takes an envelope out of the books, and its message with the last one. */
 export function forget(s: SchedulerState, ticket: Ticket): void {
-  s.wakes.delete(ticket);
+  dropWake(s.wakes, ticket);
   s.counts[liveStateOf(ticket)]--;
   if (isInPlay(ticket)) ticket.message.inPlay--;
   s.tickets.delete(ticket.id);

@@ -10,82 +10,75 @@ export interface Wakeable {
  * What is due first: a binary heap by `wakeAt` whose members know their place, so that any of them moves or leaves in
  * O(log n). Equal instants come out in an order that depends on the history of the heap only: a replay repeats it.
  */
-export class WakeHeap<Member extends Wakeable> {
-  readonly #members: Member[] = [];
+export type WakeHeap<Member extends Wakeable> = Member[];
 
-  get size(): number {
-    return this.#members.length;
-  }
+/** The earliest instant, or undefined when nobody waits. */
+export function nextWake(heap: readonly Wakeable[]): number | undefined {
+  return heap[0]?.wakeAt;
+}
 
-  /** The earliest instant, or undefined when nobody waits. */
-  nextAt(): number | undefined {
-    return this.#members[0]?.wakeAt;
+/** Sets, changes or (with `Infinity`) takes away a member's instant. */
+export function setWake<Member extends Wakeable>(heap: WakeHeap<Member>, member: Member, wakeAt: number): void {
+  if (wakeAt === Infinity) {
+    dropWake(heap, member);
+    return;
   }
+  const before = member.wakeAt;
+  member.wakeAt = wakeAt;
+  if (member.heapAt < 0) {
+    member.heapAt = heap.push(member) - 1;
+    rise(heap, member);
+  } else if (wakeAt < before) rise(heap, member);
+  else if (wakeAt > before) sink(heap, member);
+}
 
-  /** Sets, changes or (with `Infinity`) takes away a member's instant. */
-  set(member: Member, wakeAt: number): void {
-    if (wakeAt === Infinity) {
-      this.delete(member);
-      return;
-    }
-    const before = member.wakeAt;
-    member.wakeAt = wakeAt;
-    if (member.heapAt < 0) {
-      member.heapAt = this.#members.push(member) - 1;
-      this.#rise(member);
-    } else if (wakeAt < before) this.#rise(member);
-    else if (wakeAt > before) this.#sink(member);
-  }
+export function dropWake<Member extends Wakeable>(heap: WakeHeap<Member>, member: Member): void {
+  const at = member.heapAt;
+  if (at < 0) return;
+  assert(heap[at] === member, "a member of a wake heap knows its place");
+  member.heapAt = -1;
+  const last = heap.pop();
+  if (last === undefined || last === member) return;
+  put(heap, last, at);
+  rise(heap, last);
+  sink(heap, last);
+}
 
-  delete(member: Member): void {
-    const at = member.heapAt;
-    if (at < 0) return;
-    assert(this.#members[at] === member, "a member of a wake heap knows its place");
-    member.heapAt = -1;
-    const last = this.#members.pop();
-    if (last === undefined || last === member) return;
-    this.#members[at] = last;
-    last.heapAt = at;
-    this.#rise(last);
-    this.#sink(last);
-  }
+/** Takes out the earliest member if its instant has come. */
+export function takeDue<Member extends Wakeable>(heap: WakeHeap<Member>, now: number): Member | undefined {
+  const first = heap[0];
+  if (first === undefined || first.wakeAt > now) return undefined;
+  dropWake(heap, first);
+  return first;
+}
 
-  /** Takes out the earliest member if its instant has come. */
-  takeDue(now: number): Member | undefined {
-    const first = this.#members[0];
-    if (first === undefined || first.wakeAt > now) return undefined;
-    this.delete(first);
-    return first;
+function rise<Member extends Wakeable>(heap: WakeHeap<Member>, member: Member): void {
+  let at = member.heapAt;
+  while (at > 0) {
+    const up = (at - 1) >> 1;
+    const parent = heap[up];
+    if (parent === undefined || parent.wakeAt <= member.wakeAt) break;
+    put(heap, parent, at);
+    at = up;
   }
+  put(heap, member, at);
+}
 
-  #rise(member: Member): void {
-    let at = member.heapAt;
-    while (at > 0) {
-      const up = (at - 1) >> 1;
-      const parent = this.#members[up];
-      if (parent === undefined || parent.wakeAt <= member.wakeAt) break;
-      this.#put(parent, at);
-      at = up;
-    }
-    this.#put(member, at);
+function sink<Member extends Wakeable>(heap: WakeHeap<Member>, member: Member): void {
+  let at = member.heapAt;
+  for (;;) {
+    const left = heap[2 * at + 1];
+    const right = heap[2 * at + 2];
+    const child = right !== undefined && left !== undefined && right.wakeAt < left.wakeAt ? right : left;
+    if (child === undefined || child.wakeAt >= member.wakeAt) break;
+    const from = child.heapAt;
+    put(heap, child, at);
+    at = from;
   }
+  put(heap, member, at);
+}
 
-  #sink(member: Member): void {
-    let at = member.heapAt;
-    for (;;) {
-      const left = this.#members[2 * at + 1];
-      const right = this.#members[2 * at + 2];
-      const child = right !== undefined && left !== undefined && right.wakeAt < left.wakeAt ? right : left;
-      if (child === undefined || child.wakeAt >= member.wakeAt) break;
-      const from = child.heapAt;
-      this.#put(child, at);
-      at = from;
-    }
-    this.#put(member, at);
-  }
-
-  #put(member: Member, at: number): void {
-    this.#members[at] = member;
-    member.heapAt = at;
-  }
+function put<Member extends Wakeable>(heap: WakeHeap<Member>, member: Member, at: number): void {
+  heap[at] = member;
+  member.heapAt = at;
 }

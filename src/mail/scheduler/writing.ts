@@ -2,8 +2,8 @@ import { assert } from "../../foundation/assert.ts";
 import type { Operation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import type { Fate } from "./fate.ts";
-import { startWriting } from "./settle.ts";
-import type { SchedulerState, Task, Ticket } from "./state.ts";
+import { decide, giveUp, settleFailed, startWriting, untried, warn } from "./settle.ts";
+import type { SchedulerState, Task } from "./state.ts";
 import { progressOf } from "./ticket.ts";
 
 /**
@@ -17,9 +17,26 @@ const MOST_SLICES_IN_FLIGHT = 4;
 /** A bounce for one message is not torn apart below this. */
 const LONGEST_SLICE = 5000;
 
-export function postpone(s: SchedulerState, ticket: Ticket, run: Task["run"]): void {
-  startWriting(s, ticket);
-  s.backlog.tasks.push({ ticket, run });
+export function postpone(s: SchedulerState, task: Task): void {
+  startWriting(s, task.ticket);
+  s.backlog.tasks.push(task);
+}
+
+function run(s: SchedulerState, task: Task): void {
+  const { ticket } = task;
+  switch (task.do) {
+    case "fail":
+      settleFailed(s, ticket, task.attempt, task.failure);
+      return;
+    case "give-up":
+      giveUp(s, ticket, { ...untried(s), command: task.command }, task.failure);
+      return;
+    case "warn":
+      warn(s, ticket);
+      return;
+    case "write":
+      decide(s, { ticket, kind: task.kind, command: task.command });
+  }
 }
 
 /** Turns what this step decided into write actions. */
@@ -33,7 +50,7 @@ export function flush(s: SchedulerState): void {
       if (count >= LONGEST_SLICE || (count >= SLICE && before?.ticket.message !== task.ticket.message)) break;
       backlog.from++;
       count++;
-      task.run(s, task.ticket);
+      run(s, task);
     }
     flushFates(s, true);
   }
