@@ -14,6 +14,7 @@ import type { FileLayer, NewFile } from "./file-layer.ts";
 export class BodyFiles {
   readonly #root: string;
   readonly #files: FileLayer;
+  readonly #durableDirectories = new Set<string>();
   /** Directory syncs that have not begun yet: those who ask meanwhile share one. */
   readonly #waitingSyncs = new Map<string, Promise<void>>();
   readonly #runningSyncs = new Map<string, Promise<void>>();
@@ -37,11 +38,8 @@ export class BodyFiles {
     const name = bodyFileName(message);
     const path = this.pathOf(name);
     try {
-      const file = await this.#files.create(path).catch(async (thrown: unknown) => {
-        if (systemCodeOf(thrown) !== "ENOENT") throw thrown;
-        await this.#makeDirectories(directoryOf(path));
-        return this.#files.create(path);
-      });
+      await this.#haveDirectory(directoryOf(path));
+      const file = await this.#files.create(path);
       return new NewBodyFile(name, file, this);
     } catch (thrown) {
       throw spoolError(thrown, `cannot create ${path}`);
@@ -86,11 +84,17 @@ export class BodyFiles {
     }
   }
 
-  async #makeDirectories(directory: string): Promise<void> {
-    if (await this.#files.makeDirectory(this.#root)) await this.#files.syncDirectory(directoryOf(this.#root));
+  /**
+   * Makes the directory when it is missing, and its entry durable before this process first uses it: another process,
+   * or an earlier attempt whose sync failed, may have made it without anybody having synced it.
+   */
+  async #haveDirectory(directory: string): Promise<void> {
+    if (this.#durableDirectories.has(directory)) return;
+    await this.#files.makeDirectory(this.#root);
+    await this.#syncDirectory(directoryOf(this.#root));
     await this.#files.makeDirectory(directory);
-    // Also when another made it: that one may not have synced it yet, and the message below relies on it.
     await this.#syncDirectory(this.#root);
+    this.#durableDirectories.add(directory);
   }
 
   #syncDirectory(directory: string): Promise<void> {

@@ -412,7 +412,8 @@ function startThread<To>(
 ): Thread<To> {
   // The emitted package holds .js where the sources hold .ts.
   const file = new URL(`./store-thread.io${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
-  const worker = new Worker(file, { workerData: task, name: `queue ${task.role}` });
+  // Not this process's own arguments: some of them (`--input-type`) make no sense for a thread.
+  const worker = new Worker(file, { workerData: task, name: `queue ${task.role}`, execArgv: [] });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   // What a thread says has the type that its task has in `thread-messages.ts`.
   worker.on("message", onMessage as (message: unknown) => void);

@@ -1,0 +1,277 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { DatabaseSync } from "node:sqlite";
+import { test } from "node:test";
+import { systemClock } from "../../foundation/clock.io.ts";
+import type { Emit } from "../../foundation/events.ts";
+import { envelopeIdOf, messageIdOf } from "../../foundation/ids.ts";
+import { restore } from "./backup.io.ts";
+import { bodyFileName } from "./body-names.ts";
+import { bodyFilesIn } from "./intake.io.ts";
+import { STORE_FORMAT } from "./schema.ts";
+import { queueSettings } from "./settings.ts";
+import { openStore } from "./store.io.ts";
+import type { Body, Store } from "./store.ts";
+import { commitOf, rejectsWith } from "./store.suite.ts";
+
+/** What is true of the embedded store beyond the suite of all stores: files, locks, versions, backups. */
+const settings = queueSettings.parse({});
+
+function spoolTest(sentence: string, work: (directory: string) => Promise<void>): void {
+  test(sentence, async () => {
+    const root = mkdtempSync(`${tmpdir()}/posthorn-spool-`);
+    try {
+      await work(`${root}/queue`);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+}
+
+const open = (directory: string, emit?: Emit): Promise<Store> =>
+  openStore({ directory, settings, clock: systemClock, emit });
+
+async function bodyFile(directory: string, n: number, text: string): Promise<Body> {
+  const file = await bodyFilesIn(directory).create(messageIdOf(n));
+  await file.write(Buffer.from(text));
+  return { kind: "file", name: file.name, sizeBytes: await file.finish() };
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 500 && !isTrue(); tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(isTrue());
+}
+
+spoolTest("what was committed is there after closing and opening again", async (directory) => {
+  {
+    await using store = await open(directory);
+    await store.apply([commitOf(1), commitOf(2)]);
+  }
+  await using store = await open(directory);
+  assert.equal((await store.list({})).length, 2);
+  assert.deepEqual([store.counters().messages, store.counters().envelopes], [2, 2]);
+});
+
+spoolTest("nobody but the server's user may read the spool", async (directory) => {
+  await using store = await open(directory);
+  await store.apply([{ ...commitOf(1), body: await bodyFile(directory, 1, "secret") }]);
+  for (const file of [
+    "",
+    "queue.db",
+    "queue.db-wal",
+    "queue.db-shm",
+    "bodies",
+    `bodies/${bodyFileName(messageIdOf(1))}`,
+  ])
+    assert.equal(statSync(`${directory}/${file}`).mode & 0o077, 0, file);
+});
+
+spoolTest("a second server on the same directory is refused, and told the first one's process", async (directory) => {
+  {
+    await using _store = await open(directory);
+    await assert.rejects(open(directory), { code: "SPOOL_IN_USE", message: new RegExp(`process ${process.pid}$`) });
+    const other = spawnSync(process.execPath, [
+      "--input-type=module",
+      "-e",
+      `import { openStore } from ${JSON.stringify(new URL("store.io.ts", import.meta.url).href)};
+       import { queueSettings } from ${JSON.stringify(new URL("settings.ts", import.meta.url).href)};
+       import { systemClock } from ${JSON.stringify(new URL("../../foundation/clock.io.ts", import.meta.url).href)};
+       const problem = await openStore({ directory: ${JSON.stringify(directory)}, settings: queueSettings.parse({}),
+         clock: systemClock }).catch((thrown) => thrown);
+       console.log(problem.code, problem.message);`,
+    ]);
+    assert.match(other.stdout.toString(), new RegExp(`^SPOOL_IN_USE .*process ${process.pid}\n$`));
+  }
+  await using store = await open(directory);
+  assert.equal(store.counters().messages, 0);
+});
+
+spoolTest(
+  "a spool of a newer format, and a database that is no queue, are left alone with advice",
+  async (directory) => {
+    await (await open(directory))[Symbol.asyncDispose]();
+    const database = new DatabaseSync(`${directory}/queue.db`);
+    database.exec(`PRAGMA user_version = ${STORE_FORMAT + 1}`);
+    database.close();
+    await assert.rejects(open(directory), { code: "STORE_VERSION", message: /format/ });
+    const other = new DatabaseSync(`${directory}/queue.db`);
+    other.exec(`PRAGMA user_version = 0; PRAGMA application_id = 7`);
+    other.close();
+    await assert.rejects(open(directory), { code: "STORE_VERSION", message: /no Posthorn queue/ });
+  },
+);
+
+spoolTest("a file that is no database fails the start with SPOOL_FAILED", async (directory) => {
+  await (await open(directory))[Symbol.asyncDispose]();
+  writeFileSync(`${directory}/queue.db`, "this is not a database, whatever its name says. ".repeat(200));
+  await rejectsWith("SPOOL_FAILED", open(directory));
+});
+
+spoolTest("a commit whose body file is not there, or is shorter, is refused; the store goes on", async (directory) => {
+  await using store = await open(directory);
+  const body: Body = { kind: "file", name: bodyFileName(messageIdOf(1)), sizeBytes: 5 };
+  await rejectsWith("SPOOL_REFUSED", store.apply([{ ...commitOf(1), body }]));
+  const present = await bodyFile(directory, 1, "1234");
+  await rejectsWith("SPOOL_REFUSED", store.apply([{ ...commitOf(1), body }]));
+  await rejectsWith("SPOOL_REFUSED", store.apply([{ ...commitOf(2), body: { ...body, name: "../owner" } }]));
+  await store.apply([{ ...commitOf(1), body: present }]);
+});
+
+spoolTest("the body file goes after its message's last envelope, not before", async (directory) => {
+  await using store = await open(directory);
+  const path = `${directory}/bodies/${bodyFileName(messageIdOf(1))}`;
+  await store.apply([{ ...commitOf(1, { envelopes: [{}, {}] }), body: await bodyFile(directory, 1, "text") }]);
+  await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 1) }]);
+  assert.ok(existsSync(path));
+  await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 2) }]);
+  await until(() => !existsSync(path));
+});
+
+spoolTest(
+  "old files that no message names are swept at the start; named, young and foreign ones stay",
+  async (directory) => {
+    const orphan = await open(directory).then(async (store) => {
+      await store.apply([{ ...commitOf(1), body: await bodyFile(directory, 1, "named") }]);
+      const body = await bodyFile(directory, 2, "orphan");
+      await bodyFile(directory, 3, "young");
+      await store[Symbol.asyncDispose]();
+      return body;
+    });
+    const pathOf = (n: number): string => `${directory}/bodies/${bodyFileName(messageIdOf(n))}`;
+    const longAgo = new Date(Date.now() - settings.keepOrphansFor - 60_000);
+    writeFileSync(`${directory}/bodies/00/README`, "not ours");
+    for (const path of [pathOf(1), pathOf(2), `${directory}/bodies/00/README`]) utimesSync(path, longAgo, longAgo);
+    assert.equal(orphan.kind, "file");
+    const swept: unknown[] = [];
+    await using _store = await open(directory, (event, fields) => {
+      if (event.name === "queue.orphans-swept") swept.push(fields);
+    });
+    await until(() => swept.length > 0);
+    assert.deepEqual(swept, [{ directory, files: 1, size: 6, problem: undefined }]);
+    assert.deepEqual(
+      [1, 2, 3].map((n) => existsSync(pathOf(n))),
+      [true, false, true],
+    );
+    assert.ok(existsSync(`${directory}/bodies/00/README`));
+  },
+);
+
+spoolTest("a body file that somebody deleted is told at the start", async (directory) => {
+  {
+    await using store = await open(directory);
+    await store.apply([{ ...commitOf(1), body: await bodyFile(directory, 1, "text") }, commitOf(2)]);
+  }
+  rmSync(`${directory}/bodies/${bodyFileName(messageIdOf(1))}`);
+  const told: unknown[] = [];
+  await using _store = await open(directory, (event, fields) => {
+    if (event.name === "queue.body-missing") told.push(fields);
+  });
+  await until(() => told.length > 0);
+  assert.deepEqual(told, [{ directory, message: messageIdOf(1), file: bodyFileName(messageIdOf(1)) }]);
+});
+
+spoolTest("commits that wait together share one sync", async (directory) => {
+  await using store = await open(directory);
+  await Promise.all(Array.from({ length: 200 }, (_, n) => store.apply([commitOf(n + 1)])));
+  const { commits, syncs } = store.counters();
+  assert.equal(commits, 200);
+  assert.ok(syncs < 20, `${syncs} syncs`);
+});
+
+spoolTest("the log stays bounded while mail comes and goes", async (directory) => {
+  await using store = await open(directory);
+  const bytes = Buffer.alloc(30_000, "x");
+  for (let n = 1; n <= 1500; n++)
+    if (n % 50 === 0)
+      await Promise.all(
+        Array.from({ length: 50 }, (_, k) =>
+          store
+            .apply([{ ...commitOf(n - k), body: { kind: "inline", bytes } }])
+            .then(() => store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(n - k), 1) }])),
+        ),
+      );
+  // 45 MB went through; the log is copied at 4 MiB, and the group at work may come on top.
+  assert.ok(statSync(`${directory}/queue.db-wal`).size < 16 * 1024 * 1024);
+});
+
+spoolTest("a backup of the running queue, restored, is the queue as of one instant", async (directory) => {
+  const backup = `${directory}-backup`;
+  const restored = `${directory}-restored`;
+  {
+    await using store = await open(directory);
+    await store.apply([
+      { ...commitOf(1), body: await bodyFile(directory, 1, "in a file") },
+      commitOf(2, { envelopes: [{}, {}] }),
+    ]);
+    // Mail comes and goes meanwhile; removed body files must not be missing in the backup.
+    let isOver = false;
+    const traffic = (async () => {
+      // oxlint-disable-next-line no-unmodified-loop-condition -- modified when the backup is done
+      for (let n = 10; !isOver; n++) {
+        await store.apply([{ ...commitOf(n), body: await bodyFile(directory, n, `passing ${n}`) }]);
+        await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(n), 1) }]);
+      }
+    })();
+    const { messages, bytes } = await store.backup(backup);
+    isOver = true;
+    await traffic;
+    assert.ok(messages === 2 || messages === 3);
+    assert.ok(bytes > 4096);
+    await rejectsWith("USAGE", store.backup(backup));
+    // Afterwards body files go again.
+    await until(() => readdirSync(`${directory}/bodies/00`).length <= 1);
+  }
+  assert.throws(() => restore(directory, restored), { code: "USAGE", message: /backup\.json/ });
+  restore(backup, restored);
+  assert.throws(() => restore(backup, restored), { code: "USAGE", message: /not empty/ });
+  await using store = await open(restored);
+  assert.equal((await store.envelopes([1, 2].map((n) => envelopeIdOf(messageIdOf(2), n)))).length, 2);
+  const body = await store.body(messageIdOf(1));
+  assert.equal(body?.kind === "file" && readFileSync(`${restored}/bodies/${body.name}`, "utf8"), "in a file");
+});
+
+spoolTest("a damaged backup is not restored", async (directory) => {
+  const backup = `${directory}-backup`;
+  {
+    await using store = await open(directory);
+    await store.apply([{ ...commitOf(1), body: await bodyFile(directory, 1, "in a file") }]);
+    await store.backup(backup);
+  }
+  rmSync(`${backup}/bodies/${bodyFileName(messageIdOf(1))}`);
+  assert.throws(() => restore(backup, `${directory}-restored`), { code: "ENOENT" });
+  assert.ok(!existsSync(`${directory}-restored/queue.db`));
+});
+
+spoolTest(
+  "a disk that does not answer within the deadline fails the store, and every waiting call with it",
+  async (directory) => {
+    const names: string[] = [];
+    const store = await openStore({
+      directory,
+      settings: queueSettings.parse({ commitDeadline: "1s" }),
+      clock: systemClock,
+      emit: (event) => void names.push(event.name),
+    });
+    // A foreign writer that holds the database: the disk does not answer, as far as the store can tell.
+    const foreign = new DatabaseSync(`${directory}/queue.db`);
+    foreign.exec("BEGIN IMMEDIATE");
+    const waiting = store.apply([commitOf(1)]);
+    await rejectsWith("SPOOL_FAILED", waiting);
+    await rejectsWith("SPOOL_FAILED", store.apply([commitOf(2)]));
+    await rejectsWith("SPOOL_FAILED", store.message(messageIdOf(1)));
+    foreign.close();
+    await store[Symbol.asyncDispose]();
+    assert.ok(names.includes("queue.store-failed"));
+  },
+);
