@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { messageOf, PosthornError } from "../foundation/error.ts";
@@ -16,7 +16,10 @@ export interface BoundSocket {
   readonly close: () => void;
 }
 
-export type BindPlace = { readonly address: string; readonly port: number } | { readonly path: string };
+export type BindPlace =
+  /** Without an address: all of this machine's, IPv6 and IPv4. */
+  | { readonly address?: string | undefined; readonly port: number; readonly backlog?: number | undefined }
+  | { readonly path: string; readonly mode: number; readonly backlog?: number | undefined };
 
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -65,36 +68,57 @@ function library(): Library {
 
 /** Binds and starts listening without accepting. Throws `PORT_UNAVAILABLE` saying who may help. */
 export function bindSocket(name: string, place: BindPlace): BoundSocket {
+  if ("path" in place) return bindTo(name, place.path, AF_UNIX, unixAddress(place.path), place);
+  const { address, port } = place;
+  if (address === undefined) {
+    // A machine without IPv6 says so when the socket is made.
+    return hasIpv6()
+      ? bindTo(name, `*:${port}`, AF_INET6, inetAddress("::", port), place)
+      : bindTo(name, `*:${port}`, AF_INET, inetAddress("0.0.0.0", port), place);
+  }
+  const family = isIPv6(address) ? AF_INET6 : AF_INET;
+  const where = family === AF_INET6 ? `[${address}]:${port}` : `${address}:${port}`;
+  return bindTo(name, where, family, inetAddress(address, port), place);
+}
+
+function hasIpv6(): boolean {
   const libc = library();
-  const where = "path" in place ? place.path : `${place.address}:${place.port}`;
-  const family = "path" in place ? AF_UNIX : isIPv6(place.address) ? AF_INET6 : AF_INET;
+  const fd = libc.socket(AF_INET6, SOCK_STREAM_CLOEXEC, 0);
+  if (fd >= 0) libc.close(fd);
+  return fd >= 0;
+}
+
+function bindTo(name: string, where: string, family: number, address: Buffer, place: BindPlace): BoundSocket {
+  const libc = library();
+  const fd = libc.socket(family, SOCK_STREAM_CLOEXEC, 0);
   const fail = (step: string): never => {
     const errno = libc.errno();
+    if (fd >= 0) libc.close(fd);
     const code = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${errno}`;
     throw new PosthornError("PORT_UNAVAILABLE", {
       message: `listener ${name}: cannot ${step} ${where}: ${code}`,
       advice: adviceFor(code, where),
     });
   };
-  const fd = libc.socket(family, SOCK_STREAM_CLOEXEC, 0);
   if (fd < 0) fail("make a socket for");
-  const one = Buffer.from(new Int32Array([1]).buffer);
-  libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4);
-  if (family === AF_INET6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, one, 4);
-  const address = "path" in place ? unixAddress(place.path) : inetAddress(place.address, place.port);
-  // A socket file left by an earlier run would make bind fail although nobody listens there.
-  if ("path" in place) rmSync(place.path, { force: true });
-  if (libc.bind(fd, address, address.length) < 0) {
-    const failed = (): never => fail("bind");
-    try {
-      failed();
-    } finally {
-      libc.close(fd);
-    }
-  }
-  if ("path" in place) chmodSync(place.path, 0o666);
-  if (libc.listen(fd, BACKLOG) < 0) fail("listen on");
+  libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, integer(1), 4);
+  // As Node does: the address of all networks takes IPv4 connections as well.
+  if (family === AF_INET6)
+    libc.setsockopt(
+      fd,
+      IPPROTO_IPV6,
+      IPV6_V6ONLY,
+      integer(address.subarray(8, 24).every((byte) => byte === 0) ? 0 : 1),
+      4,
+    );
+  if (libc.bind(fd, address, address.length) < 0) fail("bind");
+  if ("path" in place) chmodSync(place.path, place.mode);
+  if (libc.listen(fd, place.backlog ?? BACKLOG) < 0) fail("listen on");
   return { name, fd, close: () => void libc.close(fd) };
+}
+
+function integer(value: number): Buffer {
+  return Buffer.from(new Int32Array([value]).buffer);
 }
 
 function adviceFor(code: string, where: string): string {

@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { Clock } from "../foundation/clock.ts";
+import { sleep, type Clock } from "../foundation/clock.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
@@ -30,6 +30,8 @@ export interface IngressRole {
   setPaused(isPaused: boolean, because: string): void;
   /** Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. */
   reload(loaded: LoadedSettings): Promise<void>;
+  /** No new connections; resolves when the last session has ended by itself. */
+  leave(): Promise<void>;
   /** No new connections; what runs may end within the deadline. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -51,6 +53,9 @@ interface Bound {
   readonly where: string;
   taker: Listener;
 }
+
+/** How often a process that leaves looks whether its last session has ended. */
+const LOOK_EVERY_MS = 500;
 
 export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const { clock, emit } = parts;
@@ -154,6 +159,10 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       pausedBecause = isPaused ? `paused: ${because}` : undefined;
     },
     reload: take,
+    async leave() {
+      for (const { server } of bound.values()) server.close();
+      while ([...listeners].some((listener) => listener.open > 0)) await sleep(clock, LOOK_EVERY_MS);
+    },
     async stop(deadlineMs) {
       for (const { server } of bound.values()) server.close();
       await Promise.all([...listeners].map((listener) => listener.close(deadlineMs)));
@@ -213,7 +222,7 @@ async function listen(server: Server, settings: ListenerSettings, fd: number | u
  * A socket file that nobody listens on is left from a process that was killed, and in the way. One that answers belongs
  * to somebody, and so does a file that is no socket: both stay, and binding says so.
  */
-async function removeDeadSocket(path: string): Promise<void> {
+export async function removeDeadSocket(path: string): Promise<void> {
   try {
     if (!lstatSync(path).isSocket()) return;
   } catch {

@@ -18,13 +18,13 @@ export function identityOf(user: string, group: string | undefined): Identity {
   if (entry === undefined || !Number.isInteger(uid) || !Number.isInteger(ownGid)) {
     throw new PosthornError("PRIVILEGES", {
       message: `there is no user ${user} to run the workers as`,
-      advice: `make one (useradd --system --home-dir /var/lib/posthorn --shell /usr/sbin/nologin ${user}) or set server.user`,
+      advice: `make one (useradd --system --home-dir /var/lib/posthorn --shell /usr/sbin/nologin ${user}) or set user`,
     });
   }
   if (uid === 0) {
     throw new PosthornError("PRIVILEGES", {
-      message: `server.user is ${user}, which is root: workers that read from the network never run as root`,
-      advice: "set server.user to an unprivileged user",
+      message: `user is ${user}, which is root: workers that read from the network never run as root`,
+      advice: "set user to an unprivileged user",
     });
   }
   return { user, uid, gid: group === undefined ? ownGid : groupId(group) };

@@ -36,12 +36,14 @@ export interface WorkerStart {
 export type ToWorker =
   | { readonly kind: "start"; readonly start: WorkerStart }
   | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** Take nothing new, and go when the last session has ended. */
+  | { readonly kind: "leave" }
   | { readonly kind: "settings"; readonly loaded: LoadedSettings }
   | { readonly kind: "reopen" }
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
 
 export type FromWorker =
-  | { readonly kind: "ready" }
+  | { readonly kind: "ready"; readonly listening: readonly string[] }
   | { readonly kind: "failed"; readonly text: string }
   /** From the scheduler: reception is to pause or to go on. */
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };

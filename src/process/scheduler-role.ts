@@ -69,7 +69,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
       newMessageId,
       openBody: async (body) => open(body),
       chooseAction: (recipient) => policy.chooseAction(recipient),
-      settings: settings.notices,
+      settings: settings.bounce,
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Emit } from "../foundation/events.ts";
+import type { EventRecord } from "../mail/log/record.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { LoadedSettings } from "./load-settings.ts";
-import type { LogRole } from "./log-role.ts";
 
 /** A server that runs, however it is laid out. */
 export interface Server {
@@ -9,7 +9,8 @@ export interface Server {
   /** `smtp=127.0.0.1:2525`, for people. */
   readonly listening: readonly string[];
   readonly admin: SchedulerAdmin;
-  readonly log: LogRole;
+  /** Every event from now on, in batches, until the returned function is called. */
+  subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
   readonly emit: Emit;
   /** The settings in force. */
   readonly loaded: LoadedSettings;
@@ -20,7 +21,7 @@ export interface Server {
   /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */
   stop(because: string): Promise<void>;
   /** The processes, for `posthorn status`. */
-  processes(): readonly { readonly name: string; readonly pid: number }[];
+  processes(): readonly { readonly role: string; readonly pid: number; readonly restarts: number }[];
 }
 
 /** How long running transactions and deliveries may take to end when the server stops. */

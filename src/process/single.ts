@@ -83,7 +83,7 @@ export async function startSingle(parts: {
         return ingress.listening;
       },
       admin: scheduler.admin,
-      log,
+      subscribe: (listener) => log.subscribe(listener),
       emit,
       get loaded() {
         return loaded;
@@ -116,7 +116,7 @@ export async function startSingle(parts: {
         emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
         await closeLog();
       },
-      processes: () => [{ name: "server", pid: process.pid }],
+      processes: () => [{ role: "server", pid: process.pid, restarts: 0 }],
     };
   } catch (thrown) {
     await egress[Symbol.asyncDispose]();

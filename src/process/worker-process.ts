@@ -19,6 +19,12 @@ export interface WorkerProcess {
   setStart(start: WorkerStart): void;
   /** Tells the running process something; lost when it is just being started again. */
   tell(message: ToWorker): void;
+  /** What it said when it was ready last: where it listens. */
+  listening(): readonly string[];
+  /** Restarts after ends that nobody asked for. */
+  restarts(): number;
+  /** Asks it to take nothing new and to go when its last session has ended, however long that takes. */
+  leave(): Promise<void>;
   /** Asks it to finish and leave; kills it at the deadline. Never starts it again. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -42,8 +48,7 @@ export interface WorkerOptions {
   readonly start: WorkerStart;
   readonly clock: Clock;
   readonly emit: Emit;
-  readonly onReady?: (pid: number) => void;
-  readonly onLost?: () => void;
+  readonly onMessage?: (message: FromWorker) => void;
 }
 
 export function startWorker(options: WorkerOptions): WorkerProcess {
@@ -54,6 +59,8 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   let wasReady = false;
   let restartMs = FIRST_RESTART_MS;
   let restart: Timer | undefined;
+  let restarts = 0;
+  let listening: readonly string[] = [];
   const first = Promise.withResolvers<void>();
   // The supervisor may look at it later than it fails.
   first.promise.catch(() => {});
@@ -86,11 +93,11 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
           pid: started.pid ?? 0,
           tookMs: Math.round(clock.monotonicMs() - startedAtMs),
         });
-        options.onReady?.(started.pid ?? 0);
+        listening = said.listening;
         first.resolve();
       } else if (said.kind === "failed") {
         complaint = said.text;
-      }
+      } else options.onMessage?.(said);
     });
     started.on("error", (error) => {
       complaint = messageOf(error);
@@ -98,7 +105,6 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     started.on("exit", (code, signal) => {
       readyTimer.cancel();
       child = undefined;
-      if (isReady) options.onLost?.();
       if (isStopping) return;
       const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
       if (!wasReady) {
@@ -107,6 +113,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       }
       if (clock.monotonicMs() - startedAtMs >= RECOVERED_AFTER_MS) restartMs = FIRST_RESTART_MS;
       emit(events.workerLost, { role, worker: name, pid: started.pid ?? 0, how, restartInMs: restartMs });
+      restarts++;
       restart = clock.after(restartMs, spawn);
       restartMs = Math.min(restartMs * 2, LONGEST_RESTART_MS);
     });
@@ -124,6 +131,18 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     },
     tell(message) {
       if (child?.connected === true) child.send(message, () => {});
+    },
+    listening: () => listening,
+    restarts: () => restarts,
+    async leave() {
+      isStopping = true;
+      restart?.cancel();
+      const running = child;
+      if (running === undefined || running.exitCode !== null) return;
+      if (running.connected) running.send({ kind: "leave" } satisfies ToWorker, () => {});
+      await new Promise<void>((resolve) => {
+        running.once("exit", () => resolve());
+      });
     },
     async stop(deadlineMs) {
       isStopping = true;

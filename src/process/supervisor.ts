@@ -1,0 +1,355 @@
+import { availableParallelism } from "node:os";
+import { connect } from "node:net";
+import { dirname, extname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Clock } from "../foundation/clock.ts";
+import { messageOf } from "../foundation/error.ts";
+import { MOST_MAKERS } from "../foundation/ids.ts";
+import { createEmitter } from "../mail/log/emitter.ts";
+import { decodeRecords, encodeRecords, type EventRecord } from "../mail/log/record.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import { bindSocket, type BoundSocket } from "./bound-sockets.ts";
+import { keepConnected, remote } from "./channel.ts";
+import * as events from "./events.ts";
+import type { Folders } from "./folders.ts";
+import { placeOf, removeDeadSocket } from "./ingress-role.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+import { permissionOptions, type Identity } from "./privileges.ts";
+import { adminMethods, loadedFor, type FromWorker, type Role, type WorkerStart } from "./roles.ts";
+import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+import { startWorker, type WorkerProcess } from "./worker-process.ts";
+
+/**
+ * The first process of a split server: binds the ports, starts the workers and starts them again when they end, and puts
+ * new settings in force as a whole. It never accepts a connection from the network. Started by root it stays root, and every
+ * worker is somebody else.
+ *
+ * Start: log → scheduler → egress and delivery → ingress, each ready before the next. Stop: the other way round.
+ * Reload: see docs/decisions/0001-processes.md.
+ */
+export interface SupervisorParts {
+  readonly loaded: LoadedSettings;
+  readonly folders: Folders;
+  readonly clock: Clock;
+  readonly isVerbose: boolean;
+  readonly isForeground: boolean;
+  /** Sockets that systemd bound, by listener. */
+  readonly inherited: ReadonlyMap<string, number>;
+  /** Whom the workers run as; undefined: as we do. */
+  readonly identity: Identity | undefined;
+}
+
+const PROGRAM = resolve(import.meta.dirname, "..", "..");
+const SCHEDULER_MAKER = 0;
+
+export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
+  const { clock, folders, identity } = parts;
+  let { loaded } = parts;
+  const sockets = new Map<string, BoundSocket>();
+  const workers = new Set<WorkerProcess>();
+  /** Workers of earlier settings, until their last session has ended. */
+  const leaving = new Map<WorkerProcess, Promise<void>>();
+  const makers = new Map<WorkerProcess, number>();
+  const listeners = new Set<(records: readonly EventRecord[]) => void>();
+  let reception = { isPaused: false, because: "" };
+  let ingressCount = 0;
+  let egressCount = 0;
+
+  const log = keepConnected({
+    connect: () => connect(join(folders.channels, "log.sock")),
+    peer: "log",
+    handlers: {
+      events: (batch: string) => {
+        const records = decodeRecords(batch);
+        for (const listener of listeners) listener(records);
+      },
+    },
+    clock,
+    retryMs: 100,
+    onOpen: (channel) => {
+      channel.note("iAm", ["supervisor"]);
+      channel.note("subscribe", []);
+      emitter.flush();
+    },
+  });
+  const emitter = createEmitter({
+    clock,
+    process: { role: "supervisor", pid: process.pid },
+    level: parts.isVerbose ? "debug" : loaded.settings.log.level,
+    hand: (records) => {
+      const channel = log.current();
+      if (channel === undefined || !channel.isOpen) return false;
+      channel.note("write", [encodeRecords(records)]);
+      return true;
+    },
+  });
+  const { emit } = emitter;
+  const scheduler = keepConnected({
+    connect: () => connect(join(folders.channels, "scheduler.sock")),
+    peer: "scheduler",
+    handlers: {},
+    clock,
+    retryMs: 100,
+    onOpen: (channel) => channel.note("iAm", ["supervisor"]),
+  });
+  const admin = remote<SchedulerAdmin>(scheduler.current, adminMethods, "scheduler");
+
+  const onMessage = (message: FromWorker): void => {
+    if (message.kind !== "reception") return;
+    reception = { isPaused: message.isPaused, because: message.because };
+    for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
+  };
+
+  const start = (role: Role, name: string, from: LoadedSettings, maker: number): WorkerProcess => {
+    const bound = role === "ingress" ? socketsFor(from) : [];
+    const told: WorkerStart = {
+      role,
+      name,
+      maker,
+      loaded: loadedFor(role, from),
+      channels: folders.channels,
+      // Descriptors 0 to 3 are the standard ones and the process channel.
+      listening: bound.map((socket, index) => ({ listener: socket.name, fd: 4 + index })),
+      isVerbose: parts.isVerbose,
+      isForeground: parts.isForeground,
+    };
+    const worker = startWorker({
+      name,
+      role,
+      entry: fileURLToPath(new URL(`./worker-main${extname(import.meta.url)}`, import.meta.url)),
+      nodeOptions: [
+        "--disable-warning=ExperimentalWarning",
+        "--disable-warning=SecurityWarning",
+        ...grantsOf(role, from, folders),
+      ],
+      descriptors: bound.map((socket) => socket.fd),
+      user: identity,
+      start: told,
+      clock,
+      emit,
+      onMessage,
+    });
+    workers.add(worker);
+    makers.set(worker, maker);
+    return worker;
+  };
+  const socketsFor = (from: LoadedSettings): readonly BoundSocket[] =>
+    from.settings.listeners.flatMap((listener) => sockets.get(placeOf(listener)) ?? []);
+  const freeMaker = (): number => {
+    const taken = new Set(makers.values());
+    for (let maker = 1; maker < MOST_MAKERS; maker++) if (!taken.has(maker)) return maker;
+    throw new Error(
+      `more than ${MOST_MAKERS - 1} ingress processes at once: too many reloads while sessions of earlier ones go on`,
+    );
+  };
+  const stopped = (worker: WorkerProcess): void => {
+    workers.delete(worker);
+    leaving.delete(worker);
+    makers.delete(worker);
+  };
+
+  /** Binds what `next` needs and is not bound yet. On an error nothing new stays bound. */
+  const bind = async (next: LoadedSettings): Promise<readonly string[]> => {
+    const fresh: string[] = [];
+    try {
+      for (const listener of next.settings.listeners) {
+        const place = placeOf(listener);
+        if (sockets.has(place)) continue;
+        const inherited = parts.inherited.get(listener.name);
+        if (inherited === undefined && listener.path !== undefined) await removeDeadSocket(listener.path);
+        sockets.set(
+          place,
+          inherited === undefined
+            ? bindSocket(
+                listener.name,
+                listener.path === undefined
+                  ? { address: listener.address, port: listener.port ?? 0, backlog: listener.backlog }
+                  : { path: listener.path, mode: Number.parseInt(listener.pathMode, 8), backlog: listener.backlog },
+              )
+            : { name: listener.name, fd: inherited, close: () => {} },
+        );
+        fresh.push(place);
+      }
+    } catch (thrown) {
+      release(fresh);
+      throw thrown;
+    }
+    return fresh;
+  };
+  const release = (places: readonly string[]): void => {
+    for (const place of places) {
+      sockets.get(place)?.close();
+      sockets.delete(place);
+    }
+  };
+
+  /** The processes that change with the settings, all ready or none. */
+  const startChanging = async (next: LoadedSettings): Promise<readonly WorkerProcess[]> => {
+    const cores = availableParallelism();
+    const { ingress = cores, egress = cores } = next.settings.processes;
+    const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER)];
+    for (let index = 0; index < egress; index++)
+      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER));
+    const started = [...deliveries];
+    try {
+      await Promise.all(deliveries.map((worker) => worker.ready));
+      for (let index = 0; index < ingress; index++)
+        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker()));
+      await Promise.all(started.map((worker) => worker.ready));
+      if (reception.isPaused) onMessage({ kind: "reception", ...reception });
+      return started;
+    } catch (thrown) {
+      await Promise.all(started.map((worker) => worker.stop(0).finally(() => stopped(worker))));
+      throw thrown;
+    }
+  };
+
+  const stopAll = async (deadlineMs: number): Promise<void> => {
+    // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
+    for (const role of ["ingress", "scheduler", "egress", "delivery"] as const) {
+      const ofRole = [...workers, ...leaving.keys()].filter((worker) => worker.role === role);
+      await Promise.all(ofRole.map((worker) => worker.stop(deadlineMs).finally(() => stopped(worker))));
+    }
+    scheduler.close();
+  };
+  const stopLog = async (): Promise<void> => {
+    emitter.flush();
+    await new Promise((done) => setTimeout(done, 50));
+    log.close();
+    await Promise.all([...workers].map((worker) => worker.stop(5000).finally(() => stopped(worker))));
+    release([...sockets.keys()]);
+  };
+
+  let changing: readonly WorkerProcess[];
+  let logWorker: WorkerProcess;
+  let schedulerWorker: WorkerProcess;
+  try {
+    await bind(loaded);
+    logWorker = start("log", "log", loaded, SCHEDULER_MAKER);
+    await logWorker.ready;
+    schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER);
+    await schedulerWorker.ready;
+    changing = await startChanging(loaded);
+  } catch (thrown) {
+    await stopAll(0);
+    await stopLog();
+    throw thrown;
+  }
+
+  return {
+    layout: "split",
+    get listening() {
+      return changing.find((worker) => worker.role === "ingress")?.listening() ?? [];
+    },
+    admin,
+    emit,
+    get loaded() {
+      return loaded;
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async reload(next) {
+      const fresh = await bind(next);
+      const started = await startChanging(next).catch((thrown: unknown) => {
+        release(fresh);
+        throw thrown;
+      });
+      for (const worker of [logWorker, schedulerWorker]) {
+        worker.setStart({ ...startOf(worker.role, next), name: worker.name });
+        worker.tell({ kind: "settings", loaded: loadedFor(worker.role, next) });
+      }
+      for (const old of changing) {
+        workers.delete(old);
+        leaving.set(
+          old,
+          old.leave().finally(() => stopped(old)),
+        );
+      }
+      const wanted = new Set(next.settings.listeners.map(placeOf));
+      release([...sockets.keys()].filter((place) => !wanted.has(place)));
+      changing = started;
+      emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
+      loaded = next;
+    },
+    reopen: () => logWorker.tell({ kind: "reopen" }),
+    async stop(because) {
+      const startedAtMs = clock.monotonicMs();
+      emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
+      emitter.flush();
+      await stopAll(STOP_DEADLINE_MS).catch((thrown: unknown) => {
+        emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
+      });
+      emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
+      await stopLog();
+    },
+    processes: () => [
+      { role: "supervisor", pid: process.pid, restarts: 0 },
+      ...[...workers, ...leaving.keys()].flatMap((worker) => {
+        const pid = worker.pid();
+        return pid === undefined ? [] : [{ role: worker.name, pid, restarts: worker.restarts() }];
+      }),
+    ],
+  };
+
+  function startOf(role: Role, from: LoadedSettings): WorkerStart {
+    return {
+      role,
+      name: role,
+      maker: SCHEDULER_MAKER,
+      loaded: loadedFor(role, from),
+      channels: folders.channels,
+      listening: [],
+      isVerbose: parts.isVerbose,
+      isForeground: parts.isForeground,
+    };
+  }
+}
+
+/** What each role may touch of the disk, beyond the program itself. The user's rights bound it further. */
+function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): readonly string[] {
+  const { settings } = loaded;
+  const tables = Object.values(settings.tables).flatMap((table) => (table.kind === "file" ? [table.file] : []));
+  const resolver = ["/etc/resolv.conf", "/etc/hosts"];
+  const program = [PROGRAM];
+  const wholeDisk = "*";
+  switch (role) {
+    case "log": {
+      const target = settings.log.to;
+      const file = target.kind === "file" ? [join(dirname(target.path), "*")] : [];
+      return permissionOptions({
+        program,
+        read: [],
+        write: [join(folders.journal, "*"), join(folders.channels, "*"), ...file],
+        mayUseThreads: true,
+        // syslog(3).
+        mayLoadLibraries: true,
+      });
+    }
+    case "scheduler":
+      // `posthorn backup` names any directory that this user may write to.
+      return permissionOptions({ program, read: [], write: [wholeDisk], mayUseThreads: true, mayLoadLibraries: false });
+    case "ingress":
+      return permissionOptions({
+        program,
+        read: [...tables, ...resolver, folders.channels],
+        write: [folders.queue, join(folders.queue, "*")],
+        mayUseThreads: false,
+        mayLoadLibraries: false,
+      });
+    case "egress": {
+      const { caFile } = settings.delivery;
+      return permissionOptions({
+        program,
+        read: [folders.queue, join(folders.queue, "*"), ...resolver, ...(caFile === undefined ? [] : [caFile])],
+        write: [],
+        mayUseThreads: false,
+        mayLoadLibraries: false,
+      });
+    }
+    case "delivery":
+      // Mailboxes are wherever the settings' paths lead; fcntl locks need the system's library.
+      return permissionOptions({ program, read: [], write: [wholeDisk], mayUseThreads: false, mayLoadLibraries: true });
+  }
+}
