@@ -37,6 +37,7 @@ export class ClientSession {
   #transactions = 0;
   #idle: Timer | undefined;
   #isBusy = false;
+  #isLeaving = false;
 
   constructor(
     request: ConnectRequest,
@@ -54,8 +55,13 @@ export class ClientSession {
     this.#rest();
   }
 
+  /** It takes no more transactions. */
   get hasEnded(): boolean {
-    return this.#wire.ended !== undefined;
+    return this.#isLeaving || this.#wire.ended !== undefined;
+  }
+
+  get isBusy(): boolean {
+    return this.#isBusy;
   }
 
   /** One message to all its recipients, in as many transactions as limits ask for. */
@@ -87,9 +93,10 @@ export class ClientSession {
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const outcomes = envelopes.map((envelope, index) => this.#outcome(envelope.id, fates[index], dsnPassedOn, tookMs));
     const limit = this.facts.mostTransactions;
+    this.#isBusy = false;
     const isUsable = end === undefined && !this.hasEnded && (limit === undefined || this.#transactions < limit);
     if (isUsable) this.#rest();
-    else if (end !== undefined) await this.#cut();
+    else if (end !== undefined) this.#cut();
     else await this.leave();
     return {
       outcomes,
@@ -99,11 +106,20 @@ export class ClientSession {
     };
   }
 
-  /** QUIT, its answer, and the end of the connection, within the deadline. */
+  /**
+   * QUIT, its answer, and the end of the connection, within the deadline. In the middle of a transaction the connection
+   * is cut: the transaction ends as a temporary failure.
+   */
   async leave(): Promise<void> {
+    if (this.#isLeaving) return;
+    if (this.#isBusy) {
+      this.#wire.end({ reason: "closed", text: "we are leaving" });
+      return;
+    }
+    this.#isLeaving = true;
     this.#idle?.cancel();
     const { quitTimeout } = this.#parts.settings;
-    if (!this.hasEnded) {
+    if (this.#wire.ended === undefined) {
       await new Promise<void>((resolve) => {
         this.#wire.listener = { onReply: () => resolve(), onEnded: () => resolve() };
         this.#wire.deadline(quitTimeout, "answer to QUIT");
@@ -176,7 +192,6 @@ export class ClientSession {
 
   /** Between transactions: nobody may say anything but goodbye, and not for ever. */
   #rest(): void {
-    this.#isBusy = false;
     const { clock, settings } = this.#parts;
     this.#wire.noDeadline();
     this.#wire.listener = {
@@ -198,12 +213,10 @@ export class ClientSession {
       this.#parts.emit(events.closedIdle, { session: this.request.session, host: this.facts.host, how });
   }
 
-  async #cut(): Promise<void> {
-    this.#idle?.cancel();
+  #cut(): void {
     // In the middle of content there is no goodbye that the host would understand as one.
     this.#wire.listener = { onReply: () => {}, onEnded: () => {} };
     this.#wire.end({ reason: "closed", text: "cut" });
-    await Promise.resolve();
   }
 
   #lost(): Failure {

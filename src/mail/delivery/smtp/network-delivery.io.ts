@@ -3,7 +3,7 @@ import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import type { Random } from "../../../foundation/random.ts";
-import { canonicalIpText } from "../../../protocol/address/ip-address.ts";
+import { canonicalIpText, isLoopback, parseIpAddress } from "../../../protocol/address/ip-address.ts";
 import { canonicalName } from "../../../protocol/dns/name.ts";
 import type { Resolver } from "../../../protocol/dns/resolver.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
@@ -75,7 +75,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
       now: () => parts.clock.now(),
       ownNames: new Set([canonicalName(parts.hostname)]),
       // Mail by MX goes to port 25, so that is where we would meet ourselves.
-      isOwn: (address, port) => port === 25 && own.has(address),
+      isOwn: (address, port) => port === 25 && (own.has(address) || isThisMachine(address)),
       families: parts.settings.addressFamilies,
     };
   }
@@ -103,6 +103,8 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   async transact(request: TransactRequest): Promise<Transacted> {
     const session = this.#sessions.get(request.session);
     if (session === undefined) return failedAll(request, internal(`there is no session ${request.session}`), "none");
+    if (session.isBusy)
+      return failedAll(request, internal(`session ${request.session} is busy`), session.facts.host, true);
     const content = this.#contentOf(request.body);
     // A host may close a kept connection whenever it likes. If it did so before it heard of this message, the message has
     // not been tried: it goes over a new connection.
@@ -156,6 +158,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     }
     for (let connection = 1; ; connection++) {
       const text = hostText(host);
+      const dialledAt = clock.monotonicMs();
       const dialled = await this.#dial(host, request.sourceAddress);
       if (!dialled.ok) {
         const next = implicitPort(request.tls, tls, host);
@@ -163,7 +166,12 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
           ({ host, tls } = { host: next, tls: "implicit" });
           continue;
         }
-        emit(events.connectFailed, { session: request.session, host: text, problem: dialled.text, took: 0 });
+        emit(events.connectFailed, {
+          session: request.session,
+          host: text,
+          problem: dialled.text,
+          took: Math.round(clock.monotonicMs() - dialledAt),
+        });
         const cause = { kind: "connect", reason: dialled.reason, text: dialled.text } as const;
         return { ok: false, failure: { lasting: "temporary", status: "4.4.1", cause, host: text }, scope: "address" };
       }
@@ -243,17 +251,23 @@ function implicitPort(asked: TlsMode, tried: TlsMode, host: NextHost): NextHost 
   return { ...host, address: { ip, port: port === 25 ? SMTPS_PORT : port } };
 }
 
-export function hostText(host: NextHost): string {
+/** Loopback, and the unspecified address, which a connection takes for it. */
+function isThisMachine(address: string): boolean {
+  const parsed = parseIpAddress(address);
+  return parsed !== undefined && (isLoopback(parsed) || parsed.bytes.every((byte) => byte === 0));
+}
+
+function hostText(host: NextHost): string {
   if ("path" in host.address)
     return host.name.includes("/") ? `localhost[${host.address.path}]` : `${host.name}[${host.address.path}]`;
   return `${host.name}[${host.address.ip}]:${host.address.port}`;
 }
 
-function failedAll(request: TransactRequest, failure: Failure, relay: string): Transacted {
+function failedAll(request: TransactRequest, failure: Failure, relay: string, isUsable = false): Transacted {
   const outcomes = request.envelopes.map(
     (one) => ({ kind: "failed", envelope: one.id, relay, failure, tookMs: 0 }) as const,
   );
-  return { outcomes, isUsable: false, ended: { failure, scope: "address" } };
+  return isUsable ? { outcomes, isUsable } : { outcomes, isUsable, ended: { failure, scope: "address" } };
 }
 
 function internal(text: string): Failure {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import * as fc from "fast-check";
 import { emitNothing } from "../../../foundation/events.ts";
 import { seededRandom } from "../../../foundation/random.ts";
 import { virtualClock } from "../../../simulator/clock.ts";
@@ -700,6 +701,104 @@ test("a name of credentials that the settings do not have is a deferral", async 
   const world = setUp();
   const connected = await world.run(world.delivery.connect(connectRequest({ credentials: "nobody" })));
   assert.ok(!connected.ok && connected.failure.cause.kind === "settings" && connected.failure.lasting === "temporary");
+});
+
+test("leaving in the middle of a transaction ends it as a temporary failure", async () => {
+  const world = setUp({ at: (point) => (point === "end" ? { do: "hang" } : undefined) });
+  const { delivery, run, clock } = world;
+  await run(delivery.connect(connectRequest()));
+  const running = delivery.transact({
+    session: "s1",
+    message: message(),
+    envelopes: envelopes("b@x.example"),
+    body: inline(text),
+  });
+  await clock.advance(1000);
+  await delivery[Symbol.asyncDispose]();
+  const transacted = await running;
+  assert.equal(failureOf(transacted).lasting, "temporary");
+  assert.equal(transacted.isUsable, false);
+});
+
+test("a transaction that comes while the session says goodbye gets a new one", async () => {
+  const world = setUp({}, { idleTimeout: "30s" });
+  await send(world);
+  await world.clock.advance(30_000);
+  const again = await world.run(
+    world.delivery.transact({
+      session: "s1",
+      message: message(),
+      envelopes: envelopes("c@x.example"),
+      body: inline(text),
+    }),
+  );
+  assert.deepEqual(kinds(again), ["delivered"]);
+  assert.equal(world.peer.counters.connections, 2);
+});
+
+test("two transactions at once over one session are a mistake that costs no mail", async () => {
+  const world = setUp();
+  await world.run(world.delivery.connect(connectRequest()));
+  const request = { session: "s1", message: message(), envelopes: envelopes("b@x.example"), body: inline(text) };
+  const [one, other] = await world.run(
+    Promise.all([world.delivery.transact(request), world.delivery.transact(request)]),
+  );
+  assert.deepEqual(kinds(one), ["delivered"]);
+  assert.equal(failureOf(other).lasting, "temporary");
+});
+
+test("a peer that says anything at all never breaks us, and makes nothing delivered that it did not take", async () => {
+  const replies = fc.constantFrom(
+    "250 ok\r\n",
+    "250-x\r\n",
+    "354 go\r\n",
+    "220 hi\r\n",
+    "421 bye\r\n",
+    "550 no\r\n",
+    "\r\n",
+    "garbage\r\n",
+    "25",
+    "0 \r\n",
+    "334 aa\r\n",
+  );
+  const said = fc.oneof(replies, fc.string({ maxLength: 20 }));
+  await fc.assert(
+    fc.asyncProperty(fc.array(said, { maxLength: 12 }), fc.boolean(), async (sayings, closes) => {
+      const world = setUp(
+        {},
+        { greetingTimeout: "10s", commandTimeout: "10s", dataTimeout: "10s", endOfDataTimeout: "10s" },
+      );
+      let heard = "";
+      world.network.listen(ADDRESS, 25, (connection) => {
+        const left = [...sayings];
+        const sayOne = (): void => {
+          const next = left.shift();
+          if (next !== undefined) connection.write(next);
+          else if (closes) connection.end();
+        };
+        connection.on("error", () => {});
+        connection.on("data", (bytes: Buffer) => {
+          heard += bytes.toString("latin1");
+          sayOne();
+        });
+        connection.write("220 x\r\n");
+      });
+      const connected = await world.run(world.delivery.connect(connectRequest({ tls: "never" })));
+      if (connected.ok) {
+        const transacted = await world.run(
+          world.delivery.transact({
+            session: "s1",
+            message: message(),
+            envelopes: envelopes("b@x.example"),
+            body: inline(text),
+          }),
+        );
+        if (transacted.outcomes[0]?.kind === "delivered") assert.ok(heard.includes("\r\n.\r\n"));
+      }
+      await world.run(world.delivery.leave("s1"));
+    }),
+    { numRuns: 150 },
+  );
 });
 
 /**
