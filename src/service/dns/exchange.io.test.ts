@@ -166,6 +166,7 @@ test("many questions at once are all answered", async () => {
   await using resolver = resolverFor(server.server, { tryTimeout: "5s", timeout: "10s" });
   const all = await Promise.all(Array.from({ length: 500 }, (_, n) => resolver.ipv4(`h${n}.example`)));
   assert.ok(all.every((one) => one.kind === "found"));
+  assert.equal(resolver.counters.asked, 500);
 });
 
 test("a resolver that is no address is refused clearly", () => {

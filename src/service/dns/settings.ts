@@ -40,7 +40,7 @@ export const dnsSettings = z
       .describe("That something does not exist is never remembered for longer (RFC 2308 section 5)."),
     failureTtl: duration({ max: "5m" }).prefault("5s").describe("How long a failed lookup is not repeated (RFC 9520)."),
     inFlight: count({ min: 1, max: 10_000 })
-      .default(500)
+      .default(200)
       .describe("Most questions on the way at once; more wait for their turn."),
   })
   .prefault({});

@@ -164,7 +164,7 @@ export class ClientSession {
       }
       const limit = this.facts.mostTransactions;
       if (limit !== undefined && this.#transactions >= limit)
-        fillRest(fates, lostFailure({ reason: "closed", text: "" }, "idle", this.facts.host));
+        fillRest(fates, internalFailure("the host takes no more transactions in one session", this.facts.host));
     }
   }
 
