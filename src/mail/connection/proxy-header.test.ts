@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { parseProxyHeader } from "./proxy-header.ts";
 
 const SIGNATURE = "0d0a0d0a000d0a515549540a";

@@ -140,6 +140,8 @@ export class Reception implements Receiving {
       socket.off("data", onData);
     };
     socket.on("data", onData);
+    // A PROXY header in front has left it paused.
+    socket.resume();
     void clientName(resolver, services.clock, address, rules.settings.reverseDnsTimeout).then((name) => {
       socket.off("data", onData);
       if (!socket.destroyed && !this.#options.socket.destroyed)

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { PLAIN_TERMS } from "../../testing/dialogue.ts";
 import { memoryQueue } from "../../testing/reception.ts";
 import type { BodyWriter } from "../queue/queue.ts";

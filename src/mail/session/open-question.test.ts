@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { virtualClock } from "../../simulator/clock.ts";
 import { OpenQuestion } from "./open-question.ts";
 
-function withLog(): { question: OpenQuestion; heard: string[]; answers: ((value: string) => void)[]; ask(): void } {
+function withLog(): { question: OpenQuestion; heard: string[]; answers: ((value: string) => void)[]; ask: () => void } {
   const heard: string[] = [];
   const answers: ((value: string) => void)[] = [];
   const question = new OpenQuestion(virtualClock(0), () => heard.push("settled"));

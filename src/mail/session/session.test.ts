@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, plainContent, PLAIN_TERMS, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
