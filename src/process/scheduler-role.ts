@@ -10,6 +10,7 @@ import { selfHealingStore } from "../mail/queue/self-healing-store.ts";
 import { openStore } from "../mail/queue/store.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import { createSchedulerAdmin } from "../mail/scheduler/admin.io.ts";
+import type { InputJournal } from "../mail/scheduler/replay.ts";
 import type { Notices } from "../mail/scheduler/notices.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
 import { Scheduler } from "../mail/scheduler/scheduler.io.ts";
@@ -19,7 +20,6 @@ import { bodyOpener } from "./egress-role.ts";
 import type { Folders } from "./folders.ts";
 import { tablesOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
-import type { LogRole } from "./log-role.ts";
 
 /** The queue and all decisions about it: owner of the store. */
 export interface SchedulerRole {
@@ -38,7 +38,8 @@ export interface SchedulerRoleParts {
   readonly maker: number;
   readonly network: NetworkDelivery;
   readonly local: LocalDelivery;
-  readonly log: Pick<LogRole, "recordInput" | "wantsStart">;
+  /** Where the scheduler's inputs are recorded. */
+  readonly inputs: InputJournal;
   readonly onReception: (isPaused: boolean, because: string) => void;
 }
 
@@ -87,7 +88,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     emit,
     seed: randomInt(2 ** 32),
     settings: coreSettings(loaded),
-    record: (at, event) => parts.log.recordInput(at, JSON.stringify(event), false),
+    journal: parts.inputs,
     onReception: parts.onReception,
   });
   scheduler.start();

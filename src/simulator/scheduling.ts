@@ -8,7 +8,7 @@ import type { Store } from "../mail/queue/store.ts";
 import { routeSettings } from "../mail/route/settings.ts";
 import type { NoticeRequest, Notices } from "../mail/scheduler/notices.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
-import type { SchedulerEvent } from "../mail/scheduler/scheduler.ts";
+import type { RecordedInput } from "../mail/scheduler/replay.ts";
 import { Scheduler } from "../mail/scheduler/scheduler.io.ts";
 import { schedulerSettings } from "../mail/scheduler/settings.ts";
 import type { CoreSettings } from "../mail/scheduler/state.ts";
@@ -26,7 +26,7 @@ export interface SimulatedScheduling {
   readonly store: Store;
   readonly scheduler: Scheduler;
   readonly settings: CoreSettings;
-  readonly inputs: readonly { readonly at: number; readonly event: SchedulerEvent }[];
+  readonly inputs: readonly RecordedInput[];
   readonly lines: readonly string[];
   readonly emitted: readonly {
     readonly at: number;
@@ -56,6 +56,8 @@ export interface SimulationOptions {
   readonly actions?: Readonly<Record<string, Action>>;
   readonly store?: Store;
   readonly clock?: VirtualClock;
+  /** Whether the journal of inputs asks for a new start. */
+  readonly wantsStart?: (recorded: number) => boolean;
 }
 
 export const NOON = Date.UTC(2026, 0, 1, 12);
@@ -65,7 +67,7 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
   const world = simulatedDeliveries(clock);
   const store = options.store ?? memoryStore();
   const settings = coreSettings(options);
-  const inputs: { at: number; event: SchedulerEvent }[] = [];
+  const inputs: RecordedInput[] = [];
   const lines: string[] = [];
   const emitted: { at: number; name: string; fields: Readonly<Record<string, unknown>> }[] = [];
   const requests: NoticeRequest[] = [];
@@ -94,7 +96,12 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
     emit,
     seed: options.seed ?? 1,
     settings,
-    record: (at, event) => void inputs.push({ at, event }),
+    journal: {
+      get wantsStart() {
+        return inputs.length === 0 || options.wantsStart?.(inputs.length) === true;
+      },
+      recordInput: (at, json, isStart) => void inputs.push({ at, json, isStart }),
+    },
   });
   const simulation: SimulatedScheduling = {
     clock,

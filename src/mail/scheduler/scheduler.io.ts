@@ -15,6 +15,7 @@ import { Contents, type Content } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
 import { deliveryUnavailable, loaded, noticeQueued, removed } from "./events.ts";
 import type { Notices } from "./notices.ts";
+import { InputRecorder, type InputJournal } from "./replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
 import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
@@ -30,8 +31,8 @@ export interface SchedulerParts {
   /** For the core's chance; the journal names it. */
   readonly seed: number;
   readonly settings: CoreSettings;
-  /** Told of each input before it is acted on: what a replay needs. Never throws, never blocks. */
-  readonly record?: ((at: number, event: SchedulerEvent) => void) | undefined;
+  /** Where the inputs are recorded, for replays. */
+  readonly journal?: InputJournal | undefined;
   /** Reception is not the scheduler's; who listens is told to pause and to resume. */
   readonly onReception?: ((isPaused: boolean, because: string) => void) | undefined;
 }
@@ -44,6 +45,7 @@ export interface SchedulerParts {
 export class Scheduler implements QueuePort, AsyncDisposable {
   readonly #parts: SchedulerParts;
   readonly #state: SchedulerState;
+  readonly #recorder: InputRecorder | undefined;
   readonly #contents: Contents;
   readonly #commit: QueuePort;
   readonly #ended = new AbortController();
@@ -65,6 +67,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
     this.#state = newScheduler(parts.settings, parts.seed);
+    this.#recorder = parts.journal === undefined ? undefined : new InputRecorder(parts.journal);
     this.#contents = new Contents(parts.store);
     this.startedAt = parts.clock.now();
     this.#writer = new DurableWriter({
@@ -181,7 +184,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     try {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
         const now = this.#parts.clock.now();
-        this.#parts.record?.(now, next);
+        this.#recorder?.record(now, next, this.#state);
         for (const action of step(this.#state, next, now)) this.#perform(action);
       }
     } finally {

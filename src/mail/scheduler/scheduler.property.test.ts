@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { reply } from "../../protocol/smtp/reply.ts";
+import { unreachable, type SimulatedHost } from "../../simulator/deliveries.ts";
+import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
+import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type { Selector } from "./admin.ts";
+import { replay } from "./replay.ts";
+import { snapshot } from "./snapshot.ts";
+
+const RUNS = Number(process.env["POSTHORN_RUNS"] ?? 30);
+
+const failure = (lasting: Failure["lasting"], during: string): Failure => ({
+  lasting,
+  status: lasting === "temporary" ? "4.2.0" : "5.1.1",
+  cause: { kind: "reply", during },
+  reply: reply(lasting === "temporary" ? 450 : 550, undefined, "no"),
+});
+const lost = (during: string): Failure => ({
+  lasting: "temporary",
+  status: "4.4.2",
+  cause: { kind: "lost", reason: "closed", during },
+});
+
+/** What a host does, drawn anew for each thing it is asked. */
+const moods = ["fine", "fine", "fine", "defers", "refuses", "down", "closes", "cuts", "dies"] as const;
+type Mood = (typeof moods)[number];
+
+const action = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("send" as const),
+      to: fc.array(fc.nat(11), { minLength: 1, maxLength: 12 }),
+      isNull: fc.boolean(),
+      isLocal: fc.boolean(),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("pass" as const),
+      ms: fc.constantFrom(0, 1, 7, 40, 400, 5000, 60_000, 900_000, 20_000_000),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant("mood" as const), host: fc.nat(5), mood: fc.constantFrom(...moods) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        "hold" as const,
+        "release" as const,
+        "retryNow" as const,
+        "remove" as const,
+        "bounce" as const,
+      ),
+      by: fc.nat(4),
+      n: fc.nat(11),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constantFrom("pause" as const, "resume" as const), local: fc.boolean() }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), total: fc.integer({ min: 1, max: 6 }) }) },
+);
+type Scene = typeof action extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Six hosts; domain n is served by hosts n and n+1, so that relays share routes. */
+function world(simulation: SimulatedScheduling, moodOf: Mood[]): void {
+  const hosts = Array.from({ length: 6 }, (_, n): SimulatedHost => {
+    const mood = (): Mood => moodOf[n] ?? "fine";
+    return {
+      name: `mx${n}`,
+      ip: `192.0.2.${n}`,
+      preference: n % 2 === 0 ? 10 : 20,
+      connectMs: 30,
+      transactMs: 20,
+      facts: n === 3 ? { mostRecipients: 2, mostTransactions: 2 } : {},
+      onConnect: () => (mood() === "down" ? unreachable(`192.0.2.${n}`) : undefined),
+      failureScope: n === 4 ? "relay" : n === 5 ? "host" : "address",
+      onEnvelope: () =>
+        mood() === "defers"
+          ? failure("temporary", "RCPT")
+          : mood() === "refuses"
+            ? failure("permanent", "RCPT")
+            : undefined,
+      onTransaction: () => {
+        if (mood() === "dies") throw new Error("the worker died");
+        return mood() === "closes"
+          ? { failure: lost("MAIL") }
+          : mood() === "cuts"
+            ? { failure: lost("end of DATA") }
+            : undefined;
+      },
+    };
+  });
+  for (let n = 0; n < 12; n++) {
+    const serving = [hosts[n % 6], hosts[(n + 1) % 6]].filter((host) => host !== undefined);
+    if (n !== 11) simulation.world.setDomain(`d${n}.example`, serving);
+  }
+}
+
+function selectorOf(by: number, n: number, ids: readonly string[]): Selector {
+  const id = ids[n % Math.max(1, ids.length)] ?? "00000000000";
+  switch (by) {
+    case 0:
+      return { by: "envelope", id: `${id}.1` };
+    case 1:
+      return { by: "message", id };
+    case 2:
+      return { by: "domain", domain: `d${n}.example` };
+    case 3:
+      return { by: "route", route: `192.0.2.${n % 6}` };
+    default:
+      return { by: "all" };
+  }
+}
+
+async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedScheduling> {
+  const simulation = simulatedScheduling({
+    seed,
+    route: {
+      limits: { host: 3, route: 2, source: 4, relay: 3, domain: 2, total: 5, mailsPerSession: 4, recipientsPerMail: 3 },
+    },
+    scheduler: { local: { atOnce: 3, perRecipient: 2 }, expireAfter: "1d" },
+    wantsStart: (recorded) => recorded % 50 === 0,
+  });
+  const { clock, scheduler, settings } = simulation;
+  const moodOf: Mood[] = [];
+  world(simulation, moodOf);
+  const ids: string[] = [];
+  const look = (): void => assertSchedulerInvariants(scheduler.state);
+  for (const scene of scenes) {
+    switch (scene.do) {
+      case "send": {
+        const to = scene.to.map((n, at) => `u${at}@d${n}.example`);
+        const action = scene.isLocal ? "deliver" : "relay";
+        ids.push(await simulation.send({ from: scene.isNull ? "" : "s@mail.example", to, action }));
+        break;
+      }
+      case "pass":
+        for (let left = scene.ms; left > 0;) {
+          const next = clock.nextAt();
+          const step = next === undefined ? left : Math.min(left, Math.max(0, next - clock.now()));
+          await clock.advance(step);
+          left -= Math.max(1, step);
+          look();
+        }
+        break;
+      case "mood":
+        moodOf[scene.host] = scene.mood;
+        break;
+      case "pause":
+        scheduler.pause(scene.local ? "local" : "out", "a test");
+        break;
+      case "resume":
+        scheduler.resume(scene.local ? "local" : "out");
+        break;
+      case "reload": {
+        const limits = { ...settings.route.limits, total: scene.total };
+        scheduler.reload({ ...settings, route: { ...settings.route, limits } });
+        // A limit that fell below what is used holds for what comes.
+        while (scheduler.state.total.used > scene.total && (await clock.advanceToNext())) continue;
+        break;
+      }
+      case "hold":
+      case "release":
+      case "retryNow":
+      case "remove":
+      case "bounce": {
+        const selector = selectorOf(scene.by, scene.n, ids);
+        const because = "a test";
+        void scheduler.command(
+          scene.do === "release" || scene.do === "retryNow"
+            ? { do: scene.do, selector }
+            : { do: scene.do, selector, because },
+        );
+      }
+    }
+    await clock.advance(0);
+    look();
+  }
+  // In the end everybody is well and nothing is held: then everything has to come to its end.
+  moodOf.length = 0;
+  scheduler.resume("out");
+  scheduler.resume("local");
+  await clock.advance(1000);
+  await scheduler.command({ do: "release", selector: { by: "all" } });
+  for (let n = 0; n < 60; n++) {
+    await clock.advance(3_600_000);
+    look();
+  }
+  return simulation;
+}
+
+test("whatever happens, no envelope is forgotten or in two places, and no limit is exceeded", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { maxLength: 60, size: "max" }), fc.integer(), async (scenes, seed) => {
+      const simulation = await play(scenes, seed);
+      const { state } = simulation.scheduler;
+      const left = await simulation.store.list({});
+      assert.deepEqual(
+        left.filter((row) => row.state !== "dead"),
+        [],
+        "everything came to its end",
+      );
+      assert.equal(state.tickets.size, left.length, "store and scheduler agree");
+      for (const [, times] of simulation.world.delivered) assert.equal(times, 1, "nothing is delivered twice");
+      await simulation.scheduler.stop(0);
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+test("a replay of the recorded inputs gives the same events and the same state, from any start", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(action, { minLength: 5, maxLength: 30, size: "max" }),
+      fc.integer(),
+      async (scenes, seed) => {
+        const simulation = await play(scenes, seed);
+        const starts = simulation.inputs.flatMap(({ isStart }, at) => (isStart ? [at] : []));
+        for (const start of [starts[0] ?? 0, starts[starts.length >> 1] ?? 0]) {
+          // Later starts are passed over: the replay runs through on its own.
+          const inputs = simulation.inputs.filter(({ isStart }, at) => at === start || (at > start && !isStart));
+          let last;
+          const told: string[] = [];
+          for (const replayed of replay(inputs)) {
+            last = replayed.state;
+            for (const one of replayed.actions)
+              if (one.do === "tell") told.push(JSON.stringify([replayed.at, one.event.name, one.fields]));
+          }
+          if (last === undefined) continue;
+          assert.equal(snapshot(last), snapshot(simulation.scheduler.state));
+          const names = new Set(["queue.active", "queue.removed", "delivery.smtp", "delivery.local", "route.rests"]);
+          const since = simulation.inputs[start]?.at ?? 0;
+          const original = simulation.emitted.filter((one) => one.at > since && names.has(one.name));
+          const again = told
+            .map((one) => JSON.parse(one) as [number, string])
+            .filter(([at, name]) => at > since && names.has(name));
+          assert.deepEqual(
+            again.map(([at, name]) => [at, name]),
+            original.map((one) => [one.at, one.name]),
+          );
+        }
+        await simulation.scheduler.stop(0);
+      },
+    ),
+    { numRuns: Math.ceil(RUNS / 3) },
+  );
+});

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { restore, snapshot } from "./snapshot.ts";
+
+test("a snapshot keeps cycles, shared objects, the order of Maps and Sets, undefined and Infinity", () => {
+  const shared = { n: 1 };
+  const root: Record<string, unknown> = {
+    a: shared,
+    b: shared,
+    u: undefined,
+    far: Infinity,
+    map: new Map<unknown, unknown>([
+      ["z", shared],
+      [shared, "y"],
+    ]),
+    set: new Set([3, 1, 2]),
+    list: [1, [null, undefined], "r"],
+  };
+  root["self"] = root;
+  const copy = restore(snapshot(root)) as Record<string, unknown>;
+  assert.deepEqual(copy, root);
+  assert.equal(copy["a"], copy["b"]);
+  assert.equal(copy["self"], copy);
+  assert.deepEqual([...(copy["set"] as Set<number>)], [3, 1, 2]);
+  assert.ok("u" in copy);
+});
+
+test("a long chain of links does not overflow anything", () => {
+  let first: { next: unknown } = { next: undefined };
+  for (let n = 0; n < 100_000; n++) first = { next: first };
+  let length = 0;
+  for (let at: unknown = restore(snapshot(first)); at !== undefined; at = (at as { next: unknown }).next) length++;
+  assert.equal(length, 100_001);
+});
+
+test("restore is the inverse of snapshot for any plain value", () => {
+  fc.assert(
+    fc.property(fc.object({ withMap: true, withSet: true, withNullPrototype: false }), (value) => {
+      assert.equal(snapshot(restore(snapshot(value)) as object), snapshot(value));
+    }),
+  );
+});
