@@ -1,15 +1,10 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import type { Clock } from "../../foundation/clock.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
-import type { Emit } from "../../foundation/events.ts";
-import { shortIdMaker, type MessageId } from "../../foundation/ids.ts";
+import { shortIdMaker } from "../../foundation/ids.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
-import type { Authenticator } from "../../service/account/authenticator.ts";
-import type { EnvelopePolicy } from "../envelope/policy.ts";
-import type { Intake, QueuePort } from "../queue/queue.ts";
 import { tlsAcceptor, type TlsContexts } from "../session/server-tls.io.ts";
-import type { SessionServices } from "../session/session.io.ts";
+import type { SessionServices } from "../session/services.ts";
 import type { SessionSettings } from "../session/settings.ts";
 import { rulesOf, type ListenerRules } from "./connection.ts";
 import { listenerFailed, listening } from "./events.ts";
@@ -18,15 +13,7 @@ import { Reception, type Receiving } from "./reception.io.ts";
 import type { ListenerSettings } from "./settings.ts";
 
 /** Everything a listener and its sessions need of the rest of the server. */
-export interface ListenerWorld {
-  readonly clock: Clock;
-  readonly emit: Emit;
-  readonly newMessageId: () => MessageId;
-  readonly intake: Intake;
-  readonly queue: QueuePort;
-  readonly policy: EnvelopePolicy;
-  /** Absent when no accounts are set: AUTH then answers 454. */
-  readonly authenticator?: Authenticator | undefined;
+export interface ListenerWorld extends Omit<SessionServices, "tls"> {
   /** Absent: clients have no names but their addresses. */
   readonly resolver?: Resolver | undefined;
   /** Asked at each handshake; undefined while there is no certificate: STARTTLS then fails. */
@@ -65,8 +52,11 @@ export interface Listener {
    * cut. Resolves when the last connection is closed.
    */
   close(deadlineMs: number): Promise<void>;
-  /** For connections that come from now on. Address, port and path stay as they are. */
-  reconfigure(next: ListenerConfiguration): void;
+  /**
+   * For connections that come from now on; running sessions keep settings and services they began with. Address, port
+   * and path stay as they are, and open connections stay counted. Without a world the present one goes on serving.
+   */
+  reconfigure(next: ListenerConfiguration & { readonly world?: ListenerWorld | undefined }): void;
   /** Where it listens; undefined before `listen` and after `close`. */
   address(): AddressInfo | string | undefined;
   /** Open connections. */
@@ -79,8 +69,8 @@ export function createListener(options: ListenerOptions): Listener {
 
 class NetListener implements Listener {
   readonly name: string;
-  readonly #world: ListenerWorld;
-  readonly #services: SessionServices;
+  #world: ListenerWorld;
+  #services: SessionServices;
   readonly #limits: Limits;
   readonly #newSessionId: () => string;
   readonly #receiving = new Set<Receiving>();
@@ -96,16 +86,7 @@ class NetListener implements Listener {
     this.#rules = rulesOf(settings, options.session, options.hostname);
     this.#limits = createLimits(settings.limits, world.clock);
     this.#newSessionId = shortIdMaker(`${options.sessionPrefix ?? ""}${settings.name}-`);
-    this.#services = {
-      clock: world.clock,
-      emit: world.emit,
-      newMessageId: world.newMessageId,
-      intake: world.intake,
-      queue: world.queue,
-      policy: world.policy,
-      authenticator: world.authenticator,
-      tls: tlsAcceptor(world.tls, world.clock),
-    };
+    this.#services = servicesOf(world);
   }
 
   get open(): number {
@@ -172,13 +153,14 @@ class NetListener implements Listener {
       socket.destroy();
       return;
     }
+    const { tls, resolver } = this.#world;
     const receiving = new Reception({
       socket,
       rules: this.#rules,
       limits: this.#limits,
       services: this.#services,
-      resolver: this.#world.resolver,
-      hasCertificate: () => this.#world.tls() !== undefined,
+      resolver,
+      hasCertificate: () => tls() !== undefined,
       newSessionId: this.#newSessionId,
       onEnd: () => {
         this.#receiving.delete(receiving);
@@ -189,7 +171,11 @@ class NetListener implements Listener {
     receiving.begin();
   }
 
-  reconfigure(next: ListenerConfiguration): void {
+  reconfigure(next: ListenerConfiguration & { readonly world?: ListenerWorld | undefined }): void {
+    if (next.world !== undefined) {
+      this.#world = next.world;
+      this.#services = servicesOf(next.world);
+    }
     this.#rules = rulesOf(next.settings, next.session, next.hostname);
     this.#limits.reconfigure(next.settings.limits);
   }
@@ -216,6 +202,10 @@ class NetListener implements Listener {
       };
     });
   }
+}
+
+function servicesOf(world: ListenerWorld): SessionServices {
+  return { ...world, tls: tlsAcceptor(world.tls, world.clock) };
 }
 
 /**

@@ -1,9 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Socket } from "node:net";
-import { createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
+import { createServer, type SecureContext, type SecureContextOptions, type Server } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
-import type { TlsFacts } from "./state.ts";
+import type { TlsAcceptor, TlsOutcome } from "./services.ts";
 
 /**
  * The server's side of a TLS handshake on a socket we already hold, for STARTTLS and for implicit TLS. The handshakes go
@@ -12,15 +11,6 @@ import type { TlsFacts } from "./state.ts";
 export interface TlsContexts {
   contextFor(name: string | undefined): SecureContext;
   readonly defaultOptions: SecureContextOptions;
-}
-
-export type TlsOutcome =
-  | { readonly ok: true; readonly socket: TLSSocket; readonly facts: TlsFacts; readonly tookMs: number }
-  | { readonly ok: false; readonly reason: string };
-
-export interface TlsAcceptor {
-  /** Settles within `deadlineMs`; when it fails the socket is destroyed. Nobody else may listen for data meanwhile. */
-  accept(socket: Socket, deadlineMs: number): Promise<TlsOutcome>;
 }
 
 interface Handshake {

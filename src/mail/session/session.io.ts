@@ -1,24 +1,17 @@
 import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
-import type { Clock } from "../../foundation/clock.ts";
-import { messageOf, PosthornError } from "../../foundation/error.ts";
-import type { Emit } from "../../foundation/events.ts";
-import type { MessageId } from "../../foundation/ids.ts";
+import { messageOf } from "../../foundation/error.ts";
 import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { formatReply } from "../../protocol/smtp/reply-format.ts";
-import type { Authenticator } from "../../service/account/authenticator.ts";
-import type { EnvelopePolicy } from "../envelope/policy.ts";
-import type { Intake, QueuePort } from "../queue/queue.ts";
-import type { Allowance } from "./allowance.ts";
 import { ContentFlow } from "./content-flow.ts";
 import { MovingDeadline } from "./moving-deadline.ts";
-import { OpenQuestion, type Otherwise } from "./open-question.ts";
-import { replies } from "./replies.ts";
-import type { TlsAcceptor } from "./server-tls.io.ts";
+import { OpenQuestion } from "./open-question.ts";
+import { checking, committing, judging, type Question } from "./questions.ts";
+import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
-import type { Action, Input, Peer, Session, Terms, TlsFacts, World } from "./state.ts";
+import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { Tally } from "./tally.ts";
 
 /**
@@ -29,45 +22,6 @@ import { Tally } from "./tally.ts";
  * without waiting, so a group of pipelined commands costs one write. One timer a session serves all deadlines: it is set
  * once and looks at the deadline in force when it fires.
  */
-export interface SessionServices {
-  readonly clock: Clock;
-  readonly emit: Emit;
-  readonly newMessageId: () => MessageId;
-  readonly intake: Intake;
-  readonly queue: QueuePort;
-  readonly policy: EnvelopePolicy;
-  readonly authenticator: Authenticator | undefined;
-  readonly tls: TlsAcceptor;
-}
-
-export interface SessionOptions {
-  readonly socket: Socket;
-  readonly terms: Terms;
-  readonly peer: Peer;
-  /** Implicit TLS is up. */
-  readonly tls?: TlsFacts | undefined;
-  readonly allowance: Allowance;
-  readonly services: SessionServices;
-  /** What the client sent before it was greeted. */
-  readonly early?: Buffer | undefined;
-  /** The session is over and its socket closed. */
-  readonly onEnd: (summary: SessionSummary) => void;
-}
-
-export interface SessionSummary {
-  /** As the session knew it in the end: XCLIENT may have changed it. */
-  readonly peer: Peer;
-  /** `ehlo=1 mail=1 … commands=5` */
-  readonly commands: string;
-}
-
-export interface RunningSession {
-  /** No new transaction; an idle session ends at once with 421, others when their transaction is done. */
-  stop(): void;
-  /** At once, without a word. */
-  destroy(): void;
-}
-
 /** RFC 4954 section 4: the longest line of an AUTH exchange. */
 const LONGEST_AUTH_LINE = 12_288;
 /** How long we wait for the client to close after our last reply. */
@@ -270,9 +224,9 @@ class SessionDriver implements RunningSession {
       case "tell":
         return action.tell(this.#services.emit);
       case "judge":
-        return this.#judge(action);
+        return this.#ask(judging(this.#services, this.#terms, action));
       case "check":
-        return this.#check(action);
+        return this.#ask(checking(this.#services, this.#terms, action));
       case "receiveData":
         this.#flow.receiveData(action.opening);
         return this.#beginContent();
@@ -331,9 +285,11 @@ class SessionDriver implements RunningSession {
     if (rest.length > 0) this.#lines.push(rest);
     if (written === undefined) this.#passed(isComplete);
     else {
-      const passed = (): void => this.#passed(isComplete);
       // The writer's own deadlines come first; ours only sees to it that no wait is without one.
-      this.#ask(written, passed, { failed: passed, limitMs: this.#terms.settings.commitTimeout, what: "storage" });
+      const { commitTimeout: limitMs } = this.#terms.settings;
+      const passed = (): void => this.#passed(isComplete);
+      this.#deadline.expect(limitMs, "storage");
+      this.#question.ask(written, passed, { failed: passed, limitMs, what: "storage" });
     }
     return true;
   }
@@ -347,61 +303,29 @@ class SessionDriver implements RunningSession {
     }
     this.#mode = "commands";
     if (!this.#flow.endsMessage) return this.#step({ kind: "chunk-ended" });
-    const { commitTimeout: limitMs } = this.#terms.settings;
-    this.#ask(this.#flow.end(), (content) => this.#step({ kind: "content-ended", content }), {
-      failed: (because) => this.#step({ kind: "timeout", reason: messageOf(because) }),
-      limitMs,
+    this.#ask({
+      answer: this.#flow.end().then((content) => ({ kind: "content-ended", content })),
+      otherwise: (because) => ({ kind: "timeout", reason: messageOf(because) }),
+      limitMs: this.#terms.settings.commitTimeout,
       what: "storage",
     });
     return undefined;
   }
 
-  #commit({ message, envelopes }: Extract<Action, { do: "commit" }>): void {
+  #commit(action: Extract<Action, { do: "commit" }>): void {
     const writer = this.#flow.take();
-    if (writer === undefined) return this.#step({ kind: "not-committed", isFull: false, reason: "no content" });
-    const { queue } = this.#services;
-    const done = writer.finish().then((body) => queue.commit({ message, body, envelopes }));
-    this.#ask(done, () => this.#step({ kind: "committed" }), {
-      failed: (because) => {
-        writer.abort(because).catch(() => {});
-        const isFull = because instanceof PosthornError && because.code === "SPOOL_FULL";
-        this.#step({ kind: "not-committed", isFull, reason: messageOf(because) });
-      },
-      limitMs: this.#terms.settings.commitTimeout,
-      what: "commit",
-    });
-    return undefined;
+    if (writer === undefined) this.#step({ kind: "not-committed", isFull: false, reason: "no content" });
+    else this.#ask(committing(this.#services, this.#terms, writer, action));
   }
 
-  // Questions.
-
-  #judge({ facts, recipient }: Extract<Action, { do: "judge" }>): void {
-    const judged = Promise.try(() => this.#services.policy.judgeRecipient(facts, recipient));
-    this.#ask(judged, (judgement) => this.#step({ kind: "judged", judgement }), {
-      failed: (because) => {
-        const judgement = { kind: "reject", reply: replies.policyUnavailable, because: messageOf(because) } as const;
-        this.#step({ kind: "judged", judgement });
-      },
-      limitMs: this.#terms.settings.questionTimeout,
-      what: "rules",
+  /** Nothing more is read until the answer is there, or its time is over. */
+  #ask({ answer, otherwise, limitMs, what }: Question): void {
+    this.#deadline.expect(limitMs, what);
+    this.#question.ask(answer, (input) => this.#step(input), {
+      failed: (because) => this.#step(otherwise(because)),
+      limitMs,
+      what,
     });
-  }
-
-  #check({ user, password }: Extract<Action, { do: "check" }>): void {
-    const { authenticator } = this.#services;
-    const none = { kind: "failed", text: "no accounts are set" } as const;
-    const checked = Promise.try(() => authenticator?.checkPassword(user, password) ?? none);
-    this.#ask(checked, (verdict) => this.#step({ kind: "password-checked", verdict }), {
-      failed: (because) =>
-        this.#step({ kind: "password-checked", verdict: { kind: "failed", text: messageOf(because) } }),
-      limitMs: this.#terms.settings.questionTimeout,
-      what: "password check",
-    });
-  }
-
-  #ask<Answer>(answer: Promise<Answer>, onAnswer: (answer: Answer) => void, otherwise: Otherwise): void {
-    this.#deadline.expect(otherwise.limitMs, otherwise.what);
-    this.#question.ask(answer, onAnswer, otherwise);
   }
 
   // TLS.

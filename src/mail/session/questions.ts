@@ -1,0 +1,72 @@
+import { messageOf, PosthornError } from "../../foundation/error.ts";
+import type { BodyWriter } from "../queue/queue.ts";
+import { replies } from "./replies.ts";
+import type { SessionServices } from "./services.ts";
+import type { Action, Input, Terms } from "./state.ts";
+
+/** What the machine wants to know of others, as a promise of its next input. A failure is an input too. */
+export interface Question {
+  readonly answer: Promise<Input>;
+  readonly otherwise: (because: unknown) => Input;
+  readonly limitMs: number;
+  /** What is waited for, in the log's words. */
+  readonly what: string;
+}
+
+export function judging(
+  services: SessionServices,
+  terms: Terms,
+  { facts, recipient }: Extract<Action, { do: "judge" }>,
+): Question {
+  return {
+    answer: Promise.try(() => services.policy.judgeRecipient(facts, recipient)).then((judgement) => ({
+      kind: "judged",
+      judgement,
+    })),
+    otherwise: (because) => ({
+      kind: "judged",
+      judgement: { kind: "reject", reply: replies.policyUnavailable, because: messageOf(because) },
+    }),
+    limitMs: terms.settings.questionTimeout,
+    what: "rules",
+  };
+}
+
+export function checking(
+  services: SessionServices,
+  terms: Terms,
+  { user, password }: Extract<Action, { do: "check" }>,
+): Question {
+  const none = { kind: "failed", text: "no accounts are set" } as const;
+  return {
+    answer: Promise.try(() => services.authenticator?.checkPassword(user, password) ?? none).then((verdict) => ({
+      kind: "password-checked",
+      verdict,
+    })),
+    otherwise: (because) => ({ kind: "password-checked", verdict: { kind: "failed", text: messageOf(because) } }),
+    limitMs: terms.settings.questionTimeout,
+    what: "password check",
+  };
+}
+
+/** From here the message is the queue's to keep; when it does not, the writer forgets it as far as that is known. */
+export function committing(
+  services: SessionServices,
+  terms: Terms,
+  writer: BodyWriter,
+  { message, envelopes }: Extract<Action, { do: "commit" }>,
+): Question {
+  return {
+    answer: writer
+      .finish()
+      .then((body) => services.queue.commit({ message, body, envelopes }))
+      .then(() => ({ kind: "committed" })),
+    otherwise: (because) => {
+      writer.abort(because).catch(() => {});
+      const isFull = because instanceof PosthornError && because.code === "SPOOL_FULL";
+      return { kind: "not-committed", isFull, reason: messageOf(because) };
+    },
+    limitMs: terms.settings.commitTimeout,
+    what: "commit",
+  };
+}

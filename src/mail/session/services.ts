@@ -1,0 +1,60 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Clock } from "../../foundation/clock.ts";
+import type { Emit } from "../../foundation/events.ts";
+import type { MessageId } from "../../foundation/ids.ts";
+import type { Authenticator } from "../../service/account/authenticator.ts";
+import type { EnvelopePolicy } from "../envelope/policy.ts";
+import type { Intake, QueuePort } from "../queue/queue.ts";
+import type { Allowance } from "./allowance.ts";
+import type { Peer, Terms, TlsFacts } from "./state.ts";
+
+/** What sessions ask of the rest of the server, and what runs one is given and gives back. */
+export interface SessionServices {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly newMessageId: () => MessageId;
+  readonly intake: Intake;
+  readonly queue: QueuePort;
+  readonly policy: EnvelopePolicy;
+  readonly authenticator: Authenticator | undefined;
+  readonly tls: TlsAcceptor;
+}
+
+export interface SessionOptions {
+  readonly socket: Socket;
+  readonly terms: Terms;
+  readonly peer: Peer;
+  /** Implicit TLS is up. */
+  readonly tls?: TlsFacts | undefined;
+  readonly allowance: Allowance;
+  readonly services: SessionServices;
+  /** What the client sent before it was greeted. */
+  readonly early?: Buffer | undefined;
+  /** The session is over and its socket closed. */
+  readonly onEnd: (summary: SessionSummary) => void;
+}
+
+export interface SessionSummary {
+  /** As the session knew it in the end: XCLIENT may have changed it. */
+  readonly peer: Peer;
+  /** `ehlo=1 mail=1 … commands=5` */
+  readonly commands: string;
+}
+
+export interface RunningSession {
+  /** No new transaction; an idle session ends at once with 421, others when their transaction is done. */
+  stop(): void;
+  /** At once, without a word. */
+  destroy(): void;
+}
+
+/** The server's side of a TLS handshake on a socket we already hold. */
+export interface TlsAcceptor {
+  /** Settles within `deadlineMs`; when it fails the socket is destroyed. Nobody else may listen for data meanwhile. */
+  accept(socket: Socket, deadlineMs: number): Promise<TlsOutcome>;
+}
+
+export type TlsOutcome =
+  | { readonly ok: true; readonly socket: TLSSocket; readonly facts: TlsFacts; readonly tookMs: number }
+  | { readonly ok: false; readonly reason: string };
