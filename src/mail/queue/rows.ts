@@ -32,6 +32,13 @@ export interface EnvelopeRow {
   readonly last_failure: string | null;
 }
 
+// node:sqlite types a row as a record of unknown columns; these say which ones the reader's statements select.
+type OfMessage = Pick<MessageRow, "sender" | "received_at" | "size_bytes">;
+export type ListedRow = Omit<EnvelopeRow, "facts"> & OfMessage;
+export type LoadedRow = Omit<EnvelopeRow, "last_failure"> &
+  OfMessage &
+  Pick<MessageRow, "deliver_by_at"> & { readonly deliver_by_mode: string | null };
+
 export interface AttemptRow {
   readonly started_at: number;
   readonly took_ms: number;
@@ -77,9 +84,7 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
   };
 }
 
-export function loadedOf(
-  row: EnvelopeRow & Omit<MessageRow, "facts"> & { readonly deliver_by_mode: string | null },
-): LoadedEnvelope {
+export function loadedOf(row: LoadedRow): LoadedEnvelope {
   const message = messageIdOf(row.message);
   const { notify = [], givenRecipient } = envelopeFactsOf(row);
   return {
@@ -103,7 +108,7 @@ export function wantsDelayNotice(sender: string, notify: readonly Notify[]): boo
   return sender !== "" && (notify.length === 0 || notify.includes("DELAY"));
 }
 
-export function queueRowOf(row: EnvelopeRow & Omit<MessageRow, "facts">): QueueRow {
+export function queueRowOf(row: ListedRow): QueueRow {
   const message = messageIdOf(row.message);
   const { heldBecause } = progressFactsOf(row);
   return {
@@ -134,7 +139,7 @@ export function attemptOf(row: AttemptRow): AttemptRecord {
   };
 }
 
-function progressOf(row: EnvelopeRow): Omit<EnvelopeProgress, "lastFailure"> {
+function progressOf(row: Omit<EnvelopeRow, "facts" | "last_failure">): Omit<EnvelopeProgress, "lastFailure"> {
   return {
     state: row.state as EnvelopeState,
     dueAt: row.due_at,
@@ -144,10 +149,10 @@ function progressOf(row: EnvelopeRow): Omit<EnvelopeProgress, "lastFailure"> {
   };
 }
 
-function progressFactsOf(row: EnvelopeRow): ProgressFacts {
+function progressFactsOf(row: Pick<EnvelopeRow, "progress">): ProgressFacts {
   return row.progress === null ? {} : (JSON.parse(row.progress) as ProgressFacts);
 }
 
-function envelopeFactsOf(row: EnvelopeRow): EnvelopeFacts {
+function envelopeFactsOf(row: Pick<EnvelopeRow, "facts">): EnvelopeFacts {
   return row.facts === null ? {} : (JSON.parse(row.facts) as EnvelopeFacts);
 }

@@ -9,7 +9,7 @@ import {
 } from "../../foundation/ids.ts";
 import { Census } from "./census.ts";
 import { attemptOf, envelopeOf, loadedOf, messageOf, queueRowOf } from "./rows.ts";
-import type { AttemptRow, EnvelopeRow, MessageRow } from "./rows.ts";
+import type { AttemptRow, EnvelopeRow, ListedRow, LoadedRow, MessageRow } from "./rows.ts";
 import type {
   AttemptRecord,
   Body,
@@ -52,7 +52,7 @@ export class StoreReader {
     this.#sliceEnd = prepare(
       `SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ${SLICE_MESSAGES})`,
     );
-    this.#slice = prepare(`SELECT ${COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
+    this.#slice = prepare(`SELECT ${LOADED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
     this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
   }
 
@@ -87,14 +87,14 @@ export class StoreReader {
   *load(): Generator<readonly LoadedEnvelope[]> {
     for (const [after, last] of this.#slices()) {
       const rows = this.#slice.all(after, last);
-      if (rows.length > 0) yield rows.map((row) => loadedOf(row as unknown as ListedRow));
+      if (rows.length > 0) yield rows.map((row) => loadedOf(row as unknown as LoadedRow));
     }
   }
 
   *list(filter: QueueFilter): Generator<readonly QueueRow[]> {
     const { where, values } = conditionsOf(filter);
     const statement = this.#database.prepare(
-      `SELECT ${COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ?${where} ORDER BY m.id, e.n LIMIT ?`,
+      `SELECT ${LISTED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ?${where} ORDER BY m.id, e.n LIMIT ?`,
     );
     const one =
       filter.message ?? (filter.envelope === undefined ? undefined : partsOfEnvelopeId(filter.envelope)?.message);
@@ -161,13 +161,13 @@ export interface MissingFile {
 const SLICE_MESSAGES = 1000;
 
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
-const COLUMNS =
-  "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
-  "m.id, m.sender, m.received_at, m.size_bytes, m.deliver_by_at, m.body_file, m.body_bytes, " +
+const LISTED_COLUMNS =
+  "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
+  "m.sender, m.received_at, m.size_bytes";
+const LOADED_COLUMNS =
+  "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
+  "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
   "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode";
-
-// node:sqlite types a row as a record of unknown columns; the statement beside each cast names them.
-type ListedRow = EnvelopeRow & Omit<MessageRow, "facts"> & { readonly deliver_by_mode: string | null };
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);
