@@ -10,6 +10,7 @@ import type { Failure } from "../../envelope/failure.ts";
 import type { Body } from "../../queue/store.ts";
 import type { LocalDelivery, LocalRequest, Outcome } from "../delivery.ts";
 import { discard } from "../discard/discard.ts";
+import { Directories } from "./directories.ts";
 import { diskFailure } from "./disk-failure.ts";
 import { mailboxCreated, mailboxRepeat, mboxNotRecovered } from "./events.ts";
 import { deliveryFields, MailboxContent } from "./mailbox-content.ts";
@@ -60,8 +61,9 @@ class Agents implements LocalDelivery, AsyncDisposable {
 
   constructor(parts: LocalDeliveryParts) {
     this.#parts = parts;
-    this.#maildirs = new Maildirs(parts.fs);
-    this.#mboxes = new Mboxes({ ...parts, stateDirectory: join(parts.stateDirectory, "mbox") });
+    const directories = new Directories(parts.fs);
+    this.#maildirs = new Maildirs(parts.fs, directories);
+    this.#mboxes = new Mboxes({ ...parts, directories, stateDirectory: join(parts.stateDirectory, "mbox") });
     this.#startedAt = parts.clock.now();
     // In the background: a delivery into an mbox that is not recovered yet recovers it first.
     this.#recovery = this.#mboxes.recoverAll().catch((thrown: unknown) => {

@@ -1,6 +1,7 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { systemCodeOf } from "../../../foundation/error.ts";
 import type { EnvelopeId } from "../../../foundation/ids.ts";
+import type { Directories } from "./directories.ts";
 import { MailboxRefusal } from "./disk-failure.ts";
 import type { MailFs } from "./mail-fs.ts";
 
@@ -21,7 +22,6 @@ export interface MaildirMail {
 
 export type MaildirResult = { readonly isRepeat: boolean; readonly isNewMailbox: boolean };
 
-const MAILBOX_MODE = 0o700;
 const MAIL_MODE = 0o600;
 
 /** `1763693400.E06A7Q2MK0W1_1.mail.example.org`: unique for ever, by the message's id. */
@@ -35,17 +35,14 @@ function uniquePart(envelope: EnvelopeId, receivedAt: number): string {
   return `${Math.floor(receivedAt / 1000)}.E${envelope.replace(".", "_")}.`;
 }
 
-/** How many mailboxes are remembered as prepared; beyond that they are looked after again. */
-const MOST_REMEMBERED = 10_000;
-
 /** Delivers into Maildirs and looks after their directories. */
 export class Maildirs {
   readonly #fs: MailFs;
-  /** Mailboxes whose directories this process knows to be durable, or is about to make so. */
-  readonly #prepared = new Map<string, Promise<void>>();
+  readonly #directories: Directories;
 
-  constructor(fs: MailFs) {
+  constructor(fs: MailFs, directories: Directories) {
     this.#fs = fs;
+    this.#directories = directories;
   }
 
   /** Resolves when the mail is in the mailbox and survives a power cut. */
@@ -73,22 +70,11 @@ export class Maildirs {
       if (found === undefined) isNew = true;
       else if (found.kind !== "directory") throw new MailboxRefusal("permission", `${folder} is not a directory`);
     }
-    let preparing = isNew ? undefined : this.#prepared.get(directory);
-    if (preparing === undefined) {
-      if (this.#prepared.size >= MOST_REMEMBERED) this.#prepared.clear();
-      preparing = this.#prepare(directory);
-      this.#prepared.set(directory, preparing);
-      preparing.catch(() => this.#prepared.delete(directory));
+    for (const folder of FOLDERS) {
+      const path = join(directory, folder);
+      await (isNew ? this.#directories.make(path) : this.#directories.ensureDurable(path));
     }
-    await preparing;
     return isNew;
-  }
-
-  /** Directories may be there and yet not be durable: made a moment ago by somebody else, or just before a crash. */
-  async #prepare(directory: string): Promise<void> {
-    for (const folder of FOLDERS) await makeDirectories(this.#fs, join(directory, folder));
-    await this.#fs.syncDirectory(directory);
-    await this.#fs.syncDirectory(dirname(directory));
   }
 }
 
@@ -128,17 +114,5 @@ async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint
   } catch (thrown) {
     await fs.unlink(path).catch(() => {});
     throw thrown;
-  }
-}
-
-/** A directory with those above it, each entry durable. */
-export async function makeDirectories(fs: MailFs, path: string): Promise<void> {
-  const parent = dirname(path);
-  try {
-    if (await fs.makeDirectory(path, MAILBOX_MODE)) await fs.syncDirectory(parent);
-  } catch (thrown) {
-    if (systemCodeOf(thrown) !== "ENOENT" || parent === path) throw thrown;
-    await makeDirectories(fs, parent);
-    if (await fs.makeDirectory(path, MAILBOX_MODE)) await fs.syncDirectory(parent);
   }
 }

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import type { Directories } from "./directories.ts";
 import type { MailFile, MailFs } from "./mail-fs.ts";
-import { makeDirectories } from "./maildir.ts";
 
 /**
  * Before an mbox is changed, what will be written and where is recorded durably in a file of its own below the state
@@ -39,17 +39,19 @@ const DONE_LINES = 4 * KEEP_DONE;
 
 export class Intents {
   readonly #fs: MailFs;
+  readonly #directories: Directories;
   readonly #directory: string;
 
-  constructor(fs: MailFs, directory: string) {
+  constructor(fs: MailFs, directories: Directories, directory: string) {
     this.#fs = fs;
+    this.#directories = directories;
     this.#directory = directory;
   }
 
   /** Writes the bytes of an intent to be; `commit` makes it one. */
   async draft(name: string, content: AsyncIterable<Uint8Array>): Promise<Draft> {
     const path = join(this.#directory, `${name}.draft`);
-    await makeDirectories(this.#fs, this.#directory);
+    await this.#directories.make(this.#directory);
     await this.#fs.unlink(path);
     const file = await this.#fs.create(path, MODE);
     const draft = new Draft(this.#fs, path, file);

@@ -6,7 +6,7 @@ import { formatDuration } from "../../../foundation/units.ts";
 import { MailboxRefusal } from "./disk-failure.ts";
 import { staleLockBroken } from "./events.ts";
 import type { MailFile, MailFs } from "./mail-fs.ts";
-import { makeDirectories } from "./maildir.ts";
+import type { Directories } from "./directories.ts";
 import type { MailboxSettings } from "./settings.ts";
 
 /**
@@ -21,6 +21,7 @@ export interface LockedMbox {
 
 export interface MboxLockParts {
   readonly fs: MailFs;
+  readonly directories: Directories;
   readonly clock: Clock;
   readonly emit: Emit;
   readonly settings: Pick<MailboxSettings, "locks" | "lockDeadline" | "staleDotLock">;
@@ -31,6 +32,7 @@ const DOT_LOCK_MODE = 0o644;
 const POLL_MS = 100;
 /** A dot-lock whose process lives may hold on this many times longer: its number may have passed to another program. */
 const LIVING_FACTOR = 12;
+const MOST_BREAKS = 3;
 
 export class MboxLocks {
   readonly #parts: MboxLockParts;
@@ -62,7 +64,7 @@ export class MboxLocks {
   }
 
   async #open(path: string, mayCreate: boolean): Promise<{ file: MailFile; isNew: boolean } | undefined> {
-    const { fs } = this.#parts;
+    const { fs, directories } = this.#parts;
     for (;;) {
       const file = await fs.open(path);
       if (file !== undefined) return { file, isNew: false };
@@ -71,7 +73,7 @@ export class MboxLocks {
         return { file: await fs.create(path, MBOX_MODE), isNew: true };
       } catch (thrown) {
         const code = systemCodeOf(thrown);
-        if (code === "ENOENT") await makeDirectories(fs, dirname(path));
+        if (code === "ENOENT") await directories.make(dirname(path));
         else if (code !== "EEXIST") throw thrown;
       }
     }
@@ -112,6 +114,17 @@ export class MboxLocks {
   }
 
   async #tryDotLock(lock: string): Promise<{ readonly identity: string } | { readonly heldBy: string }> {
+    for (let breaks = 0; ; breaks++) {
+      const identity = await this.#createDotLock(lock);
+      if (identity !== undefined) return { identity };
+      const heldBy = await this.#holderOf(lock);
+      if (heldBy !== undefined) return { heldBy };
+      // It was stale and is gone; somebody may be quicker than we are, but not for ever.
+      if (breaks === MOST_BREAKS) return { heldBy: "somebody" };
+    }
+  }
+
+  async #createDotLock(lock: string): Promise<string | undefined> {
     const { fs } = this.#parts;
     try {
       const file = await fs.create(lock, DOT_LOCK_MODE);
@@ -119,21 +132,21 @@ export class MboxLocks {
         const { identity } = await file.status();
         this.#held.add(identity);
         await file.writeAt(0, Buffer.from(`${fs.processId}\n`));
-        return { identity };
+        return identity;
       } finally {
         await file.close();
       }
     } catch (thrown) {
-      if (systemCodeOf(thrown) !== "EEXIST") throw thrown;
+      if (systemCodeOf(thrown) === "EEXIST") return undefined;
+      throw thrown;
     }
-    return { heldBy: await this.#holderOf(lock) };
   }
 
-  /** Who holds it; a lock that nobody alive holds is broken, and can be had at the next try. */
-  async #holderOf(lock: string): Promise<string> {
+  /** Who holds it. Undefined when nobody does: it is gone, or it was stale and has been broken. */
+  async #holderOf(lock: string): Promise<string | undefined> {
     const { fs, clock, emit, settings } = this.#parts;
     const status = await fs.status(lock);
-    if (status === undefined) return "somebody";
+    if (status === undefined) return undefined;
     if (status.kind !== "file") return "something that is no file";
     const pid = await this.#processIn(lock);
     const ageMs = clock.now() - status.modifiedAt;
@@ -147,7 +160,7 @@ export class MboxLocks {
       because = `it is ${formatDuration(Math.round(ageMs / 1000) * 1000)} old`;
     if (because === undefined) return holder;
     if (await this.#breakLock(lock, status.identity)) emit(staleLockBroken, { lock, because });
-    return holder;
+    return undefined;
   }
 
   /**

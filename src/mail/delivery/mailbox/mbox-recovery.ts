@@ -1,5 +1,4 @@
-import { dirname } from "node:path";
-import type { MailFile, MailFs } from "./mail-fs.ts";
+import type { MailFile } from "./mail-fs.ts";
 import { separatorAfter } from "./mbox-format.ts";
 import type { Intent, Intents } from "./mbox-intent.ts";
 
@@ -12,21 +11,23 @@ export async function recoverMbox(
   mbox: MailFile | undefined,
   intent: Intent,
   intents: Intents,
-  fs: MailFs,
+  makeEntryDurable: () => Promise<void>,
 ): Promise<string | undefined> {
   // Without the mbox there is nothing of ours in it: the envelope comes again and makes it anew.
   if (mbox === undefined) {
     await intents.drop(intent);
     return undefined;
   }
-  return intent.kind === "shift" ? finishShift(mbox, intent, intents) : recoverAppend(mbox, intent, intents, fs);
+  return intent.kind === "shift"
+    ? finishShift(mbox, intent, intents)
+    : recoverAppend(mbox, intent, intents, makeEntryDurable);
 }
 
 async function recoverAppend(
   mbox: MailFile,
   intent: Intent,
   intents: Intents,
-  fs: MailFs,
+  makeEntryDurable: () => Promise<void>,
 ): Promise<string | undefined> {
   const { startBytes, path, envelope } = intent;
   const { sizeBytes } = await mbox.status();
@@ -40,7 +41,7 @@ async function recoverAppend(
   const oursBytes = await commonBytes(mbox, intent, separator);
   if (oursBytes === separator.length + intent.contentBytes) {
     await mbox.sync();
-    await fs.syncDirectory(dirname(path));
+    await makeEntryDurable();
     await intents.markDone(path, envelope);
     await intents.drop(intent);
     return "the interrupted delivery was complete";
@@ -57,7 +58,7 @@ async function recoverAppend(
     await intents.drop(intent);
     return undefined;
   }
-  const draft = await intents.draft(envelope, portions(mbox, othersAt, sizeBytes));
+  const draft = await intents.draft(`${envelope}-shift`, portions(mbox, othersAt, sizeBytes));
   try {
     const shift = await intents.commit(draft, {
       kind: "shift",
@@ -79,7 +80,7 @@ async function finishShift(mbox: MailFile, intent: Intent, intents: Intents): Pr
   const { sizeBytes } = await mbox.status();
   if (sizeBytes > endBytes) {
     // More came after the crash: it belongs to what is moved.
-    const draft = await intents.draft(envelope, chain(intent, portions(mbox, endBytes, sizeBytes)));
+    const draft = await intents.draft(`${envelope}-shift`, chain(intent, portions(mbox, endBytes, sizeBytes)));
     try {
       const longer = await intents.commit(draft, { kind: "shift", path, envelope, startBytes, endBytes: sizeBytes });
       return await closing(longer, () => finishShift(mbox, longer, intents));
@@ -131,7 +132,11 @@ async function othersBeginAt(mbox: MailFile, startBytes: number, oursBytes: numb
   const windowAt = startBytes + Math.max(0, oursBytes - LOOK_BACK_BYTES);
   const differsAt = startBytes + oursBytes - windowAt;
   const window = (await mbox.readAt(windowAt, differsAt + LOOK_BACK_BYTES)).toString("latin1");
-  const beginnings = [...window.matchAll(/\n*From /g)].map((match) => match.index).filter((at) => at <= differsAt);
+  // Empty lines may stand in front of it; those that agree with ours are taken for ours.
+  const beginnings = [...window.matchAll(/\n*From /g)].flatMap(({ index, 0: { length } }) => {
+    const from = index + length - "From ".length;
+    return index <= differsAt ? [Math.min(from, Math.max(index, differsAt))] : [];
+  });
   // Another mail's address may agree with ours for a while, too: then its line begins where ours would.
   if (beginnings.length === 0) {
     const first = (await mbox.readAt(startBytes, Math.min(oursBytes, FROM_LINE_MOST_BYTES))).toString("latin1");

@@ -46,7 +46,7 @@ export class Mboxes {
   constructor(parts: MboxParts) {
     this.#parts = parts;
     this.#locks = new MboxLocks(parts);
-    this.#intents = new Intents(parts.fs, parts.stateDirectory);
+    this.#intents = new Intents(parts.fs, parts.directories, parts.stateDirectory);
   }
 
   /** Resolves when the mail is in the mbox and survives a power cut. */
@@ -112,7 +112,7 @@ export class Mboxes {
       await copyBytes(intent.file, 0, intent.contentBytes, file, intent.startBytes + separator.length);
       await file.sync();
       // A new mbox is durable with its directory's entry.
-      if (locked.isNew || intent.startBytes === 0) await this.#parts.fs.syncDirectory(dirname(intent.path));
+      if (locked.isNew || intent.startBytes === 0) await this.#makeEntryDurable(intent.path);
     } catch (thrown) {
       // Nothing of a mail that did not fit stays behind. Where that fails too, the intent stays for the recovery.
       await file.truncate(intent.startBytes);
@@ -128,11 +128,16 @@ export class Mboxes {
     const intent = await this.#intents.open(path);
     if (intent === undefined) return;
     try {
-      const what = await recoverMbox(file, intent, this.#intents, this.#parts.fs);
+      const what = await recoverMbox(file, intent, this.#intents, () => this.#makeEntryDurable(path));
       if (what !== undefined) this.#parts.emit(mboxRecovered, { mailbox: path, envelope: intent.envelope, what });
     } finally {
       await intent.file.close();
     }
+  }
+
+  async #makeEntryDurable(path: string): Promise<void> {
+    await this.#parts.directories.ensureDurable(dirname(path));
+    await this.#parts.fs.syncDirectory(dirname(path));
   }
 
   async *#wholeMail(mail: MboxMail): AsyncGenerator<Uint8Array> {
