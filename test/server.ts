@@ -6,6 +6,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -72,6 +73,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const layout = options.layout ?? "single";
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), "posthorn-test-"));
   mkdirSync(folder, { recursive: true });
+  // The workers of a split server are somebody else.
+  chmodSync(folder, 0o755);
   const ports = options.ports ?? { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
   const file = join(folder, "posthorn.yaml");
   const written = options.wholeSettings ?? `${ownSettings(layout)}\n${options.settings ?? ""}\n`;
@@ -196,6 +199,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 function ownSettings(layout: Layout): string {
   return `hostname: mx.posthorn.test
 state: ./data
+user: nobody
 processes: { layout: ${layout}, ingress: 2, egress: 2 }
 listeners:
   - { name: smtp, address: 127.0.0.1, port: {smtp}, protocol: smtp }

@@ -59,7 +59,7 @@ export async function startSingle(parts: {
       maker: 0,
       network: pool,
       local: { deliver: (request) => delivery.port.deliver(request) },
-      log,
+      inputs: log,
       onReception: (isPaused, because) => setPaused(isPaused, because),
     });
     const ingress = await startIngress({

@@ -278,6 +278,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       const startedAtMs = clock.monotonicMs();
       emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
       emitter.flush();
+      // As long as anybody holds a listening socket, the system goes on completing connections that nobody would take.
+      release([...sockets.keys()]);
       await stopAll(STOP_DEADLINE_MS).catch((thrown: unknown) => {
         emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
       });

@@ -15,6 +15,7 @@ import { startEgress } from "./egress-role.ts";
 import { foldersOf } from "./folders.ts";
 import { startIngress } from "./ingress-role.ts";
 import { startLog } from "./log-role.ts";
+import type { InputJournal } from "../mail/scheduler/replay.ts";
 import {
   adminMethods,
   localMethods,
@@ -153,7 +154,6 @@ async function logRole(start: WorkerStart): Promise<RunningRole> {
       handlers: {
         write: (batch: string) => log.write(decodeRecords(batch)),
         recordInput: (at: number, json: string, isStart: boolean) => log.recordInput(at, json, isStart),
-        wantsStart: () => log.wantsStart,
         subscribe: () => {
           forget ??= log.subscribe((records) => {
             // A reader that is too slow misses events rather than making the log wait.
@@ -184,6 +184,7 @@ async function schedulerRole(
   say: (message: FromWorker) => void,
 ): Promise<RunningRole> {
   const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const inputs = inputsOver(log, start.loaded.settings.journal);
   const locals = new Set<LocalDelivery>();
   const scheduler = await startScheduler({
     ...roleParts(start, emit),
@@ -200,10 +201,7 @@ async function schedulerRole(
         });
       },
     },
-    log: {
-      recordInput: (at, json, isStart) => log()?.note("recordInput", [at, json, isStart]),
-      wantsStart: false,
-    },
+    inputs,
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
   const { queue, admin } = scheduler;
@@ -235,6 +233,32 @@ async function schedulerRole(
     async stop(deadlineMs) {
       await scheduler.stop(deadlineMs);
       server.close();
+    },
+  };
+}
+
+/**
+ * The journal's inputs over a channel: counts by itself when a new start is due. A channel that is new or was away has
+ * missed something, so a start is due then, too.
+ */
+function inputsOver(
+  log: () => Channel | undefined,
+  { enabled, inputs }: WorkerStart["loaded"]["settings"]["journal"],
+): InputJournal {
+  let known: Channel | undefined;
+  let charactersSinceStart = Number.POSITIVE_INFINITY;
+  return {
+    get wantsStart() {
+      if (!enabled || !inputs.enabled) return false;
+      return log() !== known || charactersSinceStart > inputs.size / 4;
+    },
+    recordInput(at, json, isStart) {
+      const channel = log();
+      if (!enabled || !inputs.enabled || channel === undefined) return;
+      if (isStart) known = channel;
+      charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
+      if (channel.backlogBytes() < MOST_LOG_BACKLOG_BYTES) channel.note("recordInput", [at, json, isStart]);
+      else known = undefined;
     },
   };
 }

@@ -1,0 +1,120 @@
+import { readFileSync } from "node:fs";
+import type { Admin, ReloadReport } from "../admin/control/admin.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { messageOf } from "../foundation/error.ts";
+import type { Result } from "../foundation/result.ts";
+import { openJournalReader } from "../mail/log/journal-reader.io.ts";
+import { problemLine, type SettingsProblem } from "../service/config/config.ts";
+import { changedPaths, reloader } from "../service/config/reload.ts";
+import { bodyOpener } from "./egress-role.ts";
+import * as events from "./events.ts";
+import type { Folders } from "./folders.ts";
+import type { LoadedSettings } from "./load-settings.ts";
+import type { Server } from "./server.ts";
+import { version } from "./version.ts";
+
+/** The admin interface of a running server, and what SIGHUP uses of it. */
+export interface ServerAdmin extends Admin {
+  reloadFor(by: string): Promise<ReloadReport>;
+}
+
+/** Settings that shape the processes themselves. */
+const NEEDS_RESTART = /^(state|user|group|processes|control)\b/;
+
+export function buildAdmin(parts: {
+  server: Server;
+  folders: Folders;
+  startedAt: number;
+  settingsFile: string | undefined;
+  read: () => Promise<Result<LoadedSettings, readonly SettingsProblem[]>>;
+  withCertificate: (loaded: LoadedSettings) => Promise<LoadedSettings>;
+  stop: () => void;
+  clock: Clock;
+}): ServerAdmin {
+  const { server, clock } = parts;
+  const journal = openJournalReader(parts.folders.journalFile);
+  const open = bodyOpener(parts.folders);
+  let loadedAt = parts.startedAt;
+  const settingsName = parts.settingsFile ?? "built in";
+
+  const reload = reloader<LoadedSettings>({
+    build: parts.read,
+    async swap(next) {
+      await server.reload(await parts.withCertificate(next));
+    },
+  });
+  const reloadFor = async (by: string): Promise<ReloadReport> => {
+    const startedAtMs = clock.monotonicMs();
+    const before = server.loaded.settings;
+    const result = await reload();
+    const refuse = (errors: readonly string[]): ReloadReport => {
+      server.emit(events.reloadFailed, { settings: settingsName, by, errors });
+      return { kind: "refused", problems: errors };
+    };
+    switch (result.kind) {
+      case "swapped": {
+        loadedAt = clock.now();
+        const changed = changedPaths(before, server.loaded.settings);
+        const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
+        server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs });
+        return { kind: "swapped", changed, needsRestart: changed.filter((path) => NEEDS_RESTART.test(path)) };
+      }
+      case "refused":
+        return refuse(result.problems.map(problemLine));
+      case "failed":
+        return refuse([messageOf(result.error)]);
+      case "busy":
+        return { kind: "refused", problems: ["another reload is under way: ask again when it has ended"] };
+    }
+  };
+
+  return {
+    queue: server.admin,
+    journal,
+    async content(message) {
+      const shown = await server.admin
+        .show(`${message}.1`, { withBody: true })
+        .then((found) => found ?? server.admin.show(message, { withBody: true }));
+      return shown?.body === undefined ? undefined : open(shown.body);
+    },
+    async status() {
+      return {
+        version,
+        layout: server.layout,
+        startedAt: parts.startedAt,
+        settingsFile: parts.settingsFile,
+        settingsLoadedAt: loadedAt,
+        processes: server
+          .processes()
+          .map((one) => ({ ...one, startedAt: parts.startedAt, memoryBytes: residentBytes(one.pid) })),
+        listeners: server.loaded.settings.listeners.map((listener) => ({
+          name: listener.name,
+          at:
+            server.listening.find((text) => text.startsWith(`${listener.name}=`))?.slice(listener.name.length + 1) ??
+            "nowhere",
+          protocol: listener.protocol,
+        })),
+        queue: await server.admin.status(),
+      };
+    },
+    reload: () => reloadFor("posthorn reload"),
+    reloadFor,
+    async reopenLog() {
+      server.reopen();
+    },
+    async stop() {
+      parts.stop();
+    },
+    subscribe: (listener) => server.subscribe(listener),
+  };
+}
+
+/** Resident memory; undefined where the system does not say. */
+function residentBytes(pid: number): number | undefined {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,161 @@
+import { resolve } from "node:path";
+import { startControl, controlPaths, type ControlServer } from "../admin/control/server.io.ts";
+import { systemClock } from "../foundation/clock.io.ts";
+import { messageOf, PosthornError } from "../foundation/error.ts";
+import { problemLine } from "../service/config/config.ts";
+import { buildAdmin } from "./admin.ts";
+import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
+import * as events from "./events.ts";
+import { firstMailHint } from "./first-mail-hint.ts";
+import { foldersOf, makeFolders } from "./folders.ts";
+import { findSettingsFile, loadSettings, withOwnCertificate, type LoadedSettings } from "./load-settings.ts";
+import { writePidFile, type PidFile } from "./pid-file.ts";
+import { identityOf, type Identity } from "./privileges.ts";
+import type { Server } from "./server.ts";
+import { startSingle } from "./single.ts";
+import { startSupervisor } from "./supervisor.ts";
+import { inheritedSockets } from "./systemd.ts";
+import { version } from "./version.ts";
+
+/** `posthornd`: one server from its start to its end. Exit statuses are those of sysexits(3). */
+export interface DaemonOptions {
+  /** `-f`; without it the usual places are looked at. */
+  readonly file: string | undefined;
+  readonly isForeground: boolean;
+  readonly isVerbose: boolean;
+  /** As they were given, for the process in the background. */
+  readonly argv: readonly string[];
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+const EX_SOFTWARE = 70;
+const EX_CONFIG = 78;
+
+/** `posthornd -n`: says everything that is wrong. 0: the settings can be used. */
+export async function checkOnly(options: Pick<DaemonOptions, "file" | "out" | "err">): Promise<number> {
+  const file = await settingsFile(options.file);
+  const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  for (const problem of loaded.ok ? loaded.value.warnings : loaded.problem) options.err(`${problemLine(problem)}\n`);
+  if (!loaded.ok) return EX_CONFIG;
+  options.out(`${file ?? "built-in settings"}: OK\n`);
+  return 0;
+}
+
+/** Runs the server; resolves with the exit status when it has ended. */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const file = await settingsFile(options.file);
+  const read = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  if (!read.ok) {
+    for (const problem of read.problem) options.err(`${problemLine(problem)}\n`);
+    options.err(`posthornd: not started: ${read.problem.length} problems in ${file ?? "the built-in settings"}\n`);
+    return EX_CONFIG;
+  }
+  for (const warning of read.value.warnings) options.err(`${problemLine(warning)}\n`);
+  if (!options.isForeground && process.env[BACKGROUND_MARK] === undefined) {
+    const { status, text } = await startInBackground(options.argv);
+    if (text !== "") options.err(text);
+    return status;
+  }
+  try {
+    return await serve({ ...options, file }, read.value);
+  } catch (thrown) {
+    const advice = thrown instanceof PosthornError ? `posthornd: ${thrown.advice}\n` : "";
+    const text = `posthornd: ${messageOf(thrown)}\n${advice}`;
+    options.err(text);
+    await tellStarter({ kind: "down", text });
+    return thrown instanceof PosthornError ? EX_CONFIG : EX_SOFTWARE;
+  }
+}
+
+async function serve(options: DaemonOptions, read: LoadedSettings): Promise<number> {
+  const startedAt = systemClock.now();
+  const startedAtMs = systemClock.monotonicMs();
+  const { layout, identity } = layoutOf(read, options.file);
+  const folders = foldersOf(read.settings.state);
+  makeFolders(folders, identity);
+  const pidFile: PidFile = writePidFile(folders.pidFile, process.pid);
+  let server: Server | undefined;
+  let control: ControlServer | undefined;
+  try {
+    const loaded = await withOwnCertificate(read, systemClock);
+    const inherited = inheritedSockets(process.env, process.pid, loaded.settings.listeners);
+    const common = {
+      loaded,
+      folders,
+      clock: systemClock,
+      isVerbose: options.isVerbose,
+      isForeground: options.isForeground,
+      inherited,
+    };
+    server = layout === "split" ? await startSupervisor({ ...common, identity }) : await startSingle(common);
+    const running = server;
+    const ended = Promise.withResolvers<void>();
+    let isStopping = false;
+    const stop = (because: string): void => {
+      // Who asks twice does not want to wait.
+      if (isStopping) process.exit(EX_SOFTWARE);
+      isStopping = true;
+      void running.stop(because).then(ended.resolve, ended.reject);
+    };
+    const admin = buildAdmin({
+      server: running,
+      folders,
+      startedAt,
+      settingsFile: options.file,
+      read: () => loadSettings({ file: options.file, directory: process.cwd(), clock: systemClock }),
+      withCertificate: (next) => withOwnCertificate(next, systemClock),
+      stop: () => stop("posthorn stop"),
+      clock: systemClock,
+    });
+    control = await startControl({
+      settings: loaded.settings.control,
+      paths: controlPaths(loaded.settings.control, folders.run),
+      admin,
+      clock: systemClock,
+      emit: running.emit,
+    });
+    process.on("SIGTERM", () => stop("SIGTERM"));
+    process.on("SIGINT", () => stop("SIGINT"));
+    process.on("SIGHUP", () => {
+      running.reopen();
+      void admin.reloadFor("SIGHUP");
+    });
+    for (const problem of loaded.warnings) running.emit(events.settingsWarning, { problem: problemLine(problem) });
+    running.emit(events.serverStarted, {
+      version,
+      layout,
+      listeners: running.listening,
+      settings: options.file ?? "built in",
+      tookMs: Math.round(systemClock.monotonicMs() - startedAtMs),
+    });
+    if (options.isForeground && options.file === undefined) options.out(firstMailHint(loaded, running.listening));
+    await tellStarter({ kind: "up" });
+    await ended.promise;
+    return 0;
+  } catch (thrown) {
+    await server?.stop(messageOf(thrown));
+    throw thrown;
+  } finally {
+    await control?.[Symbol.asyncDispose]();
+    pidFile.remove();
+  }
+}
+
+/**
+ * Root gets a split server, for nothing that reads from the network may be root. Only where there is no settings file, in
+ * somebody's first five minutes on a loopback address, root runs a single one.
+ */
+function layoutOf(
+  { settings }: LoadedSettings,
+  file: string | undefined,
+): { layout: "single" | "split"; identity: Identity | undefined } {
+  const isRoot = process.getuid?.() === 0;
+  const wanted = settings.processes.layout;
+  const layout = wanted === "auto" ? (isRoot && file !== undefined ? "split" : "single") : wanted;
+  return { layout, identity: layout === "split" && isRoot ? identityOf(settings.user, settings.group) : undefined };
+}
+
+async function settingsFile(given: string | undefined): Promise<string | undefined> {
+  return given === undefined ? findSettingsFile(process.cwd(), process.getuid?.() === 0) : resolve(given);
+}
