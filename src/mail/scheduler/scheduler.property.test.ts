@@ -25,7 +25,7 @@ const lost = (during: string): Failure => ({
 });
 
 /** What a host does, drawn anew for each thing it is asked. */
-const moods = ["fine", "fine", "fine", "defers", "refuses", "down", "closes", "cuts", "dies"] as const;
+const moods = ["fine", "defers", "refuses", "down", "down", "down", "closes", "cuts", "dies"] as const;
 type Mood = (typeof moods)[number];
 
 const action = fc.oneof(
@@ -132,7 +132,7 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
     wantsStart: (recorded) => recorded % 50 === 0,
   });
   const { clock, scheduler, settings } = simulation;
-  const moodOf: Mood[] = [];
+  const moodOf: Mood[] = ["fine", "down", "fine", "fine", "down", "closes"];
   world(simulation, moodOf);
   const ids: string[] = [];
   const look = (): void => assertSchedulerInvariants(scheduler.state);

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { PosthornError, type ErrorCode } from "../../foundation/error.ts";
+import { seededRandom } from "../../foundation/random.ts";
+import { virtualClock } from "../../simulator/clock.ts";
+import { NOON, simulatedScheduling } from "../../simulator/scheduling.ts";
+import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
+import type { Failure } from "../envelope/failure.ts";
+import { memoryStore } from "../queue/memory-store.ts";
+import type { Operation, Store } from "../queue/store.ts";
+
+const noSuchUser: Failure = {
+  lasting: "permanent",
+  status: "5.1.1",
+  cause: { kind: "mailbox", reason: "no-such-user", text: "" },
+};
+
+/** A store in memory that can be made to fail as a disk does: not known whether the last batch was done. */
+function failingStore() {
+  const inner = memoryStore();
+  const failure = { code: undefined as ErrorCode | undefined, isDoneAllTheSame: false };
+  const fail = (): void => {
+    if (failure.code === undefined) return;
+    throw new PosthornError(failure.code, { message: "the disk failed", advice: "look at it" });
+  };
+  const store: Store = {
+    ...inner,
+    async apply(batch: readonly Operation[]) {
+      if (failure.code !== undefined && failure.isDoneAllTheSame) await inner.apply(batch);
+      failure.isDoneAllTheSame = false;
+      fail();
+      await inner.apply(batch);
+    },
+    async list(filter) {
+      fail();
+      return inner.list(filter);
+    },
+    async envelopes(ids) {
+      fail();
+      return inner.envelopes(ids);
+    },
+    async *load() {
+      fail();
+      yield* inner.load();
+    },
+  };
+  return { store, inner, failure };
+}
+
+test("while the store is down nothing is handed out, and outcomes that were decided are written when it is back", async () => {
+  const { store, inner, failure } = failingStore();
+  const simulation = simulatedScheduling({ store });
+  const { clock, world } = simulation;
+  world.localMs = 1000;
+  await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  await clock.advance(500);
+  failure.code = "SPOOL_FAILED";
+  await clock.advance(1000);
+  assert.equal(world.delivered.size, 1);
+  assert.equal(simulation.scheduler.state.isStoreUsable, false);
+  await assert.rejects(simulation.send({ to: ["jane@mail.example"], action: "deliver" }), { code: "SPOOL_FAILED" });
+  await clock.advance(600_000);
+  assert.equal(world.happenings.length, 1);
+  failure.code = undefined;
+  await clock.advance(60_000);
+  assert.equal(simulation.scheduler.state.isStoreUsable, true);
+  assert.deepEqual(await inner.list({}), []);
+  assert.deepEqual([...world.delivered.values()], [1]);
+});
+
+test("a commit that failed for the client, but was done, is found again and delivered", async () => {
+  const { store, inner, failure } = failingStore();
+  const simulation = simulatedScheduling({ store });
+  failure.code = "SPOOL_FAILED";
+  failure.isDoneAllTheSame = true;
+  await assert.rejects(simulation.send({ to: ["jane@mail.example"], action: "deliver" }));
+  assert.equal((await inner.list({})).length, 1);
+  failure.code = undefined;
+  await simulation.clock.advance(60_000);
+  assert.equal(simulation.world.delivered.size, 1);
+  assert.deepEqual(await inner.list({}), []);
+});
+
+test("a bounce whose batch was done when its sync failed is not made a second time", async () => {
+  const { store, inner, failure } = failingStore();
+  const simulation = simulatedScheduling({ store });
+  const { clock, world } = simulation;
+  world.onLocal = ({ envelope }) => (envelope.recipient.startsWith("nobody") ? noSuchUser : undefined);
+  world.localMs = 1000;
+  await simulation.send({ to: ["nobody@mail.example"], action: "deliver" });
+  await clock.advance(500);
+  failure.code = "SPOOL_FAILED";
+  failure.isDoneAllTheSame = true;
+  await clock.advance(2000);
+  failure.code = undefined;
+  await clock.advance(600_000);
+  assert.equal(simulation.notices.length, 1);
+  assert.deepEqual([...world.delivered.values()], [1], "the bounce, once");
+  assert.deepEqual(await inner.list({}), []);
+});
+
+test("a full disk makes outcomes wait, and nothing is lost", async () => {
+  const { store, inner, failure } = failingStore();
+  const simulation = simulatedScheduling({ store });
+  simulation.world.localMs = 100;
+  await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  failure.code = "SPOOL_FULL";
+  await simulation.clock.advance(20_000);
+  assert.equal((await inner.list({})).length, 1);
+  failure.code = undefined;
+  await simulation.clock.advance(10_000);
+  assert.deepEqual(await inner.list({}), []);
+  assert.deepEqual([...simulation.world.delivered.values()], [1]);
+});
+
+test("stop does not wait for a store that stays down", async () => {
+  const { store, failure } = failingStore();
+  const simulation = simulatedScheduling({ store });
+  await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  failure.code = "SPOOL_FAILED";
+  await simulation.clock.advance(1000);
+  const stopped = simulation.scheduler.stop(5000);
+  await simulation.clock.advance(6000);
+  assert.equal(await stopped, false);
+});
+
+test("with a disk that fails again and again nothing is lost and nothing delivered twice", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), async (seed) => {
+      const chance = seededRandom(seed);
+      const { store, inner, failure } = failingStore();
+      const clock = virtualClock(NOON);
+      const simulation = simulatedScheduling({ store, clock, seed });
+      const { world } = simulation;
+      world.localMs = 300;
+      world.onLocal = ({ envelope }) => (envelope.recipient.startsWith("nobody") ? noSuchUser : undefined);
+      world.setDomain("example.org", [{ name: "mx", ip: "192.0.2.1", transactMs: 200 }]);
+      const promised: string[] = [];
+      for (let n = 0; n < 30; n++) {
+        failure.code = chance.next() < 0.3 ? "SPOOL_FAILED" : undefined;
+        failure.isDoneAllTheSame = chance.next() < 0.5;
+        const to =
+          chance.next() < 0.5 ? "jane@example.org" : chance.next() < 0.7 ? "joe@mail.example" : "nobody@mail.example";
+        const action = to.endsWith("org") ? "relay" : "deliver";
+        await simulation.send({ to: [to], action }).then(
+          (id) => promised.push(id),
+          () => {},
+        );
+        await clock.advance(Math.floor(chance.next() * 3000));
+        assertSchedulerInvariants(simulation.scheduler.state);
+      }
+      failure.code = undefined;
+      await clock.advance(3_600_000);
+      assert.deepEqual(await inner.list({}), []);
+      const told = simulation.notices.flatMap((one) => one.about.map((about) => about.envelope.id));
+      for (const id of promised) {
+        const ends = (world.delivered.get(`${id}.1`) ?? 0) + told.filter((each) => each === `${id}.1`).length;
+        assert.ok(ends >= 1, `${id} came to an end`);
+      }
+      for (const [, times] of world.delivered) assert.equal(times, 1);
+      await simulation.scheduler.stop(0);
+    }),
+    { numRuns: 40 },
+  );
+});
