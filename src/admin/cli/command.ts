@@ -1,0 +1,104 @@
+import { parseArgs } from "node:util";
+import { nearestName } from "../../service/config/names.ts";
+import type { ControlClient } from "../control/client.io.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import type { World } from "./world.ts";
+
+/** One command of `posthorn`: the table that --help, the reference and the parser all read. */
+export interface CliCommand {
+  /** `queue list`. */
+  readonly name: string;
+  /** The arguments behind the options, `MESSAGE|ENVELOPE`; "" when there are none. */
+  readonly operands: string;
+  readonly mostOperands: number;
+  readonly leastOperands: number;
+  /** One line. */
+  readonly says: string;
+  /** More, for `--help` and the reference. */
+  readonly explains?: string;
+  readonly options: Readonly<Record<string, CliOption>>;
+  readonly run: (given: Given, world: World) => Promise<number>;
+}
+
+export interface CliOption {
+  readonly says: string;
+  readonly short?: string;
+  /** The word for its value; without it the option is a flag. */
+  readonly value?: string;
+}
+
+export interface Given {
+  readonly operands: readonly string[];
+  text(option: string): string | undefined;
+  has(option: string): boolean;
+  readonly settingsFile: string | undefined;
+}
+
+/** Options that every command has. */
+export const commonOptions = {
+  file: { says: "The settings file, as the server was given it.", short: "f", value: "FILE" },
+  help: { says: "Says how to use the command.", short: "h" },
+} as const satisfies Readonly<Record<string, CliOption>>;
+
+/** Throws `USAGE` with the nearest known option where one is near. */
+export function parseGiven(command: CliCommand, argv: readonly string[]): Given {
+  const options = { ...commonOptions, ...command.options };
+  const known: Record<string, { type: "string" | "boolean"; short?: string }> = {};
+  for (const [name, option] of Object.entries<CliOption>(options)) {
+    known[name] = { type: option.value === undefined ? "boolean" : "string" };
+    if (option.short !== undefined) known[name].short = option.short;
+  }
+  const { values, operands } = parse(command, argv, known);
+  if (operands.length < command.leastOperands && values["help"] !== true)
+    throw usage(command, `${command.operands} is missing`);
+  if (operands.length > command.mostOperands && values["help"] !== true)
+    throw usage(command, `${JSON.stringify(operands[command.mostOperands])} is one argument too many`);
+  const text = (option: string): string | undefined => {
+    const value = values[option];
+    return typeof value === "string" ? value : undefined;
+  };
+  return { operands, text, has: (option) => values[option] !== undefined, settingsFile: text("file") };
+}
+
+function parse(
+  command: CliCommand,
+  argv: readonly string[],
+  known: Record<string, { type: "string" | "boolean"; short?: string }>,
+): { values: Readonly<Record<string, unknown>>; operands: readonly string[] } {
+  // Before parseArgs sees them, for it knows no near misses.
+  const options = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length);
+  for (const argument of options) {
+    const name = /^--([^=]+)/.exec(argument)?.[1];
+    if (name === undefined || Object.hasOwn(known, name)) continue;
+    const near = nearestName(name, Object.keys(known));
+    throw usage(command, `unknown option --${name}${near === undefined ? "" : `; did you mean --${near}?`}`);
+  }
+  try {
+    const parsed = parseArgs({ args: [...argv], options: known, allowPositionals: true, strict: true });
+    return { values: parsed.values, operands: parsed.positionals };
+  } catch (thrown) {
+    // parseArgs's first sentence says what is wrong; the rest is about its own configuration.
+    const [first = "the arguments cannot be understood"] =
+      thrown instanceof Error ? thrown.message.split(/\. |\n/) : [];
+    throw usage(command, first);
+  }
+}
+
+export function usage(command: Pick<CliCommand, "name">, message: string): PosthornError {
+  return new PosthornError("USAGE", {
+    message: `posthorn ${command.name}: ${message}`,
+    advice: `posthorn ${command.name} --help says how to use it`,
+  });
+}
+
+/** Asks the server through the socket that `kind` needs. A socket for changes answers queries too. */
+export async function withServer<Value>(
+  given: Given,
+  world: World,
+  kind: "query" | "change",
+  ask: (client: ControlClient) => Promise<Value>,
+): Promise<Value> {
+  const { controlPaths } = await world.locate(given.settingsFile);
+  using client = await world.connectControl(controlPaths[kind]);
+  return await ask(client);
+}

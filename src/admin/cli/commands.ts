@@ -1,0 +1,38 @@
+import type { CliCommand } from "./command.ts";
+import { log } from "./log.ts";
+import { queueBounce, queueHold, queueRelease, queueRemove, queueRetry } from "./queue-change.ts";
+import { queueCount } from "./queue-count.ts";
+import { queueList } from "./queue-list.ts";
+import { queueShow } from "./queue-show.ts";
+import { send } from "./send.ts";
+import { backup, pause, reload, reopen, restore, resume, stop } from "./server-commands.ts";
+import { accountHash, check, version } from "./small-commands.ts";
+import { routes, status } from "./status.ts";
+import { tail } from "./tail.ts";
+
+/** Every command, in the order in which help and the manual show them. */
+export const commands: readonly CliCommand[] = [
+  status,
+  queueList,
+  queueShow,
+  queueCount,
+  queueHold,
+  queueRelease,
+  queueRetry,
+  queueRemove,
+  queueBounce,
+  routes,
+  log,
+  tail,
+  pause,
+  resume,
+  reload,
+  reopen,
+  stop,
+  backup,
+  restore,
+  check,
+  send,
+  accountHash,
+  version,
+];

@@ -1,0 +1,162 @@
+import { parseMailbox } from "../../protocol/address/mailbox.ts";
+import { isInternational } from "../../protocol/address/mailbox.ts";
+import type { Path } from "../../protocol/address/path.ts";
+import { formatMail, formatRcpt } from "../../protocol/smtp/command.ts";
+import { DotStuffer } from "../../protocol/smtp/dot-stuffer.ts";
+import { offers, parseExtensions, type Extensions } from "../../protocol/smtp/extensions.ts";
+import type { MailParameters, Notify, RcptParameters } from "../../protocol/smtp/parameters.ts";
+import { ReplyParser } from "../../protocol/smtp/reply-parser.ts";
+import { replyText, type Reply } from "../../protocol/smtp/reply.ts";
+import type { OutgoingMessage } from "./outgoing-message.ts";
+import type { SendmailRequest } from "./sendmail-arguments.ts";
+import type { Dialled } from "./world.ts";
+
+/** What became of a message that was handed to the local server. */
+export type Injected =
+  | { readonly kind: "taken"; readonly reply: string }
+  /** The server refused; nothing was sent to anybody. */
+  | {
+      readonly kind: "refused";
+      readonly at: "sender" | "recipients" | "content";
+      readonly isLasting: boolean;
+      readonly lines: readonly string[];
+    }
+  /** The connection broke, or what answered was no SMTP server. Nobody knows more: come again. */
+  | { readonly kind: "broken"; readonly text: string };
+
+const GREETING_MS = 30_000;
+const COMMAND_MS = 60_000;
+/** RFC 5321 section 4.5.3.2.6. */
+const END_OF_DATA_MS = 600_000;
+
+/**
+ * Hands a message in over SMTP, to all recipients or to none: a program that is told "no" will send everything again,
+ * and nobody should get it twice.
+ */
+export async function injectMessage(
+  connection: Dialled,
+  message: OutgoingMessage,
+  request: SendmailRequest,
+  hostname: string,
+): Promise<Injected> {
+  const dialogue = new Dialogue(connection);
+  try {
+    const outcome = await converse(dialogue, message, request, hostname);
+    await dialogue.ask("QUIT", COMMAND_MS).catch(() => {});
+    return outcome;
+  } catch (thrown) {
+    return { kind: "broken", text: thrown instanceof Error ? thrown.message : String(thrown) };
+  } finally {
+    connection.close();
+  }
+}
+
+async function converse(
+  dialogue: Dialogue,
+  message: OutgoingMessage,
+  request: SendmailRequest,
+  hostname: string,
+): Promise<Injected> {
+  const greeting = await dialogue.reply(GREETING_MS);
+  if (greeting.code >= 400) return refusal("sender", greeting);
+  const hello = await dialogue.ask(`EHLO ${hostname}`, COMMAND_MS);
+  if (hello.code !== 250) return refusal("sender", hello);
+  const extensions = parseExtensions(hello);
+
+  const mail = await dialogue.ask(
+    formatMail(pathOf(message.sender), mailParameters(message, request, extensions)),
+    COMMAND_MS,
+  );
+  if (mail.code !== 250) return refusal("sender", mail);
+  const refusals: { readonly recipient: string; readonly reply: Reply }[] = [];
+  for (const recipient of message.recipients) {
+    const command = formatRcpt(
+      pathOf(recipient),
+      recipientParameters(request, extensions),
+      offers(extensions, "SMTPUTF8"),
+    );
+    const answer = await dialogue.ask(command, COMMAND_MS);
+    if (answer.code >= 300) refusals.push({ recipient, reply: answer });
+  }
+  if (refusals.length > 0) {
+    return {
+      kind: "refused",
+      at: "recipients",
+      isLasting: refusals.some(({ reply }) => reply.code >= 500),
+      lines: refusals.map(({ recipient, reply }) => `<${recipient}>: ${replyText(reply)}`),
+    };
+  }
+  const data = await dialogue.ask("DATA", COMMAND_MS);
+  if (data.code !== 354) return refusal("content", data);
+  const stuffer = new DotStuffer();
+  for (const piece of [...stuffer.push(message.content), ...stuffer.end()]) await dialogue.send(piece);
+  const end = await dialogue.reply(END_OF_DATA_MS);
+  return end.code === 250 ? { kind: "taken", reply: replyText(end) } : refusal("content", end);
+}
+
+function refusal(at: "sender" | "content", answer: Reply): Injected {
+  return { kind: "refused", at, isLasting: answer.code >= 500, lines: [replyText(answer)] };
+}
+
+function mailParameters(message: OutgoingMessage, request: SendmailRequest, extensions: Extensions): MailParameters {
+  const addresses = [message.sender, ...message.recipients];
+  const needsUtf8 = addresses.some((address) => {
+    const mailbox = parseMailbox(address, { isInternational: true });
+    return mailbox.ok && isInternational(mailbox.value);
+  });
+  const hasDsn = offers(extensions, "DSN");
+  const is8bit = message.content.some((byte) => byte > 127);
+  return {
+    sizeBytes: offers(extensions, "SIZE") ? message.content.length : undefined,
+    body: is8bit && offers(extensions, "8BITMIME") ? "8BITMIME" : undefined,
+    isInternational: needsUtf8 && offers(extensions, "SMTPUTF8"),
+    dsnReturn: hasDsn ? request.dsnReturn : undefined,
+    dsnEnvelopeId: hasDsn ? request.envelopeId : undefined,
+  };
+}
+
+function recipientParameters(request: SendmailRequest, extensions: Extensions): RcptParameters {
+  if (request.notify === undefined || !offers(extensions, "DSN")) return {};
+  // parseSendmailArguments let nothing else through.
+  return { notify: request.notify.split(",") as Notify[] };
+}
+
+function pathOf(address: string): Path {
+  if (address === "") return { kind: "null" };
+  const mailbox = parseMailbox(address, { isInternational: true });
+  if (!mailbox.ok) throw new Error(`<${address}> cannot be written in SMTP: expected ${mailbox.problem.expected}`);
+  return { kind: "mailbox", mailbox: mailbox.value };
+}
+
+/** Commands out, replies in, each within its limit. */
+class Dialogue {
+  readonly #connection: Dialled;
+  readonly #parser = new ReplyParser();
+  #replies: Reply[] = [];
+
+  constructor(connection: Dialled) {
+    this.#connection = connection;
+  }
+
+  async ask(command: string, limitMs: number): Promise<Reply> {
+    await this.#connection.write(`${command}\r\n`);
+    return this.reply(limitMs);
+  }
+
+  send(bytes: Buffer): Promise<void> {
+    return this.#connection.write(bytes);
+  }
+
+  async reply(limitMs: number): Promise<Reply> {
+    for (;;) {
+      const reply = this.#replies.shift();
+      if (reply !== undefined) return reply;
+      const bytes = await this.#connection.read(limitMs);
+      if (bytes === undefined) throw new Error("the server closed the connection");
+      for (const event of this.#parser.push(bytes)) {
+        if (event.kind === "broken") throw new Error(`what answers there speaks no SMTP: ${event.text}`);
+        this.#replies.push(event.reply);
+      }
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import { escapeControls } from "../../foundation/escape.ts";
+import { messageOf, PosthornError, type ErrorCode } from "../../foundation/error.ts";
+import { nearestName } from "../../service/config/names.ts";
+import { parseGiven } from "./command.ts";
+import { commands } from "./commands.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { helpFor, overview } from "./help.ts";
+import { runSend, send } from "./send.ts";
+import type { World } from "./world.ts";
+
+/**
+ * `posthorn`: the operator's client. Resolves with the exit status, whatever happens; people are told what went wrong,
+ * where, and what to do, never a stack.
+ */
+export async function runPosthorn(argv: readonly string[], world: World): Promise<number> {
+  try {
+    return await dispatch(calledAs(world.calledAs, argv), world);
+  } catch (thrown) {
+    if (thrown instanceof PosthornError) {
+      world.stderr.write(`${escapeControls(thrown.message)}\n${escapeControls(thrown.advice)}\n`);
+      return EXIT_OF[thrown.code] ?? exitCodes.software;
+    }
+    world.stderr.write(`posthorn: ${escapeControls(messageOf(thrown))}\n`);
+    return exitCodes.software;
+  }
+}
+
+/** What the names of other mail servers' programs mean, where a link has them point here. */
+function calledAs(name: string, argv: readonly string[]): readonly string[] {
+  if (name === "sendmail") return ["send", ...argv];
+  if (name === "mailq") return ["queue", "list"];
+  if (name === "newaliases") return ["send", "-bi"];
+  return argv;
+}
+
+async function dispatch(argv: readonly string[], world: World): Promise<number> {
+  const [first, second] = argv;
+  if (first === undefined) {
+    world.stderr.write(overview());
+    return exitCodes.usage;
+  }
+  if (first === "--version" || first === "-V") return dispatch(["version"], world);
+  if (first === "help" || first === "--help" || first === "-h") return help(argv.slice(1), world);
+  if (first === "send") return sendOrList(argv.slice(1), world);
+  const two = commands.find((command) => command.name === `${first} ${second ?? ""}`);
+  const command = two ?? commands.find(({ name }) => name === first);
+  if (command === undefined) return unknown(first, second, world);
+  const rest = argv.slice(two === undefined ? 1 : 2);
+  const given = parseGiven(command, rest);
+  if (given.has("help")) {
+    world.stdout.write(helpFor(command));
+    return exitCodes.ok;
+  }
+  return command.run(given, world);
+}
+
+async function sendOrList(argv: readonly string[], world: World): Promise<number> {
+  if (argv.includes("--help")) {
+    world.stdout.write(helpFor(send));
+    return exitCodes.ok;
+  }
+  // Before anything reads the mail: `sendmail -bp` is `mailq`.
+  if (argv.includes("-bp")) return dispatch(["queue", "list"], world);
+  return runSend(argv, world);
+}
+
+function help(names: readonly string[], world: World): number {
+  const name = names.join(" ");
+  const command = commands.find((known) => known.name === name);
+  const group = commands.filter((known) => known.name.startsWith(`${name} `));
+  if (name !== "" && command === undefined && group.length === 0) return unknown(names[0] ?? "", names[1], world);
+  if (command !== undefined) world.stdout.write(helpFor(command));
+  else world.stdout.write(group.length > 0 ? group.map(helpFor).join("\n\n") : overview());
+  return exitCodes.ok;
+}
+
+function unknown(first: string, second: string | undefined, world: World): number {
+  const group = commands.filter((command) => command.name.startsWith(`${first} `)).map(({ name }) => name);
+  if (group.length > 0) {
+    const verbs = group.map((name) => name.slice(first.length + 1));
+    const near = second === undefined ? undefined : nearestName(second, verbs);
+    const hint = near === undefined ? "" : `; did you mean ${near}?`;
+    const what = second === undefined ? "needs a word more" : `has no ${JSON.stringify(second)}${hint}`;
+    world.stderr.write(`posthorn: ${first} ${escapeControls(what)}\nthere are: ${verbs.join(", ")}\n`);
+    return exitCodes.usage;
+  }
+  const words = [...new Set([...commands.map(({ name }) => name.split(" ")[0] ?? name), "help"])];
+  const near = nearestName(first, words);
+  const hint = near === undefined ? "" : `; did you mean ${near}?`;
+  world.stderr.write(
+    `posthorn: unknown command ${escapeControls(JSON.stringify(first))}${hint}\nposthorn help lists the commands\n`,
+  );
+  return exitCodes.usage;
+}
+
+const EXIT_OF: Readonly<Partial<Record<ErrorCode, number>>> = {
+  USAGE: exitCodes.usage,
+  SETTINGS_INVALID: exitCodes.settings,
+  CONTROL_UNREACHABLE: exitCodes.temporary,
+  CONTROL_REFUSED: exitCodes.noPermission,
+  PRIVILEGES: exitCodes.noPermission,
+  ROLE_UNAVAILABLE: exitCodes.temporary,
+  STORE_CLOSED: exitCodes.temporary,
+  SPOOL_FULL: exitCodes.temporary,
+  SPOOL_IN_USE: exitCodes.temporary,
+  SPOOL_FAILED: exitCodes.ioError,
+};

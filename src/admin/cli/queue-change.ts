@@ -1,0 +1,83 @@
+import type { Changed } from "../../mail/scheduler/admin.ts";
+import type { ControlClient } from "../control/client.io.ts";
+import { withServer, type CliCommand, type CliOption, type Given } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { durationOf, selectorOptions, selectorsOf } from "./selector.ts";
+import { counted } from "./text.ts";
+import type { World } from "./world.ts";
+import type { Selector } from "../../mail/scheduler/admin.ts";
+
+type Change = (server: ControlClient, selector: Selector, given: Given, world: World) => Promise<Changed>;
+
+/** The five commands that change envelopes differ in a word and a call. */
+function changeCommand(
+  verb: string,
+  done: string,
+  says: string,
+  options: Readonly<Record<string, CliOption>>,
+  change: Change,
+): CliCommand {
+  const command: CliCommand = {
+    name: `queue ${verb}`,
+    operands: "[MESSAGE|ENVELOPE]...",
+    leastOperands: 0,
+    mostOperands: 1000,
+    says,
+    explains: "Exits with 1 when nothing matches.",
+    options: { ...selectorOptions, ...options },
+    async run(given, world) {
+      const selectors = selectorsOf(command, given);
+      const envelopes = await withServer(given, world, "change", async (server) => {
+        let sum = 0;
+        for (const selector of selectors) sum += (await change(server, selector, given, world)).envelopes;
+        return sum;
+      });
+      world.stdout.write(`${counted(envelopes, "envelope")} ${done}\n`);
+      return envelopes > 0 ? exitCodes.ok : exitCodes.nothing;
+    },
+  };
+  return command;
+}
+
+const because = { says: "The reason, for the log and for who looks later.", value: "TEXT" };
+const reasonOf = (given: Given, world: World): string => given.text("because") ?? `by ${world.caller.name}`;
+
+export const queueHold = changeCommand(
+  "hold",
+  "held",
+  "Holds envelopes: not tried, warned about or expired until they are released.",
+  { because, for: { says: "Released by itself after this time (4h, 2d).", value: "DURATION" } },
+  (server, selector, given, world) => {
+    const forMs = durationOf(queueHold, given, "for");
+    const untilAt = forMs === undefined ? undefined : world.now() + forMs;
+    return server.call("queue.hold", { selector, because: reasonOf(given, world), untilAt });
+  },
+);
+
+export const queueRelease = changeCommand("release", "released", "Releases held envelopes.", {}, (server, selector) =>
+  server.call("queue.release", { selector }),
+);
+
+export const queueRetry = changeCommand(
+  "retry",
+  "due now",
+  "Makes envelopes due now, and ends the rests of the routes they take.",
+  {},
+  (server, selector) => server.call("queue.retry", { selector }),
+);
+
+export const queueRemove = changeCommand(
+  "remove",
+  "removed",
+  "Takes envelopes out of the queue. Their senders are not told.",
+  { because },
+  (server, selector, given, world) => server.call("queue.remove", { selector, because: reasonOf(given, world) }),
+);
+
+export const queueBounce = changeCommand(
+  "bounce",
+  "returned to their senders",
+  "Returns envelopes to their senders, with a bounce.",
+  { because },
+  (server, selector, given, world) => server.call("queue.bounce", { selector, because: reasonOf(given, world) }),
+);

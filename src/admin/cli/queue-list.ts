@@ -1,0 +1,79 @@
+import { failureText } from "../../mail/envelope/failure-text.ts";
+import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import { withServer, type CliCommand } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { countOf, durationOf, wordOf } from "./selector.ts";
+import { roughDuration, roughSize, senderText } from "./text.ts";
+import { textTable } from "./text-table.ts";
+
+export const queueList: CliCommand = {
+  name: "queue list",
+  operands: "",
+  leastOperands: 0,
+  mostOperands: 0,
+  says: "Lists the envelopes in the queue.",
+  explains:
+    "One line for each envelope: a message to three recipients is three envelopes. `deferred` is what was tried and waits; exits with 1 when nothing matches.",
+  options: {
+    state: { says: "Only queued, deferred, held or dead ones.", value: "STATE" },
+    sender: { says: "Only those of this sender; `<>` for the null sender.", value: "ADDRESS" },
+    domain: { says: "Only those to this recipient domain.", value: "DOMAIN" },
+    recipient: { says: "Only those to this recipient.", value: "ADDRESS" },
+    older: { says: "Only those received longer ago than this (4h, 2d).", value: "AGE" },
+    newer: { says: "Only those received since then.", value: "AGE" },
+    limit: { says: "No more than so many.", value: "COUNT" },
+    json: { says: "One JSON object a line." },
+  },
+  async run(given, world) {
+    const now = world.now();
+    const older = durationOf(queueList, given, "older");
+    const newer = durationOf(queueList, given, "newer");
+    const sender = given.text("sender");
+    const filter = {
+      state: wordOf(queueList, given, "state", ["queued", "deferred", "held", "dead"]),
+      sender: sender === "<>" ? "" : sender,
+      domain: given.text("domain")?.toLowerCase(),
+      recipient: given.text("recipient"),
+      receivedBeforeAt: older === undefined ? undefined : now - older,
+      receivedAfterAt: newer === undefined ? undefined : now - newer,
+      limit: countOf(queueList, given, "limit"),
+    };
+    const rows = await withServer(given, world, "query", (server) => server.call("queue.list", filter));
+    if (given.has("json")) for (const row of rows) world.stdout.write(`${JSON.stringify(row)}\n`);
+    else if (rows.length > 0) world.stdout.write(tableOf(rows, now));
+    else world.stderr.write("nothing in the queue matches\n");
+    return rows.length > 0 ? exitCodes.ok : exitCodes.nothing;
+  },
+};
+
+function tableOf(rows: readonly LiveRow[], now: number): string {
+  const columns = [
+    { title: "ENVELOPE" },
+    { title: "STATE" },
+    { title: "AGE", align: "right" },
+    { title: "SIZE", align: "right" },
+    { title: "TRIES", align: "right" },
+    { title: "SENDER" },
+    { title: "RECIPIENT" },
+    { title: "NEXT" },
+    { title: "WHY" },
+  ] as const;
+  return textTable(
+    columns,
+    rows.map((row) => cellsOf(row, now)),
+  );
+}
+
+function cellsOf(row: LiveRow, now: number): readonly string[] {
+  return [
+    row.envelope,
+    row.live ?? row.state,
+    roughDuration(now - row.receivedAt),
+    roughSize(row.sizeBytes),
+    String(row.attempts),
+    senderText(row.sender),
+    row.recipient,
+    row.state === "queued" ? (row.dueAt <= now ? "now" : `in ${roughDuration(row.dueAt - now)}`) : "-",
+    row.heldBecause ?? (row.lastFailure === undefined ? "" : failureText(row.lastFailure)),
+  ];
+}

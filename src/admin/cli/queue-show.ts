@@ -1,0 +1,115 @@
+import { escapeControls } from "../../foundation/escape.ts";
+import { partsOfEnvelopeId } from "../../foundation/ids.ts";
+import { failureText } from "../../mail/envelope/failure-text.ts";
+import type { Hindrance, ShownEnvelope, ShownMessage } from "../../mail/scheduler/admin.ts";
+import { withServer, type CliCommand } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { idOf } from "./selector.ts";
+import { instantText, roughDuration, roughSize, senderText } from "./text.ts";
+import type { World } from "./world.ts";
+
+export const queueShow: CliCommand = {
+  name: "queue show",
+  operands: "MESSAGE|ENVELOPE",
+  leastOperands: 1,
+  mostOperands: 1,
+  says: "Shows a message: where it came from, its envelopes, their attempts, and why it is still here.",
+  options: {
+    headers: { says: "With the message's header section." },
+    body: { says: "Writes the message's whole content and nothing else. Needs the control socket, and is logged." },
+    json: { says: "As one JSON object." },
+  },
+  async run(given, world) {
+    const id = idOf(queueShow, given.operands[0] ?? "");
+    const message = partsOfEnvelopeId(id)?.message ?? id;
+    if (given.has("body")) {
+      return withServer(given, world, "change", async (server) => {
+        let isThere = false;
+        for await (const portion of server.stream("queue.content", { message })) {
+          isThere = true;
+          world.stdout.write(Buffer.from(String(portion), "base64"));
+        }
+        return isThere ? exitCodes.ok : notThere(world, id);
+      });
+    }
+    return withServer(given, world, "query", async (server) => {
+      const shown = await server.call("queue.show", { id });
+      // A call without a value answers with an empty list.
+      if (shown === undefined || !("message" in shown)) return notThere(world, id);
+      const reasons = new Map<string, readonly Hindrance[]>();
+      for (const { envelope } of shown.envelopes)
+        reasons.set(envelope.id, (await server.call("queue.why", { id: envelope.id })) ?? []);
+      let headers: string | undefined;
+      if (given.has("headers")) {
+        // A stream ends the connection; it comes last.
+        for await (const part of server.stream("queue.headers", { message }))
+          headers = Buffer.from(String(part), "base64").toString("utf8");
+      }
+      if (given.has("json")) {
+        const why = Object.fromEntries(reasons);
+        world.stdout.write(`${JSON.stringify({ ...shown, why, headers })}\n`);
+      } else world.stdout.write(textOf(shown, reasons, headers, world));
+      return exitCodes.ok;
+    });
+  },
+};
+
+function notThere(world: World, id: string): number {
+  world.stderr.write(`${id} is not in the queue; posthorn log ${id} tells what became of it\n`);
+  return exitCodes.nothing;
+}
+
+function textOf(
+  shown: ShownMessage,
+  reasons: ReadonlyMap<string, readonly Hindrance[]>,
+  headers: string | undefined,
+  world: World,
+): string {
+  const { message } = shown;
+  const { origin } = message;
+  const instant = (at: number): string => instantText(at, world.offsetMinutes);
+  const from = [
+    origin.clientName ?? origin.helo,
+    origin.address === undefined ? undefined : `[${origin.address}]`,
+    `listener ${origin.listener}`,
+    origin.protocol,
+    origin.account === undefined ? undefined : `account ${origin.account}`,
+    `session ${origin.session}`,
+  ];
+  const lines = [
+    `message    ${message.id}`,
+    `sender     ${senderText(message.sender)}`,
+    `received   ${instant(message.receivedAt)} (${roughDuration(world.now() - message.receivedAt)} ago)`,
+    `size       ${roughSize(message.sizeBytes)}, ${message.content}${message.isInternational ? ", SMTPUTF8" : ""}`,
+    `from       ${from.filter((part) => part !== undefined).join(", ")}`,
+    ...(message.messageIdField === undefined ? [] : [`message-id ${message.messageIdField}`]),
+    ...shown.envelopes.flatMap((envelope) => envelopeLines(envelope, reasons, instant, world.now())),
+  ].map(escapeControls);
+  if (headers !== undefined) lines.push("", ...headers.trimEnd().split(/\r?\n/).map(escapeControls));
+  return `${lines.join("\n")}\n`;
+}
+
+function envelopeLines(
+  shown: ShownEnvelope,
+  reasons: ReadonlyMap<string, readonly Hindrance[]>,
+  instant: (at: number) => string,
+  now: number,
+): readonly string[] {
+  const { envelope, progress } = shown;
+  const given = envelope.givenRecipient === undefined ? "" : ` (given as ${envelope.givenRecipient})`;
+  return [
+    "",
+    `envelope   ${envelope.id}`,
+    `recipient  ${envelope.recipient}${given}`,
+    `action     ${envelope.action}`,
+    `state      ${shown.live ?? progress.state}, ${progress.attempts} attempts, expires ${instant(progress.expiresAt)}`,
+    ...(reasons.get(envelope.id) ?? []).map(
+      ({ text, untilAt }) =>
+        `waits      ${text}${untilAt === undefined ? "" : `, until ${instant(untilAt)} (in ${roughDuration(untilAt - now)})`}`,
+    ),
+    ...shown.attempts.map((attempt) => {
+      const why = attempt.failure === undefined ? (attempt.replyText ?? "") : failureText(attempt.failure);
+      return `attempt    ${instant(attempt.startedAt)} ${attempt.outcome} by ${attempt.relay}, ${attempt.tookMs} ms: ${why}`;
+    }),
+  ];
+}

@@ -1,0 +1,133 @@
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { hostname, userInfo } from "node:os";
+import { basename } from "node:path";
+import { createInterface } from "node:readline";
+import { Writable, type Readable } from "node:stream";
+import { JournalQuery } from "../../mail/log/journal-query.io.ts";
+import { hashPassword } from "../../service/account/password.ts";
+import { connectControl } from "../control/client.io.ts";
+import type { Caller, Dialled, InjectionPlace, OpenJournal, Output, World } from "./world.ts";
+
+/** The world as it is: the process's streams, the machine's names. What only the server's parts know is handed in. */
+export function systemWorld(
+  parts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore">,
+): World {
+  const interrupted = new AbortController();
+  return {
+    ...parts,
+    stdin: process.stdin,
+    stdout: outputTo(process.stdout),
+    stderr: outputTo(process.stderr),
+    env: process.env,
+    cwd: process.cwd(),
+    now: () => Date.now(),
+    offsetMinutes: (at) => -new Date(at).getTimezoneOffset(),
+    hostname: hostname().toLowerCase(),
+    uniqueId: randomUUID,
+    caller: caller(),
+    calledAs: basename(process.argv[1] ?? "").replace(/\.[jt]s$/, ""),
+    connectControl,
+    openJournal,
+    hashPassword,
+    readSecret: (prompt) => readSecret(process.stdin, prompt),
+    dial,
+    get interrupted() {
+      // Only who asks for it changes what SIGINT does.
+      if (process.listenerCount("SIGINT") === 0) process.once("SIGINT", () => interrupted.abort());
+      return interrupted.signal;
+    },
+  };
+}
+
+function outputTo(stream: NodeJS.WriteStream): Output {
+  // A reader that went away (`posthorn queue list | head`) is no error of ours.
+  stream.on("error", () => process.exit(0));
+  return {
+    isTerminal: stream.isTTY,
+    columns: stream.columns,
+    write: (text) => void stream.write(text),
+  };
+}
+
+function caller(): Caller {
+  const isRoot = process.getuid?.() === 0;
+  try {
+    const { username, uid } = userInfo();
+    return { name: username, fullName: fullNameOf(uid), isRoot };
+  } catch {
+    // A user id without an entry in the password file, as containers have them.
+    return { name: `uid${process.getuid?.() ?? ""}`, isRoot };
+  }
+}
+
+/** The first part of the GECOS field. */
+function fullNameOf(uid: number): string | undefined {
+  try {
+    const line = readFileSync("/etc/passwd", "utf8")
+      .split("\n")
+      .find((entry) => entry.split(":")[2] === String(uid));
+    const name = line?.split(":")[4]?.split(",")[0]?.trim();
+    return name === "" ? undefined : name;
+  } catch {
+    return undefined;
+  }
+}
+
+function openJournal(path: string): OpenJournal {
+  const query = new JournalQuery(path);
+  return {
+    story: (question, options) => query.story(question, options),
+    sql: (text) => query.sql(text),
+    [Symbol.dispose]: () => query.close(),
+  };
+}
+
+/** One line; on a terminal nothing of it is shown. */
+export async function readSecret(stdin: Readable & { readonly isTTY?: boolean }, prompt: string): Promise<string> {
+  const isTerminal = stdin.isTTY === true;
+  if (isTerminal) process.stderr.write(prompt);
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  // As a terminal, readline takes over the echo; what it echoes goes nowhere.
+  const lines = createInterface({ input: stdin, output: nowhere, terminal: isTerminal });
+  try {
+    for await (const line of lines) return line;
+    return "";
+  } finally {
+    lines.close();
+    if (isTerminal) process.stderr.write("\n");
+  }
+}
+
+async function dial(place: InjectionPlace, limitMs: number): Promise<Dialled> {
+  const socket = "path" in place ? connect(place.path) : connect(place.port, place.host);
+  try {
+    await once(socket, "connect", { signal: AbortSignal.timeout(limitMs) });
+  } catch (thrown) {
+    socket.destroy();
+    throw thrown;
+  }
+  const chunks = socket[Symbol.asyncIterator]();
+  return {
+    async read(limitMs) {
+      const timer = setTimeout(() => {
+        socket.destroy(new Error(`the server was silent for ${Math.round(limitMs / 1000)} seconds`));
+      }, limitMs);
+      try {
+        const step = await chunks.next();
+        // Without an encoding a socket gives buffers.
+        return step.done === true ? undefined : (step.value as Buffer);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+      }),
+    end: () => void socket.end(),
+    close: () => void socket.destroy(),
+  };
+}

@@ -1,0 +1,91 @@
+import type { Readable } from "node:stream";
+import type { ControlClient } from "../control/client.io.ts";
+import type { Catalogue } from "../../mail/log/log.ts";
+import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
+
+/**
+ * What the commands know of the world: the streams of the person who called, and what `main.ts` can do for them. Commands
+ * touch nothing else, so a test hands in a world of its own.
+ */
+export interface World {
+  readonly stdin: Readable;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Minutes east of UTC at an instant. */
+  readonly offsetMinutes: (at: number) => number;
+  readonly version: string;
+  /** The machine's name. */
+  readonly hostname: string;
+  /** Text that never occurs twice on this machine. */
+  readonly uniqueId: () => string;
+  readonly caller: Caller;
+  /** The name that the program was called by: `posthorn`, or `sendmail`, `mailq`, `newaliases` through a link. */
+  readonly calledAs: string;
+  /** Every event that the server can tell, for the lines of `log` and `tail`. */
+  readonly catalogue: Catalogue;
+  /** Where the server of these settings is. Rejects with `SETTINGS_INVALID` when they cannot be read. */
+  readonly locate: (settingsFile: string | undefined) => Promise<Places>;
+  /** What `posthornd -n` does: problems as lines, warnings among them. */
+  readonly checkSettings: (settingsFile: string | undefined) => Promise<SettingsCheck>;
+  readonly connectControl: (path: string) => Promise<ControlClient>;
+  /** Opens the journal's file itself. Throws when it cannot be read. */
+  readonly openJournal: (path: string) => OpenJournal;
+  readonly hashPassword: (password: string) => Promise<string>;
+  /** Puts a backup in place of an empty queue, while no server runs on it. */
+  readonly restore: (settingsFile: string | undefined, backup: string) => Promise<{ messages: number; bytes: number }>;
+  /** Asks for something that is not to be shown while it is typed; from a pipe, its first line. */
+  readonly readSecret: (prompt: string) => Promise<string>;
+  /** Opens a connection for `send`. Rejects when nobody answers within the limit. */
+  readonly dial: (place: InjectionPlace, limitMs: number) => Promise<Dialled>;
+  /** Aborts when the person wants to leave (SIGINT). */
+  readonly interrupted: AbortSignal;
+}
+
+export interface Output {
+  readonly isTerminal: boolean;
+  /** Columns of the terminal, when there is one. */
+  readonly columns?: number | undefined;
+  /** A string is written as UTF-8. */
+  write(text: string | Uint8Array): void;
+}
+
+export interface Caller {
+  readonly name: string;
+  /** The full name from the password file, where there is one. */
+  readonly fullName?: string | undefined;
+  readonly isRoot: boolean;
+}
+
+export interface Places {
+  readonly hostname: string;
+  readonly controlPaths: { readonly query: string; readonly change: string };
+  readonly journalFile: string;
+  /** The listeners where local mail can be handed in, the best first. */
+  readonly injection: readonly InjectionPlace[];
+}
+
+export type InjectionPlace = { readonly host: string; readonly port: number } | { readonly path: string };
+
+export interface SettingsCheck {
+  readonly isFine: boolean;
+  readonly lines: readonly string[];
+}
+
+export interface OpenJournal extends Disposable {
+  story(query: StoryQuery, options?: StoryOptions): readonly JournalEntry[];
+  sql(text: string): SqlAnswer;
+}
+
+/** A connection as `send` uses it. */
+export interface Dialled {
+  /** What the server says, as it comes; ends with the connection. Rejects when it breaks or stays silent too long. */
+  read(limitMs: number): Promise<Buffer | undefined>;
+  write(bytes: Buffer | string): Promise<void>;
+  /** Nothing more will be written; the server may still answer. */
+  end(): void;
+  close(): void;
+}
