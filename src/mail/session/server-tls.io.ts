@@ -49,9 +49,13 @@ export function tlsAcceptor(contexts: () => TlsContexts | undefined, clock: Cloc
         const onClose = (): void => settle({ ok: false, reason: "the connection was closed during the handshake" });
         const timer = clock.after(deadlineMs, () => settle({ ok: false, reason: "the handshake took too long" }));
         socket.once("close", onClose);
-        handshakes.run({ settle, startedAt: clock.monotonicMs() }, () => {
-          serverFor(current).emit("connection", socket);
-        });
+        try {
+          handshakes.run({ settle, startedAt: clock.monotonicMs() }, () => {
+            serverFor(current).emit("connection", socket);
+          });
+        } catch (thrown) {
+          settle({ ok: false, reason: messageOf(thrown) });
+        }
       });
     },
   };

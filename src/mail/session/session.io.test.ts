@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import * as fc from "fast-check";
 import { virtualClock } from "../../simulator/clock.ts";
 import { startTlsOn, testCertificate, testListener, type TestListener } from "../../testing/test-listener.ts";
 import type { RawClient } from "../../testing/reception.ts";
@@ -394,4 +395,72 @@ test("a line that is too long is refused, and what follows it is heard", async (
   assert.match(await client.say(`NOOP ${"x".repeat(505)}\r\n`, LAST), /^250/);
   assert.match(await client.say(`NOOP ${"x".repeat(40_000)}\r\nNOOP\r\n`, /^250/m), /^500 .*\r\n250/);
   assert.match(await client.say(`AUTH PLAIN ${"A".repeat(4000)}\r\n`, LAST), /^501|^535/);
+});
+
+test("wherever a pipelined dialogue is cut, replies and messages are the same", async () => {
+  const script = Buffer.from(
+    `${ENVELOPE}BDAT 7\r\n\r\n.\r\nhiBDAT 4 LAST\r\n.\r\n\n` +
+      `${ENVELOPE}RCPT TO:<nobody@d.example>\r\nBDAT 6\r\nhello\nRSET\r\nBDAT 3 LAST\r\nabcNOOP\r\n` +
+      `${ENVELOPE}BDAT 4 LAST\r\nhi\r\nQUIT\r\n`,
+  );
+  await using server = await testListener();
+  const replay = async (cuts: readonly number[]): Promise<string> => {
+    const client = await server.hello();
+    client.socket.setNoDelay(true);
+    const at = [0, ...cuts.map((cut) => cut % script.length), script.length].sort((a, b) => a - b);
+    for (let piece = 1; piece < at.length; piece++) {
+      client.socket.write(script.subarray(at[piece - 1], at[piece]));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return (await client.rest()).replace(/queued as \w+/g, "queued");
+  };
+  const whole = await replay([]);
+  assert.equal(whole.match(/queued/g)?.length, 1);
+  let kept = 1;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(400), { maxLength: 12 }), async (cuts) => {
+      assert.equal(await replay(cuts), whole);
+      assert.equal(server.queue.commits.length, ++kept);
+    }),
+    { numRuns: 40 },
+  );
+  assert.equal(server.queue.openWriters, 0);
+});
+
+test("no bytes bring the server down or leave anything behind", async () => {
+  const words = [
+    "EHLO x\r\n",
+    ENVELOPE,
+    "DATA\r\n",
+    "BDAT 9\r\n",
+    "BDAT 3 LAST\r\n",
+    ".\r\n",
+    "\r\n.\r\n",
+    "RSET\r\n",
+    "AUTH PLAIN\r\n",
+    "\n",
+    "\r",
+    "\0",
+  ];
+  const piece = fc.oneof(
+    fc.constantFrom(...words).map((word) => Buffer.from(word)),
+    fc.uint8Array({ maxLength: 40 }),
+  );
+  await using server = await testListener({ auth: "offer", authWithoutTls: "loopback" });
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 25 }), fc.boolean(), async (pieces, isReset) => {
+      const client = server.connect();
+      for (const bytes of pieces) client.socket.write(bytes);
+      await new Promise((resolve) => setImmediate(resolve));
+      if (isReset) client.socket.resetAndDestroy();
+      else {
+        client.socket.end();
+        await client.rest();
+      }
+    }),
+    { numRuns: 150 },
+  );
+  for (let at = 0; at < 200 && server.listener.open > 0; at++) await new Promise((go) => setTimeout(go, 10));
+  assert.equal(server.listener.open, 0);
+  assert.equal(server.queue.openWriters, 0);
 });
