@@ -31,7 +31,7 @@ function breakable(): {
         ...inner,
         apply: (batch) => (isBroken ? Promise.reject(failure) : inner.apply(batch)),
         message: (id) => (isBroken ? Promise.reject(failure) : inner.message(id)),
-        load: () => inner.load(),
+        backup: () => Promise.reject(failure),
       };
     },
     break(opensAgain: boolean): void {
@@ -127,4 +127,14 @@ test("closing ends the attempts to recover", async () => {
   await clock.advance(500);
   await store[Symbol.asyncDispose]();
   assert.equal(clock.nextAt(), undefined);
+});
+
+test("a backup that fails does not close the store", async () => {
+  const clock = virtualClock(0);
+  const disk = breakable();
+  await using store = await selfHealingStore(disk.open, { directory: "/q", clock });
+  await rejectsWith("SPOOL_FAILED", store.backup("/nowhere"));
+  await clock.advance(0);
+  assert.equal(disk.opened, 1);
+  await store.apply([commitOf(1)]);
 });

@@ -54,7 +54,6 @@ class SelfHealingStore implements Store {
   list: Store["list"] = (filter) => this.#use((store) => store.list(filter));
   census: Store["census"] = (now) => this.#use((store) => store.census(now));
   attempts: Store["attempts"] = (id) => this.#use((store) => store.attempts(id));
-  backup: Store["backup"] = (into) => this.#use((store) => store.backup(into));
 
   async *load(): ReturnType<Store["load"]> {
     if (this.#down !== undefined) throw this.#down;
@@ -65,6 +64,12 @@ class SelfHealingStore implements Store {
       this.#onError(store, thrown);
       throw thrown;
     }
+  }
+
+  /** A backup that fails says nothing about the store: most often the other disk is to blame. */
+  async backup(into: string): ReturnType<Store["backup"]> {
+    if (this.#down !== undefined) throw this.#down;
+    return this.#inner.backup(into);
   }
 
   counters(): StoreCounters {
