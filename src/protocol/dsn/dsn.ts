@@ -53,10 +53,11 @@ interface Part {
 }
 
 export function buildDsn(dsn: Dsn): BuiltDsn {
+  const isInternational = !isAscii(Buffer.from(dsn.to));
   const parts = [textPart(dsn.text), statusPart(dsn.report)];
-  if (dsn.returned !== undefined) parts.push(returnedPart(dsn.returned));
+  if (dsn.returned !== undefined) parts.push(returnedPart(dsn.returned, isInternational));
   const boundary = boundaryFor(dsn.boundaryWord, parts);
-  const is8bit = parts.some((part) => part.encoding === "8bit");
+  const hasEightBitParts = parts.some((part) => part.encoding === "8bit");
   const fields = [
     formatField("Date", formatDateTime(dsn.at, 0)),
     formatField("From", `Mail delivery system <MAILER-DAEMON@${dsn.hostname}>`),
@@ -68,12 +69,13 @@ export function buildDsn(dsn: Dsn): BuiltDsn {
     ...referenceFields(dsn.inReplyTo),
     formatField("MIME-Version", "1.0"),
     formatField("Content-Type", `multipart/report; report-type=delivery-status; boundary="${boundary}"`),
-    ...(is8bit ? [formatField("Content-Transfer-Encoding", "8bit")] : []),
+    ...(hasEightBitParts ? [formatField("Content-Transfer-Encoding", "8bit")] : []),
   ];
   const chunks: Buffer[] = [Buffer.from(`${fields.join("")}\r\nThis is a MIME message.\r\n`)];
   for (const part of parts) chunks.push(Buffer.from(`\r\n--${boundary}\r\n${partHeader(part)}\r\n`), part.body);
   chunks.push(Buffer.from(`\r\n--${boundary}--\r\n`));
-  return { bytes: Buffer.concat(chunks), is8bit, isInternational: !isAscii(Buffer.from(dsn.to)) };
+  const bytes = Buffer.concat(chunks);
+  return { bytes, is8bit: !isAscii(bytes), isInternational };
 }
 
 function referenceFields(inReplyTo: string | undefined): readonly string[] {
@@ -100,7 +102,7 @@ function statusPart(report: DeliveryReport): Part {
     : { type: "message/global-delivery-status", description: "Delivery report", encoding: "8bit", body };
 }
 
-function returnedPart({ kind, bytes }: Returned): Part {
+function returnedPart({ kind, bytes }: Returned, isInternational: boolean): Part {
   const headerEnd = bytes.indexOf("\r\n\r\n");
   const header = headerEnd < 0 ? bytes : bytes.subarray(0, headerEnd + 2);
   const encoding = isAscii(bytes) ? "7bit" : "8bit";
@@ -111,20 +113,16 @@ function returnedPart({ kind, bytes }: Returned): Part {
     return { type, description: "Undelivered message", encoding, body: bytes };
   }
   const description = "Undelivered message's header";
-  // Encoded where it is not plain, so that it asks nothing of the way back.
-  const isPlain = isAscii(bytes) && isLineText(bytes) && !hasLongLine(bytes);
-  // RFC 6533 section 5: the type for a header in UTF-8.
-  const type = isAscii(bytes)
-    ? "text/rfc822-headers; charset=us-ascii"
-    : isUtf8(bytes)
-      ? "message/global-headers"
-      : "text/rfc822-headers; charset=unknown-8bit";
-  return {
-    type,
-    description,
-    encoding: isPlain ? "7bit" : "quoted-printable",
-    body: isPlain ? bytes : quotedPrintable(bytes),
-  };
+  const isShort = isLineText(bytes) && !hasLongLine(bytes);
+  if (isShort && isAscii(bytes))
+    return { type: "text/rfc822-headers; charset=us-ascii", description, encoding: "7bit", body: bytes };
+  // RFC 6533 section 4: the type for a header in UTF-8, for those who know it.
+  if (isShort && isInternational && isUtf8(bytes))
+    return { type: "message/global-headers", description, encoding: "8bit", body: bytes };
+  // RFC 6522 section 4 allows this encoding where a header is not plain; it asks nothing of the way back.
+  const charset = isAscii(bytes) ? "us-ascii" : isUtf8(bytes) ? "utf-8" : "unknown-8bit";
+  const type = `text/rfc822-headers; charset=${charset}`;
+  return { type, description, encoding: "quoted-printable", body: quotedPrintable(bytes) };
 }
 
 function partHeader(part: Part): string {
