@@ -1,0 +1,360 @@
+import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import { PosthornError } from "../../foundation/error.ts";
+import { catalogueOf, mailEvents } from "../../mail/log/log.ts";
+import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { ControlClient } from "../control/client.io.ts";
+import { commands } from "./commands.ts";
+import { commandsReference } from "./help.ts";
+import { runPosthorn } from "./posthorn.ts";
+import type { Dialled, Output, World } from "./world.ts";
+
+const NOON = Date.UTC(2026, 10, 21, 12);
+const MESSAGE = "01ARZ3NDEKT";
+
+interface Told {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  /** What was asked of the server. */
+  readonly asked: readonly (readonly [socket: string, name: string, args: unknown])[];
+}
+
+interface Fakes {
+  /** The server's answers by operation; an error is thrown. */
+  readonly answers?: Readonly<Record<string, unknown>>;
+  readonly items?: readonly unknown[];
+  readonly stdin?: string;
+  /** What the SMTP server says to each line, the greeting first. */
+  readonly smtp?: (line: string) => string | undefined;
+  readonly world?: Partial<World>;
+}
+
+async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Told> {
+  let out = "";
+  let err = "";
+  const asked: Told["asked"][number][] = [];
+  const output = (write: (text: string) => void): Output => ({
+    isTerminal: false,
+    write: (text) => write(typeof text === "string" ? text : Buffer.from(text).toString()),
+  });
+  const clientAt = (socket: string): ControlClient => ({
+    call: (name, args) => {
+      asked.push([socket, name, args]);
+      const answer = fakes.answers?.[name];
+      // The test hands in what the command expects of this operation.
+      return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer as never);
+    },
+    async *stream(name, args) {
+      asked.push([socket, name, args]);
+      for (const item of fakes.items ?? []) yield await Promise.resolve(item);
+    },
+    [Symbol.dispose]: () => {},
+  });
+  const world: World = {
+    stdin: Readable.from(fakes.stdin === undefined ? [] : [Buffer.from(fakes.stdin)]),
+    stdout: output((text) => (out += text)),
+    stderr: output((text) => (err += text)),
+    env: {},
+    cwd: "/home/anna",
+    now: () => NOON,
+    offsetMinutes: () => 0,
+    version: "1.2.3",
+    hostname: "here.example",
+    uniqueId: () => "unique",
+    caller: { name: "anna", isRoot: false },
+    calledAs: "posthorn",
+    catalogue: catalogueOf(mailEvents),
+    locate: () =>
+      Promise.resolve({
+        hostname: "mail.example",
+        controlPaths: { query: "query", change: "change" },
+        journalFile: "journal.db",
+        injection: [{ host: "127.0.0.1", port: 2587 }],
+      }),
+    checkSettings: () => Promise.resolve({ isFine: false, lines: ["posthorn.yaml:3:5: unknown name"] }),
+    connectControl: (path) => Promise.resolve(clientAt(path)),
+    openJournal: () => {
+      throw new Error("no journal here");
+    },
+    hashPassword: (password) => Promise.resolve(`hash of ${password}`),
+    readSecret: () => Promise.resolve("secret"),
+    restore: () => Promise.resolve({ messages: 1, bytes: 2 }),
+    dial: () => Promise.resolve(dialled(fakes.smtp ?? (() => undefined))),
+    interrupted: new AbortController().signal,
+    ...fakes.world,
+  };
+  const code = await runPosthorn(argv, world);
+  return { code, out, err, asked };
+}
+
+function dialled(answer: (line: string) => string | undefined): Dialled {
+  let said = answer("") ?? "";
+  let unread = "";
+  return {
+    read: () => {
+      const bytes = Buffer.from(said);
+      said = "";
+      return Promise.resolve(bytes.length === 0 ? undefined : bytes);
+    },
+    write: (bytes) => {
+      unread += String(bytes);
+      for (let at = unread.indexOf("\r\n"); at >= 0; at = unread.indexOf("\r\n")) {
+        said += answer(unread.slice(0, at)) ?? "";
+        unread = unread.slice(at + 2);
+      }
+      return Promise.resolve();
+    },
+    end: () => {},
+    close: () => {},
+  };
+}
+
+const row: LiveRow = {
+  envelope: `${MESSAGE}.1`,
+  message: MESSAGE,
+  state: "queued",
+  live: "waiting",
+  sender: "",
+  recipient: "evil\u001b[2J@d.example",
+  action: "relay",
+  sizeBytes: 2048,
+  receivedAt: NOON - 90 * 60_000,
+  dueAt: NOON + 5 * 60_000,
+  expiresAt: NOON + 1e9,
+  attempts: 3,
+  lastFailure: {
+    lasting: "temporary",
+    status: "4.4.1",
+    cause: { kind: "connect", reason: "refused", text: "ECONNREFUSED" },
+  },
+};
+
+test("an unknown command gets the nearest known one", async () => {
+  const { code, err } = await posthorn(["quue"]);
+  assert.equal(code, 64);
+  assert.match(err, /^posthorn: unknown command "quue"; did you mean queue\?\n/);
+  assert.match((await posthorn(["queue", "lst"])).err, /did you mean list\?/);
+  assert.match((await posthorn(["queue"])).err, /there are: list, show, count/);
+});
+
+test("every command explains itself, and the reference has them all", async () => {
+  const reference = commandsReference();
+  for (const { name } of commands) {
+    const { code, out } = await posthorn([...name.split(" "), "--help"]);
+    assert.equal(code, 0, name);
+    assert.ok(out.startsWith(`posthorn ${name}`), name);
+    assert.match(reference, new RegExp(`^## posthorn ${name}$`, "m"));
+  }
+  assert.match((await posthorn(["help"])).out, /queue list/);
+});
+
+test("the queue is listed in columns, and what a peer wrote does nothing to the terminal", async () => {
+  const { code, out, asked } = await posthorn(
+    ["queue", "list", "--state", "deferred", "--older", "1h", "--sender", "<>"],
+    {
+      answers: { "queue.list": [row] },
+    },
+  );
+  assert.equal(code, 0);
+  const [title = "", line = ""] = out.split("\n");
+  assert.equal(title.indexOf("STATE"), line.indexOf("waiting"));
+  assert.match(
+    line,
+    /01ARZ3NDEKT\.1 +waiting +1h30m +2\.0 KiB +3 +<> +evil\\x1b\[2J@d\.example +in 5m +connect to the next host: ECONNREFUSED/,
+  );
+  const [[socket, name, args] = []] = asked;
+  assert.deepEqual([socket, name], ["query", "queue.list"]);
+  assert.deepEqual(JSON.parse(JSON.stringify(args)), {
+    state: "deferred",
+    sender: "",
+    receivedBeforeAt: NOON - 3_600_000,
+  });
+});
+
+test("with --json each envelope is an object of its own line; nothing found exits with 1", async () => {
+  const { out } = await posthorn(["queue", "list", "--json"], { answers: { "queue.list": [row, row] } });
+  assert.deepEqual(
+    out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as LiveRow),
+    [row, row],
+  );
+  assert.equal((await posthorn(["queue", "list"], { answers: { "queue.list": [] } })).code, 1);
+});
+
+test("mistakes in options are told with the nearest one, and with what was expected", async () => {
+  for (const [argv, words] of [
+    [["queue", "list", "--sendr", "x"], /unknown option --sendr; did you mean --sender\?/],
+    [["queue", "list", "--older", "5"], /--older: expected a duration/],
+    [["queue", "list", "--state", "lost"], /--state: expected queued, deferred, held, dead/],
+    [["queue", "list", "extra"], /"extra" is one argument too many/],
+    [["queue", "show"], /MESSAGE\|ENVELOPE is missing/],
+    [["queue", "show", "../x"], /neither a message id/],
+    [["queue", "hold"], /say which/],
+    [["queue", "hold", MESSAGE, "--all"], /in one way only/],
+    [["queue", "list", "--limit"], /--limit/],
+    [["log"], /say one of/],
+    [["pause", "everything"], /expected in, out or local/],
+  ] as const) {
+    const { code, err, asked } = await posthorn(argv);
+    assert.equal(code, 64, argv.join(" "));
+    assert.match(err, words);
+    assert.match(err, /--help says how to use it\n$/);
+    assert.deepEqual(asked, []);
+  }
+});
+
+test("changes go to the control socket, with who asked as the reason when none is given", async () => {
+  const answers = { "queue.hold": { envelopes: 2 }, "queue.retry": { envelopes: 0 } };
+  const hold = await posthorn(["queue", "hold", "--domain", "D.example", "--for", "2h"], { answers });
+  assert.equal(hold.out, "2 envelopes held\n");
+  assert.deepEqual(hold.asked, [
+    [
+      "change",
+      "queue.hold",
+      { selector: { by: "domain", domain: "d.example" }, because: "by anna", untilAt: NOON + 7_200_000 },
+    ],
+  ]);
+  const retry = await posthorn(["queue", "retry", `${MESSAGE}.2`], { answers });
+  assert.equal(retry.code, 1);
+  assert.deepEqual(retry.asked[0]?.[2], { selector: { by: "envelope", id: `${MESSAGE}.2` } });
+});
+
+test("an error of the server is told with what to do, and nothing else", async () => {
+  const error = new PosthornError("CONTROL_UNREACHABLE", { message: "no server", advice: "start it" });
+  const { code, err } = await posthorn(["status"], { world: { connectControl: () => Promise.reject(error) } });
+  assert.equal(code, 75);
+  assert.equal(err, "no server\nstart it\n");
+  const bug = await posthorn(["status"], { answers: { status: new TypeError("x is not a function") } });
+  assert.equal(bug.code, 70);
+  assert.equal(bug.err, "posthorn: x is not a function\n");
+});
+
+test("a refused reload prints the problems and says that nothing changed", async () => {
+  const report = { kind: "refused", problems: ["posthorn.yaml:1:1: wrong"] };
+  const { code, err } = await posthorn(["reload"], { answers: { reload: report } });
+  assert.equal(code, 78);
+  assert.equal(err, "posthorn.yaml:1:1: wrong\nthe settings stay as they were\n");
+});
+
+test("check exits with 78 and the lines of -n", async () => {
+  const { code, err } = await posthorn(["check"]);
+  assert.equal(code, 78);
+  assert.match(err, /posthorn\.yaml:3:5/);
+});
+
+test("a story comes from the server, or from the journal itself when no server runs", async () => {
+  const from = { role: "server", pid: 7, startedAt: 0 };
+  const record = { at: NOON, name: "queue.removed", level: "info" as const, from, fields: { message: MESSAGE } };
+  const entries = [{ id: 1, record }];
+  const online = await posthorn(["log", MESSAGE.toLowerCase()], { answers: { "log.story": entries } });
+  assert.equal(online.out, `2026-11-21 12:00:00 posthorn/qmgr[7]: ${MESSAGE}: removed\n`);
+  assert.deepEqual(online.asked[0]?.slice(0, 2), ["query", "log.story"]);
+  const unreachable = new PosthornError("CONTROL_UNREACHABLE", { message: "no server", advice: "start it" });
+  const world = {
+    connectControl: () => Promise.reject(unreachable),
+    openJournal: () => ({
+      story: () => entries,
+      sql: () => ({ columns: [], rows: [], isCut: false }),
+      [Symbol.dispose]() {},
+    }),
+  };
+  assert.equal((await posthorn(["log", "--to", "a@b.example"], { world })).out, online.out);
+});
+
+const SERVER: Readonly<Record<string, string>> = {
+  "": "220 mail.example ESMTP\r\n",
+  EHLO: "250-mail.example\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 DSN\r\n",
+  MAIL: "250 2.1.0 ok\r\n",
+  RCPT: "250 2.1.5 ok\r\n",
+  DATA: "354 go on\r\n",
+  ".": "250 2.0.0 kept\r\n",
+  QUIT: "221 2.0.0 bye\r\n",
+};
+
+/** A server that says what `SERVER` says to each verb, or what a test says instead. */
+function smtpServer(lines: string[], instead: (line: string) => string | undefined = () => undefined) {
+  let isContent = false;
+  return (line: string): string | undefined => {
+    if (line !== "") lines.push(line);
+    const said = instead(line) ?? (isContent && line !== "." ? undefined : SERVER[line.split(" ")[0] ?? ""]);
+    if (line === "DATA") isContent = true;
+    if (line === ".") isContent = false;
+    return said;
+  };
+}
+
+test("send hands the mail in over SMTP, with dots doubled and what DSN was asked for", async () => {
+  const lines: string[] = [];
+  const { code, err } = await posthorn(["send", "-t", "-i", "-f", "anna@a.example", "-N", "never", "-R", "hdrs"], {
+    stdin: "To: bert@b.example\nBcc: carl\nSubject: x\n\n.dot\n",
+    smtp: smtpServer(lines),
+  });
+  assert.equal(err, "");
+  assert.equal(code, 0);
+  assert.match(lines[1] ?? "", /^MAIL FROM:<anna@a\.example> SIZE=\d+ RET=HDRS$/);
+  assert.deepEqual(lines.slice(2, 4), [
+    "RCPT TO:<bert@b.example> NOTIFY=NEVER",
+    "RCPT TO:<carl@mail.example> NOTIFY=NEVER",
+  ]);
+  assert.ok(lines.includes("..dot"));
+  assert.ok(!lines.some((line) => /bcc/i.test(line)));
+  assert.equal(lines.at(-1), "QUIT");
+});
+
+test("send's exit status tells programs whether to come again", async () => {
+  const refuse = (verb: string, reply: string) => (line: string) => (line.startsWith(verb) ? reply : undefined);
+  for (const [instead, expected] of [
+    [refuse("RCPT", "550 5.1.1 no such user\r\n"), 67],
+    [refuse("RCPT", "450 4.2.0 later\r\n"), 75],
+    [refuse("MAIL", "552 5.3.4 too big\r\n"), 69],
+    [refuse("MAIL", "452 4.3.1 no room\r\n"), 75],
+    [(line: string) => (line === "." ? "554 5.6.0 no\r\n" : undefined), 69],
+    [(line: string) => (line === "." ? "garbage\r\n" : undefined), 75],
+  ] as const) {
+    const lines: string[] = [];
+    const { code, err } = await posthorn(["send", "bert"], { stdin: "hello\n", smtp: smtpServer(lines, instead) });
+    assert.equal(code, expected);
+    assert.notEqual(err, "");
+  }
+  const nobody = { dial: () => Promise.reject(new Error("ECONNREFUSED")) };
+  assert.equal((await posthorn(["send", "bert"], { stdin: "x", world: nobody })).code, 75);
+  assert.equal((await posthorn(["send"], { stdin: "x" })).code, 64);
+  assert.equal((await posthorn(["send", "-t"], { stdin: "Subject: x\n\n" })).code, 65);
+});
+
+test("one refused recipient means that nobody gets the mail", async () => {
+  const lines: string[] = [];
+  const smtp = smtpServer(lines, (line) => (line.startsWith("RCPT TO:<bad@") ? "550 5.1.1 no\r\n" : undefined));
+  const { err } = await posthorn(["send", "good@x.example", "bad@x.example"], { stdin: "x", smtp });
+  assert.ok(!lines.includes("DATA"));
+  assert.match(err, /<bad@x\.example>: 550 5\.1\.1 no\n.*nothing was sent/s);
+});
+
+test("-bs carries the dialogue between the program and the server", async () => {
+  const lines: string[] = [];
+  const { code, out } = await posthorn(["send", "-bs"], { stdin: "EHLO me\r\nQUIT\r\n", smtp: smtpServer(lines) });
+  assert.equal(code, 0);
+  assert.deepEqual(lines, ["EHLO me", "QUIT"]);
+  assert.match(out, /^220 mail\.example ESMTP\r\n/);
+});
+
+test("called as sendmail, mailq or newaliases it does what these do", async () => {
+  const lines: string[] = [];
+  const sendmail = await posthorn(["bert"], { stdin: "x", smtp: smtpServer(lines), world: { calledAs: "sendmail" } });
+  assert.equal(sendmail.code, 0);
+  const mailq = await posthorn([], { answers: { "queue.list": [row] }, world: { calledAs: "mailq" } });
+  assert.match(mailq.out, /^ENVELOPE/);
+  assert.equal((await posthorn([], { world: { calledAs: "newaliases" } })).code, 0);
+});
+
+test("tail shows events as lines until the stream ends, and says what it missed", async () => {
+  const from = { role: "server", pid: 7, startedAt: 0 };
+  const record = { at: NOON, name: "queue.removed", level: "info", from, fields: { message: MESSAGE } };
+  const { out, err } = await posthorn(["tail"], { items: [{ record }, { missed: 3 }, { record }] });
+  assert.equal(out.match(/removed/g)?.length, 2);
+  assert.match(err, /3 events were left out/);
+});
