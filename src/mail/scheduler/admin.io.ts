@@ -79,7 +79,7 @@ function statusOf(s: SchedulerState, startedAt: number, isLoading: boolean, now:
   return {
     startedAt,
     envelopes: { ...s.counts },
-    messages: s.messages.size,
+    messages: s.messageCount,
     isLoading,
     isStoreUsable: s.isStoreUsable,
     sessions,

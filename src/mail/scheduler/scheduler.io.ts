@@ -54,7 +54,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   readonly #incoming: LoadedEnvelope[] = [];
   /** Envelopes in attempts and in the writes after them: what they asked for. */
   readonly #inFlight = new Map<EnvelopeId, Envelope>();
-  readonly #answers = new Map<number, (envelopes: number) => void>();
+  readonly #answers = new Map<number, { resolve(envelopes: number): void; reject(because: Error): void }>();
   #commandCount = 0;
   #isStepping = false;
   #timer: Timer | undefined;
@@ -121,12 +121,10 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     const command = ++this.#commandCount;
     return new Promise((resolve, reject) => {
       if (this.#ended.signal.aborted) {
-        reject(
-          new PosthornError("ROLE_UNAVAILABLE", { message: "the scheduler has stopped", advice: "start the server" }),
-        );
+        reject(stopped());
         return;
       }
-      this.#answers.set(command, resolve);
+      this.#answers.set(command, { resolve, reject });
       this.#post({ on: "command", command, wants });
     });
   }
@@ -158,7 +156,9 @@ export class Scheduler implements QueuePort, AsyncDisposable {
       limit.abort();
     }
     const isEnded = isQuiet(this.#state);
-    this.#ended.abort(new Error("the scheduler stops"));
+    this.#ended.abort(stopped());
+    for (const answer of this.#answers.values()) answer.reject(stopped());
+    this.#answers.clear();
     this.#timer?.cancel();
     await this.#loading;
     await this.#writer[Symbol.asyncDispose]();
@@ -216,7 +216,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
         void this.#write(action);
         return;
       case "answer":
-        this.#answers.get(action.command)?.(action.envelopes);
+        this.#answers.get(action.command)?.resolve(action.envelopes);
         this.#answers.delete(action.command);
         return;
       case "timer":
@@ -386,6 +386,10 @@ export class Scheduler implements QueuePort, AsyncDisposable {
 }
 
 const READ_AGAIN_MS = 1000;
+
+function stopped(): PosthornError {
+  return new PosthornError("ROLE_UNAVAILABLE", { message: "the scheduler has stopped", advice: "start the server" });
+}
 
 function internalFailure(text: string): Failure {
   return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text } };

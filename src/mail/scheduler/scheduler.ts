@@ -59,7 +59,7 @@ export type SchedulerEvent =
   | { readonly on: "timer" };
 
 /** Envelopes that one timer event handles; more follow at once, in the next. */
-const MOST_DUE_AT_ONCE = 5000;
+const MOST_DUE_AT_ONCE = 1000;
 /** A bounce that could not be made is tried again after this. */
 const UNWRITTEN_WAIT_MS = 300_000;
 
@@ -141,7 +141,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
 
 function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void {
   // All are admitted before the first is looked at: the message's line names its number of recipients.
-  for (const ticket of envelopes.map((envelope) => admit(s, envelope))) if (ticket !== undefined) schedule(s, ticket);
+  for (const ticket of admit(s, envelopes)) schedule(s, ticket);
 }
 
 /** The store has what was decided. */

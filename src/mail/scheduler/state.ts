@@ -1,5 +1,6 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
-import type { NextHost, SessionFacts } from "../delivery/delivery.ts";
+import type { SessionFacts } from "../delivery/delivery.ts";
+import type { NextHost } from "../route/next-host.ts";
 import type { EnvelopeState } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { limited, type Limited } from "../route/limited.ts";
@@ -27,7 +28,7 @@ export interface SchedulerState {
   seed: number;
 
   readonly tickets: Map<EnvelopeId, Ticket>;
-  readonly messages: Map<MessageId, MessageEntry>;
+  messageCount: number;
   readonly counts: Record<LiveState, number>;
   /** Tickets by the next instant at which something must be decided about them, wherever they are. */
   readonly wakes: WakeHeap<Ticket>;
@@ -233,7 +234,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     settings,
     seed: seed >>> 0,
     tickets: new Map(),
-    messages: new Map(),
+    messageCount: 0,
     counts: { waiting: 0, ready: 0, active: 0, writing: 0, held: 0, dead: 0 },
     wakes: [],
     relays: new Map(),

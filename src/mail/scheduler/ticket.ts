@@ -1,3 +1,4 @@
+import type { MessageId } from "../../foundation/ids.ts";
 import type { EnvelopeProgress } from "../envelope/envelope.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
@@ -5,13 +6,52 @@ import { removed } from "./events.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
 
-/** Takes an envelope into the books; undefined when it is known already (a load that met a fresh commit). */
-export function admit(s: SchedulerState, loaded: LoadedEnvelope): Ticket | undefined {
-  if (s.tickets.has(loaded.id)) return undefined;
+/**
+ * Takes envelopes into the books; those known already (a load that met a fresh commit) are passed over. All envelopes of
+ * one message come together, so messages need no index of their own.
+ */
+export function admit(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): readonly Ticket[] {
+  const messages = new Map<MessageId, MessageEntry>();
+  for (const { id, message } of envelopes) {
+    const known = s.tickets.get(id);
+    if (known !== undefined) messages.set(message, known.message);
+  }
+  const tickets: Ticket[] = [];
+  for (const loaded of envelopes) {
+    if (s.tickets.has(loaded.id)) continue;
+    let message = messages.get(loaded.message);
+    if (message === undefined) {
+      message = newMessageEntry(loaded);
+      messages.set(loaded.message, message);
+      s.messageCount++;
+    }
+    const ticket = newTicket(loaded, message);
+    message.total++;
+    s.tickets.set(ticket.id, ticket);
+    s.counts[liveStateOf(ticket)]++;
+    tickets.push(ticket);
+  }
+  return tickets;
+}
+
+function newMessageEntry(loaded: LoadedEnvelope): MessageEntry {
+  return {
+    id: loaded.message,
+    sender: loaded.sender,
+    receivedAt: loaded.receivedAt,
+    sizeBytes: loaded.sizeBytes,
+    deliverByAt: loaded.deliverByAt,
+    deliverByMode: loaded.deliverByMode,
+    total: 0,
+    inPlay: 0,
+  };
+}
+
+function newTicket(loaded: LoadedEnvelope, message: MessageEntry): Ticket {
   const { progress } = loaded;
-  const ticket: Ticket = {
+  return {
     id: loaded.id,
-    message: messageEntryOf(s, loaded),
+    message,
     recipient: loaded.recipient,
     givenRecipient: loaded.givenRecipient,
     action: loaded.action,
@@ -34,27 +74,6 @@ export function admit(s: SchedulerState, loaded: LoadedEnvelope): Ticket | undef
     wakeAt: Infinity,
     heapAt: -1,
   };
-  ticket.message.total++;
-  s.tickets.set(ticket.id, ticket);
-  s.counts[liveStateOf(ticket)]++;
-  return ticket;
-}
-
-function messageEntryOf(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
-  const known = s.messages.get(loaded.message);
-  if (known !== undefined) return known;
-  const message: MessageEntry = {
-    id: loaded.message,
-    sender: loaded.sender,
-    receivedAt: loaded.receivedAt,
-    sizeBytes: loaded.sizeBytes,
-    deliverByAt: loaded.deliverByAt,
-    deliverByMode: loaded.deliverByMode,
-    total: 0,
-    inPlay: 0,
-  };
-  s.messages.set(message.id, message);
-  return message;
 }
 
 /** Changes place (and state, together: the counts follow both). */
@@ -83,7 +102,7 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
   if (isInPlay(ticket)) ticket.message.inPlay--;
   s.tickets.delete(ticket.id);
   if (--ticket.message.total > 0) return;
-  s.messages.delete(ticket.message.id);
+  s.messageCount--;
   s.out.push(tell(removed, { message: ticket.message.id }));
 }
 
