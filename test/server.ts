@@ -84,7 +84,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       name === "smtp" || name === "submission" || name === "smtps" ? String(ports[name]) : whole,
     ),
   );
-  const [program = process.execPath, ...wrapped] = [...(options.wrapper ?? []), process.execPath];
+  const command = [...(options.wrapper ?? []), process.execPath];
+  const [program = "", ...wrapped] = command;
   const child = spawn(
     program,
     [...wrapped, join(ROOT, "bin", "posthornd.js"), options.verbose === true ? "-dv" : "-d", "-f", file],

@@ -173,7 +173,7 @@ export function ipv6Bytes(address: string): Buffer {
     text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
   const before = groupsOf(head);
   const after = tail === undefined ? [] : groupsOf(tail);
-  const groups = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
+  const groups = [...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after];
   const bytes = Buffer.alloc(16);
   groups.forEach((group, index) => bytes.writeUInt16BE(group, index * 2));
   return bytes;

@@ -73,15 +73,6 @@ export const workerUnresponsive = defineEvent({
   line: (e) => `warning: process ${e.worker} pid ${e.pid} did not stop within ${e.deadlineMs} ms; killed`,
 });
 
-export const listenerTrouble = defineEvent({
-  name: "server.listener-trouble",
-  level: "error",
-  speaker: "master",
-  says: "A listener met an error while accepting connections; it goes on.",
-  fields: { listener: "text", problem: "text" },
-  line: (e) => `warning: listener ${e.listener}: ${e.problem}`,
-});
-
 export const tableTrouble = defineEvent({
   name: "server.table-trouble",
   level: "warning",

@@ -1,14 +1,12 @@
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { sleep, type Clock } from "../foundation/clock.ts";
-import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
+import type { AddressInfo } from "node:net";
+import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
-import { createListener, type Listener } from "../mail/connection/listener.io.ts";
+import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
-import type { Intake, QueuePort } from "../mail/queue/queue.ts";
+import type { QueuePort } from "../mail/queue/queue.ts";
 import { nobodyMayLogIn, tableAuthenticator } from "../service/account/table-authenticator.ts";
 import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
@@ -20,8 +18,8 @@ import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
 /**
- * Reception: listening sockets, and for each settings in force one generation of listeners that takes what they accept. A
- * reload begins a new generation; sessions of an older one go on under the settings they began with.
+ * Reception: the listeners of the settings, and the world that their sessions live in. A reload gives new connections a
+ * new world; sessions that run keep the one they began with.
  */
 export interface IngressRole {
   /** `smtp=127.0.0.1:2525`, for people. */
@@ -48,35 +46,25 @@ export interface IngressParts {
   readonly inherited: ReadonlyMap<string, number>;
 }
 
-interface Bound {
-  readonly server: Server;
-  readonly where: string;
-  taker: Listener;
-}
-
-/** How often a process that leaves looks whether its last session has ended. */
-const LOOK_EVERY_MS = 500;
-
 export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const { clock, emit } = parts;
   const newMessageId = messageIdMaker(clock, parts.maker);
-  const bound = new Map<string, Bound>();
-  /** Listeners of all generations that have sessions, or may get some. */
-  const listeners = new Set<Listener>();
+  const listeners = new Map<string, Listener>();
+  /** Listeners that later settings do not have, until their last session has ended. */
+  const leaving = new Set<Listener>();
   let pausedBecause: string | undefined;
 
-  const generation = (loaded: LoadedSettings): ReadonlyMap<string, Listener> => {
+  const worldOf = (loaded: LoadedSettings): ListenerWorld => {
     const { settings, secrets } = loaded;
     const tables = tablesOf(loaded, clock, emit);
     const contexts = secrets.certificates.length === 0 ? undefined : serverTls({ certificates: secrets.certificates });
     const intake = openIntake({ directory: parts.folders.queue, settings: settings.queue, clock, emit });
-    const pausable: Intake = { begin: (id) => intake.begin(id), shortage: () => pausedBecause ?? intake.shortage() };
     const accounts = settings.accounts === undefined ? undefined : tables.get(settings.accounts);
-    const world = {
+    return {
       clock,
       emit,
       newMessageId,
-      intake: pausable,
+      intake: { begin: (id) => intake.begin(id), shortage: () => pausedBecause ?? intake.shortage() },
       queue: parts.queue,
       policy: rulesPolicy(
         {
@@ -92,80 +80,58 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       resolver: createResolver({ clock, settings: settings.dns }),
       tls: () => contexts,
     };
-    return new Map(
-      settings.listeners.map((listener) => [
-        placeOf(listener),
-        createListener({
-          settings: listener,
-          session: settings.session,
-          hostname: settings.hostname,
-          world,
-          sessionPrefix: parts.sessionPrefix,
-        }),
-      ]),
-    );
-  };
-
-  const bind = async (settings: ListenerSettings, taker: Listener): Promise<void> => {
-    const server = createServer({
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 120_000,
-    });
-    const entry: Bound = { server, where: placeOf(settings), taker };
-    server.on("connection", (socket: Socket) => entry.taker.accept(socket));
-    await listen(server, settings, parts.inherited.get(settings.name));
-    server.on("error", (error) => emit(events.listenerTrouble, { listener: settings.name, problem: messageOf(error) }));
-    bound.set(entry.where, entry);
   };
 
   /** Binds first what is new, so that a port that can't be had leaves everything as it was. */
   const take = async (loaded: LoadedSettings): Promise<void> => {
-    const next = generation(loaded);
-    const fresh: string[] = [];
+    const { settings } = loaded;
+    const world = worldOf(loaded);
+    const fresh = new Map<string, Listener>();
+    const configurations = new Map(
+      settings.listeners.map((listener) => [
+        placeOf(listener),
+        { settings: listener, session: settings.session, hostname: settings.hostname, world },
+      ]),
+    );
     try {
-      for (const settings of loaded.settings.listeners) {
-        const place = placeOf(settings);
-        const taker = next.get(place);
-        if (taker === undefined || bound.has(place)) continue;
-        await bind(settings, taker);
-        fresh.push(place);
+      for (const [place, configuration] of configurations) {
+        if (listeners.has(place)) continue;
+        const listener = createListener({ ...configuration, sessionPrefix: parts.sessionPrefix });
+        const fd = parts.inherited.get(listener.name);
+        await listener.listen(fd === undefined ? undefined : { fd });
+        fresh.set(place, listener);
       }
     } catch (thrown) {
-      for (const place of fresh) {
-        bound.get(place)?.server.close();
-        bound.delete(place);
-      }
+      await Promise.all([...fresh.values()].map((listener) => listener.close(0)));
       throw thrown;
     }
-    for (const [place, entry] of bound) {
-      const taker = next.get(place);
-      if (taker === undefined) {
-        entry.server.close();
-        bound.delete(place);
-      } else entry.taker = taker;
+    for (const [place, listener] of listeners) {
+      const configuration = configurations.get(place);
+      if (configuration !== undefined) {
+        listener.reconfigure(configuration);
+        continue;
+      }
+      listeners.delete(place);
+      leaving.add(listener);
+      void listener.drain().then(() => leaving.delete(listener));
     }
-    for (const old of listeners) if (old.open === 0) listeners.delete(old);
-    for (const listener of next.values()) listeners.add(listener);
+    for (const [place, listener] of fresh) listeners.set(place, listener);
   };
 
   await take(parts.loaded);
   return {
     get listening() {
-      return [...bound.values()].map((entry) => `${entry.taker.name}=${addressOf(entry.server) ?? entry.where}`);
+      return [...listeners.values()].map((listener) => `${listener.name}=${addressText(listener.address())}`);
     },
     setPaused(isPaused, because) {
       pausedBecause = isPaused ? `paused: ${because}` : undefined;
     },
     reload: take,
     async leave() {
-      for (const { server } of bound.values()) server.close();
-      while ([...listeners].some((listener) => listener.open > 0)) await sleep(clock, LOOK_EVERY_MS);
+      await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.drain()));
     },
     async stop(deadlineMs) {
-      for (const { server } of bound.values()) server.close();
-      await Promise.all([...listeners].map((listener) => listener.close(deadlineMs)));
+      await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.close(deadlineMs)));
     },
   };
 }
@@ -186,61 +152,7 @@ export function placeOf(settings: ListenerSettings): string {
   return settings.path ?? `${settings.address ?? "*"}:${settings.port ?? 0}/${settings.name}`;
 }
 
-function addressOf(server: Server): string | undefined {
-  const address = server.address();
-  if (address === null || typeof address === "string") return address ?? undefined;
+function addressText(address: AddressInfo | string | undefined): string {
+  if (address === undefined || typeof address === "string") return address ?? "nothing";
   return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
 }
-
-async function listen(server: Server, settings: ListenerSettings, fd: number | undefined): Promise<void> {
-  if (fd === undefined && settings.path !== undefined) await removeDeadSocket(settings.path);
-  await new Promise<void>((resolve, reject) => {
-    const fail = (error: Error): void => {
-      const where = settings.path ?? `${settings.address ?? "*"}:${settings.port ?? 0}`;
-      reject(
-        new PosthornError("PORT_UNAVAILABLE", {
-          message: `listener ${settings.name} cannot listen on ${where}: ${messageOf(error)}`,
-          advice: ADVICE[systemCodeOf(error) ?? ""] ?? "see the listener's address, port and path in the settings",
-          cause: error,
-        }),
-      );
-    };
-    server.once("error", fail);
-    const done = (): void => {
-      server.off("error", fail);
-      resolve();
-    };
-    const { address, port = 0, backlog, path } = settings;
-    if (fd !== undefined) server.listen({ fd }, done);
-    else if (path !== undefined) server.listen({ path, backlog }, done);
-    else server.listen({ port, backlog, ...(address === undefined ? {} : { host: address }) }, done);
-  });
-  if (fd === undefined && settings.path !== undefined) chmodSync(settings.path, Number.parseInt(settings.pathMode, 8));
-}
-
-/**
- * A socket file that nobody listens on is left from a process that was killed, and in the way. One that answers belongs
- * to somebody, and so does a file that is no socket: both stay, and binding says so.
- */
-export async function removeDeadSocket(path: string): Promise<void> {
-  try {
-    if (!lstatSync(path).isSocket()) return;
-  } catch {
-    return;
-  }
-  const isAlive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", (error) => resolve(systemCodeOf(error) !== "ECONNREFUSED"));
-  });
-  if (!isAlive) unlinkSync(path);
-}
-
-const ADVICE: Readonly<Record<string, string>> = {
-  EADDRINUSE: "another program listens there; stop it, or set another port or path",
-  EACCES: "ports below 1024 and other users' directories need rights; start as root, or set another port or path",
-  EADDRNOTAVAIL: "this machine has no such address; set one of its own",
-};

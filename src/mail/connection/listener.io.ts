@@ -52,6 +52,8 @@ export interface Listener {
    * cut. Resolves when the last connection is closed.
    */
   close(deadlineMs: number): Promise<void>;
+  /** No new connections; those there are go on as if nothing had happened. Resolves when the last has closed. */
+  drain(): Promise<void>;
   /**
    * For connections that come from now on; running sessions keep settings and services they began with. Address, port
    * and path stay as they are, and open connections stay counted. Without a world the present one goes on serving.
@@ -77,7 +79,7 @@ class NetListener implements Listener {
   #rules: ListenerRules;
   #server: Server | undefined;
   #isClosing = false;
-  #whenEmpty: (() => void) | undefined;
+  #whenEmpty: (() => void)[] = [];
 
   constructor(options: ListenerOptions) {
     const { world, settings } = options;
@@ -164,7 +166,7 @@ class NetListener implements Listener {
       newSessionId: this.#newSessionId,
       onEnd: () => {
         this.#receiving.delete(receiving);
-        if (this.#receiving.size === 0) this.#whenEmpty?.();
+        if (this.#receiving.size === 0) for (const tell of this.#whenEmpty.splice(0)) tell();
       },
     });
     this.#receiving.add(receiving);
@@ -184,23 +186,32 @@ class NetListener implements Listener {
     return this.#server?.address() ?? undefined;
   }
 
+  async drain(): Promise<void> {
+    this.#stopAccepting();
+    if (this.#receiving.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
+  }
+
   async close(deadlineMs: number): Promise<void> {
     this.#isClosing = true;
-    const server = this.#server;
-    this.#server = undefined;
-    // Its callback waits for every connection; we count those ourselves.
-    if (server?.listening === true) server.close();
+    this.#stopAccepting();
     for (const receiving of this.#receiving) receiving.stop();
     if (this.#receiving.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = this.#world.clock.after(deadlineMs, () => {
         for (const receiving of this.#receiving) receiving.destroy();
       });
-      this.#whenEmpty = () => {
+      this.#whenEmpty.push(() => {
         timer.cancel();
         resolve();
-      };
+      });
     });
+  }
+
+  #stopAccepting(): void {
+    const server = this.#server;
+    this.#server = undefined;
+    // Its callback waits for every connection; we count those ourselves.
+    if (server?.listening === true) server.close();
   }
 }
 
@@ -212,7 +223,7 @@ function servicesOf(world: ListenerWorld): SessionServices {
  * A socket file that nobody listens on is left from a process that was killed, and in the way. One that answers belongs
  * to somebody, and so does a file that is no socket: both stay, and binding says so.
  */
-async function removeDeadSocket(path: string): Promise<void> {
+export async function removeDeadSocket(path: string): Promise<void> {
   try {
     if (!lstatSync(path).isSocket()) return;
   } catch {

@@ -2,6 +2,7 @@ import type { EnvelopeId } from "../../foundation/ids.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { Body } from "../queue/store.ts";
+import type { NextHost, RelayTarget, TlsMode } from "../route/next-host.ts";
 
 /**
  * Delivery: carries envelopes to a next host or a mailbox and says what became of each. Before it: scheduler and route;
@@ -27,15 +28,6 @@ export interface LocalDelivery {
   deliver(request: LocalRequest): Promise<Outcome>;
 }
 
-/** `domain`: by MX (RFC 5321 section 5.1). `host`: that host's addresses, no MX. `unix`: an LMTP socket. */
-export type RelayTarget =
-  | { readonly kind: "domain"; readonly domain: string }
-  | { readonly kind: "host"; readonly host: string; readonly port?: number | undefined }
-  | { readonly kind: "unix"; readonly path: string };
-
-/** How encryption is chosen, by the scheme of a relay URL (DESIGN section 6). */
-export type TlsMode = "never" | "may" | "starttls" | "implicit" | "starttls-or-implicit";
-
 export interface ResolveRequest {
   readonly target: RelayTarget;
   readonly defaultPort: number;
@@ -49,15 +41,6 @@ export interface ResolveRequest {
 export type Resolved =
   | { readonly ok: true; readonly hosts: readonly NextHost[]; readonly freshUntilAt: number }
   | { readonly ok: false; readonly failure: Failure };
-
-/** One address of one next host. The order of the list is the order of trying: preference, then the shuffle within it. */
-export interface NextHost {
-  /** The MX name or the host as written; for SNI, verification and the log. */
-  readonly name: string;
-  readonly address: { readonly ip: string; readonly port: number } | { readonly path: string };
-  /** MX preference; equal ones share load. 0 where there was no MX. */
-  readonly preference: number;
-}
 
 export interface ConnectRequest {
   /** Chosen by the scheduler, unique in its life. */

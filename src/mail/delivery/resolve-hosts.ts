@@ -5,7 +5,8 @@ import { canonicalName } from "../../protocol/dns/name.ts";
 import type { DnsAnswer, DnsFinding, MxRecord, Resolver } from "../../protocol/dns/resolver.ts";
 import type { Cause, Failure } from "../envelope/failure.ts";
 import { orderHosts, shuffled } from "../route/order.ts";
-import type { NextHost, Resolved, ResolveRequest } from "./delivery.ts";
+import type { Resolved, ResolveRequest } from "./delivery.ts";
+import type { NextHost } from "../route/next-host.ts";
 
 /**
  * Where a relay's mail goes now (RFC 5321 section 5.1): mail exchangers in order of preference, those of equal

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
-import type { RelayTarget, TlsMode } from "../delivery/delivery.ts";
+import type { RelayTarget, TlsMode } from "./next-host.ts";
 
 /**
  * A relay: what envelopes go to. A smarthost written as a URL, or (without a host) the mail exchangers of each

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { seededRandom } from "../../foundation/random.ts";
-import type { NextHost } from "../delivery/delivery.ts";
+import type { NextHost } from "./next-host.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { orderHosts } from "./order.ts";
 import { forgive, noPenalty, penalise, reward, type PenaltyRules } from "./penalty.ts";

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { NextHost } from "../delivery/delivery.ts";
+import type { NextHost } from "./next-host.ts";
 import { limited, type Limited } from "./limited.ts";
 import { noPenalty, type Penalty } from "./penalty.ts";
 

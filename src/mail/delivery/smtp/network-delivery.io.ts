@@ -10,15 +10,8 @@ import type { Credentials } from "../../../protocol/sasl/client.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import type { Body } from "../../queue/store.ts";
-import type {
-  Connected,
-  ConnectRequest,
-  NetworkDelivery,
-  NextHost,
-  TlsMode,
-  Transacted,
-  TransactRequest,
-} from "../delivery.ts";
+import type { Connected, ConnectRequest, NetworkDelivery, Transacted, TransactRequest } from "../delivery.ts";
+import type { NextHost, TlsMode } from "../../route/next-host.ts";
 import { resolveHosts, type HostFinder } from "../resolve-hosts.ts";
 import type { SmtpClientSettings } from "../settings.ts";
 import { ClientSession, factsOf } from "./client-session.io.ts";

@@ -15,7 +15,8 @@ import {
 import { createZone } from "../../../simulator/zone.ts";
 import type { Envelope, Message } from "../../envelope/envelope.ts";
 import type { Body } from "../../queue/store.ts";
-import type { ConnectRequest, NextHost } from "../delivery.ts";
+import type { ConnectRequest } from "../delivery.ts";
+import type { NextHost } from "../../route/next-host.ts";
 import { smtpClientSettings } from "../settings.ts";
 import { createNetworkDelivery } from "./network-delivery.io.ts";
 

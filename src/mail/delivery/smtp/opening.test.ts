@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import type { Reply } from "../../../protocol/smtp/reply.ts";
-import type { TlsMode } from "../delivery.ts";
+import type { TlsMode } from "../../route/next-host.ts";
 import { beginOpening, onOpeningInput, type OpeningAction, type OpeningInput, type OpeningPlan } from "./opening.ts";
 
 function plan(changes: Partial<OpeningPlan> = {}): OpeningPlan {

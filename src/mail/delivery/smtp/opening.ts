@@ -8,7 +8,7 @@ import {
 } from "../../../protocol/smtp/extensions.ts";
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import type { TlsMode } from "../delivery.ts";
+import type { TlsMode } from "../../route/next-host.ts";
 import { lostFailure, sessionFailure, type During } from "./failures.ts";
 
 /**
