@@ -239,3 +239,26 @@ test("the same envelope asked for again while its first attempt still runs is de
   assert.equal((await second).kind, "delivered");
   assert.equal((on.read("/mail/alice/mbox") ?? "").split(/^From /m).length, 2);
 });
+
+test("a Maildir that loses a folder, or all of itself, is made again", async () => {
+  const on = disk();
+  await using local = localOn(on);
+  await local.deliver(mailFor("maildir", 1));
+  on.remove("/mail/alice/Maildir/tmp");
+  assert.equal((await local.deliver(mailFor("maildir", 2))).kind, "failed");
+  assert.equal((await local.deliver(mailFor("maildir", 2))).kind, "delivered");
+  on.remove("/mail/alice/Maildir");
+  assert.equal((await local.deliver(mailFor("maildir", 3))).kind, "delivered");
+  assert.equal(on.list("/mail/alice/Maildir/new").length, 1);
+});
+
+test("a mailbox that lacks a folder is still searched for a mail that came before the crash", async () => {
+  const on = disk();
+  const name = `${NOON / 1000 - 1}.E06A7Q2MK0W1_1.mail.example.org`;
+  await localOn(on).deliver(mailFor("maildir"));
+  on.move(`/mail/alice/Maildir/new/${name}`, `/mail/alice/Maildir/cur/${name}:2,`);
+  on.remove("/mail/alice/Maildir/new");
+  on.restart("process");
+  assert.equal((await localOn(on).deliver(mailFor("maildir"))).kind, "delivered");
+  assert.deepEqual(on.list("/mail/alice/Maildir/new"), []);
+});

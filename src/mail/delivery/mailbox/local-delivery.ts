@@ -187,12 +187,20 @@ async function* contentFor(
 ): AsyncGenerator<Buffer> {
   const { message, envelope, body } = request;
   const content = new MailboxContent({ isBinary: message.content === "binary", quotesFromLines: kind === "mbox" });
-  yield Buffer.from(deliveryFields(message, envelope));
+  // Collected into large portions: each one costs a trip to the disk's thread.
+  let portion: Buffer[] = [Buffer.from(deliveryFields(message, envelope))];
+  let portionBytes = 0;
   let sizeBytes = 0;
   try {
     for await (const chunk of await openBody(body)) {
       sizeBytes += chunk.length;
-      yield content.push(chunk);
+      const converted = content.push(chunk);
+      portion.push(converted);
+      portionBytes += converted.length;
+      if (portionBytes < PORTION_BYTES) continue;
+      yield Buffer.concat(portion);
+      portion = [];
+      portionBytes = 0;
     }
   } catch (thrown) {
     throw new BodyUnreadable(`the queued content could not be read: ${messageOf(thrown)}`, { cause: thrown });
@@ -200,8 +208,10 @@ async function* contentFor(
   const expected = body.kind === "inline" ? body.bytes.length : body.sizeBytes;
   if (sizeBytes !== expected)
     throw new BodyUnreadable(`the queued content has ${sizeBytes} bytes where ${expected} were stored`);
-  yield content.end();
+  yield Buffer.concat([...portion, content.end()]);
 }
+
+const PORTION_BYTES = 64 * 1024;
 
 function failureOf(thrown: unknown, mailbox: string): Failure {
   if (thrown instanceof BodyUnreadable)

@@ -39,6 +39,8 @@ function uniquePart(envelope: EnvelopeId, receivedAt: number): string {
 export class Maildirs {
   readonly #fs: MailFs;
   readonly #directories: Directories;
+  /** Mailboxes whose folders were found whole, by the identity they had then. */
+  readonly #checked = new Map<string, string>();
 
   constructor(fs: MailFs, directories: Directories) {
     this.#fs = fs;
@@ -51,9 +53,11 @@ export class Maildirs {
     const isNewMailbox = await this.#ensure(directory);
     if (mail.mayBeThere && !isNewMailbox && (await isThere(this.#fs, directory, name)))
       return { isRepeat: true, isNewMailbox };
-    const temporary = join(directory, "tmp", name);
-    await writeSynced(this.#fs, temporary, mail.content);
-    await this.#fs.rename(temporary, join(directory, "new", name));
+    const temporary = await this.#write(mail);
+    await this.#fs.rename(temporary, join(directory, "new", name)).catch((thrown: unknown) => {
+      this.#checked.delete(directory);
+      throw thrown;
+    });
     await this.#fs.syncDirectory(join(directory, "new"));
     return { isRepeat: false, isNewMailbox };
   }
@@ -64,20 +68,35 @@ export class Maildirs {
     // A link that the mailbox's owner made could send our writes anywhere; one by root or by ourselves is an arrangement.
     if (status?.kind === "symlink" && !status.isTrusted)
       throw new MailboxRefusal("permission", "the mailbox is a symbolic link that neither root nor this server made");
-    let isNew = status === undefined;
-    for (const folder of FOLDERS) {
-      const found = await this.#fs.status(join(directory, folder));
-      if (found === undefined) isNew = true;
-      else if (found.kind !== "directory") throw new MailboxRefusal("permission", `${folder} is not a directory`);
-    }
+    if (status !== undefined && this.#checked.get(directory) === status.identity) return false;
     for (const folder of FOLDERS) {
       const path = join(directory, folder);
-      await (isNew ? this.#directories.make(path) : this.#directories.ensureDurable(path));
+      const found = await this.#fs.status(path);
+      if (found !== undefined && found.kind !== "directory")
+        throw new MailboxRefusal("permission", `${folder} is not a directory`);
+      await this.#directories.make(path);
     }
-    return isNew;
+    const made = status ?? (await this.#fs.status(directory));
+    if (this.#checked.size >= MOST_CHECKED) this.#checked.clear();
+    if (made !== undefined) this.#checked.set(directory, made.identity);
+    return status === undefined;
+  }
+
+  /** A mailbox that was whole once may have lost a folder since: then the next attempt looks at it again. */
+  async #write(mail: MaildirMail): Promise<string> {
+    const temporary = join(mail.directory, "tmp", mail.name);
+    try {
+      await writeSynced(this.#fs, temporary, mail.content);
+    } catch (thrown) {
+      if (systemCodeOf(thrown) === "ENOENT") this.#checked.delete(mail.directory);
+      throw thrown;
+    }
+    return temporary;
   }
 }
 
+/** How many mailboxes are remembered as whole. */
+const MOST_CHECKED = 20_000;
 const FOLDERS = ["tmp", "new", "cur"] as const;
 
 /** Found: made sure that the entry is durable too, for the crash may have come before that sync. */
