@@ -1,6 +1,7 @@
 import type { AnyEvent } from "../../foundation/events.ts";
 import { assert } from "../../foundation/assert.ts";
 import * as connectionEvents from "../connection/events.ts";
+import * as bounceEvents from "../delivery/bounce/events.ts";
 import * as mailboxEvents from "../delivery/mailbox/events.ts";
 import * as smtpEvents from "../delivery/smtp/events.ts";
 import * as queueEvents from "../queue/events.ts";
@@ -51,6 +52,7 @@ export const mailEvents: readonly AnyEvent[] = [
   schedulerEvents,
   smtpEvents,
   mailboxEvents,
+  bounceEvents,
   logEvents,
 ].flatMap(eventsIn);
 
