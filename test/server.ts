@@ -134,7 +134,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       }
     },
     async posthorn(...argv) {
-      const cli = spawn(process.execPath, [join(ROOT, "bin", "posthorn.js"), "-f", file, ...argv], {
+      const cli = spawn(process.execPath, [join(ROOT, "bin", "posthorn.js"), ...argv, "--file", file], {
         cwd: folder,
         stdio: ["ignore", "pipe", "pipe"],
       });
