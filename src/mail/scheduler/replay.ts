@@ -16,7 +16,7 @@ export interface RecordedInput {
 
 /** Where inputs go. Recording never throws, blocks or waits. */
 export interface InputJournal {
-  /** A start is due: at the beginning, and when older inputs should be let go. */
+  /** A start is due: at the beginning, and when older inputs should be let go. Never, where nothing is recorded. */
   readonly wantsStart: boolean;
   recordInput(atMs: number, json: string, isStart: boolean): void;
 }
@@ -44,7 +44,7 @@ export class InputRecorder {
   }
 
   record(at: number, event: SchedulerEvent, before: SchedulerState): void {
-    if (this.#journal.wantsStart || !this.#isRecording) {
+    if (this.#journal.wantsStart) {
       this.#isRecording = before.tickets.size <= MOST_TICKETS_IN_A_START;
       if (this.#isRecording) this.#journal.recordInput(at, snapshot(before), true);
     }
