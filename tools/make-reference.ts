@@ -4,6 +4,11 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { commandsReference } from "../src/admin/cli/help.ts";
+import * as controlEvents from "../src/admin/control/events.ts";
+import { eventsIn, mailEvents } from "../src/mail/log/log.ts";
+import { eventsReference } from "../src/mail/log/reference.ts";
+import * as processEvents from "../src/process/events.ts";
 import { posthornSettings } from "../src/process/settings.ts";
 import { settingsJsonSchema } from "../src/service/config/json-schema.ts";
 import { settingsReference } from "../src/service/config/reference.ts";
@@ -20,6 +25,8 @@ JSON Schema finds all of this in [posthorn.schema.json](posthorn.schema.json).
 
 const pages: Readonly<Record<string, () => string>> = {
   "settings.md": () => settingsReference(posthornSettings, SETTINGS_INTRODUCTION),
+  "commands.md": commandsReference,
+  "events.md": () => eventsReference([...mailEvents, ...eventsIn(controlEvents), ...eventsIn(processEvents)]),
   "posthorn.schema.json": () =>
     `${JSON.stringify(settingsJsonSchema(posthornSettings, "Posthorn settings"), null, 2)}\n`,
 };

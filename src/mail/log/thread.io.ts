@@ -17,7 +17,12 @@ export function createThread<Question, Answer>(name: string, data: unknown): Thr
 
   const started = (): Worker => {
     if (worker !== undefined) return worker;
-    const fresh = new Worker(new URL(`./${name}${extension}`, import.meta.url), { workerData: data, name });
+    const fresh = new Worker(new URL(`./${name}${extension}`, import.meta.url), {
+      workerData: data,
+      name,
+      // These threads keep nothing from one batch to the next; a larger nursery is only memory.
+      resourceLimits: { maxYoungGenerationSizeMb: 4 },
+    });
     worker = fresh;
     // The thread alone does not keep the process alive; what waits for its answer has a timer.
     fresh.unref();
