@@ -1,3 +1,4 @@
+import * as controlEvents from "../admin/control/events.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { catalogueOf, eventsIn, mailEvents, type Catalogue } from "../mail/log/log.ts";
 import { createJournal, type Journal } from "../mail/log/journal.io.ts";
@@ -34,7 +35,7 @@ export interface LogParts {
 }
 
 /** Every event that the server can say. */
-export const catalogue: Catalogue = catalogueOf(mailEvents, eventsIn(processEvents));
+export const catalogue: Catalogue = catalogueOf(mailEvents, eventsIn(controlEvents), eventsIn(processEvents));
 
 export function startLog(parts: LogParts): LogRole {
   const { clock, folders } = parts;

@@ -67,8 +67,13 @@ rules: [ { match: { from: local }, action: out } ]
     const listed = await sender.posthorn("queue", "list");
     assert.equal(listed.status, 0, listed.stderr);
     assert.match(listed.stdout, /ada@there\.test/);
-    await using back = await startServer({ layout, folder: receiver.folder, ports: receiver.ports });
-    const retried = await sender.posthorn("queue", "retry", "all");
+    await using back = await startServer({
+      layout,
+      folder: receiver.folder,
+      ports: receiver.ports,
+      settings: "local: { domains: [there.test] }\n",
+    });
+    const retried = await sender.posthorn("queue", "retry", "--all");
     assert.equal(retried.status, 0, retried.stderr);
     await back.waitForMails("ada", 1);
   });
