@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { nearestName } from "../../service/config/names.ts";
-import type { ControlClient } from "../control/client.io.ts";
+import type { ControlClient } from "../control/control.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { World } from "./world.ts";
 

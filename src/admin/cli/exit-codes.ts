@@ -17,5 +17,3 @@ export const exitCodes = {
   noPermission: 77,
   settings: 78,
 } as const;
-
-export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { PosthornError } from "../../foundation/error.ts";
 import { catalogueOf, mailEvents } from "../../mail/log/log.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
-import type { ControlClient } from "../control/client.io.ts";
+import type { ControlClient } from "../control/control.ts";
 import { commands } from "./commands.ts";
 import { commandsReference } from "./help.ts";
 import { runPosthorn } from "./posthorn.ts";

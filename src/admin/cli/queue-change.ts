@@ -1,5 +1,5 @@
 import type { Changed } from "../../mail/scheduler/admin.ts";
-import type { ControlClient } from "../control/client.io.ts";
+import type { ControlClient } from "../control/control.ts";
 import { withServer, type CliCommand, type CliOption, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { durationOf, selectorOptions, selectorsOf } from "./selector.ts";

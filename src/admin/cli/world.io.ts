@@ -86,7 +86,7 @@ function openJournal(path: string): OpenJournal {
 }
 
 /** One line; on a terminal nothing of it is shown. */
-export async function readSecret(stdin: Readable & { readonly isTTY?: boolean }, prompt: string): Promise<string> {
+async function readSecret(stdin: Readable & { readonly isTTY?: boolean }, prompt: string): Promise<string> {
   const isTerminal = stdin.isTTY === true;
   if (isTerminal) process.stderr.write(prompt);
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ControlClient } from "../control/client.io.ts";
+import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 

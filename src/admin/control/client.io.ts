@@ -2,17 +2,9 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { StringDecoder } from "node:string_decoder";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
-import type { AnswerOf, OperationName } from "./operations.ts";
+import type { ControlClient } from "./control.ts";
+import type { AnswerOf } from "./operations.ts";
 import { CONTROL_VERSION, LineSplitter, LONGEST_ANSWER, type Answer } from "./protocol.ts";
-import type { StreamName } from "./streams.ts";
-
-/** The client's end of a control socket. One request at a time. */
-export interface ControlClient extends Disposable {
-  /** Rejects with the server's error as a `PosthornError`, or `CONTROL_UNREACHABLE` when the server went away. */
-  call<Name extends OperationName>(name: Name, args?: unknown): Promise<AnswerOf<Name>>;
-  /** The portions of a stream. Ends with the stream; returning early closes the connection. */
-  stream(name: StreamName, args?: unknown): AsyncGenerator<unknown, void, void>;
-}
 
 const CONNECT_MS = 5_000;
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { BrokenInvariant } from "../../foundation/assert.ts";
 import type { FieldDeclaration } from "../../foundation/events.ts";
-import { catalogueOf, mailEvents } from "./log.ts";
+import { catalogueOf, eventsIn, mailEvents } from "./log.ts";
 import type { Fields } from "./record.ts";
 
 const SAMPLE: Readonly<Record<string, string | number | boolean | readonly string[]>> = {
@@ -53,4 +54,16 @@ test("errors say so in their lines, where people look for it", () => {
     const line = (event.line as (fields: Fields) => string | undefined)(sampleOf(event.fields, true)) ?? "error: ";
     assert.match(line, /\b(warning|error|fatal|panic): /, `${event.name}: ${line}`);
   }
+});
+
+test("the catalogue has the events of every stage", async () => {
+  const stages = new URL("../", import.meta.url);
+  const files = readdirSync(stages, { recursive: true, encoding: "utf8" }).filter((path) =>
+    /(^|\/)events\.ts$/.test(path),
+  );
+  assert.ok(files.length >= 7);
+  const names = new Set(mailEvents.map(({ name }) => name));
+  for (const file of files)
+    for (const { name } of eventsIn((await import(new URL(file, stages).href)) as object))
+      assert.ok(names.has(name), `${name} of ${file} is missing`);
 });
