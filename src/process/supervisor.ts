@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { connect } from "node:net";
-import { dirname, extname, join, resolve } from "node:path";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf } from "../foundation/error.ts";
@@ -15,7 +15,8 @@ import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import { placeOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
-import { permissionOptions, type Identity } from "./privileges.ts";
+import type { Identity } from "./privileges.ts";
+import { grantsOf } from "./role-grants.ts";
 import { adminMethods, loadedFor, type FromWorker, type Role, type WorkerStart } from "./roles.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
@@ -40,7 +41,6 @@ export interface SupervisorParts {
   readonly identity: Identity | undefined;
 }
 
-const PROGRAM = resolve(import.meta.dirname, "..", "..");
 const SCHEDULER_MAKER = 0;
 
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
@@ -307,52 +307,5 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       isVerbose: parts.isVerbose,
       isForeground: parts.isForeground,
     };
-  }
-}
-
-/** What each role may touch of the disk, beyond the program itself. The user's rights bound it further. */
-function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): readonly string[] {
-  const { settings } = loaded;
-  const tables = Object.values(settings.tables).flatMap((table) => (table.kind === "file" ? [table.file] : []));
-  const resolver = ["/etc/resolv.conf", "/etc/hosts"];
-  const program = [PROGRAM];
-  const wholeDisk = "*";
-  switch (role) {
-    case "log": {
-      const target = settings.log.to;
-      const file = target.kind === "file" ? [join(dirname(target.path), "*")] : [];
-      return permissionOptions({
-        program,
-        read: [],
-        write: [join(folders.journal, "*"), join(folders.channels, "*"), ...file],
-        mayUseThreads: true,
-        // syslog(3).
-        mayLoadLibraries: true,
-      });
-    }
-    case "scheduler":
-      // `posthorn backup` names any directory that this user may write to.
-      return permissionOptions({ program, read: [], write: [wholeDisk], mayUseThreads: true, mayLoadLibraries: false });
-    case "ingress":
-      return permissionOptions({
-        program,
-        read: [...tables, ...resolver, folders.channels],
-        write: [folders.queue, join(folders.queue, "*")],
-        mayUseThreads: false,
-        mayLoadLibraries: false,
-      });
-    case "egress": {
-      const { caFile } = settings.delivery;
-      return permissionOptions({
-        program,
-        read: [folders.queue, join(folders.queue, "*"), ...resolver, ...(caFile === undefined ? [] : [caFile])],
-        write: [],
-        mayUseThreads: false,
-        mayLoadLibraries: false,
-      });
-    }
-    case "delivery":
-      // Mailboxes are wherever the settings' paths lead; fcntl locks need the system's library.
-      return permissionOptions({ program, read: [], write: [wholeDisk], mayUseThreads: false, mayLoadLibraries: true });
   }
 }

@@ -1,0 +1,45 @@
+import { join } from "node:path";
+import { systemClock } from "../foundation/clock.io.ts";
+import { decodeRecords, encodeRecords } from "../mail/log/record.ts";
+import { foldersOf } from "./folders.ts";
+import { startLog } from "./log-role.ts";
+import type { WorkerStart } from "./roles.ts";
+import { serveChannels } from "./served-channels.ts";
+import { MOST_LOG_BACKLOG_BYTES, type RunningRole } from "./worker-role.ts";
+
+/** The log in a process of its own. */
+export async function logRole(start: WorkerStart): Promise<RunningRole> {
+  const log = startLog({
+    ...start,
+    folders: foldersOf(start.loaded.settings.state),
+    clock: systemClock,
+    mergeMs: 100,
+  });
+  const server = await serveChannels(join(start.channels, "log.sock"), (_role, channel) => {
+    let forget: (() => void) | undefined;
+    return {
+      handlers: {
+        write: (batch: string) => log.write(decodeRecords(batch)),
+        recordInput: (at: number, json: string, isStart: boolean) => log.recordInput(at, json, isStart),
+        subscribe: () => {
+          forget ??= log.subscribe((records) => {
+            // A reader that is too slow misses events rather than making the log wait.
+            if (channel.backlogBytes() < MOST_LOG_BACKLOG_BYTES) channel.note("events", [encodeRecords(records)]);
+          });
+        },
+      },
+      onEnd: () => forget?.(),
+    };
+  });
+  return {
+    onMessage(message) {
+      if (message.kind === "reopen") log.reopen();
+      if (message.kind === "settings") log.reload(message.loaded);
+    },
+    async stop() {
+      server.close();
+      const { isStuck } = await log.close(3000);
+      if (isStuck) process.kill(process.pid, "SIGKILL");
+    },
+  };
+}

@@ -1,0 +1,110 @@
+import { join } from "node:path";
+import { systemClock } from "../foundation/clock.io.ts";
+import { PosthornError } from "../foundation/error.ts";
+import type { Emit } from "../foundation/events.ts";
+import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
+import type { CommitRequest } from "../mail/queue/queue.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { InputJournal } from "../mail/scheduler/replay.ts";
+import { remote, type Channel, type Handlers } from "./channel.ts";
+import { egressPool, type EgressMember } from "./egress-pool.ts";
+import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { startScheduler } from "./scheduler-role.ts";
+import { serveChannels } from "./served-channels.ts";
+import { MOST_LOG_BACKLOG_BYTES, roleParts, type RunningRole } from "./worker-role.ts";
+
+const PATIENCE_MS = 5000;
+
+/** The scheduler in a process of its own: everybody else's channel leads here. */
+export async function schedulerRole(
+  start: WorkerStart,
+  emit: Emit,
+  log: () => Channel | undefined,
+  say: (message: FromWorker) => void,
+): Promise<RunningRole> {
+  const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const inputs = inputsOver(log, start.loaded.settings.journal);
+  const locals = new Set<LocalDelivery>();
+  const scheduler = await startScheduler({
+    ...roleParts(start, emit),
+    maker: start.maker,
+    network: pool,
+    local: {
+      async deliver(request) {
+        // The newest delivery process has the newest settings.
+        const newest = [...locals].at(-1);
+        if (newest !== undefined) return newest.deliver(request);
+        throw new PosthornError("ROLE_UNAVAILABLE", {
+          message: "no delivery process is there",
+          advice: "the supervisor restarts it; look for its last lines in the log",
+        });
+      },
+    },
+    inputs,
+    onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
+  });
+  const { queue, admin } = scheduler;
+  const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel) => {
+    switch (role) {
+      case "ingress":
+        return { handlers: { commit: (request: CommitRequest) => queue.commit(request) } };
+      case "supervisor":
+        return { handlers: adminHandlers(admin) };
+      case "egress": {
+        const member: EgressMember = { port: remote<NetworkDelivery>(() => channel, networkMethods, "egress") };
+        pool.add(member);
+        return { handlers: { retire: () => pool.retire(member) }, onEnd: () => pool.remove(member) };
+      }
+      case "delivery": {
+        const local = remote<LocalDelivery>(() => channel, localMethods, "delivery");
+        locals.add(local);
+        const retire = (): void => void locals.delete(local);
+        return { handlers: { retire }, onEnd: retire };
+      }
+      default:
+        return { handlers: {} };
+    }
+  });
+  return {
+    onMessage(message) {
+      if (message.kind === "settings") scheduler.reload(message.loaded);
+    },
+    async stop(deadlineMs) {
+      await scheduler.stop(deadlineMs);
+      server.close();
+    },
+  };
+}
+
+/**
+ * The journal's inputs over a channel: counts by itself when a new start is due. A channel that is new or was away has
+ * missed something, so a start is due then, too.
+ */
+function inputsOver(
+  log: () => Channel | undefined,
+  { enabled, inputs }: WorkerStart["loaded"]["settings"]["journal"],
+): InputJournal {
+  let known: Channel | undefined;
+  let charactersSinceStart = Number.POSITIVE_INFINITY;
+  return {
+    get wantsStart() {
+      if (!enabled || !inputs.enabled) return false;
+      return log() !== known || charactersSinceStart > inputs.size / 4;
+    },
+    recordInput(at, json, isStart) {
+      const channel = log();
+      if (!enabled || !inputs.enabled || channel === undefined) return;
+      if (isStart) known = channel;
+      charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
+      if (channel.backlogBytes() < MOST_LOG_BACKLOG_BYTES) channel.note("recordInput", [at, json, isStart]);
+      else known = undefined;
+    },
+  };
+}
+
+/** The operator's side as calls; both ends have the same contract. */
+function adminHandlers(admin: SchedulerAdmin): Handlers {
+  return Object.fromEntries(
+    adminMethods.map((method) => [method, (...args: never[]) => Reflect.apply(admin[method], admin, args) as unknown]),
+  );
+}
