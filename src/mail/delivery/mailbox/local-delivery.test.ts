@@ -131,7 +131,7 @@ test("a body that cannot be read is our own fault, and leaves nothing in the mai
     assert.deepEqual(on.list("/mail/alice/Maildir/new"), []);
     assert.deepEqual(on.list("/mail/alice/Maildir/tmp"), []);
     assert.equal(on.read("/mail/alice/mbox"), undefined);
-    assert.deepEqual(on.list("/state/mbox"), []);
+    assert.deepEqual(on.list("/state/delivery"), []);
   }
 });
 

@@ -63,7 +63,7 @@ class Agents implements LocalDelivery, AsyncDisposable {
     this.#parts = parts;
     const directories = new Directories(parts.fs);
     this.#maildirs = new Maildirs(parts.fs, directories);
-    this.#mboxes = new Mboxes({ ...parts, directories, stateDirectory: join(parts.stateDirectory, "mbox") });
+    this.#mboxes = new Mboxes({ ...parts, directories, stateDirectory: join(parts.stateDirectory, "delivery") });
     this.#startedAt = parts.clock.now();
     // In the background: a delivery into an mbox that is not recovered yet recovers it first.
     this.#recovery = this.#mboxes.recoverAll().catch((thrown: unknown) => {

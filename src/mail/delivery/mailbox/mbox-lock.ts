@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { sleep, type Clock } from "../../../foundation/clock.ts";
 import { systemCodeOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
@@ -33,11 +33,21 @@ const POLL_MS = 100;
 /** A dot-lock whose process lives may hold on this many times longer: its number may have passed to another program. */
 const LIVING_FACTOR = 12;
 const MOST_BREAKS = 3;
+const DRAFT_MARK = ".posthorn-";
+const DRAFT = /\.lock\.posthorn-(\d{1,9})\.\d+$/;
+/** Drafts of this process, all generations of settings together: those of an earlier life may bear its number. */
+const drafting = new Set<string>();
+let drafts = 0;
+const MOST_SWEPT_KNOWN = 10_000;
+/** What file systems without hard links say. */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 
 export class MboxLocks {
   readonly #parts: MboxLockParts;
   /** The dot-locks that are ours, by identity. */
   readonly #held = new Set<string>();
+  /** Directories without drafts of earlier lives. */
+  readonly #swept = new Set<string>();
 
   constructor(parts: MboxLockParts) {
     this.#parts = parts;
@@ -124,21 +134,66 @@ export class MboxLocks {
     }
   }
 
+  /**
+   * The lock appears under its name with its holder in it, for one left empty by our end would name nobody and hold up
+   * the mailbox until it is old: made under a name of our own, then linked.
+   */
   async #createDotLock(lock: string): Promise<string | undefined> {
     const { fs } = this.#parts;
+    await this.#sweep(dirname(lock));
+    const draft = `${lock}${DRAFT_MARK}${fs.processId}.${drafts++}`;
+    drafting.add(draft);
     try {
-      const file = await fs.create(lock, DOT_LOCK_MODE);
-      try {
-        const { identity } = await file.status();
-        this.#held.add(identity);
-        await file.writeAt(0, Buffer.from(`${fs.processId}\n`));
-        return identity;
-      } finally {
-        await file.close();
-      }
+      const identity = await this.#createDraft(draft);
+      this.#held.add(identity);
+      if (await this.#link(draft, lock)) return identity;
+      this.#held.delete(identity);
+      return undefined;
+    } finally {
+      drafting.delete(draft);
+      await fs.unlink(draft);
+    }
+  }
+
+  async #createDraft(draft: string): Promise<string> {
+    const { fs } = this.#parts;
+    const file = await fs.create(draft, DOT_LOCK_MODE);
+    try {
+      await file.writeAt(0, Buffer.from(`${fs.processId}\n`));
+      return (await file.status()).identity;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** False when the name is taken. */
+  async #link(draft: string, lock: string): Promise<boolean> {
+    const { fs } = this.#parts;
+    try {
+      await fs.link(draft, lock);
+      return true;
     } catch (thrown) {
-      if (systemCodeOf(thrown) === "EEXIST") return undefined;
-      throw thrown;
+      const code = systemCodeOf(thrown);
+      if (code === "EEXIST") return false;
+      if (!NO_HARD_LINKS.has(code ?? "")) throw thrown;
+    }
+    // Nobody can see the draft, so moving it is as good, but for a lock that appears between look and move.
+    if ((await fs.status(lock)) !== undefined) return false;
+    await fs.rename(draft, lock);
+    return true;
+  }
+
+  /** Drafts of earlier lives, once for each directory. */
+  async #sweep(directory: string): Promise<void> {
+    const { fs } = this.#parts;
+    if (this.#swept.has(directory)) return;
+    if (this.#swept.size >= MOST_SWEPT_KNOWN) this.#swept.clear();
+    this.#swept.add(directory);
+    for (const name of await fs.list(directory)) {
+      const pid = Number(DRAFT.exec(name)?.[1] ?? 0);
+      const path = join(directory, name);
+      if (pid === 0 || drafting.has(path) || (pid !== fs.processId && fs.isProcessAlive(pid))) continue;
+      await fs.unlink(path);
     }
   }
 
