@@ -57,6 +57,8 @@ export interface ServerOptions {
   /** Wraps the command: strace and the like. */
   readonly wrapper?: readonly string[];
   readonly readyWithinMs?: number;
+  /** Gets the number of the process, and of its group, as soon as there is one: for those who kill it before it is up. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 export async function freePort(): Promise<number> {
@@ -96,6 +98,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       env: { ...process.env, ...options.env },
     },
   );
+  if (child.pid !== undefined) options.onSpawn?.(child.pid);
   let output = "";
   const collect = (bytes: Buffer): void => {
     output += bytes.toString();
@@ -166,7 +169,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     },
     async stop() {
       if (!isOver) child.kill("SIGTERM");
-      const status = await Promise.race([over, wait(30_000).then(() => undefined)]);
+      const status = await Promise.race([over, wait(30_000, undefined, { ref: false })]);
       if (status === undefined) {
         killGroup("SIGKILL");
         throw new Error(`the server did not stop within 30 s:\n${output.slice(-6000)}`);
@@ -176,11 +179,12 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     async kill() {
       killGroup("SIGKILL");
       await over;
+      if (child.pid !== undefined) await groupEnd(child.pid);
     },
     async [Symbol.asyncDispose]() {
       if (!isOver) {
         child.kill("SIGTERM");
-        await Promise.race([over, wait(10_000)]);
+        await Promise.race([over, wait(10_000, undefined, { ref: false })]);
       }
       killGroup("SIGKILL");
       if (options.folder === undefined && process.env["POSTHORN_KEEP"] === undefined)
@@ -192,9 +196,32 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     await server.waitForOutput(/daemon started/, options.readyWithinMs ?? 30_000);
   } catch (error) {
     killGroup("SIGKILL");
+    if (child.pid !== undefined) await groupEnd(child.pid);
     throw error;
   }
   return server;
+}
+
+/** Resolves when nobody of a process group lives any more: a killed worker holds its port and the queue for a moment. */
+export async function groupEnd(group: number, withinMs = 10_000): Promise<void> {
+  const untilAt = Date.now() + withinMs;
+  while (isAlive(group)) {
+    if (Date.now() > untilAt) throw new Error(`processes of group ${group} live on ${withinMs} ms after SIGKILL`);
+    await wait(10);
+  }
+}
+
+function isAlive(group: number): boolean {
+  return readdirSync("/proc").some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      const [state, , ofGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(ofGroup) === group && state !== "Z" && state !== "X";
+    } catch {
+      return false;
+    }
+  });
 }
 
 function ownSettings(layout: Layout): string {
