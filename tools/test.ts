@@ -26,8 +26,11 @@ interface Suite {
   /** Files at once. Suites that measure time or start whole servers run alone. */
   readonly concurrency: number;
   readonly inDefault: boolean;
+  /** The longest that one test may take. */
+  readonly timeoutMs: number;
 }
 
+const LONG_MS = 240_000;
 const glob = (pattern: string): string[] => globSync(pattern, { cwd: ROOT }).sort();
 const inSources = glob("src/**/*.test.ts");
 const suites: readonly Suite[] = [
@@ -37,6 +40,7 @@ const suites: readonly Suite[] = [
     isolation: "none",
     concurrency: 1,
     inDefault: true,
+    timeoutMs: 20_000,
   },
   {
     name: "io",
@@ -44,6 +48,7 @@ const suites: readonly Suite[] = [
     isolation: "process",
     concurrency: 2,
     inDefault: true,
+    timeoutMs: LONG_MS,
   },
   {
     name: "end-to-end",
@@ -51,10 +56,32 @@ const suites: readonly Suite[] = [
     isolation: "process",
     concurrency: 1,
     inDefault: true,
+    timeoutMs: LONG_MS,
   },
-  { name: "crash", files: glob("test/crash/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: true },
-  { name: "interop", files: glob("test/interop/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: true },
-  { name: "peers", files: glob("test/peers/**/*.test.ts"), isolation: "process", concurrency: 1, inDefault: false },
+  {
+    name: "crash",
+    files: glob("test/crash/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 1,
+    inDefault: true,
+    timeoutMs: LONG_MS,
+  },
+  {
+    name: "interop",
+    files: glob("test/interop/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 1,
+    inDefault: true,
+    timeoutMs: LONG_MS,
+  },
+  {
+    name: "peers",
+    files: glob("test/peers/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 1,
+    inDefault: false,
+    timeoutMs: LONG_MS,
+  },
 ];
 
 if (values.only !== undefined && !suites.some((suite) => suite.name === values.only)) {
@@ -78,7 +105,7 @@ for (const suite of suites) {
       "--test",
       `--test-isolation=${suite.isolation}`,
       ...(suite.isolation === "process" ? [`--test-concurrency=${suite.concurrency}`] : []),
-      "--test-timeout=240000",
+      `--test-timeout=${suite.timeoutMs}`,
       `--test-reporter=${join(ROOT, "tools", "test-reporter.ts")}`,
       "--test-reporter-destination=stdout",
       ...files,
