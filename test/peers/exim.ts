@@ -1,15 +1,27 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeCertificate } from "./certificate.ts";
 import { freePort } from "../server.ts";
 import { startPeer, type RunningPeer } from "./running.ts";
 
-/** Debian's exim4: takes mail for exim.test into a Maildir, and passes everything else on to `relayTo`. */
-export function startExim(options: { relayTo?: number } = {}): Promise<RunningPeer> {
+/**
+ * Debian's exim4: takes mail for exim.test into a Maildir, refuses nobody@, and passes everything else on to `relayTo`.
+ * With TLS, it offers STARTTLS; it takes it where offered in any case.
+ * @param settings further lines of the main section
+ */
+export function startExim(
+  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[] } = {},
+): Promise<RunningPeer> {
   return startPeer({
     name: "exim4",
     async prepare(folder) {
       const port = await freePort();
       const file = join(folder, "exim.conf");
+      const pair = options.hasTls === true ? await makeCertificate(folder) : undefined;
+      const tls =
+        pair === undefined
+          ? ["tls_advertise_hosts ="]
+          : ["tls_advertise_hosts = *", `tls_certificate = ${pair.certificate}`, `tls_privatekey = ${pair.key}`];
       writeFileSync(
         file,
         `primary_hostname = exim.test
@@ -19,11 +31,18 @@ pid_file_path = ${folder}/exim.pid
 daemon_smtp_ports = ${port}
 local_interfaces = 127.0.0.1
 domainlist local_domains = exim.test
-acl_smtp_rcpt = accept
+acl_smtp_rcpt = rcpt
 acl_smtp_data = accept
 never_users =
 chunking_advertise_hosts = *
 dsn_advertise_hosts = *
+smtp_accept_queue_per_connection = 0
+${[...tls, ...(options.settings ?? [])].join("\n")}
+begin acl
+rcpt:
+  deny local_parts = nobody
+       message = no such person
+  accept
 begin routers
 local:
   driver = accept

@@ -1,20 +1,24 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeCertificate } from "./certificate.ts";
 import { freePort } from "../server.ts";
 import { startPeer, type RunningPeer } from "./running.ts";
 
 /**
  * Debian's postfix with an empty queue and its default durability: takes mail for postfix.test into a Maildir, and passes
- * everything else on to `relayTo`.
+ * everything else on to `relayTo`. With TLS, it offers STARTTLS and takes it where offered.
  * @param settings further lines of main.cf
  */
-export function startPostfix(options: { relayTo?: number; settings?: readonly string[] } = {}): Promise<RunningPeer> {
+export function startPostfix(
+  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[] } = {},
+): Promise<RunningPeer> {
   return startPeer({
     name: "postfix",
     async prepare(folder) {
       const port = await freePort();
       for (const name of ["etc", "queue", "log"]) mkdirSync(join(folder, name));
       chmodSync(folder, 0o755);
+      const pair = options.hasTls === true ? await makeCertificate(folder) : undefined;
       writeFileSync(
         join(folder, "etc", "main.cf"),
         [
@@ -45,6 +49,15 @@ export function startPostfix(options: { relayTo?: number; settings?: readonly st
           "default_process_limit = 150",
           `maillog_file = ${folder}/log/postfix.log`,
           `maillog_file_prefixes = ${folder}`,
+          ...(pair === undefined
+            ? []
+            : [
+                "smtpd_tls_security_level = may",
+                `smtpd_tls_cert_file = ${pair.certificate}`,
+                `smtpd_tls_key_file = ${pair.key}`,
+                "smtpd_tls_received_header = yes",
+                "smtp_tls_security_level = may",
+              ]),
           ...(options.relayTo === undefined ? [] : [`relayhost = [127.0.0.1]:${options.relayTo}`]),
           ...(options.settings ?? []),
           "",

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -95,7 +95,8 @@ export async function startPeer(plan: PeerPlan): Promise<RunningPeer> {
       // Mail servers leave the process group they were started in, so each process is ended by itself.
       const members = treeOf(pid);
       for (const member of members) end(member.pid, "SIGTERM");
-      if (child.exitCode === null && child.signalCode === null) await Promise.race([once(child, "exit"), wait(2000)]);
+      if (child.exitCode === null && child.signalCode === null)
+        await Promise.race([once(child, "exit"), wait(2000, undefined, { ref: false })]);
       for (const member of [...members, ...treeOf(pid)]) end(member.pid, "SIGKILL");
       child.stdout.destroy();
       child.stderr.destroy();
@@ -133,12 +134,20 @@ function answers(at: number | string): Promise<boolean> {
   });
 }
 
-/** Runs a program to its end; for swaks and the like. */
-export function run(program: string, argv: readonly string[], input?: string): { status: number; output: string } {
-  const done = spawnSync(program, argv, {
-    encoding: "utf8",
-    timeout: 60_000,
-    ...(input === undefined ? {} : { input }),
-  });
-  return { status: done.status ?? -1, output: `${done.stdout}${done.stderr}` };
+/** Runs a program to its end, or kills it after `withinMs` and gives status -1; for swaks and the like. */
+export async function run(
+  program: string,
+  argv: readonly string[],
+  input: string | Uint8Array = "",
+  withinMs = 60_000,
+): Promise<{ status: number; output: string }> {
+  const child = spawn(program, argv, { stdio: ["pipe", "pipe", "pipe"], timeout: withinMs, killSignal: "SIGKILL" });
+  let output = "";
+  child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString("latin1")));
+  child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString("latin1")));
+  // A program that ends without having read all of its input is judged by its status.
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const [status] = await once(child, "close");
+  return { status: typeof status === "number" ? status : -1, output };
 }

@@ -1,0 +1,4 @@
+import { startExim } from "../peers/exim.ts";
+import { relaySuite } from "../peers/relay-suite.ts";
+
+relaySuite({ name: "exim4", domain: "exim.test", start: startExim, hasSmtpUtf8: true, bdatInLog: / K / });
