@@ -1,3 +1,4 @@
+import { formatLocal, localLengthAt, unquote } from "../../protocol/address/mailbox.ts";
 import { addressOfPath, parsePath } from "../../protocol/address/path.ts";
 import { VERBS } from "../../protocol/smtp/command.ts";
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
@@ -16,24 +17,33 @@ export function query(world: World, session: Session, back: Resting, verb: "VRFY
   if (policy === "noncommittal") return answer(session, replies.cannotVerify);
   // RFC 6531 section 3.7.4.2: SMTPUTF8 may follow the address.
   const text = argument.replace(/\s+SMTPUTF8$/i, "");
-  const path = parsePath(text.startsWith("<") ? text : `<${text}>`, { isInternational: true });
-  // A bare name is nobody's address here.
-  if (!path.ok || path.value.kind === "null") return misuse(world, session, verb, NOT_AN_ADDRESS);
-  const address = addressOfPath(path.value);
+  const address = addressIn(text);
+  if (address === undefined) return misuse(world, session, verb, NOT_AN_ADDRESS);
   return [
     { ...session, phase: { at: "asking", verb, address, back } },
     [{ do: "judge", facts: factsForRules(world, session.facts, ""), recipient: address }],
   ];
 }
 
-const NOT_AN_ADDRESS = replyOf(501, "5.1.3", "An address is needed, as in RCPT");
+/** RFC 5321 section 3.5.1: an address, with or without brackets, or a user's name alone, which is of this host. */
+function addressIn(text: string): string | undefined {
+  if (text !== "" && localLengthAt(text, 0) === text.length) return formatLocal(unquote(text));
+  const path = parsePath(text.startsWith("<") ? text : `<${text}>`, { isInternational: true });
+  return path.ok && path.value.kind !== "null" ? addressOfPath(path.value) : undefined;
+}
+
+const NOT_AN_ADDRESS = replyOf(501, "5.1.3", "An address or a user's name is needed");
 
 export function queryJudged(session: Session, judgement: Judgement): Step {
   const { phase } = session;
   if (phase.at !== "asking") return [session, []];
   const next: Session = { ...session, phase: phase.back };
   if (judgement.kind === "reject") return answer(next, judgement.reply);
-  if (phase.verb === "VRFY") return answer(next, replyOf(250, "2.1.5", `<${phase.address}>`));
+  if (phase.verb === "VRFY") {
+    // The answer to a bare name has to be a whole mailbox.
+    const mailbox = phase.address.includes("@") ? phase.address : (judgement.targets[0]?.recipient ?? phase.address);
+    return answer(next, replyOf(250, "2.1.5", `<${mailbox}>`));
+  }
   const members = judgement.targets.map((target) => `<${target.recipient}>`);
   return answer(next, replyOf(250, "2.1.5", ...(members.length === 0 ? [`<${phase.address}>`] : members)));
 }

@@ -424,7 +424,14 @@ test("VRFY and EXPN tell what the listener's policy lets them", () => {
   assert.deepEqual(verified.give(accepting("a@b.example")), ["250 2.1.5 <a@b.example>"]);
   const expanded = ask({ expn: "answer" }, "EXPN list@b.example");
   assert.deepEqual(expanded.give(accepting("a@b.example", "c@d.example")), ["250 2.1.5 <a@b.example> <c@d.example>"]);
-  assert.equal(code(dialogue({ vrfy: "answer" }).say("VRFY Smith")), "501");
+  const named = ask({ vrfy: "answer" }, "VRFY Smith");
+  assert.deepEqual(
+    named.asked.map((one) => one.do === "judge" && one.recipient),
+    ["Smith"],
+  );
+  assert.deepEqual(named.give(accepting("Smith@here.example")), ["250 2.1.5 <Smith@here.example>"]);
+  assert.equal(code(dialogue({ vrfy: "answer" }).say("VRFY <a@b")), "501");
+  assert.equal(code(dialogue({ vrfy: "answer" }).say("VRFY <>")), "501");
 });
 
 test("VRFY within a transaction leaves the transaction as it was", () => {

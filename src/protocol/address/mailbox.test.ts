@@ -63,12 +63,12 @@ test("what RFC 5321 does not call a mailbox is refused, with the offset of the o
   }
 });
 
-test("RFC 5321 section 4.5.3.1: local parts hold 64 octets and domains 255, not one more", () => {
-  assert.ok(parseMailbox(`${"a".repeat(64)}@b`).ok);
-  assert.ok(!parseMailbox(`${"a".repeat(65)}@b`).ok);
-  assert.ok(parseMailbox(`${"é".repeat(32)}@b`, { isInternational: true }).ok);
-  assert.ok(!parseMailbox(`${"é".repeat(33)}@b`, { isInternational: true }).ok);
-  assert.ok(parseMailbox(`${"a".repeat(65)}@b`, { maxLocalBytes: 100 }).ok);
+test("RFC 5321 section 4.5.3.1: local parts hold what the caller allows and domains 255 octets, not one more", () => {
+  const strict = { maxLocalBytes: 64, isInternational: true };
+  assert.ok(parseMailbox(`${"a".repeat(64)}@b`, strict).ok);
+  assert.ok(!parseMailbox(`${"a".repeat(65)}@b`, strict).ok);
+  assert.ok(parseMailbox(`${"é".repeat(32)}@b`, strict).ok);
+  assert.ok(!parseMailbox(`${"é".repeat(33)}@b`, strict).ok);
   const label = "a".repeat(63);
   assert.ok(parseMailbox(`a@${label}.${label}.${label}.${"a".repeat(61)}`).ok);
   assert.ok(!parseMailbox(`a@${label}.${label}.${label}.${"a".repeat(62)}`).ok);

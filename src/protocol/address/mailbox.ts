@@ -11,7 +11,11 @@ export interface Mailbox {
 }
 
 export interface AddressOptions extends DomainOptions {
-  /** RFC 5321 section 4.5.3.1.1: 64 octets. */
+  /**
+   * RFC 5321 section 4.5.3.1.1 promises 64 octets and asks for no limit where none is needed: senders made by lists and
+   * forwarders (VERP, SRS) are longer, and their bounces come back to the same addresses. So by default only the path's
+   * length bounds it.
+   */
   readonly maxLocalBytes?: number | undefined;
   /** RFC 5321 section 4.5.3.1.3: 256 octets, angle brackets and separators included. */
   readonly maxPathBytes?: number | undefined;
@@ -36,7 +40,7 @@ export function parseMailbox(text: string, options: AddressOptions = {}): Result
   const written = text.slice(0, length);
   if (options.isInternational !== true && NOT_ASCII.test(written))
     return refused({ at: written.search(NOT_ASCII), expected: "a local part in ASCII" });
-  const maxLocal = options.maxLocalBytes ?? 64;
+  const maxLocal = options.maxLocalBytes ?? 254;
   if (length * 3 > maxLocal && Buffer.byteLength(written) > maxLocal)
     return refused({ at: maxLocal, expected: `a local part of at most ${maxLocal} octets` });
   const domain = parseDomain(text.slice(length + 1), options);

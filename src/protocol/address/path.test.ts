@@ -36,6 +36,14 @@ test("RFC 5321 section 4.5.3.1.3: a path holds 256 octets with its brackets", ()
   assert.ok(!parsePath(path(190)).ok);
 });
 
+test("the long local parts of lists and forwarders are taken as far as the path's length goes", () => {
+  const verp = `list-bounces+12345-somebody.with.a.long.name=a-department.example.org`;
+  assert.ok(verp.length > 64);
+  assert.ok(parsePath(`<${verp}@lists.example>`).ok);
+  assert.ok(parsePath(`<${"a".repeat(252)}@b>`).ok);
+  assert.ok(!parsePath(`<${"a".repeat(253)}@b>`).ok);
+});
+
 test("a path inside a line ends where it says, and tells problems in the line's offsets", () => {
   const found = parsePathAt("TO:<a@b> X=<c@d>", 3);
   assert.ok(found.ok);

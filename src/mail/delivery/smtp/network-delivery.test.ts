@@ -352,6 +352,20 @@ test("content that the host cannot take is refused for good, before a word is sa
   }
 });
 
+test("a NUL or an overlong line in ordinary mail bounces nothing for want of an extension; the NUL stays behind", async () => {
+  const odd = `Subject: x\r\n\r\na\0b ${"long ".repeat(300)}\r\n`;
+  for (const [changes, extensions] of [
+    [{ content: "7bit", isInternational: true }, ["PIPELINING"]],
+    [{ content: "7bit" }, ["PIPELINING"]],
+    [{ content: "8bit" }, ["8BITMIME"]],
+  ] as const) {
+    const world = setUp({ extensions });
+    const { transacted } = await send(world, ["b@x.example"], { message: changes, body: inline(odd) });
+    assert.deepEqual(kinds(transacted), ["delivered"]);
+    assert.equal(world.peer.messages[0]?.content, odd.replace("\0", ""));
+  }
+});
+
 test("content that claims more than it needs goes to a host that lacks the extension", async () => {
   for (const changes of [{ content: "8bit" }, { content: "binary" }, { isInternational: true }] as const) {
     const world = setUp({ extensions: ["PIPELINING"] });

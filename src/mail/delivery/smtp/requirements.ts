@@ -49,7 +49,7 @@ export function commandsOf(
   const limit = sizeLimit(extensions);
   if (limit !== undefined && message.sizeBytes > limit) return lacks("SIZE", "5.3.4", offer);
   const has8bitMime = offers(extensions, "8BITMIME");
-  const content = needs?.content ?? message.content;
+  const content = lesser(message.content, needs?.content ?? message.content);
   const isBinary = content === "binary";
   if (isBinary && !(offers(extensions, "BINARYMIME") && offers(extensions, "CHUNKING")))
     return lacks("BINARYMIME", "5.6.3", offer);
@@ -89,6 +89,16 @@ export function commandsOf(
   });
   return { mail: `MAIL FROM:<${sender}>${mail}\r\n`, recipients, isBinary, dsnPassedOn: hasDsn };
 }
+
+/**
+ * A look at the content can only find that it needs less than was declared. A NUL or a long line in what came by DATA
+ * was no reason to refuse it then, and is none to bounce it now.
+ */
+function lesser(declared: Message["content"], found: Message["content"]): Message["content"] {
+  return CONTENTS.indexOf(found) < CONTENTS.indexOf(declared) ? found : declared;
+}
+
+const CONTENTS: readonly Message["content"][] = ["7bit", "8bit", "binary"];
 
 /** RFC 2852 section 4.1.4: what is left, at least a second for `return`; `notify` may have run out. */
 function secondsUntil(at: number, now: number, mode: "return" | "notify"): number {
