@@ -22,6 +22,11 @@ export function isWaitedFor(of: Limited): boolean {
   return of.from < of.waiting.length;
 }
 
+/** How many stand in line. */
+export function waitingFor(of: Limited): number {
+  return of.waiting.length - of.from;
+}
+
 /** Takes out who has waited longest. */
 export function nextWaiting(of: Limited): string | undefined {
   const key = of.waiting[of.from];

@@ -389,6 +389,15 @@ test("one connection first, more only as transactions work, to one host at most 
   assert.equal(world.connections.get("192.0.2.1")?.most, 5);
 });
 
+test("a relay that would like more connections than it may have goes on using those it has", async () => {
+  const simulation = simulatedScheduling();
+  const { clock, world } = simulation;
+  world.setDomain("example.org", [host("192.0.2.1", { transactMs: 1000 })]);
+  for (let n = 0; n < 200; n++) await simulation.send({ to: [`user${n}@example.org`] });
+  await clock.advance(60 * SECOND);
+  assert.equal(world.happenings.filter((one) => one.what === "connect").length, 5);
+});
+
 test("a session carries at most a hundred mails, is kept for a moment, and then closed", async () => {
   const simulation = simulatedScheduling({ route: { limits: { route: 1, mailsPerSession: 3 } } });
   const { clock, world } = simulation;

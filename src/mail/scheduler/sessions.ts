@@ -1,6 +1,6 @@
 import type { Connected, Outcome, Resolved, Transacted } from "../delivery/delivery.ts";
 import type { Failure } from "../envelope/failure.ts";
-import { isWaitedFor } from "../route/limited.ts";
+import { isWaitedFor, waitingFor, type Limited } from "../route/limited.ts";
 import { orderHosts } from "../route/order.ts";
 import { reward } from "../route/penalty.ts";
 import { addressText, growRoute } from "../route/route.ts";
@@ -11,7 +11,15 @@ import { deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRel
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
 import { settleDelivered, settleFailed } from "./settle.ts";
-import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
+import {
+  mayWork,
+  type Attempt,
+  type Candidate,
+  type RelayQueue,
+  type SchedulerState,
+  type Session,
+  type Ticket,
+} from "./state.ts";
 import { forget, move } from "./ticket.ts";
 import { setWake } from "./wake-heap.ts";
 
@@ -94,10 +102,16 @@ function becomeIdle(s: SchedulerState, session: Session): void {
   s.dirty.add(relay);
 }
 
+function othersWait(limit: Limited, relay: RelayQueue): boolean {
+  return waitingFor(limit) > (relay.waitsOn.has(limit) ? 1 : 0);
+}
+
 /** Others wait for what this session occupies: relays that have several give one back after each mail. */
 function yieldsPlace(session: Session): boolean {
-  const most = session.relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
-  return session.transactions >= most && session.occupies.some(isWaitedFor);
+  const { relay } = session;
+  const most = relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
+  // A relay that stands in line for one more connection gains nothing by closing one it has.
+  return session.transactions >= most && session.occupies.some((limit) => othersWait(limit, relay));
 }
 
 /** Envelopes that the store no longer has: somebody took them out behind our back, or a load met a removal. */
