@@ -203,7 +203,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 }
 
 /** Resolves when nobody of a process group lives any more: a killed worker holds its port and the queue for a moment. */
-export async function groupEnd(group: number, withinMs = 10_000): Promise<void> {
+async function groupEnd(group: number, withinMs = 10_000): Promise<void> {
   const untilAt = Date.now() + withinMs;
   while (isAlive(group)) {
     if (Date.now() > untilAt) throw new Error(`processes of group ${group} live on ${withinMs} ms after SIGKILL`);

@@ -31,7 +31,7 @@ export function identityOf(user: string, group: string | undefined): Identity {
 }
 
 /** The number of a group. Throws `PRIVILEGES` when there is none. */
-export function groupId(group: string): number {
+function groupId(group: string): number {
   const gid = Number(lineOf("/etc/group", group)?.[2]);
   if (!Number.isInteger(gid)) {
     throw new PosthornError("PRIVILEGES", {

@@ -27,7 +27,7 @@ export function requirePeer(name: string, t: TestContext): string | undefined {
   return undefined;
 }
 
-export function findPeer(name: string): string | undefined {
+function findPeer(name: string): string | undefined {
   const unpacked = process.env["POSTHORN_PEERS"];
   const candidates = [
     ...(unpacked === undefined ? [] : DIRECTORIES.map((directory) => join(unpacked, directory))),

@@ -10,7 +10,7 @@ import { treeOf } from "../processes.ts";
 import { ROOT } from "../server.ts";
 
 /** Where test/peers/install.sh unpacked the mail servers. */
-export const PEERS = process.env["POSTHORN_PEERS"] ?? "/opt/posthorn-peers";
+const PEERS = process.env["POSTHORN_PEERS"] ?? "/opt/posthorn-peers";
 
 /** A foreign mail server that runs on loopback, in an empty folder of its own. */
 export interface RunningPeer extends AsyncDisposable {

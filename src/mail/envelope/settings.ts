@@ -83,7 +83,7 @@ export interface RelayAction {
   readonly backup: boolean;
 }
 
-export const actionSettings = z
+const actionSettings = z
   .strictObject({
     deliver: z
       .enum(["maildir", "mbox", "discard"])

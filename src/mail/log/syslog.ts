@@ -5,7 +5,7 @@ import type { SinkLine } from "./sink.ts";
 export const FACILITY_MAIL = 2;
 const SEVERITY: Readonly<Record<Level, number>> = { error: 3, warning: 4, info: 6, debug: 7 };
 
-export function priorityOf(level: Level): number {
+function priorityOf(level: Level): number {
   return FACILITY_MAIL * 8 + SEVERITY[level];
 }
 

@@ -164,7 +164,7 @@ export class NewBodyFile {
 }
 
 /** What the system said, as the error that reception and scheduler know. */
-export function spoolError(thrown: unknown, what: string): PosthornError {
+function spoolError(thrown: unknown, what: string): PosthornError {
   if (thrown instanceof PosthornError) return thrown;
   const code = systemCodeOf(thrown);
   const message = `${what}: ${messageOf(thrown)}`;

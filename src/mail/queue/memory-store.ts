@@ -1,10 +1,8 @@
 import { PosthornError } from "../../foundation/error.ts";
 import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { Message } from "../envelope/envelope.ts";
-import { bodyWriter } from "./body-writer.ts";
 import { Census } from "./census.ts";
 import { domainOf, refusal, refuseNonsense } from "./packing.ts";
-import type { Intake } from "./queue.ts";
 import { wantsDelayNotice } from "./rows.ts";
 import { MOST_ATTEMPTS } from "./schema.ts";
 import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueueRow, Store } from "./store.ts";
@@ -131,14 +129,6 @@ export function memoryStore(): Store {
       isClosed = true;
     },
   };
-}
-
-/** Reception without a disk: every body is inline. `shortage` says whether there is room. */
-export function memoryIntake(shortage: () => string | undefined = () => undefined): Intake {
-  const noFiles = {
-    create: () => Promise.reject(new PosthornError("SPOOL_FULL", { message: "no files here", advice: "send less" })),
-  };
-  return { begin: (id) => bodyWriter(id, Number.MAX_SAFE_INTEGER, noFiles), shortage };
 }
 
 interface Held {

@@ -25,7 +25,7 @@ export type PackedValue = string | number | null;
 
 export const COMMIT = 1;
 export const UPDATE = 2;
-export const REMOVE = 3;
+const REMOVE = 3;
 
 export function newPacking(): Packing {
   return { values: [], bodies: [], bodyBytes: 0 };

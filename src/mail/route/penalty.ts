@@ -23,7 +23,7 @@ export function noPenalty(): Penalty {
   return { count: 0, restsUntilAt: 0, quietSinceAt: 0, lastFailure: undefined };
 }
 
-export function restMs(count: number, rules: PenaltyRules): number {
+function restMs(count: number, rules: PenaltyRules): number {
   return Math.min(count * count * rules.stepMs, rules.longestRestMs);
 }
 

@@ -28,7 +28,7 @@ function offer(world: World, facts: Facts): Reply {
   return replyOf(250, undefined, ...formatExtensions(world.terms.hostname, extensionsFor(world, facts)));
 }
 
-export function extensionsFor(world: World, facts: Facts): readonly Extension[] {
+function extensionsFor(world: World, facts: Facts): readonly Extension[] {
   const { terms } = world;
   const { settings } = terms;
   const mechanisms = facts.account === undefined ? mechanismsFor(terms, facts) : [];

@@ -27,7 +27,7 @@ export interface HeaderScannerOptions {
 }
 
 /** What reception looks at. */
-export const WANTED_FIELDS: readonly string[] = ["message-id", "date", "from", "delivered-to"];
+const WANTED_FIELDS: readonly string[] = ["message-id", "date", "from", "delivered-to"];
 
 const RECEPTION_SET: ReadonlySet<string> = new Set(WANTED_FIELDS);
 const RECEPTION_MARKS = marksOf(WANTED_FIELDS);

@@ -44,6 +44,6 @@ function fromValue(add: FieldsToAdd): string {
 }
 
 /** A display name: atoms as they are, anything else in quotes (RFC 5322 section 3.4). */
-export function quotedName(name: string): string {
+function quotedName(name: string): string {
   return /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`;
 }

@@ -237,7 +237,7 @@ export function formatRcptParameters(parameters: RcptParameters, isInternational
 }
 
 /** `rfc822;a@b` → `["rfc822", "a@b"]`. */
-export function splitOriginalRecipient(text: string): readonly [type: string, address: string] {
+function splitOriginalRecipient(text: string): readonly [type: string, address: string] {
   const semicolon = text.indexOf(";");
   return semicolon < 0 ? ["rfc822", text] : [text.slice(0, semicolon).toLowerCase(), text.slice(semicolon + 1)];
 }

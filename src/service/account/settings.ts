@@ -23,7 +23,6 @@ export const credentialsSettings = z
   )
   .default({})
   .describe("User names and passwords for relays, by name; an action's `relay.credentials` chooses one.");
-export type CredentialsSettings = z.output<typeof credentialsSettings>;
 
 /** A relay's login, with its secret. */
 export interface Credentials {

@@ -17,7 +17,7 @@ export interface SchemaFacts {
 }
 
 /** Any zod type, as the union that a switch can take apart. */
-export function asSchema(type: z.core.$ZodType): Schema {
+function asSchema(type: z.core.$ZodType): Schema {
   return type as Schema; // every type that zod makes is one of the union; the base type only forgets which
 }
 

@@ -28,7 +28,7 @@ export function createResolver(parts: {
 }
 
 /** The servers that would be asked: those set, else those of resolv.conf(5). */
-export function configuredServers(settings: DnsSettings, resolvConf = "/etc/resolv.conf"): readonly DnsServer[] {
+function configuredServers(settings: DnsSettings, resolvConf = "/etc/resolv.conf"): readonly DnsServer[] {
   if (settings.servers === undefined) return serversOfResolvConf(readOrEmpty(resolvConf));
   return settings.servers.map((text) => {
     const server = parseDnsServer(text);

@@ -4,7 +4,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { TableFile, TableFinding } from "./tables.ts";
 
 /** Larger tables belong into an indexed backend: this one is read as a whole and kept in memory. */
-export const MOST_TABLE_BYTES = 64 * 1024 * 1024;
+const MOST_TABLE_BYTES = 64 * 1024 * 1024;
 /** A changed file is noticed this long after the change at the latest, at the next lookup. */
 const LOOK_EVERY_MS = 1000;
 

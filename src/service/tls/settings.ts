@@ -16,4 +16,3 @@ export const certificatesSettings = z
   .describe(
     "Certificates of the server; the first also serves clients that name no host. Two with the same names, RSA and ECDSA, serve together. Without any the server makes one for itself.",
   );
-export type CertificatesSettings = z.output<typeof certificatesSettings>;

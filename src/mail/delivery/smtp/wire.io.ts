@@ -181,7 +181,7 @@ export class Wire {
   }
 }
 
-export function endedBy(error: Error): Ended {
+function endedBy(error: Error): Ended {
   const code = systemCodeOf(error);
   if (code === "ECONNRESET" || code === "EPIPE") return { reason: "reset", text: messageOf(error) };
   if (code === "ETIMEDOUT") return { reason: "timeout", text: messageOf(error) };
