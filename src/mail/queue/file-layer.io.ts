@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, stat, unlink } from "node:fs/promises";
+import { mkdir, open, stat } from "node:fs/promises";
 import { systemCodeOf } from "../../foundation/error.ts";
+import { fileSystem, ifThere } from "../../foundation/file-system.io.ts";
 import type { FileLayer } from "./file-layer.ts";
 
 /** Mail is for its recipients: nobody but the server's user reads the spool. */
@@ -10,6 +11,7 @@ const READ_PORTION_BYTES = 64 * 1024;
 
 /** The machine's file system. */
 export const fileLayer: FileLayer = {
+  ...fileSystem,
   async create(path) {
     const handle = await open(path, "wx", SPOOL_FILE_MODE);
     let length = 0;
@@ -30,14 +32,6 @@ export const fileLayer: FileLayer = {
     const handle = await open(path, "r");
     return createReadStream("", { fd: handle, highWaterMark: READ_PORTION_BYTES });
   },
-  async syncDirectory(path) {
-    const handle = await open(path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
   async makeDirectory(path) {
     try {
       await mkdir(path, SPOOL_DIRECTORY_MODE);
@@ -47,30 +41,8 @@ export const fileLayer: FileLayer = {
       throw thrown;
     }
   },
-  async unlink(path) {
-    try {
-      await unlink(path);
-      return true;
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return false;
-      throw thrown;
-    }
-  },
-  async list(path) {
-    try {
-      return await readdir(path);
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return [];
-      throw thrown;
-    }
-  },
   async stat(path) {
-    try {
-      const found = await stat(path);
-      return { sizeBytes: found.size, modifiedAt: found.mtimeMs };
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return undefined;
-      throw thrown;
-    }
+    const found = await ifThere(stat(path));
+    return found === undefined ? undefined : { sizeBytes: found.size, modifiedAt: found.mtimeMs };
   },
 };

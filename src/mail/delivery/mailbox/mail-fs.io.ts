@@ -1,6 +1,7 @@
 import { constants, type BigIntStats } from "node:fs";
-import { link, lstat, mkdir, open, readdir, rename, unlink, type FileHandle } from "node:fs/promises";
+import { link, lstat, mkdir, open, rename, type FileHandle } from "node:fs/promises";
 import { systemCodeOf } from "../../../foundation/error.ts";
+import { fileSystem, ifThere } from "../../../foundation/file-system.io.ts";
 import { tryLockFile } from "../../../foundation/ffi/file-lock.io.ts";
 import type { FileStatus, MailFile, MailFs } from "./mail-fs.ts";
 
@@ -8,17 +9,14 @@ const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /** The machine's file system. */
 export const mailFs: MailFs = {
+  ...fileSystem,
   async create(path, mode) {
     return fileOf(await open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
   },
   async open(path) {
-    try {
-      // O_NONBLOCK: opening a pipe that somebody put in the mailbox's place must not wait for its other end.
-      return fileOf(await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK));
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return undefined;
-      throw thrown;
-    }
+    // O_NONBLOCK: opening a pipe that somebody put in the mailbox's place must not wait for its other end.
+    const handle = await ifThere(open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK));
+    return handle === undefined ? undefined : fileOf(handle);
   },
   async makeDirectory(path, mode) {
     try {
@@ -29,33 +27,8 @@ export const mailFs: MailFs = {
       throw thrown;
     }
   },
-  async syncDirectory(path) {
-    const handle = await open(path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
   rename,
   link,
-  async unlink(path) {
-    try {
-      await unlink(path);
-      return true;
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return false;
-      throw thrown;
-    }
-  },
-  async list(path) {
-    try {
-      return await readdir(path);
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return [];
-      throw thrown;
-    }
-  },
   processId: process.pid,
   isProcessAlive(processId) {
     try {
@@ -67,12 +40,8 @@ export const mailFs: MailFs = {
     }
   },
   async status(path) {
-    try {
-      return statusOf(await lstat(path, { bigint: true }));
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") return undefined;
-      throw thrown;
-    }
+    const found = await ifThere(lstat(path, { bigint: true }));
+    return found === undefined ? undefined : statusOf(found);
   },
 };
 
