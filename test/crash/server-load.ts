@@ -30,7 +30,7 @@ export interface Account extends AsyncDisposable {
   takenTwice(): ReadonlyMap<string, readonly number[]>;
 }
 
-export const MAILDIR_USERS = ["ada", "bob", "cid"];
+const MAILDIR_USERS = ["ada", "bob", "cid"];
 
 export function loadSettings(sinkPort: number): string {
   return `local: { domains: [localhost, box.test] }
@@ -154,7 +154,7 @@ export async function startLoad(options: {
 }
 
 /** What of the promised has not arrived. */
-export function missingOf(account: Account, folder: string): readonly string[] {
+function missingOf(account: Account, folder: string): readonly string[] {
   const { counts } = account.delivered(folder);
   return [...account.promised].filter((key) => !counts.has(key));
 }
