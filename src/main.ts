@@ -1,39 +1,50 @@
+import { setTimeout as wait } from "node:timers/promises";
 import { parseDaemonArguments } from "./admin/cli/daemon-arguments.ts";
 import { daemonHelp } from "./admin/cli/help.ts";
 import { runPosthorn } from "./admin/cli/posthorn.ts";
 import { systemWorld } from "./admin/cli/world.io.ts";
+import { exitAtOnce } from "./foundation/ffi/exit.io.ts";
 import { cliParts } from "./process/cli-world.ts";
-import { checkOnly, runDaemon } from "./process/daemon.ts";
+import { checkOnly, runDaemon, type DaemonEnd } from "./process/daemon.ts";
 import { version } from "./process/version.ts";
 
 const EX_USAGE = 64;
+/** How long the last lines may take to leave. */
+const LAST_WORDS_MS = 2000;
 
 /** Picks the program: `bin/posthorn.js` and `bin/posthornd.js` call this with their name. */
 export async function main(program: string, argv: readonly string[]): Promise<void> {
-  const status = program === "posthornd" ? await posthornd(argv) : await runPosthorn(argv, systemWorld(cliParts));
-  // What was written to a pipe is still on its way; ending at once would cut it off.
-  await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done))));
+  const { status, isStuck }: DaemonEnd =
+    program === "posthornd"
+      ? await posthornd(argv)
+      : { status: await runPosthorn(argv, systemWorld(cliParts)), isStuck: false };
+  // What was written to a pipe is still on its way, and ending at once would cut it off. A person's pager may take its
+  // time over it; a server's log that nobody reads does not keep the server.
+  const drained = [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done)));
+  await Promise.race([Promise.all(drained), ...(program === "posthornd" ? [wait(LAST_WORDS_MS)] : [])]);
+  if (isStuck) exitAtOnce(status);
   process.exit(status);
 }
 
-async function posthornd(argv: readonly string[]): Promise<number> {
+async function posthornd(argv: readonly string[]): Promise<DaemonEnd> {
+  const ended = (status: number): DaemonEnd => ({ status, isStuck: false });
   const out = (text: string): void => void process.stdout.write(text);
   const err = (text: string): void => void process.stderr.write(text);
   const parsed = parseDaemonArguments(argv);
   if (!parsed.ok) {
     err(parsed.problem);
-    return EX_USAGE;
+    return ended(EX_USAGE);
   }
   const wants = parsed.value;
   switch (wants.do) {
     case "help":
       out(daemonHelp());
-      return 0;
+      return ended(0);
     case "version":
       out(`posthornd ${version}\n`);
-      return 0;
+      return ended(0);
     case "check":
-      return checkOnly({ file: wants.settingsFile, out, err });
+      return ended(await checkOnly({ file: wants.settingsFile, out, err }));
     case "run":
       return runDaemon({ ...wants, file: wants.settingsFile, argv, out, err });
   }

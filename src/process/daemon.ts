@@ -42,8 +42,23 @@ export async function checkOnly(options: Pick<DaemonOptions, "file" | "out" | "e
   return 0;
 }
 
-/** Runs the server; resolves with the exit status when it has ended. */
-export async function runDaemon(options: DaemonOptions): Promise<number> {
+/** How the process is to end. */
+export interface DaemonEnd {
+  readonly status: number;
+  /** A thread waits for the system's log and would hold up an ordinary exit: end with `exitAtOnce`. */
+  readonly isStuck: boolean;
+}
+
+/** Runs the server; resolves when it has ended. */
+export async function runDaemon(options: DaemonOptions): Promise<DaemonEnd> {
+  let isStuck = false;
+  const status = await run(options, () => {
+    isStuck = true;
+  });
+  return { status, isStuck };
+}
+
+async function run(options: DaemonOptions, onStuck: () => void): Promise<number> {
   const file = await settingsFile(options.file);
   const read = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
   if (!read.ok) {
@@ -58,7 +73,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     return status;
   }
   try {
-    return await serve({ ...options, file }, read.value);
+    return await serve({ ...options, file }, read.value, onStuck);
   } catch (thrown) {
     const advice = thrown instanceof PosthornError ? `posthornd: ${thrown.advice}\n` : "";
     const text = `posthornd: ${messageOf(thrown)}\n${advice}`;
@@ -68,7 +83,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   }
 }
 
-async function serve(options: DaemonOptions, read: LoadedSettings): Promise<number> {
+async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {
   const startedAt = systemClock.now();
   const startedAtMs = systemClock.monotonicMs();
   const { layout, identity } = layoutOf(read, options.file);
@@ -88,7 +103,8 @@ async function serve(options: DaemonOptions, read: LoadedSettings): Promise<numb
       isForeground: options.isForeground,
       inherited,
     };
-    server = layout === "split" ? await startSupervisor({ ...common, identity }) : await startSingle(common);
+    server =
+      layout === "split" ? await startSupervisor({ ...common, identity }) : await startSingle({ ...common, onStuck });
     const running = server;
     const ended = Promise.withResolvers<void>();
     let isStopping = false;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import * as controlEvents from "../admin/control/events.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { catalogueOf, eventsIn, mailEvents, type Catalogue } from "../mail/log/log.ts";
@@ -55,6 +56,16 @@ export function startLog(parts: LogParts): LogRole {
     });
   let loaded = parts.loaded;
   let writer = writerOf(loaded);
+  /** Writers of earlier settings until they are done. */
+  const leaving = new Set<Promise<void>>();
+  let wasLeftStuck = false;
+  const leave = (old: LogWriter): void => {
+    const left: Promise<void> = old
+      .close()
+      .then(({ isStuck }) => void (wasLeftStuck ||= isStuck))
+      .finally(() => leaving.delete(left));
+    leaving.add(left);
+  };
   const journal: Journal = createJournal({
     path: folders.journalFile,
     settings: loaded.settings.journal,
@@ -84,14 +95,18 @@ export function startLog(parts: LogParts): LogRole {
     },
     reopen: () => writer.reopen(),
     reload(next) {
-      const old = writer;
+      const isSame = isDeepStrictEqual(loaded.settings.log, next.settings.log);
+      const isSameHost = loaded.settings.hostname === next.settings.hostname;
       loaded = next;
+      // What waits for a sink that is behind stays with it, and a stuck one is not met by a second.
+      if (isSame && isSameHost) return;
+      const old = writer;
       writer = writerOf(loaded);
-      void old.close();
+      leave(old);
     },
     async close(limitMs) {
-      const [log, kept] = await Promise.all([writer.close(limitMs), journal.close(limitMs)]);
-      return { isStuck: log.isStuck || kept.isStuck };
+      const [log, kept] = await Promise.all([writer.close(limitMs), journal.close(limitMs), ...leaving]);
+      return { isStuck: log.isStuck || kept.isStuck || wasLeftStuck };
     },
   };
 }

@@ -20,6 +20,8 @@ export async function startSingle(parts: {
   isVerbose: boolean;
   isForeground: boolean;
   inherited: ReadonlyMap<string, number>;
+  /** The log has a thread that waits for ever; an ordinary end of the process would wait with it. */
+  onStuck: () => void;
 }): Promise<Server> {
   const { clock, folders } = parts;
   let { loaded } = parts;
@@ -47,7 +49,8 @@ export async function startSingle(parts: {
 
   const closeLog = async (): Promise<void> => {
     emitter.flush();
-    await log.close(5000);
+    const { isStuck } = await log.close(5000);
+    if (isStuck) parts.onStuck();
   };
   try {
     let setPaused = (_isPaused: boolean, _because: string): void => {};

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
+import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
 import { decodeRecords, encodeRecords } from "../mail/log/record.ts";
 import { foldersOf } from "./folders.ts";
 import { startLog } from "./log-role.ts";
@@ -39,7 +40,7 @@ export async function logRole(start: WorkerStart): Promise<RunningRole> {
     async stop() {
       server.close();
       const { isStuck } = await log.close(3000);
-      if (isStuck) process.kill(process.pid, "SIGKILL");
+      if (isStuck) exitAtOnce(0);
     },
   };
 }

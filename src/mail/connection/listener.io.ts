@@ -183,7 +183,9 @@ class NetListener implements Listener {
   }
 
   address(): AddressInfo | string | undefined {
-    return this.#server?.address() ?? undefined;
+    if (this.#server === undefined) return undefined;
+    // An inherited unix socket does not say where it is.
+    return this.#server.address() ?? this.#rules.settings.path;
   }
 
   async drain(): Promise<void> {
