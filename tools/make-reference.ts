@@ -12,6 +12,8 @@ import * as processEvents from "../src/process/events.ts";
 import { posthornSettings } from "../src/process/settings.ts";
 import { settingsJsonSchema } from "../src/service/config/json-schema.ts";
 import { settingsReference } from "../src/service/config/reference.ts";
+import { reasonsReference } from "./reference/reasons.ts";
+import { repliesReference } from "./reference/replies.ts";
 
 const SETTINGS_INTRODUCTION = `
 # Settings
@@ -27,6 +29,8 @@ const pages: Readonly<Record<string, () => string>> = {
   "settings.md": () => settingsReference(posthornSettings, SETTINGS_INTRODUCTION),
   "commands.md": commandsReference,
   "events.md": () => eventsReference([...mailEvents, ...eventsIn(controlEvents), ...eventsIn(processEvents)]),
+  "reasons.md": reasonsReference,
+  "replies.md": repliesReference,
   "posthorn.schema.json": () =>
     `${JSON.stringify(settingsJsonSchema(posthornSettings, "Posthorn settings"), null, 2)}\n`,
 };
