@@ -1,6 +1,6 @@
-import { chownSync, lstatSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { messageOf, PosthornError } from "../foundation/error.ts";
+import { chownSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
 import type { Identity } from "./privileges.ts";
 
 /** Where a server keeps what, below its state directory. */
@@ -29,10 +29,13 @@ export function foldersOf(state: string): Folders {
   };
 }
 
-/** Makes the directories, owned by the workers' user when there is one. Throws `PRIVILEGES`. */
+/**
+ * Makes the directories, owned by the workers' user when there is one, and their names durable: without those, a power
+ * cut takes the queue away as a whole, whatever was synced inside it. Throws `PRIVILEGES`.
+ */
 export function makeFolders(folders: Folders, owner: Identity | undefined): void {
   try {
-    mkdirSync(folders.state, { recursive: true, mode: 0o755 });
+    const firstMade = mkdirSync(folders.state, { recursive: true, mode: 0o755 });
     mkdirSync(folders.run, { recursive: true, mode: 0o755 });
     for (const folder of [
       folders.queue,
@@ -45,11 +48,37 @@ export function makeFolders(folders: Folders, owner: Identity | undefined): void
       // A link here would let its maker have any directory given away.
       if (owner !== undefined && lstatSync(folder).isDirectory()) chownSync(folder, owner.uid, owner.gid);
     }
+    // Those that were there may come from a life that ended before it got to this.
+    syncDirectory(folders.run);
+    for (
+      let above = folders.state;
+      above.length >= dirname(firstMade ?? folders.state).length;
+      above = dirname(above)
+    ) {
+      syncDirectory(above);
+      if (above === dirname(above)) break;
+    }
   } catch (cause) {
     throw new PosthornError("PRIVILEGES", {
       message: `cannot make the directories of the server: ${messageOf(cause)}`,
       advice: `set \`state\` to a directory that this user may write to (now ${folders.state})`,
       cause,
     });
+  }
+}
+
+function syncDirectory(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (thrown) {
+    // A directory that we may pass through but not read was there before us.
+    if (systemCodeOf(thrown) === "EACCES") return;
+    throw thrown;
+  }
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -43,7 +43,7 @@ export type RecordedStep =
   | { readonly do: "syncFile"; readonly at: number; readonly endedAt: number; readonly file: number }
   | { readonly do: "failedSync"; readonly at: number; readonly file: number }
   | { readonly do: "syncDirectory"; readonly at: number; readonly endedAt: number; readonly path: string }
-  /** Something on standard output: what others know from then on. */
+  /** Something on standard output or on a socket: what others know from then on. */
   | { readonly do: "say"; readonly at: number; readonly text: string };
 
 const CALLS =
@@ -173,7 +173,7 @@ function stepsOf(trace: string, root: string): RecordedStep[] {
       case "write":
       case "pwrite64": {
         const bytes = bytesOf(texts[0]?.[1] ?? "").subarray(0, result);
-        if (descriptor === "1") steps.push({ do: "say", at, text: bytes.toString() });
+        if (descriptor === "1" || path.startsWith("socket:")) steps.push({ do: "say", at, text: bytes.toString() });
         if (file === undefined) break;
         if (texts[0]?.[2] !== undefined) throw new Error(`a write of ${path} is longer than the trace shows`);
         const position = positions.get(descriptor) ?? 0;
@@ -182,6 +182,11 @@ function stepsOf(trace: string, root: string): RecordedStep[] {
         steps.push({ do: "write", at, file, offset, bytes });
         break;
       }
+      case "writev":
+        if (file !== undefined) throw new Error(`the recording has a writev of ${path}, which it cannot replay`);
+        if (path.startsWith("socket:"))
+          steps.push({ do: "say", at, text: texts.map((_, index) => text(index)).join("") });
+        break;
       case "ftruncate":
         if (file !== undefined) steps.push({ do: "truncate", at, file, length: Number(/(\d+)$/.exec(args)?.[1]) });
         break;
@@ -208,7 +213,7 @@ function bytesOf(hex: string): Buffer {
   return /^(?:\\x[0-9a-f]{2})*$/.test(hex) ? Buffer.from(hex.replaceAll("\\x", ""), "hex") : Buffer.from(hex, "latin1");
 }
 
-/** What had been said on standard output before the cut. */
+/** What had been said on standard output and sockets before the cut. */
 export function wordsBefore(recording: Recording, cutAt: number): string {
   return recording.steps
     .filter((step) => step.do === "say" && step.at < cutAt)
