@@ -1,5 +1,5 @@
-import { existsSync, readdirSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, lchownSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { Places, World } from "../admin/cli/world.ts";
 import { controlPaths } from "../admin/control/server.io.ts";
 import { systemClock } from "../foundation/clock.io.ts";
@@ -8,9 +8,11 @@ import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { restore } from "../mail/queue/backup.io.ts";
 import { problemLine } from "../service/config/config.ts";
 import { foldersOf } from "./folders.ts";
+import { layoutOf } from "./layout.ts";
 import { findSettingsFile, loadSettings, type LoadedSettings } from "./load-settings.ts";
 import { catalogue } from "./log-role.ts";
 import { runningPid } from "./pid-file.ts";
+import type { Identity } from "./privileges.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
@@ -35,6 +37,7 @@ export const cliParts: Pick<World, "version" | "catalogue" | "locate" | "checkSe
   },
   async restore(given, backup) {
     const { settings } = await settingsOf(given);
+    const { identity } = layoutOf(settings, await fileOf(given));
     const folders = foldersOf(settings.state);
     const pid = runningPid(folders.pidFile);
     if (pid !== undefined) {
@@ -49,9 +52,18 @@ export const cliParts: Pick<World, "version" | "catalogue" | "locate" | "checkSe
         advice: "move it away first; a restore never writes over mail",
       });
     }
-    return restore(resolve(backup), folders.queue);
+    const restored = restore(resolve(backup), folders.queue);
+    if (identity !== undefined) giveAway(folders.queue, identity);
+    return restored;
   },
 };
+
+/** Restored by root, run by somebody else. Links are not followed. */
+function giveAway(directory: string, { uid, gid }: Identity): void {
+  for (const name of readdirSync(directory, { recursive: true, encoding: "utf8" }))
+    lchownSync(join(directory, name), uid, gid);
+  lchownSync(directory, uid, gid);
+}
 
 async function settingsOf(given: string | undefined): Promise<LoadedSettings> {
   const file = await fileOf(given);
