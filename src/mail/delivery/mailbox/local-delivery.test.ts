@@ -262,3 +262,12 @@ test("a mailbox that lacks a folder is still searched for a mail that came befor
   assert.equal((await localOn(on).deliver(mailFor("maildir"))).kind, "delivered");
   assert.deepEqual(on.list("/mail/alice/Maildir/new"), []);
 });
+
+test("a repeat that comes after hundreds of other mails is still known to be in the mbox", async () => {
+  const on = disk();
+  const local = localOn(on);
+  for (let n = 1; n <= 300; n++) assert.equal((await local.deliver(mailFor("mbox", n))).kind, "delivered");
+  const before = on.read("/mail/alice/mbox");
+  assert.equal((await localOn(on).deliver({ ...mailFor("mbox", 1), attempt: 2 })).kind, "delivered");
+  assert.equal(on.read("/mail/alice/mbox"), before);
+});

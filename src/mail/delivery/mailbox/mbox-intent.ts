@@ -33,9 +33,13 @@ export interface Intent extends IntentFacts {
 
 const TRAILER_MOST_BYTES = 32 * 1024;
 const MODE = 0o600;
-/** Envelopes remembered as delivered into one mbox: more than can be between its disk and the queue's at one moment. */
-const KEEP_DONE = 64;
-const DONE_LINES = 4 * KEEP_DONE;
+/**
+ * Envelopes remembered as delivered into one mbox. Between a delivery whose outcome was lost and its repeat lie waits of
+ * the scheduler's, in which other mail comes: thousands at the most that one mbox takes.
+ */
+const KEEP_DONE = 4000;
+/** The file is cut to these when it has grown to twice as much; an id has about fifteen characters. */
+const MOST_DONE_BYTES = 2 * KEEP_DONE * 16;
 
 export class Intents {
   readonly #fs: MailFs;
@@ -108,8 +112,11 @@ export class Intents {
   /** Remembers, durably, that the envelope's mail is in the mbox. */
   async markDone(mbox: string, envelope: string): Promise<void> {
     const path = this.#donePath(mbox);
-    const lines = await this.#doneLines(mbox);
-    if (lines.length > DONE_LINES) {
+    const known = await this.#fs.open(path);
+    const sizeBytes = (await known?.status())?.sizeBytes ?? 0;
+    if (sizeBytes > MOST_DONE_BYTES) {
+      await known?.close();
+      const lines = await this.#doneLines(mbox);
       const draft = `${path}.draft`;
       await this.#fs.unlink(draft);
       await this.#writeDone(await this.#fs.create(draft, MODE), 0, [...lines.slice(-KEEP_DONE), envelope]);
@@ -117,9 +124,8 @@ export class Intents {
       await this.#fs.syncDirectory(this.#directory);
       return;
     }
-    const known = await this.#fs.open(path);
     const file = known ?? (await this.#fs.create(path, MODE));
-    await this.#writeDone(file, (await file.status()).sizeBytes, ["", envelope]);
+    await this.#writeDone(file, sizeBytes, ["", envelope]);
     if (known === undefined) await this.#fs.syncDirectory(this.#directory);
   }
 
