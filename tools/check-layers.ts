@@ -1,9 +1,9 @@
 /**
  * Which way imports point: the table of ARCHITECTURE.md as data, checked on every change. Type-only imports count.
- * `node tools/check-layers.ts` reports each import that points the wrong way; `--diagram` prints the diagram that
- * ARCHITECTURE.md carries, and the check fails when that one is out of date.
+ * `node tools/check-layers.ts` reports each import that points the wrong way, and fails when the diagram of imports that
+ * ARCHITECTURE.md carries is out of date; `--write` brings that one up to date, `--diagram` prints it.
  */
-import { readFileSync, globSync } from "node:fs";
+import { readFileSync, globSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseSync } from "oxc-parser";
 
@@ -157,16 +157,26 @@ function diagram(files: readonly string[]): string {
     .join("\n");
 }
 
+const ARCHITECTURE = join(ROOT, "ARCHITECTURE.md");
+/** Behind this line of ARCHITECTURE.md stands the diagram, as a block of code. */
+const MARK = "<!-- What follows is written by `node tools/check-layers.ts --write`. -->";
+
+function withDiagram(page: string, arrows: string): string {
+  const [before = "", after] = page.split(MARK);
+  if (after === undefined) throw new Error(`ARCHITECTURE.md has no line ${MARK}`);
+  return `${before}${MARK}\n\n\`\`\`text\n${arrows}\n\`\`\`\n${after.replace(/^\s*```text\n[^]*?\n```\n/, "")}`;
+}
+
 const files = globSync("**/*.ts", { cwd: join(ROOT, "src") }).sort();
+const architecture = readFileSync(ARCHITECTURE, "utf8");
 if (process.argv.includes("--diagram")) {
   process.stdout.write(`${diagram(files)}\n`);
+} else if (process.argv.includes("--write")) {
+  writeFileSync(ARCHITECTURE, withDiagram(architecture, diagram(files)));
 } else {
   const problems = files.flatMap(problemsOf);
-  const architecture = readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8");
-  if (!architecture.includes(diagram(files))) {
-    problems.push(
-      "ARCHITECTURE.md: its diagram of imports is out of date: paste that of `node tools/check-layers.ts --diagram`",
-    );
+  if (withDiagram(architecture, diagram(files)) !== architecture) {
+    problems.push("ARCHITECTURE.md: its diagram of imports is out of date: run node tools/check-layers.ts --write");
   }
   for (const problem of problems) process.stderr.write(`${problem}\n`);
   process.stdout.write(`layers: ${files.length} files, ${problems.length} problems\n`);
