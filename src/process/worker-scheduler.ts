@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
-import { PosthornError } from "../foundation/error.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import type { CommitRequest } from "../mail/queue/queue.ts";
@@ -8,12 +7,14 @@ import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { InputJournal } from "../mail/scheduler/replay.ts";
 import { remote, type Channel, type Handlers } from "./channel.ts";
 import { egressPool, type EgressMember } from "./egress-pool.ts";
+import { localPool } from "./local-pool.ts";
 import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { startScheduler } from "./scheduler-role.ts";
 import { serveChannels } from "./served-channels.ts";
 import { MOST_LOG_BACKLOG_BYTES, roleParts, type RunningRole } from "./worker-role.ts";
 
-const PATIENCE_MS = 5000;
+/** A process that was lost is back within a second or two; on a start, the others come after the scheduler. */
+const PATIENCE_MS = 10_000;
 
 /** The scheduler in a process of its own: everybody else's channel leads here. */
 export async function schedulerRole(
@@ -24,22 +25,12 @@ export async function schedulerRole(
 ): Promise<RunningRole> {
   const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
   const inputs = inputsOver(log, start.loaded.settings.journal);
-  const locals = new Set<LocalDelivery>();
+  const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS });
   const scheduler = await startScheduler({
     ...roleParts(start, emit),
     maker: start.maker,
     network: pool,
-    local: {
-      async deliver(request) {
-        // The newest delivery process has the newest settings.
-        const newest = [...locals].at(-1);
-        if (newest !== undefined) return newest.deliver(request);
-        throw new PosthornError("ROLE_UNAVAILABLE", {
-          message: "no delivery process is there",
-          advice: "the supervisor restarts it; look for its last lines in the log",
-        });
-      },
-    },
+    local: locals,
     inputs,
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
@@ -58,7 +49,7 @@ export async function schedulerRole(
       case "delivery": {
         const local = remote<LocalDelivery>(() => channel, localMethods, "delivery");
         locals.add(local);
-        const retire = (): void => void locals.delete(local);
+        const retire = (): void => locals.remove(local);
         return { handlers: { retire }, onEnd: retire };
       }
       default:
