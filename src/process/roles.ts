@@ -9,7 +9,7 @@ import type { LoadedSettings } from "./load-settings.ts";
  *
  * | role | serves | asks |
  * |---|---|---|
- * | log | `write`, `recordInput` | |
+ * | log | `write`, `recordInputs` | |
  * | scheduler | `QueuePort`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
  * | egress | `NetworkDelivery` | |
  * | delivery | `LocalDelivery` | |

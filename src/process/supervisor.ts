@@ -69,7 +69,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     retryMs: 100,
     onOpen: (channel) => {
       channel.note("iAm", ["supervisor"]);
-      channel.note("subscribe", []);
+      if (listeners.size > 0) channel.note("subscribe", []);
       emitter.flush();
     },
   });
@@ -248,8 +248,12 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       return loaded;
     },
     subscribe(listener) {
+      // Events come to us only while somebody listens: each of them would cost this process as much as the log's.
+      if (listeners.size === 0) log.current()?.note("subscribe", []);
       listeners.add(listener);
-      return () => listeners.delete(listener);
+      return () => {
+        if (listeners.delete(listener) && listeners.size === 0) log.current()?.note("unsubscribe", []);
+      };
     },
     async reload(next) {
       const fresh = await bind(next);

@@ -18,10 +18,17 @@ export async function logRole(start: WorkerStart): Promise<RunningRole> {
   });
   const server = await serveChannels(join(start.channels, "log.sock"), (_role, channel) => {
     let forget: (() => void) | undefined;
+    const unsubscribe = (): void => {
+      forget?.();
+      forget = undefined;
+    };
     return {
       handlers: {
         write: (batch: string) => log.write(decodeRecords(batch)),
-        recordInput: (at: number, json: string, isStart: boolean) => log.recordInput(at, json, isStart),
+        recordInputs: (inputs: readonly (readonly [at: number, json: string, isStart: boolean])[]) => {
+          for (const [at, json, isStart] of inputs) log.recordInput(at, json, isStart);
+        },
+        unsubscribe,
         subscribe: () => {
           forget ??= log.subscribe((records) => {
             // A reader that is too slow misses events rather than making the log wait.
@@ -29,7 +36,7 @@ export async function logRole(start: WorkerStart): Promise<RunningRole> {
           });
         },
       },
-      onEnd: () => forget?.(),
+      onEnd: unsubscribe,
     };
   });
   return {

@@ -62,22 +62,35 @@ export async function schedulerRole(
     },
     async stop(deadlineMs) {
       await scheduler.stop(deadlineMs);
+      inputs.send();
       server.close();
     },
   };
 }
 
+const INPUTS_WAIT_MS = 50;
+
 /**
- * The journal's inputs over a channel: counts by itself when a new start is due. A channel that is new or was away has
- * missed something, so a start is due then, too.
+ * The journal's inputs over a channel, a portion at a time: counts by itself when a new start is due. A channel that is
+ * new or was away has missed something, so a start is due then, too.
  */
 function inputsOver(
   log: () => Channel | undefined,
   { enabled, inputs }: WorkerStart["loaded"]["settings"]["journal"],
-): InputJournal {
+): InputJournal & { readonly send: () => void } {
   let known: Channel | undefined;
   let charactersSinceStart = Number.POSITIVE_INFINITY;
+  let waiting: (readonly [at: number, json: string, isStart: boolean])[] = [];
+  const send = (): void => {
+    const portion = waiting;
+    waiting = [];
+    // What an earlier channel was to get would leave a gap in this one's record.
+    if (known === undefined || log() !== known) return;
+    if (known.backlogBytes() < MOST_LOG_BACKLOG_BYTES) known.note("recordInputs", [portion]);
+    else known = undefined;
+  };
   return {
+    send,
     get wantsStart() {
       if (!enabled || !inputs.enabled) return false;
       return log() !== known || charactersSinceStart > inputs.size / 4;
@@ -85,10 +98,14 @@ function inputsOver(
     recordInput(at, json, isStart) {
       const channel = log();
       if (!enabled || !inputs.enabled || channel === undefined) return;
-      if (isStart) known = channel;
+      if (isStart && channel !== known) {
+        known = channel;
+        waiting.length = 0;
+      }
+      if (channel !== known) return;
       charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
-      if (channel.backlogBytes() < MOST_LOG_BACKLOG_BYTES) channel.note("recordInput", [at, json, isStart]);
-      else known = undefined;
+      if (waiting.length === 0) systemClock.after(INPUTS_WAIT_MS, send);
+      waiting.push([at, json, isStart]);
     },
   };
 }

@@ -16,12 +16,16 @@ export function bufferedSink<Line extends Bufferable>(options: {
   readonly clock: Clock;
   readonly mostCharacters: number;
   readonly reports: SinkReports;
+  /** How long a line waits for company where each batch has a price of its own; a flush does not wait. 0 when left out. */
+  readonly lingerMs?: number;
 }): Sink<Line> {
   const { name, outlet, clock, reports } = options;
+  const lingerMs = options.lingerMs ?? 0;
   const waiting = waitingLines<Line>(options.mostCharacters);
   let isSending = false;
   let isClosed = false;
   let retry: Timer | undefined;
+  let linger: Timer | undefined;
   let retryMs = FIRST_RETRY_MS;
   let inTrouble = false;
   let emptied: (() => void)[] = [];
@@ -32,6 +36,14 @@ export function bufferedSink<Line extends Bufferable>(options: {
     emptied = [];
     for (const callback of callbacks) callback();
   };
+  const pumpSoon = (): void => {
+    if (lingerMs === 0 || emptied.length > 0) pump();
+    else
+      linger ??= clock.after(lingerMs, () => {
+        linger = undefined;
+        pump();
+      });
+  };
   const pump = (): void => {
     if (isSending || retry !== undefined || isClosed) return;
     const lines = waiting.take(outlet.batchCharacters);
@@ -40,6 +52,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
       return;
     }
     isSending = true;
+    const isMore = !waiting.isEmpty;
     outlet.send(lines).then(
       () => {
         isSending = false;
@@ -50,7 +63,8 @@ export function bufferedSink<Line extends Bufferable>(options: {
         }
         const lost = waiting.takeLost();
         if (lost !== undefined) reports.lost(name, lost);
-        pump();
+        if (isMore || waiting.isEmpty) pump();
+        else pumpSoon();
       },
       (thrown: unknown) => {
         isSending = false;
@@ -76,6 +90,8 @@ export function bufferedSink<Line extends Bufferable>(options: {
       });
       retry?.cancel();
       retry = undefined;
+      linger?.cancel();
+      linger = undefined;
       pump();
       settle();
     });
@@ -84,7 +100,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
     name,
     write(lines) {
       for (const line of lines) waiting.add(line);
-      pump();
+      pumpSoon();
     },
     flush,
     reopen() {
@@ -97,6 +113,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
       await flush(limitMs);
       isClosed = true;
       retry?.cancel();
+      linger?.cancel();
       const isStuck = isSending;
       if (!isStuck) await outlet.close();
       return { isStuck };

@@ -9,9 +9,9 @@ import {
   keysOf,
   type JournalAnswer,
   type JournalBatch,
-  type JournalRow,
   type JournalThreadSettings,
 } from "./journal.ts";
+import type { Fields } from "./record.ts";
 import { inputBytes, tidyEntries, tidyInputs } from "./journal-retention.io.ts";
 
 /** The thread that owns the journal's database. One batch is one transaction; between batches it lets old rows go. */
@@ -44,12 +44,13 @@ export class JournalDatabase {
   }
 
   write(batch: JournalBatch): void {
-    const rows = JSON.parse(batch.rows) as readonly JournalRow[];
+    const { events, inputs } = batch;
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       // Identities are learnt inside the transaction: one that is rolled back must not leave ids behind.
       for (let at = this.#processes.length; at < batch.processes.length; at++) this.#learnProcess(batch, at);
-      for (const row of rows) this.#insert(row);
+      for (let at = 0; at < events.length; at += 5) this.#insertEvent(events, at);
+      for (let at = 0; at < inputs.length; at += 3) this.#keepInput(inputs, at);
       this.#database.exec("COMMIT");
     } catch (thrown) {
       this.#database.exec("ROLLBACK");
@@ -72,29 +73,34 @@ export class JournalDatabase {
     this.#database.close();
   }
 
-  #insert(row: JournalRow): void {
-    if (row[0] === "i") {
-      const [, at, isStart, json] = row;
-      this.#lastInputId = Math.max(this.#lastInputId + 1, Math.floor(at) * IDS_PER_MS);
-      this.#insertInput.run(this.#lastInputId, Math.floor(at), isStart, json);
-      this.#inputBytes += Buffer.byteLength(json);
-      return;
-    }
-    const [, process, at, name, level, fields] = row;
-    const keys = keysOf(fields);
-    this.#lastEntryId = Math.max(this.#lastEntryId + 1, Math.floor(at) * IDS_PER_MS);
+  #insertEvent(events: JournalBatch["events"], from: number): void {
+    const [process, at, name, level, json] = events.slice(from, from + 5);
+    const fields = String(json);
+    // `eventLine` wrote it.
+    const keys = keysOf(JSON.parse(fields) as Fields);
+    const instant = Math.floor(Number(at));
+    this.#lastEntryId = Math.max(this.#lastEntryId + 1, instant * IDS_PER_MS);
     this.#insertEntry.run(
       this.#lastEntryId,
-      Math.floor(at),
-      this.#nameId(name, level),
-      this.#processes[process] ?? 0,
+      instant,
+      this.#nameId(String(name), String(level)),
+      this.#processes[Number(process)] ?? 0,
       keys.session,
       keys.message,
       keys.recipient,
       keys.sender,
       keys.peer,
-      JSON.stringify(fields),
+      fields,
     );
+  }
+
+  #keepInput(inputs: JournalBatch["inputs"], from: number): void {
+    const [at, isStart, json] = inputs.slice(from, from + 3);
+    const instant = Math.floor(Number(at));
+    const text = String(json);
+    this.#lastInputId = Math.max(this.#lastInputId + 1, instant * IDS_PER_MS);
+    this.#insertInput.run(this.#lastInputId, instant, Number(isStart), text);
+    this.#inputBytes += Buffer.byteLength(text);
   }
 
   #nameId(name: string, level: string): number {

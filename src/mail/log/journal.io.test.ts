@@ -7,7 +7,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
-import { eventRow, inputRow, type JournalThreadSettings } from "./journal.ts";
+import { batchOf, eventLine, inputLine, type JournalThreadSettings } from "./journal.ts";
 import { openJournalReader } from "./journal-reader.io.ts";
 import type { EventRecord, Fields } from "./record.ts";
 import { journalSettings } from "./settings.ts";
@@ -132,14 +132,12 @@ function database(path: string, limits: Partial<JournalThreadSettings> = {}): Jo
   return new JournalDatabase({ path, ...wide, ...limits });
 }
 
-const rowsOf = (texts: readonly string[]): string => `[${texts.join(",")}]`;
-
 test("events older than the retention go, younger ones stay", async () => {
   await using place = withDirectory();
   const journal = database(place.path, { retentionMs: DAY_MS });
   const now = Date.now();
-  const rows = [now - 3 * DAY_MS, now - 2 * DAY_MS, now - 1000].map((at) => eventRow(0, record("a.b", {}, at)));
-  journal.write({ processes: [from], rows: rowsOf(rows) });
+  const rows = [now - 3 * DAY_MS, now - 2 * DAY_MS, now - 1000].map((at) => eventLine(0, record("a.b", {}, at)));
+  journal.write(batchOf([from], rows));
   while (journal.tidy(now));
   journal.close();
   const query = new JournalQuery(place.path);
@@ -153,9 +151,9 @@ test("beyond its size the journal lets the oldest go", async () => {
   const now = Date.now();
   for (let round = 0; round < 10; round++) {
     const rows = Array.from({ length: 1000 }, (_, n) =>
-      eventRow(0, record("a.b", { n: round * 1000 + n, text: "x".repeat(200) }, now + round)),
+      eventLine(0, record("a.b", { n: round * 1000 + n, text: "x".repeat(200) }, now + round)),
     );
-    journal.write({ processes: [from], rows: rowsOf(rows) });
+    journal.write(batchOf([from], rows));
     for (let portion = 0; portion < 20 && journal.tidy(now); portion++);
   }
   journal.close();
@@ -171,13 +169,13 @@ test("inputs are replayed from the last start before a moment, in order, and go 
   const journal = database(place.path, { inputRetentionMs: 1000 });
   const now = Date.now();
   const inputs = [
-    inputRow(now - 5000, '{"state":1}', true),
-    inputRow(now - 4000, '{"input":1}', false),
-    inputRow(now - 500, '{"state":2}', true),
-    inputRow(now - 400, '{"input":2}', false),
-    inputRow(now - 400, '{"input":3}', false),
+    inputLine(now - 5000, '{"state":1}', true),
+    inputLine(now - 4000, '{"input":1}', false),
+    inputLine(now - 500, '{"state":2}', true),
+    inputLine(now - 400, '{"input":2}', false),
+    inputLine(now - 400, '{"input":3}', false),
   ];
-  journal.write({ processes: [], rows: rowsOf(inputs) });
+  journal.write(batchOf([], inputs));
   const query = new JournalQuery(place.path);
   assert.deepEqual([...query.inputs(now - 4500)].map(({ json }) => json).slice(0, 2), ['{"state":1}', '{"input":1}']);
   while (journal.tidy(now));

@@ -1,9 +1,17 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { bufferedSink } from "./buffered-sink.ts";
-import { eventRow, inputRow, type JournalAnswer, type JournalBatch, type JournalThreadSettings } from "./journal.ts";
+import {
+  batchOf,
+  eventLine,
+  inputLine,
+  type JournalAnswer,
+  type JournalBatch,
+  type JournalLine,
+  type JournalThreadSettings,
+} from "./journal.ts";
 import { isWanted, type EventRecord, type ProcessIdentity } from "./record.ts";
 import type { JournalSettings } from "./settings.ts";
-import type { Bufferable, Outlet, SinkReports } from "./sink.ts";
+import type { Outlet, SinkReports } from "./sink.ts";
 import { createThread } from "./thread.io.ts";
 
 /** The writing side of the journal. Nothing here waits for the disk; what cannot be taken is dropped and counted. */
@@ -31,6 +39,8 @@ export interface JournalOptions {
 
 const FLUSH_MS = 5_000;
 const BATCH_CHARACTERS = 512 * 1024;
+/** Waking the thread and a transaction cost as much as many rows. */
+const LINGER_MS = 50;
 
 export function createJournal(options: JournalOptions): Journal {
   const { settings, clock } = options;
@@ -39,7 +49,7 @@ export function createJournal(options: JournalOptions): Journal {
   const known = new WeakMap<ProcessIdentity, number>();
   let charactersSinceStart = Number.POSITIVE_INFINITY;
 
-  const sink = bufferedSink<Bufferable>({
+  const sink = bufferedSink<JournalLine>({
     name: "journal",
     outlet: threadOutlet(
       {
@@ -53,6 +63,7 @@ export function createJournal(options: JournalOptions): Journal {
     ),
     clock,
     mostCharacters: settings.buffer,
+    lingerMs: LINGER_MS,
     reports: options.reports,
   });
   const indexOf = (process: ProcessIdentity): number => {
@@ -73,17 +84,17 @@ export function createJournal(options: JournalOptions): Journal {
   return {
     write(records) {
       if (!settings.enabled) return;
-      const lines: Bufferable[] = [];
+      const lines: JournalLine[] = [];
       for (const record of records) {
         if (!isWanted(record.level, most)) continue;
-        lines.push({ text: eventRow(indexOf(record.from), record), isDebug: record.level === "debug" });
+        lines.push(eventLine(indexOf(record.from), record));
       }
       sink.write(lines);
     },
     recordInput(atMs, json, isStart = false) {
       if (!settings.enabled || !settings.inputs.enabled) return;
       charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
-      sink.write([{ text: inputRow(atMs, json, isStart), isDebug: false }]);
+      sink.write([inputLine(atMs, json, isStart)]);
     },
     get wantsStart() {
       return settings.enabled && settings.inputs.enabled && charactersSinceStart > settings.inputs.size / 4;
@@ -93,13 +104,13 @@ export function createJournal(options: JournalOptions): Journal {
   };
 }
 
-function threadOutlet(settings: JournalThreadSettings, processes: readonly ProcessIdentity[]): Outlet<Bufferable> {
+function threadOutlet(settings: JournalThreadSettings, processes: readonly ProcessIdentity[]): Outlet<JournalLine> {
   const thread = createThread<JournalBatch | "close", JournalAnswer>("journal-worker.io", settings);
   return {
     batchCharacters: BATCH_CHARACTERS,
     async send(lines) {
       // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
-      const answer = await thread.ask({ processes, rows: `[${lines.map((line) => line.text).join(",")}]` });
+      const answer = await thread.ask(batchOf(processes, lines));
       if (!answer.ok) throw new Error(answer.problem);
     },
     reopen: () => {},

@@ -1,6 +1,7 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
 import type { EventRecord, Fields, ProcessIdentity } from "./record.ts";
+import type { Bufferable } from "./sink.ts";
 
 /**
  * The journal: every event, kept in SQLite (`<state>/journal/journal.db`) for `posthorn log` and plain SQL. It is written
@@ -74,24 +75,47 @@ function messageOf(fields: Fields): string | null {
   return typeof envelope === "string" ? (partsOfEnvelopeId(envelope)?.message ?? null) : null;
 }
 
-/** What crosses to the journal's thread: rows as one JSON array, and the processes they speak of, by index. */
+/** One event or one input of the scheduler, waiting for the journal's thread: what will be kept as JSON is JSON already. */
+export type JournalLine = Bufferable &
+  (
+    | {
+        readonly kind: "event";
+        readonly process: number;
+        readonly at: number;
+        readonly name: string;
+        readonly level: Level;
+      }
+    | { readonly kind: "input"; readonly at: number; readonly isStart: boolean }
+  );
+
+/**
+ * What crosses to the journal's thread: flat lists, for a clone of many small objects costs more than their rows do. Events
+ * are process, at, name, level and fields in turn, inputs at, 1 for a start, and JSON.
+ */
 export interface JournalBatch {
+  /** Those the events speak of, by index. */
   readonly processes: readonly ProcessIdentity[];
-  readonly rows: string;
+  readonly events: readonly (number | string)[];
+  readonly inputs: readonly (number | string)[];
 }
 
-export type JournalRow =
-  | readonly [kind: "e", process: number, at: number, name: string, level: Level, fields: Fields]
-  | readonly [kind: "i", at: number, isStart: 0 | 1, json: string];
-
-export function eventRow(process: number, record: EventRecord): string {
-  const row: JournalRow = ["e", process, record.at, record.name, record.level, record.fields];
-  return JSON.stringify(row);
+export function eventLine(process: number, record: EventRecord): JournalLine {
+  const { at, name, level, fields } = record;
+  return { kind: "event", process, at, name, level, text: JSON.stringify(fields), isDebug: level === "debug" };
 }
 
-export function inputRow(at: number, json: string, isStart: boolean): string {
-  const row: JournalRow = ["i", at, isStart ? 1 : 0, json];
-  return JSON.stringify(row);
+export function inputLine(at: number, json: string, isStart: boolean): JournalLine {
+  return { kind: "input", at, isStart, text: json, isDebug: false };
+}
+
+export function batchOf(processes: readonly ProcessIdentity[], lines: readonly JournalLine[]): JournalBatch {
+  const events: (number | string)[] = [];
+  const inputs: (number | string)[] = [];
+  for (const line of lines) {
+    if (line.kind === "event") events.push(line.process, line.at, line.name, line.level, line.text);
+    else inputs.push(line.at, line.isStart ? 1 : 0, line.text);
+  }
+  return { processes, events, inputs };
 }
 
 /** How the thread is set up, and what it answers to each batch. */

@@ -40,8 +40,8 @@ import type {
  *     const intake = openIntake({ directory, settings, clock, emit });            // in each ingress process
  *     const bodies = bodyFilesIn(directory);                                      // in each egress process
  *
- * Batches handed over in one turn of the event loop travel to the writer together; all that arrive there while it
- * waits for the disk make its next transaction. Opening fails with `SPOOL_IN_USE`, `STORE_VERSION`, `SPOOL_FULL` or
+ * Batches handed over in one turn of the event loop travel to the writer together; all that come while it waits for the
+ * disk make its next transaction. Opening fails with `SPOOL_IN_USE`, `STORE_VERSION`, `SPOOL_FULL` or
  * `SPOOL_FAILED`.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
@@ -77,6 +77,8 @@ class EmbeddedStore implements Store {
   #ended: PosthornError | undefined;
 
   #packing: Packing = newPacking();
+  /** The writer has a group and has not answered. What comes meanwhile waits here and makes the next one. */
+  #isWriting = false;
   #isFlushing = false;
   /** Batches handed over and not answered yet, in order. */
   readonly #batches: Waiting[] = [];
@@ -231,6 +233,9 @@ class EmbeddedStore implements Store {
   }
 
   #onApplied(message: Extract<FromWriter, { say: "applied" }>): void {
+    this.#isWriting = false;
+    // First, so that the disk has work while the sessions of this group get their answers.
+    if (this.#ended === undefined) this.#hand();
     const { messages, envelopes } = message;
     const commits = this.#counters.commits + message.batches - message.failures.length;
     this.#counters = { commits, syncs: this.#counters.syncs + message.syncs, messages, envelopes };
@@ -261,8 +266,18 @@ class EmbeddedStore implements Store {
   #flush(): void {
     this.#isFlushing = false;
     if (this.#ended !== undefined) return;
+    this.#hand();
+    if (this.#asking.length > 0) {
+      this.#reader.tell({ do: "answer", questions: this.#asking });
+      this.#asking = [];
+    }
+  }
+
+  /** Waking the writer for each batch while it waits for the disk would cost more than the batches do. */
+  #hand(): void {
     const { values, bodies, bodyBytes } = this.#packing;
-    if (values.length > 0) {
+    if (values.length > 0 && !this.#isWriting) {
+      this.#isWriting = true;
       this.#packing = newPacking();
       // Not from the pool: its memory moves to the other thread.
       const block = Buffer.allocUnsafeSlow(bodyBytes);
@@ -272,10 +287,6 @@ class EmbeddedStore implements Store {
         at += bytes.length;
       }
       this.#writer.tell({ do: "apply", values, bodies: block }, bodyBytes > 0 ? [block.buffer] : []);
-    }
-    if (this.#asking.length > 0) {
-      this.#reader.tell({ do: "answer", questions: this.#asking });
-      this.#asking = [];
     }
   }
 

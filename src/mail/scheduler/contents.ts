@@ -1,3 +1,4 @@
+import type { Clock } from "../../foundation/clock.ts";
 import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { CommitRequest } from "../queue/queue.ts";
@@ -10,42 +11,54 @@ export interface Content {
   readonly envelopes: readonly Envelope[];
 }
 
+const MOST_BYTES = 8 * 1024 * 1024;
+/** Mail that did not go within this waits for something, and will wait longer. */
+const RECENT_MS = 5000;
+
 /**
  * Messages, bodies and envelopes for deliveries: from the store, or from what was committed just now, so that mail that
- * passes straight through is not read back. What is remembered is bounded; forgetting costs one read.
+ * passes straight through is not read back. What is remembered is bounded, in bytes and in time; what comes while there is
+ * no room is not remembered, for what came first goes out first. Forgetting costs one read.
  */
 export class Contents {
   readonly #store: Pick<Store, "message" | "body" | "envelopes">;
-  readonly #recent = new Map<MessageId, CommitRequest>();
+  readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #mostBytes: number;
+  readonly #recent = new Map<MessageId, Remembered>();
   #bytes = 0;
 
-  constructor(store: Pick<Store, "message" | "body" | "envelopes">, mostBytes = 16 * 1024 * 1024) {
+  constructor(
+    store: Pick<Store, "message" | "body" | "envelopes">,
+    clock: Pick<Clock, "monotonicMs">,
+    mostBytes = MOST_BYTES,
+  ) {
     this.#store = store;
+    this.#clock = clock;
     this.#mostBytes = mostBytes;
   }
 
   remember(request: CommitRequest): void {
-    const cost = costOf(request);
-    if (cost > this.#mostBytes / 16) return;
-    this.#recent.set(request.message.id, request);
-    this.#bytes += cost;
-    for (const oldest of this.#recent.keys()) {
-      if (this.#bytes <= this.#mostBytes) break;
-      this.forget(oldest);
+    const now = this.#clock.monotonicMs();
+    for (const [id, { sinceMs }] of this.#recent) {
+      if (now - sinceMs < RECENT_MS) break;
+      this.forget(id);
     }
+    const cost = costOf(request);
+    if (this.#bytes + cost > this.#mostBytes) return;
+    this.#recent.set(request.message.id, { request: alone(request), sinceMs: now });
+    this.#bytes += cost;
   }
 
   forget(id: MessageId): void {
-    const request = this.#recent.get(id);
-    if (request === undefined) return;
+    const remembered = this.#recent.get(id);
+    if (remembered === undefined) return;
     this.#recent.delete(id);
-    this.#bytes -= costOf(request);
+    this.#bytes -= costOf(remembered.request);
   }
 
   /** Undefined when the message is gone; envelopes that are gone are left out. */
   async read(id: MessageId, envelopes: readonly EnvelopeId[]): Promise<Content | undefined> {
-    const recent = this.#recent.get(id);
+    const recent = this.#recent.get(id)?.request;
     if (recent !== undefined) {
       const { message, body } = recent;
       return { message, body, envelopes: envelopes.flatMap((each) => envelopeIn(recent, each)) };
@@ -60,6 +73,18 @@ export class Contents {
     const byId = new Map(stored.map(({ envelope }) => [envelope.id, envelope]));
     return { message: facts, body, envelopes: envelopes.flatMap((each) => byId.get(each) ?? []) };
   }
+}
+
+interface Remembered {
+  readonly request: CommitRequest;
+  readonly sinceMs: number;
+}
+
+/** The bytes may lie in a much larger block (a buffer that grew, a frame from another process) that would stay for them. */
+function alone(request: CommitRequest): CommitRequest {
+  const { body } = request;
+  if (body.kind === "file" || body.bytes.buffer.byteLength < 2 * body.bytes.length) return request;
+  return { ...request, body: { kind: "inline", bytes: new Uint8Array(body.bytes) } };
 }
 
 function envelopeIn(request: CommitRequest, id: EnvelopeId): readonly Envelope[] {

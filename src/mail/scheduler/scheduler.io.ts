@@ -1,7 +1,7 @@
 import { sleep, type Clock, type Timer } from "../../foundation/clock.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
-import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../delivery/delivery.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
@@ -68,7 +68,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     this.#parts = parts;
     this.#state = newScheduler(parts.settings, parts.seed);
     this.#recorder = parts.journal === undefined ? undefined : new InputRecorder(parts.journal);
-    this.#contents = new Contents(parts.store);
+    this.#contents = new Contents(parts.store, parts.clock);
     this.startedAt = parts.clock.now();
     this.#writer = new DurableWriter({
       store: parts.store,
@@ -343,7 +343,12 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   }
 
   #concludeWrite(write: number, { operations, made }: WriteBatch): void {
-    for (const operation of operations) if (operation.do !== "commit") this.#inFlight.delete(operation.envelope);
+    for (const operation of operations) {
+      if (operation.do === "commit") continue;
+      this.#inFlight.delete(operation.envelope);
+      // Deferred: the next attempt is minutes away.
+      if (operation.do === "update") this.#contents.forget(partsOfEnvelopeId(operation.envelope)?.message ?? "");
+    }
     this.#post({ on: "written", write });
     for (const { plan, request, envelopes } of made) {
       const to = plan.to === undefined ? "sender" : "postmaster";
