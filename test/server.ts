@@ -19,6 +19,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { treeOf } from "./processes.ts";
 
 export const ROOT = resolve(import.meta.dirname, "..");
 export type Layout = "single" | "split";
@@ -38,6 +39,10 @@ export interface TestServer extends AsyncDisposable {
   /** The mails in a local user's Maildir (new and cur), as text. */
   mailsOf(user: string): readonly string[];
   waitForMails(user: string, count: number, withinMs?: number): Promise<readonly string[]>;
+  /** Writes other settings (appended to the harness's own, or whole) for the next reload or start. */
+  rewrite(written: Pick<ServerOptions, "settings" | "wholeSettings">): void;
+  /** The processes of the server by what they are: `scheduler`, `ingress-1`. A single one has none. */
+  workers(): ReadonlyMap<string, number>;
   /** SIGTERM, and waits for the end. Gives the exit status. */
   stop(): Promise<number | null>;
   /** SIGKILL to the whole process group: what a power cut leaves of processes. */
@@ -79,13 +84,16 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   chmodSync(folder, 0o755);
   const ports = options.ports ?? { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
   const file = join(folder, "posthorn.yaml");
-  const written = options.wholeSettings ?? `${ownSettings(layout)}\n${options.settings ?? ""}\n`;
-  writeFileSync(
-    file,
-    written.replace(/\{(smtp|submission|smtps)\}/g, (whole, name: string) =>
-      name === "smtp" || name === "submission" || name === "smtps" ? String(ports[name]) : whole,
-    ),
-  );
+  const write: TestServer["rewrite"] = ({ settings, wholeSettings }) =>
+    writeFileSync(
+      file,
+      (wholeSettings ?? `${ownSettings(layout)}\n${settings ?? ""}\n`).replace(
+        /\{(smtp|submission|smtps)\}/g,
+        (whole, name: string) =>
+          name === "smtp" || name === "submission" || name === "smtps" ? String(ports[name]) : whole,
+      ),
+    );
+  write(options);
   const command = [...(options.wrapper ?? []), process.execPath];
   const [program = "", ...wrapped] = command;
   const child = spawn(
@@ -167,6 +175,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
         await wait(25);
       }
     },
+    rewrite: write,
+    workers() {
+      const titles = treeOf(child.pid ?? 0).map(
+        ({ pid }) => [/^posthorn: (\S+)/.exec(commandLineOf(pid))?.[1] ?? "", pid] as const,
+      );
+      return new Map(titles.filter(([title]) => title !== ""));
+    },
     async stop() {
       if (!isOver) child.kill("SIGTERM");
       const status = await Promise.race([over, wait(30_000, undefined, { ref: false })]);
@@ -208,6 +223,14 @@ async function groupEnd(group: number, withinMs = 10_000): Promise<void> {
   while (isAlive(group)) {
     if (Date.now() > untilAt) throw new Error(`processes of group ${group} live on ${withinMs} ms after SIGKILL`);
     await wait(10);
+  }
+}
+
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ");
+  } catch {
+    return "";
   }
 }
 
