@@ -5,6 +5,7 @@ relaySuite({
   name: "opensmtpd",
   domain: "opensmtpd.test",
   start: startOpensmtpd,
+  notices: "plain text",
   hasSmtpUtf8: false,
   breaksTls: true,
 });

@@ -9,6 +9,7 @@ relaySuite({
       ...options,
       settings: ["smtpd_recipient_restrictions = check_recipient_access inline:{nobody@postfix.test=REJECT}"],
     }),
+  notices: "standard",
   hasSmtpUtf8: true,
   bdatInLog: /bdat=\d/,
 });

@@ -16,8 +16,8 @@ export interface RelayPeer {
   readonly hasSmtpUtf8: boolean;
   /** Its STARTTLS is offered but fails: mail must arrive all the same, and nowhere be said to be encrypted. */
   readonly breaksTls?: boolean;
-  /** False where its notices leave out what the sender's ENVID and ORCPT said. */
-  readonly keepsDsnParameters?: boolean;
+  /** How it tells of success: as RFC 3464 asks, so but with ENVID and ORCPT as they came, or in words only. */
+  readonly notices: "standard" | "undecoded" | "plain text";
   /** Where it offers CHUNKING: how its log shows content that came by BDAT. */
   readonly bdatInLog?: RegExp;
   /** Content that it changes by itself, by name, and how: that is compared after the same change. */

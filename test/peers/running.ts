@@ -151,3 +151,32 @@ export async function run(
   const [status] = await once(child, "close");
   return { status: typeof status === "number" ? status : -1, output };
 }
+
+/**
+ * Runs a program that is typed into: each line goes in (CRLF added) when all that came out since the line before matches
+ * the pattern in front of it. Gives the status and all output; a program that does not go on is killed after `withinMs`.
+ */
+export async function converse(
+  program: string,
+  argv: readonly string[],
+  steps: readonly (readonly [RegExp, string])[],
+  withinMs = 15_000,
+): Promise<{ status: number; output: string }> {
+  const child = spawn(program, argv, { stdio: ["pipe", "pipe", "pipe"], timeout: withinMs, killSignal: "SIGKILL" });
+  let output = "";
+  let seenUntil = 0;
+  const left = [...steps];
+  const take = (bytes: Buffer): void => {
+    output += bytes.toString("latin1");
+    const [next] = left;
+    if (next === undefined || !next[0].test(output.slice(seenUntil))) return;
+    seenUntil = output.length;
+    left.shift();
+    child.stdin.write(`${next[1]}\r\n`);
+  };
+  child.stdout.on("data", take);
+  child.stderr.on("data", take);
+  child.stdin.on("error", () => {});
+  const [status] = await once(child, "close");
+  return { status: typeof status === "number" ? status : -1, output };
+}
