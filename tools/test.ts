@@ -75,6 +75,14 @@ const suites: readonly Suite[] = [
     timeoutMs: LONG_MS,
   },
   {
+    name: "install",
+    files: glob("test/install/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 1,
+    inDefault: true,
+    timeoutMs: LONG_MS,
+  },
+  {
     name: "peers",
     files: glob("test/peers/**/*.test.ts"),
     isolation: "process",

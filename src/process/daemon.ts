@@ -6,11 +6,11 @@ import { problemLine } from "../service/config/config.ts";
 import { buildAdmin } from "./admin.ts";
 import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
 import * as events from "./events.ts";
-import { firstMailHint } from "./first-mail-hint.ts";
+import { callsOf, firstMailHint } from "./first-mail-hint.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
+import { layoutOf } from "./layout.ts";
 import { findSettingsFile, loadSettings, withOwnCertificate, type LoadedSettings } from "./load-settings.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
-import { identityOf, type Identity } from "./privileges.ts";
 import type { Server } from "./server.ts";
 import { startSingle } from "./single.ts";
 import { startSupervisor } from "./supervisor.ts";
@@ -86,7 +86,7 @@ async function run(options: DaemonOptions, onStuck: () => void): Promise<number>
 async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {
   const startedAt = systemClock.now();
   const startedAtMs = systemClock.monotonicMs();
-  const { layout, identity } = layoutOf(read, options.file);
+  const { layout, identity } = layoutOf(read.settings, options.file);
   const folders = foldersOf(read.settings.state);
   makeFolders(folders, identity);
   const pidFile: PidFile = writePidFile(folders.pidFile, process.pid);
@@ -145,7 +145,8 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       settings: options.file ?? "built in",
       tookMs: Math.round(systemClock.monotonicMs() - startedAtMs),
     });
-    if (options.isForeground && options.file === undefined) options.out(firstMailHint(loaded, running.listening));
+    if (options.isForeground && options.file === undefined)
+      options.out(firstMailHint(loaded, running.listening, callsOf(process.argv[1] ?? "", process.cwd())));
     await tellStarter({ kind: "up" });
     await ended.promise;
     return 0;
@@ -156,20 +157,6 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     await control?.[Symbol.asyncDispose]();
     pidFile.remove();
   }
-}
-
-/**
- * Root gets a split server, for nothing that reads from the network may be root. Only where there is no settings file, in
- * somebody's first five minutes on a loopback address, root runs a single one.
- */
-function layoutOf(
-  { settings }: LoadedSettings,
-  file: string | undefined,
-): { layout: "single" | "split"; identity: Identity | undefined } {
-  const isRoot = process.getuid?.() === 0;
-  const wanted = settings.processes.layout;
-  const layout = wanted === "auto" ? (isRoot && file !== undefined ? "split" : "single") : wanted;
-  return { layout, identity: layout === "split" && isRoot ? identityOf(settings.user, settings.group) : undefined };
 }
 
 async function settingsFile(given: string | undefined): Promise<string | undefined> {

@@ -4,15 +4,23 @@ import type { LoadedSettings } from "./load-settings.ts";
 import { permissionOptions } from "./privileges.ts";
 import type { Role } from "./roles.ts";
 
-/** The program itself: sources or emitted JavaScript, and its libraries. */
-const PROGRAM = resolve(import.meta.dirname, "..", "..");
+/**
+ * Where the program is, with its libraries. In a clone they are below it; installed as a package it lies in a node_modules
+ * beside them, or (pnpm) in one further up that links them together.
+ */
+export function programFolders(root: string): readonly string[] {
+  const outermost = /^.*?[/\\]node_modules(?=[/\\])/.exec(root)?.[0];
+  return outermost === undefined ? [root] : [root, outermost];
+}
+
+const PROGRAM = programFolders(resolve(import.meta.dirname, "..", ".."));
 
 /** What each role may touch of the disk, beyond the program itself. The user's rights bound it further. */
 export function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): readonly string[] {
   const { settings } = loaded;
   const tables = Object.values(settings.tables).flatMap((table) => (table.kind === "file" ? [table.file] : []));
   const resolver = ["/etc/resolv.conf", "/etc/hosts"];
-  const program = [PROGRAM];
+  const program = PROGRAM;
   const wholeDisk = "*";
   switch (role) {
     case "log": {

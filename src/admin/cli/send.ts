@@ -32,7 +32,7 @@ export const send: CliCommand = {
     N: { short: "N", value: "WHEN", says: "Notices wanted: never, or success,failure,delay." },
     R: { short: "R", value: "WHAT", says: "What a bounce returns: full or hdrs." },
     V: { short: "V", value: "ID", says: "The envelope id that notices name." },
-    settings: { value: "FILE", says: "The settings file (-f is the sender here)." },
+    file: { value: "FILE", says: "The settings file (-f is the sender here)." },
     server: { value: "PLACE", says: "HOST:PORT or a socket's path, rather than the settings' listener." },
   },
   run: () => Promise.resolve(exitCodes.software),

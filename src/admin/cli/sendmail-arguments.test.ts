@@ -34,7 +34,7 @@ test("the ways in which programs call a sendmail are understood", () => {
       { notify: "SUCCESS,FAILURE", dsnReturn: "HDRS", envelopeId: "x1" },
     ],
     [["-v", "-G", "-U", "-q15m", "--", "-odd@d.example"], { recipients: ["-odd@d.example"] }],
-    [["--settings", "x.yaml", "--server=[::1]:25", "c"], { settingsFile: "x.yaml", server: "[::1]:25" }],
+    [["--file", "x.yaml", "--server=[::1]:25", "c"], { settingsFile: "x.yaml", server: "[::1]:25" }],
   ];
   for (const [argv, expected] of calls) {
     const request = parsed(...argv);

@@ -46,7 +46,7 @@ export function parseSendmailArguments(argv: readonly string[]): Result<Sendmail
     if (argument.startsWith("--")) {
       const [name, attached] = splitOnce(argument.slice(2), "=");
       if (name === "help") values.set("help", "");
-      else if (name === "settings" || name === "server") {
+      else if (name === "file" || name === "server") {
         const value = attached ?? rest.shift();
         if (value === undefined) return refused(`--${name} needs a value`);
         values.set(name, value);
@@ -95,7 +95,7 @@ export function parseSendmailArguments(argv: readonly string[]): Result<Sendmail
     dsnReturn,
     envelopeId: values.get("V"),
     recipients,
-    settingsFile: values.get("settings"),
+    settingsFile: values.get("file"),
     server: values.get("server"),
     wantsHelp: values.has("help"),
   });
