@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { createServer, type SecureContext, type SecureContextOptions, type Server } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
+import { tlsErrorText } from "../../service/tls/error-text.ts";
 import type { TlsAcceptor, TlsOutcome } from "./services.ts";
 
 /**
@@ -90,7 +91,7 @@ function makeServer(contexts: TlsContexts, handshakes: AsyncLocalStorage<Handsha
   });
   server.on("tlsClientError", (error, socket) => {
     socket.destroy();
-    handshakes.getStore()?.settle({ ok: false, reason: messageOf(error) });
+    handshakes.getStore()?.settle({ ok: false, reason: tlsErrorText(error) });
   });
   return server;
 }

@@ -3,7 +3,8 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext } from "node:tls";
 import type { Clock } from "../../../foundation/clock.ts";
-import { messageOf, PosthornError, systemCodeOf } from "../../../foundation/error.ts";
+import { messageOf, PosthornError } from "../../../foundation/error.ts";
+import { tlsErrorText } from "../../../service/tls/error-text.ts";
 
 export interface Encrypted {
   readonly ok: true;
@@ -102,18 +103,4 @@ function readCa(file: string): Buffer {
       cause,
     });
   }
-}
-
-/** Names of OpenSSL's errors differ between versions; the number of an alert in its code does not. */
-function tlsErrorText(error: Error): string {
-  const reason = /^[0-9A-F]+:error:[0-9A-F]{2}([0-9A-F]{6}):([^:]*):([^:]*):([^:]*)/i.exec(error.message);
-  if (reason !== null) {
-    const alert = (Number.parseInt(reason[1] ?? "", 16) & 0x7fffff) - 1000;
-    const text = (reason[4] ?? "").trim() || (systemCodeOf(error) ?? "handshake failure");
-    return alert > 0 && alert < 256 ? `${text} (alert ${alert} from the peer)` : text;
-  }
-  // Node's words, with ECONNRESET, for a plain end of the connection.
-  if (/socket hang up|socket disconnected before secure/.test(error.message))
-    return "the peer closed the connection during the handshake";
-  return messageOf(error);
 }
