@@ -11,8 +11,16 @@ test("openssl s_client", async (t) => {
   await using server = await startServer();
   const dial = (port: number, options: readonly string[]): readonly string[] => [
     "s_client",
-    ...["-connect", `127.0.0.1:${port}`, "-servername", "mx.posthorn.test", "-quiet", "-verify_return_error"],
-    ...["-CAfile", join(server.folder, "data", "tls", "self-signed.pem"), "-verify_hostname", "mx.posthorn.test"],
+    "-connect",
+    `127.0.0.1:${port}`,
+    "-servername",
+    "mx.posthorn.test",
+    "-quiet",
+    "-verify_return_error",
+    "-CAfile",
+    join(server.folder, "data", "tls", "self-signed.pem"),
+    "-verify_hostname",
+    "mx.posthorn.test",
     ...options,
   ];
   for (const [name, port, start] of [

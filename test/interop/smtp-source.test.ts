@@ -15,7 +15,16 @@ for (const [layout, how, options] of [
     const [program, argv] = inPeer("postfix", [
       "smtp-source",
       ...options,
-      ...["-s", "100", "-m", String(MESSAGES), "-l", "2048", "-f", "source@smtp.test", "-t", "sink@posthorn.test"],
+      "-s",
+      "100",
+      "-m",
+      String(MESSAGES),
+      "-l",
+      "2048",
+      "-f",
+      "source@smtp.test",
+      "-t",
+      "sink@posthorn.test",
       `127.0.0.1:${server.ports.smtp}`,
     ]);
     const { status, output } = await run(program, argv, "", 60_000);
