@@ -31,6 +31,12 @@ function pinnedNode() {
   }
 }
 
+/** Sockets that systemd bound for this process (sd_listen_fds(3)): the real one gets them, under the same numbers. */
+function inheritedSockets() {
+  const count = Number(process.env.LISTEN_PID) === process.pid ? Number(process.env.LISTEN_FDS) : 0;
+  return Array.from({ length: Number.isInteger(count) && count > 0 ? count : 0 }, (_, index) => 3 + index);
+}
+
 export async function launch(program) {
   const major = Number(process.versions.node.split(".")[0]);
   if (major >= LEAST_NODE_MAJOR) {
@@ -51,7 +57,11 @@ export async function launch(program) {
     process.exitCode = 78;
     return;
   }
-  const child = spawn(node, process.argv.slice(1), { stdio: "inherit" });
+  const sockets = inheritedSockets();
+  const child = spawn(node, process.argv.slice(1), {
+    stdio: ["inherit", "inherit", "inherit", ...sockets],
+    env: sockets.length === 0 ? process.env : { ...process.env, LISTEN_PID: `after ${process.pid}` },
+  });
   const forwarded = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"];
   for (const signal of forwarded) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {

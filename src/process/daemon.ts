@@ -94,7 +94,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
   let control: ControlServer | undefined;
   try {
     const loaded = await withOwnCertificate(read, systemClock);
-    const inherited = inheritedSockets(process.env, process.pid, loaded.settings.listeners);
+    const inherited = inheritedSockets(process.env, process, loaded.settings.listeners);
     const common = {
       loaded,
       folders,
