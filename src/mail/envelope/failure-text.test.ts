@@ -34,3 +34,10 @@ test("a reply that came before a hang-up is not lost from the text", () => {
   });
   assert.match(text, /lost connection with mx\.example\[192\.0\.2\.1\]:25 during end of DATA; it had said: 421 bye/);
 });
+
+test("how long it was tried is told in units that fit", () => {
+  const told = (afterMs: number): string =>
+    failureText({ lasting: "permanent", status: "5.4.7", cause: { kind: "expired", afterMs } });
+  assert.equal(told(4 * 86_400_000 + 1234), "delivery time expired after 4d");
+  assert.equal(told(61_000), "delivery time expired after 1m");
+});

@@ -1,4 +1,5 @@
 import { unreachable } from "../../foundation/assert.ts";
+import { formatDuration } from "../../foundation/units.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Failure } from "./failure.ts";
 
@@ -44,7 +45,7 @@ export function failureText(failure: Failure): string {
     case "hops":
       return `too many hops: ${cause.count}`;
     case "expired":
-      return `delivery time expired after ${Math.round(cause.afterMs / 3_600_000)} hours`;
+      return `delivery time expired after ${formatDuration(wholeMinutes(cause.afterMs))}`;
     case "deliver-by":
       return "could not be delivered by the time the sender asked for";
     case "settings":
@@ -79,6 +80,10 @@ const MAILBOX_REASONS = {
   permission: "permission denied",
   io: "input/output error",
 } as const;
+
+function wholeMinutes(durationMs: number): number {
+  return Math.max(1, Math.round(durationMs / 60_000)) * 60_000;
+}
 
 function withText(text: string): string {
   return text === "" ? "" : `: ${text}`;

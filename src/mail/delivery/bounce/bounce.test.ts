@@ -100,6 +100,7 @@ test("what ran out of time is told with what had gone wrong until then", async (
     lasting: "permanent",
     status: "4.4.7",
     cause: { kind: "expired", afterMs: 4 * 86_400_000 },
+    reply: { code: 450, lines: ["come later"] },
   };
   const { text } = await make(
     request(
@@ -111,8 +112,18 @@ test("what ran out of time is told with what had gone wrong until then", async (
     ),
   );
   assert.match(text, /tried for 4d/);
-  assert.match(text, /> 450 come later/);
+  assert.equal(text.match(/> 450 come later/g)?.length, 1);
   assert.match(text, /Status: 4\.4\.7\r\nRemote-MTA: dns; mx\.example\.org\r\nDiagnostic-Code: smtp; 450 come later/);
+});
+
+test("a host known by its address only is named as an address literal", async () => {
+  for (const [host, named] of [
+    ["192.0.2.1[192.0.2.1]:25", "[192.0.2.1]"],
+    ["2001:db8::1[2001:db8::1]:25", "[IPv6:2001:db8::1]"],
+  ] as const) {
+    const { text } = await make(request({}, { failure: { ...refusal, host } }));
+    assert.ok(text.includes(`Remote-MTA: dns; ${named}\r\n`), text);
+  }
 });
 
 test("a failure without a word from another host has no Remote-MTA, and our own words as diagnosis", async () => {
@@ -123,7 +134,7 @@ test("a failure without a word from another host has no Remote-MTA, and our own 
   };
   const { text } = await make(request({}, { failure, relay: "none" }));
   assert.ok(!text.includes("Remote-MTA"));
-  assert.match(text, /Diagnostic-Code: x-posthorn; host or domain name not found: nowhere\.example/);
+  assert.match(text, /Diagnostic-Code: x-posthorn; host or domain name not found: nowhere\.example\r$/m);
 });
 
 test("nobody is told of what has the null sender, whatever the kind", async () => {

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
@@ -161,7 +162,7 @@ function recipientReport(kind: NoticeRequest["kind"], about: NoticeAbout): Recip
         ? { type: "smtp", text: replyText(reply) }
         : failure && {
             type: "x-posthorn",
-            text: [failure, before].flatMap((one) => one && failureText(one)).join("; "),
+            text: [failure, before].flatMap((one) => (one === undefined ? [] : [failureText(one)])).join("; "),
           },
     willRetryUntilAt: kind === "delay" ? about.retryUntilAt : undefined,
   };
@@ -175,6 +176,8 @@ function diagnosticOf(action: "delivered" | "relayed", text: string | undefined)
 /** The name in `name[address]:port`; nothing for a mailbox or `none`. */
 function nameIn(host: string, action: "delivered" | "relayed"): string | undefined {
   if (action === "delivered" || host === "none") return undefined;
-  const name = /^[^[\]:]+(?=\[)/.exec(host)?.[0];
+  const name = /^[^[\]]+(?=\[)/.exec(host)?.[0];
+  // RFC 3464 section 2.1.2: a name of type dns that is no name is an address literal.
+  if (name !== undefined && isIP(name) !== 0) return `[${isIP(name) === 6 ? "IPv6:" : ""}${name}]`;
   return name ?? /^\[[^\]]+\]/.exec(host)?.[0];
 }

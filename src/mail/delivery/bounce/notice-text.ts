@@ -63,7 +63,9 @@ function aboutLines(kind: NoticeRequest["kind"], about: NoticeAbout): readonly s
   for (const failure of [about.failure, about.before]) {
     if (failure === undefined) continue;
     lines.push(...wrap(sentenceFor(failure), "    "));
-    if (failure.reply !== undefined) lines.push(...wrap(replyText(failure.reply), "      > "));
+    // The end of the time carries the words of what went wrong until then; they are shown there.
+    const isShownBelow = failure !== about.before && about.before?.reply !== undefined;
+    if (failure.reply !== undefined && !isShownBelow) lines.push(...wrap(replyText(failure.reply), "      > "));
   }
   if (kind === "delay" && about.retryUntilAt !== undefined)
     lines.push(...wrap(`It will be tried until ${formatDateTime(about.retryUntilAt, 0)}.`, "    "));
