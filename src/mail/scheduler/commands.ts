@@ -174,17 +174,21 @@ function matching(s: SchedulerState, is: (ticket: Ticket) => boolean): readonly 
   return found;
 }
 
-/** Whether it waits for this host now, or went there last. */
+/** Whether it waits for this host now, went there last, or was to go there when no host could be reached. */
 function goesBy(ticket: Ticket, route: string): boolean {
   if (ticket.queue?.kind === "batch") return ticket.queue.relay.candidates.some((one) => isCandidate(one, route));
-  const last = ticket.lastHost;
-  if (last === undefined) return false;
-  const [, name, ip, rest] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(last) ?? [];
-  return [last, name, ip, `${ip}${rest}`].includes(route);
+  const { lastHost, lastTried = [] } = ticket;
+  return [...(lastHost === undefined ? [] : [lastHost]), ...lastTried].some((text) => isNamed(text, route));
 }
 
 function isCandidate({ host, address }: Candidate, route: string): boolean {
   return isHost({ name: host.name, address, text: hostText(host) }, route);
+}
+
+/** The same of a host as the log writes it, `name[address]:port`. */
+function isNamed(text: string, route: string): boolean {
+  const [, name, ip = "", rest = ""] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(text) ?? [];
+  return [text, name, ip, `${ip}${rest}`, `[${ip}]${rest}`].includes(route);
 }
 
 /** By name, address, address with port, or as the log writes it. */

@@ -1,7 +1,7 @@
 import type { Failure } from "../envelope/failure.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import { penalise } from "../route/penalty.ts";
-import { shrinkRoute } from "../route/route.ts";
+import { hostText, shrinkRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
 import { penaltyRules } from "./choose.ts";
 import { routeRests } from "./events.ts";
@@ -55,6 +55,7 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
     startedAt: relay.roundStartedAt,
     connectMs: s.now - relay.roundStartedAt,
     tookMs: 0,
+    tried: relay.candidates.map(({ host }) => hostText(host)),
   };
   endRound(relay);
   for (let batch = relay.batches.first; batch !== undefined; batch = relay.batches.first) {

@@ -347,6 +347,23 @@ test("operators remove, bounce and retry by domain, sender and route", async () 
   assert.equal([...world.delivered.keys()].length, 2);
 });
 
+test("a retry by route finds what waits after a round in which no host could be reached, by any of them", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const { clock, scheduler, world } = simulation;
+  let isUp = false;
+  const down = (ip: string) => host(ip, { onConnect: () => (isUp ? undefined : unreachable(ip)) });
+  world.setDomain("d1.example", [down("192.0.2.1"), down("192.0.2.2")]);
+  world.setDomain("d2.example", [down("192.0.2.3")]);
+  await simulation.send({ to: ["jane@d1.example"] });
+  await simulation.send({ to: ["jane@d2.example"] });
+  await clock.advance(10 * SECOND);
+  isUp = true;
+  for (const route of ["192.0.2.2", "192.0.2.3"])
+    assert.equal(await scheduler.command({ do: "retryNow", selector: { by: "route", route } }), 1, route);
+  await clock.advance(SECOND);
+  assert.equal(world.delivered.size, 2);
+});
+
 test("a removal that meets an attempt is done when the attempt has failed", async () => {
   const simulation = simulatedScheduling();
   const { clock, scheduler, world } = simulation;

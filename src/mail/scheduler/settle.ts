@@ -46,6 +46,7 @@ type Delivered = Extract<Outcome, { kind: "delivered" }>;
 export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
   ticket.attempts++;
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
+  ticket.lastTried = attempt.tried;
   const { after } = ticket;
   if (after?.do === "remove") {
     ticket.after = undefined;

@@ -120,6 +120,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   after: After | undefined;
   /** The next host of the last attempt, `name[address]:port`. */
   lastHost: string | undefined;
+  /** Every host that was tried in vain in its last round; one list for all that waited there. */
+  lastTried: readonly string[] | undefined;
   queue: Batch | LocalQueue | undefined;
 }
 
@@ -145,6 +147,8 @@ export interface Attempt {
   readonly tookMs: number;
   /** The operator's command that ended it, rather than an attempt. */
   readonly command?: number | undefined;
+  /** Where a whole round failed: every host of it, `name[address]:port`. */
+  readonly tried?: readonly string[] | undefined;
 }
 
 export type After =

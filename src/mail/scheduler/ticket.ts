@@ -68,6 +68,7 @@ function newTicket(loaded: LoadedEnvelope, message: MessageEntry): Ticket {
     readyAt: 0,
     after: undefined,
     lastHost: undefined,
+    lastTried: undefined,
     queue: undefined,
     previous: undefined,
     next: undefined,
