@@ -73,7 +73,14 @@ function cellsOf(row: LiveRow, now: number): readonly string[] {
     String(row.attempts),
     senderText(row.sender),
     row.recipient,
-    row.state === "queued" ? (row.dueAt <= now ? "now" : `in ${roughDuration(row.dueAt - now)}`) : "-",
+    nextText(row, now),
     row.heldBecause ?? (row.lastFailure === undefined ? "" : failureText(row.lastFailure)),
   ];
+}
+
+/** When something happens to it by itself: an attempt, the end of its hold, or, for a dead one, the end. */
+function nextText({ state, dueAt, expiresAt, heldUntilAt }: LiveRow, now: number): string {
+  if (state === "held") return heldUntilAt === undefined ? "-" : `released in ${roughDuration(heldUntilAt - now)}`;
+  if (state === "dead") return `removed in ${roughDuration(expiresAt - now)}`;
+  return dueAt <= now ? "now" : `in ${roughDuration(dueAt - now)}`;
 }

@@ -85,7 +85,11 @@ function textOf(
     ...(message.messageIdField === undefined ? [] : [`message-id ${message.messageIdField}`]),
     ...shown.envelopes.flatMap((envelope) => envelopeLines(envelope, reasons, instant, world.now())),
   ].map(escapeControls);
-  if (headers !== undefined) lines.push("", ...headers.trimEnd().split(/\r?\n/).map(escapeControls));
+  // A tab is how header fields are folded, and does no harm.
+  if (headers !== undefined) {
+    const shownLine = (line: string): string => line.split("\t").map(escapeControls).join("\t");
+    lines.push("", ...headers.trimEnd().split(/\r?\n/).map(shownLine));
+  }
   return `${lines.join("\n")}\n`;
 }
 
@@ -102,7 +106,7 @@ function envelopeLines(
     `envelope   ${envelope.id}`,
     `recipient  ${envelope.recipient}${given}`,
     `action     ${envelope.action}`,
-    `state      ${shown.live ?? progress.state}, ${progress.attempts} attempts, expires ${instant(progress.expiresAt)}`,
+    `state      ${shown.live ?? progress.state}, ${progress.attempts} ${progress.attempts === 1 ? "attempt" : "attempts"}, expires ${instant(progress.expiresAt)}`,
     ...(reasons.get(envelope.id) ?? []).map(
       ({ text, untilAt }) =>
         `waits      ${text}${untilAt === undefined ? "" : `, until ${instant(untilAt)} (in ${roughDuration(untilAt - now)})`}`,

@@ -151,7 +151,7 @@ function indexOf(id: EnvelopeId): number {
 }
 
 function rowOf(message: Message, { envelope, progress }: NewEnvelope): QueueRow {
-  const { state, dueAt, expiresAt, attempts, lastFailure, heldBecause } = progress;
+  const { state, dueAt, expiresAt, attempts, lastFailure, heldBecause, heldUntilAt } = progress;
   return {
     envelope: envelope.id,
     message: message.id,
@@ -166,6 +166,7 @@ function rowOf(message: Message, { envelope, progress }: NewEnvelope): QueueRow 
     attempts,
     ...(lastFailure === undefined ? {} : { lastFailure }),
     ...(heldBecause === undefined ? {} : { heldBecause }),
+    ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
   };
 }
 

@@ -110,7 +110,7 @@ export function wantsDelayNotice(sender: string, notify: readonly Notify[]): boo
 
 export function queueRowOf(row: ListedRow): QueueRow {
   const message = messageIdOf(row.message);
-  const { heldBecause } = progressFactsOf(row);
+  const { heldBecause, heldUntilAt } = progressFactsOf(row);
   return {
     envelope: envelopeIdOf(message, row.n),
     message,
@@ -125,6 +125,7 @@ export function queueRowOf(row: ListedRow): QueueRow {
     attempts: row.attempts,
     ...(row.last_failure === null ? {} : { lastFailure: JSON.parse(row.last_failure) as Failure }),
     ...(heldBecause === undefined ? {} : { heldBecause }),
+    ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
   };
 }
 

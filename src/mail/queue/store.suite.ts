@@ -256,7 +256,11 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     ]);
     const id = (message: number, n: number): string => envelopeIdOf(messageIdOf(message), n);
     await store.apply([
-      { do: "update", envelope: id(1, 1), progress: { ...progress(), state: "held", heldBecause: "a whim" } },
+      {
+        do: "update",
+        envelope: id(1, 1),
+        progress: { ...progress(), state: "held", heldBecause: "a whim", heldUntilAt: 7 },
+      },
       { do: "update", envelope: id(1, 2), progress: { ...progress(), attempts: 2, lastFailure: failure } },
     ]);
     const expectRows = async (filter: QueueFilter, ...ids: string[]): Promise<void> =>
@@ -296,7 +300,8 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       attempts: 2,
       lastFailure: failure,
     });
-    assert.equal((await store.list({ state: "held" }))[0]?.heldBecause, "a whim");
+    const [held] = await store.list({ state: "held" });
+    assert.deepEqual([held?.heldBecause, held?.heldUntilAt], ["a whim", 7]);
   });
 
   check("the census counts envelopes by domain and age, the fullest domain first", async (store) => {

@@ -136,6 +136,7 @@ export interface QueueRow {
   readonly attempts: number;
   readonly lastFailure?: Failure | undefined;
   readonly heldBecause?: string | undefined;
+  readonly heldUntilAt?: number | undefined;
 }
 
 export interface CensusRow {
