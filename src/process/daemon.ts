@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { startControl, controlPaths, type ControlServer } from "../admin/control/server.io.ts";
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
+import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
 import { problemLine } from "../service/config/config.ts";
 import { buildAdmin } from "./admin.ts";
 import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
@@ -9,6 +10,7 @@ import * as events from "./events.ts";
 import { callsOf, firstMailHint } from "./first-mail-hint.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
+import { heldSignals } from "./held-signals.ts";
 import { findSettingsFile, loadSettings, withOwnCertificate, type LoadedSettings } from "./load-settings.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
 import type { Server } from "./server.ts";
@@ -86,6 +88,7 @@ async function run(options: DaemonOptions, onStuck: () => void): Promise<number>
 async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {
   const startedAt = systemClock.now();
   const startedAtMs = systemClock.monotonicMs();
+  const signals = heldSignals(process);
   const { layout, identity } = layoutOf(read.settings, options.file);
   const folders = foldersOf(read.settings.state);
   makeFolders(folders, identity);
@@ -110,7 +113,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     let isStopping = false;
     const stop = (because: string): void => {
       // Who asks twice does not want to wait.
-      if (isStopping) process.exit(EX_SOFTWARE);
+      if (isStopping) exitAtOnce(EX_SOFTWARE);
       isStopping = true;
       void running.stop(because).then(ended.resolve, ended.reject);
     };
@@ -131,12 +134,6 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       clock: systemClock,
       emit: running.emit,
     });
-    process.on("SIGTERM", () => stop("SIGTERM"));
-    process.on("SIGINT", () => stop("SIGINT"));
-    process.on("SIGHUP", () => {
-      running.reopen();
-      void admin.reloadFor("SIGHUP");
-    });
     for (const problem of loaded.warnings) running.emit(events.settingsWarning, { problem: problemLine(problem) });
     running.emit(events.serverStarted, {
       version,
@@ -148,6 +145,13 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     if (options.isForeground && options.file === undefined)
       options.out(firstMailHint(loaded, running.listening, callsOf(process.argv[1] ?? "", process.cwd())));
     await tellStarter({ kind: "up" });
+    signals.obey({
+      stop,
+      reload() {
+        running.reopen();
+        void admin.reloadFor("SIGHUP");
+      },
+    });
     await ended.promise;
     return 0;
   } catch (thrown) {

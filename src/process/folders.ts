@@ -34,6 +34,8 @@ export function foldersOf(state: string): Folders {
  * cut takes the queue away as a whole, whatever was synced inside it. Throws `PRIVILEGES`.
  */
 export function makeFolders(folders: Folders, owner: Identity | undefined): void {
+  // A service may be started with any mask. Workers and operators find the way by these modes, whatever it is.
+  const mask = process.umask(0o022);
   try {
     const firstMade = mkdirSync(folders.state, { recursive: true, mode: 0o755 });
     mkdirSync(folders.run, { recursive: true, mode: 0o755 });
@@ -64,6 +66,8 @@ export function makeFolders(folders: Folders, owner: Identity | undefined): void
       advice: `set \`state\` to a directory that this user may write to (now ${folders.state})`,
       cause,
     });
+  } finally {
+    process.umask(mask);
   }
 }
 

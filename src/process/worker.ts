@@ -25,7 +25,8 @@ const LEAVE_DEADLINE_MS = 3_600_000;
 export function runWorker(): void {
   let running: Promise<RunningRole> | undefined;
   const say = (message: FromWorker): void => {
-    process.send?.(message);
+    // A supervisor that has just gone cannot be told; its end is ours, by "disconnect".
+    process.send?.(message, undefined, undefined, () => {});
   };
   const end = async (deadlineMs: number): Promise<void> => {
     await (await running)?.stop(deadlineMs);
