@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
+import { sendMail, smtpConnect } from "../smtp-client.ts";
+
+/** SIGHUP, and the line that says how it ended. */
+async function hangUp(server: TestServer): Promise<string> {
+  const pattern = /reload (?:--|refused).*/g;
+  const before = (server.output().match(pattern) ?? []).length;
+  server.process.kill("SIGHUP");
+  const untilAt = Date.now() + 20_000;
+  for (;;) {
+    const said = server.output().match(pattern) ?? [];
+    if (said.length > before) return said.at(-1) ?? "";
+    if (Date.now() > untilAt) throw new Error(`no word of a reload:\n${server.output().slice(-3000)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const refusing = (code: number): string =>
+  `rules: [ { match: { for: refused.test }, action: no }, { match: { for: local }, action: deliver } ]
+actions: { no: { reject: { code: ${code}, text: as the settings say } } }
+`;
+
+for (const layout of LAYOUTS)
+  test(`${layout}: a reload takes all of the new settings, or none; a running session keeps those it began with`, async (t) => {
+    await using server = await startServer({ layout, settings: refusing(550) });
+    const session = await smtpConnect(server.ports.smtp);
+    t.after(() => session.close());
+    await session.reply();
+    await session.say("EHLO c.test");
+    await session.say("MAIL FROM:<a@b.test>");
+    assert.match(await session.say("RCPT TO:<x@refused.test>"), /^550 5\.7\.1 as the settings say/);
+
+    server.rewrite({ settings: refusing(553) });
+    assert.match(await hangUp(server), /^reload -- settings .*posthorn\.yaml in force, asked by SIGHUP/);
+    assert.match(await session.say("RCPT TO:<x@refused.test>"), /^550 /, "the session began under the old ones");
+    const mail = { from: "a@b.test", to: "x@refused.test", content: "x" };
+    assert.match(await sendMail(server.ports.smtp, mail), /^553 /);
+
+    // Broken: refused with the words of `posthornd -n`, and nothing changes.
+    server.rewrite({ settings: `${refusing(554)}quue: {}\nscheduler: { expireAfter: soon }\n` });
+    const checked = spawnSync(
+      process.execPath,
+      [join(ROOT, "bin", "posthornd.js"), "-n", "-f", join(server.folder, "posthorn.yaml")],
+      { encoding: "utf8" },
+    );
+    assert.equal(checked.status, 78);
+    const refused = await hangUp(server);
+    const problems = checked.stderr.trim().split("\n");
+    assert.ok(problems.length >= 2, checked.stderr);
+    for (const problem of problems) {
+      assert.match(problem, /posthorn\.yaml:\d+:\d+/);
+      assert.ok(refused.includes(problem), `${problem}\nis not in\n${refused}`);
+    }
+    assert.match(await sendMail(server.ports.smtp, mail), /^553 /);
+
+    // A port that another program has: refused, and the listener that is new beside it is gone again.
+    const [extra, taken] = [await freePort(), await freePort()];
+    const other = createServer().listen(taken, "127.0.0.1");
+    t.after(() => other.close());
+    await once(other, "listening");
+    const whole = (more: string, code: number): string => `hostname: mx.posthorn.test
+state: ./data
+user: nobody
+processes: { layout: ${layout}, ingress: 2, egress: 2 }
+listeners:
+  - { name: smtp, address: 127.0.0.1, port: {smtp}, protocol: smtp }
+${more}${refusing(code)}`;
+    const listener = (name: string, port: number): string =>
+      `  - { name: ${name}, address: 127.0.0.1, port: ${port}, protocol: smtp }\n`;
+    server.rewrite({ wholeSettings: whole(listener("extra", extra) + listener("taken", taken), 554) });
+    assert.match(
+      await hangUp(server),
+      new RegExp(`reload refused.*listener taken.* 127\\.0\\.0\\.1:${taken}: .*EADDRINUSE`),
+    );
+    await assert.rejects(smtpConnect(extra), { code: "ECONNREFUSED" });
+    assert.match(await sendMail(server.ports.submission, mail), /^5/, "the old listeners are still there");
+    assert.match(await sendMail(server.ports.smtp, mail), /^553 /);
+
+    // A listener more, two less.
+    server.rewrite({ wholeSettings: whole(listener("extra", extra), 551) });
+    assert.match(await hangUp(server), /^reload -- /);
+    assert.match(await sendMail(extra, mail), /^551 /);
+    assert.match(await sendMail(server.ports.smtp, mail), /^551 /);
+    await assert.rejects(smtpConnect(server.ports.submission), { code: "ECONNREFUSED" });
+
+    // The old session is still alive, and its mail goes through.
+    await session.say("RCPT TO:<ada@localhost>");
+    await session.say("DATA");
+    session.send("Subject: of the old session\r\n\r\nx\r\n.\r\n");
+    assert.match(await session.reply(), /^250 /);
+    await server.waitForMails("ada", 1);
+    assert.match(await session.say("QUIT"), /^221 /);
+    assert.equal(await server.stop(), 0);
+  });
