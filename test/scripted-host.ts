@@ -27,7 +27,7 @@ export interface ScriptedHost extends AsyncDisposable {
 /** A reply (lines with `\r\n` between), SILENCE, HANG_UP; `undefined` leaves the answer to the host's good manners. */
 export type Said = string | undefined;
 export const SILENCE = "(silence)";
-const HANG_UP = "(hang-up)";
+export const HANG_UP = "(hang-up)";
 
 export interface ScriptedHostOptions {
   readonly address?: string;
