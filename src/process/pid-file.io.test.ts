@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync, existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -25,4 +25,14 @@ test("a file left by a process that is gone is replaced, one of a process that r
   assert.throws(() => writePidFile(path, process.pid + 1_000_000), { code: "SPOOL_IN_USE" });
   writeFileSync(path, "rubbish");
   writePidFile(path, process.pid);
+});
+
+test("a number that has passed to a process younger than the file names nobody", (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-pid-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "posthornd.pid");
+  writeFileSync(path, `${process.pid}\n`);
+  assert.equal(runningPid(path), process.pid);
+  utimesSync(path, 1_000_000_000, 1_000_000_000);
+  assert.equal(runningPid(path), undefined);
 });

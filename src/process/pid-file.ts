@@ -1,6 +1,10 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
+
+/** Linux counts in hundredths of a second towards user space, whatever its own clock does. */
+const MS_PER_TICK = 10;
+const CLOCK_SLACK_MS = 5000;
 
 /** The file that holds the number of the running server's first process. */
 export interface PidFile {
@@ -52,12 +56,28 @@ function readPid(path: string): number | undefined {
 /** The process that a pid file names, when it runs. */
 export function runningPid(path: string): number | undefined {
   const pid = readPid(path);
-  if (pid === undefined) return undefined;
+  if (pid === undefined || isYounger(pid, path)) return undefined;
   try {
     process.kill(pid, 0);
     return pid;
   } catch (thrown) {
     // EPERM: it runs, as somebody else.
     return systemCodeOf(thrown) === "EPERM" ? pid : undefined;
+  }
+}
+
+/**
+ * Whether the process began after the file was written: after a reboot, or in a container, the number is soon somebody
+ * else's. In doubt no; and were it ours after all (the clock was set), the queue's own lock still says so.
+ */
+function isYounger(pid: number, path: string): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // proc(5): the command may hold anything, so fields count from behind it; starttime is the 22nd.
+    const startTicks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    const bootedAt = Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))?.[1]) * 1000;
+    return bootedAt + startTicks * MS_PER_TICK > statSync(path).mtimeMs + CLOCK_SLACK_MS;
+  } catch {
+    return false;
   }
 }
