@@ -163,6 +163,26 @@ test("a certificate of a trusted authority for the right name verifies, for anot
   assert.match(lines[1] ?? "", /^Trusted TLS connection/);
 });
 
+test("authorities that cannot be read defer what must verify, are read again, and leave other encryption alone", async () => {
+  const { peer, server } = await peerOn({ tls: { context } });
+  using _ = server;
+  const late = join(directory, "late.pem");
+  const { delivery } = setUp({ caFile: late });
+  await using __ = delivery;
+  const demanding = request(server.port, { session: "v", tls: "starttls", verify: true });
+  const connected = await delivery.connect(demanding);
+  assert.ok(!connected.ok);
+  assert.deepEqual([connected.failure.status, connected.scope], ["4.3.5", "relay"]);
+  assert.ok(connected.failure.cause.kind === "settings");
+  assert.match(connected.failure.cause.text, new RegExp(`^the certificate authorities in ${late}: `));
+  const other = await delivery.connect(request(server.port));
+  assert.ok(other.ok && other.facts.tls?.verified === false, JSON.stringify(other));
+  await sendsOne(delivery, peer);
+  writeFileSync(late, pair.cert);
+  const mended = await delivery.connect(demanding);
+  assert.ok(mended.ok && mended.facts.tls?.verified === true, JSON.stringify(mended));
+});
+
 test("a certificate that must verify and does not is a deferral, with a QUIT under TLS", async () => {
   const { peer, server } = await peerOn({ tls: { context } });
   using _ = server;

@@ -144,6 +144,11 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     }
     let { host } = request;
     let tls = firstMode(request.tls, host);
+    const problem = request.verify && tls !== "never" ? this.#tls.authoritiesProblem() : undefined;
+    if (problem !== undefined) {
+      const cause = { kind: "settings", text: problem } as const;
+      return { ok: false, failure: { lasting: "temporary", status: "4.3.5", cause }, scope: "relay" };
+    }
     let plaintextBecause: string | undefined;
     if (tls === "may" && credentials === undefined && !request.verify) {
       plaintextBecause = this.#tlsFailures.because(hostText(host), clock.now());

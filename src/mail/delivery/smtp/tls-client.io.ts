@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect, createSecureContext, type SecureContext } from "node:tls";
 import type { Clock } from "../../../foundation/clock.ts";
-import { messageOf, PosthornError } from "../../../foundation/error.ts";
+import { messageOf } from "../../../foundation/error.ts";
 import { tlsErrorText } from "../../../service/tls/error-text.ts";
 
 export interface Encrypted {
@@ -86,21 +86,31 @@ export class TlsClient {
     });
   }
 
-  #sharedContext(): SecureContext {
+  /**
+   * Why no certificate can be verified: the file of authorities cannot be read or used. Asked anew each time, so that
+   * mending the file is enough. Undefined when all is well.
+   */
+  authoritiesProblem(): string | undefined {
+    try {
+      this.#loadedContext();
+      return undefined;
+    } catch (thrown) {
+      return `the certificate authorities in ${this.#caFile}: ${messageOf(thrown)}`;
+    }
+  }
+
+  #loadedContext(): SecureContext {
     // Building one costs half a millisecond and some memory; all sessions share it.
-    this.#context ??= createSecureContext(this.#caFile === undefined ? {} : { ca: readCa(this.#caFile) });
+    this.#context ??= createSecureContext(this.#caFile === undefined ? {} : { ca: readFileSync(this.#caFile) });
     return this.#context;
   }
-}
 
-function readCa(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new PosthornError("SETTINGS_INVALID", {
-      message: `cannot read the certificate authorities in ${file}: ${messageOf(cause)}`,
-      advice: "check the path and that the server's user may read it",
-      cause,
-    });
+  /** Without authorities everybody is a stranger, and encryption is still better than none. */
+  #sharedContext(): SecureContext {
+    try {
+      return this.#loadedContext();
+    } catch {
+      return createSecureContext({ ca: [] });
+    }
   }
 }
