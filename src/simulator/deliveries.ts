@@ -1,6 +1,18 @@
 import { sleep, type Clock } from "../foundation/clock.ts";
 import type { EnvelopeId } from "../foundation/ids.ts";
-import type { Connected, ConnectRequest, LocalDelivery, LocalRequest, NetworkDelivery, Outcome, Resolved, ResolveRequest, SessionFacts, Transacted, TransactRequest } from "../mail/delivery/delivery.ts";
+import type {
+  Connected,
+  ConnectRequest,
+  LocalDelivery,
+  LocalRequest,
+  NetworkDelivery,
+  Outcome,
+  Resolved,
+  ResolveRequest,
+  SessionFacts,
+  Transacted,
+  TransactRequest,
+} from "../mail/delivery/delivery.ts";
 import type { NextHost } from "../mail/route/next-host.ts";
 import type { Failure } from "../mail/envelope/failure.ts";
 
