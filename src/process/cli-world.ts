@@ -6,10 +6,10 @@ import { systemClock } from "../foundation/clock.io.ts";
 import { PosthornError } from "../foundation/error.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { restore } from "../mail/queue/backup.io.ts";
-import { problemLine } from "../service/config/config.ts";
+import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { foldersOf } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
-import { findSettingsFile, loadSettings, type LoadedSettings } from "./load-settings.ts";
+import { findSettingsFile, loadPlaces, loadSettings, type LoadedSettings } from "./load-settings.ts";
 import { catalogue } from "./log-role.ts";
 import { runningPid } from "./pid-file.ts";
 import type { Identity } from "./privileges.ts";
@@ -20,7 +20,9 @@ export const cliParts: Pick<World, "version" | "catalogue" | "locate" | "checkSe
   version,
   catalogue,
   async locate(given): Promise<Places> {
-    const { settings } = await settingsOf(given);
+    const loaded = await loadPlaces({ file: await fileOf(given), directory: process.cwd(), clock: systemClock });
+    if (!loaded.ok) throw invalid(loaded.problem);
+    const settings = loaded.value;
     const folders = foldersOf(settings.state);
     return {
       hostname: settings.hostname,
@@ -69,8 +71,12 @@ async function settingsOf(given: string | undefined): Promise<LoadedSettings> {
   const file = await fileOf(given);
   const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
   if (loaded.ok) return loaded.value;
-  throw new PosthornError("SETTINGS_INVALID", {
-    message: loaded.problem.map(problemLine).join("\n"),
+  throw invalid(loaded.problem);
+}
+
+function invalid(problems: readonly SettingsProblem[]): PosthornError {
+  return new PosthornError("SETTINGS_INVALID", {
+    message: problems.map(problemLine).join("\n"),
     advice: "mend the settings, or name another file with --file",
   });
 }

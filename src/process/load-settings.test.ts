@@ -4,8 +4,15 @@ import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { problemLine, locate } from "../service/config/config.ts";
+import type { Settings } from "./settings.ts";
 import { virtualClock } from "../simulator/clock.ts";
-import { findSettingsFile, loadSettings, withOwnCertificate, type LoadedSettings } from "./load-settings.ts";
+import {
+  findSettingsFile,
+  loadPlaces,
+  loadSettings,
+  withOwnCertificate,
+  type LoadedSettings,
+} from "./load-settings.ts";
 
 const clock = virtualClock(Date.now());
 
@@ -51,6 +58,34 @@ test("without a file the server listens on loopback only, keeps its state in ./d
     assert.equal(secrets.certificates[0]?.origin, "self-signed");
     assert.ok(secrets.certificates[0].names.includes("localhost"));
     assert.equal(locate(origins, ["hostname"]), "default");
+  });
+});
+
+test("a client finds the running server though the settings are wrong elsewhere, or name what it may not read", async () => {
+  const written = `state: ./here
+control: { query: { path: ./query.sock } }
+certificates: [{ certificate: ./missing.pem, key: ./missing.key }]
+session: { nonsense: 1 }
+`;
+  await inDirectory({ "posthorn.yaml": written, "list.yaml": "- no settings\n" }, async (directory) => {
+    const file = join(directory, "posthorn.yaml");
+    const places = async (): Promise<Settings> => {
+      const found = await loadPlaces({ file, directory, clock });
+      assert.ok(found.ok);
+      return found.value;
+    };
+    assert.ok(!(await loadSettings({ file, directory, clock })).ok);
+    const first = await places();
+    assert.equal(first.state, join(directory, "here"));
+    assert.equal(first.control.query.path, join(directory, "query.sock"));
+    assert.equal(first.listeners.length, 3);
+    await writeFile(file, `${written}listeners: [{ name: smtp, prot: 25 }]\n`);
+    const second = await places();
+    assert.equal(second.state, join(directory, "here"));
+    assert.deepEqual(second.listeners, []);
+    await writeFile(file, "state: [1, 2]\n");
+    assert.ok(!(await loadPlaces({ file, directory, clock })).ok);
+    assert.ok(!(await loadPlaces({ file: join(directory, "list.yaml"), directory, clock })).ok);
   });
 });
 

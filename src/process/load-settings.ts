@@ -7,7 +7,7 @@ import { ok, refused, type Result } from "../foundation/result.ts";
 import { parsePasswordHash } from "../service/account/password.ts";
 import type { Credentials } from "../service/account/settings.ts";
 import { inOrder, type Origins, type SettingsProblem } from "../service/config/config.ts";
-import { parseSettings, type ParsedSettings } from "../service/config/parse.ts";
+import { parseSettings, type ParsedSettings, type SettingsSource } from "../service/config/parse.ts";
 import { readSettingsFile } from "../service/config/read.io.ts";
 import { readTableFile } from "../service/table/file.io.ts";
 import { tableProblems } from "../service/table/tables.ts";
@@ -39,16 +39,7 @@ export interface LoadOptions {
  * problems are told at once. Touches nothing; `withOwnCertificate` makes what is still missing.
  */
 export async function loadSettings(options: LoadOptions): Promise<Result<LoadedSettings, readonly SettingsProblem[]>> {
-  const library = new URL(`./settings${extname(import.meta.url)}`, import.meta.url);
-  const source =
-    options.file === undefined
-      ? ok({
-          root: { kind: "map" as const, entries: [] },
-          file: "defaults",
-          directory: resolve(options.directory),
-          spelling: "kebab" as const,
-        })
-      : await readSettingsFile(options.file, { clock: options.clock, library });
+  const source = await readSource(options);
   if (!source.ok) return source;
   const parsed = parseSettings(posthornSettings, source.value);
   if (!parsed.ok) return parsed;
@@ -77,6 +68,40 @@ export async function withOwnCertificate(loaded: LoadedSettings, clock: Clock): 
 }
 
 /** Where settings are looked for when no `-f` says so. Root never takes code or data from wherever it stands. */
+/**
+ * Only what tells a client of a running server where things are: state directory, control sockets, listeners. Nothing
+ * else of the settings has to be right, nor its keys and passwords be readable, for an operator to look after the queue.
+ * Listeners that are wrong count as none.
+ */
+export async function loadPlaces(options: LoadOptions): Promise<Result<Settings, readonly SettingsProblem[]>> {
+  const source = await readSource(options);
+  if (!source.ok) return source;
+  const { root } = source.value;
+  const only = (...names: readonly string[]) =>
+    parseSettings(posthornSettings, {
+      ...source.value,
+      root: root.kind === "map" ? { ...root, entries: root.entries.filter(({ name }) => names.includes(name)) } : root,
+    });
+  const complete = ({ settings }: Parsed): Settings => completeSettings(settings, { hostname: hostname() });
+  const whole = only("state", "hostname", "user", "group", "control", "listeners");
+  if (whole.ok) return ok(complete(whole.value));
+  const rest = only("state", "hostname", "user", "group", "control");
+  return rest.ok ? ok({ ...complete(rest.value), listeners: [] }) : rest;
+}
+
+function readSource(options: LoadOptions): Promise<Result<SettingsSource, readonly SettingsProblem[]>> {
+  const library = new URL(`./settings${extname(import.meta.url)}`, import.meta.url);
+  if (options.file !== undefined) return readSettingsFile(options.file, { clock: options.clock, library });
+  return Promise.resolve(
+    ok({
+      root: { kind: "map", entries: [] },
+      file: "defaults",
+      directory: resolve(options.directory),
+      spelling: "kebab",
+    }),
+  );
+}
+
 export async function findSettingsFile(directory: string, isRoot: boolean): Promise<string | undefined> {
   for (const place of isRoot ? ["/etc/posthorn"] : [directory, "/etc/posthorn"]) {
     for (const name of ["posthorn.yaml", "posthorn.config.ts"]) {

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { nearestName } from "../../service/config/names.ts";
 import type { ControlClient } from "../control/control.ts";
 import { PosthornError } from "../../foundation/error.ts";
-import type { World } from "./world.ts";
+import type { Places, World } from "./world.ts";
 
 /** One command of `posthorn`: the table that --help, the reference and the parser all read. */
 export interface CliCommand {
@@ -99,6 +99,22 @@ export async function withServer<Value>(
   ask: (client: ControlClient) => Promise<Value>,
 ): Promise<Value> {
   const { controlPaths } = await world.locate(given.settingsFile);
-  using client = await world.connectControl(controlPaths[kind]);
+  using client = await connected(world, controlPaths, kind);
   return await ask(client);
+}
+
+async function connected(
+  world: World,
+  paths: Places["controlPaths"],
+  kind: "query" | "change",
+): Promise<ControlClient> {
+  try {
+    return await world.connectControl(paths[kind]);
+  } catch (thrown) {
+    if (kind === "change" || !(thrown instanceof PosthornError) || thrown.code !== "CONTROL_UNREACHABLE") throw thrown;
+    // Who may change may look as well, though the socket for queries be somebody else's.
+    return await world.connectControl(paths.change).catch(() => {
+      throw thrown;
+    });
+  }
 }

@@ -233,6 +233,27 @@ test("an error of the server is told with what to do, and nothing else", async (
   assert.equal(bug.err, "posthorn: x is not a function\n");
 });
 
+test("who may change may look too, though the socket for queries be closed to them", async () => {
+  const error = new PosthornError("CONTROL_UNREACHABLE", { message: "not for you", advice: "ask root" });
+  const tried: string[] = [];
+  const only = (open: string) => (path: string) => {
+    tried.push(path);
+    if (path !== open) return Promise.reject(error);
+    return Promise.resolve({ call: () => Promise.reject(new Error("asked")), [Symbol.dispose]() {} } as never);
+  };
+  assert.match((await posthorn(["status"], { world: { connectControl: only("change") } })).err, /asked/);
+  assert.deepEqual(tried, ["query", "change"]);
+  assert.match((await posthorn(["reload"], { world: { connectControl: only("query") } })).err, /not for you/);
+  assert.deepEqual(tried, ["query", "change", "change"]);
+});
+
+test("each of several problems has a line of its own, with nothing in it that a terminal obeys", async () => {
+  const error = new PosthornError("SETTINGS_INVALID", { message: "a:1:1: x\na:2:1: \x1b[2J", advice: "mend them" });
+  const { code, err } = await posthorn(["status"], { world: { locate: () => Promise.reject(error) } });
+  assert.equal(code, 78);
+  assert.equal(err, "a:1:1: x\na:2:1: \\x1b[2J\nmend them\n");
+});
+
 test("a refused reload prints the problems and says that nothing changed", async () => {
   const report = { kind: "refused", problems: ["posthorn.yaml:1:1: wrong"] };
   const { code, err } = await posthorn(["reload"], { answers: { reload: report } });

@@ -17,7 +17,9 @@ export async function runPosthorn(argv: readonly string[], world: World): Promis
     return await dispatch(calledAs(world.calledAs, argv), world);
   } catch (thrown) {
     if (thrown instanceof PosthornError) {
-      world.stderr.write(`${escapeControls(thrown.message)}\n${escapeControls(thrown.advice)}\n`);
+      // Problems of settings are several lines.
+      const lines = [...thrown.message.split("\n"), thrown.advice];
+      world.stderr.write(lines.map((line) => `${escapeControls(line)}\n`).join(""));
       return EXIT_OF[thrown.code] ?? exitCodes.software;
     }
     world.stderr.write(`posthorn: ${escapeControls(messageOf(thrown))}\n`);
