@@ -50,6 +50,13 @@ chmodSync(scratch, 0o755);
 process.env["TMPDIR"] = scratch;
 process.env["POSTHORN_KEEP"] = "1";
 
+// Servers are processes of their own, and outlive us unless they are stopped.
+const open = new Set<AsyncDisposable>();
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    void Promise.allSettled([...open].map((one) => one[Symbol.asyncDispose]())).then(() => process.exit(1));
+  });
+
 try {
   await main();
 } finally {
@@ -80,6 +87,8 @@ async function inRounds(cells: readonly Load[], names: readonly ContenderName[],
   const samples: Samples = new Map(cells.map((cell) => [cell, new Map(names.map((name) => [name, []]))]));
   for (let round = 1; round <= ROUNDS; round++) {
     await using stack = new AsyncDisposableStack();
+    open.add(stack);
+    stack.defer(() => void open.delete(stack));
     const sink = isRelay ? stack.use(await startCountingSink()) : undefined;
     const contenders: Contender[] = [];
     for (const name of names)

@@ -2,11 +2,15 @@
 const UNSAFE =
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\\]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
+/** Nearly all text is this, and asking costs a tenth of looking for what is not. */
+const ORDINARY = /^[\x20-\x5b\x5d-\x7e]*$/;
+
 /**
  * Text from a peer, made harmless for a log line or a terminal: control characters, direction marks, lone surrogates
  * and the backslash itself become `\xNN`, `\uNNNN` or `\\`. Reversible, and the identity on ordinary text.
  */
 export function escapeControls(text: string): string {
+  if (ORDINARY.test(text)) return text;
   return text.replace(UNSAFE, (character) => {
     if (character === "\\") return "\\\\";
     const code = character.charCodeAt(0);

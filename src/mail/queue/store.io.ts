@@ -310,8 +310,8 @@ class EmbeddedStore implements Store {
 
   async *#stream<Item>(question: StreamQuestion): AsyncGenerator<readonly Item[]> {
     const stream = ++this.#numbers;
-    const ask = (): Promise<readonly Item[] | undefined> => {
-      const answer = this.#ask<readonly Item[] | undefined>({ ...question, stream });
+    const ask = (): Promise<readonly Item[] | string | undefined> => {
+      const answer = this.#ask<readonly Item[] | string | undefined>({ ...question, stream });
       // Asked ahead: nobody may be waiting when it fails.
       answer.catch(() => {});
       return answer;
@@ -324,7 +324,9 @@ class EmbeddedStore implements Store {
         if (portion === undefined) return;
         // The reader works on the next portion while this one is used.
         next = ask();
-        if (portion.length > 0) yield portion;
+        // Our own thread wrote it.
+        const items = typeof portion === "string" ? (JSON.parse(portion) as readonly Item[]) : portion;
+        if (items.length > 0) yield items;
       }
     } finally {
       if (!isOver) this.#ask({ ask: "endStream", stream }).catch(() => {});

@@ -1,0 +1,123 @@
+/**
+ * A queue of 100,000 envelopes: `node bench/listing.ts [--count 100000] [--layout single|split]`. How long its list takes through the
+ * control socket and for `posthorn queue list`, what that does to reception meanwhile, and what an envelope costs in
+ * memory. Uses the emitted JavaScript (`npm run build`).
+ */
+import { chownSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { connectControl } from "../src/admin/control/client.io.ts";
+import { systemClock } from "../src/foundation/clock.io.ts";
+import { envelopeIdOf, messageIdMaker } from "../src/foundation/ids.ts";
+import { queueSettings } from "../src/mail/queue/settings.ts";
+import { openStore } from "../src/mail/queue/store.io.ts";
+import type { Operation } from "../src/mail/queue/store.ts";
+import { pssKiBOf } from "../test/processes.ts";
+import { startServer, type Layout } from "../test/server.ts";
+import { RECIPIENT } from "./contenders.ts";
+import { smtpSource } from "./smtp-source.ts";
+
+const { values: options } = parseArgs({
+  options: { count: { type: "string", default: "100000" }, layout: { type: "string", default: "single" } },
+});
+const count = Number(options.count);
+const layout: Layout = options.layout === "split" ? "split" : "single";
+const DAY_MS = 86_400_000;
+const NOBODY = 65_534;
+
+const folder = mkdtempSync(join(tmpdir(), "posthorn-bench-listing-"));
+await fill(join(folder, "data", "queue"));
+await main();
+
+async function main(): Promise<void> {
+  const settings = `actions: { onward: { relay: { to: "smtp://127.0.0.1:9" } } }
+rules: [{ match: { for: bench.test }, action: onward }]
+`;
+  process.env["POSTHORN_EMITTED"] = "1";
+  await using server = await startServer({ folder, layout, settings });
+  const pid = server.process.pid ?? 0;
+  using query = await connectControl(join(folder, "data", "run", "query.sock"));
+  using change = await connectControl(join(folder, "data", "run", "control.sock"));
+  await change.call("pause", { direction: "out", because: "measuring" });
+  while ((await query.call("status")).queue.isLoading) await wait(100);
+  console.log(`| with ${count} envelopes queued, ${layout} | |\n|---|---|`);
+  console.log(`| memory (PSS of all processes) | ${(pssKiBOf(pid) / 1024).toFixed(0)} MiB |`);
+  for (const round of [1, 2, 3]) {
+    const startedAt = performance.now();
+    const rows = await query.call("queue.list", {});
+    console.log(`| list through the control socket, ${round} | ${since(startedAt)} ms, ${rows.length} rows |`);
+  }
+  const startedAt = performance.now();
+  const shown = await server.posthorn("queue", "list");
+  console.log(`| \`posthorn queue list\` | ${since(startedAt)} ms, ${shown.stdout.split("\n").length - 1} lines |`);
+  await reception(server.ports.smtp, "nothing beside it");
+  const stop = new AbortController();
+  const lists = listing(join(folder, "data", "run", "query.sock"), stop.signal);
+  await reception(server.ports.smtp, "lists without a pause beside it");
+  stop.abort();
+  console.log(`| lists meanwhile | ${await lists} |`);
+
+  async function reception(port: number, beside: string): Promise<void> {
+    const messages = 5000;
+    await smtpSource({ port, sessions: 50, messages: 1000, bytes: 1024, keepsSession: true, recipient: RECIPIENT });
+    const tookS = await smtpSource({
+      port,
+      sessions: 50,
+      messages,
+      bytes: 1024,
+      keepsSession: true,
+      recipient: RECIPIENT,
+    });
+    console.log(`| reception, 50 sessions, ${beside} | ${(messages / tookS).toFixed(0)} msg/s |`);
+  }
+}
+
+async function listing(path: string, signal: AbortSignal): Promise<number> {
+  using control = await connectControl(path);
+  let lists = 0;
+  for (; !signal.aborted; lists++) await control.call("queue.list", {});
+  return lists;
+}
+
+async function fill(directory: string): Promise<void> {
+  mkdirSync(directory, { recursive: true });
+  const newId = messageIdMaker(systemClock, 15);
+  {
+    await using store = await openStore({ directory, settings: queueSettings.parse({}), clock: systemClock });
+    for (let made = 0; made < count; made += 1000)
+      await store.apply(Array.from({ length: Math.min(1000, count - made) }, (_, n) => commit(newId(), made + n)));
+  }
+  if (layout !== "split" || process.getuid?.() !== 0) return;
+  for (const file of readdirSync(directory)) chownSync(join(directory, file), NOBODY, NOBODY);
+}
+
+function commit(id: string, number: number): Operation {
+  const now = Date.now();
+  const recipient = `user${number}@domain${number % 1000}.example`;
+  return {
+    do: "commit",
+    message: {
+      id,
+      sender: `sender${number % 5000}@bench.test`,
+      receivedAt: now,
+      sizeBytes: 1024,
+      content: "7bit",
+      isInternational: false,
+      messageIdField: `<${number}@bench.test>`,
+      origin: { listener: "smtp", protocol: "ESMTP", session: "smtp-1", address: "192.0.2.7", port: 4711 },
+    },
+    body: { kind: "inline", bytes: Buffer.alloc(1024, "x") },
+    envelopes: [
+      {
+        envelope: { id: envelopeIdOf(id, 1), message: id, recipient, notify: [], action: "onward" },
+        progress: { state: "queued", dueAt: now + DAY_MS, expiresAt: now + 4 * DAY_MS, attempts: 0 },
+      },
+    ],
+  };
+}
+
+function since(startedAt: number): string {
+  return (performance.now() - startedAt).toFixed(0);
+}
