@@ -16,6 +16,8 @@ export interface TlsContexts {
 
 interface Handshake {
   settle(outcome: TlsOutcome): void;
+  /** As the socket has it, for the time after the handshake. */
+  readonly allowHalfOpen: boolean;
   readonly startedAt: number;
 }
 
@@ -50,8 +52,11 @@ export function tlsAcceptor(contexts: () => TlsContexts | undefined, clock: Cloc
         const onClose = (): void => settle({ ok: false, reason: "the connection was closed during the handshake" });
         const timer = clock.after(deadlineMs, () => settle({ ok: false, reason: "the handshake took too long" }));
         socket.once("close", onClose);
+        // A client that leaves now leaves for good. With half-open allowed its end would go unnoticed until the deadline.
+        const { allowHalfOpen } = socket;
+        socket.allowHalfOpen = false;
         try {
-          handshakes.run({ settle, startedAt: clock.monotonicMs() }, () => {
+          handshakes.run({ settle, allowHalfOpen, startedAt: clock.monotonicMs() }, () => {
             serverFor(current).emit("connection", socket);
           });
         } catch (thrown) {
@@ -77,6 +82,7 @@ function makeServer(contexts: TlsContexts, handshakes: AsyncLocalStorage<Handsha
       socket.destroy();
       return;
     }
+    socket.allowHalfOpen = handshake.allowHalfOpen;
     const serverName: unknown = socket.servername;
     handshake.settle({
       ok: true,

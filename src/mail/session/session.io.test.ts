@@ -194,6 +194,32 @@ test("a handshake that fails, or never comes, ends the connection in time", asyn
   assert.equal(server.log.names.filter((name) => name === "session.tls-failed").length, 3);
 });
 
+test("a client that leaves during the handshake is noticed at once, not at the deadline", async () => {
+  const tls = await testCertificate();
+  await using server = await testListener({}, { world: { tls: () => tls }, session: { handshakeTimeout: "10m" } });
+  const hello = Buffer.from("16030100c8010000c40303", "hex");
+  for (const bytes of [hello.subarray(0, 0), hello.subarray(0, 3), hello]) {
+    const leaving = await server.hello();
+    await leaving.say("STARTTLS\r\n", /^220/);
+    leaving.socket.end(bytes);
+    for (let at = 0; at < 200 && server.listener.open > 0; at++) await new Promise((go) => setTimeout(go, 10));
+    assert.equal(server.listener.open, 0, `after ${bytes.length} bytes`);
+  }
+  await server.logged(/^SSL_accept error from localhost\[127\.0\.0\.1\]: the connection was closed during/);
+  await server.logged(/^lost connection after STARTTLS from localhost\[127\.0\.0\.1\]$/);
+});
+
+test("over TLS a client may end its side and still gets the answers to what it had sent", async () => {
+  const tls = await testCertificate();
+  await using server = await testListener({}, { world: { tls: () => tls } });
+  const plain = await server.hello();
+  await plain.say("STARTTLS\r\n", /^220/);
+  const client = await startTlsOn(plain);
+  await client.say("EHLO again.example\r\n", /^250 .*\r\n/m);
+  client.socket.end("NOOP\r\nRSET\r\n");
+  assert.match(await client.rest(), /^250 2\.0\.0 .*\r\n250 2\.0\.0 .*\r\n$/);
+});
+
 test("TLS on the plaintext port is named in the log and closed", async () => {
   await using server = await testListener();
   const client = server.connect();

@@ -1,4 +1,4 @@
-import { encrypted, handshakeFailed, limitReached } from "./events.ts";
+import { connectionLost, encrypted, handshakeFailed, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { pipelinedImproperly } from "./content.ts";
 import { greetFirst } from "./mail.ts";
@@ -41,5 +41,7 @@ export function tlsStarted(world: World, session: Session, tls: TlsFacts, tookMs
 
 export function tlsFailed(world: World, session: Session, reason: string): Step {
   const client = clientText(session.facts.peer);
-  return close(session, undefined, tell(handshakeFailed, { session: world.terms.session, client, reason }));
+  const about = { session: world.terms.session, client, reason };
+  const lost = tell(connectionLost, { ...about, after: session.after });
+  return close(session, undefined, tell(handshakeFailed, about), lost);
 }
