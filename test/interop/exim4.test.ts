@@ -7,5 +7,5 @@ relaySuite({
   start: startExim,
   notices: "undecoded",
   hasSmtpUtf8: true,
-  bdatInLog: / K /,
+  bdatInLog: / <= .* K /,
 });

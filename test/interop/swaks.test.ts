@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { hashPassword } from "../../src/service/account/password.ts";
-import { differenceOf, eightBitContents, isOf, sevenBitContents } from "../peers/contents.ts";
+import { differenceOf, eightBitContents, isOf, message, sevenBitContents } from "../peers/contents.ts";
 import { readWithMutt } from "../peers/mutt.ts";
 import { requirePeer } from "../peers/peer.ts";
 import { readWithPython } from "../peers/python.ts";
@@ -13,6 +13,7 @@ test("swaks logs in, encrypts, and speaks LMTP", async (t) => {
   const program = requirePeer("swaks", t);
   if (program === undefined) return;
   const lmtpPort = await freePort();
+  const tolerantPort = await freePort();
   await using server = await startServer({
     wholeSettings: `hostname: mx.posthorn.test
 state: ./data
@@ -23,6 +24,7 @@ listeners:
   - { name: submission, address: 127.0.0.1, port: {submission}, protocol: submission }
   - { name: smtps, address: 127.0.0.1, port: {smtps}, protocol: submission, tls: implicit }
   - { name: lmtp, address: 127.0.0.1, port: ${lmtpPort}, protocol: lmtp }
+  - { name: tolerant, address: 127.0.0.1, port: ${tolerantPort}, bareLineEnds: normalise }
   - { name: lmtp-socket, path: ./lmtp, pathMode: "0666", protocol: lmtp }
 local: { domains: [posthorn.test], users: [ada, bob] }
 accounts: table:people
@@ -112,6 +114,18 @@ tables:
       assert.match(server.mailsOf("bob")[0] ?? "", /\n\tby mx\.posthorn\.test \(Posthorn\) with LMTP id /);
     },
   );
+
+  await t.test("a bare CR or LF is refused, or made a whole line end where that is set", async () => {
+    const content = message("bare ends", "one\ntwo\rthree\n.\nfour\n.\r\nfive\r.\r\nsix\r\n");
+    const strict = await talk({ at: server.ports.smtp, content });
+    assert.match(strict.output, /^<\*\* 550 5\.\d\.\d .*bare/im);
+    const tolerant = await talk({ at: tolerantPort, to: ["bob@posthorn.test"], content });
+    assert.equal(tolerant.status, 0, tolerant.output);
+    const wholeEnds = content.bytes.toString("latin1").replace(/\r\n|\r|\n/g, "\r\n");
+    const mails = await server.waitForMails("bob", sevenBitContents().length + eightBitContents().length + 1);
+    const mail = mails.find((one) => isOf(one, content)) ?? "";
+    assert.equal(differenceOf(mail, { ...content, bytes: Buffer.from(wholeEnds, "latin1") }), undefined);
+  });
 
   await t.test("LMTP answers for each recipient by itself", async () => {
     const done = await talk({

@@ -65,9 +65,9 @@ export function eightBitContents(): readonly Content[] {
   ];
 }
 
-/** As DATA takes it: dots doubled, and the dot that ends it, without its line end. */
+/** As DATA takes it: dots doubled, and the dot that ends it, without its line end. Only CRLF begins a line. */
 export function dotStuffed(content: Buffer): Buffer {
-  return Buffer.from(`${content.toString("latin1").replace(/^\./gm, "..")}.`, "latin1");
+  return Buffer.from(`${content.toString("latin1").replace(/(^|\r\n)\./g, "$1..")}.`, "latin1");
 }
 
 /**

@@ -16,7 +16,7 @@ export function startOpensmtpd(options: { relayTo?: number; hasTls?: boolean } =
       const port = await freePort();
       const file = join(folder, "smtpd.conf");
       const pair = options.hasTls === true ? await makeCertificate(folder) : undefined;
-      if (pair !== undefined) for (const path of [pair.certificate, pair.key]) chmodSync(path, 0o600);
+      if (pair !== undefined) chmodSync(pair.key, 0o600);
       writeFileSync(
         file,
         `${pair === undefined ? "" : `pki opensmtpd.test cert "${pair.certificate}"\npki opensmtpd.test key "${pair.key}"`}

@@ -35,7 +35,12 @@ export interface Pair extends AsyncDisposable {
  * Posthorn and a peer that know each other. Posthorn delivers posthorn.test, and relays to the peer: what is for plain@
  * without TLS, for verified@ with a certificate that must verify, all else with TLS when it is offered.
  */
-export async function startPair(plan: RelayPeer, t: TestContext, layout: Layout): Promise<Pair | undefined> {
+export async function startPair(
+  plan: RelayPeer,
+  t: TestContext,
+  layout: Layout,
+  delivery: { readonly chunking?: string } = {},
+): Promise<Pair | undefined> {
   if (!hasPeer(plan.name, t)) return undefined;
   const [swaksAt, python] = [requirePeer("swaks", t), requirePeer("python3", t)];
   if (swaksAt === undefined || python === undefined) return undefined;
@@ -46,7 +51,7 @@ export async function startPair(plan: RelayPeer, t: TestContext, layout: Layout)
       layout,
       ports,
       settings: `local: { domains: [posthorn.test] }
-delivery: { caFile: ${join(peer.folder, "certificate.pem")} }
+delivery: { caFile: "${join(peer.folder, "certificate.pem")}", chunking: ${delivery.chunking ?? "offered"} }
 actions:
   plain: { relay: { to: "smtp://127.0.0.1:${peer.at}" } }
   verified: { relay: { to: "tls://127.0.0.1:${peer.at}", verify: true } }

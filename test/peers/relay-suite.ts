@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Layout } from "../server.ts";
+import { smtpConnect } from "../smtp-client.ts";
 import { differenceOf, eightBitContents, isOf, message, sevenBitContents, type Content } from "./contents.ts";
 import { readWithMutt } from "./mutt.ts";
 import { copiesOf, startPair, type RelayPeer } from "./pair.ts";
@@ -49,6 +50,21 @@ export function relaySuite(plan: RelayPeer, layout: Layout = "single"): void {
         }
         assertSame(differences);
       });
+
+    await t.test("content that ends within a line arrives with that line ended, and nothing else", async () => {
+      for (const user of ["plain", "usual"]) {
+        const content = message("no line end", ".first\r\n.last");
+        const client = await smtpConnect(server.ports.smtp);
+        await client.reply();
+        for (const line of ["EHLO test", "MAIL FROM:<writer@posthorn.test>", `RCPT TO:<${user}@${domain}>`])
+          assert.match(await client.say(line), /^250/);
+        client.send(Buffer.concat([Buffer.from(`BDAT ${content.bytes.length} LAST\r\n`), content.bytes]));
+        assert.match(await client.reply(), /^250 /);
+        client.close();
+        const [mail = ""] = await copiesOf(content, outbox, pair);
+        assertSame([differenceOf(mail, { ...content, bytes: Buffer.concat([content.bytes, Buffer.from("\r\n")]) })]);
+      }
+    });
 
     await t.test(`the certificate of ${plan.name} is verified when that is asked for`, async () => {
       const content = message("verified", "x\r\n");
