@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { escapeControls } from "./escape.ts";
+import { escapeControls, harmlessJson } from "./escape.ts";
 
 test("what a terminal or a log reader could act on is written out", () => {
   assert.equal(escapeControls("a\r\nb"), "a\\x0d\\x0ab");
@@ -20,6 +20,16 @@ test("no control character survives, and two texts never look the same", () => {
     fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (a, b) => {
       assert.doesNotMatch(escapeControls(a), /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u);
       if (a !== b) assert.notEqual(escapeControls(a), escapeControls(b));
+    }),
+  );
+});
+
+test("JSON holds no control character either, is one line, and means the same", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      const json = harmlessJson({ text });
+      assert.doesNotMatch(json, /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e]/u);
+      assert.deepEqual(JSON.parse(json), { text });
     }),
   );
 });

@@ -1,4 +1,4 @@
-import { escapeControls } from "../../foundation/escape.ts";
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import { usage, type CliCommand, type Given } from "./command.ts";
@@ -89,7 +89,7 @@ function answerSql(sql: string, given: Given, places: Places, world: World): num
   const { columns, rows } = answer;
   if (given.has("json")) {
     for (const row of rows)
-      world.stdout.write(`${JSON.stringify(Object.fromEntries(columns.map((name, at) => [name, row[at]])))}\n`);
+      world.stdout.write(`${harmlessJson(Object.fromEntries(columns.map((name, at) => [name, row[at]])))}\n`);
   } else {
     const numeric = columns.map((_, at) => rows.length > 0 && rows.every((row) => typeof row[at] === "number"));
     const titles = columns.map((title, at) => ({

@@ -1,3 +1,4 @@
+import { harmlessJson } from "../../foundation/escape.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
@@ -21,7 +22,7 @@ export const queueCount: CliCommand = {
     const limit = countOf(queueCount, given, "limit");
     const census = await withServer(given, world, "query", (server) => server.call("queue.count"));
     const rows = [...census].sort((one, other) => other.total - one.total).slice(0, limit);
-    if (given.has("json")) for (const row of rows) world.stdout.write(`${JSON.stringify(row)}\n`);
+    if (given.has("json")) for (const row of rows) world.stdout.write(`${harmlessJson(row)}\n`);
     else world.stdout.write(tableOf(totalOf(census), rows));
     return exitCodes.ok;
   },

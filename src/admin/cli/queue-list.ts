@@ -1,3 +1,4 @@
+import { harmlessJson } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
@@ -39,7 +40,7 @@ export const queueList: CliCommand = {
       limit: countOf(queueList, given, "limit"),
     };
     const rows = await withServer(given, world, "query", (server) => server.call("queue.list", filter));
-    if (given.has("json")) for (const row of rows) world.stdout.write(`${JSON.stringify(row)}\n`);
+    if (given.has("json")) for (const row of rows) world.stdout.write(`${harmlessJson(row)}\n`);
     else if (rows.length > 0) world.stdout.write(tableOf(rows, now));
     else world.stderr.write("nothing in the queue matches\n");
     return rows.length > 0 ? exitCodes.ok : exitCodes.nothing;

@@ -1,4 +1,4 @@
-import { escapeControls } from "../../foundation/escape.ts";
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { Hindrance, ShownEnvelope, ShownMessage } from "../../mail/scheduler/admin.ts";
@@ -47,7 +47,7 @@ export const queueShow: CliCommand = {
       }
       if (given.has("json")) {
         const why = Object.fromEntries(reasons);
-        world.stdout.write(`${JSON.stringify({ ...shown, why, headers })}\n`);
+        world.stdout.write(`${harmlessJson({ ...shown, why, headers })}\n`);
       } else world.stdout.write(textOf(shown, reasons, headers, world));
       return exitCodes.ok;
     });

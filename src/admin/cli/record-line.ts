@@ -1,3 +1,4 @@
+import { harmlessJson } from "../../foundation/escape.ts";
 import { entryOf, tagOf } from "../../mail/log/line.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import { instantText, isoText } from "./text.ts";
@@ -22,7 +23,7 @@ export function recordLine(
 
 export function recordJson(record: EventRecord): string {
   const { at, name, level, from, fields } = record;
-  return JSON.stringify({
+  return harmlessJson({
     time: isoText(at),
     level,
     event: name,

@@ -1,3 +1,4 @@
+import { harmlessJson } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { ServerStatus } from "../control/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
@@ -15,7 +16,7 @@ export const status: CliCommand = {
   options: { json: { says: "As one JSON object." } },
   async run(given, world) {
     const answer = await withServer(given, world, "query", (server) => server.call("status"));
-    world.stdout.write(given.has("json") ? `${JSON.stringify(answer)}\n` : textOf(answer, world));
+    world.stdout.write(given.has("json") ? `${harmlessJson(answer)}\n` : textOf(answer, world));
     return exitCodes.ok;
   },
 };
@@ -79,7 +80,7 @@ export const routes: CliCommand = {
   async run(given, world) {
     const rows = await withServer(given, world, "query", (server) => server.call("routes"));
     if (given.has("json")) {
-      for (const row of rows) world.stdout.write(`${JSON.stringify(row)}\n`);
+      for (const row of rows) world.stdout.write(`${harmlessJson(row)}\n`);
       return exitCodes.ok;
     }
     const now = world.now();

@@ -219,7 +219,7 @@ function tellAttempt(
       status,
       reply,
       attempt: ticket.attempts,
-      took: attempt.tookMs,
+      took: Math.round(attempt.tookMs),
     }),
   );
 }
