@@ -3,6 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
 import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
+import type { CountChanges } from "../mail/connection/shared-counts.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
@@ -28,11 +29,21 @@ export interface IngressRole {
   setPaused(isPaused: boolean, because: string): void;
   /** Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. */
   reload(loaded: LoadedSettings): Promise<void>;
+  /** Other processes serve the same listeners: `onUntold` when they have something to be told, which `counts` gives. */
+  shareCounts(onUntold: () => void): void;
+  counts(): SharedCounts | undefined;
+  learnCounts(from: string, counts: SharedCounts): void;
+  forgetCounts(from: string): void;
+  /** Somebody has come who knows nothing yet. */
+  tellAllCounts(): void;
   /** No new connections; resolves when the last session has ended by itself. */
   leave(): Promise<void>;
   /** No new connections; what runs may end within the deadline. */
   stop(deadlineMs: number): Promise<void>;
 }
+
+/** By the listener's place. */
+export type SharedCounts = readonly (readonly [place: string, changes: CountChanges])[];
 
 export interface IngressParts {
   readonly loaded: LoadedSettings;
@@ -53,6 +64,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   /** Listeners that later settings do not have, until their last session has ended. */
   const leaving = new Set<Listener>();
   let pausedBecause: string | undefined;
+  let onUntold: (() => void) | undefined;
 
   const worldOf = (loaded: LoadedSettings): ListenerWorld => {
     const { settings, secrets } = loaded;
@@ -115,7 +127,10 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       leaving.add(listener);
       void listener.drain().then(() => leaving.delete(listener));
     }
-    for (const [place, listener] of fresh) listeners.set(place, listener);
+    for (const [place, listener] of fresh) {
+      listeners.set(place, listener);
+      if (onUntold !== undefined) listener.limits.share(onUntold);
+    }
   };
 
   await take(parts.loaded);
@@ -127,6 +142,26 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       pausedBecause = isPaused ? `paused: ${because}` : undefined;
     },
     reload: take,
+    shareCounts(tell) {
+      onUntold = tell;
+      for (const { limits } of listeners.values()) limits.share(tell);
+    },
+    counts() {
+      const all = [...listeners].flatMap(([place, listener]) => {
+        const changes = listener.limits.changes();
+        return changes === undefined ? [] : [[place, changes] as const];
+      });
+      return all.length === 0 ? undefined : all;
+    },
+    learnCounts(from, counts) {
+      for (const [place, changes] of counts) listeners.get(place)?.limits.learn(from, changes);
+    },
+    forgetCounts(from) {
+      for (const { limits } of listeners.values()) limits.forget(from);
+    },
+    tellAllCounts() {
+      for (const { limits } of listeners.values()) limits.tellAll();
+    },
     async leave() {
       await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.drain()));
     },

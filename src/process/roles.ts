@@ -1,6 +1,7 @@
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
 /**
@@ -40,9 +41,16 @@ export type ToWorker =
   | { readonly kind: "leave" }
   | { readonly kind: "settings"; readonly loaded: LoadedSettings }
   | { readonly kind: "reopen" }
+  /** To an ingress: what another counted; that another has ended; that one has begun, who knows nothing yet. */
+  | { readonly kind: "counts"; readonly from: string; readonly counts: SharedCounts }
+  | { readonly kind: "counts-gone"; readonly from: string }
+  | { readonly kind: "tell-all-counts" }
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
 
 export type FromWorker =
+  /** From an ingress, for the others; and that it has just begun. */
+  | { readonly kind: "counts"; readonly counts: SharedCounts }
+  | { readonly kind: "ask-counts" }
   | { readonly kind: "ready"; readonly listening: readonly string[] }
   | { readonly kind: "failed"; readonly text: string }
   /** From the scheduler: reception is to pause or to go on. */

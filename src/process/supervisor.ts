@@ -17,7 +17,7 @@ import { placeOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { Identity } from "./privileges.ts";
 import { grantsOf } from "./role-grants.ts";
-import { adminMethods, loadedFor, type FromWorker, type Role, type WorkerStart } from "./roles.ts";
+import { adminMethods, loadedFor, type FromWorker, type Role, type ToWorker, type WorkerStart } from "./roles.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
 
@@ -95,7 +95,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   });
   const admin = remote<SchedulerAdmin>(scheduler.current, adminMethods, "scheduler");
 
-  const onMessage = (message: FromWorker): void => {
+  const tellOtherIngress = (name: string, message: ToWorker): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (worker.role === "ingress" && worker.name !== name) worker.tell(message);
+  };
+  const onMessage = (message: FromWorker, name: string): void => {
+    if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
+    if (message.kind === "ask-counts") tellOtherIngress(name, { kind: "tell-all-counts" });
     if (message.kind !== "reception") return;
     reception = { isPaused: message.isPaused, because: message.because };
     for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
@@ -128,7 +134,10 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       start: told,
       clock,
       emit,
-      onMessage,
+      onMessage: (message) => onMessage(message, name),
+      onEnd: () => {
+        if (role === "ingress") tellOtherIngress(name, { kind: "counts-gone", from: name });
+      },
     });
     workers.add(worker);
     makers.set(worker, maker);
@@ -197,7 +206,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       for (let index = 0; index < ingress; index++)
         started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker()));
       await Promise.all(started.map((worker) => worker.ready));
-      if (reception.isPaused) onMessage({ kind: "reception", ...reception });
+      if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
       return started;
     } catch (thrown) {
       await Promise.all(started.map((worker) => worker.stop(0).finally(() => stopped(worker))));

@@ -1,12 +1,21 @@
+import { systemClock } from "../foundation/clock.io.ts";
+import type { Timer } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import { remote } from "./channel.ts";
 import { startIngress } from "./ingress-role.ts";
-import { queueMethods, type WorkerStart } from "./roles.ts";
+import { queueMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
 
+/** How long what was counted may wait to be told: limits are as exact as that. */
+const TELL_COUNTS_MS = 50;
+
 /** Reception in a process of its own, on sockets that the supervisor bound. */
-export async function ingressRole(start: WorkerStart, emit: Emit): Promise<RunningRole> {
+export async function ingressRole(
+  start: WorkerStart,
+  emit: Emit,
+  say: (message: FromWorker) => void,
+): Promise<RunningRole> {
   const scheduler = connectToScheduler(start, "ingress", {});
   const queue = remote<QueuePort>(scheduler.current, queueMethods, "scheduler");
   const ingress = await startIngress({
@@ -16,14 +25,27 @@ export async function ingressRole(start: WorkerStart, emit: Emit): Promise<Runni
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
     inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
   });
+  let telling: Timer | undefined;
+  ingress.shareCounts(() => {
+    telling ??= systemClock.after(TELL_COUNTS_MS, () => {
+      telling = undefined;
+      const counts = ingress.counts();
+      if (counts !== undefined) say({ kind: "counts", counts });
+    });
+  });
+  say({ kind: "ask-counts" });
   return {
     listening: ingress.listening,
     leave: () => ingress.leave(),
     onMessage(message) {
       if (message.kind === "reception") ingress.setPaused(message.isPaused, message.because);
+      if (message.kind === "counts") ingress.learnCounts(message.from, message.counts);
+      if (message.kind === "counts-gone") ingress.forgetCounts(message.from);
+      if (message.kind === "tell-all-counts") ingress.tellAllCounts();
     },
     async stop(deadlineMs) {
       await ingress.stop(deadlineMs);
+      telling?.cancel();
       scheduler.close();
     },
   };

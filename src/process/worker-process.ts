@@ -49,6 +49,8 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly onMessage?: (message: FromWorker) => void;
+  /** The process has ended, in whatever way. */
+  readonly onEnd?: () => void;
 }
 
 export function startWorker(options: WorkerOptions): WorkerProcess {
@@ -105,6 +107,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     started.on("exit", (code, signal) => {
       readyTimer.cancel();
       child = undefined;
+      options.onEnd?.();
       if (isStopping) return;
       const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
       if (!wasReady) {

@@ -113,7 +113,7 @@ async function roleOf(
     case "scheduler":
       return (await import("./worker-scheduler.ts")).schedulerRole(start, emit, log, say);
     case "ingress":
-      return (await import("./worker-ingress.ts")).ingressRole(start, emit);
+      return (await import("./worker-ingress.ts")).ingressRole(start, emit, say);
     case "egress": {
       const { startEgress } = await import("./egress-role.ts");
       const { servedToScheduler } = await import("./worker-delivery.ts");

@@ -79,3 +79,68 @@ test("new settings hold at once, and open connections stay counted", () => {
   limits.reconfigure({ ...NONE, connectionsPerAddress: 3 });
   assert.equal(refusal(limits.admit("192.0.2.1")), "per-address");
 });
+
+/** Two processes that serve one listener, and what they tell each other. */
+function pair(given: Partial<typeof NONE>): { one: Limits; two: Limits; talk: () => void } {
+  const clock = virtualClock(0);
+  const one = limitsWith(given, clock);
+  const two = limitsWith(given, clock);
+  const untold = new Set<Limits>();
+  for (const limits of [one, two]) limits.share(() => untold.add(limits));
+  const talk = (): void => {
+    for (const limits of untold) {
+      untold.delete(limits);
+      const changes = limits.changes();
+      assert.ok(changes !== undefined);
+      // As it arrives in another process.
+      if (limits === one) two.learn("one", structuredClone(changes));
+      else one.learn("two", structuredClone(changes));
+    }
+    assert.equal(one.changes(), undefined);
+  };
+  return { one, two, talk };
+}
+
+test("processes that serve one listener have its limits together, and each knows when another's connections end", () => {
+  const { one, two, talk } = pair({ connections: 4, connectionsPerAddress: 2, connectionsPerNetwork: 3 });
+  const first = admitted(one.admit("192.0.2.1"));
+  admitted(two.admit("192.0.2.1"));
+  talk();
+  assert.equal(refusal(one.admit("192.0.2.1")), "per-address");
+  assert.equal(refusal(two.admit("192.0.2.1")), "per-address");
+  admitted(two.admit("192.0.2.2"));
+  talk();
+  assert.equal(refusal(one.admit("192.0.2.3")), "per-network");
+  admitted(one.admit("127.0.0.1"));
+  talk();
+  assert.equal(refusal(two.admit("198.51.100.1")), "connections");
+  first.left();
+  talk();
+  admitted(two.admit("192.0.2.1"));
+});
+
+test("rates are counted over all processes, each taking once", () => {
+  const { one, two, talk } = pair({ messageRate: 3 });
+  const here = admitted(one.admit("2001:db8::1")).allowance;
+  const there = admitted(two.admit("2001:db8::2")).allowance;
+  assert.ok(here.take("message"));
+  assert.ok(there.take("message"));
+  talk();
+  assert.ok(here.take("message"));
+  talk();
+  assert.ok(!there.take("message"));
+  assert.ok(!here.take("message"));
+});
+
+test("a process that ended has no connections, and one that begins is told of all there are", () => {
+  const { one, two, talk } = pair({ connectionsPerAddress: 2 });
+  admitted(one.admit("192.0.2.1"));
+  admitted(one.admit("192.0.2.1"));
+  talk();
+  assert.equal(refusal(two.admit("192.0.2.1")), "per-address");
+  two.forget("one");
+  admitted(two.admit("192.0.2.1")).left();
+  one.tellAll();
+  talk();
+  assert.equal(refusal(two.admit("192.0.2.1")), "per-address");
+});

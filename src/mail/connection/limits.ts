@@ -2,6 +2,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import type { Allowance, Rated } from "../session/allowance.ts";
 import { clientOf, networkOf, networksOf } from "./networks.ts";
 import type { LimitSettings } from "./settings.ts";
+import { OthersCounts, UntoldCounts, type CountChanges } from "./shared-counts.ts";
 
 /**
  * How many connections are open and how fast a client goes, with the verdict. Memory is bounded: open connections are
@@ -13,6 +14,18 @@ export interface Limits {
   readonly open: number;
   /** New settings hold for what comes; open connections stay counted. */
   reconfigure(settings: LimitSettings): void;
+  /**
+   * From now on other processes that serve the same listener are to know what is counted here. `onUntold` is called when
+   * there is something to tell, once until `changes` are taken.
+   */
+  share(onUntold: () => void): void;
+  changes(): CountChanges | undefined;
+  /** What another process told. */
+  learn(from: string, changes: CountChanges): void;
+  /** Another process has ended. */
+  forget(from: string): void;
+  /** The next `changes` are told to somebody who knows nothing yet. */
+  tellAll(): void;
 }
 
 export type Admission =
@@ -24,6 +37,14 @@ const MINUTE_MS = 60_000;
 const MOST_CLIENTS = 200_000;
 
 type Counts = Record<Rated | "connection", number>;
+const NO_COUNTS: Counts = {
+  connection: 0,
+  command: 0,
+  message: 0,
+  recipient: 0,
+  handshake: 0,
+  "authentication-failure": 0,
+};
 
 export function createLimits(initial: LimitSettings, clock: Clock): Limits {
   let settings = initial;
@@ -33,6 +54,8 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
   const perNetwork = new Map<string, number>();
   let minute = -1;
   let clients = new Map<string, Counts>();
+  const others = new OthersCounts();
+  let untold: UntoldCounts | undefined;
 
   const countsOf = (client: string): Counts => {
     const now = Math.floor(clock.monotonicMs() / MINUTE_MS);
@@ -43,7 +66,7 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
     let counts = clients.get(client);
     if (counts === undefined) {
       if (clients.size >= MOST_CLIENTS) for (const [oldest] of clients.entries().take(1)) clients.delete(oldest);
-      counts = { connection: 0, command: 0, message: 0, recipient: 0, handshake: 0, "authentication-failure": 0 };
+      counts = { ...NO_COUNTS };
       clients.set(client, counts);
     }
     return counts;
@@ -72,6 +95,7 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
     const counts = countsOf(client);
     if (counts[what] >= limit) return false;
     counts[what]++;
+    untold?.took(client, what);
     return true;
   };
 
@@ -83,6 +107,8 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
       perAddress.set(address, (perAddress.get(address) ?? 0) + 1);
       perNetwork.set(network, (perNetwork.get(network) ?? 0) + 1);
     }
+    const note = (): void => untold?.opened(isExempt ? undefined : address, isExempt ? undefined : network);
+    note();
     return {
       isAdmitted: true,
       allowance: isExempt
@@ -93,6 +119,7 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
           },
       left() {
         open--;
+        note();
         if (isExempt) return;
         lower(perAddress, address);
         lower(perNetwork, network);
@@ -109,23 +136,51 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
       exempt = networksOf(next.exempt);
     },
     admit(address) {
-      if (open >= settings.connections) return { isAdmitted: false, because: "connections" };
+      if (open + others.open >= settings.connections) return { isAdmitted: false, because: "connections" };
       // A unix socket's clients are of this machine, chosen by the file's mode.
       if (address === undefined || exempt.has(address)) return admitted(address ?? "", true);
-      if (isOver(perAddress.get(address), settings.connectionsPerAddress))
-        return { isAdmitted: false, because: "per-address" };
-      if (isOver(perNetwork.get(networkOf(address)), settings.connectionsPerNetwork))
-        return { isAdmitted: false, because: "per-network" };
+      const ofAddress = (perAddress.get(address) ?? 0) + others.ofAddress(address);
+      if (isOver(ofAddress, settings.connectionsPerAddress)) return { isAdmitted: false, because: "per-address" };
+      const network = networkOf(address);
+      const ofNetwork = (perNetwork.get(network) ?? 0) + others.ofNetwork(network);
+      if (isOver(ofNetwork, settings.connectionsPerNetwork)) return { isAdmitted: false, because: "per-network" };
       if (!take(clientOf(address), "connection")) return { isAdmitted: false, because: "rate" };
       return admitted(address, false);
     },
+    share(onUntold) {
+      untold = new UntoldCounts(onUntold);
+      noteAll(untold);
+    },
+    changes: () => untold?.take(open, perAddress, perNetwork),
+    learn(from, changes) {
+      others.learn(from, changes);
+      for (const [client, what, times] of changes.taken) {
+        const counts = countsOf(client);
+        if (isRated(what)) counts[what] += times;
+      }
+    },
+    forget: (from) => others.forget(from),
+    tellAll() {
+      if (untold !== undefined) noteAll(untold);
+    },
   };
+
+  /** Rates are not repeated: they were told when they were taken, and are over in a minute. */
+  function noteAll(notes: UntoldCounts): void {
+    notes.opened(undefined, undefined);
+    for (const address of perAddress.keys()) notes.opened(address, undefined);
+    for (const network of perNetwork.keys()) notes.opened(undefined, network);
+  }
 }
 
 const UNLIMITED: Allowance = { take: () => true, isSpent: () => false };
 
-function isOver(count: number | undefined, limit: number): boolean {
-  return limit !== 0 && (count ?? 0) >= limit;
+function isOver(count: number, limit: number): boolean {
+  return limit !== 0 && count >= limit;
+}
+
+function isRated(what: string): what is keyof Counts {
+  return what in NO_COUNTS;
 }
 
 function lower(counts: Map<string, number>, key: string): void {

@@ -63,6 +63,8 @@ export interface Listener {
   address(): AddressInfo | string | undefined;
   /** Open connections. */
   readonly open: number;
+  /** To be shared with other processes that take connections for the same listener. */
+  readonly limits: Limits;
 }
 
 export function createListener(options: ListenerOptions): Listener {
@@ -89,6 +91,10 @@ class NetListener implements Listener {
     this.#limits = createLimits(settings.limits, world.clock);
     this.#newSessionId = shortIdMaker(`${options.sessionPrefix ?? ""}${settings.name}-`);
     this.#services = servicesOf(world);
+  }
+
+  get limits(): Limits {
+    return this.#limits;
   }
 
   get open(): number {
