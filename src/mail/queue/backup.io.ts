@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { bodyDirectories } from "./body-names.ts";
 import { SPOOL_DIRECTORY_MODE, SPOOL_FILE_MODE } from "./file-layer.io.ts";
 import { STORE_FORMAT } from "./schema.ts";
@@ -160,7 +160,15 @@ function readManifest(from: string): { messages: number } {
 }
 
 function makeEmptyDirectory(directory: string): void {
-  makeSpoolDirectory(directory);
+  try {
+    makeSpoolDirectory(directory);
+  } catch (thrown) {
+    throw new PosthornError("USAGE", {
+      message: `${directory} cannot be made: ${messageOf(thrown)}`,
+      advice: "who writes it needs the right to: for a backup that is the server's user",
+      cause: thrown,
+    });
+  }
   const there = readdirSync(directory);
   if (there.length > 0) throw notFit(`${directory} is not empty (${there.slice(0, 3).join(", ")})`);
 }
