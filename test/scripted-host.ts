@@ -3,6 +3,7 @@
  * with all its lines, and every mail.
  */
 import { once } from "node:events";
+import { chmodSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 
 export interface HostedSession {
@@ -53,6 +54,8 @@ export async function startScriptedHost(options: ScriptedHostOptions = {}): Prom
   if (options.path === undefined) server.listen(options.port ?? 0, options.address ?? "127.0.0.1");
   else server.listen(options.path);
   await once(server, "listening");
+  // The workers of a split server are somebody else.
+  if (options.path !== undefined) chmodSync(options.path, 0o777);
   const address = server.address();
   return {
     port: address === null || typeof address === "string" ? 0 : address.port,

@@ -62,6 +62,8 @@ export interface ServerOptions {
   /** Wraps the command: strace and the like. */
   readonly wrapper?: readonly string[];
   readonly readyWithinMs?: number;
+  /** What the server writes when it is up, where that is not the log's line. */
+  readonly readyWhen?: RegExp;
   /** Gets the number of the process, and of its group, as soon as there is one: for those who kill it before it is up. */
   readonly onSpawn?: (pid: number) => void;
 }
@@ -208,7 +210,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     },
   };
   try {
-    await server.waitForOutput(/daemon started/, options.readyWithinMs ?? 30_000);
+    await server.waitForOutput(options.readyWhen ?? /daemon started/, options.readyWithinMs ?? 30_000);
   } catch (error) {
     killGroup("SIGKILL");
     if (child.pid !== undefined) await groupEnd(child.pid);
