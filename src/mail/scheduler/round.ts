@@ -36,6 +36,8 @@ export function failSession(
   if (scope === "relay") {
     for (const other of relay.candidates) relay.tried.add(other.address);
     penaliseRelay(s, relay, failure);
+    // No host is left to ask. What is due has had its attempt: its senders and the log are not kept waiting for the rest.
+    if (relay.sessions.size === 0) deferRound(s, relay);
     return;
   }
   relay.tried.add(candidate.address);

@@ -364,6 +364,34 @@ test("a retry by route finds what waits after a round in which no host could be 
   assert.equal(world.delivered.size, 2);
 });
 
+test("a failure that speaks about the whole relay is an attempt of what waits there, told at once", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const { clock, world } = simulation;
+  const refused: Failure = {
+    lasting: "temporary",
+    status: "4.7.8",
+    cause: { kind: "auth", reason: "refused", text: "" },
+    reply: reply(535, "5.7.8", "no"),
+    host: "mx-192.0.2.1[192.0.2.1]:25",
+  };
+  world.setDomain("example.org", [
+    host("192.0.2.1", { onConnect: () => refused, failureScope: "relay" }),
+    host("192.0.2.2", { onConnect: () => undefined }),
+  ]);
+  await simulation.send({ to: ["jane@example.org", "joe@example.org"] });
+  await clock.advance(SECOND);
+  const told = simulation.lines.filter((line) => line.includes("dsn=4.7.8, status=deferred (authentication with mx-"));
+  assert.equal(told.length, 2, simulation.lines.join("\n"));
+  assert.deepEqual(
+    (await simulation.store.list({})).map((row) => row.attempts),
+    [1, 1],
+  );
+  // The other host of the relay would have said the same.
+  assert.equal(at(simulation, "connect").length, 1);
+  await clock.advance(400 * SECOND);
+  assert.equal(at(simulation, "connect").length, 2);
+});
+
 test("a removal that meets an attempt is done when the attempt has failed", async () => {
   const simulation = simulatedScheduling();
   const { clock, scheduler, world } = simulation;

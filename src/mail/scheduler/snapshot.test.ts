@@ -34,6 +34,11 @@ test("a long chain of links does not overflow anything", () => {
   assert.equal(length, 100_001);
 });
 
+test("names that mean something to the language are names like others", () => {
+  const value = JSON.parse('{"__proto__": {"a": 1}, "constructor": 2}') as object;
+  assert.equal(JSON.stringify(restore(snapshot(value))), '{"__proto__":{"a":1},"constructor":2}');
+});
+
 test("restore is the inverse of snapshot for any plain value", () => {
   fc.assert(
     fc.property(fc.object({ withMap: true, withSet: true, withNullPrototype: false }), (value) => {

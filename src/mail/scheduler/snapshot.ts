@@ -57,10 +57,15 @@ export function restore(text: string): unknown {
       if (Array.isArray(object)) object.push(valueOf(parts[at]));
       else if (object instanceof Set) object.add(valueOf(parts[at]));
       else if (object instanceof Map) object.set(valueOf(parts[at]), valueOf(parts[++at]));
-      else Object.assign(object ?? {}, { [nameOf(parts[at])]: valueOf(parts[++at]) });
+      else define(object ?? {}, nameOf(parts[at]), valueOf(parts[++at]));
     }
   });
   return objects[0];
+}
+
+/** An assignment to `__proto__` would be something else. */
+function define(object: object, name: string, value: unknown): void {
+  Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
 }
 
 function nameOf(value: Value | undefined): string {
