@@ -72,7 +72,7 @@ test("mechanisms are tried from the best to the plainest, each once, and a cance
     { on: "response", text: undefined, isFirst: false },
     said(501),
     { on: "response", text: "AAA=", isFirst: true },
-    said(535),
+    said(534),
     { on: "response", text: undefined, isFirst: true },
     said(535),
   ]);
@@ -88,6 +88,19 @@ test("mechanisms are tried from the best to the plainest, each once, and a cance
     "AUTH PLAIN AAA=",
     "beginAuth",
     "AUTH LOGIN",
+    "fail",
+  ]);
+});
+
+test("a password refused once is shown in one other form at most, so that we look like nobody who guesses", () => {
+  const hello = [{ on: "encrypted" } as const, said(220), said(250, "mx", "AUTH SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN")];
+  const first = { on: "response", text: "AAA=", isFirst: true } as const;
+  const actions = play(plan({ tls: "implicit", hasCredentials: true }), [...hello, first, said(535), first, said(535)]);
+  assert.deepEqual(actions.map(words).slice(3), [
+    "beginAuth",
+    "AUTH SCRAM-SHA-256 AAA=",
+    "beginAuth",
+    "AUTH PLAIN AAA=",
     "fail",
   ]);
 });

@@ -179,14 +179,19 @@ function onAuthReply(opening: Opening, state: Extract<State, { at: "auth" }>, re
   const { code } = reply;
   if (code === 334 && !state.isCancelled) return [opening, { do: "answerChallenge", challenge: reply.lines.join("") }];
   if (code === 235 && !state.isCancelled) return ready(opening);
-  // 504 and 534: not this mechanism; 535 may mean that the server keeps the password in a form unfit for it; 501 answers
-  // our own cancelling (RFC 4954 sections 4 and 6).
-  if (code === 504 || code === 534 || code === 535 || code === 501 || state.isCancelled) {
+  // 504 and 534: not this mechanism; 501 answers our own cancelling (RFC 4954 sections 4 and 6).
+  if (code === 504 || code === 534 || code === 501 || state.isCancelled) {
     const refusal = state.isCancelled ? (opening.refusal ?? reply) : reply;
     return login({ ...opening, tried: [...opening.tried, state.mechanism], refusal });
   }
+  // 535 may mean that the server keeps the password in a form unfit for a challenge, so it is shown the password itself,
+  // once. More tries would look like somebody guessing, and servers make those wait or lock the account.
+  if (code === 535 && CHALLENGES.includes(state.mechanism))
+    return login({ ...opening, tried: [...opening.tried, ...CHALLENGES], refusal: reply });
   return fail(opening, authFailure(opening, "refused", replyText(reply), reply), code < 500 ? "address" : "relay");
 }
+
+const CHALLENGES: readonly ClientMechanism[] = ["SCRAM-SHA-256", "CRAM-MD5"];
 
 function onResponse(opening: Opening, text: string | undefined, isFirst: boolean): Step {
   const { state } = opening;
