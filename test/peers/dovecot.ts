@@ -48,3 +48,48 @@ service stats {
     },
   });
 }
+
+/** Debian's dovecot as the keeper of one account, for a server that asks it over the unix socket `at`. */
+export function startDovecotAuth(account: { user: string; password: string }): Promise<RunningPeer> {
+  return startPeer({
+    name: "dovecot",
+    async prepare(folder) {
+      const file = join(folder, "dovecot.conf");
+      writeFileSync(join(folder, "accounts"), `${account.user}:{PLAIN}${account.password}::::::\n`);
+      chmodSync(join(folder, "accounts"), 0o644);
+      writeFileSync(
+        file,
+        `protocols =
+base_dir = ${folder}/run
+state_dir = ${folder}/state
+log_path = ${folder}/log
+ssl = no
+default_internal_user = dovecot
+default_login_user = dovenull
+auth_mechanisms = plain login cram-md5 scram-sha-256
+auth_failure_delay = 0
+passdb {
+  driver = passwd-file
+  args = ${folder}/accounts
+}
+userdb {
+  driver = static
+  args = uid=dovecot gid=dovecot home=/nonexistent
+}
+service auth {
+  unix_listener ${folder}/auth {
+    mode = 0666
+  }
+}
+service anvil {
+  chroot =
+}
+service stats {
+  chroot =
+}
+`,
+      );
+      return { command: ["dovecot", "-F", "-c", file], at: join(folder, "auth"), mails: "none", log: "log" };
+    },
+  });
+}

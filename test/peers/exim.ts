@@ -8,9 +8,10 @@ import { startPeer, type RunningPeer } from "./running.ts";
  * Debian's exim4: takes mail for exim.test into a Maildir, refuses nobody@, and passes everything else on to `relayTo`.
  * With TLS, it offers STARTTLS; it takes it where offered in any case.
  * @param settings further lines of the main section
+ * @param authenticators the section of them: whom it lets log in, and how
  */
 export function startExim(
-  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[] } = {},
+  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[]; authenticators?: string } = {},
 ): Promise<RunningPeer> {
   return startPeer({
     name: "exim4",
@@ -68,6 +69,8 @@ out:
   hosts_try_fastopen =
 begin retry
 * * F,1h,1s
+begin authenticators
+${options.authenticators ?? ""}
 `,
       );
       return {
