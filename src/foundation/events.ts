@@ -58,6 +58,8 @@ export interface EventDeclaration<Declared extends Record<string, FieldDeclarati
   readonly name: string;
   readonly level: Level;
   readonly speaker: Speaker;
+  /** Where the speaker depends on what happened; `speaker` is the usual one. */
+  readonly speaksAs?: (fields: FieldsOf<Declared>) => Speaker;
   /** The meaning, for the manual. */
   readonly says: string;
   readonly fields: Declared;
@@ -67,7 +69,8 @@ export interface EventDeclaration<Declared extends Record<string, FieldDeclarati
 
 /** Any declaration, for lists of them. */
 // The line's argument is contravariant; a list of declarations can only be typed by forgetting it.
-export type AnyEvent = Omit<EventDeclaration<Record<string, FieldDeclaration>>, "line"> & {
+export type AnyEvent = Omit<EventDeclaration<Record<string, FieldDeclaration>>, "line" | "speaksAs"> & {
+  readonly speaksAs?: (fields: never) => Speaker;
   readonly line: (fields: never) => string | undefined;
 };
 

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { defineEvent } from "../../foundation/events.ts";
 import { jsonLine } from "./json-line.ts";
+import { connectFailed } from "../delivery/smtp/events.ts";
 import { entryOf, LONGEST_LINE, tagOf } from "./line.ts";
 import type { EventRecord, Fields } from "./record.ts";
 
@@ -43,6 +44,14 @@ test("lines of a session carry the process and the session in brackets, others t
   for (const tag of tags) assert.match(tag, /^posthorn\/smtpd\[4711\d{8}\]$/);
   assert.equal(new Set(tags).size, 3);
   assert.match(tags[0] ?? "", /00046\]$/);
+});
+
+test("the client of LMTP speaks as that, whatever it tells", () => {
+  for (const protocol of ["smtp", "lmtp"]) {
+    const fields = { session: "s1", protocol, host: "h[/run/lmtp]", problem: "Connection refused", took: 1 };
+    const entry = entryOf({ ...record({ what: "" }), name: connectFailed.name, fields }, connectFailed);
+    assert.equal(tagOf(entry), `posthorn/${protocol}[4711]`);
+  }
 });
 
 test("an event for machines only has no line", () => {

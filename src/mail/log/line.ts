@@ -23,10 +23,12 @@ export function entryOf(record: EventRecord, declaration: AnyEvent | undefined):
   }
   const line = declaration.line as (fields: Fields) => string | undefined;
   const raw = line(record.fields);
+  const speaksAs = declaration.speaksAs as ((fields: Fields) => Speaker) | undefined;
+  const speaker = speaksAs?.(record.fields) ?? declaration.speaker;
   return {
     record,
-    speaker: declaration.speaker,
-    number: bracketNumber(record, declaration.speaker),
+    speaker,
+    number: bracketNumber(record, speaker),
     text: raw === undefined ? undefined : bounded(escapeControls(raw)),
   };
 }

@@ -210,7 +210,12 @@ export class ClientSession {
   #onIdleEnd(how: string): void {
     this.#idle?.cancel();
     if (!this.#isBusy)
-      this.#parts.emit(events.closedIdle, { session: this.request.session, host: this.facts.host, how });
+      this.#parts.emit(events.closedIdle, {
+        session: this.request.session,
+        protocol: this.request.protocol,
+        host: this.facts.host,
+        how,
+      });
   }
 
   #cut(): void {

@@ -85,6 +85,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     const { extensions, host } = facts;
     this.#parts.emit(events.sessionOpened, {
       session: request.session,
+      protocol: request.protocol,
       host,
       relay: request.relay,
       extensions,
@@ -166,6 +167,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
         }
         emit(events.connectFailed, {
           session: request.session,
+          protocol: request.protocol,
           host: text,
           problem: dialled.text,
           took: Math.round(clock.monotonicMs() - dialledAt),
@@ -194,7 +196,12 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
       if (opened.is === "ready") {
         if (opened.tls !== undefined) this.#tlsFailures.forget(text);
         if (plaintextBecause !== undefined)
-          emit(events.sentInPlaintext, { session: request.session, host: text, because: plaintextBecause });
+          emit(events.sentInPlaintext, {
+            session: request.session,
+            protocol: request.protocol,
+            host: text,
+            because: plaintextBecause,
+          });
         const facts = factsOf(text, opened.extensions, opened.tls, plaintextBecause);
         return { ok: true, session: new ClientSession(request, opened.wire, opened.extensions, facts, this.#parts) };
       }
@@ -211,7 +218,12 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
       }
       const failed =
         opened.is === "failed" ? opened : { failure: tlsFailure(opened.because, text), scope: "host" as const };
-      emit(events.sessionFailed, { session: request.session, host: text, problem: failureText(failed.failure) });
+      emit(events.sessionFailed, {
+        session: request.session,
+        protocol: request.protocol,
+        host: text,
+        problem: failureText(failed.failure),
+      });
       return { ok: false, failure: failed.failure, scope: failed.scope };
     }
   }

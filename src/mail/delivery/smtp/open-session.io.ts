@@ -122,7 +122,8 @@ class Opener {
 
   async #startTls(): Promise<void> {
     const { settings, tls, clock, emit } = this.#parts;
-    const { host } = this.#given.plan;
+    const { host, protocol } = this.#given.plan;
+    const { session } = this.#given;
     const raw = this.#wire.detach();
     if (raw === undefined) {
       this.#wire.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
@@ -132,14 +133,14 @@ class Opener {
     const handshake = await tls.handshake(raw, this.#given.hostName, clock, settings.tlsTimeout);
     if (this.#isOver) return;
     if (!handshake.ok) {
-      emit(events.tlsFailed, { session: this.#given.session, host, problem: handshake.text });
+      emit(events.tlsFailed, { session, protocol, host, problem: handshake.text });
       this.#input({ on: "handshake-failed", text: handshake.text });
       return;
     }
     this.#encrypted = handshake;
     const verdict = handshake.problem === undefined ? "Verified" : handshake.isTrusted ? "Trusted" : "Untrusted";
     const { version, cipher, problem } = handshake;
-    emit(events.tlsEstablished, { session: this.#given.session, host, verdict, version, cipher, because: problem });
+    emit(events.tlsEstablished, { session, protocol, host, verdict, version, cipher, because: problem });
     this.#wire.replace(handshake.stream);
     this.#input({ on: "encrypted", problem });
   }
@@ -162,7 +163,8 @@ class Opener {
         return;
       }
       const { mechanism } = this.#sasl;
-      this.#parts.emit(events.authenticated, { session, host: plan.host, mechanism, user: credentials.user });
+      const { protocol, host } = plan;
+      this.#parts.emit(events.authenticated, { session, protocol, host, mechanism, user: credentials.user });
     }
     this.#isOver = true;
     this.#wire.noDeadline();
