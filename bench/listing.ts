@@ -3,7 +3,7 @@
  * control socket and for `posthorn queue list`, what that does to reception meanwhile, and what an envelope costs in
  * memory. Uses the emitted JavaScript (`npm run build`).
  */
-import { chownSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -28,6 +28,7 @@ const DAY_MS = 86_400_000;
 const NOBODY = 65_534;
 
 const folder = mkdtempSync(join(tmpdir(), "posthorn-bench-listing-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 await fill(join(folder, "data", "queue"));
 await main();
 
