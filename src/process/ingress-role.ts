@@ -76,7 +76,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       clock,
       emit,
       newMessageId,
-      intake: { begin: (id) => intake.begin(id), shortage: () => pausedBecause ?? intake.shortage() },
+      intake: { begin: (id) => intake.begin(id), shortage: () => intake.shortage(), paused: () => pausedBecause },
       queue: parts.queue,
       policy: rulesPolicy(
         {
@@ -139,7 +139,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       return [...listeners.values()].map((listener) => `${listener.name}=${addressText(listener.address())}`);
     },
     setPaused(isPaused, because) {
-      pausedBecause = isPaused ? `paused: ${because}` : undefined;
+      pausedBecause = isPaused ? because : undefined;
     },
     reload: take,
     shareCounts(tell) {

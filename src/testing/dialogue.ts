@@ -13,7 +13,7 @@ export interface Dialogue {
   give(input: Input): readonly string[];
   /** What the machine last asked for, replies and events left out. */
   readonly asked: readonly Action[];
-  readonly world: World & { nowAt: number; short: string | undefined };
+  readonly world: World & { nowAt: number; short: string | undefined; because: string | undefined };
 }
 
 export const PLAIN_TERMS: Terms = {
@@ -41,11 +41,13 @@ export function dialogue(
   const world = {
     nowAt: 1_800_000_000_000,
     short: undefined as string | undefined,
+    because: undefined as string | undefined,
     terms: { ...PLAIN_TERMS, ...terms },
     allowance: { take: () => true, isSpent: () => false },
     now: () => world.nowAt,
     offsetMinutes: () => 0,
     shortage: () => world.short,
+    paused: () => world.because,
     newMessageId: () => `MESSAGE${++ids}`,
   };
   let session = newSession(about.peer ?? { address: "192.0.2.9", port: 4242, name: "client.example" }, about.tls);

@@ -117,6 +117,32 @@ rules:
     assert.equal(server.mailsOf("ann").length, 0);
   });
 
+  test(`${layout}: paused reception, sending and delivery wait and say so, and go on when told to`, async () => {
+    await using host = await startScriptedHost();
+    await using server = await startServer({
+      layout,
+      settings: `actions: { out: { relay: { to: "smtp://[127.0.0.1]:${host.port}" } } }
+rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, action: out } ]
+`,
+    });
+    const mail = { from: "a@b.test", to: ["x@y.test", "ada@localhost"], content: "Subject: x\n\nx" };
+    assert.equal((await server.posthorn("pause", "in", "--because", "a new disk")).status, 0);
+    await eventually("mail is put off", async () => (await sendMail(server.ports.smtp, mail)).startsWith("450 4.3.2 "));
+    await server.waitForOutput(/NOQUEUE: reject: MAIL from localhost.*450 4\.3\.2 .*paused: a new disk/);
+    assert.match((await server.posthorn("status")).stdout, /^PAUSED +in, .*a new disk/m);
+    for (const direction of ["out", "local"]) await server.posthorn("pause", direction, "--because", "a look");
+    await server.posthorn("resume", "in");
+    await eventually("mail is taken", async () => (await sendMail(server.ports.smtp, mail)).startsWith("250 "));
+    await eventually("it waits", async () => Object.keys(await idsOf(server)).length === 2);
+    const ids = await idsOf(server);
+    assert.match(await queue(server, 0, "show", ids["x@y.test"] ?? ""), /^waits +out is paused: a look$/m);
+    assert.match(await queue(server, 0, "show", ids["ada@localhost"] ?? ""), /^waits +local is paused: a look$/m);
+    assert.equal(host.sessions.length + server.mailsOf("ada").length, 0);
+    for (const direction of ["out", "local"]) await server.posthorn("resume", direction);
+    await host.waitForMails(1);
+    await server.waitForMails("ada", 1);
+  });
+
   test(`${layout}: what is queued survives a backup into an empty state and is delivered from there`, async () => {
     let isWelcome = false;
     await using host = await startScriptedHost({

@@ -57,6 +57,8 @@ export interface Intake {
   begin(id: MessageId): BodyWriter;
   /** Undefined when there is room; else what is short, for the log (`452 4.3.1` to the client). */
   shortage(): string | undefined;
+  /** Set while an operator has paused reception: why. The client gets 450 4.3.2. */
+  paused?(): string | undefined;
 }
 
 /** How the queue turns a new envelope into its first progress: due now (or at FUTURERELEASE), expiring by the settings. */

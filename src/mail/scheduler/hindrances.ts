@@ -100,7 +100,7 @@ function restingText(s: SchedulerState, relay: RelayQueue): string {
 }
 
 function pausedFor(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
-  const plan = s.settings.plans[ticket.action];
-  const pause = s.paused.get(plan?.kind === "local" ? "local" : "out");
-  return pause === undefined ? [] : [{ what: "paused", text: pause.because }];
+  const direction = s.settings.plans[ticket.action]?.kind === "local" ? "local" : "out";
+  const pause = s.paused.get(direction);
+  return pause === undefined ? [] : [{ what: "paused", text: `${direction} is paused: ${pause.because}` }];
 }

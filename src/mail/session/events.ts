@@ -164,6 +164,16 @@ export const roomIsShort = defineEvent({
   line: (e) => `NOQUEUE: reject: MAIL from ${e.client}: 452 4.3.1 Insufficient system storage; ${e.what}`,
 });
 
+export const receptionPaused = defineEvent({
+  name: "session.paused",
+  level: "info",
+  speaker: "smtpd",
+  says: "Mail is not accepted at present because an operator has paused reception; delivery goes on.",
+  fields: { session: "text", client: "text", because: "text" },
+  line: (e) =>
+    `NOQUEUE: reject: MAIL from ${e.client}: 450 4.3.2 Mail is not accepted at present; paused: ${e.because}`,
+});
+
 export const encrypted = defineEvent({
   name: "session.tls",
   level: "info",

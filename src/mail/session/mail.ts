@@ -3,7 +3,7 @@ import type { Command } from "../../protocol/smtp/command.ts";
 import type { MailParameters, RcptParameters } from "../../protocol/smtp/parameters.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
-import { clientAccepted, limitReached, roomIsShort } from "./events.ts";
+import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
 import { answer, close, misuse, refuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import { clientText, reply, tell, type Facts, type Session, type Step, type Transaction, type World } from "./state.ts";
@@ -24,6 +24,11 @@ export function mail(world: World, session: Session, command: Extract<Command, {
   if (!world.allowance.take("message")) {
     const event = tell(limitReached, { session: terms.session, client, what: "messages in a minute" });
     return [session, [event, reply(replies.tooFast)]];
+  }
+  const because = world.paused();
+  if (because !== undefined) {
+    const event = tell(receptionPaused, { session: terms.session, client, because });
+    return [session, [event, reply(replies.paused)]];
   }
   const short = world.shortage();
   if (short !== undefined) {

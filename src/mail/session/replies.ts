@@ -47,6 +47,7 @@ export const replies = {
   cannotAuthenticate: reply(454, "4.7.0", "Temporary authentication failure"),
   tooManyPasswords: reply(421, "4.7.0", "Too many failed authentications; closing"),
 
+  paused: reply(450, "4.3.2", "Mail is not accepted at present; please come again later"),
   insufficientStorage: reply(452, "4.3.1", "Insufficient system storage"),
   messageTooBig: reply(552, "5.3.4", "Message size exceeds fixed limit"),
   headerTooBig: reply(552, "5.3.4", "Header section too large"),

@@ -80,6 +80,7 @@ class SessionDriver implements RunningSession {
       now: () => clock.now(),
       offsetMinutes,
       shortage: () => services.intake.shortage(),
+      paused: () => services.intake.paused?.(),
       newMessageId: services.newMessageId,
     };
     this.#attach(options.socket);

@@ -148,6 +148,15 @@ test("a size that is announced too large is refused at MAIL", () => {
   assert.equal(code(talk.say(`MAIL FROM:<a@b.example> SIZE=${PLAIN_TERMS.settings.messageSize}`)), "250");
 });
 
+test("while an operator has paused reception, MAIL is put off with the true reason", () => {
+  const talk = dialogue();
+  talk.say("EHLO x");
+  talk.world.because = "maintenance";
+  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^450 4\.3\.2 /);
+  talk.world.because = undefined;
+  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^250 /);
+});
+
 test("a queue without room answers MAIL with 452 4.3.1", () => {
   const talk = dialogue();
   talk.world.short = "2 MiB free, 100 MiB wanted";

@@ -133,6 +133,8 @@ export interface World {
   offsetMinutes(): number;
   /** What the queue is short of; undefined when there is room. */
   shortage(): string | undefined;
+  /** Why reception is paused; undefined when it is not. */
+  paused(): string | undefined;
   newMessageId(): MessageId;
   readonly allowance: Allowance;
 }
