@@ -3,6 +3,7 @@
  * tests of the whole server, the peers and the benchmarks.
  */
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import {
   appendFileSync,
@@ -68,14 +69,23 @@ export interface ServerOptions {
   readonly onSpawn?: (pid: number) => void;
 }
 
+/**
+ * A port that nobody listens on. From below the range that the system gives to outgoing connections, and at random: test
+ * files run beside each other, and a port taken from the system is free for anybody until somebody listens on it.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a numeric address");
-  server.close();
-  await once(server, "close");
-  return address.port;
+  for (;;) {
+    const port = randomInt(10_240, 32_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
