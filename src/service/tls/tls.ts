@@ -1,0 +1,116 @@
+import type { Duplex } from "node:stream";
+import type { SecureContext, SecureContextOptions, TLSSocket } from "node:tls";
+import type { Closing, TlsFacts, Verdict } from "./facts.ts";
+import type { TlsFinding } from "./finding.ts";
+import type { Direction, Flight, FlightEvent } from "./flight.ts";
+
+/**
+ * TLS, free of any mail protocol: SMTP stands on it, and IMAP and POP3 will. It runs over a tap (`tap.io.ts`), so that it
+ * sees each record and each end of the connection, and says what happened as data:
+ *
+ * | part | is |
+ * |---|---|
+ * | `facts.ts`, `finding.ts`, `flight.ts` | the data: a connection, a failure, what went over the wire |
+ * | `tap.io.ts`, `ledger.ts`, `close.io.ts` | under every connection: withholds the raw end, says how each side closed, closes both ways |
+ * | `flight-recorder.ts`, `client-hello.ts`, `ja4.ts` | what went over the wire, bounded, always on |
+ * | `reasons.ts`, `sentences.ts` | from evidence to a finding |
+ * | `server.io.ts`, `client.io.ts` | the two drivers of a handshake |
+ * | `certificate*.ts`, `contexts*.ts`, `tickets.ts` | what servers show, by name; tickets shared by processes |
+ * | `verify.ts`, `trust.ts` | verdicts on what peers show |
+ *
+ * Invariants: no statement about a connection is a guess (`unknown` is said); nothing a peer sends throws or ends the
+ * process; each handshake and each close has a deadline and delays nobody else; a healthy connection is never destroyed,
+ * it is closed.
+ *
+ * RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 6066 (SNI), RFC 9525 (names), RFC 5280 (certificates).
+ */
+export interface TlsConnection {
+  /** The decrypted stream. Half-open is allowed: the peer's end leaves our side writable. */
+  readonly socket: TLSSocket;
+  readonly facts: TlsFacts;
+  /** What is known of the end so far; never throws, also after the end. */
+  closing(): Closing;
+  /**
+   * Sends close_notify, waits for the peer's for at most `deadlineMs`, then ends TCP. Settles always; may be called twice.
+   * Costs nothing while it waits but the socket.
+   */
+  close(deadlineMs: number): Promise<Closing>;
+  /** At once, without a close_notify: for peers that misbehave and deadlines that passed. */
+  destroy(): void;
+  /** What went over the wire, as of now. */
+  flight(): Flight;
+  /** Something went wrong after the handshake (a bad record, a flood); told once, and the connection is cut. */
+  onFinding(tell: (finding: TlsFinding) => void): void;
+  /** The transport has ended, by whichever side: told once, with how. `closing` is final then. */
+  onClosed(tell: (closing: Closing) => void): void;
+}
+
+export type Handshaken =
+  | { readonly ok: true; readonly connection: TlsConnection }
+  /** The raw stream is already destroyed. */
+  | { readonly ok: false; readonly finding: TlsFinding };
+
+/** The server's side, for one listener's TLS settings. */
+export interface TlsServer {
+  /** Takes over the raw stream; nobody else may listen to it. Always settles within `deadlineMs`. */
+  accept(raw: Duplex, options: AcceptOptions): Promise<Handshaken>;
+}
+
+export interface AcceptOptions {
+  readonly deadlineMs: number;
+  /** What this connection's wire is shown to while it lives; undefined: to nobody. */
+  readonly watch?: WireWatch | undefined;
+}
+
+/** What a server shows and asks for. Swapped as a whole at a reload; running connections keep theirs. */
+export interface ServerProfile {
+  /** By the name asked for (undefined: none was). May wait for a keeper or table; must settle within the handshake's deadline. */
+  contextFor(serverName: string | undefined): SecureContext | Promise<SecureContext>;
+  readonly defaultContext: SecureContext;
+  /** The options of that context, for `tls.Server` takes its default in this form only. */
+  readonly defaultOptions: SecureContextOptions;
+  /** RFC 5077 and RFC 8446 section 4.6.1: 48 bytes, the same in every process; undefined: tickets of this process only. */
+  readonly ticketKeys?: Buffer | undefined;
+  readonly ticketLifetimeMs: number;
+  readonly clientCertificate: "none" | "ask" | "require" | "verify";
+  /** Judges the certificate a client showed; never waits. */
+  readonly verifyClient?: ((shown: ShownChain) => Verdict) | undefined;
+  readonly alpn?: readonly string[] | undefined;
+}
+
+/** A certificate chain as it was sent, DER, leaf first, and what OpenSSL said of it with the authorities of the context. */
+export interface ShownChain {
+  readonly certificates: readonly Buffer[];
+  readonly isTrusted: boolean;
+  /** OpenSSL's code when not: `CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`. */
+  readonly trustProblem?: string | undefined;
+}
+
+/** The client's side. */
+export interface TlsClientEngine {
+  connect(raw: Duplex, options: ConnectOptions): Promise<Handshaken>;
+}
+
+export interface ConnectOptions {
+  readonly deadlineMs: number;
+  /** For SNI; undefined or an address: none is sent (RFC 6066 section 3). */
+  readonly serverName?: string | undefined;
+  readonly context: SecureContext;
+  /** Judges what the server showed. A resumed session shows nothing: then it is given what the first one showed. */
+  readonly verify: (shown: ShownChain) => Verdict;
+  /** Sessions are kept and reused under this key (destination and policy); undefined: never resumed. */
+  readonly sessionKey?: string | undefined;
+  readonly minVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3" | undefined;
+  readonly maxVersion?: "TLSv1.2" | "TLSv1.3" | undefined;
+  readonly alpn?: readonly string[] | undefined;
+  readonly watch?: WireWatch | undefined;
+}
+
+/**
+ * Sees a connection's wire for the log levels 0 to 4: `event` gives the steps as they happen, `bytes` what was on the
+ * wire. Must not throw, and is called in the middle of the stream: it only copies.
+ */
+export interface WireWatch {
+  readonly event?: ((event: FlightEvent) => void) | undefined;
+  readonly bytes?: ((direction: Direction, bytes: Uint8Array, isHandshake: boolean) => void) | undefined;
+}
