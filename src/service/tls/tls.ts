@@ -72,6 +72,10 @@ export interface ServerProfile {
   /** RFC 5077 and RFC 8446 section 4.6.1: 48 bytes, the same in every process; undefined: tickets of this process only. */
   readonly ticketKeys?: Buffer | undefined;
   readonly ticketLifetimeMs: number;
+  /**
+   * What a client without (a good) certificate meets is the protocol's to say: the handshake succeeds, and the verdict is
+   * FAIL under `require` (none was shown) and `verify` (none, or a bad one). A refusal inside TLS would be a mystery to it.
+   */
   readonly clientCertificate: "none" | "ask" | "require" | "verify";
   /** Judges the certificate a client showed; never waits. */
   readonly verifyClient?: ((shown: ShownChain) => Verdict) | undefined;
@@ -95,13 +99,12 @@ export interface ConnectOptions {
   readonly deadlineMs: number;
   /** For SNI; undefined or an address: none is sent (RFC 6066 section 3). */
   readonly serverName?: string | undefined;
+  /** Versions, ciphers, groups and authorities are the context's: there is no changing them for one connection. */
   readonly context: SecureContext;
   /** Judges what the server showed. A resumed session shows nothing: then it is given what the first one showed. */
   readonly verify: (shown: ShownChain) => Verdict;
   /** Sessions are kept and reused under this key (destination and policy); undefined: never resumed. */
   readonly sessionKey?: string | undefined;
-  readonly minVersion?: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3" | undefined;
-  readonly maxVersion?: "TLSv1.2" | "TLSv1.3" | undefined;
   readonly alpn?: readonly string[] | undefined;
   readonly watch?: WireWatch | undefined;
 }
