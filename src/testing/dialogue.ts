@@ -3,7 +3,8 @@ import { parseCommand } from "../protocol/smtp/command.ts";
 import { replyText } from "../protocol/smtp/reply.ts";
 import { newSession, step } from "../mail/session/session.ts";
 import { sessionSettings } from "../mail/session/settings.ts";
-import type { Action, Content, Input, Peer, Session, Terms, TlsFacts, World } from "../mail/session/state.ts";
+import type { Action, Content, Input, Peer, Session, Terms, World } from "../mail/session/state.ts";
+import type { TlsFacts } from "../service/tls/facts.ts";
 
 /** The session machine by itself: a whole dialogue in microseconds, without socket, promise or time. */
 export interface Dialogue {

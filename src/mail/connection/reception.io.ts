@@ -1,9 +1,10 @@
 import type { Socket } from "node:net";
 import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
+import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { RunningSession, SessionServices } from "../session/services.ts";
 import { runSession } from "../session/session.io.ts";
-import { clientText, type Peer, type TlsFacts } from "../session/state.ts";
+import { clientText, type Peer } from "../session/state.ts";
 import { clientName } from "./client-name.ts";
 import { termsOf, type ListenerRules } from "./connection.ts";
 import { badProxyHeader, connected, disconnected, implicitTlsFailed, refused } from "./events.ts";

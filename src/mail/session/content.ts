@@ -5,6 +5,7 @@ import type { Reply } from "../../protocol/smtp/reply.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import { barelyEnded, improperPipelining, messageIdSeen, messageKept, messageNotKept } from "./events.ts";
+import { traceOf } from "./encryption.ts";
 import { greetFirst, releaseOf } from "./mail.ts";
 import { answer, close, misuse, refuse, tellRejected } from "./refusing.ts";
 import { chunkReceived, queued, replies } from "./replies.ts";
@@ -108,8 +109,7 @@ function openingOf(world: World, session: Session, transaction: Transaction, mes
     by: terms.hostname,
     protocol: protocolOf(session, transaction),
     id: message,
-    tls:
-      facts.tls === undefined ? undefined : { version: facts.tls.protocol, cipher: facts.tls.cipher, verify: "NONE" },
+    tls: facts.tls === undefined ? undefined : traceOf(facts.tls),
     onlyRecipient: others.length === 0 ? only?.given : undefined,
     at,
     offsetMinutes,

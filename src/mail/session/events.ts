@@ -179,10 +179,33 @@ export const encrypted = defineEvent({
   level: "info",
   speaker: "smtpd",
   says: "TLS is up with the client.",
-  fields: { session: "text", client: "text", protocol: "text", cipher: "text", tookMs: "ms", serverName: "text?" },
+  fields: {
+    session: "text",
+    listener: "text",
+    client: "text",
+    version: "text",
+    cipher: "text",
+    bits: "count",
+    group: "text?",
+    signature: "text?",
+    serverName: "text?",
+    isResumed: "flag",
+    fingerprint: "text?",
+    handshakeMs: "ms",
+    verify: "text",
+    problem: "text?",
+    certificate: "text?",
+    subject: "text?",
+  },
+  // Postfix's words for how far the client's certificate is to be trusted.
   line: (e) =>
-    `Anonymous TLS connection established from ${e.client}: ${e.protocol} with cipher ${e.cipher}` +
-    (e.serverName === undefined ? "" : ` to ${e.serverName}`),
+    `${e.certificate === undefined ? "Anonymous" : e.verify === "OK" ? "Trusted" : "Untrusted"} TLS connection ` +
+    `${e.isResumed ? "reused" : "established"} from ${e.client}` +
+    (e.serverName === undefined ? "" : ` to ${e.serverName}`) +
+    `: ${e.version} with cipher ${e.cipher}` +
+    (e.bits === 0 ? "" : ` (${e.bits}/${e.bits} bits)`) +
+    (e.group === undefined ? "" : ` key-exchange ${e.group}`) +
+    (e.signature === undefined ? "" : ` server-signature ${e.signature}`),
 });
 
 export const handshakeFailed = defineEvent({

@@ -88,9 +88,14 @@ function makeServer(contexts: TlsContexts, handshakes: AsyncLocalStorage<Handsha
       ok: true,
       socket,
       facts: {
-        protocol: socket.getProtocol() ?? "unknown",
+        role: "server",
+        version: socket.getProtocol() ?? "unknown",
         cipher: socket.getCipher().standardName,
+        bits: 0,
         serverName: typeof serverName === "string" && serverName !== "" ? serverName : undefined,
+        isResumed: socket.isSessionReused(),
+        handshakeMs: clock.monotonicMs() - handshake.startedAt,
+        verdict: { result: "NONE" },
       },
       tookMs: clock.monotonicMs() - handshake.startedAt,
     });

@@ -4,10 +4,11 @@ import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
+import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
-import type { Peer, Terms, TlsFacts } from "./state.ts";
+import type { Peer, Terms } from "./state.ts";
 
 /** What sessions ask of the rest of the server, and what runs one is given and gives back. */
 export interface SessionServices {

@@ -167,7 +167,7 @@ test("STARTTLS makes the session encrypted, forgets what was said, and says so i
   await client.say("QUIT\r\n", /^221/);
   assert.match(server.queue.content(0).replace(/\r\n\s+/g, " "), /with ESMTPSA id \w+ \(version=TLSv1\.3 cipher=TLS_/);
   await server.logged(
-    /^Anonymous TLS connection established from localhost\[127\.0\.0\.1\]: TLSv1\.3 with cipher TLS_/,
+    /^Anonymous TLS connection established from localhost\[127\.0\.0\.1\] to mx\.test: TLSv1\.3 with cipher TLS_/,
   );
   await server.logged(/: client=localhost\[127\.0\.0\.1\], sasl_method=PLAIN, sasl_username=ann$/);
   await server.logged(

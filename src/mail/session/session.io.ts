@@ -343,7 +343,7 @@ class SessionDriver implements RunningSession {
       if (outcome.ok) {
         this.#mode = "commands";
         this.#attach(outcome.socket);
-        this.#step({ kind: "tls-started", tls: outcome.facts, tookMs: Math.round(outcome.tookMs) });
+        this.#step({ kind: "tls-started", tls: outcome.facts });
         this.#run(true);
       } else {
         this.#isSocketClosed = true;

@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, plainContent, PLAIN_TERMS, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
+import { tlsFacts } from "../../testing/tls-facts.ts";
 import type { Input } from "./state.ts";
 
 function code(replies: readonly string[]): string {
@@ -356,8 +357,8 @@ test("after STARTTLS everything said before is forgotten", () => {
   talk.say("EHLO before.example");
   assert.equal(code(talk.say("STARTTLS")), "220");
   assert.deepEqual(talk.asked, [{ do: "startTls" }]);
-  const tls = { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" };
-  talk.give({ kind: "tls-started", tls, tookMs: 3 });
+  const tls = tlsFacts();
+  talk.give({ kind: "tls-started", tls });
   assert.equal(code(talk.say("MAIL FROM:<a@b.example>")), "503");
   assert.doesNotMatch(talk.say("EHLO after.example").join(), /STARTTLS/);
   assert.equal(code(talk.say("STARTTLS")), "503");
@@ -374,7 +375,7 @@ test("a listener that requires TLS takes no mail, no address question and no pas
 test("AUTH is offered where passwords are safe, and mail waits for it where it is required", () => {
   const open = dialogue({ auth: "require" });
   assert.doesNotMatch(open.say("EHLO x").join(), /AUTH/);
-  const safe = dialogue({ auth: "require" }, { tls: { protocol: "TLSv1.3", cipher: "X" } });
+  const safe = dialogue({ auth: "require" }, { tls: tlsFacts() });
   assert.match(safe.say("EHLO x").join(), /AUTH PLAIN LOGIN/);
   assert.match(safe.say("MAIL FROM:<a@b.example>").join(), /^530 5\.7\.0/);
   assert.deepEqual(safe.say("AUTH PLAIN AGFubgBzZWNyZXQ="), []);
@@ -524,10 +525,7 @@ test("a server that stops ends idle sessions at once, and others behind their tr
 });
 
 test("the trace field says how the message came", () => {
-  const talk = dialogue(
-    { protocol: "submission", auth: "offer" },
-    { tls: { protocol: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" } },
-  );
+  const talk = dialogue({ protocol: "submission", auth: "offer" }, { tls: tlsFacts() });
   talk.say("EHLO me.example");
   talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");
   talk.give({ kind: "password-checked", verdict: { kind: "right", account: "ann" } });
@@ -566,7 +564,7 @@ const someInput: fc.Arbitrary<Input | string> = fc.oneof(
     { kind: "chunk-ended" },
     { kind: "committed" },
     { kind: "not-committed", isFull: false, reason: "x" },
-    { kind: "tls-started", tls: { protocol: "TLSv1.3", cipher: "X" }, tookMs: 1 },
+    { kind: "tls-started", tls: tlsFacts() },
     { kind: "tls-failed", reason: "x" },
     { kind: "line-too-long" },
     { kind: "bare-line-end" },

@@ -113,7 +113,7 @@ function react(world: World, session: Session, input: Input): Step {
     case "not-committed":
       return notCommitted(world, session, input.isFull, input.reason);
     case "tls-started":
-      return tlsStarted(world, session, input.tls, input.tookMs);
+      return tlsStarted(world, session, input.tls);
     case "tls-failed":
       return tlsFailed(world, session, input.reason);
     case "spoke-too-soon":

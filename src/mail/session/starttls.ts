@@ -1,10 +1,12 @@
-import { connectionLost, encrypted, handshakeFailed, limitReached } from "./events.ts";
+import type { TlsFacts } from "../../service/tls/facts.ts";
+import { tellEncrypted } from "./encryption.ts";
+import { connectionLost, handshakeFailed, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { pipelinedImproperly } from "./content.ts";
 import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
-import { clientText, READY, reply, tell, type Session, type Step, type TlsFacts, type World } from "./state.ts";
+import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
 
 /** STARTTLS (RFC 3207). */
 export function startTls(world: World, session: Session, isMoreBehind: boolean): Step {
@@ -26,17 +28,9 @@ export function startTls(world: World, session: Session, isMoreBehind: boolean):
 }
 
 /** RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it. */
-export function tlsStarted(world: World, session: Session, tls: TlsFacts, tookMs: number): Step {
+export function tlsStarted(world: World, session: Session, tls: TlsFacts): Step {
   const { peer } = session.facts;
-  const event = tell(encrypted, {
-    session: world.terms.session,
-    client: clientText(peer),
-    protocol: tls.protocol,
-    cipher: tls.cipher,
-    serverName: tls.serverName,
-    tookMs,
-  });
-  return [{ ...session, facts: { peer, greeting: "none", tls }, phase: READY }, [event]];
+  return [{ ...session, facts: { peer, greeting: "none", tls }, phase: READY }, [tellEncrypted(world, peer, tls)]];
 }
 
 export function tlsFailed(world: World, session: Session, reason: string): Step {

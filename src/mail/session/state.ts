@@ -7,6 +7,7 @@ import type { FieldsToAdd } from "../../protocol/message/missing-fields.ts";
 import type { SaslServer } from "../../protocol/sasl/server.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { PasswordVerdict } from "../../service/account/authenticator.ts";
+import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
 import type { Allowance } from "./allowance.ts";
@@ -47,12 +48,6 @@ export interface Peer {
   readonly port?: number | undefined;
   /** Verified: the name's addresses include this one. */
   readonly name?: string | undefined;
-}
-
-export interface TlsFacts {
-  readonly protocol: string;
-  readonly cipher: string;
-  readonly serverName?: string | undefined;
 }
 
 export type Phase =
@@ -160,7 +155,7 @@ export type Input =
   | { readonly kind: "content-hopeless" }
   | { readonly kind: "committed" }
   | { readonly kind: "not-committed"; readonly isFull: boolean; readonly reason: string }
-  | { readonly kind: "tls-started"; readonly tls: TlsFacts; readonly tookMs: number }
+  | { readonly kind: "tls-started"; readonly tls: TlsFacts }
   | { readonly kind: "tls-failed"; readonly reason: string }
   | { readonly kind: "spoke-too-soon" }
   /** The first bytes are a TLS handshake, and this is no TLS port. */

@@ -11,7 +11,7 @@ const facts: ReceivedFacts = {
   by: "mx.example",
   protocol: "ESMTPS",
   id: "2JZ4K0A3B1C",
-  tls: { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256, verify: "NONE" },
+  tls: { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384", bits: 256, group: "X25519MLKEM768", verify: "NONE" },
   onlyRecipient: "a@b.example",
   at: Date.UTC(2025, 10, 21, 2, 5, 9),
   offsetMinutes: 60,
@@ -22,7 +22,7 @@ test("all clauses stand where RFC 5321 section 4.4 wants them", () => {
     formatReceived(facts),
     "Received: from client.example (host.client.example [192.0.2.7])\r\n" +
       "\tby mx.example (Posthorn) with ESMTPS id 2JZ4K0A3B1C\r\n" +
-      "\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 verify=NONE)\r\n" +
+      "\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 group=X25519MLKEM768 verify=NONE)\r\n" +
       "\tfor <a@b.example>;\r\n" +
       "\tFri, 21 Nov 2025 03:05:09 +0100\r\n",
   );
@@ -82,7 +82,7 @@ test("property: whatever a peer says, one field of ASCII in bounded lines comes 
         helo,
         clientName,
         onlyRecipient: recipient,
-        tls: { version: cipher, cipher, verify: "FAIL" },
+        tls: { version: cipher, cipher, group: cipher, verify: "FAIL" },
       });
       assert.match(text, /^[\x20-\x7e\r\n\t]*$/);
       const message = Buffer.from(`${text}\r\nbody`);

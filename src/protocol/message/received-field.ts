@@ -29,6 +29,8 @@ export interface ReceivedTls {
   readonly cipher: string;
   /** The strength of the cipher, when known. */
   readonly bits?: number | undefined;
+  /** The group of the key exchange, when known. */
+  readonly group?: string | undefined;
   /** How the client's certificate fared: `NONE` when there was none. */
   readonly verify: "OK" | "FAIL" | "NONE" | "DANE";
 }
@@ -55,7 +57,9 @@ function fromClause(facts: ReceivedFacts): string | undefined {
 
 function tlsComment(tls: ReceivedTls): string {
   const bits = tls.bits === undefined ? "" : ` bits=${tls.bits}`;
-  return `(version=${sanitiseWord(tls.version, 32)} cipher=${sanitiseWord(tls.cipher, 64)}${bits} verify=${tls.verify})`;
+  const group = tls.group === undefined ? "" : ` group=${sanitiseWord(tls.group, 32)}`;
+  const negotiated = `version=${sanitiseWord(tls.version, 32)} cipher=${sanitiseWord(tls.cipher, 64)}${bits}${group}`;
+  return `(${negotiated} verify=${tls.verify})`;
 }
 
 function forClause(facts: ReceivedFacts): string | undefined {
