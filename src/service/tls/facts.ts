@@ -46,6 +46,8 @@ export interface PeerCertificate {
   readonly commonName?: string | undefined;
   /** DNS names of the subjectAltName, lower case; those it has, not only those that match. */
   readonly names: readonly string[];
+  /** E-mail addresses of the subjectAltName, as written there. */
+  readonly emails?: readonly string[] | undefined;
   readonly notBeforeAt: number;
   readonly notAfterAt: number;
   /** The chain as sent, leaf first: SHA-256 of each. */

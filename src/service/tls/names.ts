@@ -18,11 +18,21 @@ export function isCertificateFor(certificate: X509Certificate, wanted: string): 
 
 /** The DNS names of the subjectAltName, lower case, as they are written there; at most `most`. */
 export function dnsNamesOf(certificate: X509Certificate, most = 50): readonly string[] {
-  const alternative = certificate.subjectAltName ?? "";
-  // A name that could be mistaken for several is quoted by Node; no host name needs that.
-  return [...alternative.matchAll(/(?:^|, )DNS:([^,\s"]+)/g)]
+  return alternativeNames(certificate, "DNS", most).map((name) => name.toLowerCase());
+}
+
+/** The e-mail addresses of the subjectAltName, as they are written there; at most `most`. */
+export function emailsOf(certificate: X509Certificate, most = 50): readonly string[] {
+  return alternativeNames(certificate, "email", most).filter((name) => /^[^@]+@[^@]+$/.test(name));
+}
+
+function alternativeNames(certificate: X509Certificate, kind: string, most: number): readonly string[] {
+  // A name that could be mistaken for several is quoted by Node. What stands in the quotes is no list of names, and no
+  // host or mailbox that anybody trusts needs them.
+  const unquoted = (certificate.subjectAltName ?? "").replace(/"(?:[^"\\]|\\.)*"/g, '"');
+  return [...unquoted.matchAll(new RegExp(`(?:^|, )${kind}:([^,\\s"]+)(?=,|$)`, "g"))]
     .slice(0, most)
-    .map((match) => (match[1] ?? "").toLowerCase());
+    .map((match) => match[1] ?? "");
 }
 
 /** As certificates have it: lower case, A-labels (RFC 5890), no final dot. Undefined when it is no name. */

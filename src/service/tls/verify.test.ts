@@ -205,3 +205,22 @@ test("whatever is shown and wanted, a verdict comes, and OK only with a trusted 
     ),
   );
 });
+
+test("e-mail addresses of the subjectAltName are told, and none that only stands inside another name", async () => {
+  const made = await generate([{ name: "commonName", value: "boss@example.org" }], {
+    keyType: "ec",
+    extensions: [
+      {
+        name: "subjectAltName",
+        altNames: [
+          { type: 1, value: "Ann@example.org" },
+          { type: 6, value: "http://x/, email:boss@example.org" },
+          { type: 2, value: "mx.example.org" },
+        ],
+      },
+    ],
+  });
+  const facts = peerCertificate(shown({ certificates: [new X509Certificate(made.cert).raw] }));
+  assert.deepEqual(facts?.emails, ["Ann@example.org"]);
+  assert.deepEqual(facts?.names, ["mx.example.org"]);
+});

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { PeerCertificate, Verdict, VerifyProblem } from "./facts.ts";
 import { fingerprintOf, keyFingerprintOf } from "./fingerprint.ts";
-import { dnsNamesOf, isCertificateFor } from "./names.ts";
+import { dnsNamesOf, emailsOf, isCertificateFor } from "./names.ts";
 import type { ShownChain } from "./tls.ts";
 
 /**
@@ -71,6 +71,7 @@ export function peerCertificate(shown: ShownChain): PeerCertificate | undefined 
     issuer: oneLine(leaf.issuer),
     ...(commonName === undefined ? {} : { commonName }),
     names: dnsNamesOf(leaf),
+    emails: emailsOf(leaf),
     notBeforeAt: leaf.validFromDate.getTime(),
     notAfterAt: leaf.validToDate.getTime(),
     chain: shown.certificates.flatMap((one) => {
