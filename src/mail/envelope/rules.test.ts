@@ -24,6 +24,7 @@ const broken: [string, Table] = [
   {
     name: "broken",
     lookup: () => Promise.resolve({ kind: "failed", text: "no connection" }),
+    exact: () => Promise.resolve({ kind: "failed", text: "no connection" }),
     has: () => Promise.resolve({ kind: "failed", text: "no connection" }),
   },
 ];

@@ -65,6 +65,7 @@ test("a table that fails, or an entry nobody understands, is a temporary failure
   const failing = {
     name: "t",
     lookup: () => Promise.resolve({ kind: "failed" as const, text: "gone" }),
+    exact: () => Promise.resolve({ kind: "failed" as const, text: "gone" }),
     has: () => Promise.resolve({ kind: "none" as const }),
   };
   assert.deepEqual(await tableAuthenticator(failing).checkPassword("joe", "x"), { kind: "failed", text: "gone" });

@@ -14,6 +14,8 @@ export interface TableContent {
   readonly kind: "list" | "map" | "empty";
   readonly size: number;
   lookup(key: string): { readonly value: string; readonly where: string } | undefined;
+  /** What is written under this key itself; `*.domain` and `*` are keys like others here. */
+  exact(key: string): { readonly value: string; readonly where: string } | undefined;
   has(key: string): { readonly is: boolean; readonly where: string } | undefined;
 }
 
@@ -93,6 +95,23 @@ export function tableContent(entries: readonly TableEntry[]): {
       size: entries.length,
       lookup(key) {
         const found = find(key, false);
+        return found === undefined || found.isNegated ? undefined : found;
+      },
+      exact(key) {
+        const pattern = parsePattern(key);
+        const found = !pattern.ok
+          ? exact.get(key.toLowerCase())
+          : pattern.value.kind === "exact"
+            ? exact.get(pattern.value.key)
+            : pattern.value.kind === "below"
+              ? below.get(pattern.value.domain)
+              : everything;
+        const bytes = found === undefined ? addressBytes(key) : undefined;
+        if (bytes !== undefined)
+          return networks.find(
+            ({ network, kept }) =>
+              network.bits === bytes.length * 8 && !kept.isNegated && networkContainsBytes(network, bytes),
+          )?.kept;
         return found === undefined || found.isNegated ? undefined : found;
       },
       has(key) {

@@ -82,6 +82,31 @@ test("a value is found by its key, and a domain's value is not its users'", asyn
   assert.equal(await value("jane@example.net"), "c");
 });
 
+test("asked for exactly a key, a table answers for no other; patterns are keys as they stand there", async () => {
+  const table = inlineTable("map", {
+    kind: "map",
+    entries: {
+      "*.example.org": "below",
+      "Example.org:25": "port",
+      "*": "all",
+      "2001:DB8:0::1": "six",
+      "[::1]:25": "seven",
+    },
+  });
+  const value = async (key: string): Promise<string | undefined> => {
+    const answer = await table.exact(key);
+    return answer.kind === "found" ? answer.value : undefined;
+  };
+  assert.equal(await value("mx.example.org"), undefined);
+  assert.equal(await value("example.org:25"), "port");
+  assert.equal(await value(".EXAMPLE.org"), "below");
+  assert.equal(await value("*.example.org"), "below");
+  assert.equal(await value("*"), "all");
+  assert.equal(await value("2001:db8::1"), "six");
+  assert.equal(await value("[::1]:25"), "seven");
+  assert.equal(await value("*.other.org"), undefined);
+});
+
 test("lines of a file: keys, values, comments, continuations, quotes", () => {
   const text = `# people
 joe   a value with # in it

@@ -5,6 +5,11 @@
 export interface Table {
   readonly name: string;
   lookup(key: string, signal?: AbortSignal): Promise<TableAnswer>;
+  /**
+   * The value written under exactly this key, patterns (`*.domain`, `*`) as they are written: for callers whose keys have
+   * an order of their own.
+   */
+  exact(key: string, signal?: AbortSignal): Promise<TableAnswer>;
   /** Whether a member: a list's element, a map's key, a network that contains the address, a `*.domain` that matches. */
   has(key: string, signal?: AbortSignal): Promise<TableAnswer<boolean>>;
 }

@@ -113,6 +113,12 @@ function tableOf(name: string, ask: () => Promise<TableContent | string>): Table
       const found = content.lookup(key);
       return found === undefined ? { kind: "none" } : { kind: "found", value: found.value, where: found.where };
     },
+    async exact(key): Promise<TableAnswer> {
+      const content = await ask();
+      if (typeof content === "string") return { kind: "failed", text: content };
+      const found = content.exact(key);
+      return found === undefined ? { kind: "none" } : { kind: "found", value: found.value, where: found.where };
+    },
     async has(key): Promise<TableAnswer<boolean>> {
       const content = await ask();
       if (typeof content === "string") return { kind: "failed", text: content };
