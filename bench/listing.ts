@@ -47,12 +47,16 @@ rules: [{ match: { for: bench.test }, action: onward }]
   console.log(`| memory (PSS of all processes) | ${(pssKiBOf(pid) / 1024).toFixed(0)} MiB |`);
   for (const round of [1, 2, 3]) {
     const startedAt = performance.now();
-    const rows = await query.call("queue.list", {});
-    console.log(`| list through the control socket, ${round} | ${since(startedAt)} ms, ${rows.length} rows |`);
+    let rows = 0;
+    for await (const portion of query.portions("queue.list", {})) rows += portion.length;
+    console.log(`| list through the control socket, ${round} | ${since(startedAt)} ms, ${rows} rows |`);
   }
-  const startedAt = performance.now();
-  const shown = await server.posthorn("queue", "list");
-  console.log(`| \`posthorn queue list\` | ${since(startedAt)} ms, ${shown.stdout.split("\n").length - 1} lines |`);
+  for (const argv of [[], ["--json"], ["--domain", "domain7.example"]]) {
+    const startedAt = performance.now();
+    const shown = await server.posthorn("queue", "list", ...argv);
+    const command = ["posthorn queue list", ...argv].join(" ");
+    console.log(`| \`${command}\` | ${since(startedAt)} ms, ${shown.stdout.split("\n").length - 1} lines |`);
+  }
   await reception(server.ports.smtp, "nothing beside it");
   const stop = new AbortController();
   const lists = listing(join(folder, "data", "run", "query.sock"), stop.signal);
@@ -78,7 +82,7 @@ rules: [{ match: { for: bench.test }, action: onward }]
 async function listing(path: string, signal: AbortSignal): Promise<number> {
   using control = await connectControl(path);
   let lists = 0;
-  for (; !signal.aborted; lists++) await control.call("queue.list", {});
+  for (; !signal.aborted; lists++) await Array.fromAsync(control.portions("queue.list", {}), (rows) => rows.length);
   return lists;
 }
 

@@ -1,23 +1,17 @@
 import { setTimeout as wait } from "node:timers/promises";
-import { parseDaemonArguments } from "./admin/cli/daemon-arguments.ts";
-import { daemonHelp } from "./admin/cli/help.ts";
-import { runPosthorn } from "./admin/cli/posthorn.ts";
-import { systemWorld } from "./admin/cli/world.io.ts";
 import { exitAtOnce } from "./foundation/ffi/exit.io.ts";
-import { cliParts } from "./process/cli-world.ts";
-import { checkOnly, runDaemon, type DaemonEnd } from "./process/daemon.ts";
-import { version } from "./process/version.ts";
+import type { DaemonEnd } from "./process/daemon.ts";
 
 const EX_USAGE = 64;
 /** How long the last lines may take to leave. */
 const LAST_WORDS_MS = 2000;
 
-/** Picks the program: `bin/posthorn.js` and `bin/posthornd.js` call this with their name. */
+/**
+ * Picks the program: `bin/posthorn.js` and `bin/posthornd.js` call this with their name. Each is loaded only when it is the
+ * one: the whole server would be a quarter of what the client needs to start.
+ */
 export async function main(program: string, argv: readonly string[]): Promise<void> {
-  const { status, isStuck }: DaemonEnd =
-    program === "posthornd"
-      ? await posthornd(argv)
-      : { status: await runPosthorn(argv, systemWorld(cliParts)), isStuck: false };
+  const { status, isStuck } = program === "posthornd" ? await posthornd(argv) : await posthorn(argv);
   // What was written to a pipe is still on its way, and ending at once would cut it off. A person's pager may take its
   // time over it; a server's log that nobody reads does not keep the server.
   const drained = [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write("", done)));
@@ -26,7 +20,22 @@ export async function main(program: string, argv: readonly string[]): Promise<vo
   process.exit(status);
 }
 
+async function posthorn(argv: readonly string[]): Promise<DaemonEnd> {
+  const [{ runPosthorn }, { systemWorld }, { cliParts }] = await Promise.all([
+    import("./admin/cli/posthorn.ts"),
+    import("./admin/cli/world.io.ts"),
+    import("./process/cli-world.ts"),
+  ]);
+  return { status: await runPosthorn(argv, systemWorld(cliParts)), isStuck: false };
+}
+
 async function posthornd(argv: readonly string[]): Promise<DaemonEnd> {
+  const [{ parseDaemonArguments }, { daemonHelp }, { checkOnly, runDaemon }, { version }] = await Promise.all([
+    import("./admin/cli/daemon-arguments.ts"),
+    import("./admin/cli/help.ts"),
+    import("./process/daemon.ts"),
+    import("./process/version.ts"),
+  ]);
   const ended = (status: number): DaemonEnd => ({ status, isStuck: false });
   const out = (text: string): void => void process.stdout.write(text);
   const err = (text: string): void => void process.stderr.write(text);

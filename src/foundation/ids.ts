@@ -37,12 +37,19 @@ export function messageIdMaker(clock: Clock, maker: number): () => MessageId {
 }
 
 export function messageIdOf(number: number): MessageId {
-  let text = "";
-  for (let rest = number, digits = 0; digits < MESSAGE_ID_LENGTH; digits++) {
-    text = DIGITS.charAt(rest % 32) + text;
-    rest = Math.floor(rest / 32);
-  }
-  return text;
+  // Two digits at a time, and in integers of 32 bits: long lists make hundreds of thousands of them.
+  const low = number % LOW;
+  const high = (number - low) / LOW;
+  const first = DIGITS.charAt(Math.floor(high / 2 ** 20) % 32);
+  return first + pairOf(high >>> 10) + pairOf(high) + pairOf(low >>> 20) + pairOf(low >>> 10) + pairOf(low);
+}
+
+/** Six digits' worth. */
+const LOW = 2 ** 30;
+const PAIRS = Array.from({ length: 1024 }, (_, pair) => DIGITS.charAt(pair >>> 5) + DIGITS.charAt(pair & 31));
+
+function pairOf(number: number): string {
+  return PAIRS[number & 1023] ?? "";
 }
 
 /** The integer behind an id; undefined for text that is no message id. */

@@ -25,6 +25,8 @@ interface Fakes {
   /** The server's answers by operation; an error is thrown. */
   readonly answers?: Readonly<Record<string, unknown>>;
   readonly items?: readonly unknown[];
+  /** A stream's portions; an error is thrown in its place. */
+  readonly portions?: readonly (readonly unknown[] | Error)[];
   readonly stdin?: string;
   /** What the SMTP server says to each line, the greeting first. */
   readonly smtp?: (line: string) => string | undefined;
@@ -38,6 +40,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
   const output = (write: (text: string) => void): Output => ({
     isTerminal: false,
     write: (text) => write(typeof text === "string" ? text : Buffer.from(text).toString()),
+    room: () => Promise.resolve(),
   });
   const clientAt = (socket: string): ControlClient => ({
     call: (name, args) => {
@@ -48,7 +51,14 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     },
     async *stream(name, args) {
       asked.push([socket, name, args]);
-      for (const item of fakes.items ?? []) yield await Promise.resolve(item);
+      for (const item of fakes.items ?? []) yield await Promise.resolve(item as never);
+    },
+    async *portions(name, args) {
+      asked.push([socket, name, args]);
+      for (const portion of fakes.portions ?? []) {
+        if (portion instanceof Error) throw portion;
+        yield await Promise.resolve(portion as never);
+      }
     },
     [Symbol.dispose]: () => {},
   });
@@ -153,9 +163,7 @@ test("every command explains itself, and the reference has them all", async () =
 test("the queue is listed in columns, and what a peer wrote does nothing to the terminal", async () => {
   const { code, out, asked } = await posthorn(
     ["queue", "list", "--state", "deferred", "--older", "1h", "--sender", "<>"],
-    {
-      answers: { "queue.list": [row] },
-    },
+    { portions: [[row]] },
   );
   assert.equal(code, 0);
   const [title = "", line = ""] = out.split("\n");
@@ -174,7 +182,7 @@ test("the queue is listed in columns, and what a peer wrote does nothing to the 
 });
 
 test("with --json each envelope is an object of its own line; nothing found exits with 1", async () => {
-  const { out } = await posthorn(["queue", "list", "--json"], { answers: { "queue.list": [row, row] } });
+  const { out } = await posthorn(["queue", "list", "--json"], { portions: [[row], [row]] });
   assert.deepEqual(
     out
       .trimEnd()
@@ -182,7 +190,36 @@ test("with --json each envelope is an object of its own line; nothing found exit
       .map((line) => JSON.parse(line) as LiveRow),
     [row, row],
   );
-  assert.equal((await posthorn(["queue", "list"], { answers: { "queue.list": [] } })).code, 1);
+  assert.equal((await posthorn(["queue", "list"], { portions: [] })).code, 1);
+});
+
+test("a long list is printed as it comes, under one line of titles, and no faster than it is read", async () => {
+  const written: string[] = [];
+  let rooms = 0;
+  const stdout: Output = {
+    isTerminal: false,
+    write: (text) => void written.push(String(text)),
+    room: async () => void rooms++,
+  };
+  const wide = { ...row, recipient: `${"x".repeat(60)}@d.example` };
+  const broken = new PosthornError("CONTROL_UNREACHABLE", { message: "the server went away", advice: "ask again" });
+  const { code, err } = await posthorn(["queue", "list"], {
+    portions: [[row], [wide, row], broken],
+    world: { stdout },
+  });
+  // Both portions were out when the third one failed.
+  assert.equal(written.length, 2);
+  assert.equal(rooms, 2);
+  assert.equal(code, 75);
+  assert.match(err, /the server went away/);
+  const [first = "", second = ""] = written;
+  assert.deepEqual(
+    first.split("\n").map((line) => line.slice(0, 8)),
+    ["ENVELOPE", row.envelope.slice(0, 8), ""],
+  );
+  const [wider = "", narrower = ""] = second.split("\n");
+  assert.doesNotMatch(second, /ENVELOPE/);
+  assert.equal(wider.indexOf("in 5m"), narrower.indexOf("in 5m"));
 });
 
 test("mistakes in options are told with the nearest one, and with what was expected", async () => {
@@ -367,7 +404,7 @@ test("called as sendmail, mailq or newaliases it does what these do", async () =
   const lines: string[] = [];
   const sendmail = await posthorn(["bert"], { stdin: "x", smtp: smtpServer(lines), world: { calledAs: "sendmail" } });
   assert.equal(sendmail.code, 0);
-  const mailq = await posthorn([], { answers: { "queue.list": [row] }, world: { calledAs: "mailq" } });
+  const mailq = await posthorn([], { portions: [[row]], world: { calledAs: "mailq" } });
   assert.match(mailq.out, /^ENVELOPE/);
   assert.equal((await posthorn([], { world: { calledAs: "newaliases" } })).code, 0);
 });

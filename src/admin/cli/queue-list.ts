@@ -5,7 +5,7 @@ import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { countOf, durationOf, wordOf } from "./selector.ts";
 import { roughDuration, roughSize, senderText } from "./text.ts";
-import { textTable } from "./text-table.ts";
+import { tableWriter } from "./text-table.ts";
 
 export const queueList: CliCommand = {
   name: "queue list",
@@ -39,31 +39,34 @@ export const queueList: CliCommand = {
       receivedAfterAt: newer === undefined ? undefined : now - newer,
       limit: countOf(queueList, given, "limit"),
     };
-    const rows = await withServer(given, world, "query", (server) => server.call("queue.list", filter));
-    if (given.has("json")) for (const row of rows) world.stdout.write(`${harmlessJson(row)}\n`);
-    else if (rows.length > 0) world.stdout.write(tableOf(rows, now));
-    else world.stderr.write("nothing in the queue matches\n");
-    return rows.length > 0 ? exitCodes.ok : exitCodes.nothing;
+    const table = tableWriter(COLUMNS);
+    const textOf = given.has("json")
+      ? (rows: readonly LiveRow[]) => rows.map((row) => `${harmlessJson(row)}\n`).join("")
+      : (rows: readonly LiveRow[]) => table(rows.map((row) => cellsOf(row, now)));
+    let isEmpty = true;
+    await withServer(given, world, "query", async (server) => {
+      for await (const rows of server.portions("queue.list", filter)) {
+        isEmpty = false;
+        world.stdout.write(textOf(rows));
+        await world.stdout.room();
+      }
+    });
+    if (isEmpty && !given.has("json")) world.stderr.write("nothing in the queue matches\n");
+    return isEmpty ? exitCodes.nothing : exitCodes.ok;
   },
 };
 
-function tableOf(rows: readonly LiveRow[], now: number): string {
-  const columns = [
-    { title: "ENVELOPE" },
-    { title: "STATE" },
-    { title: "AGE", align: "right" },
-    { title: "SIZE", align: "right" },
-    { title: "TRIES", align: "right" },
-    { title: "SENDER" },
-    { title: "RECIPIENT" },
-    { title: "NEXT" },
-    { title: "WHY" },
-  ] as const;
-  return textTable(
-    columns,
-    rows.map((row) => cellsOf(row, now)),
-  );
-}
+const COLUMNS = [
+  { title: "ENVELOPE" },
+  { title: "STATE" },
+  { title: "AGE", align: "right" },
+  { title: "SIZE", align: "right" },
+  { title: "TRIES", align: "right" },
+  { title: "SENDER" },
+  { title: "RECIPIENT" },
+  { title: "NEXT" },
+  { title: "WHY" },
+] as const;
 
 function cellsOf(row: LiveRow, now: number): readonly string[] {
   return [

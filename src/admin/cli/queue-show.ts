@@ -27,7 +27,7 @@ export const queueShow: CliCommand = {
         let isThere = false;
         for await (const portion of server.stream("queue.content", { message })) {
           isThere = true;
-          world.stdout.write(Buffer.from(String(portion), "base64"));
+          world.stdout.write(Buffer.from(portion, "base64"));
         }
         return isThere ? exitCodes.ok : notThere(world, id);
       });
@@ -43,7 +43,7 @@ export const queueShow: CliCommand = {
       if (given.has("headers")) {
         // A stream ends the connection; it comes last.
         for await (const part of server.stream("queue.headers", { message }))
-          headers = Buffer.from(String(part), "base64").toString("utf8");
+          headers = Buffer.from(part, "base64").toString("utf8");
       }
       if (given.has("json")) {
         const why = Object.fromEntries(reasons);

@@ -1,4 +1,3 @@
-import type { TailItem } from "../control/streams.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { recordJson, recordLine } from "./record-line.ts";
@@ -20,12 +19,11 @@ export const tail: CliCommand = {
       world.interrupted.addEventListener("abort", () => server[Symbol.dispose](), { once: true });
       try {
         for await (const item of server.stream("tail", { level })) {
-          // The server's stream `tail` consists of these.
-          const { record, missed } = item as Partial<{ record: unknown; missed: number }>;
-          if (missed !== undefined) world.stderr.write(`(${missed} events were left out: this reader is too slow)\n`);
-          if (record === undefined) continue;
-          const event = (item as Extract<TailItem, { record: unknown }>).record;
-          const line = given.has("json") ? recordJson(event) : recordLine(event, world);
+          if ("missed" in item) {
+            world.stderr.write(`(${item.missed} events were left out: this reader is too slow)\n`);
+            continue;
+          }
+          const line = given.has("json") ? recordJson(item.record) : recordLine(item.record, world);
           if (line !== undefined) world.stdout.write(`${line}\n`);
         }
       } catch (thrown) {

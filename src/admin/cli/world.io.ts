@@ -42,6 +42,9 @@ export function systemWorld(
   };
 }
 
+/** A pager gets this far ahead of its reader before a list is asked for more slowly: half a million lines. */
+const MOST_UNTAKEN_BYTES = 64 * 1024 * 1024;
+
 function outputTo(stream: NodeJS.WriteStream): Output {
   // A reader that went away (`posthorn queue list | head`) is no error of ours.
   stream.on("error", () => process.exit(0));
@@ -49,6 +52,9 @@ function outputTo(stream: NodeJS.WriteStream): Output {
     isTerminal: stream.isTTY,
     columns: stream.columns,
     write: (text) => void stream.write(text),
+    async room() {
+      if (stream.writableLength > MOST_UNTAKEN_BYTES) await once(stream, "drain");
+    },
   };
 }
 

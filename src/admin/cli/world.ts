@@ -51,6 +51,8 @@ export interface Output {
   readonly columns?: number | undefined;
   /** A string is written as UTF-8. */
   write(text: string | Uint8Array): void;
+  /** Resolves when no more waits to be taken than a program should keep: at once, but for a reader far behind. */
+  room(): Promise<void>;
 }
 
 export interface Caller {

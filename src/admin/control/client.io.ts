@@ -4,9 +4,12 @@ import { StringDecoder } from "node:string_decoder";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { ControlClient } from "./control.ts";
 import type { AnswerOf } from "./operations.ts";
+import type { ItemOf, StreamName } from "./streams.ts";
 import { CONTROL_VERSION, LineSplitter, LONGEST_ANSWER, type Answer } from "./protocol.ts";
 
 const CONNECT_MS = 5_000;
+/** Portions that wait to be used. */
+const MOST_WAITING = 8;
 
 /** Throws `CONTROL_UNREACHABLE` with what to do: no server, or not allowed. */
 export async function connectControl(path: string): Promise<ControlClient> {
@@ -39,7 +42,7 @@ export async function connectControl(path: string): Promise<ControlClient> {
     } catch (thrown) {
       socket.destroy(new Error(`what answers there is no Posthorn: ${messageOf(thrown)}`));
     }
-    if (answers.length > 64) socket.pause();
+    if (answers.length > MOST_WAITING) socket.pause();
     wake?.();
   });
   socket.on("error", end);
@@ -69,6 +72,24 @@ export async function connectControl(path: string): Promise<ControlClient> {
       else throw new PosthornError(codeOf(answer.error.code), answer.error);
     }
   }
+  // What the items of a stream are its name says (`ItemOf`); the server is of the same version.
+  async function* portions<Name extends StreamName>(
+    name: Name,
+    args: unknown,
+  ): AsyncGenerator<readonly ItemOf[Name][], void, void> {
+    let isOver = false;
+    try {
+      const exchanged = exchange(name, args);
+      for (;;) {
+        const step = await exchanged.next();
+        isOver = step.done === true;
+        if (step.done === true) return;
+        yield step.value as readonly ItemOf[Name][];
+      }
+    } finally {
+      if (!isOver) socket.destroy();
+    }
+  }
   return {
     async call(name, args) {
       const rows: unknown[] = [];
@@ -80,12 +101,9 @@ export async function connectControl(path: string): Promise<ControlClient> {
         for (const row of step.value) rows.push(row);
       }
     },
+    portions,
     async *stream(name, args) {
-      try {
-        for await (const items of exchange(name, args)) yield* items;
-      } finally {
-        socket.destroy();
-      }
+      for await (const items of portions(name, args)) yield* items;
     },
     [Symbol.dispose]: () => void socket.destroy(),
   };

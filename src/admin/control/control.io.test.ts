@@ -5,11 +5,13 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import { virtualClock } from "../../simulator/clock.ts";
 import type { Admin } from "./admin.ts";
 import { connectControl } from "./client.io.ts";
 import { controlPaths, startControl, type ControlPaths } from "./server.io.ts";
@@ -39,7 +41,21 @@ function row(number: number): LiveRow {
   };
 }
 
-async function place(given: { queue?: Partial<Admin["queue"]> } & Partial<Omit<Admin, "queue">>): Promise<Place> {
+/** The scheduler's side of a list: pages of `size`, each found by where the one before ended. */
+function pagedList(rows: readonly LiveRow[], size: number): Admin["queue"]["list"] {
+  return (filter, behind) => {
+    const from = behind?.n ?? 0;
+    const page = rows.slice(from, from + Math.min(size, filter.limit ?? size));
+    const n = from + page.length;
+    const next = n < rows.length ? { next: { message: 0, n } } : {};
+    return Promise.resolve({ count: page.length, rows: JSON.stringify(page), ...next });
+  };
+}
+
+async function place(
+  given: { queue?: Partial<Admin["queue"]> } & Partial<Omit<Admin, "queue">>,
+  clock: Clock = systemClock,
+): Promise<Place> {
   const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
   const said: Place["said"] = [];
   const listeners: Place["listeners"] = new Set();
@@ -55,7 +71,7 @@ async function place(given: { queue?: Partial<Admin["queue"]> } & Partial<Omit<A
     settings,
     paths: controlPaths(settings, directory),
     admin,
-    clock: systemClock,
+    clock,
     emit,
   });
   return {
@@ -77,11 +93,130 @@ test("the sockets' file modes say who may query and who may change", async () =>
 
 test("a query is answered on either socket, and a long list comes whole and in order", async () => {
   const rows = Array.from({ length: 1234 }, (_, number) => row(number + 1));
-  await using server = await place({ queue: { list: () => Promise.resolve(rows) } });
+  await using server = await place({ queue: { list: pagedList(rows, 100), census: () => Promise.resolve([]) } });
   for (const path of [server.paths.query, server.paths.change]) {
     using client = await connectControl(path);
-    assert.deepEqual(await client.call("queue.list", { state: "queued" }), rows);
+    assert.deepEqual((await Array.fromAsync(client.portions("queue.list", { state: "queued" }))).flat(), rows);
+    assert.equal((await Array.fromAsync(client.stream("queue.list", { limit: 250 }))).length, 250);
+    assert.deepEqual(await client.call("queue.count"), []);
   }
+});
+
+/** A list without an end, in pages that no socket's buffer holds many of. */
+function endlessList() {
+  const counts = { asked: 0 };
+  const rows = JSON.stringify(Array.from({ length: 1000 }, (_, number) => row(number + 1)));
+  const list: Admin["queue"]["list"] = () =>
+    Promise.resolve({ count: 1000, rows, next: { message: 0, n: ++counts.asked } });
+  return { list, counts };
+}
+
+const turns = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate);
+};
+
+test("a list is read only as fast as the client takes it, and no more once it hangs up", async () => {
+  const { list, counts } = endlessList();
+  await using server = await place({ queue: { list } });
+  const socket = connect(server.paths.query).pause();
+  await once(socket, "connect");
+  socket.write('{"v":1,"id":1,"do":"queue.list"}\n');
+  while (counts.asked === 0) await turns(1);
+  await turns(500);
+  // What the kernel holds for a socket, one page being written and one ahead.
+  const stalled = counts.asked;
+  assert.ok(stalled <= 6, `${stalled} pages for a client that reads nothing`);
+  socket.resume();
+  while (counts.asked < stalled + 20) await turns(1);
+  socket.destroy();
+  await once(socket, "close");
+  await turns(100);
+  const hungUp = counts.asked;
+  await turns(100);
+  assert.equal(counts.asked, hungUp);
+});
+
+test("a reader who stops in mid-list frees the server of it", async () => {
+  const { list, counts } = endlessList();
+  await using server = await place({ queue: { list } });
+  using client = await connectControl(server.paths.query);
+  let portions = 0;
+  for await (const rows of client.portions("queue.list")) {
+    assert.equal(rows.length, 1000);
+    if (++portions === 30) break;
+  }
+  await turns(100);
+  const left = counts.asked;
+  await turns(100);
+  assert.equal(counts.asked, left);
+});
+
+test("a client that takes nothing for five minutes loses its connection, and one that takes its time does not", async () => {
+  const clock = virtualClock(0);
+  const { list, counts } = endlessList();
+  await using server = await place({ queue: { list } }, clock);
+  const socket = connect(server.paths.query).pause();
+  await once(socket, "connect");
+  socket.write('{"v":1,"id":1,"do":"queue.list"}\n');
+  while (counts.asked === 0) await turns(1);
+  await turns(500);
+  for (let reads = 0; reads < 5; reads++) {
+    await clock.advance(4 * 60_000);
+    const before = counts.asked;
+    socket.resume();
+    while (counts.asked < before + 5) await turns(1);
+    socket.pause();
+    await turns(500);
+  }
+  await clock.advance(5 * 60_000);
+  const ended = once(socket, "close");
+  socket.on("error", () => {});
+  socket.resume();
+  await ended;
+});
+
+test("a page that does not come in time ends the list with an error, and so does a failing store", async () => {
+  const clock = virtualClock(0);
+  let page: () => ReturnType<Admin["queue"]["list"]> = () => new Promise(() => {});
+  let asked = 0;
+  const queue = {
+    list: () =>
+      asked++ === 0
+        ? Promise.resolve({ count: 1, rows: JSON.stringify([row(1)]), next: { message: 0, n: 1 } })
+        : page(),
+  };
+  await using server = await place({ queue }, clock);
+  using client = await connectControl(server.paths.query);
+  const late = client.portions("queue.list");
+  assert.deepEqual((await late.next()).value, [row(1)]);
+  const refused = assert.rejects(late.next(), { message: /queue\.list took longer than 30000 ms/ });
+  await clock.advance(30_000);
+  await refused;
+
+  asked = 0;
+  page = () => Promise.reject(new PosthornError("SPOOL_FAILED", { message: "the disk failed", advice: "look at it" }));
+  using other = await connectControl(server.paths.query);
+  const failing = other.portions("queue.list");
+  await failing.next();
+  await assert.rejects(failing.next(), { code: "SPOOL_FAILED" });
+});
+
+test("who waits for an answer is not idle, and who asks for nothing is", async () => {
+  const clock = virtualClock(0);
+  const copied = Promise.withResolvers<{ messages: number; bytes: number }>();
+  const begun = Promise.withResolvers<void>();
+  const backup = () => (begun.resolve(), copied.promise);
+  await using server = await place({ queue: { backup } }, clock);
+  using client = await connectControl(server.paths.change);
+  const asked = client.call("backup", { directory: "/backup" });
+  await begun.promise;
+  await clock.advance(20 * 60_000);
+  copied.resolve({ messages: 1, bytes: 2 });
+  assert.deepEqual(await asked, { messages: 1, bytes: 2 });
+  await turns(10);
+  await clock.advance(5 * 60_000);
+  await turns(10);
+  await assert.rejects(client.call("queue.count"), { code: "CONTROL_UNREACHABLE" });
 });
 
 test("a change is made on the control socket, and logged with the uid", async () => {
@@ -131,7 +266,7 @@ test("arguments of the wrong shape are refused with what was expected", async ()
     code: "USAGE",
     message: /expected a message id/,
   });
-  await assert.rejects(client.call("queue.list", { limt: 3 }), { code: "USAGE", message: /limt/ });
+  await assert.rejects(client.portions("queue.list", { limt: 3 }).next(), { code: "USAGE", message: /limt/ });
 });
 
 test("whatever a client sends, it gets an error and the server lives", async () => {
@@ -182,7 +317,7 @@ test("the header section is a query; the whole content is a change, for it is so
   const read = async (path: string, name: "queue.headers" | "queue.content"): Promise<string> => {
     using client = await connectControl(path);
     const parts = await Array.fromAsync(client.stream(name, { message: MESSAGE }));
-    return parts.map((part) => Buffer.from(String(part), "base64").toString()).join("");
+    return parts.map((part) => Buffer.from(part, "base64").toString()).join("");
   };
   assert.equal(await read(server.paths.query, "queue.headers"), "Subject: x\r\nFrom: a\r\n");
   await assert.rejects(read(server.paths.query, "queue.content"), { code: "CONTROL_REFUSED" });

@@ -2,13 +2,13 @@ import { z } from "zod";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { JournalEntry } from "../../mail/log/journal.ts";
-import type { Changed, Hindrance, LiveRow, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import type { Admin, ReloadReport, ServerStatus } from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
- * logged with the uid of who asked. `tail` and `queue.content` are streams and live in `streams.ts`.
+ * logged with the uid of who asked. `queue.list`, `tail` and `queue.content` are streams and live in `streams.ts`.
  */
 export interface Operation {
   readonly kind: "query" | "change";
@@ -35,7 +35,8 @@ const selector = z.discriminatedUnion("by", [
   z.strictObject({ by: z.literal("all") }),
 ]);
 
-const filter = z.strictObject({
+/** The arguments of the stream `queue.list`. */
+export const queueFilter = z.strictObject({
   state: z.enum(["queued", "held", "dead", "deferred"]).optional(),
   sender: text.optional(),
   recipient: text.optional(),
@@ -88,9 +89,6 @@ export const operations = {
     "Routes with their connections and penalties.",
     nothing,
     (admin): Promise<readonly RouteRow[]> => admin.queue.routes(),
-  ),
-  "queue.list": operation("query", "Envelopes in the queue.", filter, (admin, args): Promise<readonly LiveRow[]> =>
-    admin.queue.list(args),
   ),
   "queue.show": operation(
     "query",

@@ -75,7 +75,13 @@ export class LineSplitter {
 
   /** The lines that are whole now, without their ends; undefined when one is too long, and then for good. */
   push(text: string): readonly string[] | undefined {
-    const lines = (this.#rest + text).split("\n");
+    // A long line comes in many pieces; what is known to hold no end is not looked through again.
+    if (!text.includes("\n")) {
+      this.#rest += text;
+      return this.#rest.length > this.#longest ? undefined : [];
+    }
+    const lines = text.split("\n");
+    lines[0] = this.#rest + (lines[0] ?? "");
     this.#rest = lines.pop() ?? "";
     return [...lines, this.#rest].some((line) => line.length > this.#longest) ? undefined : lines;
   }

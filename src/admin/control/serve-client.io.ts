@@ -10,7 +10,7 @@ import type { Admin } from "./admin.ts";
 import { changeAsked, changeFailed, requestRefused } from "./events.ts";
 import { findOperation } from "./operations.ts";
 import { errorOf, LineSplitter, LONGEST_REQUEST, parseRequest, type Answer, type Request } from "./protocol.ts";
-import { findStream } from "./streams.ts";
+import { findStream, type StreamClient } from "./streams.ts";
 
 export interface ClientContext {
   readonly admin: Admin;
@@ -24,6 +24,13 @@ const MOST_WAITING = 16;
 /** Rows in one line of an answer. Between two portions other work gets its turn. */
 const PORTION = 500;
 const LONGEST_LOGGED = 500;
+/**
+ * How long a client may take over a portion. Generous, for a person may be reading the one before, and all that a client
+ * that stalls costs is its place and a portion or two.
+ */
+const SLOW_MS = 5 * 60_000;
+/** How long the next portion of a stream may take to be made. */
+const PORTION_MS = 30_000;
 
 /** One client of a control socket: requests are answered one after the other; nothing it sends can end the process. */
 export function serveClient(socket: Socket, context: ClientContext): void {
@@ -38,14 +45,17 @@ export function serveClient(socket: Socket, context: ClientContext): void {
   let isBusy = false;
   let idle: Timer | undefined;
 
+  // Only who asks for nothing is idle: a backup may take an hour.
   const rearm = (): void => {
     idle?.cancel();
-    idle = clock.after(IDLE_MS, () => socket.destroy());
+    if (!isBusy && !socket.destroyed) idle = clock.after(IDLE_MS, () => socket.destroy());
   };
-  const send = async (answer: Answer): Promise<void> => {
-    if (socket.destroyed || socket.write(`${JSON.stringify(answer)}\n`)) return;
+  const sendLine = async (line: string): Promise<void> => {
+    if (socket.destroyed || socket.write(line)) return;
     await new Promise<void>((resolve) => {
+      const slow = clock.after(SLOW_MS, () => socket.destroy());
       const done = (): void => {
+        slow.cancel();
         socket.off("drain", done);
         socket.off("close", done);
         resolve();
@@ -54,6 +64,7 @@ export function serveClient(socket: Socket, context: ClientContext): void {
       socket.on("close", done);
     });
   };
+  const send = (answer: Answer): Promise<void> => sendLine(`${JSON.stringify(answer)}\n`);
   const fail = (id: number, thrown: unknown): Promise<void> => send({ id, ok: false, error: errorOf(thrown) });
 
   const sendList = async (id: number, list: readonly unknown[]): Promise<void> => {
@@ -85,9 +96,13 @@ export function serveClient(socket: Socket, context: ClientContext): void {
     }
     try {
       if (stream !== undefined) {
-        idle?.cancel();
-        const client = {
-          send: (items: readonly unknown[]) => send({ id, items }),
+        const client: StreamClient = {
+          send: (items) =>
+            typeof items === "string" ? sendLine(`{"id":${id},"items":${items}}\n`) : send({ id, items }),
+          offer: (items) => {
+            if (!socket.destroyed) socket.write(`${JSON.stringify({ id, items })}\n`);
+          },
+          soon: (made) => withDeadline(clock, PORTION_MS, `a portion of ${request.do}`, () => made),
           backlog: () => socket.writableLength,
           signal: ended.signal,
         };
@@ -106,6 +121,7 @@ export function serveClient(socket: Socket, context: ClientContext): void {
   const work = async (): Promise<void> => {
     if (isBusy) return;
     isBusy = true;
+    idle?.cancel();
     for (let line = waiting.shift(); line !== undefined && !socket.destroyed; line = waiting.shift()) {
       const request = parseRequest(line);
       if (request.ok) await perform(request.value);
@@ -113,7 +129,7 @@ export function serveClient(socket: Socket, context: ClientContext): void {
       if (waiting.length < MOST_WAITING) socket.resume();
     }
     isBusy = false;
-    if (!socket.destroyed) rearm();
+    rearm();
   };
 
   socket.on("data", (bytes: Buffer) => {

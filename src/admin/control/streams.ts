@@ -2,10 +2,13 @@ import { z } from "zod";
 import { numberOfMessageId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
 import { isWanted, type EventRecord } from "../../mail/log/record.ts";
+import { pagesOf } from "../../mail/queue/pages.ts";
+import type { QueueFilter } from "../../mail/queue/store.ts";
+import type { LiveRow } from "../../mail/scheduler/admin.ts";
 import type { Admin } from "./admin.ts";
-import { checked } from "./operations.ts";
+import { checked, queueFilter } from "./operations.ts";
 
-/** Answers that come in portions: live events, and the content of a message. */
+/** Answers that come in portions: the queue's list, live events, and the content of a message. */
 export interface StreamOperation {
   readonly kind: "query" | "change";
   readonly says: string;
@@ -17,7 +20,12 @@ export interface StreamOperation {
 }
 
 export interface StreamClient {
-  send(items: readonly unknown[]): Promise<void>;
+  /** Items, or an array of them as JSON already. A client that does not take them in time loses its connection. */
+  send(items: readonly unknown[] | string): Promise<void>;
+  /** Says without waiting; who uses it watches `backlog`. */
+  offer(items: readonly unknown[]): void;
+  /** What the server itself is asked for has a deadline, too. */
+  soon<Value>(work: Promise<Value>): Promise<Value>;
   backlog(): number;
   readonly signal: AbortSignal;
 }
@@ -34,7 +42,21 @@ const contentArguments = z.strictObject({
 /** One item of `tail`: a record, or how many were left out because the client was slow. */
 export type TailItem = { readonly record: EventRecord } | { readonly missed: number };
 
+/** What the items of a stream are. */
+export interface ItemOf {
+  readonly "queue.list": LiveRow;
+  readonly tail: TailItem;
+  /** Base64. */
+  readonly "queue.headers": string;
+  readonly "queue.content": string;
+}
+
 export const streams = {
+  "queue.list": {
+    kind: "query",
+    says: "Envelopes in the queue.",
+    perform: (admin, args, client) => list(admin, checked(queueFilter, args), client),
+  },
   tail: {
     kind: "query",
     says: "Events as they happen.",
@@ -50,12 +72,21 @@ export const streams = {
     says: "A message's whole content; logged, for it is somebody's mail.",
     perform: (admin, args, client) => content(admin, checked(contentArguments, args).message, client, false),
   },
-} as const satisfies Readonly<Record<string, StreamOperation>>;
+} as const satisfies Readonly<Record<keyof ItemOf, StreamOperation>>;
 
 export type StreamName = keyof typeof streams;
 
 export function findStream(name: string): StreamOperation | undefined {
   return Object.hasOwn(streams, name) ? streams[name as StreamName] : undefined;
+}
+
+/** A page is asked for while the client takes the one before; nothing else of the list is anywhere in the server. */
+async function list(admin: Admin, filter: QueueFilter, client: StreamClient): Promise<void> {
+  const ask: Admin["queue"]["list"] = (rest, behind) => client.soon(admin.queue.list(rest, behind));
+  for await (const page of pagesOf(ask, filter)) {
+    if (client.signal.aborted) return;
+    if (page.count > 0) await client.send(page.rows);
+  }
 }
 
 function tail(admin: Admin, level: Level, client: StreamClient): Promise<void> {
@@ -71,7 +102,7 @@ function tail(admin: Admin, level: Level, client: StreamClient): Promise<void> {
       const items: TailItem[] = wanted.map((record) => ({ record }));
       if (missed > 0) items.unshift({ missed });
       missed = 0;
-      void client.send(items);
+      client.offer(items);
     });
     const end = (): void => {
       stop();

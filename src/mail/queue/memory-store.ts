@@ -1,11 +1,12 @@
 import { PosthornError } from "../../foundation/error.ts";
-import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
+import { numberOfMessageId, partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { Message } from "../envelope/envelope.ts";
 import { Census } from "./census.ts";
 import { domainOf, refusal, refuseNonsense } from "./packing.ts";
+import { PAGE_ROWS } from "./pages.ts";
 import { wantsDelayNotice } from "./rows.ts";
 import { MOST_ATTEMPTS } from "./schema.ts";
-import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueueRow, Store } from "./store.ts";
+import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueuePlace, QueueRow, Store } from "./store.ts";
 
 /** A store without a disk, for the simulator and tests: the same contract, durable as long as the object lives. */
 export function memoryStore(): Store {
@@ -58,6 +59,11 @@ export function memoryStore(): Store {
   };
   const inOrder = (): Held[] => [...messages.values()].sort((a, b) => (a.message.id < b.message.id ? -1 : 1));
 
+  const listed = (filter: QueueFilter): QueueRow[] =>
+    inOrder()
+      .flatMap((held) => envelopesOf(held).map((envelope) => rowOf(held.message, envelope)))
+      .filter((row) => passes(row, filter));
+
   return {
     async apply(batch) {
       mustBeOpen();
@@ -102,10 +108,20 @@ export function memoryStore(): Store {
     },
     async list(filter) {
       mustBeOpen();
-      const rows = inOrder()
-        .flatMap((held) => envelopesOf(held).map((envelope) => rowOf(held.message, envelope)))
-        .filter((row) => passes(row, filter));
+      const rows = listed(filter);
       return rows.slice(0, filter.limit ?? rows.length);
+    },
+    async page(filter, behind) {
+      mustBeOpen();
+      const left = listed(filter).filter((row) => behind === undefined || isBehind(placeOf(row), behind));
+      const rows = left.slice(0, Math.min(PAGE_ROWS, filter.limit ?? PAGE_ROWS));
+      const last = rows.at(-1);
+      return {
+        count: rows.length,
+        envelopes: rows.map((row) => row.envelope),
+        rows: rows.map((row) => JSON.stringify(row)),
+        ...(last === undefined || rows.length === left.length ? {} : { next: placeOf(last) }),
+      };
     },
     async census(now) {
       mustBeOpen();
@@ -168,6 +184,14 @@ function rowOf(message: Message, { envelope, progress }: NewEnvelope): QueueRow 
     ...(heldBecause === undefined ? {} : { heldBecause }),
     ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
   };
+}
+
+function placeOf(row: QueueRow): QueuePlace {
+  return { message: numberOfMessageId(row.message) ?? -1, n: indexOf(row.envelope) };
+}
+
+function isBehind(place: QueuePlace, other: QueuePlace): boolean {
+  return place.message > other.message || (place.message === other.message && place.n > other.n);
 }
 
 function passes(row: QueueRow, filter: QueueFilter): boolean {

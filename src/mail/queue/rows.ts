@@ -34,7 +34,22 @@ export interface EnvelopeRow {
 
 // node:sqlite types a row as a record of unknown columns; these say which ones the reader's statements select.
 type OfMessage = Pick<MessageRow, "sender" | "received_at" | "size_bytes">;
-export type ListedRow = Omit<EnvelopeRow, "facts"> & OfMessage;
+/** In the order of the columns: lists are long, and an array is made in half the time of an object. */
+export type ListedRow = readonly [
+  message: number,
+  n: number,
+  recipient: string,
+  action: string,
+  state: string,
+  dueAt: number,
+  expiresAt: number,
+  attempts: number,
+  progress: string | null,
+  lastFailure: string | null,
+  sender: string,
+  receivedAt: number,
+  sizeBytes: number,
+];
 export type LoadedRow = Omit<EnvelopeRow, "last_failure"> &
   OfMessage &
   Pick<MessageRow, "deliver_by_at"> & { readonly deliver_by_mode: string | null };
@@ -109,21 +124,23 @@ export function wantsDelayNotice(sender: string, notify: readonly Notify[]): boo
 }
 
 export function queueRowOf(row: ListedRow): QueueRow {
-  const message = messageIdOf(row.message);
-  const { heldBecause, heldUntilAt } = progressFactsOf(row);
+  const [number, n, recipient, action, state, dueAt, expiresAt, attempts, progress, lastFailure, ...ofMessage] = row;
+  const [sender, receivedAt, sizeBytes] = ofMessage;
+  const message = messageIdOf(number);
+  const { heldBecause, heldUntilAt } = progressFactsOf({ progress });
   return {
-    envelope: envelopeIdOf(message, row.n),
+    envelope: envelopeIdOf(message, n),
     message,
-    state: row.state as EnvelopeState,
-    sender: row.sender,
-    recipient: row.recipient,
-    action: row.action,
-    sizeBytes: row.size_bytes,
-    receivedAt: row.received_at,
-    dueAt: row.due_at,
-    expiresAt: row.expires_at,
-    attempts: row.attempts,
-    ...(row.last_failure === null ? {} : { lastFailure: JSON.parse(row.last_failure) as Failure }),
+    state: state as EnvelopeState,
+    sender,
+    recipient,
+    action,
+    sizeBytes,
+    receivedAt,
+    dueAt,
+    expiresAt,
+    attempts,
+    ...(lastFailure === null ? {} : { lastFailure: JSON.parse(lastFailure) as Failure }),
     ...(heldBecause === undefined ? {} : { heldBecause }),
     ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
   };

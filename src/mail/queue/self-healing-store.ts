@@ -52,6 +52,7 @@ class SelfHealingStore implements Store {
   envelopes: Store["envelopes"] = (ids) => this.#use((store) => store.envelopes(ids));
   body: Store["body"] = (id) => this.#use((store) => store.body(id));
   list: Store["list"] = (filter) => this.#use((store) => store.list(filter));
+  page: Store["page"] = (filter, behind) => this.#use((store) => store.page(filter, behind));
   census: Store["census"] = (now) => this.#use((store) => store.census(now));
   attempts: Store["attempts"] = (id) => this.#use((store) => store.attempts(id));
 

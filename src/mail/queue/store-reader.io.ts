@@ -8,6 +8,7 @@ import {
   type MessageId,
 } from "../../foundation/ids.ts";
 import { Census } from "./census.ts";
+import { PAGE_ROWS } from "./pages.ts";
 import { attemptOf, envelopeOf, loadedOf, messageOf, queueRowOf } from "./rows.ts";
 import type { AttemptRow, EnvelopeRow, ListedRow, LoadedRow, MessageRow } from "./rows.ts";
 import type {
@@ -16,7 +17,8 @@ import type {
   CensusRow,
   LoadedEnvelope,
   QueueFilter,
-  QueueRow,
+  QueuePage,
+  QueuePlace,
   StoredEnvelope,
   StoredMessage,
 } from "./store.ts";
@@ -49,9 +51,7 @@ export class StoreReader {
       "SELECT body_file, body_bytes, bytes FROM messages LEFT JOIN bodies ON bodies.message = messages.id WHERE id = ?",
     );
     this.#attempts = prepare("SELECT * FROM attempts WHERE message = ? AND n = ? ORDER BY number");
-    this.#sliceEnd = prepare(
-      `SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ${SLICE_MESSAGES})`,
-    );
+    this.#sliceEnd = prepare(`SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)`);
     this.#slice = prepare(`SELECT ${LOADED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
     this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
   }
@@ -91,21 +91,38 @@ export class StoreReader {
     }
   }
 
-  *list(filter: QueueFilter): Generator<readonly QueueRow[]> {
+  page(filter: QueueFilter, behind: QueuePlace = { message: -1, n: 0 }): QueuePage {
     const { where, values } = conditionsOf(filter);
-    const statement = this.#database.prepare(
-      `SELECT ${LISTED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ?${where} ORDER BY m.id, e.n LIMIT ?`,
-    );
     const one =
       filter.message ?? (filter.envelope === undefined ? undefined : partsOfEnvelopeId(filter.envelope)?.message);
     const number = one === undefined ? undefined : (numberOfMessageId(one) ?? -1);
-    let left = filter.limit ?? Number.MAX_SAFE_INTEGER;
-    for (const [after, last] of number === undefined ? this.#slices() : [[number - 1, number] as const]) {
-      if (left <= 0) return;
-      const rows = statement.all(after, last, ...values, left).map((row) => queueRowOf(row as unknown as ListedRow));
-      left -= rows.length;
-      yield rows;
-    }
+    const first = Math.max(behind.message, number ?? -1);
+    const end = number ?? this.#sliceEnd.get(first, PAGE_MESSAGES)?.["last"];
+    // Without messages behind it there may still be more envelopes of this one.
+    const last = typeof end === "number" ? end : first;
+    const most = Math.min(PAGE_ROWS, filter.limit ?? PAGE_ROWS);
+    const statement = this.#database.prepare(
+      `SELECT ${LISTED_COLUMNS} FROM ${JOIN} WHERE m.id >= ? AND m.id <= ? AND (m.id > ? OR e.n > ?)${where} ` +
+        "ORDER BY m.id, e.n LIMIT ?",
+    );
+    statement.setReturnArrays(true);
+    // The columns are those that `ListedRow` names, in its order.
+    const found = statement.all(first, last, behind.message, behind.n, ...values, most) as unknown as ListedRow[];
+    const rows = found.map(queueRowOf);
+    const lastRow = found.at(-1);
+    const isWhole = found.length < most;
+    const next =
+      lastRow !== undefined && !isWhole
+        ? { message: lastRow[0], n: lastRow[1] }
+        : number === undefined && typeof end === "number"
+          ? { message: end, n: Number.MAX_SAFE_INTEGER }
+          : undefined;
+    return {
+      count: rows.length,
+      envelopes: rows.map((row) => row.envelope),
+      rows: rows.map((row) => JSON.stringify(row)),
+      ...(next === undefined ? {} : { next }),
+    };
   }
 
   /** Empty portions while it counts, then the whole census. */
@@ -144,7 +161,7 @@ export class StoreReader {
   /** Ranges of message ids, (after, last], with a bounded number of messages in each. */
   *#slices(): Generator<readonly [after: number, last: number]> {
     for (let after = -1; ;) {
-      const last = this.#sliceEnd.get(after)?.["last"];
+      const last = this.#sliceEnd.get(after, SLICE_MESSAGES)?.["last"];
       if (typeof last !== "number") return;
       yield [after, last];
       after = last;
@@ -159,6 +176,8 @@ export interface MissingFile {
 
 /** A slice takes a few milliseconds. */
 const SLICE_MESSAGES = 1000;
+/** How many messages a page of a list looks at, whatever passes. */
+const PAGE_MESSAGES = 1000;
 
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
 const LISTED_COLUMNS =

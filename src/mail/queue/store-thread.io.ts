@@ -146,7 +146,7 @@ function unlinkLater(bodies: BodyFiles): {
 function read(port: MessagePort, directory: string): void {
   const say = (message: FromReader): void => port.postMessage(message);
   let reader: StoreReader | undefined;
-  const streams = new Map<number, Iterator<Portion>>();
+  const streams = new Map<number, Iterator<readonly unknown[]>>();
   const close = (last: FromReader): void => {
     reader?.close();
     say(last);
@@ -175,14 +175,7 @@ function read(port: MessagePort, directory: string): void {
   });
 }
 
-/** Part of a stream: a list, or (long lists of objects cross twice as fast so) its JSON. */
-type Portion = readonly unknown[] | string;
-
-function* asJson(portions: Iterable<readonly unknown[]>): Generator<string> {
-  for (const portion of portions) yield JSON.stringify(portion);
-}
-
-function answer(reader: StoreReader, streams: Map<number, Iterator<Portion>>, question: Question): unknown {
+function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unknown[]>>, question: Question): unknown {
   switch (question.ask) {
     case "message":
       return reader.message(question.id);
@@ -192,12 +185,13 @@ function answer(reader: StoreReader, streams: Map<number, Iterator<Portion>>, qu
       return reader.envelopes(question.ids);
     case "attempts":
       return reader.attempts(question.id);
+    case "page":
+      return reader.page(question.filter, question.behind);
     case "endStream":
       streams.delete(question.stream);
       return undefined;
     case "load":
     case "missingFiles":
-    case "list":
     case "census": {
       const stream = streams.get(question.stream) ?? streamOf(reader, question);
       const { done, value } = stream.next();
@@ -212,15 +206,13 @@ function answer(reader: StoreReader, streams: Map<number, Iterator<Portion>>, qu
 
 function streamOf(
   reader: StoreReader,
-  question: Extract<Question, { ask: "load" | "missingFiles" | "list" | "census" }>,
-): Iterator<Portion> {
+  question: Extract<Question, { ask: "load" | "missingFiles" | "census" }>,
+): Iterator<readonly unknown[]> {
   switch (question.ask) {
     case "load":
       return reader.load();
     case "missingFiles":
       return reader.missingFiles();
-    case "list":
-      return asJson(reader.list(question.filter));
     case "census":
       return reader.census(question.now);
     default:

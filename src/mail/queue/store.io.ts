@@ -5,6 +5,7 @@ import { emitNothing, type Emit } from "../../foundation/events.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import * as events from "./events.ts";
 import { newPacking, packBatch, type Packing } from "./packing.ts";
+import { pagesOf, rowsOf } from "./pages.ts";
 import type { QueueSettings } from "./settings.ts";
 import type {
   AttemptRecord,
@@ -13,6 +14,8 @@ import type {
   LoadedEnvelope,
   Operation,
   QueueFilter,
+  QueuePage,
+  QueuePlace,
   QueueRow,
   Store,
   StoreCounters,
@@ -185,9 +188,12 @@ class EmbeddedStore implements Store {
 
   async list(filter: QueueFilter): Promise<readonly QueueRow[]> {
     const rows: QueueRow[] = [];
-    for await (const portion of this.#stream<QueueRow>({ ask: "list", filter }))
-      for (const row of portion) rows.push(row);
+    for await (const page of pagesOf((next, behind) => this.page(next, behind), filter)) rows.push(...rowsOf(page));
     return rows;
+  }
+
+  async page(filter: QueueFilter, behind?: QueuePlace): Promise<QueuePage> {
+    return this.#ask<QueuePage>({ ask: "page", filter, behind });
   }
 
   async census(now: number): Promise<readonly CensusRow[]> {
@@ -310,8 +316,8 @@ class EmbeddedStore implements Store {
 
   async *#stream<Item>(question: StreamQuestion): AsyncGenerator<readonly Item[]> {
     const stream = ++this.#numbers;
-    const ask = (): Promise<readonly Item[] | string | undefined> => {
-      const answer = this.#ask<readonly Item[] | string | undefined>({ ...question, stream });
+    const ask = (): Promise<readonly Item[] | undefined> => {
+      const answer = this.#ask<readonly Item[] | undefined>({ ...question, stream });
       // Asked ahead: nobody may be waiting when it fails.
       answer.catch(() => {});
       return answer;
@@ -324,9 +330,7 @@ class EmbeddedStore implements Store {
         if (portion === undefined) return;
         // The reader works on the next portion while this one is used.
         next = ask();
-        // Our own thread wrote it.
-        const items = typeof portion === "string" ? (JSON.parse(portion) as readonly Item[]) : portion;
-        if (items.length > 0) yield items;
+        if (portion.length > 0) yield portion;
       }
     } finally {
       if (!isOver) this.#ask({ ask: "endStream", stream }).catch(() => {});

@@ -5,7 +5,17 @@ import { PosthornError } from "../../foundation/error.ts";
 import { envelopeIdOf, messageIdOf, type MessageId } from "../../foundation/ids.ts";
 import type { EnvelopeProgress } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
-import type { AttemptRecord, Body, LoadedEnvelope, NewEnvelope, Operation, QueueFilter, Store } from "./store.ts";
+import { PAGE_ROWS, pagesOf, rowsOf } from "./pages.ts";
+import type {
+  AttemptRecord,
+  Body,
+  LoadedEnvelope,
+  NewEnvelope,
+  Operation,
+  QueueFilter,
+  QueueRow,
+  Store,
+} from "./store.ts";
 
 /** What a store under test is made of. `bodyFile` puts content where the store expects bodies of kind `file`. */
 export interface StoreUnderTest extends AsyncDisposable {
@@ -303,6 +313,65 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     const [held] = await store.list({ state: "held" });
     assert.deepEqual([held?.heldBecause, held?.heldUntilAt], ["a whim", 7]);
   });
+
+  check("a long list comes in pages of a bounded size that together are the list, under any filter", async (store) => {
+    const many = (count: number, domain: string) =>
+      Array.from({ length: count }, (_, n) => ({ recipient: `u${n}@${domain}` }));
+    await store.apply([
+      commitOf(1, { envelopes: many(3, "a.example") }),
+      commitOf(2, { envelopes: many(2 * PAGE_ROWS + 1, "b.example") }),
+      commitOf(3, { envelopes: many(2, "a.example") }),
+    ]);
+    // More messages without anything that passes than a page looks at.
+    for (let from = 4; from < 2 * PAGE_ROWS; from += 500)
+      await store.apply(Array.from({ length: 500 }, (_, n) => commitOf(from + n)));
+    const end = 5000;
+    await store.apply([commitOf(end, { envelopes: many(1, "a.example") })]);
+    const message = messageIdOf(2);
+    for (const filter of [
+      {},
+      { domain: "a.example" },
+      { domain: "b.example" },
+      { message },
+      { limit: PAGE_ROWS + 7 },
+    ]) {
+      const rows: QueueRow[] = [];
+      for await (const page of pagesOf((next, behind) => store.page(next, behind), filter)) {
+        assert.ok(page.count <= PAGE_ROWS);
+        const found = rowsOf(page);
+        assert.deepEqual([page.count, page.envelopes], [found.length, found.map((row) => row.envelope)]);
+        rows.push(...found);
+      }
+      assert.deepEqual(rows, plain(await store.list(filter)), JSON.stringify(filter));
+    }
+    assert.equal((await store.list({ domain: "a.example" })).at(-1)?.envelope, envelopeIdOf(messageIdOf(end), 1));
+    assert.equal((await store.list({ message })).length, 2 * PAGE_ROWS + 1);
+  });
+
+  check(
+    "what is there all the time is in one page exactly, though others come and go between two pages",
+    async (store) => {
+      for (let from = 1; from < 3 * PAGE_ROWS; from += 500)
+        await store.apply(Array.from({ length: 500 }, (_, n) => commitOf(10 * (from + n))));
+      const first = await store.page({});
+      const last = first.envelopes.at(-1) ?? "";
+      const stays = (await store.list({})).map((row) => row.envelope).filter((id) => id !== last);
+      // The very envelope that the page ended with goes, and one comes before it and one behind.
+      await store.apply([{ do: "remove", envelope: last }, commitOf(11), commitOf(10 * PAGE_ROWS + 1)]);
+      const rest: string[] = [];
+      for (let at = first.next; at !== undefined;) {
+        const page = await store.page({}, at);
+        rest.push(...page.envelopes);
+        at = page.next;
+      }
+      const found = [...first.envelopes, ...rest].filter((id) => id !== last);
+      assert.deepEqual(
+        found.filter((id) => stays.includes(id)),
+        stays,
+      );
+      assert.ok(found.includes(envelopeIdOf(messageIdOf(10 * PAGE_ROWS + 1), 1)));
+    },
+  );
 
   check("the census counts envelopes by domain and age, the fullest domain first", async (store) => {
     const minute = 60_000;

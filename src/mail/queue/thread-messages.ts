@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../../foundation/error.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { PackedValue } from "./packing.ts";
-import type { QueueFilter } from "./store.ts";
+import type { QueueFilter, QueuePlace } from "./store.ts";
 
 /** What the store and its threads say to each other. Everything is plain data. */
 
@@ -48,7 +48,7 @@ export type Question =
   | { readonly ask: "envelopes"; readonly ids: readonly EnvelopeId[] }
   | { readonly ask: "attempts"; readonly id: EnvelopeId }
   | { readonly ask: "load" | "missingFiles"; readonly stream: number }
-  | { readonly ask: "list"; readonly stream: number; readonly filter: QueueFilter }
+  | { readonly ask: "page"; readonly filter: QueueFilter; readonly behind: QueuePlace | undefined }
   | { readonly ask: "census"; readonly stream: number; readonly now: number }
   | { readonly ask: "endStream"; readonly stream: number };
 

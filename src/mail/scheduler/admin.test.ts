@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unreachable } from "../../simulator/deliveries.ts";
 import { NOON, simulatedScheduling } from "../../simulator/scheduling.ts";
+import type { LiveRow } from "./admin.ts";
 import { createSchedulerAdmin } from "./admin.io.ts";
 
 const HOUR = 3_600_000;
@@ -15,7 +16,7 @@ test("lists tell what the scheduler does about each envelope, and show has the a
   await simulation.clock.advance(1000);
   await admin.hold({ by: "envelope", id: `${id}.2` }, "a look");
   assert.deepEqual(
-    (await admin.list({})).map((row) => [row.envelope, row.live]),
+    (JSON.parse((await admin.list({})).rows) as LiveRow[]).map((row) => [row.envelope, row.live]),
     [
       [`${id}.1`, "waiting"],
       [`${id}.2`, "held"],

@@ -5,6 +5,7 @@ import type {
   Body,
   CensusRow,
   QueueFilter,
+  QueuePlace,
   QueueRow,
   StoredEnvelope,
   StoredMessage,
@@ -18,8 +19,8 @@ import type {
  * changed when its attempt ends, unless it was delivered.
  */
 export interface SchedulerAdmin {
-  /** What the store knows, with what the scheduler does about it just now. */
-  list(filter: QueueFilter): Promise<readonly LiveRow[]>;
+  /** A page of the list (`Store.page`): what the store knows, with what the scheduler does about it just now. */
+  list(filter: QueueFilter, behind?: QueuePlace): Promise<LivePage>;
   /** One message (by its id) with its envelopes and their attempts; an envelope's id shows that envelope only. */
   show(id: EnvelopeId, options?: { readonly withBody?: boolean }): Promise<ShownMessage | undefined>;
   census(): Promise<readonly CensusRow[]>;
@@ -73,6 +74,14 @@ export type LiveState = "waiting" | "ready" | "active" | "writing" | "held" | "d
 export interface LiveRow extends QueueRow {
   /** Undefined when the scheduler does not know the envelope (not loaded yet, or just gone). */
   readonly live?: LiveState | undefined;
+}
+
+/** A page on its way to the operator: the scheduler adds what it knows, and nobody reads the rows before the client. */
+export interface LivePage {
+  readonly count: number;
+  /** An array of `LiveRow` as JSON. */
+  readonly rows: string;
+  readonly next?: QueuePlace | undefined;
 }
 
 export interface ShownMessage {
