@@ -19,6 +19,8 @@ export interface FieldKinds {
   flag: boolean;
   /** Several texts. */
   list: readonly string[];
+  /** JSON that belongs to the journal's own tables; only a field named `details` may have it. Sinks and readers leave it out. */
+  data: string;
 }
 
 export type FieldKind = keyof FieldKinds;

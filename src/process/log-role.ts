@@ -4,7 +4,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { catalogueOf, eventsIn, mailEvents, type Catalogue } from "../mail/log/log.ts";
 import { createJournal, type Journal } from "../mail/log/journal.io.ts";
 import { eventsLost, sinkFailed, sinkRecovered } from "../mail/log/events.ts";
-import { recordOf, type EventRecord } from "../mail/log/record.ts";
+import { recordOf, withoutDetails, type EventRecord } from "../mail/log/record.ts";
 import { createLogWriter, type LogWriter } from "../mail/log/writer.io.ts";
 import * as processEvents from "./events.ts";
 import type { Folders } from "./folders.ts";
@@ -83,7 +83,9 @@ export function startLog(parts: LogParts): LogRole {
     write(records) {
       writer.write(records);
       journal.write(records);
-      for (const listener of listeners) listener(records);
+      if (listeners.size === 0) return;
+      const shown = records.map(withoutDetails);
+      for (const listener of listeners) listener(shown);
     },
     recordInput: (atMs, json, isStart) => journal.recordInput(atMs, json, isStart),
     get wantsStart() {

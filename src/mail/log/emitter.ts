@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import type { Emit, Level } from "../../foundation/events.ts";
 import { eventsLost } from "./events.ts";
-import { isWanted, recordOf, type EventRecord, type ProcessIdentity } from "./record.ts";
+import { DETAILS, isWanted, recordOf, withoutDetails, type EventRecord, type ProcessIdentity } from "./record.ts";
 
 /**
  * Where stages put their events. Emitting appends to a buffer and nothing else; the buffer is handed on in batches. When
@@ -33,6 +33,8 @@ export interface EmitterOptions {
 const BATCH_MS = 50;
 const BATCH_RECORDS = 256;
 const MOST_RECORDS = 20_000;
+/** Beyond this, details are left behind while their events wait. */
+const MOST_DETAIL_CHARACTERS = 16 * 1024 * 1024;
 
 export function createEmitter(options: EmitterOptions): Emitter {
   const { clock, hand } = options;
@@ -45,6 +47,7 @@ export function createEmitter(options: EmitterOptions): Emitter {
   let timer: Timer | undefined;
   let lostDebug = 0;
   let lostOther = 0;
+  let detailCharacters = 0;
   /** After a refusal the size alone no longer triggers: the timer does, so that a busy process is not slowed. */
   let isRefused = false;
 
@@ -58,7 +61,10 @@ export function createEmitter(options: EmitterOptions): Emitter {
     if (waiting.length === 0) return;
     isRefused = hand(waiting) === false;
     if (isRefused) arm();
-    else waiting = [];
+    else {
+      waiting = [];
+      detailCharacters = 0;
+    }
   };
   const arm = (): void => {
     timer ??= clock.after(batchMs, () => {
@@ -81,7 +87,9 @@ export function createEmitter(options: EmitterOptions): Emitter {
         else lostOther++;
         return;
       }
-      waiting.push(recordOf(clock.now(), from, event, fields));
+      const record = recordOf(clock.now(), from, event, fields);
+      detailCharacters += detailsLength(record);
+      waiting.push(detailCharacters > MOST_DETAIL_CHARACTERS ? withoutDetails(record) : record);
       if (waiting.length >= batchRecords && !isRefused) flush();
       else arm();
     },
@@ -90,4 +98,9 @@ export function createEmitter(options: EmitterOptions): Emitter {
       level = wanted;
     },
   };
+}
+
+function detailsLength({ fields }: EventRecord): number {
+  const details = fields[DETAILS];
+  return typeof details === "string" ? details.length : 0;
 }

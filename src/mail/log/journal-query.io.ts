@@ -3,10 +3,13 @@ import type { Level } from "../../foundation/events.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "./journal.ts";
 import type { Fields } from "./record.ts";
+import { TlsJournalQuery } from "./tls-journal-query.io.ts";
+import type { TlsAnswers, TlsQuestion } from "./tls-questions.ts";
 
 const STORY_LIMIT = 1_000;
 /** Sessions that carried a message and whose other lines belong to its story; more would be a fault of ours. */
 const MOST_SESSIONS = 10;
+const LONGEST_SESSION_MS = 24 * 60 * 60_000;
 const MOST_SQL_ROWS = 10_000;
 const LONGEST_CELL = 10_000;
 
@@ -35,6 +38,12 @@ export class JournalQuery {
       case "address":
         return this.#addressStory(query.address, query.as, sinceId, limit);
     }
+  }
+
+  tls<Asked extends TlsQuestion["ask"]>(question: Extract<TlsQuestion, { ask: Asked }>): TlsAnswers[Asked] {
+    return new TlsJournalQuery(this.#database, (session, aroundAt) => this.#sessionAround(session, aroundAt)).answer(
+      question,
+    );
   }
 
   sql(text: string): SqlAnswer {
@@ -91,6 +100,18 @@ export class JournalQuery {
     const entries = this.#entries("session = ?", [session], sinceId, limit);
     const newest = entries.at(-1);
     return newest === undefined ? [] : entries.filter((entry) => isSameProcess(entry, newest));
+  }
+
+  /** The lines of the life of that session id which an instant belongs to. */
+  #sessionAround(session: string, aroundAt: number): readonly JournalEntry[] {
+    const entries = this.#database
+      .prepare(`${SELECT} WHERE session = ? AND id BETWEEN ? AND ? ORDER BY id LIMIT ?`)
+      .all(session, (aroundAt - LONGEST_SESSION_MS) * 1024, (aroundAt + LONGEST_SESSION_MS) * 1024, STORY_LIMIT)
+      .map(entryOf);
+    const nearest = entries.toSorted(
+      (one, other) => Math.abs(one.record.at - aroundAt) - Math.abs(other.record.at - aroundAt),
+    )[0];
+    return nearest === undefined ? [] : entries.filter((entry) => isSameProcess(entry, nearest));
   }
 
   #addressStory(

@@ -2,6 +2,7 @@ import { DeadlinePassed } from "../../foundation/deadline.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "./journal.ts";
 import type { JournalQuestion, JournalReply } from "./journal-reader-worker.io.ts";
 import { createThread } from "./thread.io.ts";
+import type { TlsAnswers, TlsQuestion } from "./tls-questions.ts";
 
 /**
  * Tells stories from the journal in a thread of its own, one question after the other, each within a deadline: a slow disk
@@ -10,7 +11,15 @@ import { createThread } from "./thread.io.ts";
  */
 export interface JournalReader extends AsyncDisposable {
   story(query: StoryQuery, options?: StoryOptions): Promise<readonly JournalEntry[]>;
+  tls: AskTls;
 }
+
+/** A question about TLS, and its own kind of answer. */
+export type AskTls = <Asked extends TlsQuestion["ask"]>(
+  question: Extract<TlsQuestion, { ask: Asked }>,
+) => Promise<TlsAnswers[Asked]>;
+
+type Answered = Extract<JournalReply, { ok: true }>["value"];
 
 const LIMIT_MS = 30_000;
 const IDLE_MS = 10_000;
@@ -20,7 +29,7 @@ export function openJournalReader(path: string, limitMs = LIMIT_MS): JournalRead
   let idle: NodeJS.Timeout | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
-  const answer = async (question: JournalQuestion): Promise<readonly JournalEntry[]> => {
+  const answer = async (question: JournalQuestion): Promise<Answered> => {
     clearTimeout(idle);
     let isLate = false;
     const timer = setTimeout(() => {
@@ -39,13 +48,15 @@ export function openJournalReader(path: string, limitMs = LIMIT_MS): JournalRead
       idle.unref();
     }
   };
-  const inTurn = (question: JournalQuestion): Promise<readonly JournalEntry[]> => {
+  const inTurn = (question: JournalQuestion): Promise<Answered> => {
     const mine = last.then(() => answer(question));
     last = mine.catch(() => {});
     return mine;
   };
   return {
-    story: (query, options = {}) => inTurn({ query, options }),
+    // The thread answers each question with its own kind of answer.
+    story: async (query, options = {}) => (await inTurn({ about: "story", query, options })) as readonly JournalEntry[],
+    tls: async (question) => (await inTurn({ about: "tls", question })) as never,
     async [Symbol.asyncDispose]() {
       clearTimeout(idle);
       await thread.end();

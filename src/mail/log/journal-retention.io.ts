@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { MOST_CHANGES, MOST_FLIGHTS, MOST_PLAINTEXT_PEERS } from "./tls-journal.ts";
 
 /** Rows let go in one transaction: some ten milliseconds, so that waiting batches are hardly held up. */
 const PORTION = 4_000;
@@ -17,6 +18,34 @@ function dropEntries(database: DatabaseSync, beforeAt: number): boolean {
   if (last === undefined) return false;
   database.prepare("DELETE FROM entry WHERE id <= ?").run(Number(last["id"]));
   return firstKept === -1 && oldest.length === PORTION;
+}
+
+/**
+ * Lets rows of TLS go, one portion: those before `keepFromAt`, those older than the oldest event (which went because the
+ * file was too large), and what is beyond the bounds of its own.
+ */
+export function tidyTls(database: DatabaseSync, keepFromAt: number): boolean {
+  const oldest = database.prepare("SELECT min(id) AS id FROM entry").get()?.["id"];
+  const beforeId = Math.max(keepFromAt * 1024, Number(oldest ?? 0));
+  let isMore = false;
+  for (const table of ["tls_session", "tls_failure", "tls_flight"]) {
+    const { changes } = database
+      .prepare(`DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE id < ? ORDER BY id LIMIT ?)`)
+      .run(beforeId, PORTION);
+    isMore ||= Number(changes) === PORTION;
+  }
+  const beyond = (table: string, key: string, order: string, most: number): void => {
+    database
+      .prepare(
+        `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} ORDER BY ${order} DESC LIMIT ? OFFSET ?)`,
+      )
+      .run(PORTION, most);
+  };
+  beyond("tls_flight", "id", "id", MOST_FLIGHTS);
+  beyond("tls_plaintext", "direction, address, place, rule", "last_at", MOST_PLAINTEXT_PEERS);
+  beyond("change", "id", "id", MOST_CHANGES);
+  database.prepare("DELETE FROM tls_plaintext WHERE last_at < ?").run(keepFromAt);
+  return isMore;
 }
 
 /**

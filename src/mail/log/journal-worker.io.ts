@@ -11,8 +11,9 @@ import {
   type JournalBatch,
   type JournalThreadSettings,
 } from "./journal.ts";
-import type { Fields } from "./record.ts";
-import { inputBytes, tidyEntries, tidyInputs } from "./journal-retention.io.ts";
+import { shownFields, type Fields } from "./record.ts";
+import { inputBytes, tidyEntries, tidyInputs, tidyTls } from "./journal-retention.io.ts";
+import { TlsJournalWriter } from "./tls-journal-writer.io.ts";
 
 /** The thread that owns the journal's database. One batch is one transaction; between batches it lets old rows go. */
 const TIDY_EVERY_MS = 30_000;
@@ -27,6 +28,7 @@ export class JournalDatabase {
   readonly #processes: number[] = [];
   readonly #insertEntry: StatementSync;
   readonly #insertInput: StatementSync;
+  readonly #tls: TlsJournalWriter;
   #lastEntryId: number;
   #lastInputId: number;
   #inputBytes: number;
@@ -38,6 +40,7 @@ export class JournalDatabase {
       "INSERT INTO entry (id, at, name, process, session, message, recipient, sender, peer, fields) VALUES (?,?,?,?,?,?,?,?,?,?)",
     );
     this.#insertInput = this.#database.prepare("INSERT INTO input (id, at, is_start, json) VALUES (?,?,?,?)");
+    this.#tls = new TlsJournalWriter(this.#database);
     this.#lastEntryId = this.#highest("entry");
     this.#lastInputId = this.#highest("input");
     this.#inputBytes = inputBytes(this.#database);
@@ -56,6 +59,7 @@ export class JournalDatabase {
       this.#database.exec("ROLLBACK");
       this.#processes.length = 0;
       this.#names.clear();
+      this.#tls.forget();
       throw thrown;
     }
   }
@@ -64,9 +68,10 @@ export class JournalDatabase {
   tidy(now: number): boolean {
     const { retentionMs, mostBytes, inputRetentionMs, mostInputBytes } = this.#settings;
     const entries = tidyEntries(this.#database, now - retentionMs, mostBytes);
+    const tls = tidyTls(this.#database, now - retentionMs);
     const inputs = tidyInputs(this.#database, now - inputRetentionMs, mostInputBytes, this.#inputBytes);
     this.#inputBytes -= inputs.freedBytes;
-    return entries || inputs.isMore;
+    return entries || tls || inputs.isMore;
   }
 
   close(): void {
@@ -75,9 +80,11 @@ export class JournalDatabase {
 
   #insertEvent(events: JournalBatch["events"], from: number): void {
     const [process, at, name, level, json] = events.slice(from, from + 5);
-    const fields = String(json);
     // `eventLine` wrote it.
-    const keys = keysOf(JSON.parse(fields) as Fields);
+    const all = JSON.parse(String(json)) as Fields;
+    const shown = shownFields(all);
+    const fields = shown === all ? String(json) : JSON.stringify(shown);
+    const keys = keysOf(all);
     const instant = Math.floor(Number(at));
     this.#lastEntryId = Math.max(this.#lastEntryId + 1, instant * IDS_PER_MS);
     this.#insertEntry.run(
@@ -92,6 +99,12 @@ export class JournalDatabase {
       keys.peer,
       fields,
     );
+    this.#tls.hear({
+      at: instant,
+      process: this.#processes[Number(process)] ?? 0,
+      name: String(name),
+      fields: all,
+    });
   }
 
   #keepInput(inputs: JournalBatch["inputs"], from: number): void {

@@ -2,6 +2,7 @@ import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
 import type { EventRecord, Fields, ProcessIdentity } from "./record.ts";
 import type { Bufferable } from "./sink.ts";
+import { TLS_SCHEMA } from "./tls-journal.ts";
 
 /**
  * The journal: every event, kept in SQLite (`<state>/journal/journal.db`) for `posthorn log` and plain SQL. It is written
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS input (
   id INTEGER PRIMARY KEY, at INTEGER NOT NULL, is_start INTEGER NOT NULL, json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS input_start ON input (id) WHERE is_start = 1;
-`;
+${TLS_SCHEMA}`;
 
 /** What an event is found by. */
 export interface EntryKeys {

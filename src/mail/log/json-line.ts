@@ -1,5 +1,6 @@
 import { harmlessJson } from "../../foundation/escape.ts";
 import type { LogEntry } from "./line.ts";
+import { shownFields } from "./record.ts";
 
 /** Longest text of one field; a peer cannot make a line longer than its fields times this. */
 const LONGEST_TEXT = 2000;
@@ -9,7 +10,7 @@ export function jsonLine(entry: LogEntry, time: string): string {
   const { record } = entry;
   const { from } = record;
   const head = { time, level: record.level, event: record.name, role: from.role, pid: from.pid };
-  return harmlessJson({ ...head, ...record.fields }, bound);
+  return harmlessJson({ ...head, ...shownFields(record.fields) }, bound);
 }
 
 function bound(_name: string, value: unknown): unknown {

@@ -1,6 +1,6 @@
 import type { AnyEvent, Speaker } from "../../foundation/events.ts";
 import { escapeControls } from "../../foundation/escape.ts";
-import type { EventRecord, Fields } from "./record.ts";
+import { shownFields, type EventRecord, type Fields } from "./record.ts";
 
 /** Beyond this a line is cut: syslog daemons and terminals stop making sense of longer ones. */
 export const LONGEST_LINE = 4000;
@@ -18,7 +18,7 @@ export interface LogEntry {
 export function entryOf(record: EventRecord, declaration: AnyEvent | undefined): LogEntry {
   if (declaration === undefined) {
     // A record of a newer or older process during a restart: its fields still tell the story.
-    const text = bounded(escapeControls(`${record.name}: ${JSON.stringify(record.fields)}`));
+    const text = bounded(escapeControls(`${record.name}: ${JSON.stringify(shownFields(record.fields))}`));
     return { record, speaker: "master", number: record.from.pid, text };
   }
   const line = declaration.line as (fields: Fields) => string | undefined;

@@ -23,6 +23,21 @@ export interface ProcessIdentity {
 export type FieldValue = string | number | boolean | readonly string[] | undefined;
 export type Fields = Readonly<Record<string, FieldValue>>;
 
+/** The one field of kind `data`: for the journal's own tables, and in no line, no JSON and no subscriber's record. */
+export const DETAILS = "details";
+
+/** The fields that sinks and readers get. */
+export function shownFields(fields: Fields): Fields {
+  if (fields[DETAILS] === undefined) return fields;
+  const { [DETAILS]: _, ...shown } = fields;
+  return shown;
+}
+
+/** The record without what is the journal's alone; the same one where there is nothing of it. */
+export function withoutDetails(record: EventRecord): EventRecord {
+  return record.fields[DETAILS] === undefined ? record : { ...record, fields: shownFields(record.fields) };
+}
+
 /** How much is wanted: each level includes those before it. */
 const RANK: Readonly<Record<Level, number>> = { error: 0, warning: 1, info: 2, debug: 3 };
 

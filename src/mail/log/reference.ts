@@ -14,7 +14,8 @@ log's line (\`posthorn/SPEAKER[pid]\`). How to read the log is told in [the manu
 generated from the code.
 
 Kinds of field: \`text\`, \`count\`, \`ms\` (milliseconds), \`bytes\`, \`at\` (an instant, milliseconds since 1970), \`flag\`,
-\`list\` (of texts). A \`?\` marks fields that may be absent.
+\`list\` (of texts), \`data\` (what the journal
+keeps in tables of its own; in no sink). A \`?\` marks fields that may be absent.
 `;
 
 function entryFor(event: AnyEvent): string {
