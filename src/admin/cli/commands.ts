@@ -9,6 +9,11 @@ import { backup, pause, reload, reopen, restore, resume, stop } from "./server-c
 import { accountHash, check, version } from "./small-commands.ts";
 import { routes, status } from "./status.ts";
 import { tail } from "./tail.ts";
+import { tlsCloses } from "./tls-closes.ts";
+import { tlsDiff } from "./tls-diff.ts";
+import { tlsFailures } from "./tls-failures.ts";
+import { tlsPlaintext } from "./tls-plaintext.ts";
+import { tlsShow } from "./tls-show.ts";
 
 /** Every command, in the order in which help and the manual show them. */
 export const commands: readonly CliCommand[] = [
@@ -24,6 +29,11 @@ export const commands: readonly CliCommand[] = [
   routes,
   log,
   tail,
+  tlsFailures,
+  tlsShow,
+  tlsDiff,
+  tlsCloses,
+  tlsPlaintext,
   pause,
   resume,
   reload,

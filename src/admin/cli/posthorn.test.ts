@@ -316,6 +316,9 @@ test("a story comes from the server, or from the journal itself when no server r
     connectControl: () => Promise.reject(unreachable),
     openJournal: () => ({
       story: () => entries,
+      tls: () => {
+        throw new Error("not asked");
+      },
       sql: () => ({ columns: [], rows: [], isCut: false }),
       [Symbol.dispose]() {},
     }),

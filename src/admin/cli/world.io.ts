@@ -86,6 +86,7 @@ function openJournal(path: string): OpenJournal {
   const query = new JournalQuery(path);
   return {
     story: (question, options) => query.story(question, options),
+    tls: (question) => query.tls(question),
     sql: (text) => query.sql(text),
     [Symbol.dispose]: () => query.close(),
   };

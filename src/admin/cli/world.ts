@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
+import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 
 /**
  * What the commands know of the world: the streams of the person who called, and what `main.ts` can do for them. Commands
@@ -79,6 +80,7 @@ export interface SettingsCheck {
 
 export interface OpenJournal extends Disposable {
   story(query: StoryQuery, options?: StoryOptions): readonly JournalEntry[];
+  tls<Asked extends TlsQuestion["ask"]>(question: Extract<TlsQuestion, { ask: Asked }>): TlsAnswers[Asked];
   sql(text: string): SqlAnswer;
 }
 

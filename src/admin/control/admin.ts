@@ -1,6 +1,7 @@
 import type { MessageId } from "../../foundation/ids.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
+import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin.ts";
 
 /**
@@ -9,7 +10,10 @@ import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin
  */
 export interface Admin {
   readonly queue: SchedulerAdmin;
-  readonly journal: { story(query: StoryQuery, options?: StoryOptions): Promise<readonly JournalEntry[]> };
+  readonly journal: {
+    story(query: StoryQuery, options?: StoryOptions): Promise<readonly JournalEntry[]>;
+    tls<Asked extends TlsQuestion["ask"]>(question: Extract<TlsQuestion, { ask: Asked }>): Promise<TlsAnswers[Asked]>;
+  };
   /** A message's stored content, in portions; undefined when there is no such message. */
   content(message: MessageId): Promise<AsyncIterable<Uint8Array> | undefined>;
   status(): Promise<ServerStatus>;

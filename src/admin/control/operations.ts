@@ -2,6 +2,7 @@ import { z } from "zod";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { JournalEntry } from "../../mail/log/journal.ts";
+import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import type { Admin, ReloadReport, ServerStatus } from "./admin.ts";
@@ -52,6 +53,21 @@ const story = z.discriminatedUnion("by", [
   z.strictObject({ by: z.literal("message"), id: eitherId }),
   z.strictObject({ by: z.literal("session"), session: text }),
   z.strictObject({ by: z.literal("address"), address: text, as: z.enum(["recipient", "sender"]).optional() }),
+]);
+
+const selection = {
+  sinceAt: instant,
+  direction: z.enum(["in", "out"]).optional(),
+  peer: text.optional(),
+  place: text.optional(),
+};
+const tlsQuestion = z.discriminatedUnion("ask", [
+  z.strictObject({ ask: z.literal("failures"), ...selection }),
+  z.strictObject({ ask: z.literal("show"), which: text }),
+  z.strictObject({ ask: z.literal("compare"), failed: text, worked: text.optional() }),
+  z.strictObject({ ask: z.literal("closes"), ...selection }),
+  z.strictObject({ ask: z.literal("plaintext"), ...selection }),
+  z.strictObject({ ask: z.literal("last"), peers: z.array(text).max(20) }),
 ]);
 
 const nothing = z.strictObject({});
@@ -117,6 +133,12 @@ export const operations = {
       limit: z.number().int().positive().max(100_000).optional(),
     }),
     (admin, { query, ...options }): Promise<readonly JournalEntry[]> => admin.journal.story(query, options),
+  ),
+  "tls.ask": operation(
+    "query",
+    "What the journal knows of TLS sessions, failures, endings and plaintext.",
+    tlsQuestion,
+    (admin, question): Promise<TlsAnswers[TlsQuestion["ask"]]> => admin.journal.tls(question),
   ),
   "queue.hold": operation(
     "change",

@@ -1,0 +1,81 @@
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
+import { tlsIdText, type ShownRecord, type TlsRecord } from "../../mail/log/tls-journal.ts";
+import { factsOf, tlsStory, type StoryStep } from "../../mail/log/tls-story.ts";
+import type { CliCommand } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { recordLine } from "./record-line.ts";
+import { instantText } from "./text.ts";
+import { askTls, factLines } from "./tls-ask.ts";
+import type { World } from "./world.ts";
+
+export const tlsShow: CliCommand = {
+  name: "tls show",
+  operands: "ID|SESSION|PEER",
+  leastOperands: 1,
+  mostOperands: 1,
+  says: "Shows a recorded TLS connection: its facts, and step by step what went over the wire and what the log said.",
+  explains:
+    "ID is what `posthorn tls failures` shows; a session's id and a peer's name or address mean the newest record. Flights are kept of failures and of some sessions that worked. Exits with 1 when nothing is found.",
+  options: { json: { says: "As one JSON object." } },
+  async run(given, world) {
+    const [which = ""] = given.operands;
+    const { shown } = await askTls({ ask: "show", which }, given, world);
+    if (shown === undefined) {
+      world.stderr.write(
+        `the journal has no TLS connection of ${escapeControls(which)}; it keeps them as long as journal.retention says\n`,
+      );
+      return exitCodes.nothing;
+    }
+    world.stdout.write(given.has("json") ? `${harmlessJson(jsonOf(shown))}\n` : textOf(shown, world));
+    return exitCodes.ok;
+  },
+};
+
+function jsonOf({ record, events, inForce }: ShownRecord): object {
+  return { ...recordJsonOf(record), inForce, events: events.map((entry) => entry.record) };
+}
+
+/** A record as JSON shows it: its id as people type it. */
+export function recordJsonOf({ kind, row, flight }: TlsRecord): object {
+  return { kind, ...row, id: tlsIdText(row.id), flight };
+}
+
+function textOf(shown: ShownRecord, world: World): string {
+  const { record, inForce } = shown;
+  const instant = (at: number): string => instantText(at, world.offsetMinutes);
+  const head = `${tlsIdText(record.row.id)}  ${record.kind === "failure" ? `failed: ${record.row.finding.reason}` : "worked"}`;
+  const facts = factLines([
+    ...factsOf(record, instant),
+    ...inForce.map(({ at, text }) => ["in force", `${instant(at)} ${text}`] as const),
+  ]);
+  const steps = tlsStory(shown);
+  const [first] = steps;
+  const lines = steps.map((step) => stepText(step, first?.at ?? 0, world));
+  const rest =
+    record.flight === undefined
+      ? "no flight was kept of this connection: of floods, and of sessions that work, only some are"
+      : undefined;
+  const parts = [
+    escapeControls(head),
+    ...facts.map((line) => `  ${escapeControls(line)}`),
+    "",
+    ...lines.map((line) => `  ${line}`),
+    ...(rest === undefined ? [] : ["", rest]),
+  ];
+  return `${parts.join("\n")}\n`;
+}
+
+function stepText(step: StoryStep, startAt: number, world: World): string {
+  const after = `+${((step.at - startAt) / 1000).toFixed(3)}s`.padStart(10);
+  switch (step.kind) {
+    case "wire":
+      return `${after}  ${step.from === "peer" ? "<--" : "-->"}  ${escapeControls(step.text)}`;
+    case "note":
+      return `${after}   *   ${escapeControls(step.text)}`;
+    case "log": {
+      const line = recordLine(step.entry.record, world) ?? `${step.entry.record.name} (no line)`;
+      // The day and time are in the facts; here the distance from the start tells more.
+      return `${after}  log  ${line.replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d posthorn\//, "")}`;
+    }
+  }
+}
