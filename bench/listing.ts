@@ -1,7 +1,7 @@
 /**
- * A queue of 100,000 envelopes: `node bench/listing.ts [--count 100000] [--layout single|split]`. How long its list takes through the
- * control socket and for `posthorn queue list`, what that does to reception meanwhile, and what an envelope costs in
- * memory. Uses the emitted JavaScript (`npm run build`).
+ * A queue of 100,000 envelopes: `node bench/listing.ts [--count 100000] [--layout single|split] [--tried]`. How long its
+ * list takes through the control socket and for `posthorn queue list`, what that does to reception meanwhile, and what
+ * an envelope costs in memory. Uses the emitted JavaScript (`npm run build`).
  */
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { connectControl } from "../src/admin/control/client.io.ts";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { envelopeIdOf, messageIdMaker } from "../src/foundation/ids.ts";
+import type { EnvelopeProgress } from "../src/mail/envelope/envelope.ts";
 import { queueSettings } from "../src/mail/queue/settings.ts";
 import { openStore } from "../src/mail/queue/store.io.ts";
 import type { Operation } from "../src/mail/queue/store.ts";
@@ -20,10 +21,25 @@ import { RECIPIENT } from "./contenders.ts";
 import { smtpSource } from "./smtp-source.ts";
 
 const { values: options } = parseArgs({
-  options: { count: { type: "string", default: "100000" }, layout: { type: "string", default: "single" } },
+  options: {
+    count: { type: "string", default: "100000" },
+    layout: { type: "string", default: "single" },
+    /** Deferred mail: each envelope with why its last attempt failed. */
+    tried: { type: "boolean", default: false },
+  },
 });
 const count = Number(options.count);
 const layout: Layout = options.layout === "split" ? "split" : "single";
+const tries: Pick<EnvelopeProgress, "attempts" | "lastFailure"> = options.tried
+  ? {
+      attempts: 3,
+      lastFailure: {
+        lasting: "temporary",
+        status: "4.4.1",
+        cause: { kind: "connect", reason: "refused", text: "ECONNREFUSED" },
+      },
+    }
+  : { attempts: 0 };
 const DAY_MS = 86_400_000;
 const NOBODY = 65_534;
 
@@ -43,7 +59,7 @@ rules: [{ match: { for: bench.test }, action: onward }]
   using change = await connectControl(join(folder, "data", "run", "control.sock"));
   await change.call("pause", { direction: "out", because: "measuring" });
   while ((await query.call("status")).queue.isLoading) await wait(100);
-  console.log(`| with ${count} envelopes queued, ${layout} | |\n|---|---|`);
+  console.log(`| with ${count} envelopes ${options.tried ? "deferred" : "queued"}, ${layout} | |\n|---|---|`);
   console.log(`| memory (PSS of all processes) | ${(pssKiBOf(pid) / 1024).toFixed(0)} MiB |`);
   for (const round of [1, 2, 3]) {
     const startedAt = performance.now();
@@ -117,7 +133,7 @@ function commit(id: string, number: number): Operation {
     envelopes: [
       {
         envelope: { id: envelopeIdOf(id, 1), message: id, recipient, notify: [], action: "onward" },
-        progress: { state: "queued", dueAt: now + DAY_MS, expiresAt: now + 4 * DAY_MS, attempts: 0 },
+        progress: { state: "queued", dueAt: now + DAY_MS, expiresAt: now + 4 * DAY_MS, ...tries },
       },
     ],
   };

@@ -123,12 +123,13 @@ export function wantsDelayNotice(sender: string, notify: readonly Notify[]): boo
   return sender !== "" && (notify.length === 0 || notify.includes("DELAY"));
 }
 
-export function queueRowOf(row: ListedRow): QueueRow {
+/** A `QueueRow` as JSON. Why the last attempt failed is JSON in the row already, and goes in as it is. */
+export function listedJsonOf(row: ListedRow): string {
   const [number, n, recipient, action, state, dueAt, expiresAt, attempts, progress, lastFailure, ...ofMessage] = row;
   const [sender, receivedAt, sizeBytes] = ofMessage;
   const message = messageIdOf(number);
   const { heldBecause, heldUntilAt } = progressFactsOf({ progress });
-  return {
+  const listed: QueueRow = {
     envelope: envelopeIdOf(message, n),
     message,
     state: state as EnvelopeState,
@@ -140,10 +141,11 @@ export function queueRowOf(row: ListedRow): QueueRow {
     dueAt,
     expiresAt,
     attempts,
-    ...(lastFailure === null ? {} : { lastFailure: JSON.parse(lastFailure) as Failure }),
     ...(heldBecause === undefined ? {} : { heldBecause }),
     ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
   };
+  const json = JSON.stringify(listed);
+  return lastFailure === null ? json : `${json.slice(0, -1)},"lastFailure":${lastFailure}}`;
 }
 
 export function attemptOf(row: AttemptRow): AttemptRecord {

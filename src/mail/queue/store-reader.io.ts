@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import {
+  envelopeIdOf,
   messageIdOf,
   numberOfMessageId,
   partsOfEnvelopeId,
@@ -9,7 +10,7 @@ import {
 } from "../../foundation/ids.ts";
 import { Census } from "./census.ts";
 import { PAGE_ROWS } from "./pages.ts";
-import { attemptOf, envelopeOf, loadedOf, messageOf, queueRowOf } from "./rows.ts";
+import { attemptOf, envelopeOf, loadedOf, messageOf, listedJsonOf } from "./rows.ts";
 import type { AttemptRow, EnvelopeRow, ListedRow, LoadedRow, MessageRow } from "./rows.ts";
 import type {
   AttemptRecord,
@@ -108,7 +109,6 @@ export class StoreReader {
     statement.setReturnArrays(true);
     // The columns are those that `ListedRow` names, in its order.
     const found = statement.all(first, last, behind.message, behind.n, ...values, most) as unknown as ListedRow[];
-    const rows = found.map(queueRowOf);
     const lastRow = found.at(-1);
     const isWhole = found.length < most;
     const next =
@@ -118,9 +118,9 @@ export class StoreReader {
           ? { message: end, n: Number.MAX_SAFE_INTEGER }
           : undefined;
     return {
-      count: rows.length,
-      envelopes: rows.map((row) => row.envelope),
-      rows: rows.map((row) => JSON.stringify(row)),
+      count: found.length,
+      envelopes: found.map(([message, n]) => envelopeIdOf(messageIdOf(message), n)),
+      rows: found.map(listedJsonOf),
       ...(next === undefined ? {} : { next }),
     };
   }
