@@ -1,6 +1,7 @@
 import type { Condition } from "../mail/envelope/condition.ts";
 import { ownActions } from "../mail/envelope/rules.ts";
 import type { Action, Match } from "../mail/envelope/settings.ts";
+import { clientCertificateOf, type ListenerSettings } from "../mail/connection/settings.ts";
 import { parseRelay } from "../mail/route/relay.ts";
 import type { SettingPath, SettingsProblem } from "../service/config/config.ts";
 import type { TableOrList } from "../service/config/kinds.ts";
@@ -8,6 +9,7 @@ import { nearestName } from "../service/config/names.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
 import { parseNetwork } from "../service/table/network.ts";
 import type { WrittenSettings } from "./settings.ts";
+import { certificateTablesOf } from "./tls-files.ts";
 
 /** What no single declaration can see: names that nobody defined, ports taken twice, rules that open the relay. */
 export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly SettingsProblem[] {
@@ -25,7 +27,11 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
     tell(path, `there is no ${kind} ${name}${hint}`);
   };
   const tableNames = Object.keys(settings.tables);
-  const knownTable = (name: string, path: SettingPath): void => known("table", name, tableNames, path);
+  const certificateTables = certificateTablesOf(settings);
+  const knownTable = (name: string, path: SettingPath): void => {
+    known("table", name, tableNames, path);
+    if (certificateTables.has(name)) tell(path, `table ${name} holds certificates: only the keeper of keys reads it`);
+  };
   const knownList = (setting: TableOrList | undefined, path: SettingPath): void => {
     if (setting?.kind === "table") knownTable(setting.name, path);
   };
@@ -45,6 +51,13 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
     }
   }
 
+  const labels = [...new Set(settings.certificates.flatMap(({ label }) => label ?? []))];
+  for (const [at, source] of settings.certificates.entries())
+    if (source.kind === "table") known("table", source.table, tableNames, ["certificates", at, "table"]);
+  for (const [at, listener] of settings.listeners.entries())
+    for (const [place, label] of (listener.certificates ?? []).entries())
+      known("certificate", label, labels, ["listeners", at, "certificates", place]);
+
   const seenListeners = new Map<string, number>();
   for (const [at, listener] of settings.listeners.entries()) {
     const where = listener.path ?? `${listener.address ?? "*"}:${listener.port}`;
@@ -56,7 +69,13 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
       if (earlier === undefined) seenListeners.set(key, at);
       else tell(["listeners", at], `there is ${words} already: listeners[${earlier}]`);
     }
-    if (listener.auth === "require" && settings.accounts === undefined)
+    checkClientCertificates(listener, ["listeners", at]);
+    if (
+      listener.auth === "require" &&
+      listener.clientIdentities === undefined &&
+      listener.clientAccount === "none" &&
+      settings.accounts === undefined
+    )
       tell(["listeners", at, "auth"], "nobody can log in: `accounts` names no table", "warning");
   }
 
@@ -75,6 +94,26 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
       tell(path, "matches everything: the rules behind it are never reached", "warning");
   }
   return problems;
+
+  function checkClientCertificates(listener: ListenerSettings, path: SettingPath): void {
+    const { tls, clientCertificate, clientAuthorities, clientIdentities, clientAccount } = listener;
+    if (clientIdentities !== undefined) {
+      knownTable(clientIdentities, [...path, "clientIdentities"]);
+    }
+    const mode = clientCertificateOf(listener);
+    if (mode === "verify" && clientAuthorities === undefined)
+      tell([...path, "clientCertificate"], "nothing can be verified: set `client-authorities`");
+    if (clientAccount !== "none" && clientAuthorities === undefined)
+      tell([...path, "clientAccount"], "only verified certificates name accounts: set `client-authorities`");
+    if (mode === "none" && (clientAuthorities !== undefined || clientIdentities !== undefined))
+      tell(
+        [...path, "clientCertificate"],
+        "no client is asked for a certificate, so the rest has no effect",
+        "warning",
+      );
+    if (tls === "off" && clientCertificate !== undefined && clientCertificate !== "none")
+      tell([...path, "clientCertificate"], "there is no TLS here in which a certificate could be shown", "warning");
+  }
 
   function checkAction(name: string, action: Action): void {
     if (action.kind !== "relay") return;
@@ -103,6 +142,14 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
 /** Says neither who gives the mail nor where it goes. `from: any` is said on purpose. */
 function isOpen(match: Match): boolean {
   const restrictsTarget = (match.for ?? []).some((condition) => condition.kind !== "any") || match.rcptTo !== undefined;
-  const namesSource = [match.from, match.auth, match.tag, match.listener].some((list) => list !== undefined);
-  return !restrictsTarget && !namesSource;
+  const namesSource = [
+    match.from,
+    match.auth,
+    match.tag,
+    match.listener,
+    match.certificateFingerprint,
+    match.certificateName,
+    match.certificateSubject,
+  ].some((list) => list !== undefined);
+  return !restrictsTarget && !namesSource && match.certificateVerified !== true;
 }

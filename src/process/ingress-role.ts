@@ -8,6 +8,7 @@ import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
+import { certificateIdentifier } from "../service/account/client-certificate.ts";
 import { nobodyMayLogIn, tableAuthenticator } from "../service/account/table-authenticator.ts";
 import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
@@ -88,6 +89,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         },
         tables,
       ),
+      certificates: certificateIdentifier(tables),
       authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
       resolver: createResolver({ clock, settings: settings.dns }),
       tls: () => contexts,

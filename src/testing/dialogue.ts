@@ -75,7 +75,7 @@ export function dialogue(
       const parsed = parseCommand(Buffer.from(line));
       return give(
         parsed.ok
-          ? { kind: "command", command: parsed.value, isMoreBehind }
+          ? { kind: "command", command: parsed.value, bytesBehind: isMoreBehind ? 7 : 0 }
           : { kind: "malformed", problem: parsed.problem },
       );
     },

@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { count, duration, ipAddress, path, port } from "../../service/config/kinds.ts";
+import { count, duration, ipAddress, path, port, tableName } from "../../service/config/kinds.ts";
+import { listenerTlsSettings } from "../../service/tls/settings.ts";
+import type { IdentityBy } from "../../service/account/client-certificate.ts";
 import { sessionOverrides } from "../session/settings.ts";
 import { network } from "./networks.ts";
 
@@ -68,6 +70,7 @@ export const listenerSettings = z
       .describe(
         "offer and require are STARTTLS; require refuses mail without it; implicit is TLS from the first byte.",
       ),
+    ...listenerTlsSettings,
     auth: z
       .enum(["off", "offer", "require"])
       .optional()
@@ -76,6 +79,24 @@ export const listenerSettings = z
       .enum(["never", "loopback"])
       .prefault("never")
       .describe("Whether passwords are taken without TLS from clients on this machine."),
+    clientCertificate: z
+      .enum(["none", "ask", "require", "verify"])
+      .optional()
+      .describe(
+        "Certificates of clients: not asked for, asked for, required, or required and verified by `client-authorities`. Left out: ask where `client-authorities` or `client-identities` are set, else none.",
+      ),
+    clientAuthorities: path()
+      .optional()
+      .describe("A PEM file of the authorities whose client certificates count as verified. Without it none does."),
+    clientIdentities: tableName()
+      .optional()
+      .describe(
+        "Who clients are by their certificates, a table: SHA-256 fingerprints of certificates or keys, and for verified ones e-mail addresses and subjects. With a value the key is that account (AUTH EXTERNAL); without one it may relay without a login.",
+      ),
+    clientAccount: z
+      .enum(["none", "email", "common-name"])
+      .prefault("none")
+      .describe("What of a verified certificate is an account by itself, for AUTH EXTERNAL."),
     tag: z.string().min(1).max(63).optional().describe("A word that rules can match."),
     proxyFrom: z
       .array(network())
@@ -121,6 +142,19 @@ export type ListenerSettings = z.output<typeof listenerSettings>;
 /** The part that depends on the protocol. */
 export function authOf(listener: ListenerSettings): "off" | "offer" | "require" {
   return listener.auth ?? (listener.protocol === "submission" ? "require" : "off");
+}
+
+/** Whether clients are asked for certificates, and what a client without one gets. */
+export function clientCertificateOf(listener: ListenerSettings): "none" | "ask" | "require" | "verify" {
+  const isUsed = listener.clientAuthorities !== undefined || listener.clientIdentities !== undefined;
+  return listener.clientCertificate ?? (isUsed ? "ask" : "none");
+}
+
+/** How certificates make clients somebody; undefined when they make them nobody. */
+export function identifyByOf(listener: ListenerSettings): IdentityBy | undefined {
+  const { clientIdentities: table, clientAccount: account } = listener;
+  if (clientCertificateOf(listener) === "none") return undefined;
+  return table === undefined && account === "none" ? undefined : { table, account };
 }
 
 export function addsMissingFields(listener: ListenerSettings): boolean {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseNetwork, type Network } from "../../service/table/network.ts";
+import { parseFingerprint } from "../../service/tls/fingerprint.ts";
 import { parsePattern, type Pattern } from "../../service/table/pattern.ts";
 
 /**
@@ -7,19 +8,22 @@ import { parsePattern, type Pattern } from "../../service/table/pattern.ts";
  * not negated must hold (if there is such a one), and none that is negated may.
  */
 export type Condition = { readonly isNegated: boolean } & (
-  | { readonly kind: "any" | "local" | "auth" }
+  | { readonly kind: "any" | "local" | "auth" | "certificate" }
   | { readonly kind: "network"; readonly network: Network }
   | { readonly kind: "table"; readonly name: string }
   | { readonly kind: "pattern"; readonly pattern: Pattern }
 );
 
-/** any, local, auth, an address, a network, table:name */
+/** any, local, auth, certificate, an address, a network, table:name */
 export function sourceCondition(): z.ZodType<Condition, string> {
-  return condition("any, local, auth, an address, a network such as 192.0.2.0/24, or table:name", (text) => {
-    if (text === "any" || text === "local" || text === "auth") return { kind: text };
-    const network = parseNetwork(text);
-    return network.ok ? { kind: "network", network: network.value } : `expected ${network.problem.expected}`;
-  });
+  return condition(
+    "any, local, auth, certificate, an address, a network such as 192.0.2.0/24, or table:name",
+    (text) => {
+      if (text === "any" || text === "local" || text === "auth" || text === "certificate") return { kind: text };
+      const network = parseNetwork(text);
+      return network.ok ? { kind: "network", network: network.value } : `expected ${network.problem.expected}`;
+    },
+  );
 }
 
 /** any, local, a domain, *.domain, table:name */
@@ -42,6 +46,23 @@ export function mailboxCondition(): z.ZodType<Condition, string> {
 export function nameCondition(): z.ZodType<Condition, string> {
   return condition("any, a name, or table:name", (text) =>
     text === "any" ? { kind: "any" } : { kind: "pattern", pattern: { kind: "exact", key: text.toLowerCase() } },
+  );
+}
+
+/** A SHA-256 fingerprint as people write it, table:name */
+export function fingerprintCondition(): z.ZodType<Condition, string> {
+  return condition("a SHA-256 fingerprint (64 hexadecimal digits, with colons or without), or table:name", (text) => {
+    const fingerprint = parseFingerprint(text);
+    return fingerprint.ok
+      ? { kind: "pattern", pattern: { kind: "exact", key: fingerprint.value } }
+      : `expected ${fingerprint.problem.expected}`;
+  });
+}
+
+/** A name or address in a certificate: a host, *.domain, user@domain, @domain, table:name */
+export function certificateNameCondition(): z.ZodType<Condition, string> {
+  return condition("any, a host name, *.domain, an e-mail address, @domain, or table:name", (text) =>
+    text === "any" ? { kind: "any" } : pattern(text),
   );
 }
 

@@ -41,8 +41,22 @@ type Asked = Omit<Match, "not">;
 type Part = { [Name in keyof Asked]-?: { readonly name: Name; readonly value: NonNullable<Asked[Name]> } }[keyof Asked];
 
 /** Cheap questions first: tables of recipients and senders may have to be read. */
-const ORDER = ["tls", "listener", "tag", "auth", "from", "helo", "for", "rcptTo", "mailFrom"] as const;
-const WHO: ReadonlySet<string> = new Set(["tls", "listener", "tag", "auth", "from", "helo"]);
+const ORDER = [
+  "tls",
+  "certificateVerified",
+  "listener",
+  "tag",
+  "auth",
+  "certificateFingerprint",
+  "certificateName",
+  "certificateSubject",
+  "from",
+  "helo",
+  "for",
+  "rcptTo",
+  "mailFrom",
+] as const;
+const WHO: ReadonlySet<string> = new Set(ORDER.slice(0, ORDER.indexOf("for")));
 
 function partsOf(asked: Asked): readonly Part[] {
   // Name and value come from the same object under the same name, which the union cannot see.
@@ -61,6 +75,14 @@ async function partHolds(part: Part, candidate: Candidate, tables: Tables): Prom
       return listHolds(part.value, facts.tag, tables);
     case "auth":
       return listHolds(part.value, facts.account, tables);
+    case "certificateVerified":
+      return (facts.certificate?.isVerified === true) === part.value;
+    case "certificateFingerprint":
+      return listHolds(part.value, facts.certificate?.fingerprints.flatMap(spellings), tables);
+    case "certificateName":
+      return listHolds(part.value, facts.certificate?.names, tables);
+    case "certificateSubject":
+      return listHolds(part.value, facts.certificate?.subject, tables);
     case "from":
       return listHolds(part.value, facts.clientAddress ?? "", tables, (condition) => sourceHolds(condition, facts));
     case "helo":
@@ -79,8 +101,15 @@ async function partHolds(part: Part, candidate: Candidate, tables: Tables): Prom
   }
 }
 
-function sourceHolds(condition: Condition, facts: SessionFactsForRules): boolean {
+/** A table may have a fingerprint plain, or with colons as openssl prints it. */
+function spellings(fingerprint: string): readonly string[] {
+  return [fingerprint, fingerprint.match(/../g)?.join(":") ?? fingerprint];
+}
+
+function sourceHolds(condition: Condition, facts: SessionFactsForRules): Holds {
   switch (condition.kind) {
+    case "certificate":
+      return facts.certificate?.mayRelay ?? false;
     case "auth":
       return facts.account !== undefined;
     case "local": {
@@ -97,19 +126,23 @@ function sourceHolds(condition: Condition, facts: SessionFactsForRules): boolean
   }
 }
 
-/** One that is not negated holds (if there is such a one), and none that is negated. Nothing holds of what is not there. */
+/**
+ * One that is not negated holds (if there is such a one), and none that is negated. Nothing holds of what is not there.
+ * Of several subjects each condition holds when it holds of one of them.
+ */
 async function listHolds(
   conditions: readonly Condition[],
-  subject: string | undefined,
+  subject: string | readonly string[] | undefined,
   tables: Tables,
-  special: (condition: Condition) => boolean = () => false,
+  special: (condition: Condition) => Holds = () => false,
 ): Promise<Holds> {
-  if (subject === undefined) return false;
+  const subjects = typeof subject === "string" ? [subject] : (subject ?? []);
+  if (subjects.length === 0) return false;
   let holds = conditions.every((condition) => condition.isNegated);
   for (const condition of conditions) {
     // Once one holds, only a negated one can change that.
     if (holds && !condition.isNegated) continue;
-    const one = await conditionHolds(condition, subject, tables, special);
+    const one = await holdsOfOne(condition, subjects, tables, special);
     if (typeof one !== "boolean") return one;
     if (one && condition.isNegated) return false;
     if (one) holds = true;
@@ -117,11 +150,24 @@ async function listHolds(
   return holds;
 }
 
+async function holdsOfOne(
+  condition: Condition,
+  subjects: readonly string[],
+  tables: Tables,
+  special: (condition: Condition) => Holds,
+): Promise<Holds> {
+  for (const subject of subjects) {
+    const holds = await conditionHolds(condition, subject, tables, special);
+    if (holds !== false) return holds;
+  }
+  return false;
+}
+
 async function conditionHolds(
   condition: Condition,
   subject: string,
   tables: Tables,
-  special: (condition: Condition) => boolean,
+  special: (condition: Condition) => Holds,
 ): Promise<Holds> {
   switch (condition.kind) {
     case "any":
@@ -132,6 +178,7 @@ async function conditionHolds(
       return patternMatches(condition.pattern, subject === NULL_SENDER ? subject : subject.toLowerCase());
     case "local":
     case "auth":
+    case "certificate":
     case "network":
       return special(condition);
   }

@@ -18,8 +18,21 @@ export interface SessionFactsForRules {
   readonly helo?: string | undefined;
   readonly isEncrypted: boolean;
   readonly account?: string | undefined;
+  /** What the client showed in its TLS handshake; absent when that was nothing. */
+  readonly certificate?: CertificateForRules | undefined;
   /** The reverse path, `""` for the null sender. */
   readonly sender: string;
+}
+
+export interface CertificateForRules {
+  /** SHA-256, lower-case hex: of the certificate, and of its public key. */
+  readonly fingerprints: readonly string[];
+  readonly isVerified: boolean;
+  /** Of a verified certificate only, as is `names`: host names, e-mail addresses, common name. */
+  readonly subject?: string | undefined;
+  readonly names: readonly string[];
+  /** The listener's table says so, or could not be asked. */
+  readonly mayRelay: boolean | { readonly failed: string };
 }
 
 export type Judgement =

@@ -46,6 +46,7 @@ export const defaultRules: readonly Rule[] = [
       from: [
         { kind: "local", isNegated: false },
         { kind: "auth", isNegated: false },
+        { kind: "certificate", isNegated: false },
       ],
     },
     action: "relay",

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { count, hostName, ipAddress, oneOrMore, path, tableOrList } from "../../service/config/kinds.ts";
-import { domainCondition, mailboxCondition, nameCondition, sourceCondition } from "./condition.ts";
+import {
+  certificateNameCondition,
+  domainCondition,
+  fingerprintCondition,
+  mailboxCondition,
+  nameCondition,
+  sourceCondition,
+} from "./condition.ts";
 
 /** What is ours: the domains whose mail ends here, and who lives in them. */
 export const localSettings = z
@@ -128,7 +135,9 @@ export type Actions = z.output<typeof actionsSettings>;
 const conditions = {
   from: oneOrMore(sourceCondition())
     .optional()
-    .describe("Who gives us the mail: any, local (this host), auth (logged in), addresses, networks, table:name."),
+    .describe(
+      "Who gives us the mail: any, local (this host), auth (logged in), certificate (listed to relay in the listener's `client-identities`), addresses, networks, table:name.",
+    ),
   for: oneOrMore(domainCondition())
     .optional()
     .describe("The recipient's domain: any, local, names, *.domain, table:name."),
@@ -136,6 +145,23 @@ const conditions = {
     .optional()
     .describe("The account the client logged in with: any, names, table:name."),
   tls: z.boolean().optional().describe("Whether the client's connection is encrypted."),
+  certificateVerified: z
+    .boolean()
+    .optional()
+    .describe("Whether the client showed a certificate that the listener's `client-authorities` vouch for."),
+  certificateFingerprint: oneOrMore(fingerprintCondition())
+    .optional()
+    .describe("The SHA-256 fingerprint of the client's certificate or of its public key: fingerprints, table:name."),
+  certificateName: oneOrMore(certificateNameCondition())
+    .optional()
+    .describe(
+      "A host name, e-mail address or the common name in the client's certificate, if it was verified: names, *.domain, table:name.",
+    ),
+  certificateSubject: oneOrMore(nameCondition())
+    .optional()
+    .describe(
+      "The subject of the client's certificate, if it was verified, as `CN=relay,O=Example`: subjects, table:name.",
+    ),
   listener: oneOrMore(nameCondition()).optional().describe("The listener's name."),
   tag: oneOrMore(nameCondition()).optional().describe("The listener's tag."),
   helo: oneOrMore(domainCondition())
@@ -166,5 +192,5 @@ export const rulesSettings = z
   .array(ruleSettings)
   .optional()
   .describe(
-    "What becomes of a recipient: the first rule that matches decides, and without a match the recipient is refused. Without rules: mail for local domains is delivered, mail from this host or from logged-in clients is relayed.",
+    "What becomes of a recipient: the first rule that matches decides, and without a match the recipient is refused. Without rules: mail for local domains is delivered, mail from this host, from logged-in clients and from those whose certificate is listed is relayed.",
   );

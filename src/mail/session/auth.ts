@@ -1,7 +1,7 @@
 import {
   decodeResponse,
+  PASSWORD_MECHANISMS,
   saslServer,
-  SERVER_MECHANISMS,
   type SaslServer,
   type SaslStep,
 } from "../../protocol/sasl/server.ts";
@@ -22,10 +22,20 @@ import {
   type World,
 } from "./state.ts";
 
-/** AUTH (RFC 4954) with PLAIN and LOGIN. Passwords travel under TLS only, unless the listener trusts this machine. */
+/**
+ * AUTH (RFC 4954) with PLAIN and LOGIN, and with EXTERNAL (RFC 4422 appendix A) for a client whose certificate makes it
+ * somebody. Passwords travel under TLS only, unless the listener trusts this machine.
+ */
 export function mechanismsFor(terms: Terms, facts: Facts): readonly string[] {
   if (terms.auth === "off") return [];
-  return facts.tls !== undefined || terms.mayAuthenticateInPlain ? SERVER_MECHANISMS : [];
+  const isSafe = facts.tls !== undefined || terms.mayAuthenticateInPlain;
+  return [...(isSafe ? PASSWORD_MECHANISMS : []), ...(mayBeSomebody(facts) ? ["EXTERNAL"] : [])];
+}
+
+/** Where that could not be found out the client is let try, and told that it may come again. */
+function mayBeSomebody({ certificate }: Facts): boolean {
+  const identity = certificate?.identity;
+  return identity?.kind === "failed" || (identity?.kind === "known" && identity.accounts.length > 0);
 }
 
 export function auth(world: World, session: Session, mechanism: string, initial: string | undefined): Step {
@@ -37,9 +47,11 @@ export function auth(world: World, session: Session, mechanism: string, initial:
   if (facts.account !== undefined) return misuse(world, session, "AUTH", replies.alreadyAuthenticated);
   // RFC 4954 section 4.
   if (session.phase.at === "transaction") return misuse(world, session, "AUTH", replies.transactionOpen);
-  if (mechanismsFor(terms, facts).length === 0) return misuse(world, session, "AUTH", replies.encryptionForAuth);
+  const mechanisms = mechanismsFor(terms, facts);
+  if (mechanisms.length === 0) return misuse(world, session, "AUTH", replies.encryptionForAuth);
   const exchange = saslServer(mechanism);
-  if (exchange === undefined) return misuse(world, session, "AUTH", replies.unknownMechanism);
+  if (exchange === undefined || !mechanisms.includes(exchange.mechanism))
+    return misuse(world, session, "AUTH", replies.unknownMechanism);
   if (world.allowance.isSpent("authentication-failure")) {
     const client = clientText(facts.peer);
     const event = tell(limitReached, { session: terms.session, client, what: "wrong passwords in a minute" });
@@ -74,26 +86,54 @@ function proceed(world: World, session: Session, exchange: SaslServer, step: Sas
         { ...session, phase: { at: "checking", mechanism: exchange.mechanism, user: step.user } },
         [{ do: "check", user: step.user, password: step.password }],
       ];
+    case "external":
+      return external(world, { ...session, phase: READY }, step.authorization);
   }
 }
 
+/** The certificate has proved its owner in the handshake; what is left is whether that is whom the client wants to be. */
+function external(world: World, session: Session, authorization: string): Step {
+  const identity = session.facts.certificate?.identity ?? { kind: "unknown" };
+  const user = authorization === "" ? (session.facts.certificate?.shown.subject ?? "") : authorization;
+  if (identity.kind === "failed") return loginRefused(world, session, "EXTERNAL", user, identity.text);
+  const accounts = identity.kind === "known" ? identity.accounts : [];
+  const account = authorization === "" ? accounts[0] : accounts.find((one) => one === authorization.toLowerCase());
+  return account === undefined
+    ? loginRefused(world, session, "EXTERNAL", user, undefined)
+    : loggedIn(world, session, "EXTERNAL", account);
+}
+
 export function passwordChecked(world: World, session: Session, verdict: PasswordVerdict): Step {
-  const { phase, facts } = session;
+  const { phase } = session;
   if (phase.at !== "checking") return [session, []];
   const { mechanism, user } = phase;
   const back: Session = { ...session, phase: READY };
-  const about = { session: world.terms.session, client: clientText(facts.peer), mechanism };
-  if (verdict.kind === "right") {
-    const { account } = verdict;
-    const known: Session = { ...back, facts: { ...facts, account, mechanism } };
-    return [known, [tell(authenticated, { ...about, account }), reply(replies.authenticated)]];
-  }
-  const reason = verdict.kind === "wrong" ? "authentication failure" : verdict.text;
-  const event = tell(authenticationFailed, { ...about, user, reason });
-  if (verdict.kind === "failed") return [back, [event, reply(replies.cannotAuthenticate)]];
+  if (verdict.kind === "right") return loggedIn(world, back, mechanism, verdict.account);
+  return loginRefused(world, back, mechanism, user, verdict.kind === "failed" ? verdict.text : undefined);
+}
+
+function loggedIn(world: World, session: Session, mechanism: string, account: string): Step {
+  const { facts } = session;
+  const about = { session: world.terms.session, client: clientText(facts.peer), mechanism, account };
+  const known: Session = { ...session, facts: { ...facts, account, mechanism } };
+  return [known, [tell(authenticated, about), reply(replies.authenticated)]];
+}
+
+/** `trouble` is why it could not be found out; without it the answer is no. */
+function loginRefused(
+  world: World,
+  session: Session,
+  mechanism: string,
+  user: string,
+  trouble: string | undefined,
+): Step {
+  const reason = trouble ?? "authentication failure";
+  const client = clientText(session.facts.peer);
+  const event = tell(authenticationFailed, { session: world.terms.session, client, mechanism, user, reason });
+  if (trouble !== undefined) return [session, [event, reply(replies.cannotAuthenticate)]];
   world.allowance.take("authentication-failure");
   const authenticationFailures = session.authenticationFailures + 1;
-  const counted: Session = { ...back, authenticationFailures };
+  const counted: Session = { ...session, authenticationFailures };
   if (authenticationFailures >= world.terms.settings.authenticationFailures)
     return close(counted, replies.tooManyPasswords, event, reply(replies.wrongPassword));
   return [counted, [event, reply(replies.wrongPassword)]];

@@ -24,11 +24,11 @@ import {
 } from "./state.ts";
 
 /** DATA and BDAT (RFC 5321 section 4.1.1.4, RFC 3030), the end of the content, and the commit. */
-export function data(world: World, session: Session, isMoreBehind: boolean): Step {
+export function data(world: World, session: Session, bytesBehind: number): Step {
   const { phase, facts } = session;
   // RFC 2920 section 3.1: DATA is the last of a group. What came behind it would be content for one of us and commands
   // for the other as soon as DATA is refused, so the session ends here whatever the answer would have been.
-  if (isMoreBehind) return pipelinedImproperly(world, session);
+  if (bytesBehind > 0) return pipelinedImproperly(world, session, bytesBehind);
   if (phase.at !== "transaction") return misuse(world, session, "DATA", greetFirst(world, facts) ?? replies.mailFirst);
   const { transaction } = phase;
   if (transaction.chunks !== undefined) return misuse(world, session, "DATA", replies.chunksBegun);
@@ -41,13 +41,14 @@ export function data(world: World, session: Session, isMoreBehind: boolean): Ste
   return [{ ...session, phase: { at: "data", transaction } }, [reply(replies.goAhead), { do: "receiveData", opening }]];
 }
 
-export function pipelinedImproperly(world: World, session: Session): Step {
-  return close(session, replies.improperPipelining, tellPipelining(world, session));
+/** `bytes` came too soon. */
+export function pipelinedImproperly(world: World, session: Session, bytes: number): Step {
+  return close(session, replies.improperPipelining, tellPipelining(world, session, bytes));
 }
 
-export function tellPipelining(world: World, session: Session): Action {
+export function tellPipelining(world: World, session: Session, bytes: number): Action {
   const client = clientText(session.facts.peer);
-  return tell(improperPipelining, { session: world.terms.session, client, after: session.after });
+  return tell(improperPipelining, { session: world.terms.session, client, after: session.after, bytes });
 }
 
 export function bdat(world: World, session: Session, sizeBytes: number, isLast: boolean): Step {

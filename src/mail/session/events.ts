@@ -106,8 +106,18 @@ export const improperPipelining = defineEvent({
   level: "info",
   speaker: "smtpd",
   says: "The client sent on where it had to wait for our answer; it was refused.",
-  fields: { session: "text", client: "text", after: "text" },
-  line: (e) => `improper command pipelining after ${e.after} from ${e.client}`,
+  fields: { session: "text", client: "text", after: "text", bytes: "bytes" },
+  line: (e) =>
+    `improper command pipelining after ${e.after} from ${e.client}: ${e.bytes} byte${e.bytes === 1 ? "" : "s"} too soon`,
+});
+
+export const injection = defineEvent({
+  name: "session.injection",
+  level: "warning",
+  speaker: "smtpd",
+  says: "Plaintext came behind STARTTLS, before TLS: somebody on the way may have put it there to be taken for encrypted. Nothing of it was heard; the connection was closed.",
+  fields: { session: "text", listener: "text", client: "text", bytes: "bytes", when: "text" },
+  line: (e) => `warning: injection from ${e.client}: ${e.bytes} bytes of plaintext ${e.when}, before TLS; refused`,
 });
 
 export const barelyEnded = defineEvent({

@@ -2,8 +2,9 @@ import { reply as replyOf, type Reply } from "../../protocol/smtp/reply.ts";
 import { formatExtensions, limitsExtension, type Extension } from "../../protocol/smtp/extensions.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { mechanismsFor } from "./auth.ts";
+import { whoIsIt } from "./client-certificate.ts";
 import { tellEncrypted } from "./encryption.ts";
-import { holdsContent, misuse } from "./refusing.ts";
+import { answer, holdsContent, misuse } from "./refusing.ts";
 import { greeting, replies } from "./replies.ts";
 import { READY, reply, type Action, type Facts, type Session, type Step, type World } from "./state.ts";
 import { XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES } from "./xclient.ts";
@@ -11,8 +12,8 @@ import { XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES } from "./xclient.ts";
 /** The greeting, and EHLO, HELO and LHLO with what they offer (RFC 5321 section 4.1.1.1, RFC 2033 section 4.1). */
 export function begin(world: World, session: Session): Step {
   const { tls, peer } = session.facts;
-  const first = reply(greeting(world.terms.hostname, world.terms.protocol));
-  return [{ ...session, phase: READY }, tls === undefined ? [first] : [tellEncrypted(world, peer, tls), first]];
+  if (tls !== undefined) return whoIsIt(world, { ...session, phase: READY }, [tellEncrypted(world, peer, tls)], true);
+  return answer({ ...session, phase: READY }, greeting(world.terms.hostname, world.terms.protocol));
 }
 
 export function hello(world: World, session: Session, verb: "EHLO" | "HELO" | "LHLO", domain: string): Step {

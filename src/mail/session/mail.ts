@@ -3,6 +3,7 @@ import type { Command } from "../../protocol/smtp/command.ts";
 import type { MailParameters, RcptParameters } from "../../protocol/smtp/parameters.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
+import { certificateForRules } from "./client-certificate.ts";
 import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
 import { answer, close, misuse, refuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
@@ -58,8 +59,11 @@ export function greetFirst(world: World, facts: Facts): Reply | undefined {
 
 export function notPermitted(world: World, facts: Facts): Reply | undefined {
   if (world.terms.tls === "require" && facts.tls === undefined) return replies.tlsFirst;
-  if (world.terms.auth === "require" && facts.account === undefined) return replies.authenticateFirst;
-  return undefined;
+  if (world.terms.auth !== "require" || facts.account !== undefined) return undefined;
+  // A certificate that the listener's table lists by itself stands for a login.
+  const identity = facts.certificate?.identity;
+  if (identity?.kind === "known" && identity.mayRelay) return undefined;
+  return identity?.kind === "failed" ? replies.policyUnavailable : replies.authenticateFirst;
 }
 
 function parameterRefusal(
@@ -124,6 +128,7 @@ export function factsForRules(world: World, facts: Facts, sender: string): Sessi
     helo: facts.helo,
     isEncrypted: facts.tls !== undefined,
     account: facts.account,
+    certificate: certificateForRules(facts),
     sender,
   };
 }

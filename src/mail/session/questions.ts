@@ -49,6 +49,23 @@ export function checking(
   };
 }
 
+export function identifying(
+  services: SessionServices,
+  terms: Terms,
+  { by, shown }: Extract<Action, { do: "identify" }>,
+): Question {
+  const none = { kind: "unknown" } as const;
+  return {
+    answer: Promise.try(() => services.certificates?.identify(by, shown) ?? none).then((identity) => ({
+      kind: "identified",
+      identity,
+    })),
+    otherwise: (because) => ({ kind: "identified", identity: { kind: "failed", text: messageOf(because) } }),
+    limitMs: terms.settings.questionTimeout,
+    what: "client certificate",
+  };
+}
+
 /** From here the message is the queue's to keep; when it does not, the writer forgets it as far as that is known. */
 export function committing(
   services: SessionServices,

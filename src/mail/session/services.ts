@@ -4,6 +4,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
+import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
@@ -19,6 +20,8 @@ export interface SessionServices {
   readonly queue: QueuePort;
   readonly policy: EnvelopePolicy;
   readonly authenticator: Authenticator | undefined;
+  /** Who clients are by their certificates; absent: nobody. */
+  readonly certificates?: CertificateIdentifier | undefined;
   readonly tls: TlsAcceptor;
 }
 

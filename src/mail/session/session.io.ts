@@ -8,7 +8,7 @@ import { formatReply } from "../../protocol/smtp/reply-format.ts";
 import { ContentFlow } from "./content-flow.ts";
 import { MovingDeadline } from "./moving-deadline.ts";
 import { OpenQuestion } from "./open-question.ts";
-import { checking, committing, judging, type Question } from "./questions.ts";
+import { checking, committing, identifying, judging, type Question } from "./questions.ts";
 import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
@@ -86,7 +86,9 @@ class SessionDriver implements RunningSession {
     this.#attach(options.socket);
     if (options.early !== undefined) {
       this.#isFirst = false;
-      this.#step({ kind: isTlsHello(options.early) ? "tls-hello" : "spoke-too-soon" });
+      this.#step(
+        isTlsHello(options.early) ? { kind: "tls-hello" } : { kind: "spoke-too-soon", bytes: options.early.length },
+      );
     } else this.#step({ kind: "begin" });
     this.#run(true);
   }
@@ -204,12 +206,12 @@ class SessionDriver implements RunningSession {
     const isLong = event.bytes.length > this.#terms.settings.commandLine - 2;
     if (isLong && !isInExchange && !/^auth[ \t]/i.test(event.bytes.toString("latin1", 0, 5)))
       return this.#step({ kind: "line-too-long" });
-    const isMoreBehind = this.#lines.heldBytes > 0;
-    if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), isMoreBehind });
+    const bytesBehind = this.#lines.heldBytes;
+    if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), bytesBehind });
     const parsed = parseCommand(event.bytes);
     this.#verb = parsed.ok ? parsed.value.verb : parsed.problem.verb;
     if (!parsed.ok) return this.#step({ kind: "malformed", problem: parsed.problem });
-    return this.#step({ kind: "command", command: parsed.value, isMoreBehind });
+    return this.#step({ kind: "command", command: parsed.value, bytesBehind });
   }
 
   #step(input: Input): void {
@@ -228,6 +230,8 @@ class SessionDriver implements RunningSession {
         return this.#ask(judging(this.#services, this.#terms, action));
       case "check":
         return this.#ask(checking(this.#services, this.#terms, action));
+      case "identify":
+        return this.#ask(identifying(this.#services, this.#terms, action));
       case "receiveData":
         this.#flow.receiveData(action.opening);
         return this.#beginContent();

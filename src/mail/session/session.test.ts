@@ -110,7 +110,7 @@ test("a client that does not wait for EHLO, DATA, STARTTLS or AUTH is refused cl
     assert.equal(talk.session.phase.at, "closed");
     assert.match(
       log.lines.at(-1) ?? "",
-      /^improper command pipelining after \w+ from client\.example\[192\.0\.2\.9\]$/,
+      /^improper command pipelining after \w+ from client\.example\[192\.0\.2\.9\]: 7 bytes too soon$/,
     );
   }
 });
@@ -391,7 +391,7 @@ test("AUTH LOGIN asks twice; * ends an exchange; nonsense is refused", () => {
   const talk = dialogue({ auth: "offer", mayAuthenticateInPlain: true });
   talk.say("EHLO x");
   assert.deepEqual(talk.say("AUTH LOGIN"), ["334 VXNlcm5hbWU6"]);
-  const respond = (line: string) => talk.give({ kind: "response", line, isMoreBehind: false });
+  const respond = (line: string) => talk.give({ kind: "response", line, bytesBehind: 0 });
   assert.deepEqual(respond("YW5u"), ["334 UGFzc3dvcmQ6"]);
   respond("c2VjcmV0");
   assert.deepEqual(talk.asked, [{ do: "check", user: "ann", password: "secret" }]);
@@ -556,7 +556,7 @@ const someInput: fc.Arbitrary<Input | string> = fc.oneof(
   fc.constantFrom<Input>(
     accepting("c@d.e"),
     { kind: "judged", judgement: { kind: "reject", reply: reply(550, "5.1.1", "no"), because: "" } },
-    { kind: "response", line: "AGFubgBzZWNyZXQ=", isMoreBehind: false },
+    { kind: "response", line: "AGFubgBzZWNyZXQ=", bytesBehind: 0 },
     { kind: "password-checked", verdict: { kind: "wrong" } },
     { kind: "password-checked", verdict: { kind: "right", account: "ann" } },
     { kind: "content-ended", content: plainContent() },

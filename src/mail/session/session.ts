@@ -3,6 +3,7 @@ import type { Command, CommandProblem } from "../../protocol/smtp/command.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
 import { auth, authResponse, passwordChecked } from "./auth.ts";
+import { identified } from "./client-certificate.ts";
 import {
   bdat,
   chunkEnded,
@@ -20,7 +21,7 @@ import { mail, rcpt, recipientJudged } from "./mail.ts";
 import { help, query, queryJudged } from "./queries.ts";
 import { answer, close, holdsContent, misuse } from "./refusing.ts";
 import { replies, stopping, timeout } from "./replies.ts";
-import { startTls, tlsFailed, tlsStarted } from "./starttls.ts";
+import { injected, startTls, tlsFailed, tlsStarted } from "./starttls.ts";
 import {
   clientText,
   READY,
@@ -46,6 +47,7 @@ import { xclient, xforward } from "./xclient.ts";
  * | `mail.ts` | MAIL, RCPT |
  * | `content.ts` | DATA, BDAT, the end of the content, the commit |
  * | `auth.ts`, `starttls.ts`, `xclient.ts` | AUTH; STARTTLS; XCLIENT, XFORWARD |
+ * | `client-certificate.ts` | who the client is by what it showed in the handshake |
  * | `queries.ts` | VRFY, EXPN, HELP |
  *
  * Invariants: 250 for content is said only after `committed`. While a phase waits for an answer (judging, asking,
@@ -67,6 +69,7 @@ export function step(world: World, session: Session, input: Input): Step {
 
 export function newSession(peer: Peer, tls?: Session["facts"]["tls"]): Session {
   return {
+    origin: peer,
     facts: { peer, greeting: "none", tls },
     phase: { at: "connected" },
     after: "CONNECT",
@@ -84,7 +87,7 @@ function react(world: World, session: Session, input: Input): Step {
     case "begin":
       return begin(world, session);
     case "command":
-      return onCommand(world, session, input.command, input.isMoreBehind);
+      return onCommand(world, session, input.command, input.bytesBehind);
     case "malformed":
       return onMalformed(world, { ...session, after: nameOf(input.problem.verb) }, input.problem);
     case "line-too-long":
@@ -95,13 +98,17 @@ function react(world: World, session: Session, input: Input): Step {
       return close(session, replies.bareLineEndInCommand, event);
     }
     case "response":
-      if (input.isMoreBehind) return pipelinedImproperly(world, session);
+      if (input.bytesBehind > 0) return pipelinedImproperly(world, session, input.bytesBehind);
       return phase.at === "authenticating" ? authResponse(world, session, phase.exchange, input.line) : [session, []];
     case "judged":
       if (phase.at === "asking") return queryJudged(session, input.judgement);
       return phase.at === "judging" ? recipientJudged(world, session, phase, input.judgement) : [session, []];
     case "password-checked":
       return passwordChecked(world, session, input.verdict);
+    case "identified":
+      return identified(world, session, input.identity);
+    case "injected":
+      return phase.at === "handshake" ? injected(world, session, input.bytes) : [session, []];
     case "content-ended":
       return contentEnded(world, session, input.content);
     case "chunk-ended":
@@ -117,7 +124,7 @@ function react(world: World, session: Session, input: Input): Step {
     case "tls-failed":
       return tlsFailed(world, session, input.reason);
     case "spoke-too-soon":
-      return close(session, replies.spokeTooSoon, tellPipelining(world, session));
+      return close(session, replies.spokeTooSoon, tellPipelining(world, session, input.bytes));
     case "tls-hello": {
       const { session: id, listener } = world.terms;
       const client = clientText(session.facts.peer);
@@ -155,7 +162,7 @@ const OTHER_PROTOCOLS: ReadonlySet<string> = new Set(["CONNECT", "GET", "HEAD", 
 /** RFC 2920 section 3.1 and RFC 4954 section 4: what follows depends on the answer. */
 const LAST_OF_GROUP: ReadonlySet<string> = new Set(["EHLO", "HELO", "LHLO", "AUTH", "XCLIENT"]);
 
-function onCommand(world: World, before: Session, command: Command, isMoreBehind: boolean): Step {
+function onCommand(world: World, before: Session, command: Command, bytesBehind: number): Step {
   const session: Session = { ...before, after: nameOf(command.verb) };
   const { phase } = session;
   if (phase.at !== "ready" && phase.at !== "transaction") return [session, []];
@@ -166,14 +173,14 @@ function onCommand(world: World, before: Session, command: Command, isMoreBehind
   }
   // PIPELINING is offered in the answer to EHLO, so a client of HELO has no permission; QUIT ahead harms nobody.
   const mustWait = LAST_OF_GROUP.has(command.verb) || session.facts.greeting === "HELO";
-  if (isMoreBehind && mustWait && command.verb !== "QUIT") return pipelinedImproperly(world, session);
-  if (!IDLE.has(command.verb)) return obey(world, session, phase, command, isMoreBehind);
+  if (bytesBehind > 0 && mustWait && command.verb !== "QUIT") return pipelinedImproperly(world, session, bytesBehind);
+  if (!IDLE.has(command.verb)) return obey(world, session, phase, command, bytesBehind);
   const idleCommands = session.idleCommands + 1;
   if (idleCommands > world.terms.settings.idleCommands) return close(session, replies.tooManyIdleCommands);
-  return obey(world, { ...session, idleCommands }, phase, command, isMoreBehind);
+  return obey(world, { ...session, idleCommands }, phase, command, bytesBehind);
 }
 
-function obey(world: World, session: Session, phase: Resting, command: Command, isMoreBehind: boolean): Step {
+function obey(world: World, session: Session, phase: Resting, command: Command, bytesBehind: number): Step {
   switch (command.verb) {
     case "EHLO":
     case "HELO":
@@ -184,7 +191,7 @@ function obey(world: World, session: Session, phase: Resting, command: Command, 
     case "RCPT":
       return rcpt(world, session, command);
     case "DATA":
-      return data(world, session, isMoreBehind);
+      return data(world, session, bytesBehind);
     case "BDAT":
       return bdat(world, session, command.sizeBytes, command.isLast);
     case "RSET":
@@ -197,7 +204,7 @@ function obey(world: World, session: Session, phase: Resting, command: Command, 
     case "QUIT":
       return close(session, replies.bye);
     case "STARTTLS":
-      return startTls(world, session, isMoreBehind);
+      return startTls(world, session, bytesBehind);
     case "AUTH":
       return auth(world, session, command.mechanism, command.initial);
     case "VRFY":

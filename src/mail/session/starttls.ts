@@ -1,19 +1,22 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import { tellEncrypted } from "./encryption.ts";
-import { connectionLost, handshakeFailed, limitReached } from "./events.ts";
+import { connectionLost, handshakeFailed, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
-import { pipelinedImproperly } from "./content.ts";
+import { whoIsIt } from "./client-certificate.ts";
+import { pipelinedImproperly, tellPipelining } from "./content.ts";
 import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
 
 /** STARTTLS (RFC 3207). */
-export function startTls(world: World, session: Session, isMoreBehind: boolean): Step {
+export function startTls(world: World, session: Session, bytesBehind: number): Step {
   const { terms } = world;
   const { facts } = session;
-  // Bytes behind the command were not encrypted and would be taken for commands that are: an attacker's way in.
-  if (isMoreBehind) return pipelinedImproperly(world, session);
+  if (bytesBehind > 0) {
+    if (facts.tls !== undefined || !mayStartTls(world, facts)) return pipelinedImproperly(world, session, bytesBehind);
+    return injected(world, session, bytesBehind);
+  }
   if (facts.tls !== undefined) return misuse(world, session, "STARTTLS", replies.alreadyEncrypted);
   if (!mayStartTls(world, facts)) return misuse(world, session, "STARTTLS", replies.notImplemented);
   const first = greetFirst(world, facts);
@@ -27,10 +30,25 @@ export function startTls(world: World, session: Session, isMoreBehind: boolean):
   return [{ ...session, phase: { at: "handshake" } }, [...before, reply(replies.readyForTls), { do: "startTls" }]];
 }
 
-/** RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it. */
+/**
+ * Bytes that came before the handshake were not encrypted and would be taken for commands that are: an attacker's way in.
+ * `handshake` is the phase once STARTTLS is accepted, with our reply still unsent.
+ */
+export function injected(world: World, session: Session, bytes: number): Step {
+  const { session: id, listener } = world.terms;
+  const when = session.phase.at === "handshake" ? "between STARTTLS and our reply" : "behind STARTTLS";
+  const event = tell(injection, { session: id, listener, client: clientText(session.facts.peer), bytes, when });
+  return close(session, replies.improperPipelining, event, tellPipelining(world, session, bytes));
+}
+
+/**
+ * RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it: greeting, login,
+ * transaction, XFORWARD, and whom XCLIENT made of the client.
+ */
 export function tlsStarted(world: World, session: Session, tls: TlsFacts): Step {
-  const { peer } = session.facts;
-  return [{ ...session, facts: { peer, greeting: "none", tls }, phase: READY }, [tellEncrypted(world, peer, tls)]];
+  const { origin: peer } = session;
+  const anew: Session = { ...session, facts: { peer, greeting: "none", tls }, phase: READY };
+  return whoIsIt(world, anew, [tellEncrypted(world, peer, tls)], false);
 }
 
 export function tlsFailed(world: World, session: Session, reason: string): Step {

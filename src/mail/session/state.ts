@@ -7,6 +7,7 @@ import type { FieldsToAdd } from "../../protocol/message/missing-fields.ts";
 import type { SaslServer } from "../../protocol/sasl/server.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { PasswordVerdict } from "../../service/account/authenticator.ts";
+import type { CertificateIdentity, IdentityBy, ShownCertificate } from "../../service/account/client-certificate.ts";
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
@@ -15,6 +16,8 @@ import type { SessionSettings } from "./settings.ts";
 
 /** The words of the session machine: what it knows (`Session`), hears (`Input`) and asks for (`Action`). */
 export interface Session {
+  /** Who is connected, whatever XCLIENT makes of it. */
+  readonly origin: Peer;
   readonly facts: Facts;
   readonly phase: Phase;
   /** Where the dialogue stands, in Postfix's words: CONNECT, EHLO, DATA, END-OF-MESSAGE; for the log. */
@@ -36,10 +39,17 @@ export interface Facts {
   readonly greeting: "none" | "HELO" | "EHLO" | "LHLO";
   readonly helo?: string | undefined;
   readonly tls?: TlsFacts | undefined;
+  /** The client's certificate and whom it makes the client; absent when none was shown, and for whom XCLIENT speaks. */
+  readonly certificate?: ClientCertificate | undefined;
   readonly account?: string | undefined;
   readonly mechanism?: string | undefined;
   /** XFORWARD: the client of our client, for the log. */
   readonly forwarded?: ReadonlyMap<string, string> | undefined;
+}
+
+export interface ClientCertificate {
+  readonly shown: ShownCertificate & { /** DNS names. */ readonly names: readonly string[] };
+  readonly identity: CertificateIdentity;
 }
 
 export interface Peer {
@@ -74,6 +84,12 @@ export type Phase =
   | { readonly at: "committing"; readonly transaction: Transaction; readonly message: Message; readonly since: number }
   | { readonly at: "authenticating"; readonly exchange: SaslServer }
   | { readonly at: "checking"; readonly mechanism: string; readonly user: string }
+  /** Who the client is by its certificate is being looked up; with `isGreeting` the greeting comes behind it. */
+  | {
+      readonly at: "identifying";
+      readonly shown: ClientCertificate["shown"];
+      readonly isGreeting: boolean;
+    }
   | { readonly at: "handshake" }
   | { readonly at: "closed" };
 
@@ -109,6 +125,8 @@ export interface Terms {
   readonly settings: SessionSettings;
   readonly tls: "off" | "offer" | "require" | "implicit";
   readonly auth: "off" | "offer" | "require";
+  /** Whom client certificates make their owners; undefined: nobody, and none is looked up. */
+  readonly identifyBy?: IdentityBy | undefined;
   /** This client may send passwords without TLS. */
   readonly mayAuthenticateInPlain: boolean;
   readonly bareLineEnds: "reject" | "normalise";
@@ -137,16 +155,20 @@ export interface World {
 export type Input =
   /** The connection is set up: greet. With implicit TLS the handshake is done. */
   | { readonly kind: "begin" }
-  /** `isMoreBehind`: the client has already sent something behind this command. */
-  | { readonly kind: "command"; readonly command: Command; readonly isMoreBehind: boolean }
+  /** `bytesBehind`: what the client has already sent behind this command. */
+  | { readonly kind: "command"; readonly command: Command; readonly bytesBehind: number }
   | { readonly kind: "malformed"; readonly problem: CommandProblem }
   | { readonly kind: "line-too-long" }
   | { readonly kind: "bare-line-end" }
   /** A line of an AUTH exchange. */
-  | { readonly kind: "response"; readonly line: string; readonly isMoreBehind: boolean }
+  | { readonly kind: "response"; readonly line: string; readonly bytesBehind: number }
   /** The answer to `judge`. */
   | { readonly kind: "judged"; readonly judgement: Judgement }
   | { readonly kind: "password-checked"; readonly verdict: PasswordVerdict }
+  /** The answer to `identify`. */
+  | { readonly kind: "identified"; readonly identity: CertificateIdentity }
+  /** Plaintext that came between STARTTLS and our reply to it. */
+  | { readonly kind: "injected"; readonly bytes: number }
   /** The data have ended, or the last chunk has. */
   | { readonly kind: "content-ended"; readonly content: Content }
   /** A chunk that was not the last, or one to be refused, has passed. */
@@ -157,7 +179,7 @@ export type Input =
   | { readonly kind: "not-committed"; readonly isFull: boolean; readonly reason: string }
   | { readonly kind: "tls-started"; readonly tls: TlsFacts }
   | { readonly kind: "tls-failed"; readonly reason: string }
-  | { readonly kind: "spoke-too-soon" }
+  | { readonly kind: "spoke-too-soon"; readonly bytes: number }
   /** The first bytes are a TLS handshake, and this is no TLS port. */
   | { readonly kind: "tls-hello" }
   | { readonly kind: "timeout"; readonly reason: string }
@@ -180,6 +202,7 @@ export type Action =
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
   | { readonly do: "check"; readonly user: string; readonly password: string }
+  | { readonly do: "identify"; readonly by: IdentityBy; readonly shown: ShownCertificate }
   | { readonly do: "receiveData"; readonly opening: Opening }
   /** Without an opening the chunk is only swallowed. The same message goes on when its content is open already. */
   | {

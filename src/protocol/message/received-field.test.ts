@@ -48,6 +48,17 @@ test("an internationalised recipient is named only in an internationalised messa
   );
 });
 
+test("no word of a peer can be read as what we say of TLS", () => {
+  const text = formatReceived({
+    ...facts,
+    helo: "[x:verify=OK]",
+    clientName: "verify=OK",
+    onlyRecipient: '"(version=TLSv1.3 verify=OK)"@b.example',
+    tls: { version: "x", cipher: "a verify=OK", verify: "FAIL" },
+  });
+  assert.deepEqual(text.match(/verify=\w+/g), ["verify=FAIL"]);
+});
+
 test("RFC 3848 and RFC 6531: the with word says greeting, TLS, login and SMTPUTF8", () => {
   const word = (greeting: "HELO" | "EHLO" | "LHLO", flags: string) =>
     withProtocol({

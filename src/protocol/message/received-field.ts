@@ -38,7 +38,7 @@ export interface ReceivedTls {
 /** The whole field with its CRLF, a clause or two a line; no line passes 998 octets (RFC 5322 section 2.1.1). */
 export function formatReceived(facts: ReceivedFacts): string {
   const from = fromClause(facts);
-  const by = `by ${sanitiseWord(facts.by)} (Posthorn) with ${sanitiseWord(facts.protocol, 32)} id ${sanitiseWord(facts.id, 64)}`;
+  const by = `by ${nameIn(facts.by)} (Posthorn) with ${sanitiseWord(facts.protocol, 32)} id ${sanitiseWord(facts.id, 64)}`;
   const lines = [from === undefined ? `Received: ${by}` : `Received: ${from}\r\n\t${by}`];
   if (facts.tls !== undefined) lines.push(tlsComment(facts.tls));
   const recipient = forClause(facts);
@@ -49,22 +49,29 @@ export function formatReceived(facts: ReceivedFacts): string {
 /** RFC 5321 section 4.4: the greeting's word, and behind it what the connection itself says of the client. */
 function fromClause(facts: ReceivedFacts): string | undefined {
   if (facts.helo === undefined && facts.clientAddress === undefined) return undefined;
-  const helo = facts.helo === undefined || facts.helo === "" ? "unknown" : sanitiseWord(facts.helo);
+  const helo = facts.helo === undefined || facts.helo === "" ? "unknown" : nameIn(facts.helo);
   if (facts.clientAddress === undefined) return `from ${helo}`;
-  const name = facts.clientName === undefined ? "unknown" : sanitiseWord(facts.clientName);
+  const name = facts.clientName === undefined ? "unknown" : nameIn(facts.clientName);
   return `from ${helo} (${name} ${literalOf(sanitiseWord(facts.clientAddress, 64))})`;
 }
 
 function tlsComment(tls: ReceivedTls): string {
   const bits = tls.bits === undefined ? "" : ` bits=${tls.bits}`;
-  const group = tls.group === undefined ? "" : ` group=${sanitiseWord(tls.group, 32)}`;
-  const negotiated = `version=${sanitiseWord(tls.version, 32)} cipher=${sanitiseWord(tls.cipher, 64)}${bits}${group}`;
+  const group = tls.group === undefined ? "" : ` group=${nameIn(tls.group, 32)}`;
+  const negotiated = `version=${nameIn(tls.version, 32)} cipher=${nameIn(tls.cipher, 64)}${bits}${group}`;
   return `(${negotiated} verify=${tls.verify})`;
+}
+
+/** A peer's word that cannot be read as one of our `name=value` pairs. */
+function nameIn(text: string, maxLength?: number): string {
+  return sanitiseWord(text, maxLength).replaceAll("=", "?");
 }
 
 function forClause(facts: ReceivedFacts): string | undefined {
   const recipient = facts.onlyRecipient;
   if (recipient === undefined || recipient.length > 320) return undefined;
+  // What looks like a comment might be read as ours.
+  if (/[()]/.test(recipient)) return undefined;
   // RFC 6531 section 3.7.3: an internationalised address only in a message that is one. Better no clause than a false one.
   const unfit = facts.protocol.startsWith("UTF8") ? /[\x00-\x1f\x7f-\x9f<>\u2028\u2029]/ : /[^\x20-\x7e]|[<>]/;
   return unfit.test(recipient) ? undefined : `for <${recipient}>`;

@@ -22,7 +22,8 @@ export interface Credentials {
 
 /** In the order of preference: the password itself travels last. */
 export const CLIENT_MECHANISMS = ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"] as const;
-export type ClientMechanism = (typeof CLIENT_MECHANISMS)[number];
+/** EXTERNAL needs no password but a client certificate, so nobody chooses it by the list (`externalClient`). */
+export type ClientMechanism = (typeof CLIENT_MECHANISMS)[number] | "EXTERNAL";
 
 /** The best mechanism that the server offers (`authMechanisms` of its answer to EHLO); undefined when we speak none. */
 export function chooseMechanism(

@@ -1,7 +1,7 @@
 import { unreachable } from "../../foundation/assert.ts";
 import type { ClientMechanism, Credentials, SaslClient } from "./client.ts";
 import { scramSha256Client, type ScramMeans } from "./scram-sha-256.ts";
-import { cramMd5Client, loginClient, plainClient } from "./simple-clients.ts";
+import { cramMd5Client, externalClient, loginClient, plainClient } from "./simple-clients.ts";
 
 /** The client of a mechanism. `makeMeans` is asked only where chance and work are needed (SCRAM). */
 export function makeClient(
@@ -18,6 +18,8 @@ export function makeClient(
       return plainClient(credentials);
     case "LOGIN":
       return loginClient(credentials);
+    case "EXTERNAL":
+      return externalClient(credentials.user);
     default:
       return unreachable(mechanism);
   }

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { decodeResponse, saslServer, SERVER_MECHANISMS, type SaslServer } from "./server.ts";
+import { decodeResponse, PASSWORD_MECHANISMS, saslServer, type SaslServer } from "./server.ts";
 import { makeClient } from "./make-client.ts";
 
 function server(mechanism: string): SaslServer {
@@ -51,7 +51,7 @@ test("LOGIN asks for the user, then for the password; the user may come with the
 });
 
 test("our clients and servers understand each other", async () => {
-  for (const mechanism of SERVER_MECHANISMS)
+  for (const mechanism of PASSWORD_MECHANISMS)
     for (const isEarly of [true, false]) {
       const one = server(mechanism);
       const other = makeClient(mechanism, { user: "tim", password: "pä ss" }, () => assert.fail());
@@ -63,6 +63,23 @@ test("our clients and servers understand each other", async () => {
       }
       assert.deepEqual(step, { kind: "credentials", user: "tim", password: "pä ss" });
     }
+});
+
+test("EXTERNAL takes the identity wanted, or none, with the command or after an empty challenge", async () => {
+  assert.deepEqual(server("external").start(Buffer.alloc(0)), { kind: "external", authorization: "" });
+  assert.deepEqual(server("EXTERNAL").start(Buffer.from("jörg@example.org")), {
+    kind: "external",
+    authorization: "jörg@example.org",
+  });
+  const late = server("EXTERNAL");
+  assert.deepEqual(late.start(undefined), { kind: "challenge", bytes: Buffer.alloc(0) });
+  const client = makeClient("EXTERNAL", { user: "ann", password: "" }, () => assert.fail());
+  const response = await client.respond(Buffer.alloc(0));
+  assert.ok(response.ok);
+  assert.deepEqual(late.next(response.value), { kind: "external", authorization: "ann" });
+  // RFC 4422 appendix A.1: UTF-8 without NUL.
+  for (const bytes of ["a\0b", "\xff", "u".repeat(4000)])
+    assert.equal(server("EXTERNAL").start(Buffer.from(bytes, "latin1")).kind, "refused");
 });
 
 test("mechanisms that the server does not speak are unknown", () => {
@@ -81,7 +98,7 @@ test("responses are strict base 64, an asterisk cancels, an equals sign is empty
 test("property: no response makes a server throw", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...SERVER_MECHANISMS),
+      fc.constantFrom(...PASSWORD_MECHANISMS, "EXTERNAL"),
       fc.option(fc.uint8Array()),
       fc.array(fc.uint8Array(), { maxLength: 3 }),
       (mechanism, initial, responses) => {

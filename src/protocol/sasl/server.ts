@@ -1,8 +1,8 @@
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
 
 /**
- * The server's side of a SASL exchange: PLAIN (RFC 4616) and LOGIN. The machine ends in credentials; whether they are
- * right is for an Authenticator. Base 64, `*` and the SMTP framing (RFC 4954) are handled by `decodeResponse` and the session.
+ * The server's side of a SASL exchange: PLAIN (RFC 4616), LOGIN and EXTERNAL (RFC 4422 appendix A). The machine ends in
+ * credentials, or in the identity that is claimed; whether they are right is for others. Base 64, `*` and the SMTP framing (RFC 4954) are handled by `decodeResponse` and the session.
  */
 export interface SaslServer {
   readonly mechanism: ServerMechanism;
@@ -15,11 +15,13 @@ export interface SaslServer {
 export type SaslStep =
   | { readonly kind: "challenge"; readonly bytes: Buffer }
   | { readonly kind: "credentials"; readonly user: string; readonly password: string }
+  /** The client wants to be who something outside of SASL (its certificate) says; `""`: whoever that is. */
+  | { readonly kind: "external"; readonly authorization: string }
   /** 501 5.5.2: the client spoke badly. */
   | { readonly kind: "refused"; readonly problem: Problem };
 
-export const SERVER_MECHANISMS = ["PLAIN", "LOGIN"] as const;
-export type ServerMechanism = (typeof SERVER_MECHANISMS)[number];
+export const PASSWORD_MECHANISMS = ["PLAIN", "LOGIN"] as const;
+export type ServerMechanism = (typeof PASSWORD_MECHANISMS)[number] | "EXTERNAL";
 
 /** RFC 4616 section 2 allows long texts; no account has them. */
 const MAX_TEXT = 1024;
@@ -31,6 +33,8 @@ export function saslServer(mechanism: string): SaslServer | undefined {
       return plainServer();
     case "LOGIN":
       return loginServer();
+    case "EXTERNAL":
+      return externalServer();
     default:
       return undefined;
   }
@@ -71,6 +75,20 @@ function loginServer(): SaslServer {
       if (password === undefined || password === "" || password.includes("\0")) return refuse("a password");
       return { kind: "credentials", user, password };
     },
+  };
+}
+
+/** RFC 4422 appendix A: the response is the authorisation identity, or nothing. */
+function externalServer(): SaslServer {
+  function finish(message: Buffer): SaslStep {
+    const authorization = textOf(message);
+    if (authorization === undefined || authorization.includes("\0")) return refuse("an authorisation identity");
+    return { kind: "external", authorization };
+  }
+  return {
+    mechanism: "EXTERNAL",
+    start: (initial) => (initial === undefined ? { kind: "challenge", bytes: EMPTY } : finish(initial)),
+    next: finish,
   };
 }
 

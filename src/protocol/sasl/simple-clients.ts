@@ -44,4 +44,15 @@ export function cramMd5Client(credentials: Credentials): SaslClient {
   };
 }
 
+/** EXTERNAL (RFC 4422 appendix A): the certificate of the TLS connection says who we are; nothing secret is sent. */
+export function externalClient(authorization: string): SaslClient {
+  const message = Buffer.from(authorization, "utf8");
+  return {
+    mechanism: "EXTERNAL",
+    initial: message,
+    respond: async (challenge) => (challenge.length === 0 ? ok(message) : unexpected),
+    isTrusted: true,
+  };
+}
+
 const unexpected = refused({ at: 0, expected: "no such challenge" });

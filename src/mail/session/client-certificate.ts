@@ -1,0 +1,65 @@
+import type { TlsFacts } from "../../service/tls/facts.ts";
+import type { CertificateIdentity } from "../../service/account/client-certificate.ts";
+import type { CertificateForRules } from "../envelope/policy.ts";
+import { greeting } from "./replies.ts";
+import {
+  READY,
+  reply,
+  type Action,
+  type ClientCertificate,
+  type Facts,
+  type Session,
+  type Step,
+  type World,
+} from "./state.ts";
+
+/**
+ * The client's certificate: what was shown, whom it makes the client where the listener identifies by certificates, and
+ * what rules may ask of it. `before` is done first; the greeting of implicit TLS waits for the answer.
+ */
+export function whoIsIt(world: World, session: Session, before: readonly Action[], isGreeting: boolean): Step {
+  const { identifyBy, hostname, protocol } = world.terms;
+  const { tls } = session.facts;
+  const shown = tls === undefined ? undefined : shownIn(tls);
+  const rest = isGreeting ? [reply(greeting(hostname, protocol))] : [];
+  if (shown === undefined) return [session, [...before, ...rest]];
+  if (identifyBy === undefined) {
+    const certificate: ClientCertificate = { shown, identity: { kind: "unknown" } };
+    return [{ ...session, facts: { ...session.facts, certificate } }, [...before, ...rest]];
+  }
+  const waiting: Session = { ...session, phase: { at: "identifying", shown, isGreeting } };
+  return [waiting, [...before, { do: "identify", by: identifyBy, shown }]];
+}
+
+export function identified(world: World, session: Session, identity: CertificateIdentity): Step {
+  const { phase, facts } = session;
+  if (phase.at !== "identifying") return [session, []];
+  const { hostname, protocol } = world.terms;
+  const next: Session = {
+    ...session,
+    facts: { ...facts, certificate: { shown: phase.shown, identity } },
+    phase: READY,
+  };
+  return [next, phase.isGreeting ? [reply(greeting(hostname, protocol))] : []];
+}
+
+function shownIn({ peerCertificate, verdict }: TlsFacts): ClientCertificate["shown"] | undefined {
+  if (peerCertificate === undefined) return undefined;
+  const { fingerprint, keyFingerprint, subject, commonName, emails = [], names } = peerCertificate;
+  const isVerified = verdict.result === "OK" && verdict.by === "authorities";
+  return { fingerprint, keyFingerprint, isVerified, subject, commonName, emails, names };
+}
+
+export function certificateForRules({ certificate }: Facts): CertificateForRules | undefined {
+  if (certificate === undefined) return undefined;
+  const { shown, identity } = certificate;
+  const { subject, commonName, names, emails, isVerified } = shown;
+  return {
+    fingerprints: [shown.fingerprint, shown.keyFingerprint],
+    isVerified,
+    // Anybody can write any name into a certificate of his own.
+    subject: isVerified ? subject : undefined,
+    names: isVerified ? [...names, ...emails, ...(commonName === undefined ? [] : [commonName])] : [],
+    mayRelay: identity.kind === "failed" ? { failed: identity.text } : identity.kind === "known" && identity.mayRelay,
+  };
+}
