@@ -1,0 +1,63 @@
+import type { TLSSocket } from "node:tls";
+import type { Clock } from "../../foundation/clock.ts";
+import type { Closing } from "./facts.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Tap } from "./tap.io.ts";
+
+/**
+ * The end of a connection in good order: our close_notify, the peer's or the deadline, then TCP's end (RFC 8446 section
+ * 6.1, RFC 5246 section 7.2.1). The FIN waits for the peer's answer, so that the answer finds an open connection.
+ */
+export class TwoWayClose {
+  readonly #tap: Tap;
+  readonly #ledger: Ledger;
+  readonly #clock: Clock;
+  readonly #waiting: (() => void)[] = [];
+  #hasBegun = false;
+  #isOver = false;
+
+  constructor(options: { tap: Tap; ledger: Ledger; clock: Clock }) {
+    this.#tap = options.tap;
+    this.#ledger = options.ledger;
+    this.#clock = options.clock;
+  }
+
+  /** We are closing, or have closed. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Settles when the transport is closed, at the deadline at the latest. `cut` is called when that passes first. */
+  begin(socket: TLSSocket, deadlineMs: number, cut: () => void): Promise<Closing> {
+    if (this.#isOver) return Promise.resolve(this.#ledger.closing());
+    const timer = this.#clock.after(deadlineMs, () => {
+      this.#ledger.notAnswered();
+      cut();
+    });
+    const settled = new Promise<Closing>((resolve) => {
+      this.#waiting.push(() => {
+        timer.cancel();
+        resolve(this.#ledger.closing());
+      });
+    });
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      socket.end();
+      // What still comes is read and dropped, down to the peer's own end.
+      socket.resume();
+    }
+    if (this.#ledger.peer !== "open") this.#tap.allowFin();
+    return settled;
+  }
+
+  /** The peer's end is known. */
+  peerEnded(): void {
+    if (this.#hasBegun) this.#tap.allowFin();
+  }
+
+  /** The transport is closed. */
+  over(): void {
+    this.#isOver = true;
+    for (const tell of this.#waiting.splice(0)) tell();
+  }
+}

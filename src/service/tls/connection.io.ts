@@ -1,0 +1,240 @@
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { assert } from "../../foundation/assert.ts";
+import type { Clock } from "../../foundation/clock.ts";
+import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { TwoWayClose } from "./close.io.ts";
+import { Conduct, type Misconduct } from "./conduct.ts";
+import type { Closing, TlsFacts, TlsRole } from "./facts.ts";
+import type { TlsFinding } from "./finding.ts";
+import { FlightRecorder } from "./flight-recorder.ts";
+import type { Flight } from "./flight.ts";
+import { Ledger, type RawEnding } from "./ledger.ts";
+import { explain, type EvidenceContext, type RawEnd } from "./reasons.ts";
+import { Tap } from "./tap.io.ts";
+import type { TlsConnection, WireWatch } from "./tls.ts";
+
+/** An alert of the peer that its TLS sends when we answer after its close_notify: no reason to call anything wrong. */
+const MOST_BEHIND_CLOSE_BYTES = 64;
+
+/**
+ * One connection from the first byte of its handshake to the end of TCP, whichever side we are. The two drivers
+ * (`server.io.ts`, `client.io.ts`) make TLS over its `tap`, give it the socket and say when the handshake is done.
+ */
+export class LiveConnection implements TlsConnection {
+  readonly role: TlsRole;
+  readonly tap: Tap;
+  readonly recorder: FlightRecorder;
+  readonly #ledger = new Ledger();
+  readonly #conduct: Conduct;
+  readonly #closing: TwoWayClose;
+  #socket: TLSSocket | undefined;
+  #facts: TlsFacts | undefined;
+  #isClosed = false;
+  #behindClose = 0;
+  #onFailed: ((end: RawEnd, error?: unknown) => void) | undefined;
+  #onFinding: ((tell: TlsFinding) => void) | undefined;
+  #finding: TlsFinding | undefined;
+  #onClosed: ((closing: Closing) => void)[] = [];
+
+  constructor(raw: Duplex, options: { role: TlsRole; clock: Clock; watch?: WireWatch | undefined }) {
+    const { role, clock, watch } = options;
+    this.role = role;
+    this.recorder = new FlightRecorder({ role, clock, watch });
+    this.#conduct = new Conduct(role);
+    this.tap = new Tap({
+      raw,
+      clock,
+      recorder: this.recorder,
+      listener: {
+        pieces: (chunk) => this.#conduct.pieces(chunk),
+        isPeerDone: () => this.#ledger.peer === "close_notify",
+        onGiven: () => this.#onGiven(),
+        onBehindClose: (piece) => this.#onBehindClose(piece),
+        onRawEnd: (how, because) => this.#onRawEnd(how, because),
+        onOurEnd: () => this.#ledger.closeNotifySent(),
+        onOurFin: () => this.#ledger.finSent(),
+        onClosed: () => this.#onTransportClosed(),
+      },
+    });
+    this.#closing = new TwoWayClose({ tap: this.tap, ledger: this.#ledger, clock });
+  }
+
+  get socket(): TLSSocket {
+    assert(this.#socket !== undefined, "a connection has a socket once its handshake is done");
+    return this.#socket;
+  }
+
+  get facts(): TlsFacts {
+    assert(this.#facts !== undefined, "a connection has facts once its handshake is done");
+    return this.#facts;
+  }
+
+  closing(): Closing {
+    return this.#ledger.closing();
+  }
+
+  close(deadlineMs: number): Promise<Closing> {
+    return this.#closing.begin(this.socket, deadlineMs, () => this.destroy());
+  }
+
+  destroy(): void {
+    this.#ledger.cut();
+    // First of all: what is destroyed from above would still send what it holds.
+    this.tap.abort();
+    this.#socket?.destroy();
+    this.#settleEnd();
+  }
+
+  flight(): Flight {
+    return this.recorder.flight();
+  }
+
+  onFinding(tell: (finding: TlsFinding) => void): void {
+    if (this.#finding === undefined) this.#onFinding = tell;
+    else tell(this.#finding);
+  }
+
+  onClosed(tell: (closing: Closing) => void): void {
+    if (this.#isClosed) tell(this.closing());
+    else this.#onClosed.push(tell);
+  }
+
+  // For the drivers.
+
+  /** Until the handshake is done: told once that it failed. */
+  onHandshakeFailed(tell: (end: RawEnd, error?: unknown) => void): void {
+    this.#onFailed = tell;
+  }
+
+  /** As early as there is a TLS socket, before it reads on. Errors after this never reach anybody as an exception. */
+  attach(socket: TLSSocket): void {
+    this.#socket = socket;
+    const push = socket.push.bind(socket);
+    // Node ends the decrypted stream by `push(null)`, and in the same way hands over data.
+    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (chunk === null) this.#ledger.decryptedEnded();
+      else this.#conduct.decrypted();
+      const goesOn = push(chunk, encoding);
+      if (chunk === null) {
+        // A close_notify before the handshake is done: it never will be.
+        if (this.#facts === undefined) this.#fail(this.#rawEnd("error"));
+        this.#peerEnded();
+      }
+      return goesOn;
+    };
+    socket.on("error", (error) => this.failed(error));
+    socket.on("close", () => this.#settleEnd());
+  }
+
+  /** TLS has given up, in the handshake or later. */
+  failed(error: unknown): void {
+    // Node's own words for an end of the transport; that one is told by the tap, with the truth about it.
+    const isTransport = systemCodeOf(error) === "ECONNRESET";
+    if (this.#facts === undefined) {
+      this.#fail(isTransport ? this.#rawEnd("local") : "error", error);
+      return;
+    }
+    // Node's answer to our own cutting.
+    if (this.closing().we === "cut" || (isTransport && this.#ledger.peer !== "open")) return;
+    this.#ledger.failed(messageOf(error));
+    this.#tell(undefined, error);
+    this.#socket?.destroy();
+    this.tap.destroy();
+    this.#settleEnd();
+  }
+
+  established(facts: TlsFacts): void {
+    this.#facts = facts;
+    this.#onFailed = undefined;
+    this.#conduct.established(facts.version);
+    this.recorder.handshakeDone();
+  }
+
+  /** Ends the handshake: the finding, and the connection is over. */
+  explainFailure(end: RawEnd, error: unknown, context: EvidenceContext): TlsFinding {
+    const { role, recorder } = this;
+    if (end === "timeout") recorder.note("out", "timeout");
+    const afterMs = recorder.elapsedMs;
+    const finding = explain({ role, flight: recorder.flight(), error, end, phase: "handshake", afterMs, context });
+    this.#onFailed = undefined;
+    if (end !== "error") this.tap.abort();
+    // Otherwise the alert that says why is on its way to the peer, and still goes out.
+    this.tap.destroy();
+    this.#socket?.destroy();
+    return finding;
+  }
+
+  #fail(end: RawEnd, error?: unknown): void {
+    const tell = this.#onFailed;
+    this.#onFailed = undefined;
+    tell?.(end, error);
+  }
+
+  #rawEnd(otherwise: RawEnd): RawEnd {
+    const { rawEnd } = this.tap;
+    if (rawEnd === undefined) return otherwise;
+    if (rawEnd === "fin") return this.recorder.isMidRecord("in") ? "fin-mid-record" : "fin";
+    return rawEnd === "reset" ? "rst" : "error";
+  }
+
+  #onGiven(): void {
+    const reason = this.#conduct.judge();
+    if (reason !== undefined) this.#cutFor(reason);
+  }
+
+  #onBehindClose(piece: Buffer): void {
+    this.#behindClose += piece.length;
+    const mayBeAlert = this.#behindClose <= MOST_BEHIND_CLOSE_BYTES && (piece[0] === 21 || piece[0] === 23);
+    if (!mayBeAlert) this.#cutFor("data-after-close");
+  }
+
+  #onRawEnd(how: RawEnding, because: string | undefined): void {
+    const isMidRecord = this.recorder.isMidRecord("in");
+    this.#ledger.rawEnded(how, isMidRecord, because);
+    if (this.#facts === undefined) this.#fail(this.#rawEnd("local"));
+    this.#peerEnded();
+  }
+
+  #peerEnded(): void {
+    this.#closing.peerEnded();
+    this.#settleEnd();
+  }
+
+  #cutFor(reason: Misconduct | "data-after-close"): void {
+    if (this.#finding !== undefined) return;
+    if (this.#facts !== undefined) this.#tell({ known: reason });
+    this.destroy();
+  }
+
+  #tell(context: EvidenceContext | undefined, error?: unknown): void {
+    if (this.#finding !== undefined) return;
+    const { role, recorder } = this;
+    this.#finding = explain({
+      role,
+      flight: recorder.flight(),
+      error,
+      end: context?.known === undefined ? "error" : "local",
+      phase: this.#closing.hasBegun || this.#ledger.peer === "close_notify" ? "closing" : "open",
+      afterMs: recorder.elapsedMs,
+      context,
+    });
+    this.#onFinding?.(this.#finding);
+  }
+
+  #onTransportClosed(): void {
+    if (this.#facts === undefined) this.#fail(this.#rawEnd("local"));
+    this.#settleEnd();
+  }
+
+  /** The end is told when TCP is closed and no byte is left that could say more about how. */
+  #settleEnd(): void {
+    if (this.#isClosed || !this.tap.isRawClosed) return;
+    const isKnown = this.#ledger.peer !== "open" || this.tap.destroyed || this.#socket?.destroyed === true;
+    if (!isKnown) return;
+    this.#isClosed = true;
+    this.#closing.over();
+    const closing = this.closing();
+    for (const tell of this.#onClosed.splice(0)) tell(closing);
+  }
+}
