@@ -66,6 +66,28 @@ test("rates begin anew each minute", async () => {
   assert.equal(allowance.take("message"), true);
 });
 
+test("handshakes are limited in a second and in a minute, per address or /64", async () => {
+  const clock = virtualClock(0);
+  const limits = limitsWith({ handshakesPerSecond: 3, handshakeRate: 5 }, clock);
+  const one = admitted(limits.admit("2001:db8::1")).allowance;
+  const neighbour = admitted(limits.admit("2001:db8::2")).allowance;
+  const stranger = admitted(limits.admit("2001:db8:1::1")).allowance;
+  const taken = (allowance: typeof one, times: number) =>
+    Array.from({ length: times }, () => allowance.take("handshake")).filter(Boolean).length;
+  assert.equal(taken(one, 2), 2);
+  assert.equal(taken(neighbour, 5), 1);
+  assert.equal(taken(stranger, 2), 2);
+  await clock.advance(1000);
+  // What the second refused was not taken from the minute.
+  assert.equal(taken(one, 5), 2);
+  await clock.advance(1000);
+  assert.equal(taken(one, 1), 0);
+  await clock.advance(60_000);
+  assert.equal(taken(one, 5), 3);
+  limits.reconfigure({ ...NONE, handshakesPerSecond: 0, handshakeRate: 0 });
+  assert.equal(taken(one, 1000), 1000);
+});
+
 test("exempt clients have no rates, and zero is no limit", () => {
   const limits = limitsWith({ messageRate: 1, connectionsPerAddress: 0, connectionsPerNetwork: 0, connectionRate: 0 });
   const { allowance } = admitted(limits.admit("127.0.0.1"));
@@ -130,6 +152,16 @@ test("rates are counted over all processes, each taking once", () => {
   talk();
   assert.ok(!there.take("message"));
   assert.ok(!here.take("message"));
+});
+
+test("handshakes of a second are counted over all processes, too", () => {
+  const { one, two, talk } = pair({ handshakesPerSecond: 3, handshakeRate: 0 });
+  const here = admitted(one.admit("192.0.2.1")).allowance;
+  const there = admitted(two.admit("192.0.2.1")).allowance;
+  assert.ok(here.take("handshake") && here.take("handshake") && there.take("handshake"));
+  talk();
+  assert.ok(!here.take("handshake"));
+  assert.ok(!there.take("handshake"));
 });
 
 test("a process that ended has no connections, and one that begins is told of all there are", () => {

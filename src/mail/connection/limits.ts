@@ -6,7 +6,8 @@ import { OthersCounts, UntoldCounts, type CountChanges } from "./shared-counts.t
 
 /**
  * How many connections are open and how fast a client goes, with the verdict. Memory is bounded: open connections are
- * counted only while open, and rates are counted in fixed minutes, each forgotten when it is over.
+ * counted only while open, and rates are counted in fixed minutes (handshakes in fixed seconds, too), each forgotten when
+ * it is over.
  */
 export interface Limits {
   /** Counts a new connection, or says which limit refuses it. A connection let in must be `left` exactly once. */
@@ -33,6 +34,7 @@ export type Admission =
   | { readonly isAdmitted: false; readonly because: "connections" | "per-address" | "per-network" | "rate" };
 
 const MINUTE_MS = 60_000;
+const SECOND_MS = 1000;
 /** Clients counted in one minute at most: a flood from more addresses than this forgets the oldest of them. */
 const MOST_CLIENTS = 200_000;
 
@@ -54,6 +56,9 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
   const perNetwork = new Map<string, number>();
   let minute = -1;
   let clients = new Map<string, Counts>();
+  let second = -1;
+  /** Handshakes of this second, by client. */
+  let handshakes = new Map<string, number>();
   const others = new OthersCounts();
   let untold: UntoldCounts | undefined;
 
@@ -70,6 +75,21 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
       clients.set(client, counts);
     }
     return counts;
+  };
+
+  const handshakesOf = (client: string): number => {
+    const now = Math.floor(clock.monotonicMs() / SECOND_MS);
+    if (now !== second) {
+      second = now;
+      handshakes = new Map();
+    }
+    return handshakes.get(client) ?? 0;
+  };
+  const countHandshakes = (client: string, times: number): void => {
+    const count = handshakesOf(client) + times;
+    if (count === times && handshakes.size >= MOST_CLIENTS)
+      for (const oldest of handshakes.keys().take(1)) handshakes.delete(oldest);
+    handshakes.set(client, count);
   };
 
   const limitOf = (what: Rated | "connection"): number => {
@@ -91,9 +111,14 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
 
   const take = (client: string, what: Rated | "connection"): boolean => {
     const limit = limitOf(what);
-    if (limit === 0) return true;
+    const isPaced = what === "handshake" && settings.handshakesPerSecond !== 0;
+    if (limit === 0 && !isPaced) return true;
     const counts = countsOf(client);
-    if (counts[what] >= limit) return false;
+    if (limit !== 0 && counts[what] >= limit) return false;
+    if (isPaced) {
+      if (handshakesOf(client) >= settings.handshakesPerSecond) return false;
+      countHandshakes(client, 1);
+    }
     counts[what]++;
     untold?.took(client, what);
     return true;
@@ -157,6 +182,7 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
       for (const [client, what, times] of changes.taken) {
         const counts = countsOf(client);
         if (isRated(what)) counts[what] += times;
+        if (what === "handshake") countHandshakes(client, times);
       }
     },
     forget: (from) => others.forget(from),

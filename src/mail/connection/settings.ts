@@ -28,6 +28,9 @@ export const limitSettings = z
     handshakeRate: count({ min: 0, max: 1_000_000 })
       .prefault(300)
       .describe("TLS handshakes of one client in a minute; each costs a millisecond or more of our time."),
+    handshakesPerSecond: count({ min: 0, max: 100_000 })
+      .prefault(30)
+      .describe("TLS handshakes of one client in a second, STARTTLS and implicit TLS together."),
     authenticationFailureRate: count({ min: 0, max: 1_000_000 })
       .prefault(20)
       .describe("Wrong passwords of one client in a minute; beyond that AUTH gets 454."),
