@@ -1,0 +1,182 @@
+import type { TlsReason } from "../../../service/tls/finding.ts";
+import type { TlsVariant } from "./demand.ts";
+
+/**
+ * What is remembered of hosts whose handshakes fail, as a machine without clock or sockets: where plaintext is allowed they
+ * get it at once, for a while; and what they are asked in the meantime, without mail, to find a kind of handshake that works.
+ *
+ * After a failure the usual handshake is tried once more: did it fail by chance, that is forgotten. Else each variant that
+ * the policy allows is tried, the least different first, each at most once in `TRIAL_EVERY_MS`, until one works: then it is
+ * used for that host. A variant that stops working is dropped, and the host counts as broken again.
+ */
+export const VARIANTS: readonly TlsVariant[] = ["no-hybrid-group", "no-tickets", "rsa-only", "tls1.2"];
+export type Trial = "usual" | TlsVariant;
+
+/** A host, as operators see it. */
+export interface TlsHost {
+  /** `name[address]:port` */
+  readonly host: string;
+  readonly sinceAt: number;
+  /** Until then it is remembered. */
+  readonly untilAt: number;
+  readonly failures: number;
+  /** The last failure of a usual handshake. */
+  readonly because: string;
+  readonly reason: TlsReason | undefined;
+  /** The kind of handshake that works. */
+  readonly variant: TlsVariant | undefined;
+  /** Trials are under way. */
+  readonly isBeingTried: boolean;
+  readonly trials: readonly {
+    readonly trial: Trial;
+    readonly at: number;
+    readonly result: TrialResult;
+    readonly text: string;
+  }[];
+}
+
+/** `not-tried`: no handshake came about (no connection, not offered, not allowed): that says nothing of the variant. */
+export type TrialResult = "worked" | "failed" | "not-tried";
+
+/** What an attempt said of a host's handshakes. */
+export interface TlsLearnt {
+  readonly host: string;
+  readonly handshake: "worked" | "failed";
+  readonly variant?: TlsVariant | undefined;
+  readonly because?: string | undefined;
+  readonly reason?: TlsReason | undefined;
+}
+
+/** What a session should know before it begins. */
+export interface TlsKnown {
+  /** Why plaintext is better at once, where it is allowed. */
+  readonly brokenBecause?: string | undefined;
+  readonly variant?: TlsVariant | undefined;
+}
+
+export interface TlsHostsSettings {
+  /** How long a failing host is remembered; 0: plaintext is never taken at once. */
+  readonly brokenKeptMs: number;
+  readonly variantKeptMs: number;
+  /** Are variants tried at all? */
+  readonly triesVariants: boolean;
+}
+
+export const TRIAL_EVERY_MS = 3_600_000;
+/** A thousand broken hosts at once is more than anybody meets; the oldest make room. */
+const MOST_HOSTS = 1000;
+
+type Kept = { -readonly [Key in keyof TlsHost]: TlsHost[Key] };
+
+export class TlsHosts {
+  readonly #hosts = new Map<string, Kept>();
+  settings: TlsHostsSettings;
+
+  constructor(settings: TlsHostsSettings) {
+    this.settings = settings;
+  }
+
+  known(host: string, now: number): TlsKnown {
+    const kept = this.#current(host, now);
+    if (kept === undefined) return {};
+    if (kept.variant !== undefined) return { variant: kept.variant };
+    return this.settings.brokenKeptMs === 0 ? {} : { brokenBecause: kept.because };
+  }
+
+  /** Whether trials of the host should begin now: then ask `nextTrial`. */
+  learn(learnt: TlsLearnt, now: number): boolean {
+    const kept = this.#current(learnt.host, now);
+    if (learnt.handshake === "worked") {
+      // With the variant in use nothing new is known; the usual handshake is tried again when its time is over.
+      if (kept !== undefined && learnt.variant === undefined) this.#hosts.delete(learnt.host);
+      return false;
+    }
+    // What a variant says counts while it is the one in use; a late answer of another does not.
+    if (learnt.variant !== undefined && learnt.variant !== kept?.variant) return false;
+    const host: Kept = kept ?? {
+      host: learnt.host,
+      sinceAt: now,
+      untilAt: now,
+      failures: 0,
+      because: "",
+      reason: undefined,
+      variant: undefined,
+      trials: [],
+      isBeingTried: false,
+    };
+    host.failures++;
+    host.because = learnt.because ?? "the handshake failed";
+    host.reason = learnt.reason;
+    host.variant = undefined;
+    host.untilAt = now + (this.settings.brokenKeptMs || TRIAL_EVERY_MS);
+    this.#hosts.delete(host.host);
+    this.#hosts.set(host.host, host);
+    const [oldest] = this.#hosts.keys();
+    if (this.#hosts.size > MOST_HOSTS && oldest !== undefined) this.#hosts.delete(oldest);
+    return this.settings.triesVariants && !host.isBeingTried;
+  }
+
+  /** What to try at the host next; undefined: nothing, and its trials are over for now. */
+  nextTrial(name: string, now: number): Trial | undefined {
+    const host = this.#current(name, now);
+    if (host === undefined) return undefined;
+    host.isBeingTried = false;
+    if (host.variant !== undefined || !this.settings.triesVariants) return undefined;
+    host.trials = host.trials.filter((done) => now - done.at < TRIAL_EVERY_MS);
+    // Whatever could not even be tried ends the round: the host is away, or does not want us now.
+    if (host.trials.at(-1)?.result === "not-tried" && host.trials.at(-1)?.text !== NOT_ALLOWED) return undefined;
+    const order: readonly Trial[] = ["usual", ...VARIANTS];
+    const next = order.find((trial) => !host.trials.some((done) => done.trial === trial));
+    host.isBeingTried = next !== undefined;
+    return next;
+  }
+
+  /** True when the trial settled the matter. */
+  tried(name: string, trial: Trial, result: TrialResult, text: string, now: number): boolean {
+    const host = this.#current(name, now);
+    if (host === undefined) return true;
+    host.trials = [...host.trials, { trial, at: now, result, text }];
+    if (result !== "worked") return false;
+    host.isBeingTried = false;
+    if (trial === "usual") this.#hosts.delete(name);
+    else {
+      host.variant = trial;
+      host.untilAt = now + this.settings.variantKeptMs;
+    }
+    return true;
+  }
+
+  list(now: number): readonly TlsHost[] {
+    return [...this.#hosts.values()].filter((host) => host.untilAt > now).map((host) => ({ ...host }));
+  }
+
+  /** By `name[address]:port`, or the name or address in it; `*` is all. Says how many. */
+  forget(which: string): number {
+    const wanted = which.toLowerCase();
+    let count = 0;
+    for (const host of this.#hosts.keys()) {
+      const [, name = "", address = "", port = ""] = /^(.*)\[(.*)\](?::(\d+))?$/.exec(host.toLowerCase()) ?? [];
+      const names = [
+        "*",
+        host.toLowerCase(),
+        name,
+        address,
+        `${name}:${port}`,
+        `${address}:${port}`,
+        `[${address}]:${port}`,
+      ];
+      if (names.includes(wanted) && this.#hosts.delete(host)) count++;
+    }
+    return count;
+  }
+
+  #current(name: string, now: number): Kept | undefined {
+    const host = this.#hosts.get(name);
+    if (host === undefined || host.untilAt > now) return host;
+    this.#hosts.delete(name);
+    return undefined;
+  }
+}
+
+/** The text of a trial that the policy forbids: the next one is tried all the same. */
+export const NOT_ALLOWED = "the policy does not allow it";
