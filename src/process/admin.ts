@@ -11,6 +11,7 @@ import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { Server } from "./server.ts";
+import { SettingsRefused } from "./settings-refused.ts";
 import { version } from "./version.ts";
 
 /** The admin interface of a running server, and what SIGHUP uses of it. */
@@ -19,7 +20,7 @@ export interface ServerAdmin extends Admin {
 }
 
 /** Settings that shape the processes themselves. */
-const NEEDS_RESTART = /^(state|user|group|processes|control)\b/;
+const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control)\b/;
 
 export function buildAdmin(parts: {
   server: Server;
@@ -27,7 +28,6 @@ export function buildAdmin(parts: {
   startedAt: number;
   settingsFile: string | undefined;
   read: () => Promise<Result<LoadedSettings, readonly SettingsProblem[]>>;
-  withCertificate: (loaded: LoadedSettings) => Promise<LoadedSettings>;
   stop: () => void;
   clock: Clock;
 }): ServerAdmin {
@@ -40,7 +40,7 @@ export function buildAdmin(parts: {
   const reload = reloader<LoadedSettings>({
     build: parts.read,
     async swap(next) {
-      await server.reload(await parts.withCertificate(next));
+      await server.reload(next);
     },
   });
   const reloadFor = async (by: string): Promise<ReloadReport> => {
@@ -56,13 +56,17 @@ export function buildAdmin(parts: {
         loadedAt = clock.now();
         const changed = changedPaths(before, server.loaded.settings);
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
-        server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs });
+        server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed });
         return { kind: "swapped", changed, needsRestart: changed.filter((path) => NEEDS_RESTART.test(path)) };
       }
       case "refused":
         return refuse(result.problems.map(problemLine));
       case "failed":
-        return refuse([messageOf(result.error)]);
+        return refuse(
+          result.error instanceof SettingsRefused
+            ? result.error.problems.map(problemLine)
+            : [messageOf(result.error)],
+        );
       case "busy":
         return { kind: "refused", problems: ["another reload is under way: ask again when it has ended"] };
     }

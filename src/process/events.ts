@@ -33,7 +33,7 @@ export const settingsReloaded = defineEvent({
   level: "info",
   speaker: "master",
   says: "New settings are in force; running sessions keep those they began with.",
-  fields: { settings: "text", by: "text", tookMs: "ms" },
+  fields: { settings: "text", by: "text", tookMs: "ms", changed: "list" },
   line: (e) => `reload -- settings ${e.settings} in force, asked by ${e.by}`,
 });
 
@@ -80,6 +80,33 @@ export const tableTrouble = defineEvent({
   says: "A table could not be read anew; what was read before stays in force.",
   fields: { table: "text", problem: "text" },
   line: (e) => `warning: table ${e.table}: ${e.problem}`,
+});
+
+export const certificateTrouble = defineEvent({
+  name: "tls.certificate-trouble",
+  level: "warning",
+  speaker: "master",
+  says: "A certificate, key, table or file of authorities cannot be used as it is now; what was read before stays in force.",
+  fields: { source: "text", problem: "text" },
+  line: (e) => `warning: certificates: ${e.source}: ${e.problem}`,
+});
+
+export const certificateTaken = defineEvent({
+  name: "tls.certificate-taken",
+  level: "info",
+  speaker: "master",
+  says: "A new certificate is shown from the next handshake on, by every process.",
+  fields: { source: "text", names: "list", until: "text" },
+  line: (e) => `certificate ${e.source} for ${e.names.join(", ")} in force, valid until ${e.until}`,
+});
+
+export const certificateAge = defineEvent({
+  name: "tls.certificate-age",
+  level: "warning",
+  speaker: "master",
+  says: "A certificate has expired or expires soon; told at the start and daily.",
+  fields: { source: "text", problem: "text" },
+  line: (e) => `warning: certificate ${e.source} ${e.problem}`,
 });
 
 export const settingsWarning = defineEvent({

@@ -89,8 +89,8 @@ export class JournalQuery {
         sessions.set(session, entry);
     }
     const around = [...sessions].flatMap(([session, entry]) =>
-      this.#entries("session = ? AND message IS NULL", [session], 0, limit).filter((other) =>
-        isSameProcess(entry, other),
+      this.#entries("session = ? AND message IS NULL", [session], 0, limit).filter(
+        (other) => isSameProcess(entry, other) || isOfDelivery(entry, other),
       ),
     );
     return [...own, ...around].sort((one, other) => one.id - other.id);
@@ -99,7 +99,9 @@ export class JournalQuery {
   #sessionStory(session: string, sinceId: number, limit: number): readonly JournalEntry[] {
     const entries = this.#entries("session = ?", [session], sinceId, limit);
     const newest = entries.at(-1);
-    return newest === undefined ? [] : entries.filter((entry) => isSameProcess(entry, newest));
+    return newest === undefined
+      ? []
+      : entries.filter((entry) => isSameProcess(entry, newest) || isOfDelivery(newest, entry));
   }
 
   /** The lines of the life of that session id which an instant belongs to. */
@@ -153,6 +155,20 @@ function entryOf(row: Record<string, unknown>): JournalEntry {
     startedAt: Number(row["process_started_at"]),
   };
   return { id: Number(row["id"]), record: { at: Number(row["at"]), name: String(row["event"]), level, from, fields } };
+}
+
+/**
+ * The session of an attempt is told by the process that sends, the attempt by the scheduler, who numbers the sessions anew
+ * with each of its lives.
+ */
+function isOfDelivery(attempt: JournalEntry, other: JournalEntry): boolean {
+  const { at, from, name } = attempt.record;
+  return (
+    name.startsWith("delivery.") &&
+    other.record.name.startsWith("delivery.") &&
+    other.record.at >= from.startedAt &&
+    Math.abs(other.record.at - at) <= LONGEST_SESSION_MS
+  );
 }
 
 function isSameProcess(one: JournalEntry, other: JournalEntry): boolean {

@@ -187,3 +187,26 @@ test("inputs are replayed from the last start before a moment, in order, and go 
   query.close();
   journal.close();
 });
+
+test("a message's story has the lines of the session that delivered it, told by another process than the attempt", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  const scheduler = { role: "scheduler", pid: 20, startedAt: 5000 };
+  const egress = { role: "egress", pid: 21, startedAt: 4000 };
+  const by = (from: typeof egress, name: string, at: number, fields: Fields): EventRecord =>
+    record(name, fields, at, from);
+  journal.write([
+    by(egress, "delivery.tls-established", 4500, { session: "s1", host: "before the scheduler's new life" }),
+    by(egress, "delivery.tls-established", 6000, { session: "s1", host: "mx" }),
+    by(egress, "delivery.tls-established", 6001, { session: "s2", host: "another" }),
+    by(scheduler, "delivery.smtp", 6002, { session: "s1", message: MESSAGE, to: "bert@b.example" }),
+    by(egress, "delivery.tls-closed", 6003, { session: "s1", host: "mx" }),
+  ]);
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  const names = (entries: readonly { readonly record: EventRecord }[]): readonly string[] =>
+    entries.map(({ record: { name, at } }) => `${at} ${name}`);
+  const expected = ["6000 delivery.tls-established", "6002 delivery.smtp", "6003 delivery.tls-closed"];
+  assert.deepEqual(names(await reader.story({ by: "message", id: MESSAGE })), expected);
+  assert.deepEqual(names(await reader.story({ by: "session", session: "s1" })).slice(-3), expected);
+});

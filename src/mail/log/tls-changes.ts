@@ -11,6 +11,10 @@ const CHANGES: Readonly<Record<string, (fields: Fields) => Omit<ChangeRow, "at">
     what: "reload",
     text: `settings reloaded by ${textOf(e["by"])}${changedText(e["changed"])}`,
   }),
+  "tls.certificate-taken": (e) => ({
+    what: "certificate",
+    text: `a new certificate from ${textOf(e["source"])} is shown, valid until ${textOf(e["until"])}`,
+  }),
   "worker.lost": (e) => ({ what: "process", text: `the process ${textOf(e["worker"])} ended: ${textOf(e["how"])}` }),
 };
 

@@ -11,6 +11,8 @@ const attemptFields = {
   origTo: "text?",
   /** `name[address]:port`, `maildir:…`, or `none`. */
   relay: "text",
+  /** The session with the next host: its lines belong to the message's story. */
+  session: "text?",
   delay: "text",
   delays: "text",
   dsn: "text",

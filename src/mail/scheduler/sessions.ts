@@ -199,6 +199,7 @@ function settleAll(
     settleOutcome(s, ticket, outcome, {
       speaker: session.candidate.way.relay.protocol,
       relay: outcome.relay,
+      session: session.id,
       startedAt: session.handedAt,
       connectMs: paidForConnection ? session.connectMs : 0,
       tookMs: outcome.tookMs,

@@ -213,6 +213,7 @@ function tellAttempt(
       to: ticket.recipient,
       origTo: ticket.givenRecipient,
       relay: attempt.relay,
+      session: attempt.session,
       delay: delayText(totalMs),
       delays: delaysText({ totalMs, beforeMs, waitingMs, connectMs: attempt.connectMs, transmitMs: attempt.tookMs }),
       dsn,

@@ -142,6 +142,8 @@ export interface Attempt {
   readonly speaker: AttemptSpeaker;
   /** `name[address]:port`, `maildir:…`, `none`. */
   readonly relay: string;
+  /** The session with the next host, where one came about. */
+  readonly session?: string | undefined;
   readonly startedAt: number;
   readonly connectMs: number;
   readonly tookMs: number;
