@@ -25,6 +25,7 @@ export const PLAIN_TERMS: Terms = {
   settings: sessionSettings.parse({}),
   tls: "offer",
   auth: "off",
+  clientCertificate: "none",
   mayAuthenticateInPlain: false,
   bareLineEnds: "reject",
   addsMissingFields: false,

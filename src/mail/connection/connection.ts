@@ -2,7 +2,7 @@ import type { SessionSettings } from "../session/settings.ts";
 import { overridden } from "../session/settings.ts";
 import type { Peer, Terms } from "../session/state.ts";
 import { isLoopback, networksOf, type Networks } from "./networks.ts";
-import { addsMissingFields, authOf, identifyByOf, type ListenerSettings } from "./settings.ts";
+import { addsMissingFields, authOf, clientCertificateOf, identifyByOf, type ListenerSettings } from "./settings.ts";
 
 /**
  * The connection stage: listeners, and what happens to a connection before anybody speaks. After it: session.
@@ -55,6 +55,7 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCe
     // An offer that cannot be kept is not made; a demand stays, and refuses mail until there is a certificate.
     tls: settings.tls === "offer" && !hasCertificate ? "off" : settings.tls,
     auth: authOf(settings),
+    clientCertificate: clientCertificateOf(settings),
     identifyBy: identifyByOf(settings),
     mayAuthenticateInPlain: settings.authWithoutTls === "loopback" && isLocal,
     bareLineEnds: settings.bareLineEnds,

@@ -8,6 +8,7 @@ import {
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
 import type { PasswordVerdict } from "../../service/account/authenticator.ts";
 import { authenticated, authenticationFailed, limitReached } from "./events.ts";
+import { encryptionRefusal } from "./mail.ts";
 import { answer, close, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import {
@@ -47,6 +48,9 @@ export function auth(world: World, session: Session, mechanism: string, initial:
   if (facts.account !== undefined) return misuse(world, session, "AUTH", replies.alreadyAuthenticated);
   // RFC 4954 section 4.
   if (session.phase.at === "transaction") return misuse(world, session, "AUTH", replies.transactionOpen);
+  // No password is heard from a client that may not use it.
+  const insecure = facts.tls === undefined ? undefined : encryptionRefusal(world, facts);
+  if (insecure !== undefined) return misuse(world, session, "AUTH", insecure);
   const mechanisms = mechanismsFor(terms, facts);
   if (mechanisms.length === 0) return misuse(world, session, "AUTH", replies.encryptionForAuth);
   const exchange = saslServer(mechanism);

@@ -85,6 +85,36 @@ test("a certificate that is listed to relay stands for a login; one with an acco
   assert.match(ann.say("MAIL FROM:<a@b.example>").join(), /^250/);
 });
 
+test("where a client certificate is required nothing but the dialogue goes without one, in words that help", () => {
+  const expired = { kind: "expired", text: "the certificate expired on 2025-01-01" } as const;
+  const bad = withCertificate({ result: "FAIL", by: "authorities", problem: expired });
+  const tried = (clientCertificate: Terms["clientCertificate"], tls: TlsFacts | undefined): readonly string[] => {
+    const talk = dialogue({ clientCertificate, auth: "offer", vrfy: "answer", tls: "offer" }, { tls });
+    talk.say("EHLO x");
+    return ["MAIL FROM:<a@b.example>", "VRFY a@b.example", "AUTH PLAIN AGFubgBzZWNyZXQ="].flatMap((line) =>
+      talk.say(line),
+    );
+  };
+  for (const mode of ["require", "verify"] as const) {
+    assert.deepEqual(
+      tried(mode, tlsFacts()).map((text) => text.slice(0, 37)),
+      Array(3).fill("530 5.7.0 A client certificate is req"),
+    );
+    assert.deepEqual(
+      tried(mode, undefined).map((text) => text.slice(0, 10)),
+      ["530 5.7.0 ", "530 5.7.0 ", "538 5.7.11"],
+    );
+    assert.match(tried(mode, withCertificate())[0] ?? "", /^250/);
+  }
+  assert.match(
+    tried("verify", bad)[0] ?? "",
+    /^530 5\.7\.0 Your client certificate is not accepted: the certificate expired on/,
+  );
+  assert.match(tried("require", bad)[0] ?? "", /^250/);
+  assert.match(tried("ask", bad)[0] ?? "", /^250/);
+  assert.match(tried("ask", undefined)[0] ?? "", /^250/);
+});
+
 test("rules see the certificate: its names only when it was verified, and nothing after XCLIENT", () => {
   const asked = (talk: Dialogue) => {
     talk.say("EHLO x");

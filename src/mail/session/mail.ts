@@ -6,7 +6,7 @@ import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
 import { certificateForRules } from "./client-certificate.ts";
 import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
 import { answer, close, misuse, refuse } from "./refusing.ts";
-import { replies } from "./replies.ts";
+import { certificateRefused, replies } from "./replies.ts";
 import { clientText, reply, tell, type Facts, type Session, type Step, type Transaction, type World } from "./state.ts";
 
 /** MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3), with the parameters of the extensions. */
@@ -58,12 +58,24 @@ export function greetFirst(world: World, facts: Facts): Reply | undefined {
 }
 
 export function notPermitted(world: World, facts: Facts): Reply | undefined {
-  if (world.terms.tls === "require" && facts.tls === undefined) return replies.tlsFirst;
+  const insecure = encryptionRefusal(world, facts);
+  if (insecure !== undefined) return insecure;
   if (world.terms.auth !== "require" || facts.account !== undefined) return undefined;
   // A certificate that the listener's table lists by itself stands for a login.
   const identity = facts.certificate?.identity;
   if (identity?.kind === "known" && identity.mayRelay) return undefined;
   return identity?.kind === "failed" ? replies.policyUnavailable : replies.authenticateFirst;
+}
+
+/** What is missing of the encryption that the listener asks for, its client's certificate included. */
+export function encryptionRefusal(world: World, { tls }: Facts): Reply | undefined {
+  const { clientCertificate } = world.terms;
+  const needsCertificate = clientCertificate === "require" || clientCertificate === "verify";
+  if (tls === undefined) return world.terms.tls === "require" || needsCertificate ? replies.tlsFirst : undefined;
+  if (!needsCertificate) return undefined;
+  if (tls.peerCertificate === undefined) return replies.certificateFirst;
+  if (clientCertificate === "require" || tls.verdict.result === "OK") return undefined;
+  return certificateRefused(tls.verdict.problem?.text);
 }
 
 function parameterRefusal(

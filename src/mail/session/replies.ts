@@ -35,6 +35,7 @@ export const replies = {
   bareLineEndInContent: reply(550, "5.5.2", "Bare CR or LF in the message; lines end with CRLF"),
 
   tlsFirst: reply(530, "5.7.0", "Must issue a STARTTLS command first"),
+  certificateFirst: reply(530, "5.7.0", "A client certificate is required here, and none was shown"),
   authenticateFirst: reply(530, "5.7.0", "Authentication required"),
   alreadyEncrypted: reply(503, "5.5.1", "TLS is already active"),
   tlsNotAvailable: reply(454, "4.7.0", "TLS not available at the moment"),
@@ -73,6 +74,11 @@ export const replies = {
 
 export function greeting(hostname: string, protocol: "smtp" | "submission" | "lmtp"): Reply {
   return reply(220, undefined, `${hostname} ${protocol === "lmtp" ? "LMTP" : "ESMTP"} Posthorn`);
+}
+
+/** The client's operator is the one who can do something about it. */
+export function certificateRefused(because: string | undefined): Reply {
+  return reply(530, "5.7.0", `Your client certificate is not accepted: ${because ?? "it could not be verified"}`);
 }
 
 export function timeout(hostname: string): Reply {

@@ -125,6 +125,8 @@ export interface Terms {
   readonly settings: SessionSettings;
   readonly tls: "off" | "offer" | "require" | "implicit";
   readonly auth: "off" | "offer" | "require";
+  /** What a client without a certificate, or without a good one, may not do: anything, where one is required. */
+  readonly clientCertificate: "none" | "ask" | "require" | "verify";
   /** Whom client certificates make their owners; undefined: nobody, and none is looked up. */
   readonly identifyBy?: IdentityBy | undefined;
   /** This client may send passwords without TLS. */
