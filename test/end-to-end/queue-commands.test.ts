@@ -191,3 +191,28 @@ rules: [ { match: { from: local }, action: out } ]
     assert.ok(!mails.some((mail) => mail.recipients[0] === "late@x.test"));
   });
 }
+
+for (const layout of LAYOUTS) {
+  test(`${layout}: a list of many pages is whole, in order and live, as lines and as JSON`, async () => {
+    await using server = await startServer({
+      layout,
+      settings: `actions: { out: { relay: { to: "smtp://127.0.0.1:9" } } }
+rules: [{ match: { from: local }, action: out }]
+`,
+    });
+    assert.equal((await server.posthorn("pause", "out", "--because", "a look")).status, 0);
+    const sent = Array.from({ length: 2500 }, (_, number) => `u${number}@x.test`);
+    for (let at = 0; at < sent.length; at += 100)
+      await sendMail(server.ports.smtp, { from: "ann@localhost", to: sent.slice(at, at + 100), content: "x\n" });
+    const ids = await idsOf(server);
+    assert.deepEqual(Object.keys(ids), sent);
+    const lines = (await queue(server, 0, "list")).trimEnd().split("\n");
+    assert.match(lines.shift() ?? "", /^ENVELOPE +STATE/);
+    assert.deepEqual(
+      lines.map((line) => line.split(/ +/)[0]),
+      Object.values(ids),
+    );
+    assert.ok(lines.every((line) => line.split(/ +/)[1] === "ready"));
+    assert.equal(Object.keys(await idsOf(server, "--limit", "1500")).length, 1500);
+  });
+}
