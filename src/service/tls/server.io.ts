@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createHash, constants } from "node:crypto";
+import { createHash, constants, X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { createServer, type SecureContext, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
@@ -182,5 +182,26 @@ function judge(shown: ShownChain, profile: ServerProfile): Verdict {
 }
 
 function contextOf(profile: ServerProfile | undefined, deadlineMs: number): EvidenceContext {
-  return { deadlineMs, clientCertificate: profile?.clientCertificate, alpn: profile?.alpn };
+  if (profile === undefined) return { deadlineMs };
+  const { clientCertificate, alpn, defaultOptions } = profile;
+  const { minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = defaultOptions;
+  const ownVersions = minVersion === maxVersion ? `${minVersion} only` : `${minVersion} to ${maxVersion}`;
+  return { deadlineMs, clientCertificate, alpn, ownVersions, ownKeys: keyKindsOf(profile) };
 }
+
+/** The kinds of key that a profile's certificates have, most often asked for where a handshake has failed. */
+function keyKindsOf(profile: ServerProfile): readonly string[] {
+  const known = keyKinds.get(profile);
+  if (known !== undefined) return known;
+  const kinds = [profile.defaultOptions.cert ?? []].flat().flatMap((certificate) => {
+    try {
+      return [new X509Certificate(certificate).publicKey.asymmetricKeyType ?? "unknown"];
+    } catch {
+      return [];
+    }
+  });
+  keyKinds.set(profile, kinds);
+  return kinds;
+}
+
+const keyKinds = new WeakMap<ServerProfile, readonly string[]>();

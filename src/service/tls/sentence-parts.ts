@@ -1,0 +1,82 @@
+import type { TlsFinding, TlsReason } from "./finding.ts";
+import { lastStepText, peerOf } from "./progress.ts";
+import type { Stage } from "./progress.ts";
+import type { Evidence } from "./reasons.ts";
+import { alertName } from "./wire-names.ts";
+
+export interface Told {
+  readonly fault: TlsFinding["fault"];
+  readonly sentence: string;
+  readonly cure: string;
+}
+
+/** One failure, with what the sentences are made of. */
+export interface Case extends Evidence {
+  readonly stage: Stage;
+  readonly alert?: TlsFinding["alert"];
+  /** Node's or OpenSSL's own words. */
+  readonly words?: string | undefined;
+}
+
+export type Sentences<Reasons extends TlsReason> = Readonly<Record<Reasons, (about: Case) => Told>>;
+
+/** `client` or `server`. */
+export function peer(about: Case): "client" | "server" {
+  return peerOf(about.role);
+}
+
+/** `the alert unknown_ca (48)`. */
+export function theAlert(about: Case): string {
+  return about.alert === undefined ? "an alert" : `the alert ${alertName(about.alert.number)} (${about.alert.number})`;
+}
+
+/** `62 ms`, `10 s`. */
+export function duration(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`;
+}
+
+/** Where a handshake stood, as the end of a sentence: `62 ms into the handshake, after our ServerHelloDone`. */
+export function whereItStood(about: Case): string {
+  const time = `${duration(about.afterMs)} into the handshake`;
+  const ours = lastStepText(about.flight, "out");
+  const theirs = lastStepText(about.flight, "in");
+  if (about.stage === "part-of-hello") {
+    const part = about.role === "server" ? theirs : ours;
+    return `${time}, in the middle of ${part?.replace(/^part of /, "") ?? "the ClientHello"}`;
+  }
+  const last = about.stage === "finishing" ? lastOf(about) : (ours ?? theirs);
+  return last === undefined ? time : `${time}, after ${last}`;
+}
+
+function lastOf(about: Case): string | undefined {
+  const last = about.flight.events.findLast(
+    (event) => event.bytes > 0 && event.what !== "Alert" && event.what !== "ChangeCipherSpec",
+  );
+  return last === undefined ? undefined : lastStepText(about.flight, last.direction);
+}
+
+/** ` It asked for mx.example.` when a server name was sent; else nothing. */
+export function askedFor(about: Case): string {
+  const name = about.flight.hello?.serverName;
+  return name === undefined || about.role === "client" ? "" : `; it asked for ${name}`;
+}
+
+/** What we offer or take, in versions. */
+export function ownVersions(about: Case): string {
+  if (about.context?.ownVersions !== undefined) return about.context.ownVersions;
+  const offered = about.role === "client" ? about.flight.hello?.versions : undefined;
+  return offered === undefined || offered.length === 0 ? "the versions set here" : listed(offered);
+}
+
+/** `a`, `a and b`, `a, b and c`. */
+export function listed(parts: readonly string[]): string {
+  const last = parts.at(-1) ?? "";
+  return parts.length < 2 ? last : `${parts.slice(0, -1).join(", ")} and ${last}`;
+}
+
+/** `A` from `a`: a sentence begins. */
+export function capital(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}
+
+export const PROBE = "`posthorn tls probe HOST` tries each version and group and shows what works.";
