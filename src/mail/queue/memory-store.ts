@@ -24,13 +24,24 @@ export function memoryStore(): Store {
     return parts === undefined ? undefined : messages.get(parts.message)?.envelopes.get(parts.index);
   };
   const refuseImpossible = (batch: readonly Operation[]): void => {
-    const inBatch = new Set<MessageId>();
+    // What the batch has made of each message so far: a removal makes room for a commit behind it.
+    const left = new Map<MessageId, Set<number>>();
+    const leftOf = (id: MessageId): Set<number> => {
+      const known = left.get(id) ?? new Set(messages.get(id)?.envelopes.keys());
+      left.set(id, known);
+      return known;
+    };
     for (const operation of batch) {
       refuseNonsense(operation);
-      if (operation.do !== "commit") continue;
-      const { id } = operation.message;
-      if (messages.has(id) || inBatch.has(id)) throw refusal(`message ${id} is in the queue already`);
-      inBatch.add(id);
+      if (operation.do === "remove") {
+        const parts = partsOfEnvelopeId(operation.envelope);
+        if (parts !== undefined) leftOf(parts.message).delete(parts.index);
+      } else if (operation.do === "commit") {
+        const { id } = operation.message;
+        const there = leftOf(id);
+        if (there.size > 0) throw refusal(`message ${id} is in the queue already`);
+        for (const { envelope } of operation.envelopes) there.add(indexOf(envelope.id));
+      }
     }
   };
   const perform = (operation: Operation): void => {

@@ -373,6 +373,20 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     },
   );
 
+  check(
+    "in one batch a removal makes room for a message of the same id, and a half removal does not",
+    async (store) => {
+      const again = { ...commitOf(1), body: { kind: "inline", bytes: Buffer.from("anew") } } as const;
+      const two = commitOf(2, { envelopes: [{}, {}] });
+      const first = envelopeIdOf(messageIdOf(2), 1);
+      await store.apply([commitOf(1), two]);
+      await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 1) }, again]);
+      assert.equal(await contentOf(store, messageIdOf(1)), "anew");
+      await rejectsWith("SPOOL_REFUSED", store.apply([{ do: "remove", envelope: first }, two]));
+      assert.equal((await store.envelopes([first])).length, 1);
+    },
+  );
+
   check("the census counts envelopes by domain and age, the fullest domain first", async (store) => {
     const minute = 60_000;
     const now = 2000 * minute;
