@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { virtualClock } from "../../simulator/clock.ts";
 import { startTlsOn, testCertificate, testListener, type TestListener } from "../../testing/test-listener.ts";
-import type { RawClient } from "../../testing/reception.ts";
+import { rawClient, type RawClient } from "../../testing/reception.ts";
 
 const ENVELOPE = "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n";
 const LAST = /^(?:\d{3} .*)\r\n$/m;
@@ -50,6 +51,26 @@ test("many messages in one session, and everything in one packet that may be", a
   );
   assert.equal(server.queue.commits.length, 1);
   assert.equal(server.queue.openWriters, 0);
+});
+
+test("after QUIT the connection is closed at once, whether the client closes its side or not", async () => {
+  await using server = await testListener();
+  const client = rawClient(connect({ port: server.port, host: "127.0.0.1", allowHalfOpen: true }));
+  await client.expect(/^220/);
+  assert.match(await client.say("QUIT\r\n", /\r\n/), /^221/);
+  await server.logged(/^disconnect from .* quit=1 commands=1$/);
+  await client.rest();
+  client.socket.destroy();
+});
+
+test("whoever goes on behind QUIT still gets the reply to it, and no reset", async () => {
+  await using server = await testListener();
+  const client = await server.hello();
+  let error: Error | undefined;
+  client.socket.on("error", (thrown) => (error = thrown));
+  client.send(`QUIT\r\n${"NOOP\r\n".repeat(1000)}`);
+  assert.match(await client.rest(), /^221 [^\r\n]*\r\n$/);
+  assert.equal(error, undefined);
 });
 
 test("chunks of any cut make the same message", async () => {

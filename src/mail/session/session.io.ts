@@ -362,12 +362,22 @@ class SessionDriver implements RunningSession {
     this.#mode = "ended";
     if (this.#isSocketClosed) return this.#finish();
     this.#flush();
+    if (this.#isNothingLeft) return void this.#socket.destroy();
     // What the client still sends is read and dropped for a while: closing with bytes unread would reset the connection,
     // and our last reply could be lost with it.
     this.#socket.end();
     this.#socket.resume();
     this.#deadline.expect(LINGER_MS, "close");
     return undefined;
+  }
+
+  /**
+   * Whether the system has our last reply and the client, who said QUIT, nothing more to say (RFC 5321 section 4.1.1.10):
+   * the connection can be closed at once, in one call. TLS has its own goodbye.
+   */
+  get #isNothingLeft(): boolean {
+    const isAgreed = this.#session.after === "QUIT" && this.#lines.heldBytes === 0;
+    return isAgreed && this.#session.facts.tls === undefined && this.#socket.writableLength === 0;
   }
 
   /** The socket is closed: the session ends too, once an open question is answered. */
