@@ -57,8 +57,10 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables): Rule
   const { rules = defaultRules } = settings;
   const actions: Actions = { ...ownActions, ...settings.actions };
   const local = localNames(settings.local, settings.hostname, tables);
-  const nameOf = (at: number): string =>
-    settings.rules === undefined ? `default rule ${at + 1}` : (settings.whereIs?.(at) ?? `rule ${at + 1}`);
+  const names = rules.map((_rule, at) =>
+    settings.rules === undefined ? `default rule ${at + 1}` : (settings.whereIs?.(at) ?? `rule ${at + 1}`),
+  );
+  const nameOf = (at: number): string => names[at] ?? `rule ${at + 1}`;
 
   /** The first rule that matches. Our own mail is refused only by a rule that asks for nothing it cannot answer. */
   const decide = async (candidate: Candidate): Promise<Decided> => {

@@ -5,8 +5,8 @@ import type { BodyFiles, NewBodyFile } from "./body-files.ts";
 import type { BodyWriter } from "./queue.ts";
 import type { Body } from "./store.ts";
 
-/** Where a growing body starts in memory; it doubles from there. */
-const FIRST_BYTES = 4096;
+/** Most mail comes in one piece and gets just its room; a body that grows has this at least, and doubles from there. */
+const GROWING_BYTES = 4096;
 /** Beyond the inline limit content goes to the file in portions of this size. */
 const PORTION_BYTES = 128 * 1024;
 
@@ -15,7 +15,7 @@ const PORTION_BYTES = 128 * 1024;
  * by the larger of `inlineUpTo` and a portion, as long as the caller waits for the promises of `write`.
  */
 export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<BodyFiles, "create">): BodyWriter {
-  let buffer = new Uint8Array(0);
+  let buffer = NO_BYTES;
   let filled = 0;
   let sizeBytes = 0;
   let file: NewBodyFile | undefined;
@@ -27,8 +27,9 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
 
   const reserve = (bytes: number): void => {
     if (bytes <= buffer.length) return;
+    const least = buffer.length === 0 ? 0 : GROWING_BYTES;
     const larger = new Uint8Array(
-      Math.max(bytes, Math.min(2 * buffer.length, Math.max(inlineUpTo, PORTION_BYTES)), FIRST_BYTES),
+      Math.max(bytes, Math.min(2 * buffer.length, Math.max(inlineUpTo, PORTION_BYTES)), least),
     );
     larger.set(buffer.subarray(0, filled));
     buffer = larger;
@@ -82,7 +83,7 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
     async abort(because) {
       const mayBeNamed = state === "finished" && !isSurelyNotDone(because);
       state = "aborted";
-      buffer = new Uint8Array(0);
+      buffer = NO_BYTES;
       filled = 0;
       // The file may be in the making. What its step has to say was said to whoever waited for it.
       await step.catch(() => {});
@@ -90,6 +91,8 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
     },
   };
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Whether a commit that rejected like this left nothing behind (`store.ts`). */
 function isSurelyNotDone(thrown: unknown): boolean {

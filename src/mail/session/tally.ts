@@ -16,23 +16,22 @@ export class Tally {
   /** As Postfix writes it: verbs in its order, `done/all` where they differ. */
   text(): string {
     const total = { done: 0, all: 0 };
-    const words: string[] = [];
-    for (const verb of ORDER) {
+    let text = "";
+    for (const [verb, word] of ORDER) {
       const counts = this.#counts.get(verb);
       if (counts === undefined) continue;
       total.done += counts.done;
       total.all += counts.all;
-      words.push(`${verb.toLowerCase()}=${ratio(counts)}`);
+      text += `${word}=${ratio(counts)} `;
     }
-    words.push(`commands=${ratio(total)}`);
-    return words.join(" ");
+    return `${text}commands=${ratio(total)}`;
   }
 }
 
-const ORDER = [
+const ORDER: readonly (readonly [verb: string, word: string])[] = [
   ..."HELO EHLO LHLO XCLIENT XFORWARD STARTTLS AUTH MAIL BDAT RCPT DATA RSET NOOP VRFY EXPN ETRN HELP QUIT".split(" "),
   "unknown",
-];
+].map((verb) => [verb, verb.toLowerCase()]);
 
 function ratio({ done, all }: { done: number; all: number }): string {
   return done === all ? String(all) : `${done}/${all}`;
