@@ -32,6 +32,11 @@ const PARTS = options.only.split(",");
 const SESSIONS_IN_MEMORY = 1000;
 const share = options.quick ? 0.1 : 1;
 const KIB = 1024;
+/**
+ * What each server takes before it is measured, however short the samples are: until about here V8 compiles what it
+ * finds to be used, which is not the price of a message in a server that runs for weeks.
+ */
+const WARM_UP_MESSAGES = 4000;
 
 const acceptCells: readonly Load[] = [
   { sessions: 10, messages: 3000 * share, bytes: KIB, keepsSession: false },
@@ -96,7 +101,8 @@ async function inRounds(cells: readonly Load[], names: readonly ContenderName[],
         stack.use(await startContender(name, sink === undefined ? { kind: "keep" } : { kind: "relay", to: sink.port })),
       );
     for (const contender of contenders)
-      for (const cell of cells) await sampleOf(contender, { ...cell, messages: Math.round(cell.messages / 4) }, sink);
+      for (const cell of cells)
+        await sampleOf(contender, { ...cell, messages: Math.round(WARM_UP_MESSAGES / cells.length) }, sink);
     for (const cell of cells)
       for (const contender of contenders) {
         const sample = await sampleOf(contender, cell, sink);
