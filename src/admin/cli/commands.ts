@@ -12,7 +12,9 @@ import { tail } from "./tail.ts";
 import { tlsCloses } from "./tls-closes.ts";
 import { tlsDiff } from "./tls-diff.ts";
 import { tlsFailures } from "./tls-failures.ts";
+import { tlsHosts } from "./tls-hosts.ts";
 import { tlsPlaintext } from "./tls-plaintext.ts";
+import { tlsProbe } from "./tls-probe.ts";
 import { tlsShow } from "./tls-show.ts";
 
 /** Every command, in the order in which help and the manual show them. */
@@ -34,6 +36,8 @@ export const commands: readonly CliCommand[] = [
   tlsDiff,
   tlsCloses,
   tlsPlaintext,
+  tlsHosts,
+  tlsProbe,
   pause,
   resume,
   reload,

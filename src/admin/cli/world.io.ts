@@ -31,6 +31,8 @@ export function systemWorld(
     calledAs: basename(process.argv[1] ?? "").replace(/\.[jt]s$/, ""),
     connectControl,
     openJournal,
+    // Loaded when it is asked for: other commands need no TLS.
+    probeTls: async (...given) => (await import("./tls-probe.io.ts")).probeTls(...given),
     hashPassword,
     readSecret: (prompt) => readSecret(process.stdin, prompt),
     dial,

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
+import type { ProbeOutcome, ProbeReport, ProbeTarget } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 
@@ -35,6 +36,12 @@ export interface World {
   readonly connectControl: (path: string) => Promise<ControlClient>;
   /** Opens the journal's file itself. Throws when it cannot be read. */
   readonly openJournal: (path: string) => OpenJournal;
+  /** Looks at a host's TLS from this process. */
+  readonly probeTls: (
+    target: ProbeTarget,
+    tell: (outcome: ProbeOutcome) => void,
+    interrupted: AbortSignal,
+  ) => Promise<ProbeReport>;
   readonly hashPassword: (password: string) => Promise<string>;
   /** Puts a backup in place of an empty queue, while no server runs on it. */
   readonly restore: (settingsFile: string | undefined, backup: string) => Promise<{ messages: number; bytes: number }>;

@@ -1,0 +1,109 @@
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
+import { closingText } from "../../service/tls/told-text.ts";
+import { usage, type CliCommand } from "./command.ts";
+import { exitCodes } from "./exit-codes.ts";
+import { instantText, roughDuration } from "./text.ts";
+import { textTable } from "./text-table.ts";
+import { factLines } from "./tls-ask.ts";
+import { parseProbeTarget, probeSummary, type ProbeOutcome, type ProbeReport } from "./tls-probe-plan.ts";
+import type { World } from "./world.ts";
+
+export const tlsProbe: CliCommand = {
+  name: "tls probe",
+  operands: "HOST[:PORT]",
+  leastOperands: 1,
+  mostOperands: 1,
+  says: "Looks at a host's TLS from here: what it offers, its chain, each version and group, resumption, how it closes.",
+  explains:
+    "Connects some dozen times, one after the other, from this process; sends no mail and no login. Without a port, 25 with STARTTLS, or 465 with --implicit; on port 465 TLS is implicit. Exits with 1 when the usual handshake fails or the certificate does not verify.",
+  options: {
+    implicit: { says: "TLS from the first byte." },
+    starttls: { says: "STARTTLS, on port 465 too." },
+    name: { says: "The name to ask for, and that the certificate must be for (HOST).", value: "NAME" },
+    "ca-file": { says: "Authorities in PEM form, instead of the system's.", value: "FILE" },
+    json: { says: "As one JSON object." },
+  },
+  async run(given, world) {
+    const [text = ""] = given.operands;
+    const parsed = parseProbeTarget(text);
+    if (parsed === undefined) throw usage(tlsProbe, `expected HOST or HOST:PORT, got ${JSON.stringify(text)}`);
+    if (given.has("implicit") && given.has("starttls")) throw usage(tlsProbe, "--implicit or --starttls, not both");
+    const isImplicit = given.has("implicit") || (parsed.port === 465 && !given.has("starttls"));
+    const isJson = given.has("json");
+    const target = {
+      host: parsed.host,
+      port: parsed.port ?? (isImplicit ? 465 : 25),
+      isImplicit,
+      name: given.text("name") ?? parsed.host,
+      caFile: given.text("ca-file"),
+      helo: world.hostname,
+    };
+    const report = await world.probeTls(
+      target,
+      (outcome) => {
+        if (!isJson && world.stderr.isTerminal)
+          world.stderr.write(`${outcome.trial.name}: ${outcome.ok ? "yes" : "no"}\n`);
+      },
+      world.interrupted,
+    );
+    world.stdout.write(isJson ? `${harmlessJson(report)}\n` : textOf(report, world));
+    const [usual] = report.trials;
+    return usual?.ok === true && usual.facts.verdict.result === "OK" ? exitCodes.ok : exitCodes.nothing;
+  },
+};
+
+function textOf(report: ProbeReport, world: World): string {
+  const { target, chain, trials } = report;
+  const [usual] = trials;
+  const facts = usual?.ok === true ? usual.facts : undefined;
+  const head = factLines([
+    [
+      "host",
+      `${target.host}:${target.port}${report.address === undefined ? "" : ` (${report.address})`}, ${target.isImplicit ? "implicit TLS" : "STARTTLS"}`,
+    ],
+    ["greeting", report.greeting],
+    ["offers in the clear", report.offersBefore?.join(", ")],
+    ["offers under TLS", report.offersUnderTls?.join(", ")],
+    [
+      "usual handshake",
+      facts === undefined
+        ? undefined
+        : `${facts.version}, ${facts.cipher}, ${facts.group ?? "group unknown"}, ${Math.round(facts.handshakeMs)} ms`,
+    ],
+    [
+      "verification",
+      facts === undefined
+        ? undefined
+        : `${facts.verdict.result} for ${target.name}${facts.verdict.problem === undefined ? "" : `: ${facts.verdict.problem.text}`}`,
+    ],
+    ["authorities", facts === undefined ? undefined : report.authorities],
+    ...chain.map(
+      (one, at) =>
+        [
+          at === 0 ? "chain" : "",
+          `${at} ${one.subject}; by ${one.issuer}; ${one.key}; until ${instantText(one.notAfterAt, world.offsetMinutes)} (${roughDuration(one.notAfterAt - world.now())})` +
+            (at === 0 && one.names.length > 0 ? `; for ${one.names.slice(0, 10).join(", ")}` : ""),
+        ] as const,
+    ),
+  ]).map(escapeControls);
+  const table = textTable(
+    [{ title: "TRIED" }, { title: "RESULT" }, { title: "CLOSED" }],
+    trials.map((outcome) => [
+      outcome.trial.name,
+      resultText(outcome),
+      outcome.ok ? closingText(outcome.closing, "over", "QUIT") : "",
+    ]),
+  );
+  const summary = probeSummary(report).map((line) => `* ${escapeControls(line)}\n`);
+  const cut = report.cutBecause === undefined ? "" : `The probe was cut short: ${escapeControls(report.cutBecause)}\n`;
+  return `${head.join("\n")}\n\n${table}\n${summary.join("")}${cut}`;
+}
+
+function resultText(outcome: ProbeOutcome): string {
+  const { trial } = outcome;
+  if (!outcome.ok) return `no: ${outcome.text}`;
+  const { facts } = outcome;
+  if (trial.about === "resumption") return facts.isResumed ? `yes, ${facts.version}` : "no: a new handshake was made";
+  const key = facts.signature === undefined ? "" : `, ${facts.signature}`;
+  return `yes: ${facts.version}, ${facts.cipher}${facts.group === undefined ? "" : `, ${facts.group}`}${key}`;
+}
