@@ -63,9 +63,7 @@ export function buildAdmin(parts: {
         return refuse(result.problems.map(problemLine));
       case "failed":
         return refuse(
-          result.error instanceof SettingsRefused
-            ? result.error.problems.map(problemLine)
-            : [messageOf(result.error)],
+          result.error instanceof SettingsRefused ? result.error.problems.map(problemLine) : [messageOf(result.error)],
         );
       case "busy":
         return { kind: "refused", problems: ["another reload is under way: ask again when it has ended"] };

@@ -3,17 +3,18 @@ import { startControl, controlPaths, type ControlServer } from "../admin/control
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
 import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
-import { problemLine } from "../service/config/config.ts";
+import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { buildAdmin } from "./admin.ts";
 import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
 import * as events from "./events.ts";
 import { callsOf, firstMailHint } from "./first-mail-hint.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
-import { layoutOf } from "./layout.ts";
+import { isSplit, layoutOf } from "./layout.ts";
 import { heldSignals } from "./held-signals.ts";
-import { findSettingsFile, loadSettings, withOwnCertificate, type LoadedSettings } from "./load-settings.ts";
+import { findSettingsFile, loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
 import type { Server } from "./server.ts";
+import { SettingsRefused } from "./settings-refused.ts";
 import { startSingle } from "./single.ts";
 import { startSupervisor } from "./supervisor.ts";
 import { inheritedSockets } from "./systemd.ts";
@@ -62,10 +63,9 @@ export async function runDaemon(options: DaemonOptions): Promise<DaemonEnd> {
 
 async function run(options: DaemonOptions, onStuck: () => void): Promise<number> {
   const file = await settingsFile(options.file);
-  const read = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  const read = await loadSettings(loadOptionsOf(file));
   if (!read.ok) {
-    for (const problem of read.problem) options.err(`${problemLine(problem)}\n`);
-    options.err(`posthornd: not started: ${read.problem.length} problems in ${file ?? "the built-in settings"}\n`);
+    options.err(notStarted(read.problem, file));
     return EX_CONFIG;
   }
   for (const warning of read.value.warnings) options.err(`${problemLine(warning)}\n`);
@@ -77,6 +77,12 @@ async function run(options: DaemonOptions, onStuck: () => void): Promise<number>
   try {
     return await serve({ ...options, file }, read.value, onStuck);
   } catch (thrown) {
+    if (thrown instanceof SettingsRefused) {
+      const text = notStarted(thrown.problems, file);
+      options.err(text);
+      await tellStarter({ kind: "down", text });
+      return EX_CONFIG;
+    }
     const advice = thrown instanceof PosthornError ? `posthornd: ${thrown.advice}\n` : "";
     const text = `posthornd: ${messageOf(thrown)}\n${advice}`;
     options.err(text);
@@ -85,18 +91,33 @@ async function run(options: DaemonOptions, onStuck: () => void): Promise<number>
   }
 }
 
+/** In a split server the keeper opens certificates and keys, and nobody else. */
+function loadOptionsOf(file: string | undefined): LoadOptions {
+  return {
+    file,
+    directory: process.cwd(),
+    clock: systemClock,
+    isKeptElsewhere: (settings) => isSplit(settings, file),
+  };
+}
+
+function notStarted(problems: readonly SettingsProblem[], file: string | undefined): string {
+  const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
+  return `${lines}posthornd: not started: ${problems.length} problems in ${file ?? "the built-in settings"}\n`;
+}
+
 async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {
   const startedAt = systemClock.now();
   const startedAtMs = systemClock.monotonicMs();
   const signals = heldSignals(process);
-  const { layout, identity } = layoutOf(read.settings, options.file);
+  const { layout, identity, keeper } = layoutOf(read.settings, options.file);
   const folders = foldersOf(read.settings.state);
-  makeFolders(folders, identity);
+  makeFolders(folders, identity, keeper);
   const pidFile: PidFile = writePidFile(folders.pidFile, process.pid);
   let server: Server | undefined;
   let control: ControlServer | undefined;
   try {
-    const loaded = await withOwnCertificate(read, systemClock);
+    const loaded = read;
     const inherited = inheritedSockets(process.env, process, loaded.settings.listeners);
     const common = {
       loaded,
@@ -107,7 +128,9 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       inherited,
     };
     server =
-      layout === "split" ? await startSupervisor({ ...common, identity }) : await startSingle({ ...common, onStuck });
+      layout === "split"
+        ? await startSupervisor({ ...common, identity, keeperIdentity: keeper })
+        : await startSingle({ ...common, onStuck });
     const running = server;
     const ended = Promise.withResolvers<void>();
     let isStopping = false;
@@ -122,8 +145,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       folders,
       startedAt,
       settingsFile: options.file,
-      read: () => loadSettings({ file: options.file, directory: process.cwd(), clock: systemClock }),
-      withCertificate: (next) => withOwnCertificate(next, systemClock),
+      read: () => loadSettings(loadOptionsOf(options.file)),
       stop: () => stop("posthorn stop"),
       clock: systemClock,
     });

@@ -8,6 +8,7 @@ import { tcpDial } from "../mail/delivery/smtp/tcp-dial.io.ts";
 import { bodyFilesIn } from "../mail/queue/intake.io.ts";
 import type { Body } from "../mail/queue/store.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
+import type { Keeper } from "../service/tls/keeper.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -16,7 +17,13 @@ export interface EgressRole extends AsyncDisposable {
   readonly port: NetworkDelivery;
 }
 
-export function startEgress(parts: { loaded: LoadedSettings; folders: Folders; clock: Clock; emit: Emit }): EgressRole {
+export function startEgress(parts: {
+  loaded: LoadedSettings;
+  folders: Folders;
+  clock: Clock;
+  emit: Emit;
+  keeper: Keeper;
+}): EgressRole {
   const { clock, emit } = parts;
   const { settings, secrets } = parts.loaded;
   const resolver = createResolver({ clock, settings: settings.dns });

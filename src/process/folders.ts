@@ -1,4 +1,4 @@
-import { chownSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
 import type { Identity } from "./privileges.ts";
@@ -13,6 +13,10 @@ export interface Folders {
   readonly run: string;
   /** Channels between the processes of a split server. */
   readonly channels: string;
+  /** Sockets of keepers: in a folder of theirs, so that nobody else can take their place. */
+  readonly keeper: string;
+  /** Certificates that the server made itself or was given, with their keys. */
+  readonly tls: string;
   readonly pidFile: string;
 }
 
@@ -25,6 +29,8 @@ export function foldersOf(state: string): Folders {
     journalFile: join(state, "journal", "journal.db"),
     run,
     channels: join(run, "channels"),
+    keeper: join(run, "keeper"),
+    tls: join(state, "tls"),
     pidFile: join(run, "posthornd.pid"),
   };
 }
@@ -33,7 +39,7 @@ export function foldersOf(state: string): Folders {
  * Makes the directories, owned by the workers' user when there is one, and their names durable: without those, a power
  * cut takes the queue away as a whole, whatever was synced inside it. Throws `PRIVILEGES`.
  */
-export function makeFolders(folders: Folders, owner: Identity | undefined): void {
+export function makeFolders(folders: Folders, owner: Identity | undefined, keeper?: Identity): void {
   // A service may be started with any mask. Workers and operators find the way by these modes, whatever it is.
   const mask = process.umask(0o022);
   try {
@@ -49,6 +55,20 @@ export function makeFolders(folders: Folders, owner: Identity | undefined): void
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       // A link here would let its maker have any directory given away.
       if (owner !== undefined && lstatSync(folder).isDirectory()) chownSync(folder, owner.uid, owner.gid);
+    }
+    for (const [folder, mode] of [
+      [folders.tls, 0o700],
+      // The workers pass through to the sockets, and cannot put one of their own there.
+      [folders.keeper, 0o710],
+    ] as const) {
+      mkdirSync(folder, { recursive: true, mode });
+      if (!lstatSync(folder).isDirectory()) continue;
+      if (owner !== undefined) {
+        const uid = keeper?.uid ?? process.getuid?.() ?? 0;
+        const ownGid = keeper?.gid ?? process.getgid?.() ?? 0;
+        chownSync(folder, uid, folder === folders.keeper ? owner.gid : ownGid);
+      }
+      chmodSync(folder, mode);
     }
     // Those that were there may come from a life that ended before it got to this.
     syncDirectory(folders.run);

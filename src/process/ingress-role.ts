@@ -14,10 +14,12 @@ import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
 import { watchedFile } from "../service/table/file.io.ts";
 import { createTables, type Tables } from "../service/table/tables.ts";
-import { serverTls } from "../service/tls/server-contexts.io.ts";
+import type { Keeper } from "../service/tls/keeper.ts";
+import { listenerProfile, type ListenerProfile } from "../service/tls/profile.io.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { certificateTablesOf, termsOf } from "./tls-files.ts";
 
 /**
  * Reception: the listeners of the settings, and the world that their sessions live in. A reload gives new connections a
@@ -29,7 +31,7 @@ export interface IngressRole {
   /** MAIL is answered 452 while paused. */
   setPaused(isPaused: boolean, because: string): void;
   /** Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. */
-  reload(loaded: LoadedSettings): Promise<void>;
+  reload(loaded: LoadedSettings, keeper?: Keeper): Promise<void>;
   /** Other processes serve the same listeners: `onUntold` when they have something to be told, which `counts` gives. */
   shareCounts(onUntold: () => void): void;
   counts(): SharedCounts | undefined;
@@ -52,6 +54,7 @@ export interface IngressParts {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly queue: QueuePort;
+  readonly keeper: Keeper;
   readonly maker: number;
   readonly sessionPrefix: string;
   /** Sockets that somebody else bound, by listener. */
@@ -67,10 +70,15 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   let pausedBecause: string | undefined;
   let onUntold: (() => void) | undefined;
 
-  const worldOf = (loaded: LoadedSettings): ListenerWorld => {
-    const { settings, secrets } = loaded;
+  /** What each listener of the present settings shows. */
+  let profiles: ReadonlyMap<string, ListenerProfile> = new Map();
+  const closeProfiles = (old: ReadonlyMap<string, ListenerProfile>): void => {
+    for (const profile of old.values()) profile.close();
+  };
+
+  const worldOf = (loaded: LoadedSettings): Omit<ListenerWorld, "tls"> => {
+    const { settings } = loaded;
     const tables = tablesOf(loaded, clock, emit);
-    const contexts = secrets.certificates.length === 0 ? undefined : serverTls({ certificates: secrets.certificates });
     const intake = openIntake({ directory: parts.folders.queue, settings: settings.queue, clock, emit });
     const accounts = settings.accounts === undefined ? undefined : tables.get(settings.accounts);
     return {
@@ -92,20 +100,39 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       certificates: certificateIdentifier(tables),
       authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
       resolver: createResolver({ clock, settings: settings.dns }),
-      tls: () => contexts,
     };
   };
+  const profilesOf = ({ settings }: LoadedSettings, keeper: Keeper): ReadonlyMap<string, ListenerProfile> =>
+    new Map(
+      settings.listeners
+        .filter(({ tls }) => tls !== "off")
+        .map((listener) => [
+          listener.name,
+          listenerProfile({
+            keeper,
+            terms: termsOf(settings, listener),
+            client: { clientCertificate: "none" },
+            clock,
+            onTrouble: (problem) => emit(events.certificateTrouble, { source: listener.name, problem }),
+          }),
+        ]),
+    );
 
   /** Binds first what is new, so that a port that can't be had leaves everything as it was. */
-  const take = async (loaded: LoadedSettings): Promise<void> => {
+  const take = async (loaded: LoadedSettings, keeper: Keeper): Promise<void> => {
     const { settings } = loaded;
-    const world = worldOf(loaded);
+    const common = worldOf(loaded);
+    const nextProfiles = profilesOf(loaded, keeper);
+    await Promise.all([...nextProfiles.values()].map(({ ready }) => ready));
     const fresh = new Map<string, Listener>();
     const configurations = new Map(
-      settings.listeners.map((listener) => [
-        placeOf(listener),
-        { settings: listener, session: settings.session, hostname: settings.hostname, world },
-      ]),
+      settings.listeners.map((listener) => {
+        const world: ListenerWorld = { ...common, tls: () => nextProfiles.get(listener.name)?.current() };
+        return [
+          placeOf(listener),
+          { settings: listener, session: settings.session, hostname: settings.hostname, world },
+        ];
+      }),
     );
     try {
       for (const [place, configuration] of configurations) {
@@ -116,9 +143,13 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         fresh.set(place, listener);
       }
     } catch (thrown) {
+      closeProfiles(nextProfiles);
       await Promise.all([...fresh.values()].map((listener) => listener.close(0)));
       throw thrown;
     }
+    // Sessions of the settings before go on with what was shown last.
+    closeProfiles(profiles);
+    profiles = nextProfiles;
     for (const [place, listener] of listeners) {
       const configuration = configurations.get(place);
       if (configuration !== undefined) {
@@ -135,7 +166,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     }
   };
 
-  await take(parts.loaded);
+  await take(parts.loaded, parts.keeper);
   return {
     get listening() {
       return [...listeners.values()].map((listener) => `${listener.name}=${addressText(listener.address())}`);
@@ -143,7 +174,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     setPaused(isPaused, because) {
       pausedBecause = isPaused ? because : undefined;
     },
-    reload: take,
+    reload: (loaded, keeper = parts.keeper) => take(loaded, keeper),
     shareCounts(tell) {
       onUntold = tell;
       for (const { limits } of listeners.values()) limits.share(tell);
@@ -169,16 +200,18 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     },
     async stop(deadlineMs) {
       await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.close(deadlineMs)));
+      closeProfiles(profiles);
     },
   };
 }
 
-/** The tables of the settings, in whatever process needs them. */
+/** The tables of the settings, in whatever process needs them; but for those that only the keeper reads. */
 export function tablesOf(loaded: LoadedSettings, clock: Clock, emit: Emit): Tables {
   const tell = (finding: { table: string; text: string }): void =>
     emit(events.tableTrouble, { table: finding.table, problem: finding.text });
+  const keepers = certificateTablesOf(loaded.settings);
   return createTables(
-    loaded.settings.tables,
+    Object.fromEntries(Object.entries(loaded.settings.tables).filter(([name]) => !keepers.has(name))),
     (table, path) => watchedFile(table, path, clock, tell, loaded.tableTexts[table]),
     tell,
   );

@@ -4,14 +4,28 @@ import type { Settings } from "./settings.ts";
 /**
  * Root gets a split server, for nothing that reads from the network may be root. Only where there is no settings file, in
  * somebody's first five minutes on a loopback address, root runs a single one. `identity` is whom the workers run as,
- * and whom the queue belongs to; without it they are who started the server.
+ * and whom the queue belongs to; without it they are who started the server. `keeper` is whom the keeper runs as, where
+ * that is not who started the server.
  */
 export function layoutOf(
   settings: Settings,
   file: string | undefined,
-): { layout: "single" | "split"; identity: Identity | undefined } {
-  const isRoot = process.getuid?.() === 0;
+): { layout: "single" | "split"; identity: Identity | undefined; keeper: Identity | undefined } {
+  const layout = isSplit(settings, file) ? "split" : "single";
+  if (layout === "single" || !isRoot()) return { layout, identity: undefined, keeper: undefined };
+  const { keeperUser, keeperGroup } = settings;
+  return {
+    layout,
+    identity: identityOf(settings.user, settings.group),
+    keeper: keeperUser === undefined ? undefined : identityOf(keeperUser, keeperGroup),
+  };
+}
+
+export function isSplit(settings: Pick<Settings, "processes">, file: string | undefined): boolean {
   const wanted = settings.processes.layout;
-  const layout = wanted === "auto" ? (isRoot && file !== undefined ? "split" : "single") : wanted;
-  return { layout, identity: layout === "split" && isRoot ? identityOf(settings.user, settings.group) : undefined };
+  return wanted === "auto" ? isRoot() && file !== undefined : wanted === "split";
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
 }

@@ -1,18 +1,13 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { problemLine, locate } from "../service/config/config.ts";
 import type { Settings } from "./settings.ts";
+import { ownCertificate } from "../service/tls/own-certificate.io.ts";
 import { virtualClock } from "../simulator/clock.ts";
-import {
-  findSettingsFile,
-  loadPlaces,
-  loadSettings,
-  withOwnCertificate,
-  type LoadedSettings,
-} from "./load-settings.ts";
+import { findSettingsFile, loadPlaces, loadSettings, type LoadedSettings } from "./load-settings.ts";
 
 const clock = virtualClock(Date.now());
 
@@ -46,17 +41,15 @@ async function loaded(directory: string, file?: string): Promise<LoadedSettings>
   return result.value;
 }
 
-test("without a file the server listens on loopback only, keeps its state in ./data, and makes itself a certificate", async () => {
+test("without a file the server listens on loopback only and keeps its state in ./data", async () => {
   await inDirectory({}, async (directory) => {
-    const { settings, origins, secrets } = await withOwnCertificate(await loaded(directory), clock);
+    const { settings, origins } = await loaded(directory);
     assert.deepEqual(
       settings.listeners.map(({ address, port, protocol, tls }) => `${address}:${port} ${protocol} ${tls}`),
       ["127.0.0.1:2525 smtp offer", "127.0.0.1:2587 submission offer", "127.0.0.1:2465 submission implicit"],
     );
     assert.equal(settings.state, join(directory, "data"));
     assert.ok(settings.hostname.length > 0);
-    assert.equal(secrets.certificates[0]?.origin, "self-signed");
-    assert.ok(secrets.certificates[0].names.includes("localhost"));
     assert.equal(locate(origins, ["hostname"]), "default");
   });
 });
@@ -91,7 +84,7 @@ session: { nonsense: 1 }
 
 test("the settings are plain data: they survive the way to another process", async () => {
   await inDirectory({}, async (directory) => {
-    const all = await withOwnCertificate(await loaded(directory), clock);
+    const all = await loaded(directory);
     assert.deepEqual(structuredClone(all), all);
   });
 });
@@ -260,15 +253,9 @@ test("a certificate that expired or belongs to another key is told where it was 
   await inDirectory({}, async (directory) => {
     for (const name of ["one", "two"]) {
       await mkdir(join(directory, name));
-      await withOwnCertificate(
-        await loaded(directory).then((all) => ({
-          ...all,
-          settings: { ...all.settings, state: join(directory, name) },
-        })),
-        clock,
-      );
-      await copyFile(join(directory, name, "tls", "self-signed.pem"), join(directory, `${name}.pem`));
-      await copyFile(join(directory, name, "tls", "self-signed.key"), join(directory, `${name}.key`));
+      await ownCertificate(join(directory, name), [hostname().toLowerCase()], clock);
+      await copyFile(join(directory, name, "self-signed.pem"), join(directory, `${name}.pem`));
+      await copyFile(join(directory, name, "self-signed.key"), join(directory, `${name}.key`));
     }
     const file = join(directory, "posthorn.yaml");
     await writeFile(file, "certificates:\n  - certificate: one.pem\n    key: two.key\n");

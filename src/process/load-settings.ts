@@ -12,10 +12,10 @@ import { readSettingsFile } from "../service/config/read.io.ts";
 import { readTableFile } from "../service/table/file.io.ts";
 import { tableProblems } from "../service/table/tables.ts";
 import { parseTableText } from "../service/table/text.ts";
-import { ageOf, type CertificatePair } from "../service/tls/certificate.ts";
-import { loadPair, ownCertificate } from "../service/tls/load.io.ts";
+import { inspectCertificates } from "../service/tls/inspect.io.ts";
 import { checkSettings } from "./check-settings.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
+import { certificateTablesOf, inspectedOf } from "./tls-files.ts";
 
 /** Everything the processes need of the settings, as plain data. */
 export interface LoadedSettings {
@@ -32,11 +32,13 @@ export interface LoadOptions {
   readonly file: string | undefined;
   readonly directory: string;
   readonly clock: Clock;
+  /** Whether somebody else opens certificates, keys and authorities: then nobody here does. */
+  readonly isKeptElsewhere?: ((settings: Settings) => boolean) | undefined;
 }
 
 /**
  * Reads and checks the settings: the file, then every certificate, key, password file and table that it names. All
- * problems are told at once. Touches nothing; `withOwnCertificate` makes what is still missing.
+ * problems are told at once. Touches nothing, and keeps no key: in use, those are the keeper's.
  */
 export async function loadSettings(options: LoadOptions): Promise<Result<LoadedSettings, readonly SettingsProblem[]>> {
   const source = await readSource(options);
@@ -45,26 +47,24 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   if (!parsed.ok) return parsed;
 
   const problems = [...checkSettings(parsed.value)];
-  const certificates = await loadCertificates(parsed.value, options.clock.now(), problems);
+  const settings = completeSettings(parsed.value.settings, { hostname: hostname() });
+  if (options.isKeptElsewhere?.(settings) !== true)
+    for (const { at, text, severity } of await inspectCertificates(inspectedOf(settings, options.clock.now())))
+      problems.push(
+        "path" in at
+          ? parsed.value.problemAt(at.path, text, severity)
+          : { file: at.file, place: { line: at.line, column: 1 }, path: "", text, severity },
+      );
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
-  await checkAuthorities(parsed.value, problems);
   if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));
   return ok({
-    settings: completeSettings(parsed.value.settings, { hostname: hostname() }),
+    settings,
     origins: options.file === undefined ? { file: undefined, places: {} } : parsed.value.origins,
-    secrets: { certificates, credentials },
+    secrets: { credentials },
     tableTexts,
     warnings: inOrder(problems),
   });
-}
-
-/** With the server's own certificate where the settings name none. Writes it into the state directory when needed. */
-export async function withOwnCertificate(loaded: LoadedSettings, clock: Clock): Promise<LoadedSettings> {
-  if (loaded.secrets.certificates.length > 0) return loaded;
-  const names = [...new Set([loaded.settings.hostname, "localhost"])];
-  const own = await ownCertificate(join(loaded.settings.state, "tls"), names, clock);
-  return { ...loaded, secrets: { ...loaded.secrets, certificates: [own] } };
 }
 
 /** Where settings are looked for when no `-f` says so. Root never takes code or data from wherever it stands. */
@@ -124,47 +124,6 @@ async function exists(file: string): Promise<boolean> {
 
 type Parsed = ParsedSettings<WrittenSettings>;
 
-async function loadCertificates(
-  parsed: Parsed,
-  nowAt: number,
-  problems: SettingsProblem[],
-): Promise<readonly CertificatePair[]> {
-  const pairs: CertificatePair[] = [];
-  for (const [at, files] of parsed.settings.certificates.entries()) {
-    const loaded = await loadPair(files);
-    if (!loaded.ok) {
-      const { part, text } = loaded.problem;
-      problems.push(
-        parsed.problemAt(["certificates", at, part], text.startsWith("/") ? text : `${files[part]} ${text}`),
-      );
-      continue;
-    }
-    const { pair, warnings } = loaded.value;
-    for (const warning of warnings)
-      problems.push(parsed.problemAt(["certificates", at, warning.part], warning.text, "warning"));
-    const age = ageOf(pair, nowAt);
-    if (age !== undefined) {
-      const days = `${age.days} ${age.days === 1 ? "day" : "days"}`;
-      const text = {
-        future: `is not valid yet, for ${days}`,
-        expired: `expired ${days} ago`,
-        expiring: `expires in ${days}`,
-      }[age.kind];
-      problems.push(parsed.problemAt(["certificates", at, "certificate"], `${files.certificate} ${text}`, "warning"));
-    }
-    if (pair.names.length === 0)
-      problems.push(
-        parsed.problemAt(
-          ["certificates", at, "certificate"],
-          `${files.certificate} names no host; set \`names\``,
-          "warning",
-        ),
-      );
-    pairs.push(pair);
-  }
-  return pairs;
-}
-
 async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, Credentials>> {
   const credentials: Record<string, Credentials> = {};
   for (const [name, entry] of Object.entries(parsed.settings.credentials)) {
@@ -187,7 +146,9 @@ async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Pro
 async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, string>> {
   const texts: Record<string, string> = {};
   const { accounts, tables } = parsed.settings;
+  const certificateTables = certificateTablesOf(parsed.settings);
   for (const [name, source] of Object.entries(tables)) {
+    if (certificateTables.has(name)) continue;
     if (source.kind !== "file") {
       const hasBadHash =
         name === accounts &&
@@ -211,18 +172,6 @@ async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<
     }
   }
   return texts;
-}
-
-/** The certificate authorities that next hosts are verified with are read by the senders; here only whether they can be. */
-async function checkAuthorities(parsed: Parsed, problems: SettingsProblem[]): Promise<void> {
-  const { caFile } = parsed.settings.delivery;
-  if (caFile === undefined) return;
-  try {
-    if ((await readFile(caFile, "latin1")).includes("-----BEGIN CERTIFICATE-----")) return;
-    problems.push(parsed.problemAt(["delivery", "caFile"], `${caFile} holds no certificate in PEM form`));
-  } catch (thrown) {
-    problems.push(parsed.problemAt(["delivery", "caFile"], unreadable(caFile, thrown)));
-  }
 }
 
 const NO_HASH = "expected a password hash as `posthorn account hash` makes it, or {PLAIN} and the password";

@@ -1,8 +1,12 @@
 import { dirname, join, resolve } from "node:path";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { systemStores } from "../service/tls/anchors.io.ts";
+import { isPkcs11 } from "../service/tls/pkcs11.ts";
+import type { CertificateSource } from "../service/tls/settings.ts";
 import { permissionOptions } from "./privileges.ts";
 import type { Role } from "./roles.ts";
+import { authoritiesOf, certificateTablesOf } from "./tls-files.ts";
 
 /**
  * Where the program is, with its libraries. In a clone they are below it; installed as a package it lies in a node_modules
@@ -15,10 +19,20 @@ export function programFolders(root: string): readonly string[] {
 
 const PROGRAM = programFolders(resolve(import.meta.dirname, "..", ".."));
 
+function certificateFiles(source: CertificateSource): readonly string[] {
+  if (source.kind === "files") return isPkcs11(source.key) ? [source.certificate] : [source.certificate, source.key];
+  return source.directory === undefined ? [] : [source.directory, join(source.directory, "*")];
+}
+
 /** What each role may touch of the disk, beyond the program itself. The user's rights bound it further. */
 export function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): readonly string[] {
   const { settings } = loaded;
-  const tables = Object.values(settings.tables).flatMap((table) => (table.kind === "file" ? [table.file] : []));
+  const certificateTables = certificateTablesOf(settings);
+  const filesOf = (isWanted: (name: string) => boolean): readonly string[] =>
+    Object.entries(settings.tables).flatMap(([name, table]) =>
+      table.kind === "file" && isWanted(name) ? [table.file] : [],
+    );
+  const tables = filesOf((name) => !certificateTables.has(name));
   const resolver = ["/etc/resolv.conf", "/etc/hosts"];
   const program = PROGRAM;
   const wholeDisk = "*";
@@ -46,16 +60,27 @@ export function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): 
         mayUseThreads: false,
         mayLoadLibraries: false,
       });
-    case "egress": {
-      const { caFile } = settings.delivery;
+    case "egress":
       return permissionOptions({
         program,
-        read: [folders.queue, join(folders.queue, "*"), ...resolver, ...(caFile === undefined ? [] : [caFile])],
+        read: [folders.queue, join(folders.queue, "*"), ...resolver],
         write: [],
         mayUseThreads: false,
         mayLoadLibraries: false,
       });
-    }
+    case "keeper":
+      return permissionOptions({
+        program,
+        read: [
+          ...filesOf((name) => certificateTables.has(name)),
+          ...settings.certificates.flatMap(certificateFiles),
+          ...authoritiesOf(settings).map(({ file }) => file),
+          ...systemStores(),
+        ],
+        write: [folders.tls, join(folders.tls, "*"), folders.keeper, join(folders.keeper, "*")],
+        mayUseThreads: false,
+        mayLoadLibraries: false,
+      });
     case "delivery":
       // Mailboxes are wherever the settings' paths lead; fcntl locks need the system's library.
       return permissionOptions({ program, read: [], write: [wholeDisk], mayUseThreads: false, mayLoadLibraries: true });

@@ -1,6 +1,8 @@
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { SettingsProblem } from "../service/config/config.ts";
+import type { Keeper } from "../service/tls/keeper.ts";
 import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -12,11 +14,18 @@ import type { LoadedSettings } from "./load-settings.ts";
  * |---|---|---|
  * | log | `write`, `recordInputs` | |
  * | scheduler | `QueuePort`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
- * | egress | `NetworkDelivery` | |
+ * | egress | `NetworkDelivery` | `Keeper` |
  * | delivery | `LocalDelivery` | |
- * | ingress | SMTP | `QueuePort` |
+ * | ingress | SMTP | `QueuePort`, `Keeper` |
+ * | keeper | `Keeper` | |
  */
-export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress";
+export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress" | "keeper";
+
+/** Where a keeper is, and the words with which roles show that they are what they say. */
+export interface KeeperAccess {
+  readonly path: string;
+  readonly words: Readonly<Record<string, string>>;
+}
 
 /** What a worker process needs to begin: plain data, secrets only where the role uses them. */
 export interface WorkerStart {
@@ -30,6 +39,8 @@ export interface WorkerStart {
   readonly channels: string;
   /** Descriptors of bound sockets, by the listener's name. */
   readonly listening: readonly { readonly listener: string; readonly fd: number }[];
+  /** Only for those who may ask it, with their own word; the keeper itself gets them all. */
+  readonly keeper?: KeeperAccess | undefined;
   readonly isVerbose: boolean;
   readonly isForeground: boolean;
 }
@@ -52,7 +63,8 @@ export type FromWorker =
   | { readonly kind: "counts"; readonly counts: SharedCounts }
   | { readonly kind: "ask-counts" }
   | { readonly kind: "ready"; readonly listening: readonly string[] }
-  | { readonly kind: "failed"; readonly text: string }
+  /** `problems`: the settings are to blame. */
+  | { readonly kind: "failed"; readonly text: string; readonly problems?: readonly SettingsProblem[] | undefined }
   /** From the scheduler: reception is to pause or to go on. */
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
 
@@ -61,6 +73,8 @@ export const networkMethods = [
   "connect",
   "transact",
   "leave",
+  "tryTls",
+  "tlsPolicy",
 ] as const satisfies readonly (keyof NetworkDelivery)[];
 export const localMethods = ["deliver"] as const satisfies readonly (keyof LocalDelivery)[];
 export const queueMethods = ["commit"] as const satisfies readonly (keyof QueuePort)[];
@@ -77,14 +91,23 @@ export const adminMethods = [
   "resume",
   "status",
   "routes",
+  "tlsHosts",
+  "forgetTlsHost",
+  "tlsPolicy",
   "why",
   "backup",
 ] as const satisfies readonly (keyof SchedulerAdmin)[];
 
+export const ingressKeeperMethods = [
+  "profile",
+  "certificateFor",
+  "anchors",
+] as const satisfies readonly (keyof Keeper)[];
+export const egressKeeperMethods = ["anchors", "clientCertificate"] as const satisfies readonly (keyof Keeper)[];
+
 /** Settings as a role may see them: without the secrets that are not its business. */
 export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
-  const certificates = role === "ingress" ? loaded.secrets.certificates : [];
   const credentials = role === "egress" ? loaded.secrets.credentials : {};
   const tableTexts = role === "ingress" || role === "scheduler" ? loaded.tableTexts : {};
-  return { ...loaded, secrets: { certificates, credentials }, tableTexts };
+  return { ...loaded, secrets: { credentials }, tableTexts };
 }

@@ -15,6 +15,7 @@ export interface Granted {
 export async function serveChannels(
   path: string,
   grant: (role: string, channel: Channel) => Granted,
+  mode = 0o600,
 ): Promise<{ close: () => void }> {
   rmSync(path, { force: true });
   const open = new Set<Channel>();
@@ -40,7 +41,7 @@ export async function serveChannels(
       resolve();
     });
   });
-  chmodSync(path, 0o600);
+  chmodSync(path, mode);
   return {
     close() {
       server.close();

@@ -14,6 +14,13 @@ export const serverSettings = {
     .default("posthorn")
     .describe("The user that the processes become when the server is started by root."),
   group: z.string().optional().describe("Their group. Without it: the user's."),
+  keeperUser: z
+    .string()
+    .optional()
+    .describe(
+      "The user of the one process that reads private keys. Without it: the one who started the server (root).",
+    ),
+  keeperGroup: z.string().optional().describe("Its group. Without it: that user's."),
   processes: z
     .strictObject({
       layout: z

@@ -14,8 +14,7 @@ import { sessionSettings } from "../mail/session/settings.ts";
 import { accountsSettings, credentialsSettings, type Credentials } from "../service/account/settings.ts";
 import { dnsSettings } from "../service/dns/settings.ts";
 import { tablesSettings } from "../service/table/settings.ts";
-import type { CertificatePair } from "../service/tls/certificate.ts";
-import { certificatesSettings } from "../service/tls/settings.ts";
+import { certificatesSettings, tlsSettings } from "../service/tls/settings.ts";
 import { serverSettings } from "./server-settings.ts";
 
 /** The whole of the settings, each part declared beside the code that uses it. `{}` is a server that works. */
@@ -31,6 +30,7 @@ export const posthornSettings = z.strictObject({
     .describe("Where the server listens. Without it: only on 127.0.0.1, ports 2525, 2587 and 2465 (TLS)."),
   session: sessionSettings.describe("What one session may cost; a listener may say otherwise for itself."),
   certificates: certificatesSettings,
+  tls: tlsSettings.describe("What is common to all TLS of the server."),
   local: localSettings,
   accounts: accountsSettings,
   credentials: credentialsSettings,
@@ -62,10 +62,8 @@ export type Settings = Omit<WrittenSettings, "hostname" | "credentials"> & {
   readonly credentials: Readonly<Record<string, { readonly user: string }>>;
 };
 
-/** What only some processes get. */
+/** What only some processes get. Private keys are not among it: they stay with the keeper (`service/tls/keeper.ts`). */
 export interface Secrets {
-  /** The first is the default. Empty only before the server has made its own. */
-  readonly certificates: readonly CertificatePair[];
   readonly credentials: Readonly<Record<string, Credentials>>;
 }
 

@@ -7,6 +7,7 @@ import { startEgress, type EgressRole } from "./egress-role.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import { startIngress } from "./ingress-role.ts";
+import { startKeeperRole } from "./keeper-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { startLog } from "./log-role.ts";
 import { startScheduler } from "./scheduler-role.ts";
@@ -34,8 +35,21 @@ export async function startSingle(parts: {
   });
   const { emit } = emitter;
 
+  const closeLog = async (): Promise<void> => {
+    emitter.flush();
+    const { isStuck } = await log.close(5000);
+    if (isStuck) parts.onStuck();
+  };
   const pool = egressPool({ clock, patienceMs: 5000 });
-  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit });
+  let keeping = await startKeeperRole({ loaded, folders, clock, emit }).catch(async (thrown: unknown) => {
+    await closeLog();
+    throw thrown;
+  });
+  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit, keeper: keeping.keeper });
+  const closeKeeping = (): void => {
+    keeping.close();
+    keeping.tickets.close();
+  };
   pool.add(egress);
   let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit });
   /** Deliveries of earlier settings that still work. */
@@ -47,11 +61,6 @@ export async function startSingle(parts: {
     leaving.add(left);
   };
 
-  const closeLog = async (): Promise<void> => {
-    emitter.flush();
-    const { isStuck } = await log.close(5000);
-    if (isStuck) parts.onStuck();
-  };
   try {
     let setPaused = (_isPaused: boolean, _because: string): void => {};
     const scheduler = await startScheduler({
@@ -71,6 +80,7 @@ export async function startSingle(parts: {
       clock,
       emit,
       queue: scheduler.queue,
+      keeper: keeping.keeper,
       maker: 1,
       sessionPrefix: "",
       inherited: parts.inherited,
@@ -92,8 +102,16 @@ export async function startSingle(parts: {
         return loaded;
       },
       async reload(next) {
-        await ingress.reload(next);
-        const freshEgress = startEgress({ loaded: next, folders, clock, emit });
+        const { tickets } = keeping;
+        const nextKeeping = await startKeeperRole({ loaded: next, folders, clock, emit, tickets });
+        const { keeper } = nextKeeping;
+        await ingress.reload(next, keeper).catch((thrown: unknown) => {
+          nextKeeping.close();
+          throw thrown;
+        });
+        keeping.close();
+        keeping = nextKeeping;
+        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper });
         pool.add(freshEgress);
         pool.retire(egress);
         retireWhenIdle(egress, pool, clock, retire);
@@ -116,6 +134,7 @@ export async function startSingle(parts: {
         await egress[Symbol.asyncDispose]();
         await delivery[Symbol.asyncDispose]();
         await Promise.all(leaving);
+        closeKeeping();
         emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
         await closeLog();
       },
@@ -124,6 +143,7 @@ export async function startSingle(parts: {
   } catch (thrown) {
     await egress[Symbol.asyncDispose]();
     await delivery[Symbol.asyncDispose]();
+    closeKeeping();
     await closeLog();
     throw thrown;
   }

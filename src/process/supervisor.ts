@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { connect } from "node:net";
 import { extname, join } from "node:path";
@@ -17,7 +18,15 @@ import { placeOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { Identity } from "./privileges.ts";
 import { grantsOf } from "./role-grants.ts";
-import { adminMethods, loadedFor, type FromWorker, type Role, type ToWorker, type WorkerStart } from "./roles.ts";
+import {
+  adminMethods,
+  loadedFor,
+  type FromWorker,
+  type KeeperAccess,
+  type Role,
+  type ToWorker,
+  type WorkerStart,
+} from "./roles.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
 
@@ -26,7 +35,8 @@ import { startWorker, type WorkerProcess } from "./worker-process.ts";
  * new settings in force as a whole. It never accepts a connection from the network. Started by root it stays root, and every
  * worker is somebody else.
  *
- * Start: log → scheduler → egress and delivery → ingress, each ready before the next. Stop: the other way round.
+ * Start: keeper and log → scheduler → egress and delivery → ingress, each ready before the next. Stop: the other way
+ * round. No key is ever in this process: the keeper opens them, and refuses settings whose certificates are wrong.
  * Reload: see docs/decisions/0001-processes.md.
  */
 export interface SupervisorParts {
@@ -39,9 +49,22 @@ export interface SupervisorParts {
   readonly inherited: ReadonlyMap<string, number>;
   /** Whom the workers run as; undefined: as we do. */
   readonly identity: Identity | undefined;
+  /** Whom the keeper runs as; undefined: as we do. */
+  readonly keeperIdentity: Identity | undefined;
 }
 
 const SCHEDULER_MAKER = 0;
+
+interface Keeping {
+  readonly worker: WorkerProcess;
+  readonly access: KeeperAccess;
+}
+
+/** The keeper knows all words, everybody else only their own. */
+function accessFor(role: Role, access: KeeperAccess): KeeperAccess {
+  if (role === "keeper") return access;
+  return { path: access.path, words: { [role]: access.words[role] ?? "" } };
+}
 
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const { clock, folders, identity } = parts;
@@ -55,6 +78,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let reception = { isPaused: false, because: "" };
   let ingressCount = 0;
   let egressCount = 0;
+  let keeperCount = 0;
 
   const log = keepConnected({
     connect: () => connect(join(folders.channels, "log.sock")),
@@ -107,7 +131,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
   };
 
-  const start = (role: Role, name: string, from: LoadedSettings, maker: number): WorkerProcess => {
+  const start = (
+    role: Role,
+    name: string,
+    from: LoadedSettings,
+    maker: number,
+    access?: KeeperAccess,
+  ): WorkerProcess => {
     const bound = role === "ingress" ? socketsFor(from) : [];
     const told: WorkerStart = {
       role,
@@ -117,6 +147,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       channels: folders.channels,
       // Descriptors 0 to 3 are the standard ones and the process channel.
       listening: bound.map((socket, index) => ({ listener: socket.name, fd: 4 + index })),
+      ...(access === undefined ? {} : { keeper: accessFor(role, access) }),
       isVerbose: parts.isVerbose,
       isForeground: parts.isForeground,
     };
@@ -130,7 +161,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         ...grantsOf(role, from, folders),
       ],
       descriptors: bound.map((socket) => socket.fd),
-      user: identity,
+      user: role === "keeper" ? (identity === undefined ? undefined : parts.keeperIdentity) : identity,
       start: told,
       clock,
       emit,
@@ -193,18 +224,30 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
   };
 
+  /** Each version of the settings has a keeper of its own: what it may read is fixed when it starts. */
+  const startKeeper = (from: LoadedSettings): Keeping => {
+    const name = `keeper-${++keeperCount}`;
+    const word = (): string => randomBytes(24).toString("base64url");
+    const access = {
+      path: join(folders.keeper, `${name}.sock`),
+      words: { ingress: word(), egress: word() },
+    };
+    return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, access) };
+  };
+
   /** The processes that change with the settings, all ready or none. */
-  const startChanging = async (next: LoadedSettings): Promise<readonly WorkerProcess[]> => {
+  const startChanging = async (next: LoadedSettings, keeping: Keeping): Promise<readonly WorkerProcess[]> => {
     const cores = availableParallelism();
     const { ingress = cores, egress = cores } = next.settings.processes;
+    const { access } = keeping;
     const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER)];
     for (let index = 0; index < egress; index++)
-      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER));
-    const started = [...deliveries];
+      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access));
+    const started = [keeping.worker, ...deliveries];
     try {
       await Promise.all(deliveries.map((worker) => worker.ready));
       for (let index = 0; index < ingress; index++)
-        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker()));
+        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access));
       await Promise.all(started.map((worker) => worker.ready));
       if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
       return started;
@@ -216,7 +259,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
-    for (const role of ["ingress", "scheduler", "egress", "delivery"] as const) {
+    for (const role of ["ingress", "scheduler", "egress", "delivery", "keeper"] as const) {
       const ofRole = [...workers, ...leaving.keys()].filter((worker) => worker.role === role);
       await Promise.all(ofRole.map((worker) => worker.stop(deadlineMs).finally(() => stopped(worker))));
     }
@@ -235,11 +278,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let schedulerWorker: WorkerProcess;
   try {
     await bind(loaded);
+    const keeping = startKeeper(loaded);
     logWorker = start("log", "log", loaded, SCHEDULER_MAKER);
     await logWorker.ready;
+    await keeping.worker.ready;
     schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER);
     await schedulerWorker.ready;
-    changing = await startChanging(loaded);
+    changing = await startChanging(loaded, keeping);
   } catch (thrown) {
     await stopAll(0);
     await stopLog();
@@ -266,10 +311,16 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     },
     async reload(next) {
       const fresh = await bind(next);
-      const started = await startChanging(next).catch((thrown: unknown) => {
+      const keeping = startKeeper(next);
+      let started: readonly WorkerProcess[];
+      try {
+        await keeping.worker.ready;
+        started = await startChanging(next, keeping);
+      } catch (thrown) {
+        if (workers.has(keeping.worker)) await keeping.worker.stop(0).finally(() => stopped(keeping.worker));
         release(fresh);
         throw thrown;
-      });
+      }
       for (const worker of [logWorker, schedulerWorker]) {
         worker.setStart({ ...startOf(worker.role, next), name: worker.name });
         worker.tell({ kind: "settings", loaded: loadedFor(worker.role, next) });

@@ -7,6 +7,7 @@ export async function servedToScheduler(
   start: WorkerStart,
   role: AsyncDisposable & { readonly port: object },
   methods: readonly string[],
+  onStopped?: () => void,
 ): Promise<RunningRole> {
   let inCall = 0;
   let isStopping = false;
@@ -43,6 +44,7 @@ export async function servedToScheduler(
       await new Promise((resolve) => setTimeout(resolve, 10));
       await role[Symbol.asyncDispose]();
       scheduler.close();
+      onStopped?.();
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Emit } from "../foundation/events.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import { remote } from "./channel.ts";
 import { startIngress } from "./ingress-role.ts";
+import { remoteKeeper } from "./remote-keeper.ts";
 import { queueMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
 
@@ -17,10 +18,12 @@ export async function ingressRole(
   say: (message: FromWorker) => void,
 ): Promise<RunningRole> {
   const scheduler = connectToScheduler(start, "ingress", {});
+  const keeper = await remoteKeeper(start, "ingress");
   const queue = remote<QueuePort>(scheduler.current, queueMethods, "scheduler");
   const ingress = await startIngress({
     ...roleParts(start, emit),
     queue,
+    keeper: keeper.keeper,
     maker: start.maker,
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
     inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
@@ -47,6 +50,7 @@ export async function ingressRole(
       await ingress.stop(deadlineMs);
       telling?.cancel();
       scheduler.close();
+      keeper.close();
     },
   };
 }

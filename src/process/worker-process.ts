@@ -4,6 +4,7 @@ import type { Emit } from "../foundation/events.ts";
 import { messageOf } from "../foundation/error.ts";
 import * as events from "./events.ts";
 import type { FromWorker, Role, ToWorker, WorkerStart } from "./roles.ts";
+import { SettingsRefused } from "./settings-refused.ts";
 
 /**
  * One worker process, kept alive: started, watched, started again with growing pauses when it ends unasked, and
@@ -79,6 +80,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     child = started;
     let isReady = false;
     let complaint = "";
+    let refusal: SettingsRefused | undefined;
     const readyTimer = clock.after(READY_WITHIN_MS, () => {
       if (!isReady) started.kill("SIGKILL");
     });
@@ -99,6 +101,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
         first.resolve();
       } else if (said.kind === "failed") {
         complaint = said.text;
+        if (said.problems !== undefined) refusal = new SettingsRefused(said.problems);
       } else options.onMessage?.(said);
     });
     started.on("error", (error) => {
@@ -111,7 +114,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       if (isStopping) return;
       const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
       if (!wasReady) {
-        first.reject(new Error(`process ${name} did not start: ${how}`));
+        first.reject(refusal ?? new Error(`process ${name} did not start: ${how}`));
         return;
       }
       if (clock.monotonicMs() - startedAtMs >= RECOVERED_AFTER_MS) restartMs = FIRST_RESTART_MS;

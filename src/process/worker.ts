@@ -7,6 +7,7 @@ import { createEmitter, type Emitter } from "../mail/log/emitter.ts";
 import { encodeRecords } from "../mail/log/record.ts";
 import { keepConnected, type Channel } from "./channel.ts";
 import { localMethods, networkMethods, type FromWorker, type ToWorker, type WorkerStart } from "./roles.ts";
+import { SettingsRefused } from "./settings-refused.ts";
 import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, roleParts, type RunningRole } from "./worker-role.ts";
 
 /**
@@ -14,6 +15,7 @@ import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, roleParts, type RunningRole } fro
  * and ends when told to, when its role ends, or when the supervisor is gone.
  *
  *     ingress, egress, delivery ──▶ channels/scheduler.sock ◀── supervisor (queries and commands)
+ *     ingress, egress ──▶ keeper/keeper-1.sock
  *     all ──▶ channels/log.sock
  *
  * Whoever connects to the scheduler says which role it is; what each may call is fixed by that. The sockets are in a
@@ -46,7 +48,8 @@ export function runWorker(): void {
         (role) => say({ kind: "ready", listening: role.listening ?? [] }),
         (thrown: unknown) => {
           const advice = thrown instanceof PosthornError ? `; ${thrown.advice}` : "";
-          say({ kind: "failed", text: `${messageOf(thrown)}${advice}` });
+          const problems = thrown instanceof SettingsRefused ? thrown.problems : undefined;
+          say({ kind: "failed", text: `${messageOf(thrown)}${advice}`, problems });
           setTimeout(() => process.exit(70), 100);
         },
       );
@@ -117,13 +120,18 @@ async function roleOf(
     case "egress": {
       const { startEgress } = await import("./egress-role.ts");
       const { servedToScheduler } = await import("./worker-delivery.ts");
-      return servedToScheduler(start, startEgress(roleParts(start, emit)), networkMethods);
+      const { remoteKeeper } = await import("./remote-keeper.ts");
+      const keeper = await remoteKeeper(start, "egress");
+      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper });
+      return servedToScheduler(start, role, networkMethods, () => keeper.close());
     }
     case "delivery": {
       const { startDelivery } = await import("./delivery-role.ts");
       const { servedToScheduler } = await import("./worker-delivery.ts");
       return servedToScheduler(start, startDelivery(roleParts(start, emit)), localMethods);
     }
+    case "keeper":
+      return (await import("./worker-keeper.ts")).keeperRole(start, emit);
     case "log":
       return (await import("./worker-log.ts")).logRole(start);
   }

@@ -8,8 +8,8 @@ import { messageIdMaker } from "../foundation/ids.ts";
 import { createListener, type Inherited, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import { listenerSettings } from "../mail/connection/settings.ts";
 import { sessionSettings } from "../mail/session/settings.ts";
-import { ownCertificate } from "../service/tls/load.io.ts";
-import { serverTls, type ServerTls } from "../service/tls/server-contexts.io.ts";
+import { ownCertificate } from "../service/tls/own-certificate.io.ts";
+import type { ServerProfile } from "../service/tls/tls.ts";
 import {
   eventLog,
   lenientPolicy,
@@ -20,6 +20,7 @@ import {
   type MemoryQueue,
   type RawClient,
 } from "./reception.ts";
+import { testProfile } from "./tls-profile.ts";
 
 /** A listener on loopback with everything behind it in memory. Close it with `await using`. */
 export interface TestListener extends AsyncDisposable {
@@ -91,13 +92,13 @@ export async function testListener(
   };
 }
 
-let contexts: Promise<ServerTls> | undefined;
+let contexts: Promise<ServerProfile> | undefined;
 
 /** A certificate for mx.test, made once in a test run. */
-export function testCertificate(): Promise<ServerTls> {
+export function testCertificate(): Promise<ServerProfile> {
   contexts ??= (async () => {
     const directory = mkdtempSync(join(tmpdir(), "posthorn-certificate-"));
-    return serverTls({ certificates: [await ownCertificate(directory, ["mx.test"], systemClock)] });
+    return testProfile([await ownCertificate(directory, ["mx.test"], systemClock)]);
   })();
   return contexts;
 }

@@ -1,3 +1,5 @@
+import { kebabCase } from "./names.ts";
+
 /**
  * Settings: one model, written once in zod, that people fill in `posthorn.yaml` or `posthorn.config.ts`.
  *
@@ -55,6 +57,35 @@ export interface Origins {
   readonly file: string | undefined;
   /** By the path in the schema's names, joined by dots. */
   readonly places: Readonly<Record<string, Place>>;
+}
+
+/**
+ * A problem found when only the settings in force are there, not their text: at its place, or at the nearest that was
+ * written.
+ */
+export function problemIn(
+  origins: Origins,
+  path: SettingPath,
+  text: string,
+  severity: SettingsProblem["severity"] = "error",
+): SettingsProblem {
+  let place: Place | undefined;
+  for (let length = path.length; length > 0 && place === undefined; length--)
+    place = origins.places[path.slice(0, length).join(".")];
+  const isYaml = origins.file?.endsWith(".yaml") === true;
+  const words = path.map((step, at) =>
+    typeof step === "number"
+      ? `[${step}]`
+      : `${at === 0 ? "" : "."}${isYaml && path[0] !== "tables" ? kebabCase(step) : step}`,
+  );
+  const isPlace = place !== undefined && place.line > 0;
+  return {
+    file: origins.file ?? "defaults",
+    ...(isPlace ? { place } : {}),
+    path: words.join(""),
+    text,
+    severity,
+  };
 }
 
 /** Where the value in force was set: `posthorn.yaml:12:5`, or `default` when no file mentions it. */

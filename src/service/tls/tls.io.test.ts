@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import { virtualClock } from "../../simulator/clock.ts";
 import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
-import { loadPair, ownCertificate } from "./load.io.ts";
-import { serverTls } from "./server-contexts.io.ts";
+import { testProfile } from "../../testing/tls-profile.ts";
+import { ownCertificate } from "./own-certificate.io.ts";
+import { loadPair } from "./source.io.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -109,9 +110,14 @@ test("the name a client asks for chooses the certificate; the first one serves e
     await made("second.example"),
     await made("*.wild.example"),
   ];
-  const contexts = serverTls({ certificates: [first, second, wild] });
+  const contexts = testProfile([first, second, wild]);
   const server = createServer({
-    SNICallback: (name, done) => done(null, contexts.contextFor(name)),
+    ...contexts.defaultOptions,
+    SNICallback: (name, done) => {
+      const context = contexts.contextFor(name);
+      assert.ok(!(context instanceof Promise), "no table, nobody to wait for");
+      done(null, context);
+    },
   });
   server.on("secureConnection", (socket: TLSSocket) => socket.end());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

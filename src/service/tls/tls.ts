@@ -64,8 +64,12 @@ export interface AcceptOptions {
 
 /** What a server shows and asks for. Swapped as a whole at a reload; running connections keep theirs. */
 export interface ServerProfile {
-  /** By the name asked for (undefined: none was). May wait for a keeper or table; must settle within the handshake's deadline. */
-  contextFor(serverName: string | undefined): SecureContext | Promise<SecureContext>;
+  /**
+   * By the name asked for (undefined: none was). May wait for a keeper or table, ten seconds at most; rejects with
+   * `NoCertificate` (`keeper.ts`), which carries the reason. `offered` is the client's ALPN: a challenge of ACME
+   * (RFC 8737) has a certificate of its own.
+   */
+  contextFor(serverName: string | undefined, offered?: readonly string[]): SecureContext | Promise<SecureContext>;
   readonly defaultContext: SecureContext;
   /** The options of that context, for `tls.Server` takes its default in this form only. */
   readonly defaultOptions: SecureContextOptions;

@@ -1,0 +1,82 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { join } from "node:path";
+import { systemClock } from "../foundation/clock.io.ts";
+import type { Emit } from "../foundation/events.ts";
+import { inspectCertificates } from "../service/tls/inspect.io.ts";
+import type { Keeper, KeeperChange } from "../service/tls/keeper.ts";
+import { problemLine } from "../service/config/config.ts";
+import type { Channel, Handlers } from "./channel.ts";
+import * as events from "./events.ts";
+import { startKeeperRole } from "./keeper-role.ts";
+import { egressKeeperMethods, ingressKeeperMethods, type WorkerStart } from "./roles.ts";
+import { serveChannels } from "./served-channels.ts";
+import { SettingsRefused } from "./settings-refused.ts";
+import { inspectedOf, locatedProblem } from "./tls-files.ts";
+import { roleParts, type RunningRole } from "./worker-role.ts";
+
+/**
+ * The keeper in a process of its own: the only one that can read keys. It opens and checks everything before it is ready,
+ * and refuses settings whose certificates are wrong. Ingress and egress processes prove with a word that the supervisor
+ * gave to them and to us that they are what they say: all workers are the same user, and the others have no business here.
+ */
+export async function keeperRole(start: WorkerStart, emit: Emit): Promise<RunningRole> {
+  const { loaded, keeper: access } = start;
+  const problems = (await inspectCertificates(inspectedOf(loaded.settings, systemClock.now()))).map((problem) =>
+    locatedProblem(problem, loaded.origins),
+  );
+  if (problems.some(({ severity }) => severity === "error")) throw new SettingsRefused(problems);
+  for (const problem of problems) emit(events.settingsWarning, { problem: problemLine(problem) });
+
+  const role = await startKeeperRole(roleParts(start, emit));
+  const { keeper } = role;
+  const open = new Set<Channel>();
+  let onEmpty = (): void => {};
+  const forget = keeper.onChange((change: KeeperChange) => {
+    for (const channel of open) channel.note("changed", [change]);
+  });
+  const granted = (methods: readonly (keyof Keeper)[]): Handlers =>
+    Object.fromEntries(
+      methods.map((method) => [
+        method,
+        (...args: never[]) => Reflect.apply(keeper[method] as (...args: never[]) => unknown, keeper, args),
+      ]),
+    );
+  const server = await serveChannels(
+    join(start.keeper?.path ?? ""),
+    (said, channel) => {
+      const [name = "", word = ""] = said.split(" ");
+      if (access === undefined || !isSame(word, access.words[name])) {
+        channel.close();
+        return { handlers: {} };
+      }
+      open.add(channel);
+      const onEnd = (): void => {
+        open.delete(channel);
+        if (open.size === 0) onEmpty();
+      };
+      return { handlers: granted(name === "ingress" ? ingressKeeperMethods : egressKeeperMethods), onEnd };
+    },
+    // Who may come here at all is settled by the folder.
+    0o666,
+  );
+  return {
+    async leave() {
+      // Workers of these settings go on with their sessions, and may need us until their last.
+      if (open.size > 0)
+        await new Promise<void>((resolve) => {
+          onEmpty = resolve;
+        });
+    },
+    async stop() {
+      forget();
+      server.close();
+      role.close();
+      role.tickets.close();
+    },
+  };
+}
+
+function isSame(given: string, expected: string | undefined): boolean {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return expected !== undefined && expected !== "" && timingSafeEqual(digest(given), digest(expected));
+}

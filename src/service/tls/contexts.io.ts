@@ -1,0 +1,180 @@
+import { constants, createHash } from "node:crypto";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import type { Clock } from "../../foundation/clock.ts";
+import { messageOf } from "../../foundation/error.ts";
+import type { CertificatePair } from "./certificate.ts";
+import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper.ts";
+import { foldedName, groupsOf, nameIndex } from "./name-index.ts";
+import { recent, type Recent } from "./recent.ts";
+
+/** What a listener's settings say of its contexts. */
+export interface ContextTerms {
+  readonly listener: string;
+  readonly minVersion: Version;
+  readonly maxVersion: Version;
+  readonly ciphers?: string | undefined;
+  readonly groups?: string | undefined;
+  readonly hasTickets: boolean;
+  readonly ticketLifetimeMs: number;
+  /** Contexts of one process that are kept ready. */
+  readonly mostContexts: number;
+  /** The authorities of client certificates, when any are asked for; what clients are told to choose among. */
+  readonly clientAuthorities?: readonly string[] | undefined;
+  /**
+   * Whatever else a resumed session must not carry over to: sessions are resumed only where this is the same. For client
+   * certificates, which are verified in full handshakes only.
+   */
+  readonly sessionScope?: string | undefined;
+}
+
+export type Version = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+
+/** The contexts of one version of a listener's material. */
+export interface Contexts {
+  readonly defaultContext: SecureContext;
+  readonly defaultOptions: SecureContextOptions;
+  /** `offered`: the client's ALPN. Rejects with `NoCertificate`. */
+  contextFor(serverName: string | undefined, offered?: readonly string[]): SecureContext | Promise<SecureContext>;
+}
+
+/** RFC 8737 section 3. */
+const ACME_ALPN = "acme-tls/1";
+/** What a table said of a name is asked for again after this time; until the answer is there, the former one serves. */
+const TABLE_FRESH_MS = 15_000;
+/** A first question has the client waiting. */
+const ASK_WITHIN_MS = 10_000;
+
+/** The options of a context. Throws nothing; `createSecureContext` may. */
+export function contextOptions(
+  pairs: readonly Pick<CertificatePair, "certificatePem" | "keyPem">[],
+  terms: ContextTerms,
+): SecureContextOptions {
+  return {
+    cert: pairs.map((pair) => pair.certificatePem),
+    key: pairs.map((pair) => pair.keyPem),
+    minVersion: terms.minVersion,
+    maxVersion: terms.maxVersion,
+    // A client that has the handshake made again and again would cost us a millisecond each time.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (terms.hasTickets ? 0 : constants.SSL_OP_NO_TICKET),
+    sessionIdContext: sessionScopeOf(terms),
+    sessionTimeout: Math.max(1, Math.round(terms.ticketLifetimeMs / 1000)),
+    ...(terms.ciphers === undefined ? {} : { ciphers: terms.ciphers }),
+    ...(terms.groups === undefined ? {} : { ecdhCurve: terms.groups }),
+    ...(terms.clientAuthorities === undefined ? {} : { ca: [...terms.clientAuthorities] }),
+  };
+}
+
+/** The same in each process, and another one for each listener: a session is good where it was made. At most 32 characters. */
+function sessionScopeOf(terms: ContextTerms): string {
+  const text = JSON.stringify([terms.listener, terms.sessionScope ?? "", terms.clientAuthorities ?? []]);
+  return createHash("sha256").update(text).digest("hex").slice(0, 32);
+}
+
+/**
+ * Contexts by name: exact, then a wildcard for one label, then what a table has, then the default. Made when they are first
+ * needed, and kept while there is room. Throws `NoCertificate` when there is not one certificate that works.
+ */
+export function makeContexts(parts: {
+  material: ProfileMaterial;
+  terms: ContextTerms;
+  clock: Clock;
+  /** Asks the tables; may reject. */
+  ask: (serverName: string) => Promise<CertificateAnswer>;
+  /** A certificate that cannot be used after all, a table that failed. Never holds a key. */
+  onTrouble: (text: string) => void;
+}): Contexts {
+  const { material, terms, clock, onTrouble } = parts;
+  const groups = groupsOf(material.pairs);
+  const ready: Recent<SecureContext> = recent(terms.mostContexts);
+  const fromTables: Recent<TableEntry> = recent(terms.mostContexts);
+  const asking = new Map<string, Promise<SecureContext>>();
+
+  const contextOf = (pairs: readonly CertificatePair[]): SecureContext => {
+    const label = pairs.map((pair) => pair.fingerprint).join(" ");
+    const known = ready.get(label);
+    if (known !== undefined) return known;
+    const made = createSecureContext(contextOptions(pairs, terms));
+    ready.set(label, made);
+    return made;
+  };
+  let first: { context: SecureContext; options: SecureContextOptions } | undefined;
+  for (const { pairs } of groups) {
+    try {
+      const options = contextOptions(pairs, terms);
+      first = { context: createSecureContext(options), options };
+      break;
+    } catch (thrown) {
+      onTrouble(`${pairs[0]?.origin ?? "a certificate"} cannot be used: ${messageOf(thrown)}`);
+    }
+  }
+  if (first === undefined) throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
+  const { context: defaultContext, options } = first;
+  const byName = nameIndex(groups.map((group) => [group.names, group.pairs] as const));
+  const challenges = new Map(material.challenges);
+
+  /** What serves until another answer comes. */
+  const settle = (name: string, answer: CertificateAnswer, before: TableEntry | undefined): SecureContext => {
+    if (answer.kind === "failed") {
+      if (before === undefined) throw new NoCertificate("keeper-unavailable", answer.text);
+      return before.context;
+    }
+    const version = answer.kind === "none" ? "" : answer.version;
+    const context =
+      answer.kind === "none"
+        ? defaultContext
+        : before?.version === version
+          ? before.context
+          : createSecureContext(contextOptions(answer.pairs, terms));
+    fromTables.set(name, { context, version, askedAtMs: clock.monotonicMs() });
+    return context;
+  };
+  const ask = (name: string, before: TableEntry | undefined): Promise<SecureContext> => {
+    const running = asking.get(name);
+    if (running !== undefined) return running;
+    const asked = withDeadline(parts.ask(name), clock, ASK_WITHIN_MS)
+      .catch((thrown: unknown): CertificateAnswer => ({ kind: "failed", text: messageOf(thrown) }))
+      .then((answer) => settle(name, answer, before))
+      .finally(() => asking.delete(name));
+    asking.set(name, asked);
+    return asked;
+  };
+
+  return {
+    defaultContext,
+    defaultOptions: options,
+    contextFor(serverName, offered) {
+      if (serverName === undefined || serverName === "") return defaultContext;
+      const name = foldedName(serverName);
+      const challenge = offered?.includes(ACME_ALPN) === true ? challenges.get(name) : undefined;
+      try {
+        if (challenge !== undefined) return contextOf([challenge]);
+        const pairs = byName(name);
+        if (pairs !== undefined) return pairs === groups[0]?.pairs ? defaultContext : contextOf(pairs);
+      } catch (thrown) {
+        onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);
+        return defaultContext;
+      }
+      if (!material.hasTables) return defaultContext;
+      const entry = fromTables.get(name);
+      if (entry === undefined) return ask(name, undefined);
+      if (clock.monotonicMs() - entry.askedAtMs >= TABLE_FRESH_MS) {
+        // Whoever is known is not made to wait, nor turned away when nobody answers.
+        ask(name, entry).catch((thrown: unknown) => onTrouble(messageOf(thrown)));
+      }
+      return entry.context;
+    },
+  };
+}
+
+interface TableEntry {
+  readonly context: SecureContext;
+  readonly version: string;
+  readonly askedAtMs: number;
+}
+
+function withDeadline<Value>(work: Promise<Value>, clock: Clock, withinMs: number): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(withinMs, () => reject(new Error(`no answer within ${withinMs / 1000} s`)));
+    work.then(resolve, reject).finally(() => timer.cancel());
+  });
+}

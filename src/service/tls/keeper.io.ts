@@ -1,0 +1,379 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, Timer } from "../../foundation/clock.ts";
+import { messageOf } from "../../foundation/error.ts";
+import type { Table } from "../table/table.ts";
+import { markOfAnchors, readAnchors } from "./anchors.io.ts";
+import { bundleOf } from "./bundle.ts";
+import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
+import {
+  SYSTEM_ANCHORS,
+  type Anchors,
+  type CertificateAnswer,
+  type Keeper,
+  type KeeperChange,
+  type KeeperStore,
+} from "./keeper.ts";
+import { foldedName } from "./name-index.ts";
+import { ownCertificate, writeWhole } from "./own-certificate.io.ts";
+import { recent } from "./recent.ts";
+import type { CertificateSource } from "./settings.ts";
+import { loadDirectory, loadFiles, loadPair, markOfDirectory, markOfFiles, namingFile } from "./source.io.ts";
+import { parseTableValue } from "./table-value.ts";
+import type { TicketKeys } from "./tickets.ts";
+
+/** A changed file is in force this long after the change plus once more, for it is read when it has come to rest. */
+const LOOK_EVERY_MS = 1000;
+const TELL_AGAIN_MS = 600_000;
+const DAY_MS = 86_400_000;
+
+/** What the keeper needs of the settings. */
+export interface KeeperSettings {
+  readonly certificates: readonly CertificateSource[];
+  readonly listeners: readonly { readonly name: string; readonly certificates?: readonly string[] | undefined }[];
+  /** Files of authorities that may be asked for; the system's store always may. */
+  readonly authorities: readonly string[];
+  /** Where it keeps what it made itself or was given, and for which names it makes itself a certificate. */
+  readonly directory: string;
+  readonly ownNames: readonly string[];
+  readonly expiryWarningMs: number;
+}
+
+/** What the operator should know. Never holds a key. */
+export type KeeperFinding =
+  | { readonly kind: "trouble"; readonly source: string; readonly text: string }
+  | { readonly kind: "taken"; readonly source: string; readonly names: readonly string[]; readonly notAfterAt: number }
+  | { readonly kind: "age"; readonly source: string; readonly text: string };
+
+export interface KeeperParts {
+  readonly settings: KeeperSettings;
+  readonly clock: Clock;
+  readonly table: (name: string) => Table | undefined;
+  readonly tickets: TicketKeys;
+  readonly onFinding: (finding: KeeperFinding) => void;
+}
+
+export interface RunningKeeper extends Keeper, KeeperStore {
+  /** It is told of nothing any more, and tells nothing; what it knows can still be asked for. */
+  close(): void;
+}
+
+/** One source of pairs that is there by itself, watched. */
+interface Watched {
+  readonly label: string | undefined;
+  readonly name: string;
+  readonly mark: () => Promise<string>;
+  readonly load: () => Promise<{ pairs: readonly CertificatePair[]; problems: readonly string[] }>;
+  pairs: readonly CertificatePair[];
+  /** Of what is in force, and of the look before. */
+  taken: string;
+  seen: string;
+  trouble: string;
+}
+
+/**
+ * The keeper itself. Reads everything once and watches it: what has changed and holds together replaces what was there, as a
+ * whole and at once; what does not is told, and the version before stays. Throws only when the server's own certificate is
+ * needed and cannot be made.
+ */
+export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
+  const { settings, clock, onFinding, tickets } = parts;
+  const listening = new Set<(change: KeeperChange) => void>();
+  const challenges = new Map<string, CertificatePair>();
+  const anchors = new Map<string, { mark: string; value: Anchors }>();
+  const tables = settings.certificates.flatMap((source) => (source.kind === "table" ? [source] : []));
+  const kept = join(settings.directory, "kept");
+  let sources: Watched[] = [];
+  let own: CertificatePair | undefined;
+  let timer: Timer | undefined;
+  let isClosed = false;
+  let agesToldAt = clock.now();
+
+  /** Told once in a while, however many clients ask for a name that is in trouble. */
+  const toldTroubles = recent<{ readonly text: string; readonly atMs: number }>(100);
+  const tableTrouble = (source: string, text: string): void => {
+    const before = toldTroubles.get(text);
+    if (before !== undefined && clock.monotonicMs() - before.atMs < TELL_AGAIN_MS) return;
+    toldTroubles.set(text, { text, atMs: clock.monotonicMs() });
+    onFinding({ kind: "trouble", source, text });
+  };
+  const tell = (change: KeeperChange): void => {
+    for (const each of listening) each(change);
+  };
+  const trouble = (source: Watched, text: string): void => {
+    if (source.trouble === text) return;
+    source.trouble = text;
+    if (text === "") return;
+    const stays = source.pairs.length === 0 ? "" : "; the version before stays in force";
+    onFinding({ kind: "trouble", source: source.name, text: `${text}${stays}` });
+  };
+  /** Takes a source anew. A pair that is broken among whole ones does not keep those back. */
+  const take = async (source: Watched, mark: string): Promise<boolean> => {
+    const { pairs, problems } = await source.load();
+    source.taken = mark;
+    if (problems.length > 0) {
+      trouble(source, problems.slice(0, 5).join("; "));
+      // Files that belong together in one entry are all right or all wrong; in a folder each pair is by itself.
+      const lost = source.pairs.filter((pair) => !pairs.some((other) => other.origin === pair.origin));
+      const merged = [...pairs, ...lost];
+      const isChanged = !areSame(merged, source.pairs);
+      source.pairs = merged;
+      return isChanged;
+    }
+    source.trouble = "";
+    const isChanged = !areSame(pairs, source.pairs);
+    source.pairs = pairs;
+    return isChanged;
+  };
+  const watched = (label: string | undefined, name: string, work: Pick<Watched, "mark" | "load">): Watched => ({
+    label,
+    name,
+    ...work,
+    pairs: [],
+    taken: "",
+    seen: "",
+    trouble: "",
+  });
+  const staticSources = (): Watched[] =>
+    settings.certificates.flatMap((source): Watched[] => {
+      if (source.kind === "table") return [];
+      if (source.kind === "directory")
+        return [
+          watched(source.label, source.directory, {
+            mark: () => markOfDirectory(source.directory),
+            load: () => loadDirectory(source.directory),
+          }),
+        ];
+      return [watched(source.label, source.certificate, fromFiles(source))];
+    });
+  /** Certificates that were given to us (ACME), by their label. */
+  const keptSources = async (): Promise<Watched[]> => {
+    const labels = await readdir(kept).catch(() => []);
+    return labels.toSorted().map((label) => keptSource(label));
+  };
+  const keptSource = (label: string): Watched =>
+    watched(
+      label,
+      join(kept, label),
+      fromFiles({ certificate: join(kept, label, "fullchain.pem"), key: join(kept, label, "privkey.pem") }),
+    );
+
+  const pairsOf = (labels: readonly string[] | undefined): readonly CertificatePair[] =>
+    labels === undefined
+      ? sources.flatMap((source) => source.pairs)
+      : labels.flatMap((label) => sources.flatMap((source) => (source.label === label ? source.pairs : [])));
+  const tablesOf = (labels: readonly string[] | undefined) =>
+    labels === undefined ? tables : tables.filter(({ label }) => label !== undefined && labels.includes(label));
+  const labelsOf = (listener: string): readonly string[] | undefined =>
+    settings.listeners.find(({ name }) => name === listener)?.certificates;
+  /** Made when somebody would otherwise have nothing to show. */
+  const makeOwn = async (): Promise<void> => {
+    const isNeeded =
+      sources.every((source) => source.pairs.length === 0) ||
+      settings.listeners.some((listener) => pairsOf(listener.certificates).length === 0);
+    if (isNeeded) own = await ownCertificate(settings.directory, settings.ownNames, clock);
+  };
+
+  const look = async (): Promise<void> => {
+    let isChanged = false;
+    for (const source of sources) {
+      const mark = await source.mark();
+      const isAtRest = mark === source.seen;
+      source.seen = mark;
+      // Half of a renewal is no certificate: what has just changed may be changing still.
+      if (mark === source.taken || !isAtRest) continue;
+      const before = source.pairs;
+      if (!(await take(source, mark))) continue;
+      isChanged = true;
+      for (const pair of source.pairs)
+        if (!before.some((other) => other.fingerprint === pair.fingerprint))
+          onFinding({ kind: "taken", source: pair.origin, names: pair.names, notAfterAt: pair.notAfterAt });
+    }
+    for (const [source, known] of anchors) {
+      const mark = await markOfAnchors(source);
+      if (mark === known.mark) continue;
+      const value = await readAnchors(source);
+      if (value.pems.length === 0 && known.value.pems.length > 0) {
+        const text = `${value.problem ?? "holds no certificate"}; the version before stays in force`;
+        onFinding({ kind: "trouble", source, text });
+        anchors.set(source, { mark, value: known.value });
+        continue;
+      }
+      anchors.set(source, { mark, value });
+      tell("anchors");
+    }
+    if (clock.now() - agesToldAt >= DAY_MS) {
+      if (own !== undefined) await makeOwn();
+      tellAges();
+      isChanged ||= own !== undefined;
+    }
+    if (isChanged) tell("certificates");
+  };
+  const tellAges = (): void => {
+    agesToldAt = clock.now();
+    for (const { pairs } of sources)
+      for (const pair of pairs) {
+        const text = ageText(pair, clock.now(), settings.expiryWarningMs);
+        if (text !== undefined) onFinding({ kind: "age", source: pair.origin, text });
+      }
+  };
+  const watch = (): void => {
+    timer = clock.after(LOOK_EVERY_MS, () => {
+      void look()
+        .catch((thrown: unknown) => onFinding({ kind: "trouble", source: "keeper", text: messageOf(thrown) }))
+        .then(() => {
+          if (!isClosed) watch();
+        });
+    });
+  };
+
+  const forgetTickets = tickets.onRotated(() => tell("tickets"));
+  sources = [...staticSources(), ...(await keptSources())];
+  for (const source of sources) {
+    source.seen = await source.mark();
+    await take(source, source.seen);
+  }
+  await makeOwn();
+  tellAges();
+  watch();
+
+  const fromTable = async (source: (typeof tables)[number], name: string): Promise<CertificateAnswer> => {
+    const table = parts.table(source.table);
+    if (table === undefined) return { kind: "failed", text: `there is no table ${source.table}` };
+    const dot = name.indexOf(".");
+    // A wildcard is for one label: `*.example.org` says nothing of a.b.example.org.
+    for (const key of dot > 0 ? [name, `*${name.slice(dot)}`] : [name]) {
+      const answer = await table.exact(key);
+      if (answer.kind === "failed") return { kind: "failed", text: `table ${source.table}: ${answer.text}` };
+      if (answer.kind === "none") continue;
+      const failed = (text: string): CertificateAnswer => ({
+        kind: "failed",
+        text: `${answer.where}: ${key}: ${text}`,
+      });
+      const value = parseTableValue(answer.value, source.directory);
+      if (!value.ok) return failed(value.problem);
+      const { pairs, problems } =
+        value.value.kind === "files" ? await loadFiles(value.value.files) : bundleOf(value.value.text, answer.where);
+      const [problem] = problems;
+      if (pairs.length === 0) return failed(problem ?? "gives no certificate");
+      const version = pairs.map((pair) => pair.fingerprint).join(" ");
+      return { kind: "found", pairs: pairs.map((pair) => ({ ...pair, names: [key] })), version };
+    }
+    return { kind: "none" };
+  };
+
+  return {
+    async profile(listener) {
+      const labels = labelsOf(listener);
+      const pairs = pairsOf(labels);
+      return {
+        pairs: pairs.length > 0 || own === undefined ? pairs : [own],
+        hasTables: tablesOf(labels).length > 0,
+        challenges: [...challenges],
+        tickets: tickets.current(),
+      };
+    },
+    async certificateFor(serverName, listener) {
+      const name = foldedName(serverName);
+      for (const source of tablesOf(labelsOf(listener))) {
+        const answer = await fromTable(source, name);
+        if (answer.kind === "failed") tableTrouble(source.table, answer.text);
+        if (answer.kind !== "none") return answer;
+      }
+      return { kind: "none" };
+    },
+    async anchors(source) {
+      const known = anchors.get(source);
+      if (known !== undefined && known.value.pems.length > 0) return known.value;
+      if (source !== SYSTEM_ANCHORS && !settings.authorities.includes(source))
+        return { pems: [], origin: source, problem: `${source} is no file of authorities that the settings name` };
+      const mark = await markOfAnchors(source);
+      const value = await readAnchors(source);
+      anchors.set(source, { mark, value });
+      return value;
+    },
+    async clientCertificate(label) {
+      const pairs = pairsOf([label]);
+      return pairs.length > 0 ? { pairs } : { pairs, problem: `there is no certificate ${label} that can be used` };
+    },
+    onChange(listener) {
+      listening.add(listener);
+      return () => listening.delete(listener);
+    },
+    async keep(label, pair) {
+      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(label)) return `${label} is no label`;
+      const parsed = parsePair({ ...pair, origin: join(kept, label, "fullchain.pem") });
+      if (!parsed.ok) return `the ${parsed.problem.part} ${parsed.problem.text}`;
+      const folder = join(kept, label);
+      try {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        // The key first: a crash in between leaves a pair that does not match, and the one before in nobody's memory.
+        await writeWhole(join(folder, "privkey.pem"), parsed.value.keyPem, 0o600);
+        await writeWhole(join(folder, "fullchain.pem"), parsed.value.certificatePem, 0o644);
+      } catch (thrown) {
+        return `it cannot be stored in ${folder}: ${messageOf(thrown)}`;
+      }
+      let source = sources.find((each) => each.name === folder);
+      if (source === undefined) {
+        source = keptSource(label);
+        sources.push(source);
+      }
+      source.seen = await source.mark();
+      await take(source, source.seen);
+      onFinding({ kind: "taken", source: folder, names: parsed.value.names, notAfterAt: parsed.value.notAfterAt });
+      tell("certificates");
+      return undefined;
+    },
+    async setChallenge(name, pair) {
+      if (pair === undefined) challenges.delete(foldedName(name));
+      else {
+        const parsed = parsePair({ ...pair, origin: "acme-tls/1" });
+        if (!parsed.ok) return `the ${parsed.problem.part} ${parsed.problem.text}`;
+        if (!servesName(parsed.value, name)) return `the certificate is not for ${name}`;
+        challenges.set(foldedName(name), parsed.value);
+      }
+      tell("certificates");
+      return undefined;
+    },
+    close() {
+      isClosed = true;
+      forgetTickets();
+      timer?.cancel();
+    },
+  };
+}
+
+function fromFiles(files: {
+  readonly certificate: string;
+  readonly key: string;
+  readonly names?: readonly string[] | undefined;
+}): Pick<Watched, "mark" | "load"> {
+  return {
+    mark: () => markOfFiles([files.certificate, files.key]),
+    async load() {
+      const loaded = await loadPair(files);
+      if (loaded.ok) return { pairs: [loaded.value.pair], problems: [] };
+      return { pairs: [], problems: [namingFile(loaded.problem, files.certificate, files.key)] };
+    },
+  };
+}
+
+function areSame(some: readonly CertificatePair[], others: readonly CertificatePair[]): boolean {
+  const mark = (pairs: readonly CertificatePair[]): string =>
+    pairs.map((pair) => `${pair.fingerprint} ${pair.names.join(",")} ${pair.certificatePem.length}`).join("\n");
+  return mark(some) === mark(others);
+}
+
+/** `expires in 9 days`, and its kin; undefined when there is nothing to say. */
+export function ageText(
+  pair: Pick<CertificatePair, "notBeforeAt" | "notAfterAt">,
+  nowAt: number,
+  soonMs: number,
+): string | undefined {
+  const age = ageOf(pair, nowAt, soonMs);
+  if (age === undefined) return undefined;
+  const days = `${age.days} ${age.days === 1 ? "day" : "days"}`;
+  return { future: `is not valid yet, for ${days}`, expired: `expired ${days} ago`, expiring: `expires in ${days}` }[
+    age.kind
+  ];
+}
