@@ -3,7 +3,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { shortIdMaker } from "../../foundation/ids.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
-import { tlsAcceptor, type TlsContexts } from "../session/server-tls.io.ts";
+import { tlsServer } from "../../service/tls/server.io.ts";
+import type { ServerProfile } from "../../service/tls/tls.ts";
 import type { SessionServices } from "../session/services.ts";
 import type { SessionSettings } from "../session/settings.ts";
 import { rulesOf, type ListenerRules } from "./connection.ts";
@@ -17,7 +18,7 @@ export interface ListenerWorld extends Omit<SessionServices, "tls"> {
   /** Absent: clients have no names but their addresses. */
   readonly resolver?: Resolver | undefined;
   /** Asked at each handshake; undefined while there is no certificate: STARTTLS then fails. */
-  readonly tls: () => TlsContexts | undefined;
+  readonly tls: () => ServerProfile | undefined;
 }
 
 export interface ListenerConfiguration {
@@ -224,7 +225,7 @@ class NetListener implements Listener {
 }
 
 function servicesOf(world: ListenerWorld): SessionServices {
-  return { ...world, tls: tlsAcceptor(world.tls, world.clock) };
+  return { ...world, tls: tlsServer({ profile: world.tls, clock: world.clock }) };
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
-import type { TlsFacts } from "../../service/tls/facts.ts";
+import type { TlsConnection } from "../../service/tls/tls.ts";
 import type { RunningSession, SessionServices } from "../session/services.ts";
 import { runSession } from "../session/session.io.ts";
 import { clientText, type Peer } from "../session/state.ts";
@@ -26,7 +26,7 @@ export interface ReceptionOptions {
   readonly resolver: Resolver | undefined;
   readonly hasCertificate: () => boolean;
   readonly newSessionId: () => string;
-  /** The socket is closed. */
+  /** The session is over and the socket closed. */
   readonly onEnd: () => void;
 }
 
@@ -42,6 +42,8 @@ export class Reception implements Receiving {
   #proxy: string | undefined;
   #timer: Timer | undefined;
   #isStopping = false;
+  #isClosed = false;
+  #isSessionOver = false;
 
   constructor(options: ReceptionOptions) {
     this.#options = options;
@@ -72,11 +74,17 @@ export class Reception implements Receiving {
 
   readonly #onClose = (): void => {
     this.#timer?.cancel();
+    this.#isClosed = true;
+    this.#leave();
+  };
+
+  /** A place is free as soon as the socket is closed or the session over: the end of TLS is waited for without one. */
+  #leave(): void {
     this.#admission?.left();
     this.#admission = undefined;
-    // With a session the end is the session's, which may still be keeping a message.
-    if (this.#session === undefined) this.#options.onEnd();
-  };
+    // A session may still be keeping a message when its socket is closed, and has ended before TLS has.
+    if (this.#isClosed && (this.#session === undefined || this.#isSessionOver)) this.#options.onEnd();
+  }
 
   #readProxyHeader(proxy: string): void {
     const { socket, rules, limits, services } = this.#options;
@@ -118,17 +126,17 @@ export class Reception implements Receiving {
     this.#sessionId = this.#options.newSessionId();
     if (rules.settings.tls !== "implicit") return this.#name(peer, socket, undefined);
     if (!admission.allowance.take("handshake")) return this.#refuse(peer, "TLS handshake rate");
-    void services.tls.accept(socket, rules.session.handshakeTimeout).then((outcome) => {
-      if (outcome.ok) return this.#name(peer, outcome.socket, outcome.facts);
+    void services.tls.accept(socket, { deadlineMs: rules.session.handshakeTimeout }).then((outcome) => {
+      if (outcome.ok) return this.#name(peer, outcome.connection.socket, outcome.connection);
       const { name: listener } = rules.settings;
-      const { reason } = outcome;
+      const reason = outcome.finding.sentence;
       services.emit(implicitTlsFailed, { session: this.#sessionId, listener, client: clientText(peer), reason });
       return undefined;
     });
   }
 
   /** Looks up who it is, without reading on; then the session begins. */
-  #name(peer: Peer, socket: Socket, tls: TlsFacts | undefined): void {
+  #name(peer: Peer, socket: Socket, tls: TlsConnection | undefined): void {
     const { rules, resolver, services } = this.#options;
     const { address } = peer;
     if (address === undefined || isLoopback(address))
@@ -151,7 +159,7 @@ export class Reception implements Receiving {
     });
   }
 
-  #beginSession(peer: Peer, socket: Socket, tls: TlsFacts | undefined, early: Buffer | undefined): void {
+  #beginSession(peer: Peer, socket: Socket, tls: TlsConnection | undefined, early: Buffer | undefined): void {
     const { rules, services } = this.#options;
     const { name: listener } = rules.settings;
     const admission = this.#admission;
@@ -171,7 +179,8 @@ export class Reception implements Receiving {
         const client = clientText(summary.peer);
         const tookMs = Math.round(services.clock.monotonicMs() - this.#startedAt);
         services.emit(disconnected, { session, listener, client, commands: summary.commands, tookMs });
-        this.#options.onEnd();
+        this.#isSessionOver = true;
+        this.#leave();
       },
     });
     return undefined;

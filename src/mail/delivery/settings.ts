@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { count, duration, path, size } from "../../service/config/kinds.ts";
+import { tlsClientSettings } from "./tls-policy/settings.ts";
 
 const atMost = { min: "1s", max: "1h" } as const;
 
@@ -23,6 +24,11 @@ export const smtpClientSettings = z
     endOfDataTimeout: duration(atMost)
       .prefault("10m")
       .describe("How long the answer to the end of the content may take. Giving up here risks a duplicate (RFC 1047)."),
+    tlsCloseTimeout: duration({ min: "0s", max: "1m" })
+      .prefault("3s")
+      .describe(
+        "How long the end of TLS is waited for after ours. Nothing else waits: what became of the mail is known.",
+      ),
     quitTimeout: duration({ min: "100ms", max: "5m" })
       .prefault("5s")
       .describe("How long QUIT and the end of the connection may take."),
@@ -56,8 +62,9 @@ export const smtpClientSettings = z
     tlsFailuresKept: duration({ max: "1d" })
       .prefault("1h")
       .describe(
-        "Where plaintext is allowed, a host whose handshakes failed twice gets plaintext at once for this long; 0s never.",
+        "Where plaintext is allowed, a host whose handshake failed gets plaintext at once for this long; 0s never.",
       ),
+    tls: tlsClientSettings,
   })
   .prefault({})
   .describe("Delivery over SMTP and LMTP.");

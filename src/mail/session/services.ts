@@ -1,11 +1,10 @@
 import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
 import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
-import type { TlsFacts } from "../../service/tls/facts.ts";
+import type { TlsConnection, TlsServer } from "../../service/tls/tls.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
@@ -22,7 +21,7 @@ export interface SessionServices {
   readonly authenticator: Authenticator | undefined;
   /** Who clients are by their certificates; absent: nobody. */
   readonly certificates?: CertificateIdentifier | undefined;
-  readonly tls: TlsAcceptor;
+  readonly tls: TlsServer;
 }
 
 export interface SessionOptions {
@@ -30,12 +29,12 @@ export interface SessionOptions {
   readonly terms: Terms;
   readonly peer: Peer;
   /** Implicit TLS is up. */
-  readonly tls?: TlsFacts | undefined;
+  readonly tls?: TlsConnection | undefined;
   readonly allowance: Allowance;
   readonly services: SessionServices;
   /** What the client sent before it was greeted. */
   readonly early?: Buffer | undefined;
-  /** The session is over and its socket closed. */
+  /** The session is over. Its socket is closed, or, under TLS, its end is being waited for and is no longer anybody's matter. */
   readonly onEnd: (summary: SessionSummary) => void;
 }
 
@@ -52,13 +51,3 @@ export interface RunningSession {
   /** At once, without a word. */
   destroy(): void;
 }
-
-/** The server's side of a TLS handshake on a socket we already hold. */
-export interface TlsAcceptor {
-  /** Settles within `deadlineMs`; when it fails the socket is destroyed. Nobody else may listen for data meanwhile. */
-  accept(socket: Socket, deadlineMs: number): Promise<TlsOutcome>;
-}
-
-export type TlsOutcome =
-  | { readonly ok: true; readonly socket: TLSSocket; readonly facts: TlsFacts; readonly tookMs: number }
-  | { readonly ok: false; readonly reason: string };

@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
+import type { Closing } from "../../service/tls/facts.ts";
+import type { TlsConnection } from "../../service/tls/tls.ts";
 import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
@@ -45,6 +47,7 @@ class SessionDriver implements RunningSession {
   readonly #tally = new Tally();
   readonly #startedAt: number;
   #socket: Socket;
+  #tls: TlsConnection | undefined;
   #session: Session;
   #mode: Mode = "commands";
   #out: Buffer[] = [];
@@ -56,6 +59,8 @@ class SessionDriver implements RunningSession {
   /** The client will send nothing more, and why. */
   #goneBecause: string | undefined;
   #isSocketClosed = false;
+  /** Said all there was to say; what is left of the connection ends without us. */
+  #hasLeft = false;
   #isOver = false;
   #contentStartedAt = 0;
   #waitedBefore = 0;
@@ -67,7 +72,7 @@ class SessionDriver implements RunningSession {
     this.#services = services;
     this.#terms = terms;
     this.#socket = options.socket;
-    this.#session = newSession(options.peer, options.tls);
+    this.#session = newSession(options.peer, options.tls?.facts);
     this.#startedAt = clock.monotonicMs();
     const line = terms.auth === "off" ? 0 : LONGEST_AUTH_LINE;
     this.#lines = new LineReceiver(Math.max(terms.settings.commandLine, line) - 2);
@@ -83,7 +88,7 @@ class SessionDriver implements RunningSession {
       paused: () => services.intake.paused?.(),
       newMessageId: services.newMessageId,
     };
-    this.#attach(options.socket);
+    this.#attach(options.socket, options.tls);
     if (options.early !== undefined) {
       this.#isFirst = false;
       this.#step(
@@ -100,13 +105,18 @@ class SessionDriver implements RunningSession {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    if (this.#tls === undefined) this.#socket.destroy();
+    else this.#tls.destroy();
   }
 
   // The socket.
 
-  #attach(socket: Socket): void {
+  #attach(socket: Socket, tls?: TlsConnection): void {
     this.#socket = socket;
+    this.#tls = tls;
+    tls?.onFinding((finding) => {
+      this.#goneBecause ??= finding.sentence;
+    });
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onFin);
@@ -114,7 +124,7 @@ class SessionDriver implements RunningSession {
     socket.on("close", this.#onClose);
     // It may have been paused on its way to us, and may have ended before anybody listened.
     socket.resume();
-    if (socket.readableEnded) this.#goneBecause ??= "closed by the client";
+    if (socket.readableEnded) this.#goneBecause ??= this.#howEnded();
   }
 
   /** The error listener stays: a socket without one would end the process. */
@@ -144,7 +154,7 @@ class SessionDriver implements RunningSession {
   };
 
   readonly #onFin = (): void => {
-    this.#goneBecause ??= "closed by the client";
+    this.#goneBecause ??= this.#howEnded();
     if (!this.#question.isOpen) this.#run(false);
   };
 
@@ -192,7 +202,7 @@ class SessionDriver implements RunningSession {
   #goOn(): void {
     this.#run(true);
     if (this.#isWaiting) return;
-    if (this.#isSocketClosed) this.#finish();
+    if (this.#isSocketClosed || this.#hasLeft) this.#finish();
     else if (this.#mode !== "handshake") this.#socket.resume();
   }
 
@@ -206,7 +216,7 @@ class SessionDriver implements RunningSession {
     const isLong = event.bytes.length > this.#terms.settings.commandLine - 2;
     if (isLong && !isInExchange && !/^auth[ \t]/i.test(event.bytes.toString("latin1", 0, 5)))
       return this.#step({ kind: "line-too-long" });
-    const bytesBehind = this.#lines.heldBytes;
+    const bytesBehind = this.#lines.heldBytes + this.#socket.readableLength;
     if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), bytesBehind });
     const parsed = parseCommand(event.bytes);
     this.#verb = parsed.ok ? parsed.value.verb : parsed.problem.verb;
@@ -342,16 +352,18 @@ class SessionDriver implements RunningSession {
     this.#detach();
     // The acceptor has its own deadline and settles in any case.
     this.#deadline.cancel();
-    void this.#services.tls.accept(socket, this.#terms.settings.handshakeTimeout).then((outcome) => {
+    const deadlineMs = this.#terms.settings.handshakeTimeout;
+    void this.#services.tls.accept(socket, { deadlineMs }).then((outcome) => {
       this.#isBlocked = false;
       if (outcome.ok) {
         this.#mode = "commands";
-        this.#attach(outcome.socket);
-        this.#step({ kind: "tls-started", tls: outcome.facts });
+        const { connection } = outcome;
+        this.#attach(connection.socket, connection);
+        this.#step({ kind: "tls-started", tls: connection.facts });
         this.#run(true);
       } else {
         this.#isSocketClosed = true;
-        this.#step({ kind: "tls-failed", reason: outcome.reason });
+        this.#step({ kind: "tls-failed", reason: outcome.finding.sentence });
       }
     });
   }
@@ -362,6 +374,12 @@ class SessionDriver implements RunningSession {
     this.#mode = "ended";
     if (this.#isSocketClosed) return this.#finish();
     this.#flush();
+    if (this.#tls !== undefined) {
+      // Our close_notify, the client's, the end of TCP: nobody and nothing waits for it.
+      this.#hasLeft = true;
+      void this.#tls.close(this.#terms.settings.tlsCloseTimeout);
+      return this.#finish();
+    }
     if (this.#isNothingLeft) return void this.#socket.destroy();
     // What the client still sends is read and dropped for a while: closing with bytes unread would reset the connection,
     // and our last reply could be lost with it.
@@ -380,7 +398,11 @@ class SessionDriver implements RunningSession {
     return isAgreed && this.#session.facts.tls === undefined && this.#socket.writableLength === 0;
   }
 
-  /** The socket is closed: the session ends too, once an open question is answered. */
+  #howEnded(): string {
+    return this.#tls === undefined ? "closed by the client" : ENDS[this.#tls.closing().peer];
+  }
+
+  /** The connection is over for us: the session ends too, once an open question is answered. */
   #finish(): void {
     if (this.#isOver || this.#question.isOpen) return;
     if (this.#mode !== "ended") return this.#step({ kind: "lost", reason: this.#goneBecause ?? "closed" });
@@ -414,13 +436,24 @@ class SessionDriver implements RunningSession {
 
   #onDeadline(what: string): void {
     if (this.#question.isOpen) return this.#question.expire();
-    if (this.#mode === "ended") return void this.#socket.destroy();
+    if (this.#mode === "ended") return this.destroy();
     this.#step({ kind: "timeout", reason: what });
     // Somebody who does not take our replies will not take this one.
-    if (what === "reply") this.#socket.destroy();
+    if (what === "reply") this.destroy();
     return undefined;
   }
 }
+
+const ENDS: Readonly<Record<Closing["peer"], string>> = {
+  open: "closed",
+  close_notify: "closed by the client",
+  truncated: "closed by the client without a close_notify",
+  "truncated-mid-record": "closed by the client in the middle of a TLS record",
+  reset: "reset by the client",
+  "no-answer": "closed",
+  error: "closed after a TLS error",
+  unknown: "closed by the client",
+};
 
 /** A TLS record of a handshake (RFC 8446 section 5.1): type 22, major version 3. */
 function isTlsHello(bytes: Buffer): boolean {

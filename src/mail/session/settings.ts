@@ -44,6 +44,9 @@ const fields = {
     .prefault("5m")
     .describe("How long the client may leave our replies untaken."),
   handshakeTimeout: duration({ min: "1s", max: "10m" }).prefault("30s").describe("How long a TLS handshake may take."),
+  tlsCloseTimeout: duration({ min: "0s", max: "1m" })
+    .prefault("3s")
+    .describe("How long the end of TLS is waited for after ours. Nothing else waits: the session has ended before."),
   questionTimeout: duration({ min: "100ms", max: "10m" })
     .prefault("1m")
     .describe("How long rules, tables or the password check may take before the client is told to come again."),

@@ -17,20 +17,38 @@ export function tlsClientEngine(parts: {
   clock: Clock;
   sessionLifetimeMs?: number | undefined;
   mostSessions?: number | undefined;
-}): TlsClientEngine & { readonly sessions: SessionCache } {
+}): ClientEngine {
   const { clock, sessionLifetimeMs = 3_600_000, mostSessions = 1000 } = parts;
   const sessions = new SessionCache({ clock, lifetimeMs: sessionLifetimeMs, most: mostSessions });
+  const open = new Set<LiveConnection>();
   return {
     sessions,
-    connect: (raw, options) => handshake(raw, options, { clock, sessions }),
+    async connect(raw, options) {
+      const { connection, shaken } = handshake(raw, options, { clock, sessions });
+      open.add(connection);
+      connection.onClosed(() => open.delete(connection));
+      const result = await shaken;
+      if (!result.ok) open.delete(connection);
+      return result;
+    },
+    async settled() {
+      const closing = [...open].filter((connection) => connection.isClosing);
+      await Promise.all(closing.map((connection) => new Promise((resolve) => connection.onClosed(resolve))));
+    },
   };
+}
+
+export interface ClientEngine extends TlsClientEngine {
+  readonly sessions: SessionCache;
+  /** Every connection that is being closed is closed. Takes no longer than their deadlines. */
+  settled(): Promise<void>;
 }
 
 function handshake(
   raw: Duplex,
   options: ConnectOptions,
   { clock, sessions }: { clock: Clock; sessions: SessionCache },
-): Promise<Handshaken> {
+): { readonly connection: LiveConnection; readonly shaken: Promise<Handshaken> } {
   const { deadlineMs, context, sessionKey: key, alpn } = options;
   // RFC 6066 section 3: no addresses in SNI.
   const serverName =
@@ -39,7 +57,7 @@ function handshake(
       : options.serverName;
   const connection = new LiveConnection(raw, { role: "client", clock, watch: options.watch });
   const kept = key === undefined ? undefined : sessions.find(key, { context, serverName });
-  return new Promise((resolve) => {
+  const shaken = new Promise<Handshaken>((resolve) => {
     let isSettled = false;
     const settle = (make: () => Handshaken): void => {
       if (isSettled) return;
@@ -92,6 +110,7 @@ function handshake(
       }),
     );
   });
+  return { connection, shaken };
 }
 
 /** The identity of a resumed session is that of its first handshake. */

@@ -29,7 +29,10 @@ export class TwoWayClose {
 
   /** Settles when the transport is closed, at the deadline at the latest. `cut` is called when that passes first. */
   begin(socket: TLSSocket, deadlineMs: number, cut: () => void): Promise<Closing> {
-    if (this.#isOver) return Promise.resolve(this.#ledger.closing());
+    if (this.#isOver) {
+      socket.destroy();
+      return Promise.resolve(this.#ledger.closing());
+    }
     const timer = this.#clock.after(deadlineMs, () => {
       this.#ledger.notAnswered();
       cut();

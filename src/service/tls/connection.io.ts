@@ -86,6 +86,11 @@ export class LiveConnection implements TlsConnection {
     this.#settleEnd();
   }
 
+  /** Our end has been said, or is being said. */
+  get isClosing(): boolean {
+    return this.#closing.hasBegun;
+  }
+
   flight(): Flight {
     return this.recorder.flight();
   }

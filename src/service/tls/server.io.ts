@@ -101,25 +101,7 @@ function makeServer(profile: ServerProfile, handshakes: AsyncLocalStorage<Handsh
     sessionIdContext: sessionContext(profile),
     ...(ticketKeys === undefined ? {} : { ticketKeys }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
-    SNICallback: (serverName, done) => {
-      const handshake = handshakes.getStore();
-      const fail = (thrown: unknown): void => {
-        if (handshake !== undefined) {
-          const known = thrown instanceof NoCertificate ? thrown.reason : "keeper-unavailable";
-          handshake.noCertificate = { known, detail: messageOf(thrown) };
-        }
-        done(new Error(messageOf(thrown)));
-      };
-      try {
-        const offered = handshake?.connection.recorder.hello?.alpn;
-        const answer = profile.contextFor(serverName === "" ? undefined : serverName, offered);
-        if (!(answer instanceof Promise)) return done(null, answer);
-        void withinLimit(answer, clock).then((context) => done(null, context), fail);
-      } catch (thrown) {
-        fail(thrown);
-      }
-      return undefined;
-    },
+    SNICallback: (serverName, done) => void answerSni(profile, handshakes.getStore(), clock, serverName, done),
   });
   server.on("secureConnection", (socket) => {
     const handshake = handshakes.getStore();
@@ -134,6 +116,33 @@ function makeServer(profile: ServerProfile, handshakes: AsyncLocalStorage<Handsh
     handshakes.getStore()?.failed(error);
   });
   return server;
+}
+
+/** Synchronous where the context is at hand. Never rejects. */
+async function answerSni(
+  profile: ServerProfile,
+  handshake: Handshake | undefined,
+  clock: Clock,
+  serverName: string,
+  done: (error: Error | null, context?: SecureContext) => void,
+): Promise<void> {
+  let context: SecureContext | undefined;
+  let problem: Error | null = null;
+  try {
+    const offered = handshake?.connection.recorder.hello?.alpn;
+    const answer = profile.contextFor(serverName === "" ? undefined : serverName, offered);
+    context = answer instanceof Promise ? await withinLimit(answer, clock) : answer;
+  } catch (thrown) {
+    problem = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
+    const known = thrown instanceof NoCertificate ? thrown.reason : "keeper-unavailable";
+    if (handshake !== undefined) handshake.noCertificate = { known, detail: problem.message };
+  }
+  try {
+    done(problem, context);
+  } catch (thrown) {
+    // The connection has gone meanwhile, or the context is none that OpenSSL takes.
+    handshake?.failed(thrown);
+  }
 }
 
 function withinLimit(answer: Promise<SecureContext>, clock: Clock): Promise<SecureContext> {

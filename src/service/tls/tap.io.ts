@@ -54,7 +54,6 @@ export class Tap extends Duplex {
     raw.on("end", () => this.#onEnd());
     raw.on("error", (error) => this.#onError(error));
     raw.on("close", () => this.#onClose());
-    raw.on("drain", () => this.#releaseWrite());
     this.on("resume", () => this.#pumpSoon());
     this.on("error", () => {});
     if (raw.readableEnded) this.#onEnd();
@@ -198,25 +197,28 @@ export class Tap extends Duplex {
   // From TLS to the raw stream.
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.#send(chunk)) done();
-    else this.#release = done;
+    this.#release = done;
+    this.#send(chunk);
   }
 
   /** In one go to the kernel, as TLS meant it. */
   override _writev(chunks: readonly { readonly chunk: Buffer }[], done: () => void): void {
+    const last = chunks.length - 1;
+    this.#release = done;
     this.#raw.cork();
-    let hasRoom = true;
-    for (const { chunk } of chunks) hasRoom = this.#send(chunk);
+    for (const [index, { chunk }] of chunks.entries()) this.#send(chunk, index === last);
     this.#raw.uncork();
-    if (hasRoom) done();
-    else this.#release = done;
   }
 
-  /** False when the raw stream has enough for now. What can no longer be sent is dropped: the reading side tells why. */
-  #send(chunk: Buffer): boolean {
-    if (this.#isFinSent || this.#writeError !== undefined || this.#raw.destroyed) return true;
+  /** Done is what the kernel has taken. What can no longer be sent is dropped: the reading side tells why. */
+  #send(chunk: Buffer, isLast = true): void {
+    if (this.#isFinSent || this.#writeError !== undefined || this.#raw.destroyed) {
+      if (isLast) this.#releaseWrite();
+      return;
+    }
     this.#recorder.feed("out", chunk);
-    return this.#raw.write(chunk);
+    if (isLast) this.#raw.write(chunk, () => this.#releaseWrite());
+    else this.#raw.write(chunk);
   }
 
   #releaseWrite(): void {

@@ -141,7 +141,7 @@ class Opener {
     const verdict = handshake.problem === undefined ? "Verified" : handshake.isTrusted ? "Trusted" : "Untrusted";
     const { version, cipher, problem } = handshake;
     emit(events.tlsEstablished, { session, protocol, host, verdict, version, cipher, because: problem });
-    this.#wire.replace(handshake.stream);
+    this.#wire.encrypt(handshake.connection, settings.tlsCloseTimeout);
     this.#input({ on: "encrypted", problem });
   }
 

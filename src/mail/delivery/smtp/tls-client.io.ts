@@ -1,89 +1,55 @@
 import { readFileSync } from "node:fs";
-import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect, createSecureContext, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
-import { tlsErrorText } from "../../../service/tls/error-text.ts";
+import { tlsClientEngine } from "../../../service/tls/client.io.ts";
+import type { TlsFinding } from "../../../service/tls/finding.ts";
+import type { TlsConnection } from "../../../service/tls/tls.ts";
+import { isChainTrusted, verify } from "../../../service/tls/verify.ts";
 
 export interface Encrypted {
   readonly ok: true;
-  readonly stream: Duplex;
+  readonly connection: TlsConnection;
   readonly version: string;
   readonly cipher: string;
   /** The chain leads to an authority that is trusted, and is valid now. */
   readonly isTrusted: boolean;
-  /** The name on the certificate is the host's. */
-  readonly isNamed: boolean;
   /** Why it does not verify; undefined when it does. */
   readonly problem: string | undefined;
 }
 
-export type Handshake = Encrypted | { readonly ok: false; readonly text: string };
+export type Handshake = Encrypted | { readonly ok: false; readonly text: string; readonly finding: TlsFinding };
 
-/**
- * TLS as a client. Node never rejects for us: its own rejection would cut the connection without an alert, which the
- * other side can only log as a mystery. We judge, and leave with QUIT.
- */
+/** TLS as a client: the verdict on a certificate is ours, and who is not trusted enough is left with QUIT. */
 export class TlsClient {
   readonly #caFile: string | undefined;
   #context: SecureContext | undefined;
+  #engine: ReturnType<typeof tlsClientEngine> | undefined;
 
   constructor(caFile: string | undefined) {
     this.#caFile = caFile;
   }
 
   /** Always settles within `limitMs`; the raw stream is destroyed when the handshake fails. */
-  handshake(raw: Duplex, hostName: string, clock: Clock, limitMs: number): Promise<Handshake> {
-    return new Promise((resolve) => {
-      const isAddress = isIP(hostName) !== 0;
-      const tls = connect({
-        socket: raw,
-        secureContext: this.#sharedContext(),
-        rejectUnauthorized: false,
-        checkServerIdentity: () => undefined,
-        // RFC 6066 section 3: no addresses in SNI.
-        ...(isAddress || hostName === "" ? {} : { servername: hostName }),
-      });
-      const fail = (text: string): void => {
-        settle();
-        tls.on("error", () => {});
-        raw.on("error", () => {});
-        tls.destroy();
-        raw.destroy();
-        resolve({ ok: false, text });
-      };
-      const onError = (error: Error): void => fail(tlsErrorText(error));
-      const onClose = (): void => fail("the peer closed the connection during the handshake");
-      const timer = clock.after(limitMs, () => fail(`the handshake took longer than ${limitMs} ms`));
-      const settle = (): void => {
-        timer.cancel();
-        tls.removeListener("error", onError);
-        tls.removeListener("close", onClose);
-        raw.removeListener("close", onClose);
-      };
-      tls.on("error", onError);
-      tls.on("close", onClose);
-      raw.on("close", onClose);
-      tls.once("secureConnect", () => {
-        settle();
-        const certificate = tls.getPeerX509Certificate();
-        const isNamed =
-          certificate !== undefined &&
-          (isAddress ? certificate.checkIP(hostName) : certificate.checkHost(hostName, { subject: "never" })) !==
-            undefined;
-        const chainProblem = tls.authorized ? undefined : String(tls.authorizationError);
-        resolve({
-          ok: true,
-          stream: tls,
-          version: tls.getProtocol() ?? "unknown",
-          cipher: tls.getCipher().name,
-          isTrusted: tls.authorized,
-          isNamed,
-          problem: chainProblem ?? (isNamed ? undefined : `the certificate is not for ${hostName}`),
-        });
-      });
+  async handshake(raw: Duplex, hostName: string, clock: Clock, limitMs: number): Promise<Handshake> {
+    this.#engine ??= tlsClientEngine({ clock });
+    const shaken = await this.#engine.connect(raw, {
+      deadlineMs: limitMs,
+      serverName: hostName,
+      context: this.#sharedContext(),
+      verify: (shown) => verify(shown, { by: "authorities", names: [hostName] }, clock.now()),
     });
+    if (!shaken.ok) return { ok: false, text: shaken.finding.sentence, finding: shaken.finding };
+    const { connection } = shaken;
+    const { version, cipher, verdict } = connection.facts;
+    const problem = verdict.problem?.text;
+    return { ok: true, connection, version, cipher, isTrusted: isChainTrusted(verdict), problem };
+  }
+
+  /** Settles when every connection that is being closed is closed, which takes no longer than the wait for its peer. */
+  async settled(): Promise<void> {
+    await this.#engine?.settled();
   }
 
   /**

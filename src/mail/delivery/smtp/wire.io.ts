@@ -1,8 +1,11 @@
 import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
+import { holdWriteErrors } from "../../../foundation/hold-write-errors.ts";
 import { ReplyParser } from "../../../protocol/smtp/reply-parser.ts";
 import type { Reply } from "../../../protocol/smtp/reply.ts";
+import type { Closing } from "../../../service/tls/facts.ts";
+import type { TlsConnection } from "../../../service/tls/tls.ts";
 import type { Ended } from "./failures.ts";
 
 export interface WireListener {
@@ -29,6 +32,7 @@ export class Wire {
   #lastWords: Timer | undefined;
   #onDrain: (() => void) | undefined;
   #isDetached = false;
+  #tls: { readonly connection: TlsConnection; readonly closeMs: number } | undefined;
 
   constructor(clock: Clock, stream: Duplex, listener: WireListener) {
     this.#clock = clock;
@@ -55,14 +59,13 @@ export class Wire {
     return this.#stream;
   }
 
-  /** Goes on over the encrypted stream. */
-  replace(stream: Duplex): void {
-    // The raw stream may still fail beneath; the encrypted one tells about it.
-    this.#stream.removeAllListeners("error");
-    this.#stream.on("error", () => {});
-    this.#stream = stream;
+  /** Goes on over TLS, whose end may take `closeMs` after ours; nobody waits for it. */
+  encrypt(connection: TlsConnection, closeMs: number): void {
+    this.#tls = { connection, closeMs };
+    this.#stream = connection.socket;
     this.#parser = new ReplyParser();
     this.#isDetached = false;
+    connection.onFinding((finding) => this.end({ reason: "other", text: finding.sentence }));
     this.#attach();
   }
 
@@ -109,23 +112,25 @@ export class Wire {
     });
   }
 
-  /** Cuts the connection and tells so. */
+  /** Cuts the connection and tells so: what has not been sent never will be. */
   end(ended: Ended): void {
     if (this.#ended !== undefined) return;
-    this.#ended = ended;
-    this.noDeadline();
-    this.#lastWords?.cancel();
-    this.#stream.destroy();
-    this.#wake();
-    this.#listener.onEnded(ended);
+    this.#tell(ended, () => (this.#tls === undefined ? this.#stream.destroy() : this.#tls.connection.destroy()));
   }
 
-  /** Ends in good order: ours first, then the peer's, at most `limitMs`; never fails. */
+  /**
+   * Ends in good order; never fails. In plaintext ours first, then the peer's, at most `limitMs`. The end of TLS is not
+   * waited for: it settles at once.
+   */
   close(limitMs: number): Promise<void> {
     const stream = this.#stream;
     this.noDeadline();
     this.#ended ??= { reason: "closed", text: "we left" };
     this.#wake();
+    if (this.#tls !== undefined) {
+      void this.#tls.connection.close(this.#tls.closeMs);
+      return Promise.resolve();
+    }
     if (stream.destroyed) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = this.#clock.after(limitMs, () => stream.destroy());
@@ -143,12 +148,31 @@ export class Wire {
     const stream = this.#stream;
     holdWriteErrors(stream, (error) => this.#onWriteError(error));
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
-    stream.on("end", () => this.end({ reason: "closed", text: "the peer closed the connection" }));
+    stream.on("end", () => this.#onEnd());
     stream.on("error", (error) => {
-      if (!this.#isDetached) this.end(endedBy(error));
+      if (!this.#isDetached && this.#stream === stream) this.end(endedBy(error));
     });
     stream.on("close", () => this.end({ reason: "closed", text: "the connection is closed" }));
     stream.on("drain", () => this.#wake());
+  }
+
+  /** The peer's end. Under TLS it gets our close_notify for its own, unless something of ours is unsent for ever. */
+  #onEnd(): void {
+    if (this.#ended !== undefined) return;
+    const tls = this.#tls;
+    if (tls === undefined) return this.end({ reason: "closed", text: "the peer closed the connection" });
+    const ended = endedIn(tls.connection.closing());
+    if (this.hasUnsent) return this.end(ended);
+    return this.#tell(ended, () => void tls.connection.close(tls.closeMs));
+  }
+
+  #tell(ended: Ended, finish: () => void): void {
+    this.#ended = ended;
+    this.noDeadline();
+    this.#lastWords?.cancel();
+    finish();
+    this.#wake();
+    this.#listener.onEnded(ended);
   }
 
   #wake(): void {
@@ -181,29 +205,25 @@ export class Wire {
   }
 }
 
+function endedIn({ peer, because }: Closing): Ended {
+  const text = because === undefined ? ENDS[peer] : `${ENDS[peer]}: ${because}`;
+  return { reason: peer === "reset" ? "reset" : peer === "error" ? "other" : "closed", text };
+}
+
+const ENDS: Readonly<Record<Closing["peer"], string>> = {
+  open: "the connection is closed",
+  close_notify: "the peer closed the connection",
+  truncated: "the peer closed the connection without a close_notify",
+  "truncated-mid-record": "the peer closed the connection in the middle of a TLS record",
+  reset: "Connection reset by peer",
+  "no-answer": "the connection is closed",
+  error: "the connection failed",
+  unknown: "the peer closed the connection",
+};
+
 function endedBy(error: Error): Ended {
   const code = systemCodeOf(error);
   if (code === "ECONNRESET" || code === "EPIPE") return { reason: "reset", text: messageOf(error) };
   if (code === "ETIMEDOUT") return { reason: "timeout", text: messageOf(error) };
   return { reason: "other", text: messageOf(error) };
-}
-
-type WriteDone = (error?: Error | null) => void;
-
-/**
- * A failed write makes Node destroy the stream at once, with whatever the kernel holds unread: the `421` or `552` that
- * explains the hang-up would be lost. `_write` and `_writev` are the documented places where a stream's writing is
- * defined; here they keep the error to themselves, and the reading side goes on to its own end.
- */
-function holdWriteErrors(stream: Duplex, onError: (error: Error) => void): void {
-  const hold =
-    (done: WriteDone): WriteDone =>
-    (error) => {
-      if (error === undefined || error === null) done();
-      else onError(error);
-    };
-  const write = stream._write.bind(stream);
-  stream._write = (chunk, encoding, done) => write(chunk, encoding, hold(done));
-  const writev = stream._writev?.bind(stream);
-  if (writev !== undefined && stream._writev !== null) stream._writev = (chunks, done) => writev(chunks, hold(done));
 }
