@@ -4,7 +4,7 @@ import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
 import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import type { CountChanges } from "../mail/connection/shared-counts.ts";
-import type { ListenerSettings } from "../mail/connection/settings.ts";
+import { clientCertificateOf, type ListenerSettings } from "../mail/connection/settings.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
@@ -111,7 +111,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
           listenerProfile({
             keeper,
             terms: termsOf(settings, listener),
-            client: { clientCertificate: "none" },
+            client: { mode: clientCertificateOf(listener), authorities: listener.clientAuthorities },
             clock,
             onTrouble: (problem) => emit(events.certificateTrouble, { source: listener.name, problem }),
           }),

@@ -1,4 +1,3 @@
-import { messageOf } from "../foundation/error.ts";
 import { problemIn, type Origins, type SettingPath, type SettingsProblem } from "../service/config/config.ts";
 import type { ContextTerms } from "../service/tls/contexts.io.ts";
 import type { CertificateProblem, Inspected } from "../service/tls/inspect.io.ts";
@@ -11,9 +10,31 @@ import type { Settings } from "./settings.ts";
 type Listener = Settings["listeners"][number];
 
 /** Every file of authorities that the settings name, and where. Nobody may ask the keeper for another. */
-export function authoritiesOf(settings: Settings): readonly { readonly path: SettingPath; readonly file: string }[] {
-  const { caFile } = settings.delivery;
-  return caFile === undefined ? [] : [{ path: ["delivery", "caFile"], file: caFile }];
+export function authoritiesOf(settings: Settings): readonly NamedFile[] {
+  const { listeners, delivery, actions } = settings;
+  return [
+    ...filesUnder(listeners, ["listeners"]),
+    ...filesUnder(delivery, ["delivery"]),
+    ...filesUnder(actions, ["actions"]),
+  ];
+}
+
+interface NamedFile {
+  readonly path: SettingPath;
+  readonly file: string;
+}
+
+/** Settings that name authorities are called one of these, wherever they stand. */
+const AUTHORITY_SETTINGS = new Set(["caFile", "clientAuthorities"]);
+
+function filesUnder(value: unknown, path: SettingPath): readonly NamedFile[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([name, below]): readonly NamedFile[] => {
+    const here = [...path, Array.isArray(value) ? Number(name) : name];
+    return typeof below === "string" && AUTHORITY_SETTINGS.has(name)
+      ? [{ path: here, file: below }]
+      : filesUnder(below, here);
+  });
 }
 
 /** The tables that hold certificates and keys: the keeper's alone. */
@@ -75,9 +96,4 @@ export function locatedProblem(problem: CertificateProblem, origins: Origins): S
   const { at, text, severity } = problem;
   if ("path" in at) return problemIn(origins, at.path, text, severity);
   return { file: at.file, place: { line: at.line, column: 1 }, path: "", text, severity };
-}
-
-/** What was thrown, without anything that could be a key. Nothing of ours puts one there; OpenSSL's and Node's words are not ours. */
-export function harmlessText(thrown: unknown): string {
-  return messageOf(thrown).replace(/-----BEGIN[\s\S]*/g, "(text in PEM form)");
 }

@@ -58,10 +58,16 @@ export function contextOptions(
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (terms.hasTickets ? 0 : constants.SSL_OP_NO_TICKET),
     sessionIdContext: sessionScopeOf(terms),
     sessionTimeout: Math.max(1, Math.round(terms.ticketLifetimeMs / 1000)),
-    ...(terms.ciphers === undefined ? {} : { ciphers: terms.ciphers }),
+    ...ciphersOf(terms),
     ...(terms.groups === undefined ? {} : { ecdhCurve: terms.groups }),
     ...(terms.clientAuthorities === undefined ? {} : { ca: [...terms.clientAuthorities] }),
   };
+}
+
+/** TLS before 1.2 signs with SHA-1, which OpenSSL 3 does at its lowest level only; a list written by a person says for itself. */
+function ciphersOf({ ciphers, minVersion }: ContextTerms): { ciphers?: string } {
+  if (ciphers !== undefined) return { ciphers };
+  return minVersion === "TLSv1" || minVersion === "TLSv1.1" ? { ciphers: "DEFAULT@SECLEVEL=0" } : {};
 }
 
 /** The same in each process, and another one for each listener: a session is good where it was made. At most 32 characters. */

@@ -148,8 +148,8 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     });
   /** Certificates that were given to us (ACME), by their label. */
   const keptSources = async (): Promise<Watched[]> => {
-    const labels = await readdir(kept).catch(() => []);
-    return labels.toSorted().map((label) => keptSource(label));
+    const labels = await readdir(kept).catch((): string[] => []);
+    return labels.toSorted((a, b) => (a < b ? -1 : 1)).map((label) => keptSource(label));
   };
   const keptSource = (label: string): Watched =>
     watched(

@@ -3,6 +3,7 @@ import { messageOf } from "../../foundation/error.ts";
 import { makeContexts, type ContextTerms, type Contexts } from "./contexts.io.ts";
 import type { Keeper, ProfileMaterial } from "./keeper.ts";
 import type { ServerProfile } from "./tls.ts";
+import { verify } from "./verify.ts";
 
 /** A listener's profile, kept up to date with what the keeper has. */
 export interface ListenerProfile {
@@ -22,13 +23,14 @@ const LONGEST_RETRY_MS = 5000;
  */
 export function listenerProfile(parts: {
   keeper: Keeper;
-  terms: ContextTerms;
-  /** What `ServerProfile` says of client certificates. */
-  client: Pick<ServerProfile, "clientCertificate" | "verifyClient">;
+  terms: Omit<ContextTerms, "clientAuthorities" | "sessionScope">;
+  /** Whose certificates clients may show: `authorities` as the keeper is asked for them. Without any nobody's verifies. */
+  client: { readonly mode: ServerProfile["clientCertificate"]; readonly authorities?: string | undefined };
   clock: Clock;
   onTrouble: (text: string) => void;
 }): ListenerProfile {
-  const { keeper, terms, clock, onTrouble } = parts;
+  const { keeper, clock, client, onTrouble } = parts;
+  const { listener } = parts.terms;
   let profile: ServerProfile | undefined;
   let contexts: { readonly label: string; readonly made: Contexts } | undefined;
   let isAsking = false;
@@ -43,14 +45,20 @@ export function listenerProfile(parts: {
     if (told !== text) onTrouble(text);
     told = text;
   };
-  const take = (material: ProfileMaterial): void => {
-    const label = labelOf(material);
+  const take = (material: ProfileMaterial, authorities: readonly string[] | undefined): void => {
+    const terms: ContextTerms = {
+      ...parts.terms,
+      // A session keeps the judgement on its client's certificate: it is good only where the same is asked.
+      sessionScope: client.mode,
+      ...(authorities === undefined ? {} : { clientAuthorities: authorities }),
+    };
+    const label = JSON.stringify([labelOf(material), authorities ?? []]);
     if (contexts?.label !== label) {
       const made = makeContexts({
         material,
         terms,
         clock,
-        ask: (serverName) => keeper.certificateFor(serverName, terms.listener),
+        ask: (serverName) => keeper.certificateFor(serverName, listener),
         onTrouble: tell,
       });
       contexts = { label, made };
@@ -63,7 +71,10 @@ export function listenerProfile(parts: {
       defaultOptions: { ...made.defaultOptions, ...(tickets === undefined ? {} : { ticketKeys: tickets }) },
       ticketKeys: tickets,
       ticketLifetimeMs: terms.ticketLifetimeMs,
-      ...parts.client,
+      clientCertificate: client.mode,
+      ...(client.mode === "none"
+        ? {}
+        : { verifyClient: (shown) => verify(shown, { by: "authorities", names: [] }, clock.now()) }),
       // An offer that nobody answers is fatal for the client: the name is only there while it is waited for.
       ...(material.challenges.length === 0 ? {} : { alpn: ["acme-tls/1"] }),
     };
@@ -77,14 +88,17 @@ export function listenerProfile(parts: {
     isStale = false;
     retry?.cancel();
     try {
-      const material = await keeper.profile(terms.listener);
+      const material = await keeper.profile(listener);
+      const authorities = await clientAuthorities();
       if (isClosed) return;
-      take(material);
       told = "";
+      take(material, authorities.pems);
+      if (authorities.problem !== undefined)
+        tell(`listener ${listener}: no client can be verified: ${authorities.problem}`);
       retryMs = FIRST_RETRY_MS;
     } catch (thrown) {
       // The keeper is started again; what is there serves until then.
-      if (profile !== undefined) tell(`listener ${terms.listener}: ${messageOf(thrown)}; what is known serves on`);
+      if (profile !== undefined) tell(`listener ${listener}: ${messageOf(thrown)}; what is known serves on`);
       if (!isClosed) retry = clock.after(retryMs, () => void ask());
       retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
     } finally {
@@ -93,8 +107,12 @@ export function listenerProfile(parts: {
     }
     if (isStale) await ask();
   };
+  const clientAuthorities = async (): Promise<{ pems?: readonly string[]; problem?: string | undefined }> => {
+    if (client.mode === "none") return {};
+    return client.authorities === undefined ? { pems: [] } : await keeper.anchors(client.authorities);
+  };
   const forget = keeper.onChange((change) => {
-    if (change !== "anchors") void ask();
+    if (change !== "anchors" || client.authorities !== undefined) void ask();
   });
   void ask();
   return {

@@ -98,7 +98,7 @@ function makeServer(profile: ServerProfile, handshakes: AsyncLocalStorage<Handsh
     // We judge. Node's own refusal cuts the connection without an alert: a mystery to the client.
     rejectUnauthorized: false,
     sessionTimeout: Math.max(1, Math.floor(ticketLifetimeMs / 1000)),
-    sessionIdContext: sessionContext(profile),
+    sessionIdContext: defaultOptions.sessionIdContext ?? sessionContext(profile),
     ...(ticketKeys === undefined ? {} : { ticketKeys }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
     SNICallback: (serverName, done) => void answerSni(profile, handshakes.getStore(), clock, serverName, done),
