@@ -1,4 +1,5 @@
 import type { PeerCertificate, TlsFacts } from "../service/tls/facts.ts";
+import type { TlsFinding } from "../service/tls/finding.ts";
 
 /** A server's side of a plain TLS connection: nobody asked for a certificate. */
 export function tlsFacts(changes: Partial<TlsFacts> = {}): TlsFacts {
@@ -25,6 +26,19 @@ export function peerCertificate(changes: Partial<PeerCertificate> = {}): PeerCer
     notBeforeAt: 0,
     notAfterAt: 4_000_000_000_000,
     chain: ["a1".repeat(32)],
+    ...changes,
+  };
+}
+
+/** A client fell silent in mid-handshake. */
+export function tlsFinding(changes: Partial<TlsFinding> = {}): TlsFinding {
+  return {
+    reason: "stalled",
+    role: "server",
+    fault: "unknown",
+    sentence: "The client fell silent in the middle of the handshake.",
+    cure: "Look at the network between the two.",
+    afterMs: 30_000,
     ...changes,
   };
 }

@@ -1,4 +1,5 @@
 import { defineEvent } from "../../foundation/events.ts";
+import { findingFields, findingText } from "../../service/tls/told-text.ts";
 
 /** What the connection stage tells. Lines are Postfix's smtpd(8) and anvil(8). */
 
@@ -60,7 +61,7 @@ export const implicitTlsFailed = defineEvent({
   name: "connection.tls-failed",
   level: "info",
   speaker: "smtpd",
-  says: "The TLS handshake on an implicit TLS port failed.",
-  fields: { session: "text", listener: "text", client: "text", reason: "text" },
-  line: (e) => `SSL_accept error from ${e.client}: ${e.reason}`,
+  says: "The TLS handshake on an implicit TLS port failed: why, whose fault it is, and what usually cures it.",
+  fields: { session: "text", listener: "text", client: "text", ...findingFields, details: "data?" },
+  line: (e) => `SSL_accept error from ${e.client}: ${findingText(e)}`,
 });

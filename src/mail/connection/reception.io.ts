@@ -1,9 +1,13 @@
 import type { Socket } from "node:net";
 import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
+import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
+import type { Allowance } from "../session/allowance.ts";
+import { connectionLost } from "../session/events.ts";
 import type { RunningSession, SessionServices } from "../session/services.ts";
 import { runSession } from "../session/session.io.ts";
+import { failureOf } from "../session/tls-lines.ts";
 import { clientText, type Peer } from "../session/state.ts";
 import { clientName } from "./client-name.ts";
 import { termsOf, type ListenerRules } from "./connection.ts";
@@ -44,6 +48,8 @@ export class Reception implements Receiving {
   #isStopping = false;
   #isClosed = false;
   #isSessionOver = false;
+  /** A handshake is under way, or what came of it is not told yet. */
+  #isSecuring = false;
 
   constructor(options: ReceptionOptions) {
     this.#options = options;
@@ -83,7 +89,8 @@ export class Reception implements Receiving {
     this.#admission?.left();
     this.#admission = undefined;
     // A session may still be keeping a message when its socket is closed, and has ended before TLS has.
-    if (this.#isClosed && (this.#session === undefined || this.#isSessionOver)) this.#options.onEnd();
+    if (!this.#isClosed || this.#isSecuring) return;
+    if (this.#session === undefined || this.#isSessionOver) this.#options.onEnd();
   }
 
   #readProxyHeader(proxy: string): void {
@@ -119,66 +126,98 @@ export class Reception implements Receiving {
   }
 
   #admit(peer: Peer): void {
-    const { limits, rules, services, socket } = this.#options;
+    const { limits, socket, rules } = this.#options;
     const admission = limits.admit(peer.address);
     if (!admission.isAdmitted) return this.#refuse(peer, admission.because);
     this.#admission = admission;
     this.#sessionId = this.#options.newSessionId();
-    if (rules.settings.tls !== "implicit") return this.#name(peer, socket, undefined);
-    if (!admission.allowance.take("handshake")) return this.#refuse(peer, "TLS handshake rate");
-    void services.tls.accept(socket, { deadlineMs: rules.session.handshakeTimeout }).then((outcome) => {
-      if (outcome.ok) return this.#name(peer, outcome.connection.socket, outcome.connection);
-      const { name: listener } = rules.settings;
-      const reason = outcome.finding.sentence;
-      services.emit(implicitTlsFailed, { session: this.#sessionId, listener, client: clientText(peer), reason });
-      return undefined;
+    if (rules.settings.tls === "implicit") return this.#secure(peer, admission.allowance);
+    const named = this.#nameOf(peer);
+    if (!(named instanceof Promise)) return this.#beginSession(named, socket, undefined, undefined);
+    const early = hearEarly(socket);
+    void named.then((known) => {
+      if (!socket.destroyed) this.#beginSession(known, socket, undefined, early());
     });
+    return undefined;
   }
 
-  /** Looks up who it is, without reading on; then the session begins. */
-  #name(peer: Peer, socket: Socket, tls: TlsConnection | undefined): void {
+  /** Implicit TLS. The name is looked up meanwhile: the log says who it was, whatever comes of the handshake. */
+  #secure(peer: Peer, allowance: Allowance): void {
+    const { rules, services, socket } = this.#options;
+    if (!allowance.take("handshake")) return this.#refuse(peer, "TLS handshake rate");
+    this.#isSecuring = true;
+    const named = Promise.resolve(this.#nameOf(peer)).then((known) => {
+      this.#tellConnected(known);
+      return known;
+    });
+    void services.tls.accept(socket, { deadlineMs: rules.session.handshakeTimeout }).then(async (outcome) => {
+      const early = outcome.ok ? hearEarly(outcome.connection.socket) : undefined;
+      const known = await named;
+      this.#isSecuring = false;
+      if (!outcome.ok) this.#tellNotSecured(known, outcome.finding);
+      else this.#beginSession(known, outcome.connection.socket, outcome.connection, early?.());
+      if (this.#isClosed) this.#leave();
+    });
+    return undefined;
+  }
+
+  /** Who it is, as far as the DNS confirms it. A promise only where that has to be waited for. */
+  #nameOf(peer: Peer): Peer | Promise<Peer> {
     const { rules, resolver, services } = this.#options;
     const { address } = peer;
-    if (address === undefined || isLoopback(address))
-      return this.#beginSession({ ...peer, name: "localhost" }, socket, tls, undefined);
-    if (!rules.settings.reverseDns || resolver === undefined) return this.#beginSession(peer, socket, tls, undefined);
-    // Somebody who speaks before we do is heard, so that the session can tell.
-    let early: Buffer | undefined;
-    const onData = (bytes: Buffer): void => {
-      early = bytes;
-      socket.pause();
-      socket.off("data", onData);
-    };
-    socket.on("data", onData);
-    // A PROXY header in front has left it paused.
-    socket.resume();
-    void clientName(resolver, services.clock, address, rules.settings.reverseDnsTimeout).then((name) => {
-      socket.off("data", onData);
-      if (!socket.destroyed && !this.#options.socket.destroyed)
-        this.#beginSession({ ...peer, name }, socket, tls, early);
-    });
+    if (address === undefined || isLoopback(address)) return { ...peer, name: "localhost" };
+    if (!rules.settings.reverseDns || resolver === undefined) return peer;
+    return clientName(resolver, services.clock, address, rules.settings.reverseDnsTimeout).then((name) => ({
+      ...peer,
+      name,
+    }));
+  }
+
+  #tellConnected(peer: Peer): void {
+    const { rules, services } = this.#options;
+    const { name: listener } = rules.settings;
+    const session = this.#sessionId;
+    const { address, port } = peer;
+    services.emit(connected, { session, listener, client: clientText(peer), address, port, proxy: this.#proxy });
+  }
+
+  #tellNotSecured(peer: Peer, finding: TlsFinding): void {
+    const { rules, services } = this.#options;
+    const client = clientText(peer);
+    const session = this.#sessionId;
+    const reason = finding.sentence;
+    const bounded = services.flights?.bounded(finding, services.clock.now()) ?? finding;
+    services.emit(implicitTlsFailed, failureOf({ session, listener: rules.settings.name }, peer, bounded, false));
+    services.emit(connectionLost, { session, client, after: "CONNECT", reason });
+    this.#tellDisconnected(client, "commands=0/0");
+  }
+
+  #tellDisconnected(client: string, commands: string): void {
+    const { rules, services } = this.#options;
+    const { name: listener } = rules.settings;
+    const tookMs = Math.round(services.clock.monotonicMs() - this.#startedAt);
+    services.emit(disconnected, { session: this.#sessionId, listener, client, commands, tookMs });
   }
 
   #beginSession(peer: Peer, socket: Socket, tls: TlsConnection | undefined, early: Buffer | undefined): void {
     const { rules, services } = this.#options;
-    const { name: listener } = rules.settings;
     const admission = this.#admission;
-    if (admission === undefined || this.#isStopping) return void socket.destroy();
-    const session = this.#sessionId;
-    const { address, port } = peer;
-    services.emit(connected, { session, listener, client: clientText(peer), address, port, proxy: this.#proxy });
+    if (admission === undefined || this.#isStopping) {
+      if (tls === undefined) return void socket.destroy();
+      tls.destroy();
+      return this.#tellDisconnected(clientText(peer), "commands=0/0");
+    }
+    if (tls === undefined) this.#tellConnected(peer);
     this.#session = runSession({
       socket,
-      terms: termsOf(rules, session, peer, this.#options.hasCertificate()),
+      terms: termsOf(rules, this.#sessionId, peer, this.#options.hasCertificate()),
       peer,
       tls,
       allowance: admission.allowance,
       services,
       early,
       onEnd: (summary) => {
-        const client = clientText(summary.peer);
-        const tookMs = Math.round(services.clock.monotonicMs() - this.#startedAt);
-        services.emit(disconnected, { session, listener, client, commands: summary.commands, tookMs });
+        this.#tellDisconnected(clientText(summary.peer), summary.commands);
         this.#isSessionOver = true;
         this.#leave();
       },
@@ -204,6 +243,23 @@ const LIMITS: Readonly<Record<string, string>> = {
   "per-network": "concurrency per network",
   rate: "rate",
 };
+
+/** Somebody who speaks before we do is heard, so that the session can tell. Gives what came, and hears no more. */
+function hearEarly(socket: Socket): () => Buffer | undefined {
+  let early: Buffer | undefined;
+  const onData = (bytes: Buffer): void => {
+    early = bytes;
+    socket.pause();
+    socket.off("data", onData);
+  };
+  socket.on("data", onData);
+  // A PROXY header in front has left it paused.
+  socket.resume();
+  return () => {
+    socket.off("data", onData);
+    return early;
+  };
+}
 
 function ignore(): void {
   // The close that follows an error says all we need.

@@ -4,6 +4,7 @@ import * as connectionEvents from "../connection/events.ts";
 import * as bounceEvents from "../delivery/bounce/events.ts";
 import * as mailboxEvents from "../delivery/mailbox/events.ts";
 import * as smtpEvents from "../delivery/smtp/events.ts";
+import * as tlsPolicyEvents from "../delivery/tls-policy/events.ts";
 import * as queueEvents from "../queue/events.ts";
 import * as schedulerEvents from "../scheduler/events.ts";
 import * as sessionEvents from "../session/events.ts";
@@ -51,6 +52,7 @@ export const mailEvents: readonly AnyEvent[] = [
   queueEvents,
   schedulerEvents,
   smtpEvents,
+  tlsPolicyEvents,
   mailboxEvents,
   bounceEvents,
   logEvents,

@@ -32,6 +32,9 @@ const MOST_CLOSE_COUNTS = 5_000;
 const MOST_PLAINTEXT_ROWS = 5_000;
 const MOST_LAST = 20;
 
+/** `mail.example[192.0.2.1]:25`: by its address, by the whole, or by the name. */
+const PEER = "(address = ? OR peer = ? OR substr(peer, 1, length(?) + 1) = ? || '[')";
+
 type Row = Readonly<Record<string, unknown>>;
 
 /** Answers from the tables of `tls-journal.ts`. Only reads; every answer is bounded. */
@@ -58,7 +61,7 @@ export class TlsJournalQuery {
       case "plaintext":
         return { rows: this.#plaintext(question) };
       case "last":
-        return { records: question.peers.slice(0, MOST_LAST).flatMap((peer) => this.#newestOf(peer, "out") ?? []) };
+        return this.#last(question.peers.slice(0, MOST_LAST));
     }
   }
 
@@ -173,6 +176,29 @@ export class TlsJournalQuery {
       }));
   }
 
+  /** The newest of each kind, worked and failed, and what went without encryption. */
+  #last(names: readonly string[]): TlsAnswers["last"] {
+    const records = new Map<number, TlsRecord>();
+    const plaintext = new Map<string, PlaintextRow>();
+    for (const name of names) {
+      for (const where of [`direction = 'out' AND place = ?`, `direction = 'out' AND ${PEER}`]) {
+        const values = where.includes("place") ? [name] : [name, name, name, name];
+        for (const kind of ["session", "failure"] as const) {
+          const record = this.#newest(where, values, kind);
+          if (record !== undefined) records.set(record.row.id, record);
+        }
+      }
+      const found = [{ place: name }, { peer: name }].flatMap((one) =>
+        this.#plaintext({ sinceAt: 0, direction: "out", ...one }),
+      );
+      for (const row of found) plaintext.set(JSON.stringify([row.address, row.place, row.rule]), row);
+    }
+    return {
+      records: [...records.values()].sort((one, other) => other.row.id - one.row.id).slice(0, MOST_LAST),
+      plaintext: [...plaintext.values()].sort((one, other) => other.lastAt - one.lastAt).slice(0, MOST_LAST),
+    };
+  }
+
   #changes(fromAt: number, toAt: number): readonly ChangeRow[] {
     return this.#database
       .prepare("SELECT at, what, text FROM change WHERE at >= ? AND at <= ? ORDER BY id")
@@ -240,8 +266,7 @@ function addSelection(
     values.push(direction);
   }
   if (peer !== undefined) {
-    // `mail.example[192.0.2.1]:25`: by its address, by the whole, or by the name.
-    conditions.push("(address = ? OR peer = ? OR substr(peer, 1, length(?) + 1) = ? || '[')");
+    conditions.push(PEER);
     values.push(peer, peer, peer, peer);
   }
   if (place !== undefined) {

@@ -10,7 +10,7 @@ export type TlsQuestion =
   | { readonly ask: "compare"; readonly failed: string; readonly worked?: string | undefined }
   | ({ readonly ask: "closes" } & Selection)
   | ({ readonly ask: "plaintext" } & Selection)
-  /** What happened last with peers of these names or addresses, as a client. */
+  /** What happened last, as a client, with peers and relays of these names or addresses. */
   | { readonly ask: "last"; readonly peers: readonly string[] };
 
 export interface Selection {
@@ -28,7 +28,7 @@ export interface TlsAnswers {
   readonly compare: CompareAnswer;
   readonly closes: { readonly counts: readonly CloseCount[] };
   readonly plaintext: { readonly rows: readonly PlaintextRow[] };
-  readonly last: { readonly records: readonly TlsRecord[] };
+  readonly last: { readonly records: readonly TlsRecord[]; readonly plaintext: readonly PlaintextRow[] };
 }
 
 export interface FailuresAnswer {

@@ -89,7 +89,10 @@ test("where a client certificate is required nothing but the dialogue goes witho
   const expired = { kind: "expired", text: "the certificate expired on 2025-01-01" } as const;
   const bad = withCertificate({ result: "FAIL", by: "authorities", problem: expired });
   const tried = (clientCertificate: Terms["clientCertificate"], tls: TlsFacts | undefined): readonly string[] => {
-    const talk = dialogue({ clientCertificate, auth: "offer", vrfy: "answer", tls: "offer" }, { tls });
+    const talk = dialogue(
+      { clientCertificate, auth: "offer", vrfy: "answer", tls: "offer" },
+      tls === undefined ? {} : { tls },
+    );
     talk.say("EHLO x");
     return ["MAIL FROM:<a@b.example>", "VRFY a@b.example", "AUTH PLAIN AGFubgBzZWNyZXQ="].flatMap((line) =>
       talk.say(line),

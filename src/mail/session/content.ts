@@ -22,6 +22,7 @@ import {
   type Transaction,
   type World,
 } from "./state.ts";
+import { plainDetails } from "./tls-lines.ts";
 
 /** DATA and BDAT (RFC 5321 section 4.1.1.4, RFC 3030), the end of the content, and the commit. */
 export function data(world: World, session: Session, bytesBehind: number): Step {
@@ -262,6 +263,7 @@ export function committed(world: World, session: Session): Step {
     recipients: transaction.recipients.length,
     envelopes: envelopesOf(transaction, message.id).length,
     tookMs: world.now() - phase.since,
+    details: plainDetails(world.terms, session),
   });
   const done: Session = { ...session, phase: READY, idleCommands: 0 };
   return [done, [event, ...finalReplies(session, transaction, queued(message.id))]];

@@ -1,28 +1,25 @@
 import type { ReceivedTls } from "../../protocol/message/received-field.ts";
-import type { TlsFacts } from "../../service/tls/facts.ts";
-import { encrypted } from "./events.ts";
-import { clientText, tell, type Action, type Peer, type World } from "./state.ts";
+import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
 
-/** What a session says of its TLS connection: to the log, and in the Received field. */
-export function tellEncrypted(world: World, peer: Peer, tls: TlsFacts): Action {
-  return tell(encrypted, {
-    session: world.terms.session,
-    listener: world.terms.listener,
-    client: clientText(peer),
-    version: tls.version,
-    cipher: tls.cipher,
-    bits: tls.bits,
-    group: tls.group,
-    signature: tls.signature,
-    serverName: tls.serverName,
-    isResumed: tls.isResumed,
-    fingerprint: tls.clientFingerprint,
-    handshakeMs: Math.round(tls.handshakeMs),
-    verify: verifyOf(tls),
-    problem: tls.verdict.problem?.text,
-    certificate: tls.peerCertificate?.fingerprint,
-    subject: tls.peerCertificate?.subject,
-  });
+/** How the client ended TLS, for the line that says that it is lost. */
+export function endText(peer: Closing["peer"] | undefined): string | undefined {
+  switch (peer) {
+    case "close_notify":
+      return "ended with close_notify";
+    case "truncated":
+      return "ended without close_notify";
+    case "truncated-mid-record":
+      return "cut off inside a record";
+    case "reset":
+      return "reset";
+    case "error":
+      return "broken";
+    case "open":
+    case "no-answer":
+    case "unknown":
+    case undefined:
+      return undefined;
+  }
 }
 
 /** The TLS clause of our Received field. */

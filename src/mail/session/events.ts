@@ -1,4 +1,5 @@
 import { defineEvent } from "../../foundation/events.ts";
+import { closedText, establishedText, findingFields, findingText, tlsFields } from "../../service/tls/told-text.ts";
 
 /** What a session tells. Lines are Postfix's smtpd(8) and cleanup(8), which people's tools read. */
 
@@ -45,6 +46,7 @@ export const messageKept = defineEvent({
     recipients: "count",
     envelopes: "count",
     tookMs: "ms",
+    details: "data?",
   },
   // The scheduler's `queue active` line tells people the same.
   line: () => undefined,
@@ -133,9 +135,9 @@ export const connectionLost = defineEvent({
   name: "session.lost",
   level: "info",
   speaker: "smtpd",
-  says: "The client went away without QUIT.",
-  fields: { session: "text", client: "text", after: "text", reason: "text" },
-  line: (e) => `lost connection after ${e.after} from ${e.client}`,
+  says: "The client went away without QUIT; with TLS, and how the client ended that.",
+  fields: { session: "text", client: "text", after: "text", reason: "text", tls: "text?" },
+  line: (e) => `lost connection after ${e.after} from ${e.client}${e.tls === undefined ? "" : ` (TLS: ${e.tls})`}`,
 });
 
 export const timedOut = defineEvent({
@@ -188,43 +190,64 @@ export const encrypted = defineEvent({
   name: "session.tls",
   level: "info",
   speaker: "smtpd",
-  says: "TLS is up with the client.",
+  says: "TLS is up with the client. `trust` is of its certificate, in Postfix's words.",
   fields: {
     session: "text",
     listener: "text",
     client: "text",
-    version: "text",
-    cipher: "text",
-    bits: "count",
-    group: "text?",
-    signature: "text?",
-    serverName: "text?",
-    isResumed: "flag",
-    fingerprint: "text?",
-    handshakeMs: "ms",
-    verify: "text",
-    problem: "text?",
-    certificate: "text?",
+    ...tlsFields,
     subject: "text?",
+    details: "data?",
   },
-  // Postfix's words for how far the client's certificate is to be trusted.
-  line: (e) =>
-    `${e.certificate === undefined ? "Anonymous" : e.verify === "OK" ? "Trusted" : "Untrusted"} TLS connection ` +
-    `${e.isResumed ? "reused" : "established"} from ${e.client}` +
-    (e.serverName === undefined ? "" : ` to ${e.serverName}`) +
-    `: ${e.version} with cipher ${e.cipher}` +
-    (e.bits === 0 ? "" : ` (${e.bits}/${e.bits} bits)`) +
-    (e.group === undefined ? "" : ` key-exchange ${e.group}`) +
-    (e.signature === undefined ? "" : ` server-signature ${e.signature}`),
+  line: (e) => establishedText(e, "from", e.client),
 });
+
+export const tlsClosed = defineEvent({
+  name: "session.tls-closed",
+  level: "info",
+  speaker: "smtpd",
+  says: "A TLS connection ended: with the client's close_notify (clean) or without, and what that means at that point of the dialogue.",
+  fields: {
+    session: "text",
+    listener: "text",
+    client: "text",
+    /** `clean`, `unclean`, `unknown`. */
+    end: "text",
+    peerEnd: "text",
+    ourEnd: "text",
+    moment: "text",
+    after: "text",
+    isLoss: "flag",
+    because: "text?",
+    details: "data?",
+  },
+  line: (e) => `TLS connection from ${e.client} closed ${closedText(e)}`,
+});
+
+const failureFields = {
+  session: "text",
+  listener: "text",
+  client: "text",
+  ...findingFields,
+  details: "data?",
+} as const;
 
 export const handshakeFailed = defineEvent({
   name: "session.tls-failed",
   level: "info",
   speaker: "smtpd",
-  says: "The TLS handshake with the client failed.",
-  fields: { session: "text", client: "text", reason: "text" },
-  line: (e) => `SSL_accept error from ${e.client}: ${e.reason}`,
+  says: "The TLS handshake with the client failed: why, whose fault it is, and what usually cures it.",
+  fields: failureFields,
+  line: (e) => `SSL_accept error from ${e.client}: ${findingText(e)}`,
+});
+
+export const tlsTrouble = defineEvent({
+  name: "session.tls-trouble",
+  level: "info",
+  speaker: "smtpd",
+  says: "Something went wrong with TLS after the handshake; the connection was cut.",
+  fields: failureFields,
+  line: (e) => `TLS error from ${e.client}: ${findingText(e)}`,
 });
 
 export const authenticated = defineEvent({
@@ -260,6 +283,6 @@ export const tlsOnPlaintextPort = defineEvent({
   level: "info",
   speaker: "smtpd",
   says: "The client began a TLS handshake where plaintext is spoken first; the connection was closed.",
-  fields: { session: "text", listener: "text", client: "text" },
-  line: (e) => `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}`,
+  fields: failureFields,
+  line: (e) => `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}: ${findingText(e)}`,
 });

@@ -4,6 +4,7 @@ import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
 import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
+import type { FlightSampler } from "../../service/tls/flight-sampler.ts";
 import type { TlsConnection, TlsServer } from "../../service/tls/tls.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
@@ -22,6 +23,8 @@ export interface SessionServices {
   /** Who clients are by their certificates; absent: nobody. */
   readonly certificates?: CertificateIdentifier | undefined;
   readonly tls: TlsServer;
+  /** Which handshakes are worth keeping in the journal; absent: none. */
+  readonly flights?: FlightSampler | undefined;
 }
 
 export interface SessionOptions {

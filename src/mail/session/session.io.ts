@@ -2,6 +2,9 @@ import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Closing } from "../../service/tls/facts.ts";
+import type { TlsFinding } from "../../service/tls/finding.ts";
+import type { Flight } from "../../service/tls/flight.ts";
+import { tlsOnPlaintext } from "../../service/tls/plaintext-hello.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
@@ -15,6 +18,7 @@ import type { RunningSession, SessionOptions, SessionServices } from "./services
 import { newSession, step } from "./session.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { Tally } from "./tally.ts";
+import { standOf, tellClosed, tellTrouble, type Stand } from "./tls-lines.ts";
 
 /**
  * The driver of one session: reads the socket, feeds the receivers, gives inputs to the machine and obeys its actions.
@@ -28,6 +32,8 @@ import { Tally } from "./tally.ts";
 const LONGEST_AUTH_LINE = 12_288;
 /** How long we wait for the client to close after our last reply. */
 const LINGER_MS = 5000;
+/** The same when the server stops: what we said is with the client's system, and a stop waits for nobody's manners. */
+const STOP_LINGER_MS = 500;
 
 type Mode = "commands" | "content" | "handshake" | "ended";
 
@@ -62,6 +68,10 @@ class SessionDriver implements RunningSession {
   /** Said all there was to say; what is left of the connection ends without us. */
   #hasLeft = false;
   #isOver = false;
+  #isStopping = false;
+  /** STARTTLS is accepted, and that is not said yet. */
+  #isHoldingReply = false;
+  #stood: Stand | undefined;
   #contentStartedAt = 0;
   #waitedBefore = 0;
 
@@ -91,17 +101,18 @@ class SessionDriver implements RunningSession {
     this.#attach(options.socket, options.tls);
     if (options.early !== undefined) {
       this.#isFirst = false;
-      this.#step(
-        isTlsHello(options.early) ? { kind: "tls-hello" } : { kind: "spoke-too-soon", bytes: options.early.length },
-      );
-    } else this.#step({ kind: "begin" });
+      if (isTlsHello(options.early)) this.#onTlsHello(options.early);
+      else this.#step({ kind: "spoke-too-soon", bytes: options.early.length });
+    } else this.#step({ kind: "begin", flight: this.#flight() });
     this.#run(true);
   }
 
   stop(): void {
-    if (this.#isOver) return;
+    this.#isStopping = true;
+    if (this.#isOver) return void (this.#hasLeft && this.#tls?.close(STOP_LINGER_MS));
     this.#step({ kind: "stop" });
     if (!this.#question.isOpen) this.#flush();
+    return undefined;
   }
 
   destroy(): void {
@@ -116,6 +127,11 @@ class SessionDriver implements RunningSession {
     this.#tls = tls;
     tls?.onFinding((finding) => {
       this.#goneBecause ??= finding.sentence;
+      const { peer } = this.#session.facts;
+      this.#perform(tellTrouble(this.#terms, peer, this.#bounded(finding)));
+    });
+    tls?.onClosed((closing) => {
+      this.#perform(tellClosed(this.#terms, this.#session.facts.peer, closing, this.#stood ?? standOf(this.#session)));
     });
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
@@ -141,7 +157,7 @@ class SessionDriver implements RunningSession {
     if (this.#mode === "ended") return;
     if (this.#isFirst) {
       this.#isFirst = false;
-      if (isTlsHello(bytes) && this.#session.facts.tls === undefined) return this.#step({ kind: "tls-hello" });
+      if (isTlsHello(bytes) && this.#session.facts.tls === undefined) return this.#onTlsHello(bytes);
     }
     this.#lines.push(bytes);
     if (this.#isWaiting) this.#socket.pause();
@@ -182,7 +198,7 @@ class SessionDriver implements RunningSession {
     this.#flush();
     if (this.#mode === "ended" || this.#mode === "handshake") return;
     if (this.#goneBecause !== undefined && !this.#isBlocked)
-      return this.#step({ kind: "lost", reason: this.#goneBecause });
+      return this.#step({ kind: "lost", reason: this.#goneBecause, tls: this.#tls?.closing().peer });
     // The deadline of a command is for the whole line: a client that sends it byte by byte gains nothing.
     if (isFresh && this.#mode === "commands" && !this.#isBlocked) this.#expectCommand();
     return undefined;
@@ -224,7 +240,25 @@ class SessionDriver implements RunningSession {
     return this.#step({ kind: "command", command: parsed.value, bytesBehind });
   }
 
+  #onTlsHello(bytes: Buffer): void {
+    this.#step({ kind: "tls-hello", finding: this.#bounded(tlsOnPlaintext(bytes, this.#services.clock)) });
+  }
+
+  #flight(): Flight | undefined {
+    const { flights, clock } = this.#services;
+    return this.#tls === undefined
+      ? undefined
+      : flights?.flightOf(this.#tls, this.#session.facts.peer.address ?? "", clock.now());
+  }
+
+  #bounded(finding: TlsFinding): TlsFinding {
+    const { flights, clock } = this.#services;
+    return flights?.bounded(finding, clock.now()) ?? { ...finding, flight: undefined };
+  }
+
   #step(input: Input): void {
+    // Where the dialogue stood when it broke off decides what the end of TLS means.
+    if (input.kind === "lost" || input.kind === "timeout") this.#stood ??= standOf(this.#session);
     const [next, actions] = step(this.#world, this.#session, input);
     this.#session = next;
     for (const action of actions) this.#perform(action);
@@ -273,6 +307,7 @@ class SessionDriver implements RunningSession {
   }
 
   #flush(): void {
+    if (this.#isHoldingReply) return;
     const [first, ...others] = this.#out;
     if (first === undefined) return;
     this.#out = [];
@@ -345,9 +380,26 @@ class SessionDriver implements RunningSession {
 
   // TLS.
 
+  /**
+   * The client has to wait for our reply, so what comes before it is somebody else's, or a fault. Two turns of the event
+   * loop see what came while we read the command: reading goes on in the first.
+   */
   #startTls(): void {
-    const socket = this.#socket;
     this.#mode = "handshake";
+    this.#isHoldingReply = true;
+    setImmediate(() => setImmediate(() => this.#handshake()));
+  }
+
+  #handshake(): void {
+    this.#isHoldingReply = false;
+    if (this.#mode !== "handshake") return;
+    const socket = this.#socket;
+    const bytes = this.#lines.heldBytes + socket.readableLength;
+    if (bytes > 0) {
+      // The 220 that nobody gets.
+      this.#out.pop();
+      return this.#step({ kind: "injected", bytes });
+    }
     this.#flush();
     this.#detach();
     // The acceptor has its own deadline and settles in any case.
@@ -359,11 +411,11 @@ class SessionDriver implements RunningSession {
         this.#mode = "commands";
         const { connection } = outcome;
         this.#attach(connection.socket, connection);
-        this.#step({ kind: "tls-started", tls: connection.facts });
+        this.#step({ kind: "tls-started", tls: connection.facts, flight: this.#flight() });
         this.#run(true);
       } else {
         this.#isSocketClosed = true;
-        this.#step({ kind: "tls-failed", reason: outcome.finding.sentence });
+        this.#step({ kind: "tls-failed", finding: this.#bounded(outcome.finding) });
       }
     });
   }
@@ -372,12 +424,14 @@ class SessionDriver implements RunningSession {
 
   #close(): void {
     this.#mode = "ended";
+    this.#isHoldingReply = false;
     if (this.#isSocketClosed) return this.#finish();
     this.#flush();
     if (this.#tls !== undefined) {
       // Our close_notify, the client's, the end of TCP: nobody and nothing waits for it.
       this.#hasLeft = true;
-      void this.#tls.close(this.#terms.settings.tlsCloseTimeout);
+      const { tlsCloseTimeout } = this.#terms.settings;
+      void this.#tls.close(this.#isStopping ? Math.min(tlsCloseTimeout, STOP_LINGER_MS) : tlsCloseTimeout);
       return this.#finish();
     }
     if (this.#isNothingLeft) return void this.#socket.destroy();
@@ -385,7 +439,7 @@ class SessionDriver implements RunningSession {
     // and our last reply could be lost with it.
     this.#socket.end();
     this.#socket.resume();
-    this.#deadline.expect(LINGER_MS, "close");
+    this.#deadline.expect(this.#isStopping ? STOP_LINGER_MS : LINGER_MS, "close");
     return undefined;
   }
 
@@ -405,7 +459,10 @@ class SessionDriver implements RunningSession {
   /** The connection is over for us: the session ends too, once an open question is answered. */
   #finish(): void {
     if (this.#isOver || this.#question.isOpen) return;
-    if (this.#mode !== "ended") return this.#step({ kind: "lost", reason: this.#goneBecause ?? "closed" });
+    if (this.#mode !== "ended") {
+      const reason = this.#goneBecause ?? "closed";
+      return this.#step({ kind: "lost", reason, tls: this.#tls?.closing().peer });
+    }
     this.#isOver = true;
     this.#deadline.cancel();
     this.#options.onEnd({ peer: this.#session.facts.peer, commands: this.#tally.text() });

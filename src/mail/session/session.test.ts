@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, plainContent, PLAIN_TERMS, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
-import { tlsFacts } from "../../testing/tls-facts.ts";
+import { tlsFacts, tlsFinding } from "../../testing/tls-facts.ts";
 import type { Input } from "./state.ts";
 
 function code(replies: readonly string[]): string {
@@ -565,7 +565,7 @@ const someInput: fc.Arbitrary<Input | string> = fc.oneof(
     { kind: "committed" },
     { kind: "not-committed", isFull: false, reason: "x" },
     { kind: "tls-started", tls: tlsFacts() },
-    { kind: "tls-failed", reason: "x" },
+    { kind: "tls-failed", finding: tlsFinding() },
     { kind: "line-too-long" },
     { kind: "bare-line-end" },
     { kind: "stop" },

@@ -16,6 +16,7 @@ import {
   tellPipelining,
 } from "./content.ts";
 import { barelyEnded, connectionLost, limitReached, timedOut, tlsOnPlaintextPort } from "./events.ts";
+import { endText } from "./encryption.ts";
 import { begin, hello } from "./greeting.ts";
 import { mail, rcpt, recipientJudged } from "./mail.ts";
 import { help, query, queryJudged } from "./queries.ts";
@@ -33,6 +34,7 @@ import {
   type Step,
   type World,
 } from "./state.ts";
+import { failureOf } from "./tls-lines.ts";
 import { xclient, xforward } from "./xclient.ts";
 
 /**
@@ -85,7 +87,7 @@ function react(world: World, session: Session, input: Input): Step {
   const { phase } = session;
   switch (input.kind) {
     case "begin":
-      return begin(world, session);
+      return begin(world, session, input.flight);
     case "command":
       return onCommand(world, session, input.command, input.bytesBehind);
     case "malformed":
@@ -120,22 +122,21 @@ function react(world: World, session: Session, input: Input): Step {
     case "not-committed":
       return notCommitted(world, session, input.isFull, input.reason);
     case "tls-started":
-      return tlsStarted(world, session, input.tls);
+      return tlsStarted(world, session, input.tls, input.flight);
     case "tls-failed":
-      return tlsFailed(world, session, input.reason);
+      return tlsFailed(world, session, input.finding);
     case "spoke-too-soon":
       return close(session, replies.spokeTooSoon, tellPipelining(world, session, input.bytes));
     case "tls-hello": {
-      const { session: id, listener } = world.terms;
-      const client = clientText(session.facts.peer);
-      return close(session, undefined, tell(tlsOnPlaintextPort, { session: id, listener, client }));
+      const about = failureOf(world.terms, session.facts.peer, input.finding, false);
+      return close(session, undefined, tell(tlsOnPlaintextPort, about));
     }
     case "timeout":
     case "lost": {
       const isTimeout = input.kind === "timeout";
       const client = clientText(session.facts.peer);
       const about = { session: world.terms.session, client, after: session.after, reason: input.reason };
-      const event = isTimeout ? tell(timedOut, about) : tell(connectionLost, about);
+      const event = isTimeout ? tell(timedOut, about) : tell(connectionLost, { ...about, tls: endText(input.tls) });
       return close(session, isTimeout ? timeout(world.terms.hostname) : undefined, event);
     }
     case "stop":

@@ -1,6 +1,7 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
-import { tellEncrypted } from "./encryption.ts";
-import { connectionLost, handshakeFailed, injection, limitReached } from "./events.ts";
+import type { TlsFinding } from "../../service/tls/finding.ts";
+import type { Flight } from "../../service/tls/flight.ts";
+import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { whoIsIt } from "./client-certificate.ts";
 import { pipelinedImproperly, tellPipelining } from "./content.ts";
@@ -8,6 +9,7 @@ import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
+import { tellEncrypted, tellHandshakeFailed } from "./tls-lines.ts";
 
 /** STARTTLS (RFC 3207). */
 export function startTls(world: World, session: Session, bytesBehind: number): Step {
@@ -45,15 +47,15 @@ export function injected(world: World, session: Session, bytes: number): Step {
  * RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it: greeting, login,
  * transaction, XFORWARD, and whom XCLIENT made of the client.
  */
-export function tlsStarted(world: World, session: Session, tls: TlsFacts): Step {
+export function tlsStarted(world: World, session: Session, tls: TlsFacts, flight: Flight | undefined): Step {
   const { origin: peer } = session;
   const anew: Session = { ...session, facts: { peer, greeting: "none", tls }, phase: READY };
-  return whoIsIt(world, anew, [tellEncrypted(world, peer, tls)], false);
+  return whoIsIt(world, anew, [tellEncrypted(world.terms, peer, tls, flight)], false);
 }
 
-export function tlsFailed(world: World, session: Session, reason: string): Step {
-  const client = clientText(session.facts.peer);
-  const about = { session: world.terms.session, client, reason };
+export function tlsFailed(world: World, session: Session, finding: TlsFinding): Step {
+  const { peer } = session.facts;
+  const about = { session: world.terms.session, client: clientText(peer), reason: finding.sentence };
   const lost = tell(connectionLost, { ...about, after: session.after });
-  return close(session, undefined, tell(handshakeFailed, about), lost);
+  return close(session, undefined, tellHandshakeFailed(world.terms, peer, finding), lost);
 }

@@ -8,7 +8,9 @@ import type { SaslServer } from "../../protocol/sasl/server.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { PasswordVerdict } from "../../service/account/authenticator.ts";
 import type { CertificateIdentity, IdentityBy, ShownCertificate } from "../../service/account/client-certificate.ts";
-import type { TlsFacts } from "../../service/tls/facts.ts";
+import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
+import type { TlsFinding } from "../../service/tls/finding.ts";
+import type { Flight } from "../../service/tls/flight.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
 import type { Allowance } from "./allowance.ts";
@@ -156,7 +158,8 @@ export interface World {
 
 export type Input =
   /** The connection is set up: greet. With implicit TLS the handshake is done. */
-  | { readonly kind: "begin" }
+  /** `flight`: of implicit TLS, where it is worth keeping. */
+  | { readonly kind: "begin"; readonly flight?: Flight | undefined }
   /** `bytesBehind`: what the client has already sent behind this command. */
   | { readonly kind: "command"; readonly command: Command; readonly bytesBehind: number }
   | { readonly kind: "malformed"; readonly problem: CommandProblem }
@@ -179,13 +182,15 @@ export type Input =
   | { readonly kind: "content-hopeless" }
   | { readonly kind: "committed" }
   | { readonly kind: "not-committed"; readonly isFull: boolean; readonly reason: string }
-  | { readonly kind: "tls-started"; readonly tls: TlsFacts }
-  | { readonly kind: "tls-failed"; readonly reason: string }
+  /** With its flight, where it is worth keeping. */
+  | { readonly kind: "tls-started"; readonly tls: TlsFacts; readonly flight?: Flight | undefined }
+  | { readonly kind: "tls-failed"; readonly finding: TlsFinding }
   | { readonly kind: "spoke-too-soon"; readonly bytes: number }
   /** The first bytes are a TLS handshake, and this is no TLS port. */
-  | { readonly kind: "tls-hello" }
+  | { readonly kind: "tls-hello"; readonly finding: TlsFinding }
   | { readonly kind: "timeout"; readonly reason: string }
-  | { readonly kind: "lost"; readonly reason: string }
+  /** `tls`: how the client ended that, as far as it is known. */
+  | { readonly kind: "lost"; readonly reason: string; readonly tls?: Closing["peer"] | undefined }
   | { readonly kind: "stop" };
 
 /** What the driver found while the content passed. */

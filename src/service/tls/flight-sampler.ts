@@ -1,3 +1,7 @@
+import type { TlsFinding } from "./finding.ts";
+import type { Flight } from "./flight.ts";
+import type { TlsConnection } from "./tls.ts";
+
 /**
  * Which flights are worth keeping beyond their connection: those of failures, up to so many a second, and of working
  * sessions one a peer now and then, so that a failure has something to be compared with. The rest would be megabytes that
@@ -23,6 +27,18 @@ export class FlightSampler {
 
   wantsFailed(now: number): boolean {
     return this.#take(now);
+  }
+
+  /** The flight of a working session, where it is worth keeping. */
+  flightOf(connection: TlsConnection, peer: string, now: number): Flight | undefined {
+    const { clientFingerprint, version, ownCertificate, isResumed } = connection.facts;
+    const likeness = JSON.stringify([clientFingerprint, version, ownCertificate?.fingerprint, isResumed]);
+    return this.wantsWorking(peer, likeness, now) ? connection.flight() : undefined;
+  }
+
+  /** The finding, without its flight when too many come at once. */
+  bounded(finding: TlsFinding, now: number): TlsFinding {
+    return finding.flight === undefined || this.wantsFailed(now) ? finding : { ...finding, flight: undefined };
   }
 
   #take(now: number): boolean {

@@ -119,6 +119,19 @@ export function findingText(e: Pick<FindingFields, "reason" | "problem" | "cure"
   return `${sentence} (${e.reason})${e.cure === "" ? "" : `; usual cure: ${e.cure.replace(/\.$/, "")}`}`;
 }
 
+/** The same of an event's fields. */
+export function closedText(e: {
+  readonly peerEnd: string;
+  readonly ourEnd: string;
+  readonly moment: string;
+  readonly after: string;
+  readonly because?: string | undefined;
+}): string {
+  // The words were taken from a `Closing` and a `Moment`.
+  const closing = { peer: e.peerEnd, we: e.ourEnd, because: e.because } as Closing;
+  return closingText(closing, e.moment as Moment, e.after);
+}
+
 /** Whether the peer's end was proper; undefined where nobody could see it. */
 export function endOf(closing: Closing): "clean" | "unclean" | undefined {
   if (closing.peer === "unknown" || closing.peer === "open") return undefined;
@@ -159,6 +172,9 @@ function meaningOf(closing: Closing, moment: Moment, after: string): string {
       return `after ${after}, before its answer: whether that was heard is not known`;
     case "content":
       return `inside ${after}: what was being sent is incomplete and void`;
+    default:
+      // A record of another version of ours.
+      return `after ${after}`;
   }
 }
 
