@@ -2,7 +2,7 @@
  * The test command. Tests of pure files share one process and take seconds; everything that touches the world runs in
  * a process a file. Options:
  *   --require-peers    a missing peer (postfix, swaks, strace, ...) is a failure instead of a skip
- *   --only SUITE       one of: pure, io, end-to-end, crash, interop, install, peers
+ *   --only SUITE       one of: pure, io, end-to-end, crash, interop, tls, install, peers
  *   --match TEXT       only files whose path contains TEXT
  */
 import { spawnSync } from "node:child_process";
@@ -69,6 +69,14 @@ const suites: readonly Suite[] = [
   {
     name: "interop",
     files: glob("test/interop/**/*.test.ts"),
+    isolation: "process",
+    concurrency: 2,
+    inDefault: true,
+    timeoutMs: LONG_MS,
+  },
+  {
+    name: "tls",
+    files: glob("test/tls/**/*.test.ts"),
     isolation: "process",
     concurrency: 2,
     inDefault: true,

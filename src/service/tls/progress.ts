@@ -20,7 +20,7 @@ export function stageOf(flight: Flight): Stage {
     return after.some((event) => event.direction === client && isStep(event)) ? "finishing" : "answered";
   }
   if (ofClient.some((event) => event.what === "ClientHello")) {
-    return flight.events.some((event) => event.what === "HelloRetryRequest") ? "answered" : "hello";
+    return flight.events.some((event) => event.direction === server && isStep(event)) ? "answered" : "hello";
   }
   return ofClient.length > 0 ? "part-of-hello" : "connected";
 }

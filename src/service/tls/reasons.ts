@@ -109,9 +109,8 @@ function reasonOf(
   if (found === "no-shared-signature" && context?.ownKeys?.length === 0) return "no-own-certificate";
   if (found !== undefined) return found;
   if (numbers?.code === "ERR_TLS_SESSION_ATTACK") return "renegotiation-refused";
-  if (numbers?.reason !== undefined && end === "error") {
-    return phase === "handshake" && stage !== "answered" ? "malformed" : "other";
-  }
+  // What we said ourselves of a message that makes no sense: illegal_parameter, decode_error, missing_extension and such.
+  if (end === "error" && alert?.from === "us" && MALFORMED_ALERTS.has(alert.number)) return "malformed";
   return reasonOfEnd(evidence, stage);
 }
 
@@ -180,6 +179,8 @@ function hasSentNoCertificate(flight: Flight): boolean {
   return wasAsked && sent?.detail === "none";
 }
 
+const MALFORMED_ALERTS = new Set([10, 47, 50, 109, 110]);
+
 /** OpenSSL's reasons by number (`sslerr.h`; kept since OpenSSL 1.1). */
 const REASONS: Readonly<Record<number, TlsReason>> = {
   // A group, a key share.
@@ -199,6 +200,7 @@ const REASONS: Readonly<Record<number, TlsReason>> = {
   258: "version-mismatch",
   259: "version-mismatch",
   266: "version-mismatch",
+  373: "version-mismatch",
   396: "version-mismatch",
   // Ciphers.
   181: "no-shared-cipher",

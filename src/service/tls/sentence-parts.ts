@@ -1,4 +1,5 @@
 import type { TlsFinding, TlsReason } from "./finding.ts";
+import type { FlightEvent } from "./flight.ts";
 import { lastStepText, peerOf } from "./progress.ts";
 import type { Stage } from "./progress.ts";
 import type { Evidence } from "./reasons.ts";
@@ -30,6 +31,11 @@ export function theAlert(about: Case): string {
   return about.alert === undefined ? "an alert" : `the alert ${alertName(about.alert.number)} (${about.alert.number})`;
 }
 
+/** The same inside brackets: `alert unknown_ca, 48`. */
+export function alertAside(about: Case): string {
+  return about.alert === undefined ? "an alert" : `alert ${alertName(about.alert.number)}, ${about.alert.number}`;
+}
+
 /** `62 ms`, `10 s`. */
 export function duration(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`;
@@ -38,27 +44,24 @@ export function duration(ms: number): string {
 /** Where a handshake stood, as the end of a sentence: `62 ms into the handshake, after our ServerHelloDone`. */
 export function whereItStood(about: Case): string {
   const time = `${duration(about.afterMs)} into the handshake`;
-  const ours = lastStepText(about.flight, "out");
-  const theirs = lastStepText(about.flight, "in");
-  if (about.stage === "part-of-hello") {
-    const part = about.role === "server" ? theirs : ours;
-    return `${time}, in the middle of ${part?.replace(/^part of /, "") ?? "the ClientHello"}`;
-  }
-  const last = about.stage === "finishing" ? lastOf(about) : (ours ?? theirs);
-  return last === undefined ? time : `${time}, after ${last}`;
+  const { flight } = about;
+  const last = flight.events.findLast((event) => event.what.startsWith("part of") || isTelling(event));
+  const text = last === undefined ? undefined : lastStepText(flight, last.direction);
+  if (last === undefined || text === undefined) return time;
+  const whose = text.replace(`the ${peer(about)}'s`, "its");
+  return last.what.startsWith("part of") && !last.what.endsWith("record")
+    ? `${time}, in the middle of ${whose.replace("part of ", "")}`
+    : `${time}, after ${whose}`;
 }
 
-function lastOf(about: Case): string | undefined {
-  const last = about.flight.events.findLast(
-    (event) => event.bytes > 0 && event.what !== "Alert" && event.what !== "ChangeCipherSpec",
-  );
-  return last === undefined ? undefined : lastStepText(about.flight, last.direction);
+function isTelling({ bytes, what }: FlightEvent): boolean {
+  return bytes > 0 && what !== "Alert" && what !== "ChangeCipherSpec";
 }
 
-/** ` It asked for mx.example.` when a server name was sent; else nothing. */
+/** ` (it asked for mx.example)` when a client sent a server name; else nothing. */
 export function askedFor(about: Case): string {
   const name = about.flight.hello?.serverName;
-  return name === undefined || about.role === "client" ? "" : `; it asked for ${name}`;
+  return name === undefined || about.role === "client" ? "" : ` (it asked for ${name})`;
 }
 
 /** What we offer or take, in versions. */

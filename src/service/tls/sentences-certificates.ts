@@ -1,5 +1,5 @@
 import type { VerifyProblem } from "./facts.ts";
-import { peer, PROBE, theAlert } from "./sentence-parts.ts";
+import { alertAside, peer, PROBE, theAlert } from "./sentence-parts.ts";
 import type { Case, Sentences } from "./sentence-parts.ts";
 
 const CHAIN_CURE =
@@ -36,18 +36,21 @@ export const certificateSentences: Sentences<
   }),
   "certificate-unknown-authority": (about) => ({
     fault: "ours",
-    sentence: `The client does not trust the issuer of our certificate and said so (${theAlert(about)}): the chain we send is incomplete, or the certificate is self-signed or of an authority unknown to it.`,
+    sentence: `The client does not trust the issuer of our certificate and said so (${alertAside(about)}): the chain we send is incomplete, or the certificate is self-signed or of an authority unknown to it.`,
     cure: CHAIN_CURE,
   }),
   "certificate-expired": (about) => ({
     fault: "ours",
-    sentence: `The client says that our certificate has expired (${theAlert(about)}), or its own clock is wrong.`,
+    sentence: `The client says that our certificate has expired (${alertAside(about)}), or its own clock is wrong.`,
     cure: "Renew the certificate and reload; if it is still valid, the client's date is wrong.",
   }),
   "certificate-rejected": (about) => ({
     fault: about.alert?.number === 44 ? "ours" : "both",
     sentence: `The client rejected our certificate with ${theAlert(about)}: ${whyRejected(about)}.`,
-    cure: `Compare the name the client was set to${asked(about)} with those in the certificate. ${CHAIN_CURE}`,
+    cure:
+      about.alert?.number === 44
+        ? "Get a new certificate with a new key, and find out why this one was revoked."
+        : `Compare the name the client was set to${asked(about)} with those in the certificate. ${CHAIN_CURE}`,
   }),
   "client-certificate-missing": (about) =>
     about.role === "server"
@@ -58,7 +61,7 @@ export const certificateSentences: Sentences<
         }
       : {
           fault: "ours",
-          sentence: `The server requires a client certificate, and we sent none (${theAlert(about)}).`,
+          sentence: `The server requires a client certificate, and we sent none (${alertAside(about)}).`,
           cure: "Set a client certificate for this destination.",
         },
   "client-certificate-rejected": (about) =>

@@ -1,5 +1,5 @@
 import { lastStepText } from "./progress.ts";
-import { askedFor, duration, peer, PROBE, theAlert, whereItStood } from "./sentence-parts.ts";
+import { alertAside, askedFor, duration, peer, PROBE, theAlert, whereItStood } from "./sentence-parts.ts";
 import type { Case, Sentences, Told } from "./sentence-parts.ts";
 import { groupName } from "./wire-names.ts";
 
@@ -19,14 +19,14 @@ export const endSentences: Sentences<
     fault: "unknown",
     sentence:
       about.alert?.from === "peer"
-        ? `The ${peer(about)} could not verify a signature or a handshake message of ours (${theAlert(about)}).`
+        ? `The ${peer(about)} could not verify a signature or a handshake message of ours (${alertAside(about)}).`
         : `A signature or handshake message of the ${peer(about)} does not fit its certificate or what was said before.`,
     cure: "A key that does not belong to its certificate, or bytes changed on the way. Check the certificate and key of the side that signs; try from another network.",
   }),
   "peer-alert": peerAlert,
   "peer-cancelled": (about) => ({
     fault: "peer",
-    sentence: `The ${peer(about)} gave the handshake up of its own will (${theAlert(about)}), ${whereItStood(about)}.`,
+    sentence: `The ${peer(about)} gave the handshake up of its own will (${alertAside(about)}), ${whereItStood(about)}.`,
     cure: "Usually a user or a program that changed its mind; nothing to mend here.",
   }),
   "peer-closed": (about) => ended(about, `closed the TCP connection (FIN)`),
@@ -38,7 +38,8 @@ export const endSentences: Sentences<
         cure: "The peer's program was stopped, or the network cut the connection; what was incomplete is not taken.",
       };
     }
-    return ended(about, "closed the TCP connection (FIN) inside a TLS record");
+    const isInHello = about.stage === "part-of-hello";
+    return ended(about, `closed the TCP connection (FIN)${isInHello ? "" : " inside a TLS record"}`);
   },
   "peer-reset": (about) => {
     if (about.phase === "closing") {
@@ -79,14 +80,14 @@ function peerAlert(about: Case): Told {
   if (number === 80) {
     return {
       fault: "peer",
-      sentence: `The ${peer(about)} met an error of its own (${theAlert(about)}), ${whereItStood(about)}.`,
+      sentence: `The ${peer(about)} met an error of its own (${alertAside(about)}), ${whereItStood(about)}.`,
       cure: "Its log says more; it may pass by itself.",
     };
   }
   if (number === 86) {
     return {
       fault: "peer",
-      sentence: `The ${peer(about)} refused because an older TLS version was tried than both can speak (${theAlert(about)}): a protection against downgrades.`,
+      sentence: `The ${peer(about)} refused because an older TLS version was tried than both can speak (${alertAside(about)}): a protection against downgrades.`,
       cure: "Somebody on the way breaks newer handshakes, or an earlier failure made the client try less; look at the failures before this one.",
     };
   }
@@ -142,14 +143,14 @@ function clientEnded(about: Case, what: string): Told {
   if (about.stage === "answered" || about.stage === "finishing") {
     return {
       fault: "unknown",
-      sentence: `${sentence}: only the client knows why; most that leave here do not accept our certificate.`,
+      sentence: `${sentence}; only the client knows why, and most that leave here do not accept our certificate.`,
       cure: "Check with `posthorn tls probe` whether the certificate has the name the client asked for and a complete chain; then see the client's own log.",
     };
   }
   if (about.stage === "part-of-hello") {
     return {
       fault: "peer",
-      sentence: `${sentence}: it was stopped, or the network lost it.`,
+      sentence: `${sentence}; it was stopped, or the network lost it.`,
       cure: "Nothing if it happens rarely; a scanner otherwise.",
     };
   }
@@ -167,12 +168,20 @@ function serverEnded(about: Case, what: string): Told {
     sentence: `The server ${what} ${whereItStood(about)}, without an alert: ${
       isAfterHello
         ? "it has no working TLS there, or cannot take our ClientHello"
-        : "it did not accept what we sent last, or failed; only its own log can say"
+        : hasShownCertificate(about)
+          ? "most servers that leave here do not accept our client certificate; only its own log can say"
+          : "it did not accept what we sent last, or failed; only its own log can say"
     }.`,
     cure: isAfterHello
       ? `${PROBE} A variant that works (an older version, no post-quantum group) names the culprit.`
       : PROBE,
   };
+}
+
+/** As a client of TLS 1.2, where it is seen. */
+function hasShownCertificate({ stage, flight }: Case): boolean {
+  const shown = flight.events.find((event) => event.direction === "out" && event.what === "Certificate");
+  return stage === "finishing" && shown?.detail !== undefined && shown.detail !== "none";
 }
 
 function stalled(about: Case): Told {
@@ -211,10 +220,17 @@ function stalled(about: Case): Told {
           : `Check the port and the scheme of the relay: smtps:// is for ports of implicit TLS only. ${PROBE}`,
     };
   }
-  const last = lastStepText(about.flight, "in");
   return {
     fault: "unknown",
-    sentence: `The ${who} went silent in mid-handshake: nothing came within ${deadline}${about.stage === "part-of-hello" && last !== undefined ? `, after ${last}` : ` that finished it, ${whereItStood(about)}`}.`,
-    cure: "A peer that hangs or a network that loses packets of full size (MTU); else a scanner that holds connections open.",
+    sentence: `The ${who} went silent ${about.phase === "plaintext" ? "before TLS began" : "in mid-handshake"}: nothing more came within ${deadline}${silentAfter(about)}.`,
+    cure: `A ${who} that hangs, or a network that loses packets of full size (MTU)${about.role === "server" ? "; else a scanner that holds connections open" : ""}.`,
   };
+}
+
+function silentAfter(about: Case): string {
+  const theirs = lastStepText(about.flight, "in")?.replace(`the ${peer(about)}'s`, "its");
+  if (theirs?.startsWith("part of") === true) return ` after a ${theirs}`;
+  const whose =
+    about.stage === "finishing" ? theirs : lastStepText(about.flight, about.role === "server" ? "out" : "in");
+  return whose === undefined ? "" : ` after ${whose.replace(`the ${peer(about)}'s`, "its")}`;
 }

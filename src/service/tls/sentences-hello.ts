@@ -1,6 +1,6 @@
 import { firstLine } from "./foreign.ts";
 import { foreignBytes } from "./progress.ts";
-import { listed, ownVersions, peer, PROBE, theAlert } from "./sentence-parts.ts";
+import { alertAside, listed, ownVersions, peer, PROBE, theAlert } from "./sentence-parts.ts";
 import type { Case, Sentences, Told } from "./sentence-parts.ts";
 import { cipherName, groupName } from "./wire-names.ts";
 
@@ -125,24 +125,38 @@ export const helloSentences: Sentences<
 function versionMismatch(about: Case): Told {
   const { role, flight, alert } = about;
   if (role === "server") {
+    if (alert?.number === 86) {
+      return {
+        fault: "peer",
+        sentence:
+          "The client came with an older TLS version than both can speak and said that it does so after a failure (TLS_FALLBACK_SCSV); that is refused, as a protection against downgrades.",
+        cure: "Somebody on the way breaks newer handshakes, or an earlier failure made the client try less: look at the failures of this client before this one.",
+      };
+    }
     const offered = flight.hello?.versions ?? [];
     const isRefusal = alert?.from === "peer";
+    const isLimited = offered.includes("TLSv1.3") || offered.includes("TLSv1.2");
     return {
-      fault: isRefusal || offered.includes("TLSv1.3") || offered.includes("TLSv1.2") ? "both" : "peer",
+      fault: isRefusal ? "both" : isLimited ? "ours" : "peer",
       sentence: isRefusal
         ? `The client refused the TLS version chosen (${flight.serverHello?.version ?? "unknown"}) with ${theAlert(about)}.`
         : `The client speaks ${offered.length === 0 ? "no TLS version that we know" : `only ${listed(offered)}`}, and this server takes ${ownVersions(about)}.`,
-      cure: "Update the client's software. Only if it cannot be, allow its version on a listener of its own.",
+      cure: isLimited
+        ? "Allow TLSv1.2 and TLSv1.3 on this listener; there is no reason to refuse either."
+        : "Update the client's software. Only if it cannot be, allow its version on a listener of its own.",
     };
   }
   const chosen = flight.serverHello?.version;
+  const isLimited = flight.hello !== undefined && !flight.hello.versions.includes("TLSv1.3");
   return {
-    fault: "peer",
+    fault: isLimited ? "ours" : "peer",
     sentence:
       alert?.from === "peer"
         ? `The server refused every TLS version we offer (${ownVersions(about)}) with ${theAlert(about)}.`
         : `The server answered with ${chosen ?? "a TLS version"}, which we do not take (we take ${ownVersions(about)}).`,
-    cure: "The server's software is too old. Until its owner updates it, allow the older version for this destination, or plaintext.",
+    cure: isLimited
+      ? "This destination is limited to old versions here: allow TLSv1.3 for it."
+      : "The server's software is too old. Until its owner updates it, allow the older version for this destination, or plaintext.",
   };
 }
 
@@ -153,7 +167,7 @@ function noSharedCipher(about: Case): Told {
       fault: "both",
       sentence:
         alert?.from === "peer"
-          ? `The server takes none of the ciphers we offered, or finds them too weak (${theAlert(about)}).`
+          ? `The server takes none of the ciphers we offered, or finds them too weak (${alertAside(about)}).`
           : "The server chose a cipher that we did not offer.",
       cure: `Offer more ciphers to this destination. ${PROBE}`,
     };

@@ -1,4 +1,4 @@
-import { peer, theAlert } from "./sentence-parts.ts";
+import { alertAside, peer } from "./sentence-parts.ts";
 import type { Sentences } from "./sentence-parts.ts";
 
 /** Failures after the handshake. */
@@ -19,7 +19,7 @@ export const laterSentences: Sentences<
     fault: "network",
     sentence:
       about.alert?.from === "peer"
-        ? `The ${peer(about)} could not decrypt a record of ours (${theAlert(about)}): bytes were changed on the way, or its TLS is at fault.`
+        ? `The ${peer(about)} could not decrypt a record of ours (${alertAside(about)}): bytes were changed on the way, or its TLS is at fault.`
         : `A record of the ${peer(about)} could not be decrypted: bytes were changed on the way, or its TLS is at fault.`,
     cure: "Look for faulty hardware, a meddling firewall or proxy; try from another network. What was incomplete is not taken.",
   }),

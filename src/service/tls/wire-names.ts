@@ -211,9 +211,9 @@ const EXTENSIONS: Readonly<Record<number, string>> = {
   65281: "renegotiation_info",
 };
 
-/** `unknown_ca`; a number nobody has named stays one. */
+/** `unknown_ca`; a number nobody has named is `unnamed`. */
 export function alertName(number: number): string {
-  return ALERTS[number] ?? `alert ${number}`;
+  return ALERTS[number] ?? "unnamed";
 }
 
 export function handshakeName(type: number): string {
