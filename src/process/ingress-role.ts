@@ -15,6 +15,7 @@ import { createResolver } from "../service/dns/resolver.io.ts";
 import { watchedFile } from "../service/table/file.io.ts";
 import { createTables, type Tables } from "../service/table/tables.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
+import { FlightSampler } from "../service/tls/flight-sampler.ts";
 import { listenerProfile, type ListenerProfile } from "../service/tls/profile.io.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
@@ -67,6 +68,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const listeners = new Map<string, Listener>();
   /** Listeners that later settings do not have, until their last session has ended. */
   const leaving = new Set<Listener>();
+  /** One for all listeners, so that reloads and many listeners keep no more. */
+  const flights = new FlightSampler();
   let pausedBecause: string | undefined;
   let onUntold: (() => void) | undefined;
 
@@ -100,6 +103,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       certificates: certificateIdentifier(tables),
       authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
       resolver: createResolver({ clock, settings: settings.dns }),
+      flights,
     };
   };
   const profilesOf = ({ settings }: LoadedSettings, keeper: Keeper): ReadonlyMap<string, ListenerProfile> =>
