@@ -28,7 +28,9 @@ export async function handshakeMs(port: number): Promise<number> {
 
 /** A session past its greeting. */
 export async function greeted(port: number): Promise<TLSSocket> {
-  const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false, allowHalfOpen: true });
+  // Half open: a close_notify is not answered unless we say so.
+  const raw = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const socket = connectTls({ socket: raw, rejectUnauthorized: false });
   socket.on("error", () => {});
   await heard(socket, /^220 .*\r\n/m);
   return socket;

@@ -284,5 +284,7 @@ export const tlsOnPlaintextPort = defineEvent({
   speaker: "smtpd",
   says: "The client began a TLS handshake where plaintext is spoken first; the connection was closed.",
   fields: failureFields,
-  line: (e) => `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}: ${findingText(e)}`,
+  line: (e) =>
+    `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}: ${findingText(e)}` +
+    (e.ja4 === undefined ? "" : `; ja4=${e.ja4}`),
 });

@@ -17,6 +17,7 @@ import { checking, committing, identifying, judging, type Question } from "./que
 import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
+import { isTlsHello, StrayHello } from "./stray-hello.ts";
 import { Tally } from "./tally.ts";
 import { standOf, tellClosed, tellTrouble, type Stand } from "./tls-lines.ts";
 
@@ -35,7 +36,11 @@ const LINGER_MS = 5000;
 /** The same when the server stops: what we said is with the client's system, and a stop waits for nobody's manners. */
 const STOP_LINGER_MS = 500;
 
-type Mode = "commands" | "content" | "handshake" | "ended";
+/** How long the rest of a ClientHello is waited for that nobody wanted. */
+const HELLO_MS = 2000;
+
+/** `hello`: the client speaks TLS where plaintext is due; its ClientHello is heard for the log. */
+type Mode = "commands" | "content" | "handshake" | "hello" | "ended";
 
 export function runSession(options: SessionOptions): RunningSession {
   return new SessionDriver(options);
@@ -62,6 +67,7 @@ class SessionDriver implements RunningSession {
   /** Our replies are not being taken. */
   #isBlocked = false;
   #isFirst = true;
+  #hello: StrayHello | undefined;
   /** The client will send nothing more, and why. */
   #goneBecause: string | undefined;
   #isSocketClosed = false;
@@ -155,6 +161,7 @@ class SessionDriver implements RunningSession {
 
   readonly #onData = (bytes: Buffer): void => {
     if (this.#mode === "ended") return;
+    if (this.#hello !== undefined) return this.#onTlsHello(bytes);
     if (this.#isFirst) {
       this.#isFirst = false;
       if (isTlsHello(bytes) && this.#session.facts.tls === undefined) return this.#onTlsHello(bytes);
@@ -170,6 +177,7 @@ class SessionDriver implements RunningSession {
   };
 
   readonly #onFin = (): void => {
+    if (this.#mode === "hello") return this.#refuseHello();
     this.#goneBecause ??= this.#howEnded();
     if (!this.#question.isOpen) this.#run(false);
   };
@@ -181,7 +189,8 @@ class SessionDriver implements RunningSession {
   readonly #onClose = (): void => {
     this.#isSocketClosed = true;
     this.#goneBecause ??= "closed";
-    this.#finish();
+    if (this.#mode === "hello") this.#refuseHello();
+    else this.#finish();
   };
 
   // The work.
@@ -196,7 +205,7 @@ class SessionDriver implements RunningSession {
     while (!this.#isWaiting && this.#takeNext()) isFresh = true;
     if (this.#question.isOpen) return;
     this.#flush();
-    if (this.#mode === "ended" || this.#mode === "handshake") return;
+    if (this.#mode === "ended" || this.#mode === "handshake" || this.#mode === "hello") return;
     if (this.#goneBecause !== undefined && !this.#isBlocked)
       return this.#step({ kind: "lost", reason: this.#goneBecause, tls: this.#tls?.closing().peer });
     // The deadline of a command is for the whole line: a client that sends it byte by byte gains nothing.
@@ -241,6 +250,15 @@ class SessionDriver implements RunningSession {
   }
 
   #onTlsHello(bytes: Buffer): void {
+    this.#mode = "hello";
+    if (this.#hello === undefined) this.#hello = new StrayHello(bytes);
+    else this.#hello.push(bytes);
+    if (this.#hello.isWhole) this.#refuseHello();
+    else this.#deadline.expect(HELLO_MS, "hello");
+  }
+
+  #refuseHello(): void {
+    const bytes = this.#hello?.bytes ?? NOTHING;
     this.#step({ kind: "tls-hello", finding: this.#bounded(tlsOnPlaintext(bytes, this.#services.clock)) });
   }
 
@@ -494,6 +512,7 @@ class SessionDriver implements RunningSession {
   #onDeadline(what: string): void {
     if (this.#question.isOpen) return this.#question.expire();
     if (this.#mode === "ended") return this.destroy();
+    if (this.#mode === "hello") return this.#refuseHello();
     this.#step({ kind: "timeout", reason: what });
     // Somebody who does not take our replies will not take this one.
     if (what === "reply") this.destroy();
@@ -512,10 +531,7 @@ const ENDS: Readonly<Record<Closing["peer"], string>> = {
   unknown: "closed by the client",
 };
 
-/** A TLS record of a handshake (RFC 8446 section 5.1): type 22, major version 3. */
-function isTlsHello(bytes: Buffer): boolean {
-  return bytes[0] === 0x16 && (bytes.length < 2 || bytes[1] === 0x03);
-}
+const NOTHING = Buffer.alloc(0);
 
 function offsetMinutes(): number {
   return -new Date().getTimezoneOffset();
