@@ -101,7 +101,14 @@ function textOf(report: ProbeReport, world: World): string {
 
 function resultText(outcome: ProbeOutcome): string {
   const { trial } = outcome;
-  if (!outcome.ok) return `no: ${outcome.text}`;
+  if (!outcome.ok) {
+    const { finding } = outcome;
+    const alert =
+      finding?.alert === undefined
+        ? ""
+        : ` (alert ${finding.alert.name} from ${finding.alert.from === "us" ? "us" : "the host"})`;
+    return `no: ${finding === undefined ? outcome.text : `${finding.reason}${alert}`}`;
+  }
   const { facts } = outcome;
   if (trial.about === "resumption") return facts.isResumed ? `yes, ${facts.version}` : "no: a new handshake was made";
   const key = facts.signature === undefined ? "" : `, ${facts.signature}`;

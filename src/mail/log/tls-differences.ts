@@ -121,18 +121,25 @@ function named(
   return numbers?.filter((number) => !isGrease(number)).map(name);
 }
 
+/** Lists so short are shown whole. */
+const SHORT = 6;
+const MOST_NAMED = 12;
+
+function some(names: readonly string[]): string {
+  const more = names.length - MOST_NAMED;
+  return more > 0 ? `${names.slice(0, MOST_NAMED).join(" ")} and ${more} more` : names.join(" ");
+}
+
 function sideBySide(one: readonly string[], other: readonly string[]): Omit<Difference, "what"> {
   const isSame = one.length === other.length && one.every((each, at) => each === other[at]);
   const common = one.filter((each) => other.includes(each)).length;
   const only = (mine: readonly string[], theirs: readonly string[]): string => {
     if (mine.length === 0) return "none";
     const own = mine.filter((each) => !theirs.includes(each));
-    if (own.length === mine.length) return own.join(" ");
+    if (one.length <= SHORT && other.length <= SHORT) return mine.join(" ");
     if (own.length === 0)
-      return mine.length === theirs.length
-        ? `the same ${common} in this order: ${mine.join(" ")}`
-        : `only the ${common} in common`;
-    return `${own.join(" ")} (and ${common} in common)`;
+      return mine.length === theirs.length ? `the same in this order: ${some(mine)}` : `only the ${common} in common`;
+    return `${common === 0 ? "" : `the ${common} in common and `}${some(own)}`;
   };
   const same = `${one.length}: ${one.join(" ")}`;
   return isSame ? { one: same, other: same, isSame } : { one: only(one, other), other: only(other, one), isSame };

@@ -65,7 +65,13 @@ export function failureOf(terms: Pick<Terms, "session" | "listener">, peer: Peer
     listener: terms.listener,
     client: clientText(peer),
     ...findingFieldsOf(finding),
-    details: toldText({ told: "failed", peer: peerOf(terms, peer), finding, wasUp }),
+    details: toldText({
+      told: "failed",
+      peer: peerOf(terms, peer),
+      finding,
+      wasUp,
+      ownCertificate: finding.ownCertificate,
+    }),
   };
 }
 

@@ -21,6 +21,11 @@ export interface TlsFinding {
   readonly afterMs: number;
   /** OpenSSL's or the system's own words: evidence, never shown as the truth. */
   readonly evidence?: string | undefined;
+  /**
+   * SHA-256 of the certificate of ours that was, or would have been, shown; the first where there is one for each kind of
+   * key. Undefined where it did not come to that.
+   */
+  readonly ownCertificate?: string | undefined;
   readonly flight?: Flight | undefined;
 }
 

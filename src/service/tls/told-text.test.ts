@@ -58,7 +58,7 @@ test("why a certificate does not verify is told only where somebody required tha
 const closing = (peer: Closing["peer"]): Closing => ({ peer, we: "close_notify+fin" });
 
 test("the same end is a note after QUIT and a loss inside DATA", () => {
-  assert.equal(closingText(closing("close_notify"), "over", "QUIT"), "clean");
+  assert.equal(closingText(closing("close_notify"), "over", "QUIT"), "clean after QUIT");
   assert.equal(
     closingText(closing("truncated"), "over", "QUIT"),
     "unclean: the peer ended TCP (FIN) without close_notify; after QUIT: nothing is lost",

@@ -144,8 +144,9 @@ export function closingText(closing: Closing, moment: Moment, after: string): st
   if (end === undefined)
     return closing.we === "cut" ? "cut by us; how the peer would have ended is unknown" : "unknown";
   if (end === "clean") {
-    const means = moment === "content" ? `, but inside ${after}: what was being sent is incomplete and void` : "";
-    return `clean${means}`;
+    return moment === "content"
+      ? `clean, but inside ${after}: what was being sent is incomplete and void`
+      : `clean after ${after}`;
   }
   const how = ENDS[closing.peer] ?? closing.peer;
   const because = closing.because === undefined ? "" : ` (${closing.because})`;
