@@ -31,7 +31,6 @@ export function testProfile(
   });
   return {
     ...contexts,
-    defaultOptions: { ...contexts.defaultOptions, ticketKeys },
     ticketKeys,
     ticketLifetimeMs: plainTerms.ticketLifetimeMs,
     clientCertificate: "none",

@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { Duplex } from "node:stream";
-import { connect as connectTls, createSecureContext } from "node:tls";
+import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions, SecureContextOptions } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/foundation/clock.io.ts";
@@ -41,10 +41,8 @@ async function serverFinds(setting: Setting, play: (port: number) => unknown): P
     maxVersion: "TLSv1.3",
     ...setting.context,
   };
-  const context = createSecureContext(options);
   const profile: ServerProfile = {
-    contextFor: () => context,
-    defaultContext: context,
+    optionsFor: () => options,
     defaultOptions: options,
     ticketLifetimeMs: 60_000,
     clientCertificate: "none",
@@ -308,14 +306,14 @@ const cases: Readonly<Record<string, () => Promise<TlsFinding>>> = {
     serverFinds(
       {
         profile: {
-          contextFor: () =>
+          optionsFor: () =>
             Promise.reject(new NoCertificate("no-certificate-for-name", "the certificate table has none")),
         },
       },
       nodeClient({}),
     ),
   "the keeper does not answer": () =>
-    serverFinds({ profile: { contextFor: () => Promise.reject(new Error("its process has ended")) } }, nodeClient({})),
+    serverFinds({ profile: { optionsFor: () => Promise.reject(new Error("its process has ended")) } }, nodeClient({})),
   "a client certificate is required and none is sent": () =>
     serverFinds({ profile: { clientCertificate: "require" }, after: byVerdict }, nodeClient({})),
   "a client certificate does not verify": () =>

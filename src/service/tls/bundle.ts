@@ -51,7 +51,7 @@ export function bundleOf(text: string, origin: string, names?: readonly string[]
   return { pairs, problems };
 }
 
-/** The certificates above a server's own, in order, up to the first whose issuer is not there. Without the root's own. */
+/** The certificates above a server's own, in order, up to the root or the first whose issuer is not there. */
 function chainOf(
   leaf: X509Certificate,
   all: readonly { readonly pem: string; readonly certificate: X509Certificate }[],

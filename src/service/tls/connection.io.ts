@@ -14,6 +14,8 @@ import { explain, type EvidenceContext, type RawEnd } from "./reasons.ts";
 import { Tap } from "./tap.io.ts";
 import type { TlsConnection, WireWatch } from "./tls.ts";
 
+/** A ClientHello is hardly ever a tenth of this; what is longer is for TLS to refuse. */
+const MOST_HELLO_BYTES = 32 * 1024;
 /** An alert of the peer that its TLS sends when we answer after its close_notify: no reason to call anything wrong. */
 const MOST_BEHIND_CLOSE_BYTES = 64;
 
@@ -106,6 +108,15 @@ export class LiveConnection implements TlsConnection {
   }
 
   // For the drivers.
+
+  /** As a server: told once, when the ClientHello is there, or it is clear that none will be. */
+  onceHello(tell: () => void): void {
+    const { recorder } = this;
+    this.tap.readAhead(
+      () => recorder.hello !== undefined || recorder.isForeign("in") || recorder.counts("in").bytes > MOST_HELLO_BYTES,
+      tell,
+    );
+  }
 
   /** Until the handshake is done: told once that it failed. */
   onHandshakeFailed(tell: (end: RawEnd, error?: unknown) => void): void {
@@ -228,6 +239,8 @@ export class LiveConnection implements TlsConnection {
   }
 
   #onTransportClosed(): void {
+    // Closed, and the peer did not end it: by us, whoever of us it was.
+    if (this.tap.rawEnd === undefined) this.#ledger.cut();
     if (this.#facts === undefined) this.#fail(this.#rawEnd("local"));
     this.#settleEnd();
   }

@@ -1,5 +1,5 @@
 import { constants, createHash } from "node:crypto";
-import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { CertificatePair } from "./certificate.ts";
@@ -29,12 +29,14 @@ export interface ContextTerms {
 
 export type Version = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
 
-/** The contexts of one version of a listener's material. */
+/** What one version of a listener's material gives: options rather than contexts, for servers are made of those (`server.io.ts`). */
 export interface Contexts {
-  readonly defaultContext: SecureContext;
   readonly defaultOptions: SecureContextOptions;
-  /** `offered`: the client's ALPN. Rejects with `NoCertificate`. */
-  contextFor(serverName: string | undefined, offered?: readonly string[]): SecureContext | Promise<SecureContext>;
+  /** The same object for the same certificates. `offered`: the client's ALPN. Rejects with `NoCertificate`. */
+  optionsFor(
+    serverName: string | undefined,
+    offered?: readonly string[],
+  ): SecureContextOptions | Promise<SecureContextOptions>;
 }
 
 /** RFC 8737 section 3. */
@@ -91,50 +93,56 @@ export function makeContexts(parts: {
 }): Contexts {
   const { material, terms, clock, onTrouble } = parts;
   const groups = groupsOf(material.pairs);
-  const ready: Recent<SecureContext> = recent(terms.mostContexts);
+  const ready: Recent<SecureContextOptions> = recent(terms.mostContexts);
   const fromTables: Recent<TableEntry> = recent(terms.mostContexts);
-  const asking = new Map<string, Promise<SecureContext>>();
+  const asking = new Map<string, Promise<SecureContextOptions>>();
 
-  const contextOf = (pairs: readonly CertificatePair[]): SecureContext => {
+  /** Throws when OpenSSL refuses them. */
+  const tried = (pairs: readonly CertificatePair[]): SecureContextOptions => {
+    const options = { ...contextOptions(pairs, terms), ...ticketOptions(material, terms) };
+    createSecureContext(options);
+    return options;
+  };
+  const optionsOf = (pairs: readonly CertificatePair[]): SecureContextOptions => {
     const label = pairs.map((pair) => pair.fingerprint).join(" ");
     const known = ready.get(label);
     if (known !== undefined) return known;
-    const made = createSecureContext(contextOptions(pairs, terms));
+    const made = tried(pairs);
     ready.set(label, made);
     return made;
   };
-  let first: { context: SecureContext; options: SecureContextOptions } | undefined;
+  let defaultOptions: SecureContextOptions | undefined;
   for (const { pairs } of groups) {
     try {
-      const options = contextOptions(pairs, terms);
-      first = { context: createSecureContext(options), options };
+      defaultOptions = optionsOf(pairs);
       break;
     } catch (thrown) {
       onTrouble(`${pairs[0]?.origin ?? "a certificate"} cannot be used: ${messageOf(thrown)}`);
     }
   }
-  if (first === undefined) throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
-  const { context: defaultContext, options } = first;
+  if (defaultOptions === undefined)
+    throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
+  const fallback = defaultOptions;
   const byName = nameIndex(groups.map((group) => [group.names, group.pairs] as const));
   const challenges = new Map(material.challenges);
 
   /** What serves until another answer comes. */
-  const settle = (name: string, answer: CertificateAnswer, before: TableEntry | undefined): SecureContext => {
+  const settle = (name: string, answer: CertificateAnswer, before: TableEntry | undefined): SecureContextOptions => {
     if (answer.kind === "failed") {
       if (before === undefined) throw new NoCertificate("keeper-unavailable", answer.text);
-      return before.context;
+      return before.options;
     }
     const version = answer.kind === "none" ? "" : answer.version;
-    const context =
-      answer.kind === "none"
-        ? defaultContext
-        : before?.version === version
-          ? before.context
-          : createSecureContext(contextOptions(answer.pairs, terms));
-    fromTables.set(name, { context, version, askedAtMs: clock.monotonicMs() });
-    return context;
+    let options = fallback;
+    try {
+      if (answer.kind === "found") options = before?.version === version ? before.options : tried(answer.pairs);
+    } catch (thrown) {
+      onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);
+    }
+    fromTables.set(name, { options, version, askedAtMs: clock.monotonicMs() });
+    return options;
   };
-  const ask = (name: string, before: TableEntry | undefined): Promise<SecureContext> => {
+  const ask = (name: string, before: TableEntry | undefined): Promise<SecureContextOptions> => {
     const running = asking.get(name);
     if (running !== undefined) return running;
     const asked = withDeadline(parts.ask(name), clock, ASK_WITHIN_MS)
@@ -146,34 +154,37 @@ export function makeContexts(parts: {
   };
 
   return {
-    defaultContext,
-    defaultOptions: options,
-    contextFor(serverName, offered) {
-      if (serverName === undefined || serverName === "") return defaultContext;
+    defaultOptions,
+    optionsFor(serverName, offered) {
+      if (serverName === undefined || serverName === "") return fallback;
       const name = foldedName(serverName);
       const challenge = offered?.includes(ACME_ALPN) === true ? challenges.get(name) : undefined;
       try {
-        if (challenge !== undefined) return contextOf([challenge]);
+        if (challenge !== undefined) return optionsOf([challenge]);
         const pairs = byName(name);
-        if (pairs !== undefined) return pairs === groups[0]?.pairs ? defaultContext : contextOf(pairs);
+        if (pairs !== undefined) return optionsOf(pairs);
       } catch (thrown) {
         onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);
-        return defaultContext;
+        return fallback;
       }
-      if (!material.hasTables) return defaultContext;
+      if (!material.hasTables) return fallback;
       const entry = fromTables.get(name);
       if (entry === undefined) return ask(name, undefined);
       if (clock.monotonicMs() - entry.askedAtMs >= TABLE_FRESH_MS) {
         // Whoever is known is not made to wait, nor turned away when nobody answers.
         ask(name, entry).catch((thrown: unknown) => onTrouble(messageOf(thrown)));
       }
-      return entry.context;
+      return entry.options;
     },
   };
 }
 
+function ticketOptions(material: ProfileMaterial, terms: ContextTerms): { ticketKeys?: Buffer } {
+  return terms.hasTickets ? { ticketKeys: Buffer.from(material.tickets.key) } : {};
+}
+
 interface TableEntry {
-  readonly context: SecureContext;
+  readonly options: SecureContextOptions;
   readonly version: string;
   readonly askedAtMs: number;
 }

@@ -126,6 +126,12 @@ export class FlightRecorder {
     return this.#sides[direction].scanner.isMidRecord;
   }
 
+  /** Something else than TLS came, or TLS that began with something else than a handshake. */
+  isForeign(direction: Direction): boolean {
+    const side = this.#sides[direction];
+    return side.foreign !== undefined || (side.records > 0 && side.assembly === undefined);
+  }
+
   counts(direction: Direction): WireCounts {
     const { bytes, records, lateHandshakes, keyUpdateSized } = this.#sides[direction];
     return { bytes, records, lateHandshakes, keyUpdateSized };

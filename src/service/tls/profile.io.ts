@@ -18,8 +18,7 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 
 /**
- * Asks the keeper, and again whenever that says something has changed. While the keeper is away what is there serves on. A
- * new ticket key alone leaves the contexts as they are.
+ * Asks the keeper, and again whenever that says something has changed. While the keeper is away what is there serves on.
  */
 export function listenerProfile(parts: {
   keeper: Keeper;
@@ -64,12 +63,10 @@ export function listenerProfile(parts: {
       contexts = { label, made };
     }
     const { made } = contexts;
-    const tickets = terms.hasTickets ? Buffer.from(material.tickets.key) : undefined;
     profile = {
-      contextFor: (serverName, offered) => made.contextFor(serverName, offered),
-      defaultContext: made.defaultContext,
-      defaultOptions: { ...made.defaultOptions, ...(tickets === undefined ? {} : { ticketKeys: tickets }) },
-      ticketKeys: tickets,
+      optionsFor: (serverName, offered) => made.optionsFor(serverName, offered),
+      defaultOptions: made.defaultOptions,
+      ticketKeys: made.defaultOptions.ticketKeys,
       ticketLifetimeMs: terms.ticketLifetimeMs,
       clientCertificate: client.mode,
       ...(client.mode === "none"
@@ -132,5 +129,7 @@ function labelOf(material: ProfileMaterial): string {
     material.pairs.map((pair) => [pair.fingerprint, pair.names, pair.certificatePem.length]),
     material.challenges.map(([name, pair]) => [name, pair.fingerprint]),
     material.hasTables,
+    material.tickets.replacedAt,
+    Buffer.from(material.tickets.key).toString("base64"),
   ]);
 }

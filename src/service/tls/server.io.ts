@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash, constants, X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { createServer, type SecureContext, type Server, type TLSSocket } from "node:tls";
+import { createServer, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { LiveConnection } from "./connection.io.ts";
 import type { Verdict } from "./facts.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { NoCertificate } from "./keeper.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
 import type { EvidenceContext } from "./reasons.ts";
@@ -21,6 +22,8 @@ interface Handshake {
   readonly connection: LiveConnection;
   done(socket: TLSSocket): void;
   failed(error: unknown): void;
+  /** What answers the name asked for. */
+  chosen?: SecureContextOptions | undefined;
   /** Why there was no certificate to show. */
   noCertificate?: EvidenceContext | undefined;
 }
@@ -33,11 +36,15 @@ interface Handshake {
 export function tlsServer(parts: { profile: () => ServerProfile | undefined; clock: Clock }): TlsServer {
   const { clock } = parts;
   const handshakes = new AsyncLocalStorage<Handshake>();
-  let latest: { readonly profile: ServerProfile; readonly server: Server } | undefined;
+  /** Each name's certificates have a server of their own, as long as anybody may ask for them. */
+  const servers = new WeakMap<SecureContextOptions, { readonly profile: ServerProfile; readonly server: Server }>();
 
-  const serverFor = (profile: ServerProfile): Server => {
-    if (latest?.profile !== profile) latest = { profile, server: makeServer(profile, handshakes, clock) };
-    return latest.server;
+  const serverFor = (profile: ServerProfile, options: SecureContextOptions): Server => {
+    const known = servers.get(options);
+    if (known?.profile === profile) return known.server;
+    const server = makeServer(profile, options, handshakes);
+    servers.set(options, { profile, server });
+    return server;
   };
 
   return {
@@ -56,7 +63,11 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
         const fail = (end: Parameters<LiveConnection["explainFailure"]>[0], error?: unknown): void =>
           settle(() => {
             const context = { ...contextOf(profile, deadlineMs), ...handshake.noCertificate };
-            return { ok: false, finding: connection.explainFailure(end, error, context) };
+            const finding = connection.explainFailure(end, error, context);
+            // Who said nothing of a name, or of TLS at all, was not to be shown any.
+            const isToBeShown = connection.recorder.hello !== undefined;
+            const ownCertificate = isToBeShown ? certificateIn(handshake.chosen) : undefined;
+            return { ok: false, finding: { ...finding, ownCertificate } };
           });
         const timer = clock.after(deadlineMs, () => fail("timeout"));
         const handshake: Handshake = {
@@ -74,34 +85,71 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
           fail("local");
           return;
         }
-        try {
-          handshakes.run(handshake, () => serverFor(profile).emit("connection", connection.tap));
-        } catch (thrown) {
-          // A context that OpenSSL does not take: ours to mend, never the peer's doing.
-          handshake.noCertificate = { known: "no-own-certificate", detail: messageOf(thrown) };
+        const serve = (chosen: SecureContextOptions): void => {
+          if (isSettled) return;
+          handshake.chosen = chosen;
+          try {
+            handshakes.run(handshake, () => serverFor(profile, chosen).emit("connection", connection.tap));
+          } catch (thrown) {
+            // A context that OpenSSL does not take: ours to mend, never the peer's doing.
+            handshake.noCertificate = { known: "no-own-certificate", detail: messageOf(thrown) };
+            fail("local", thrown);
+          }
+        };
+        const refuse = (thrown: unknown): void => {
+          const known = thrown instanceof NoCertificate ? thrown.reason : "keeper-unavailable";
+          handshake.noCertificate = { known, detail: messageOf(thrown) };
           fail("local", thrown);
-        }
+        };
+        connection.onceHello(() => {
+          if (!isSettled) choose(profile, connection, clock, serve, refuse);
+        });
       });
     },
   };
 }
 
-function makeServer(profile: ServerProfile, handshakes: AsyncLocalStorage<Handshake>, clock: Clock): Server {
-  const { defaultOptions, clientCertificate, ticketKeys, ticketLifetimeMs, alpn } = profile;
+/**
+ * By the name in the ClientHello, which is looked at before TLS gets it. The way that Node has for this (`SNICallback`)
+ * replaces one certificate of the default's: with RSA and ECDSA side by side a client would be shown that of another name.
+ * Synchronous where the answer is at hand.
+ */
+function choose(
+  profile: ServerProfile,
+  connection: LiveConnection,
+  clock: Clock,
+  serve: (chosen: SecureContextOptions) => void,
+  refuse: (thrown: unknown) => void,
+): void {
+  const { hello } = connection.recorder;
+  try {
+    const answer = profile.optionsFor(hello?.serverName, hello?.alpn);
+    if (answer instanceof Promise) withinLimit(answer, clock).then(serve, refuse);
+    else serve(answer);
+  } catch (thrown) {
+    refuse(thrown);
+  }
+}
+
+function makeServer(
+  profile: ServerProfile,
+  options: SecureContextOptions,
+  handshakes: AsyncLocalStorage<Handshake>,
+): Server {
+  const { clientCertificate, ticketKeys, ticketLifetimeMs, alpn } = profile;
   const server = createServer({
-    ...defaultOptions,
+    ...options,
     allowHalfOpen: true,
     handshakeTimeout: NODE_DEADLINE_MS,
     // A client that has the handshake made again and again would cost us a millisecond each time.
-    secureOptions: (defaultOptions.secureOptions ?? 0) | constants.SSL_OP_NO_RENEGOTIATION,
+    secureOptions: (options.secureOptions ?? 0) | constants.SSL_OP_NO_RENEGOTIATION,
     requestCert: clientCertificate !== "none",
     // We judge. Node's own refusal cuts the connection without an alert: a mystery to the client.
     rejectUnauthorized: false,
     sessionTimeout: Math.max(1, Math.floor(ticketLifetimeMs / 1000)),
-    sessionIdContext: defaultOptions.sessionIdContext ?? sessionContext(profile),
+    sessionIdContext: options.sessionIdContext ?? sessionContext(profile),
     ...(ticketKeys === undefined ? {} : { ticketKeys }),
     ...(alpn === undefined || alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
-    SNICallback: (serverName, done) => void answerSni(profile, handshakes.getStore(), clock, serverName, done),
   });
   server.on("secureConnection", (socket) => {
     const handshake = handshakes.getStore();
@@ -118,34 +166,7 @@ function makeServer(profile: ServerProfile, handshakes: AsyncLocalStorage<Handsh
   return server;
 }
 
-/** Synchronous where the context is at hand. Never rejects. */
-async function answerSni(
-  profile: ServerProfile,
-  handshake: Handshake | undefined,
-  clock: Clock,
-  serverName: string,
-  done: (error: Error | null, context?: SecureContext) => void,
-): Promise<void> {
-  let context: SecureContext | undefined;
-  let problem: Error | null = null;
-  try {
-    const offered = handshake?.connection.recorder.hello?.alpn;
-    const answer = profile.contextFor(serverName === "" ? undefined : serverName, offered);
-    context = answer instanceof Promise ? await withinLimit(answer, clock) : answer;
-  } catch (thrown) {
-    problem = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
-    const known = thrown instanceof NoCertificate ? thrown.reason : "keeper-unavailable";
-    if (handshake !== undefined) handshake.noCertificate = { known, detail: problem.message };
-  }
-  try {
-    done(problem, context);
-  } catch (thrown) {
-    // The connection has gone meanwhile, or the context is none that OpenSSL takes.
-    handshake?.failed(thrown);
-  }
-}
-
-function withinLimit(answer: Promise<SecureContext>, clock: Clock): Promise<SecureContext> {
+function withinLimit(answer: Promise<SecureContextOptions>, clock: Clock): Promise<SecureContextOptions> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(CONTEXT_LIMIT_MS, () =>
       reject(new NoCertificate("keeper-unavailable", `no certificate within ${CONTEXT_LIMIT_MS} ms`)),
@@ -172,6 +193,16 @@ function establish(connection: LiveConnection, socket: TLSSocket, profile: Serve
   const verdict = profile === undefined ? NOT_ASKED : judge(shown, profile);
   const handshakeMs = recorder.elapsedMs;
   connection.established(readFacts({ role: "server", socket, recorder, shown, verdict, handshakeMs }));
+}
+
+/** SHA-256 of the first certificate of a server's options. */
+function certificateIn(options: SecureContextOptions | undefined): string | undefined {
+  const [first] = [options?.cert ?? []].flat();
+  try {
+    return first === undefined ? undefined : fingerprintOf(new X509Certificate(first));
+  } catch {
+    return undefined;
+  }
 }
 
 const NOTHING_SHOWN: ShownChain = { certificates: [], isTrusted: false };

@@ -39,6 +39,7 @@ export class Tap extends Duplex {
   #isFinAllowed = false;
   #isFinSent = false;
   #drain: Timer | undefined;
+  #ahead: { readonly isEnough: () => boolean; readonly tell: () => void } | undefined;
 
   constructor(options: { raw: Duplex; clock: Clock; recorder: FlightRecorder; listener: TapListener }) {
     super({ allowHalfOpen: true, autoDestroy: false });
@@ -76,6 +77,26 @@ export class Tap extends Duplex {
     this.#sendFin();
   }
 
+  /**
+   * Reads on before there is any TLS to give to, until `isEnough` says so after a piece, or the raw stream ends: then `tell`
+   * is called, once. `isEnough` bounds what is kept meanwhile.
+   */
+  readAhead(isEnough: () => boolean, tell: () => void): void {
+    this.#ahead = { isEnough, tell };
+    this.#lookAhead();
+  }
+
+  #lookAhead(): void {
+    const ahead = this.#ahead;
+    if (ahead === undefined) return;
+    if (this.#end === undefined && !this.destroyed && !this.#raw.destroyed && !ahead.isEnough()) {
+      this.#raw.resume();
+      return;
+    }
+    this.#ahead = undefined;
+    ahead.tell();
+  }
+
   /** Closes the raw stream once it has sent what it holds. */
   #drainRaw(): void {
     const raw = this.#raw;
@@ -103,7 +124,8 @@ export class Tap extends Duplex {
     if (isTopOfLoop && this.#waiting.length === 0 && this.readableFlowing === true) return this.#give(chunk);
     this.#waiting.push(chunk);
     this.#raw.pause();
-    this.#pumpSoon();
+    if (this.#ahead === undefined) this.#pumpSoon();
+    else this.#lookAhead();
   };
 
   override _read(): void {
@@ -176,6 +198,7 @@ export class Tap extends Duplex {
     this.#end = end;
     this.#recorder.note("in", end.how === "fin" ? "FIN" : end.how === "reset" ? "RST" : "error", end.because);
     this.#releaseWrite();
+    this.#lookAhead();
     this.#pumpSoon();
   }
 

@@ -3,10 +3,8 @@ import assert from "node:assert/strict";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, createServer, type TLSSocket } from "node:tls";
 import { virtualClock } from "../../simulator/clock.ts";
 import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
-import { testProfile } from "../../testing/tls-profile.ts";
 import { ownCertificate } from "./own-certificate.io.ts";
 import { loadPair } from "./source.io.ts";
 
@@ -102,41 +100,4 @@ test("a wildcard serves one label and no more", () => {
   assert.equal(servesName(pair, "example.org"), true);
   assert.equal(servesName(pair, "a.mail.example.org"), false);
   assert.equal(servesName(pair, ".example.org"), false);
-});
-
-test("the name a client asks for chooses the certificate; the first one serves everybody else", async () => {
-  const [first, second, wild] = [
-    await made("first.example"),
-    await made("second.example"),
-    await made("*.wild.example"),
-  ];
-  const contexts = testProfile([first, second, wild]);
-  const server = createServer({
-    ...contexts.defaultOptions,
-    SNICallback: (name, done) => {
-      const context = contexts.contextFor(name);
-      assert.ok(!(context instanceof Promise), "no table, nobody to wait for");
-      done(null, context);
-    },
-  });
-  server.on("secureConnection", (socket: TLSSocket) => socket.end());
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  assert.ok(typeof address === "object" && address !== null);
-  const nameSeen = async (servername: string): Promise<string | undefined> => {
-    const socket = connect({ port: address.port, host: "127.0.0.1", servername, rejectUnauthorized: false });
-    await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
-    const seen = socket.getPeerX509Certificate()?.subjectAltName;
-    socket.destroy();
-    return seen;
-  };
-  try {
-    assert.equal(await nameSeen("SECOND.example"), "DNS:second.example");
-    assert.equal(await nameSeen("a.wild.example"), "DNS:*.wild.example");
-    assert.equal(await nameSeen("b.a.wild.example"), "DNS:first.example");
-    assert.equal(await nameSeen("unknown.example"), "DNS:first.example");
-  } finally {
-    server.close();
-  }
-  assert.equal(contexts.contextFor(undefined), contexts.defaultContext);
 });

@@ -65,13 +65,15 @@ export interface AcceptOptions {
 /** What a server shows and asks for. Swapped as a whole at a reload; running connections keep theirs. */
 export interface ServerProfile {
   /**
-   * By the name asked for (undefined: none was). May wait for a keeper or table, ten seconds at most; rejects with
-   * `NoCertificate` (`keeper.ts`), which carries the reason. `offered` is the client's ALPN: a challenge of ACME
-   * (RFC 8737) has a certificate of its own.
+   * What is shown to who asks for a name (undefined: none was): the same object as long as it is the same, for a server is
+   * made of each. May wait for a keeper or table, ten seconds at most; rejects with `NoCertificate` (`keeper.ts`), which
+   * carries the reason. `offered` is the client's ALPN: a challenge of ACME (RFC 8737) has a certificate of its own.
    */
-  contextFor(serverName: string | undefined, offered?: readonly string[]): SecureContext | Promise<SecureContext>;
-  readonly defaultContext: SecureContext;
-  /** The options of that context, for `tls.Server` takes its default in this form only. */
+  optionsFor(
+    serverName: string | undefined,
+    offered?: readonly string[],
+  ): SecureContextOptions | Promise<SecureContextOptions>;
+  /** For those who ask for no name, and whatever else cannot be told apart. */
   readonly defaultOptions: SecureContextOptions;
   /** RFC 5077 and RFC 8446 section 4.6.1: 48 bytes, the same in every process; undefined: tickets of this process only. */
   readonly ticketKeys?: Buffer | undefined;
