@@ -74,6 +74,15 @@ export function cpuMsOf(pid: number): number {
   return sum;
 }
 
+/** Connections of a port of this machine that neither side has ended, as the kernel has them. */
+export function establishedOn(port: number): number {
+  const here = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return readFileSync("/proc/net/tcp", "latin1")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => local?.endsWith(here) === true && state === "01").length;
+}
+
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
@@ -90,6 +99,5 @@ export async function inGroups<Value>(count: number, make: () => Promise<Value>,
 /** For measurements: no limit that a thousand clients of one address would meet. */
 export function openHanded(closeTimeout: string): string {
   return `session: { tls-close-timeout: ${closeTimeout}, handshake-timeout: 5m, idle-commands: 1000000 }
-log: { level: warning }
 `;
 }
