@@ -88,6 +88,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     openJournal: () => {
       throw new Error("no journal here");
     },
+    saveFile: () => Promise.reject(new Error("not asked")),
     probeTls: () => Promise.reject(new Error("not asked")),
     hashPassword: (password) => Promise.resolve(`hash of ${password}`),
     readSecret: () => Promise.resolve("secret"),

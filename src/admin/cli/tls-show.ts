@@ -1,6 +1,8 @@
+import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { tlsIdText, type ShownRecord, type TlsRecord } from "../../mail/log/tls-journal.ts";
 import { factsOf, tlsStory, type StoryStep } from "../../mail/log/tls-story.ts";
+import { pcapng } from "../../service/tls/pcapng.ts";
 import type { CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { recordLine } from "./record-line.ts";
@@ -16,7 +18,10 @@ export const tlsShow: CliCommand = {
   says: "Shows a recorded TLS connection: its facts, and step by step what went over the wire and what the log said.",
   explains:
     "ID is what `posthorn tls failures` shows; a session's id and a peer's name or address mean the newest record. Flights are kept of failures and of some sessions that worked. Exits with 1 when nothing is found.",
-  options: { json: { says: "As one JSON object." } },
+  options: {
+    pcapng: { says: "Writes what was on the wire into a new file, for Wireshark.", value: "FILE" },
+    json: { says: "As one JSON object." },
+  },
   async run(given, world) {
     const [which = ""] = given.operands;
     const { shown } = await askTls({ ask: "show", which }, given, world);
@@ -26,10 +31,38 @@ export const tlsShow: CliCommand = {
       );
       return exitCodes.nothing;
     }
+    const file = given.text("pcapng");
+    if (file !== undefined) return await savePcapng(shown, file, world);
     world.stdout.write(given.has("json") ? `${harmlessJson(jsonOf(shown))}\n` : textOf(shown, world));
     return exitCodes.ok;
   },
 };
+
+async function savePcapng({ record }: ShownRecord, file: string, world: World): Promise<number> {
+  const { row, flight } = record;
+  if (flight === undefined || flight.wire.length === 0) {
+    world.stderr.write(
+      `no bytes were kept of ${tlsIdText(row.id)}: they are of failures only, and not of all when many come at once\n`,
+    );
+    return exitCodes.nothing;
+  }
+  const port = /:(\d{1,5})$/.exec(row.peer)?.[1];
+  const peer = {
+    address: row.address === "" ? undefined : row.address,
+    port: port === undefined ? undefined : Number(port),
+  };
+  try {
+    await world.saveFile(file, pcapng(flight, { peer, local: {} }));
+  } catch (cause) {
+    throw new PosthornError("USAGE", {
+      message: `${file} cannot be written: ${messageOf(cause)}`,
+      advice: "name a file that does not exist yet",
+      cause,
+    });
+  }
+  world.stdout.write(`${file}: the first bytes of ${tlsIdText(row.id)}, ${row.peer}\n`);
+  return exitCodes.ok;
+}
 
 function jsonOf({ record, events, inForce }: ShownRecord): object {
   return { ...recordJsonOf(record), inForce, events: events.map((entry) => entry.record) };

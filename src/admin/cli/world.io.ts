@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
@@ -31,6 +32,7 @@ export function systemWorld(
     calledAs: basename(process.argv[1] ?? "").replace(/\.[jt]s$/, ""),
     connectControl,
     openJournal,
+    saveFile: (path, bytes) => writeFile(resolve(path), bytes, { flag: "wx", mode: 0o600 }),
     // Loaded when it is asked for: other commands need no TLS.
     probeTls: async (...given) => (await import("./tls-probe.io.ts")).probeTls(...given),
     hashPassword,

@@ -36,6 +36,8 @@ export interface World {
   readonly connectControl: (path: string) => Promise<ControlClient>;
   /** Opens the journal's file itself. Throws when it cannot be read. */
   readonly openJournal: (path: string) => OpenJournal;
+  /** Writes a new file that only its owner may read. Rejects when there is one of that name. */
+  readonly saveFile: (path: string, bytes: Uint8Array) => Promise<void>;
   /** Looks at a host's TLS from this process. */
   readonly probeTls: (
     target: ProbeTarget,
