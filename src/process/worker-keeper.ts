@@ -1,10 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
 import type { Keeper, KeeperChange } from "../service/tls/keeper.ts";
-import { problemLine } from "../service/config/config.ts";
+import { inOrder, problemLine } from "../service/config/config.ts";
 import type { Channel, Handlers } from "./channel.ts";
 import * as events from "./events.ts";
 import { startKeeperRole } from "./keeper-role.ts";
@@ -21,9 +20,8 @@ import { roleParts, type RunningRole } from "./worker-role.ts";
  */
 export async function keeperRole(start: WorkerStart, emit: Emit): Promise<RunningRole> {
   const { loaded, keeper: access } = start;
-  const problems = (await inspectCertificates(inspectedOf(loaded.settings, systemClock.now()))).map((problem) =>
-    locatedProblem(problem, loaded.origins),
-  );
+  const inspected = await inspectCertificates(inspectedOf(loaded.settings, systemClock.now()));
+  const problems = inOrder(inspected.map((problem) => locatedProblem(problem, loaded.origins)));
   if (problems.some(({ severity }) => severity === "error")) throw new SettingsRefused(problems);
   for (const problem of problems) emit(events.settingsWarning, { problem: problemLine(problem) });
 
@@ -42,7 +40,7 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
       ]),
     );
   const server = await serveChannels(
-    join(start.keeper?.path ?? ""),
+    start.keeper?.path ?? "",
     (said, channel) => {
       const [name = "", word = ""] = said.split(" ");
       if (access === undefined || !isSame(word, access.words[name])) {
