@@ -19,6 +19,8 @@ function member(): EgressMember & { readonly calls: string[] } {
     leave: async (session) => {
       calls.push(`leave ${session}`);
     },
+    tryTls: async () => ({ result: "not-tried", text: "" }),
+    tlsPolicy: async () => ({ kind: "none", byMx: "may", keysTried: [] }),
   };
   return { port, calls };
 }

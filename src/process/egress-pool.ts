@@ -1,11 +1,14 @@
 import type { Clock } from "../foundation/clock.ts";
 import { PosthornError } from "../foundation/error.ts";
+import type { PolicyQuestion, PolicyReport } from "../mail/delivery/tls-policy/policy-report.ts";
+import type { TlsVariant } from "../mail/delivery/tls-policy/demand.ts";
 import type {
   ConnectRequest,
   Connected,
   NetworkDelivery,
   ResolveRequest,
   Resolved,
+  TlsTried,
   TransactRequest,
   Transacted,
 } from "../mail/delivery/delivery.ts";
@@ -113,6 +116,12 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
         forget(request.session);
         throw thrown;
       }
+    },
+    async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
+      return (await someMember()).port.tryTls(request, variant);
+    },
+    async tlsPolicy(question: PolicyQuestion): Promise<PolicyReport> {
+      return (await someMember()).port.tlsPolicy(question);
     },
     async leave(session: string): Promise<void> {
       const member = sessions.get(session);

@@ -5,11 +5,15 @@ import { systemRandom } from "../foundation/random.io.ts";
 import type { NetworkDelivery } from "../mail/delivery/delivery.ts";
 import { createNetworkDelivery } from "../mail/delivery/smtp/network-delivery.io.ts";
 import { tcpDial } from "../mail/delivery/smtp/tcp-dial.io.ts";
+import { policyFinder } from "../mail/delivery/tls-policy/find-policy.ts";
 import { bodyFilesIn } from "../mail/queue/intake.io.ts";
 import type { Body } from "../mail/queue/store.ts";
+import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
+import type { Table } from "../service/table/table.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
 import type { Folders } from "./folders.ts";
+import { tablesOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
 /** Sending over the network, with a resolver of its own. */
@@ -27,9 +31,16 @@ export function startEgress(parts: {
   const { clock, emit } = parts;
   const { settings, secrets } = parts.loaded;
   const resolver = createResolver({ clock, settings: settings.dns });
+  const { policy: policies, policyTable } = settings.delivery.tls;
   const delivery = createNetworkDelivery({
     clock,
     emit,
+    keeper: parts.keeper,
+    policies: policyFinder({
+      policies,
+      whereIs: (key) => locate(parts.loaded.origins, ["delivery", "tls", "policy", key]),
+      table: policyTable === undefined ? undefined : oneTable(parts.loaded, policyTable, clock, emit),
+    }),
     random: systemRandom,
     settings: settings.delivery,
     resolver,
@@ -48,6 +59,14 @@ export function startEgress(parts: {
       await resolver[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The only table that this role may read. */
+function oneTable(loaded: LoadedSettings, name: string, clock: Clock, emit: Emit): Table | undefined {
+  const source = loaded.settings.tables[name];
+  if (source === undefined) return undefined;
+  const settings = { ...loaded.settings, tables: { [name]: source } };
+  return tablesOf({ ...loaded, settings }, clock, emit).get(name);
 }
 
 /** The content of a body, wherever it is kept. Stopping early closes the file. */

@@ -4,6 +4,8 @@ import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import { createNotices } from "../mail/delivery/bounce/bounce.ts";
+import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
+import type { TlsHostsSettings } from "../mail/delivery/tls-policy/tls-hosts.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import { selfHealingStore } from "../mail/queue/self-healing-store.ts";
@@ -79,9 +81,10 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     clock,
     emit,
   });
+  const network = new RememberingDelivery(parts.network, { clock, emit, settings: tlsHostsSettings(loaded) });
   const scheduler = new Scheduler({
     store,
-    network: parts.network,
+    network,
     local: parts.local,
     notices: { make: (request) => notices.make(request) },
     clock,
@@ -94,17 +97,24 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
   scheduler.start();
   return {
     queue: scheduler,
-    admin: createSchedulerAdmin({ scheduler, store, clock }),
+    admin: createSchedulerAdmin({ scheduler, store, clock, network }),
     reload(next) {
       loaded = next;
       notices = noticesOf(next);
+      network.reload(tlsHostsSettings(next));
       scheduler.reload(coreSettings(next));
     },
     async stop(deadlineMs) {
+      network.close();
       await scheduler.stop(deadlineMs);
       await store[Symbol.asyncDispose]();
     },
   };
+}
+
+function tlsHostsSettings({ settings }: LoadedSettings): TlsHostsSettings {
+  const { tlsFailuresKept, tls } = settings.delivery;
+  return { brokenKeptMs: tlsFailuresKept, variantKeptMs: tls.variantsKept, triesVariants: tls.variants };
 }
 
 function coreSettings({ settings }: LoadedSettings): CoreSettings {

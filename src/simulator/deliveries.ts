@@ -152,6 +152,8 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
       note("leave", session);
       close(session);
     },
+    tryTls: () => Promise.resolve({ result: "not-tried", text: "nobody speaks TLS here" }),
+    tlsPolicy: () => Promise.resolve({ kind: "none", byMx: "may", keysTried: [] }),
   };
 
   const world: SimulatedDeliveries = {

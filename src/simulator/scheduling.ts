@@ -2,6 +2,7 @@ import type { AnyEvent, Emit } from "../foundation/events.ts";
 import { envelopeIdOf, messageIdMaker, type MessageId } from "../foundation/ids.ts";
 import type { Envelope, Message } from "../mail/envelope/envelope.ts";
 import type { Action } from "../mail/envelope/settings.ts";
+import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
 import { memoryStore } from "../mail/queue/memory-store.ts";
 import type { CommitRequest } from "../mail/queue/queue.ts";
 import type { Store } from "../mail/queue/store.ts";
@@ -23,6 +24,7 @@ import { simulatedDeliveries, type SimulatedDeliveries } from "./deliveries.ts";
 export interface SimulatedScheduling {
   readonly clock: VirtualClock;
   readonly world: SimulatedDeliveries;
+  readonly network: RememberingDelivery;
   readonly store: Store;
   readonly scheduler: Scheduler;
   readonly settings: CoreSettings;
@@ -87,9 +89,14 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
       return mailOf(newId(), clock.now(), { from: "", to: [request.to ?? request.message.sender], action: "deliver" });
     },
   };
+  const network = new RememberingDelivery(world.network, {
+    clock,
+    emit,
+    settings: { brokenKeptMs: 3_600_000, variantKeptMs: 86_400_000, triesVariants: true },
+  });
   const scheduler = new Scheduler({
     store,
-    network: world.network,
+    network,
     local: world.local,
     notices,
     clock,
@@ -106,6 +113,7 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
   const simulation: SimulatedScheduling = {
     clock,
     world,
+    network,
     store,
     scheduler,
     settings,

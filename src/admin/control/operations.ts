@@ -2,6 +2,8 @@ import { z } from "zod";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { JournalEntry } from "../../mail/log/journal.ts";
+import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
+import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
@@ -139,6 +141,41 @@ export const operations = {
     "What the journal knows of TLS sessions, failures, endings and plaintext.",
     tlsQuestion,
     (admin, question): Promise<TlsAnswers[TlsQuestion["ask"]]> => admin.journal.tls(question),
+  ),
+  "tls.policy": operation(
+    "query",
+    "Which TLS policy is in force for a destination, and by which rule.",
+    z.strictObject({
+      destination: text.min(1),
+      hostName: text.optional(),
+      address: text.optional(),
+      port: z.number().int().min(1).max(65_535).optional(),
+    }),
+    (admin, question): Promise<PolicyReport> => admin.queue.tlsPolicy(question),
+  ),
+  "tls.hosts": operation(
+    "query",
+    "Hosts whose TLS handshakes fail, and which kind works.",
+    nothing,
+    (admin): Promise<readonly TlsHost[]> => admin.queue.tlsHosts(),
+  ),
+  "tls.forget-host": operation(
+    "change",
+    "Forgets what is remembered of a host's TLS handshakes.",
+    z.strictObject({ host: text.min(1) }),
+    (admin, args): Promise<{ readonly hosts: number }> => admin.queue.forgetTlsHost(args.host),
+  ),
+  "tls.certificates": operation(
+    "query",
+    "The certificates that are shown, and when those of an authority are renewed.",
+    nothing,
+    (admin): Promise<CertificateReport> => admin.certificates(),
+  ),
+  "tls.renew": operation(
+    "change",
+    "Asks the authority for a certificate anew, or for all.",
+    z.strictObject({ label: text.min(1).optional() }),
+    (admin, args): Promise<{ readonly labels: readonly string[] }> => admin.renewCertificates(args.label),
   ),
   "queue.hold": operation(
     "change",

@@ -3,6 +3,10 @@ import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { Body } from "../queue/store.ts";
 import type { NextHost, RelayTarget, TlsMode } from "../route/next-host.ts";
+import type { Verdict } from "../../service/tls/facts.ts";
+import type { TlsVariant } from "./tls-policy/demand.ts";
+import type { PolicyQuestion, PolicyReport } from "./tls-policy/policy-report.ts";
+import type { TlsKnown, TlsLearnt, TrialResult } from "./tls-policy/tls-hosts.ts";
 
 /**
  * Delivery: carries envelopes to a next host or a mailbox and says what became of each. Before it: scheduler and route;
@@ -21,6 +25,16 @@ export interface NetworkDelivery {
   transact(request: TransactRequest): Promise<Transacted>;
   /** QUIT and close in good order; never fails. */
   leave(session: string): Promise<void>;
+  /** Would a handshake of this kind work? Connects, encrypts and leaves, without a login or mail. */
+  tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried>;
+  /** Which TLS policy is in force for a destination, and why. */
+  tlsPolicy(question: PolicyQuestion): Promise<PolicyReport>;
+}
+
+export interface TlsTried {
+  readonly result: TrialResult;
+  /** Why not, or what was negotiated. */
+  readonly text: string;
 }
 
 /** Final delivery: mailboxes, commands, discard. */
@@ -57,23 +71,50 @@ export interface ConnectRequest {
   readonly helo: string;
   /** The relay as people know it (domain or URL without secrets), for the log. */
   readonly relay: string;
+  /** The next hop as it was written, for TLS policies: `example.org`, `[192.0.2.1]:25`. Without it: the host's name. */
+  readonly destination?: string | undefined;
+  /** What earlier sessions learnt of the host's handshakes. */
+  readonly known?: TlsKnown | undefined;
 }
 
 export type Connected =
-  | { readonly ok: true; readonly session: string; readonly facts: SessionFacts; readonly tookMs: number }
+  | {
+      readonly ok: true;
+      readonly session: string;
+      readonly facts: SessionFacts;
+      readonly tookMs: number;
+      /** What the next sessions should know of the host's handshakes. */
+      readonly learnt?: TlsLearnt | undefined;
+    }
   /** `scope` says what the failure speaks about: this address only, the host by all its addresses, or the whole relay. */
   | {
       readonly ok: false;
       readonly failure: Failure;
       readonly scope: "address" | "host" | "relay";
       readonly tookMs: number;
+      readonly learnt?: TlsLearnt | undefined;
     };
+
+/** A session's encryption, as far as log and records tell of it. */
+export interface SessionTls {
+  readonly version: string;
+  readonly cipher: string;
+  readonly bits?: number | undefined;
+  readonly group?: string | undefined;
+  readonly isResumed?: boolean | undefined;
+  readonly serverName?: string | undefined;
+  readonly verdict: Verdict;
+  /** The handshake that worked was not the usual one. */
+  readonly variant?: TlsVariant | undefined;
+}
 
 export interface SessionFacts {
   /** `name[address]:port`, as the log shows it. */
   readonly host: string;
   readonly extensions: readonly string[];
-  readonly tls?: { readonly version: string; readonly cipher: string; readonly verified: boolean } | undefined;
+  readonly tls?: SessionTls | undefined;
+  /** The level in force and who says so; undefined over a unix socket. */
+  readonly tlsRule?: { readonly level: string; readonly rule: string } | undefined;
   /** RFC 9422 LIMITS: most recipients in a transaction, most transactions in a session. */
   readonly mostRecipients?: number | undefined;
   readonly mostTransactions?: number | undefined;

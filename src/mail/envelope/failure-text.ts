@@ -64,6 +64,7 @@ const TLS_REASONS = {
   refused: "encryption was refused",
   handshake: "the handshake failed",
   unverified: "the certificate could not be verified",
+  policy: "the policy could not be found out",
 } as const;
 
 const AUTH_REASONS = {

@@ -37,7 +37,7 @@ export type Cause =
   /** Encryption was asked for and could not be had. */
   | {
       readonly kind: "tls";
-      readonly reason: "not-offered" | "refused" | "handshake" | "unverified";
+      readonly reason: "not-offered" | "refused" | "handshake" | "unverified" | "policy";
       readonly text: string;
     }
   | {

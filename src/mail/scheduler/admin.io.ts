@@ -1,5 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
+import type { NetworkDelivery } from "../delivery/delivery.ts";
+import type { TlsMemory } from "../delivery/tls-policy/remembering-delivery.ts";
 import type { Store } from "../queue/store.ts";
 import { forgive } from "../route/penalty.ts";
 import type { LiveState, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
@@ -13,10 +15,11 @@ export interface SchedulerAdminParts {
   readonly scheduler: Scheduler;
   readonly store: Store;
   readonly clock: Clock;
+  readonly network: TlsMemory & Pick<NetworkDelivery, "tlsPolicy">;
 }
 
 /** The operator's side: what is durable comes from the store, what is live from the scheduler's state. */
-export function createSchedulerAdmin({ scheduler, store, clock }: SchedulerAdminParts): SchedulerAdmin {
+export function createSchedulerAdmin({ scheduler, store, clock, network }: SchedulerAdminParts): SchedulerAdmin {
   const { state } = scheduler;
   const liveOf = (id: string): { live?: LiveState } => {
     const ticket = state.tickets.get(id);
@@ -63,6 +66,13 @@ export function createSchedulerAdmin({ scheduler, store, clock }: SchedulerAdmin
     async routes() {
       return routesOf(state);
     },
+    async tlsHosts() {
+      return network.tlsHosts();
+    },
+    async forgetTlsHost(which) {
+      return { hosts: network.forgetTlsHost(which) };
+    },
+    tlsPolicy: (question) => network.tlsPolicy(question),
     async why(id) {
       const ticket = state.tickets.get(id);
       return ticket === undefined ? undefined : hindrancesOf(state, ticket);

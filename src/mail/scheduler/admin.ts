@@ -1,4 +1,6 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { PolicyQuestion, PolicyReport } from "../delivery/tls-policy/policy-report.ts";
+import type { TlsHost } from "../delivery/tls-policy/tls-hosts.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type {
   AttemptRecord,
@@ -41,6 +43,12 @@ export interface SchedulerAdmin {
 
   status(): Promise<SchedulerStatus>;
   routes(): Promise<readonly RouteRow[]>;
+  /** Hosts whose TLS handshakes fail, and what is known of the kinds that work. */
+  tlsHosts(): Promise<readonly TlsHost[]>;
+  /** By name, address or both; `*` for all. What was remembered of them is gone: the next session tries as usual. */
+  forgetTlsHost(which: string): Promise<{ readonly hosts: number }>;
+  /** Which TLS policy is in force for a destination. */
+  tlsPolicy(question: PolicyQuestion): Promise<PolicyReport>;
   /** What holds an envelope up, in order, and the earliest moment each can clear. Undefined when there is no such envelope. */
   why(id: EnvelopeId): Promise<readonly Hindrance[] | undefined>;
   /** A consistent copy of the running queue into an empty directory. */

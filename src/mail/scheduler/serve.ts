@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { ResolveRequest } from "../delivery/delivery.ts";
 import { hasRoom, isWaitedFor, nextWaiting, type Limited } from "../route/limited.ts";
 import { forgive } from "../route/penalty.ts";
@@ -142,9 +143,18 @@ function openSession(s: SchedulerState, relay: RelayQueue): boolean {
       ...(route.source === undefined ? {} : { sourceAddress: route.source }),
       helo: relay.plan.helo,
       relay: relay.domain ?? way.text,
+      destination: destinationOf(way, relay.domain),
     },
   });
   return true;
+}
+
+/** The next hop as it was written: what TLS policies are about. */
+function destinationOf({ relay: { to } }: Way, domain: string | undefined): string {
+  if (to.kind === "mx") return domain ?? "";
+  if (to.kind === "unix") return to.path;
+  const host = isIP(to.host) === 0 ? to.host : `[${to.host}]`;
+  return to.port === undefined ? host : `${host}:${to.port}`;
 }
 
 function resolve(s: SchedulerState, relay: RelayQueue): false {

@@ -79,6 +79,7 @@ const TLS_REASONS = {
   refused: "refused to begin encryption",
   handshake: "failed to agree on encryption",
   unverified: "could not prove that it is the right one: its certificate could not be verified",
+  policy: "was not asked, because this server could not find out which encryption it needs",
 } as const;
 
 const AUTH_REASONS = {

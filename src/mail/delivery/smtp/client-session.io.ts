@@ -2,9 +2,11 @@ import type { Clock, Timer } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { announcedLimits, offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
+import type { TlsFacts } from "../../../service/tls/facts.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import type { ConnectRequest, Outcome, SessionFacts, Transacted, TransactRequest } from "../delivery.ts";
+import type { ConnectRequest, Outcome, SessionFacts, SessionTls, Transacted, TransactRequest } from "../delivery.ts";
 import type { SmtpClientSettings } from "../settings.ts";
+import type { TlsVariant } from "../tls-policy/demand.ts";
 import { ContentScan, type ContentNeeds } from "./content-needs.ts";
 import * as events from "./events.ts";
 import { isTooMany, lostFailure, type Ended } from "./failures.ts";
@@ -245,19 +247,23 @@ export class ClientSession {
 export function factsOf(
   host: string,
   extensions: Extensions,
-  tls: SessionFacts["tls"],
-  plaintextBecause?: string,
+  security: Pick<SessionFacts, "tls" | "tlsRule" | "plaintextBecause">,
 ): SessionFacts {
   const limits = announcedLimits(extensions);
   return {
     host,
     extensions: [...extensions.keywords.keys()],
-    tls,
+    ...security,
     mostRecipients: limits.rcptMax,
     mostTransactions: limits.mailMax,
     sizeLimitBytes: sizeLimit(extensions),
-    ...(plaintextBecause === undefined ? {} : { plaintextBecause }),
   };
+}
+
+/** What of a connection's facts is told of its session. */
+export function sessionTls(facts: TlsFacts, variant: TlsVariant | undefined): SessionTls {
+  const { version, cipher, bits, group, isResumed, serverName, verdict } = facts;
+  return { version, cipher, bits, group, isResumed, serverName, verdict, variant };
 }
 
 async function scan(

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { ContentScan } from "./content-needs.ts";
-import { TlsFailures } from "./tls-failures.ts";
 
 function needs(text: string, cut = text.length) {
   const scan = new ContentScan();
@@ -30,21 +29,4 @@ test("it needs the same wherever it is cut", () => {
       assert.deepEqual(needs(content, cut), needs(content)),
     ),
   );
-});
-
-test("a host whose handshakes failed twice is known for a while, and forgotten after a success", () => {
-  const failures = new TlsFailures(1000);
-  failures.note("mx", "one", 0);
-  assert.equal(failures.because("mx", 10), undefined);
-  failures.note("mx", "two", 20);
-  assert.equal(failures.because("mx", 30), "two");
-  assert.equal(failures.because("mx", 1020), undefined);
-  failures.note("mx", "a", 2000);
-  failures.note("mx", "b", 2000);
-  failures.forget("mx");
-  assert.equal(failures.because("mx", 2001), undefined);
-  const never = new TlsFailures(0);
-  never.note("mx", "a", 0);
-  never.note("mx", "b", 0);
-  assert.equal(never.because("mx", 0), undefined);
 });

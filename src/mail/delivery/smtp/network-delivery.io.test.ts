@@ -15,6 +15,8 @@ import { createZone } from "../../../simulator/zone.ts";
 import type { Envelope, Message } from "../../envelope/envelope.ts";
 import type { ConnectRequest, TransactRequest } from "../delivery.ts";
 import { smtpClientSettings } from "../settings.ts";
+import { RememberingDelivery } from "../tls-policy/remembering-delivery.ts";
+import { policiesOf, testKeeper } from "../../../testing/client-tls.ts";
 import { createNetworkDelivery } from "./network-delivery.io.ts";
 import { tcpDial } from "./tcp-dial.io.ts";
 
@@ -64,25 +66,28 @@ function setUp(settings: object = {}, openBody = endlessly) {
     const line = event.line(fields);
     if (line !== undefined && event.level !== "debug") lines.push(line);
   };
+  const parsed = smtpClientSettings.parse({
+    connectTimeout: "2s",
+    tlsTimeout: "2s",
+    greetingTimeout: "3s",
+    quitTimeout: "500ms",
+    ...settings,
+  });
   const delivery = createNetworkDelivery({
     clock: systemClock,
     random: seededRandom(1),
     emit,
-    settings: smtpClientSettings.parse({
-      connectTimeout: "2s",
-      tlsTimeout: "2s",
-      greetingTimeout: "3s",
-      quitTimeout: "500ms",
-      ...settings,
-    }),
+    settings: parsed,
     resolver: createZone({}),
     dial: tcpDial,
     openBody,
     credentials: () => ({ user: "me", password: "secret" }),
     hostname: "us.example",
     localAddresses: [],
+    keeper: testKeeper(),
+    policies: policiesOf(parsed.tls),
   });
-  return { delivery, lines };
+  return { delivery, emit, lines };
 }
 
 async function peerOn(options: Partial<PeerOptions>) {
@@ -136,7 +141,7 @@ test("STARTTLS with a certificate that nobody vouches for is encryption all the 
   const connected = await delivery.connect(request(server.port));
   assert.ok(connected.ok);
   assert.equal(connected.facts.tls?.version, "TLSv1.3");
-  assert.equal(connected.facts.tls?.verified, false);
+  assert.equal(connected.facts.tls?.verdict.result, "FAIL");
   await sendsOne(delivery, peer);
   assert.equal(peer.messages[0]?.isEncrypted, true);
   assert.match(
@@ -153,7 +158,7 @@ test("a certificate of a trusted authority for the right name verifies, for anot
   const { delivery, lines } = setUp({ caFile });
   await using __ = delivery;
   const connected = await delivery.connect(request(server.port, { tls: "starttls", verify: true }));
-  assert.ok(connected.ok && connected.facts.tls?.verified === true, JSON.stringify(connected));
+  assert.ok(connected.ok && connected.facts.tls?.verdict.result === "OK", JSON.stringify(connected));
   assert.match(lines[0] ?? "", /^Verified TLS connection/);
   const host = { name: "other.example", address: { ip: "127.0.0.1", port: server.port }, preference: 0 };
   const other = await delivery.connect(request(server.port, { session: "t", host, tls: "starttls", verify: true }));
@@ -174,13 +179,13 @@ test("authorities that cannot be read defer what must verify, are read again, an
   assert.ok(!connected.ok);
   assert.deepEqual([connected.failure.status, connected.scope], ["4.3.5", "relay"]);
   assert.ok(connected.failure.cause.kind === "settings");
-  assert.match(connected.failure.cause.text, new RegExp(`^the certificate authorities in ${late}: `));
+  assert.match(connected.failure.cause.text, new RegExp(`^the certificate authorities: ${late} does not exist`));
   const other = await delivery.connect(request(server.port));
-  assert.ok(other.ok && other.facts.tls?.verified === false, JSON.stringify(other));
+  assert.ok(other.ok && other.facts.tls?.verdict.result === "FAIL", JSON.stringify(other));
   await sendsOne(delivery, peer);
   writeFileSync(late, pair.cert);
   const mended = await delivery.connect(demanding);
-  assert.ok(mended.ok && mended.facts.tls?.verified === true, JSON.stringify(mended));
+  assert.ok(mended.ok && mended.facts.tls?.verdict.result === "OK", JSON.stringify(mended));
 });
 
 test("a certificate that must verify and does not is a deferral, with a QUIT under TLS", async () => {
@@ -206,22 +211,31 @@ test("when the handshake fails and plaintext is allowed, the mail goes in plaint
     at: (point) => (point === "STARTTLS" ? { do: "reply", text: "220 go ahead", thenClose: true } : undefined),
   });
   using server = await listenOn((socket) => broken.accept(socket));
-  const { delivery, lines } = setUp();
+  const { delivery, emit, lines } = setUp();
   await using _ = delivery;
+  const remembering = new RememberingDelivery(delivery, {
+    clock: systemClock,
+    emit,
+    settings: { brokenKeptMs: 3_600_000, variantKeptMs: 0, triesVariants: false },
+  });
   for (let round = 1; round <= 3; round++) {
-    const connected = await delivery.connect(request(server.port));
+    const connected = await remembering.connect(request(server.port));
     assert.ok(connected.ok);
     assert.equal(connected.facts.tls, undefined);
-    assert.match(connected.facts.plaintextBecause ?? "", /closed the connection during the handshake/);
+    assert.match(connected.facts.plaintextBecause ?? "", /closed the TCP connection \(FIN\) .* into the handshake/);
     await sendsOne(delivery, broken);
-    await delivery.leave("s");
+    await remembering.leave("s");
   }
   assert.match(
     lines.join("\n"),
     /^SSL_connect error to .*\nwarning: mx\.example\[127\.0\.0\.1\]:\d+: going on in plaintext/,
   );
-  // Two failures cost two connections each; the third round knows.
-  assert.equal(broken.counters.connections, 5);
+  // The failure cost a second connection; all later rounds know.
+  assert.equal(broken.counters.connections, 4);
+  assert.equal(remembering.tlsHosts()[0]?.host, `mx.example[127.0.0.1]:${server.port}`);
+  assert.equal(remembering.forgetTlsHost("mx.example"), 1);
+  assert.ok((await remembering.connect(request(server.port))).ok);
+  assert.equal(broken.counters.connections, 6);
 });
 
 test("when the handshake fails and encryption is a must, nothing goes", async () => {

@@ -18,6 +18,7 @@ import type { Body } from "../../queue/store.ts";
 import type { ConnectRequest } from "../delivery.ts";
 import type { NextHost } from "../../route/next-host.ts";
 import { smtpClientSettings } from "../settings.ts";
+import { policiesOf, quickKeeper } from "../../../testing/client-tls.ts";
 import { createNetworkDelivery } from "./network-delivery.io.ts";
 
 const noon = Date.UTC(2026, 0, 1, 12);
@@ -34,17 +35,20 @@ function setUp(
   const network = createNetwork({ clock, latencyMs: 10 });
   const peer = createPeer({ clock, ...peerOptions });
   network.listen(ADDRESS, 25, (connection) => peer.accept(connection));
+  const parsed = smtpClientSettings.parse(settings);
   const delivery = createNetworkDelivery({
     clock,
     random: seededRandom(1),
     emit: emitNothing,
-    settings: smtpClientSettings.parse(settings),
+    settings: parsed,
     resolver: createZone({}),
     dial: network.dial,
     openBody: (body) => chunksOf(body.kind === "file" ? (bodies[body.name] ?? []) : [body.bytes]),
     credentials: (label) => (label === "office" ? { user: "me", password: "secret" } : undefined),
     hostname: "us.example",
     localAddresses: [],
+    keeper: quickKeeper(),
+    policies: policiesOf(parsed.tls),
   });
   /** Lets virtual time run until the work is done. */
   const run = async <Value>(work: Promise<Value>): Promise<Value> => {
@@ -454,6 +458,8 @@ test("content that cannot be read ends the session, so that the host keeps no ha
       credentials: () => undefined,
       hostname: "us.example",
       localAddresses: [],
+      keeper: quickKeeper(),
+      policies: policiesOf(smtpClientSettings.parse({}).tls),
     });
     const { transacted } = await send({ ...world, delivery: broken }, ["b@x.example"], {
       body: { kind: "file", name: "f", sizeBytes: 100 },

@@ -6,8 +6,11 @@ import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
 import { makeClient } from "../../../protocol/sasl/make-client.ts";
 import { pbkdf2Sha256 } from "../../../protocol/sasl/pbkdf2.io.ts";
 import type { Extensions } from "../../../protocol/smtp/extensions.ts";
+import { isChainTrusted } from "../../../service/tls/verify.ts";
+import type { TlsFacts } from "../../../service/tls/facts.ts";
+import type { TlsFinding } from "../../../service/tls/finding.ts";
+import type { ConnectOptions, TlsClientEngine, TlsConnection } from "../../../service/tls/tls.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import type { SessionFacts } from "../delivery.ts";
 import type { SmtpClientSettings } from "../settings.ts";
 import * as events from "./events.ts";
 import { lostFailure, type During, type Ended } from "./failures.ts";
@@ -21,26 +24,31 @@ import {
   type OpeningPlan,
   type Step,
 } from "./opening.ts";
-import type { Encrypted, TlsClient } from "./tls-client.io.ts";
 import { Wire } from "./wire.io.ts";
 
 export interface OpenParts {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly settings: SmtpClientSettings;
-  readonly tls: TlsClient;
+  readonly tls: TlsClientEngine;
 }
+
+/** How handshakes are made: everything but the deadline. */
+export type HandshakeWish = Omit<ConnectOptions, "deadlineMs">;
 
 export interface OpenSession {
   readonly session: string;
   readonly plan: OpeningPlan;
-  /** The host's name for SNI and verification. */
-  readonly hostName: string;
+  /** Undefined only where the plan never encrypts. */
+  readonly handshake: HandshakeWish | undefined;
   readonly credentials?: Credentials | undefined;
 }
 
-export type Opened =
-  | { readonly is: "ready"; readonly wire: Wire; readonly extensions: Extensions; readonly tls: SessionFacts["tls"] }
+/** `finding`: a handshake was tried and failed. */
+export type Opened = { readonly finding: TlsFinding | undefined } & Result;
+
+type Result =
+  | { readonly is: "ready"; readonly wire: Wire; readonly extensions: Extensions; readonly tls: TlsFacts | undefined }
   | { readonly is: "another"; readonly tls: "never" | "implicit"; readonly because: string }
   | { readonly is: "failed"; readonly failure: Failure; readonly scope: "address" | "host" | "relay" };
 
@@ -56,7 +64,8 @@ class Opener {
   readonly #wire: Wire;
   #opening: Opening;
   #sasl: SaslClient | undefined;
-  #encrypted: Encrypted | undefined;
+  #encrypted: TlsConnection | undefined;
+  #finding: TlsFinding | undefined;
   #isOver = false;
 
   constructor(stream: Duplex, given: OpenSession, parts: OpenParts, settle: (opened: Opened) => void) {
@@ -121,7 +130,7 @@ class Opener {
   }
 
   async #startTls(): Promise<void> {
-    const { settings, tls, clock, emit } = this.#parts;
+    const { settings, tls, emit } = this.#parts;
     const { host, protocol } = this.#given.plan;
     const { session } = this.#given;
     const raw = this.#wire.detach();
@@ -129,19 +138,31 @@ class Opener {
       this.#wire.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
       return;
     }
-    this.#wire.noDeadline();
-    const handshake = await tls.handshake(raw, this.#given.hostName, clock, settings.tlsTimeout);
-    if (this.#isOver) return;
-    if (!handshake.ok) {
-      emit(events.tlsFailed, { session, protocol, host, problem: handshake.text });
-      this.#input({ on: "handshake-failed", text: handshake.text });
+    const { handshake } = this.#given;
+    if (handshake === undefined) {
+      this.#wire.end({ reason: "other", text: "a handshake that nobody prepared" });
       return;
     }
-    this.#encrypted = handshake;
-    const verdict = handshake.problem === undefined ? "Verified" : handshake.isTrusted ? "Trusted" : "Untrusted";
-    const { version, cipher, problem } = handshake;
-    emit(events.tlsEstablished, { session, protocol, host, verdict, version, cipher, because: problem });
-    this.#wire.encrypt(handshake.connection, settings.tlsCloseTimeout);
+    this.#wire.noDeadline();
+    const shaken = await tls.connect(raw, { ...handshake, deadlineMs: settings.tlsTimeout });
+    if (this.#isOver) {
+      if (shaken.ok) shaken.connection.destroy();
+      return;
+    }
+    if (!shaken.ok) {
+      this.#finding = shaken.finding;
+      emit(events.tlsFailed, { session, protocol, host, problem: shaken.finding.sentence });
+      this.#input({ on: "handshake-failed", text: shaken.finding.sentence });
+      return;
+    }
+    const { connection } = shaken;
+    this.#encrypted = connection;
+    const { verdict, version, cipher } = connection.facts;
+    const isGood = verdict.result === "OK" || verdict.result === "DANE";
+    const problem = isGood ? undefined : (verdict.problem?.text ?? "nobody looked at the certificate");
+    const trust = isGood ? "Verified" : isChainTrusted(verdict) ? "Trusted" : "Untrusted";
+    emit(events.tlsEstablished, { session, protocol, host, verdict: trust, version, cipher, because: problem });
+    this.#wire.encrypt(connection, settings.tlsCloseTimeout);
     this.#input({ on: "encrypted", problem });
   }
 
@@ -168,23 +189,20 @@ class Opener {
     }
     this.#isOver = true;
     this.#wire.noDeadline();
-    const encrypted = this.#encrypted;
-    const tls =
-      encrypted === undefined
-        ? undefined
-        : { version: encrypted.version, cipher: encrypted.cipher, verified: encrypted.problem === undefined };
-    this.#settle({ is: "ready", wire: this.#wire, extensions: this.#opening.extensions, tls });
+    const { extensions } = this.#opening;
+    const tls = this.#encrypted?.facts;
+    this.#settle({ is: "ready", wire: this.#wire, extensions, tls, finding: this.#finding });
   }
 
   /** Says goodbye where somebody may still listen, without making anybody wait for it. */
-  #leave(opened: Opened): void {
+  #leave(result: Result): void {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#wire.ended === undefined) {
       this.#wire.write("QUIT\r\n");
       void this.#wire.close(this.#parts.settings.quitTimeout);
     }
-    this.#settle(opened);
+    this.#settle({ ...result, finding: this.#finding });
   }
 
   #onEnded(ended: Ended): void {

@@ -35,7 +35,7 @@ test("without a policy the relay's URL decides", () => {
   ] as const) {
     const demanded = demand({ mode });
     assert.deepEqual([demanded.mode, demanded.level, demanded.mustVerify], [mode, level, false]);
-    assert.equal(demanded.rule, "relay example.org");
+    assert.equal(demanded.rule, `relay example.org: ${level}`);
     assert.deepEqual(demanded.wanted, { by: "authorities", names: ["mx.mail.example"] });
   }
 });
@@ -51,7 +51,7 @@ test("a policy decides where the relay leaves it open, and says so", () => {
   ] as const) {
     const demanded = demand({}, { level, ...(level === "fingerprint" ? { fingerprints: ["ab".repeat(32)] } : {}) });
     assert.deepEqual([demanded.mode, demanded.level, demanded.mustVerify], [mode, level, mustVerify]);
-    assert.equal(demanded.rule, "policy Example.org (posthorn.yaml:3:5)");
+    assert.equal(demanded.rule, `posthorn.yaml:3:5 (key Example.org): ${level}`);
   }
 });
 
@@ -59,7 +59,7 @@ test("a policy takes nothing away from a relay that asks for encryption, and add
   for (const mode of ["starttls", "implicit", "starttls-or-implicit"] as const) {
     for (const level of ["none", "may"] as const) {
       const demanded = demand({ mode }, { level });
-      assert.deepEqual([demanded.mode, demanded.level, demanded.rule], [mode, "encrypt", "relay example.org"]);
+      assert.deepEqual([demanded.mode, demanded.level, demanded.rule], [mode, "encrypt", "relay example.org: encrypt"]);
     }
     assert.deepEqual(
       [demand({ mode }, { level: "secure" }).mode, demand({ mode }, { level: "secure" }).mustVerify],
@@ -68,7 +68,7 @@ test("a policy takes nothing away from a relay that asks for encryption, and add
   }
   assert.equal(demand({ mode: "never" }, { level: "may" }).mode, "never");
   assert.equal(demand({ mode: "never" }, { level: "encrypt" }).mode, "starttls");
-  assert.equal(demand({ mode: "never" }, { level: "encrypt" }).rule, "policy Example.org (posthorn.yaml:3:5)");
+  assert.equal(demand({ mode: "never" }, { level: "encrypt" }).rule, "posthorn.yaml:3:5 (key Example.org): encrypt");
 });
 
 test("none counts for nobody who logs in or asks for verification", () => {

@@ -22,12 +22,13 @@ export interface TlsDemand {
   readonly context: ContextWish;
   /** What it comes to, in the words of policies. */
   readonly level: TlsLevel;
-  /** Who says so: `policy example.org (posthorn.yaml:12:5)`, `relay tls://mx.example`. */
+  /** Who says so: `posthorn.yaml:12:5 (key example.org): secure`, `relay tls://mx.example: encrypt`. */
   readonly rule: string;
   readonly found: FoundPolicy | undefined;
   /** Undefined: sessions are not resumed. */
   readonly sessionKey: string | undefined;
   readonly logLevel: number | undefined;
+  readonly variant: TlsVariant | undefined;
 }
 
 /** What a context for handshakes is made of: `ClientContextTerms` of `service/tls/client-contexts.io.ts`. */
@@ -96,11 +97,15 @@ export function demandOf(
     serverName,
     context,
     level,
-    rule: isPolicys && found !== undefined ? `policy ${found.key} (${found.where})` : `relay ${request.relay}`,
+    rule:
+      isPolicys && found !== undefined
+        ? `${found.where} (key ${found.key}): ${level}`
+        : `relay ${request.relay}: ${level}`,
     found: policy === undefined ? undefined : found,
     // Another policy, or another name asked for, is another session: what one was good enough for, the other may not be.
     sessionKey: tickets ? JSON.stringify([request.host, serverName, level, wanted, context]) : undefined,
     logLevel: policy?.logLevel,
+    variant: request.variant,
   };
 }
 

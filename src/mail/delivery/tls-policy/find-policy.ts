@@ -1,3 +1,4 @@
+import { messageOf } from "../../../foundation/error.ts";
 import type { Table } from "../../../service/table/table.ts";
 import { parsePolicy, type TlsPolicy } from "./policy.ts";
 import { policyKey, policyKeys, spellingsOf, type PolicySubject } from "./policy-key.ts";
@@ -57,6 +58,15 @@ export function policyFinder(sources: PolicySources): PolicyFinder {
       return { kind: "none" };
     },
   };
+}
+
+/** A finder that breaks is one that does not know. Never rejects. */
+export async function askPolicy(finder: PolicyFinder, subject: PolicySubject): Promise<PolicyAnswer> {
+  try {
+    return await finder.find(subject);
+  } catch (thrown) {
+    return { kind: "failed", text: messageOf(thrown) };
+  }
 }
 
 /** What is wrong with an entry of a policy table; undefined when nothing is. */

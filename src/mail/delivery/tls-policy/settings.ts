@@ -87,6 +87,10 @@ export const tlsClientSettings = z
     policyTable: tableName()
       .optional()
       .describe("A table with more of these: a key, and behind it the level and name=value each."),
+    caFiles: z
+      .array(path())
+      .default([])
+      .describe("Files of authorities that entries of the table may name, besides those of the settings."),
     minVersion: z.enum(TLS_VERSIONS).default("TLSv1.2").describe("The oldest version of TLS."),
     ciphers: z.string().min(1).optional().describe("Ciphers, as a list for OpenSSL. Without it: Node's."),
     tickets: z.boolean().default(true).describe("Whether sessions may be resumed."),

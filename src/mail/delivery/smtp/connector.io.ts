@@ -1,0 +1,325 @@
+import type { Duplex } from "node:stream";
+import type { Clock } from "../../../foundation/clock.ts";
+import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
+import { messageOf } from "../../../foundation/error.ts";
+import { emitNothing, type Emit } from "../../../foundation/events.ts";
+import { offers } from "../../../protocol/smtp/extensions.ts";
+import type { Credentials } from "../../../protocol/sasl/client.ts";
+import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
+import type { TlsClientEngine } from "../../../service/tls/tls.ts";
+import { verify } from "../../../service/tls/verify.ts";
+import type { Failure } from "../../envelope/failure.ts";
+import { failureText } from "../../envelope/failure-text.ts";
+import type { NextHost } from "../../route/next-host.ts";
+import type { ConnectRequest, TlsTried } from "../delivery.ts";
+import type { SmtpClientSettings } from "../settings.ts";
+import { allowsVariant, demandOf, type TlsDemand, type TlsVariant } from "../tls-policy/demand.ts";
+import * as policyEvents from "../tls-policy/events.ts";
+import { askPolicy, type PolicyFinder } from "../tls-policy/find-policy.ts";
+import { NOT_ALLOWED, type TlsLearnt } from "../tls-policy/tls-hosts.ts";
+import { ClientSession, factsOf, sessionTls } from "./client-session.io.ts";
+import type { Dial, Dialled } from "./dial.ts";
+import * as events from "./events.ts";
+import { openSession, type HandshakeWish, type Opened } from "./open-session.io.ts";
+import { connectFailure, firstMode, hostName, implicitPlace, refusal, tlsFailure } from "./places.ts";
+
+export interface ConnectorParts {
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly settings: SmtpClientSettings;
+  readonly dial: Dial;
+  readonly credentials: (label: string) => Credentials | undefined;
+  readonly hostname: string;
+  readonly policies: PolicyFinder;
+  readonly keeper: ClientKeeper;
+  readonly tls: TlsClientEngine;
+}
+
+export type Attempted =
+  | { readonly ok: true; readonly session: ClientSession; readonly learnt?: TlsLearnt | undefined }
+  | {
+      readonly ok: false;
+      readonly failure: Failure;
+      readonly scope: "address" | "host" | "relay";
+      readonly learnt?: TlsLearnt | undefined;
+    };
+
+/** A new connection with other encryption is made at most this often for one request. */
+const MOST_CONNECTIONS = 3;
+/** Hosts that are remembered for having been told of. */
+const MOST_NOTED = 10_000;
+/** How long each step of a trial may take at most. */
+const TRIAL_STEP_MS = 30_000;
+
+interface Wanted {
+  readonly request: ConnectRequest;
+  readonly demand: TlsDemand;
+  readonly credentials: Credentials | undefined;
+  readonly handshake: HandshakeWish | undefined;
+}
+
+/**
+ * Opens sessions as their relay and the policy for their destination want them: looks the policy up, makes the connection
+ * and the handshake, and where that fails and plaintext is allowed, or another port is to be tried, makes another one.
+ */
+export class Connector {
+  readonly #parts: ConnectorParts;
+  readonly #contexts: ClientContexts;
+  readonly #noted = new Set<string>();
+
+  constructor(parts: ConnectorParts) {
+    this.#parts = parts;
+    this.#contexts = new ClientContexts(parts.keeper);
+  }
+
+  close(): void {
+    this.#contexts.close();
+  }
+
+  async open(request: ConnectRequest): Promise<Attempted> {
+    const credentials = request.credentials === undefined ? undefined : this.#parts.credentials(request.credentials);
+    if (request.credentials !== undefined && credentials === undefined)
+      return refusal({ kind: "settings", text: `there are no credentials named ${request.credentials}` }, "4.3.5");
+    const demanded = await this.#demand(request, true);
+    if (!demanded.ok) return demanded;
+    const { demand } = demanded;
+    const handshake = await this.#handshakeFor(demand);
+    if (!handshake.ok) return handshake;
+    return this.#connect({ request, demand, credentials, handshake: handshake.wish });
+  }
+
+  /** What encryption the session must have; looked up anew for each. */
+  async #demand(
+    request: ConnectRequest,
+    isTold: boolean,
+  ): Promise<{ readonly ok: true; readonly demand: TlsDemand } | Extract<Attempted, { ok: false }>> {
+    const { settings, policies, emit } = this.#parts;
+    const { host, session, protocol } = request;
+    const isUnix = "path" in host.address;
+    const address = "path" in host.address ? undefined : host.address;
+    const destination = request.destination ?? (address === undefined ? host.name : `${host.name}:${address.port}`);
+    const text = hostName(host);
+    const subject = { destination, hostName: host.name, address: address?.ip, port: address?.port };
+    const answer = isUnix ? ({ kind: "none" } as const) : await askPolicy(policies, subject);
+    if (answer.kind === "failed") {
+      emit(policyEvents.policyUnavailable, { session, protocol, host: text, destination, problem: answer.text });
+      return refusal({ kind: "tls", reason: "policy", text: answer.text }, "4.7.5", text);
+    }
+    const found = answer.kind === "found" ? answer.found : undefined;
+    const about = {
+      mode: firstMode(request.tls, host),
+      verify: request.verify,
+      hasCredentials: request.credentials !== undefined,
+      isUnix,
+      destination,
+      hostName: host.name,
+      host: text,
+      relay: request.relay,
+    };
+    const usual = demandOf(about, found, settings.tls, settings.caFile);
+    const variant = request.known?.variant;
+    const demand =
+      variant === undefined || !allowsVariant(usual.context.minVersion, variant)
+        ? usual
+        : demandOf({ ...about, variant }, found, settings.tls, settings.caFile);
+    if (found !== undefined && isTold)
+      emit(policyEvents.policyApplied, {
+        session,
+        protocol,
+        host: text,
+        destination,
+        level: demand.level,
+        key: found.key,
+        where: found.where,
+      });
+    return { ok: true, demand };
+  }
+
+  /** The means for the demand's handshakes; refused when they cannot be had and encryption is a must. */
+  async #handshakeFor(
+    demand: TlsDemand,
+  ): Promise<{ readonly ok: true; readonly wish: HandshakeWish | undefined } | Extract<Attempted, { ok: false }>> {
+    if (demand.mode === "never") return { ok: true, wish: undefined };
+    const { clock } = this.#parts;
+    const made = await this.#contexts
+      .get(demand.context)
+      .catch((thrown: unknown) => ({ ok: false, problem: messageOf(thrown) }) as const);
+    if (!made.ok) return refusal({ kind: "settings", text: made.problem }, "4.3.5");
+    const { context, problem } = made.value;
+    if (problem !== undefined && demand.mustVerify && demand.wanted.by === "authorities")
+      return refusal({ kind: "settings", text: `the certificate authorities: ${problem}` }, "4.3.5");
+    return {
+      ok: true,
+      wish: {
+        context,
+        serverName: demand.serverName,
+        sessionKey: demand.sessionKey,
+        verify: (shown) =>
+          problem === undefined || demand.wanted.by !== "authorities"
+            ? verify(shown, demand.wanted, clock.now())
+            : { result: "FAIL", by: "authorities", problem: { kind: "no-authorities", text: problem } },
+      },
+    };
+  }
+
+  async #connect(wanted: Wanted): Promise<Attempted> {
+    const { clock, emit, settings, hostname, tls: engine } = this.#parts;
+    const { request, demand, credentials, handshake } = wanted;
+    const { session, protocol, known } = request;
+    const { variant } = demand;
+    let { host } = request;
+    let { mode } = demand;
+    let plaintextBecause: string | undefined;
+    let learnt: TlsLearnt | undefined;
+    if (mode === "may" && credentials === undefined && !demand.mustVerify && known?.brokenBecause !== undefined) {
+      plaintextBecause = known.brokenBecause;
+      mode = "never";
+    }
+    for (let connection = 1; ; connection++) {
+      const text = hostName(host);
+      const dialledAt = clock.monotonicMs();
+      const dialled = await this.#dial(host, request.sourceAddress);
+      if (!dialled.ok) {
+        const next = implicitPlace(demand.mode, mode, host);
+        if (next !== undefined) {
+          ({ host, mode } = { host: next, mode: "implicit" });
+          continue;
+        }
+        const took = Math.round(clock.monotonicMs() - dialledAt);
+        emit(events.connectFailed, { session, protocol, host: text, problem: dialled.text, took });
+        return { ok: false, failure: connectFailure(dialled, text), scope: "address", learnt };
+      }
+      const opened: Opened = await openSession(
+        dialled.stream,
+        {
+          session,
+          credentials,
+          handshake,
+          plan: {
+            protocol,
+            helo: request.helo === "" ? hostname : request.helo,
+            tls: mode,
+            mustVerify: demand.mustVerify,
+            hasCredentials: credentials !== undefined,
+            isConfidential: "path" in host.address,
+            host: text,
+          },
+        },
+        { clock, emit, settings, tls: engine },
+      );
+      const { finding } = opened;
+      if (finding !== undefined)
+        learnt = { host: text, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
+      if (opened.is === "ready") {
+        const { tls, extensions } = opened;
+        if (tls !== undefined && (known?.brokenBecause !== undefined || known?.variant !== undefined))
+          learnt = { host: text, handshake: "worked", variant };
+        if (tls === undefined) this.#tellPlaintext(wanted, text, plaintextBecause, offers(extensions, "STARTTLS"));
+        const facts = factsOf(text, extensions, {
+          tls: tls === undefined ? undefined : sessionTls(tls, variant),
+          tlsRule: "path" in host.address ? undefined : { level: demand.level, rule: demand.rule },
+          plaintextBecause,
+        });
+        const made = new ClientSession(wanted.request, opened.wire, extensions, facts, this.#parts);
+        return { ok: true, session: made, learnt };
+      }
+      if (opened.is === "another" && connection < MOST_CONNECTIONS) {
+        if (opened.tls === "never") {
+          plaintextBecause = opened.because;
+          mode = "never";
+          continue;
+        }
+        host = implicitPlace(demand.mode, mode, host) ?? host;
+        mode = "implicit";
+        continue;
+      }
+      const { failure, scope } =
+        opened.is === "failed" ? opened : { failure: tlsFailure(opened.because, text), scope: "host" as const };
+      emit(events.sessionFailed, { session, protocol, host: text, problem: failureText(failure) });
+      return { ok: false, failure, scope, learnt };
+    }
+  }
+
+  /** Would a handshake of this kind work? No login, no mail. `onStream`: the connection, for whoever must cut it. */
+  async tryTls(
+    request: ConnectRequest,
+    variant: TlsVariant | undefined,
+    onStream: (stream: Duplex) => void,
+  ): Promise<TlsTried> {
+    const { clock, settings, hostname, tls: engine } = this.#parts;
+    const { host, protocol, session } = request;
+    const demanded = await this.#demand({ ...request, known: { variant } }, false);
+    if (!demanded.ok) return { result: "not-tried", text: failureText(demanded.failure) };
+    const { demand } = demanded;
+    if (variant !== undefined && demand.variant !== variant) return { result: "not-tried", text: NOT_ALLOWED };
+    const handshake = await this.#handshakeFor(demand);
+    if (!handshake.ok) return { result: "not-tried", text: failureText(handshake.failure) };
+    if (handshake.wish === undefined) return { result: "not-tried", text: "plaintext is what is wanted there" };
+    const dialled = await this.#dial(host, request.sourceAddress);
+    if (!dialled.ok) return { result: "not-tried", text: dialled.text };
+    onStream(dialled.stream);
+    const text = hostName(host);
+    const opened = await openSession(
+      dialled.stream,
+      {
+        session,
+        credentials: undefined,
+        // A session that is resumed would say nothing of the handshake.
+        handshake: { ...handshake.wish, sessionKey: undefined },
+        plan: {
+          protocol,
+          helo: request.helo === "" ? hostname : request.helo,
+          tls: demand.mode === "may" ? "starttls" : demand.mode,
+          mustVerify: false,
+          hasCredentials: false,
+          isConfidential: false,
+          host: text,
+        },
+      },
+      { clock, emit: emitNothing, settings: briefly(settings), tls: engine },
+    );
+    if (opened.is === "ready") {
+      opened.wire.write("QUIT\r\n");
+      void opened.wire.close(settings.quitTimeout);
+      const { tls } = opened;
+      return tls === undefined
+        ? { result: "not-tried", text: "STARTTLS is not offered" }
+        : { result: "worked", text: `${tls.version} with cipher ${tls.cipher}` };
+    }
+    if (opened.finding !== undefined) return { result: "failed", text: opened.finding.sentence };
+    return { result: "not-tried", text: opened.is === "failed" ? failureText(opened.failure) : opened.because };
+  }
+
+  async #dial(host: NextHost, sourceAddress: string | undefined): Promise<Dialled> {
+    const { clock, settings, dial } = this.#parts;
+    const { address } = host;
+    const to = "path" in address ? address : { ...address, sourceAddress };
+    try {
+      return await withDeadline(clock, settings.connectTimeout, "connect", (signal) => dial(to, signal));
+    } catch (thrown) {
+      if (thrown instanceof DeadlinePassed) return { ok: false, reason: "timeout", text: "Connection timed out" };
+      return { ok: false, reason: "other", text: messageOf(thrown) };
+    }
+  }
+
+  /** Says that the session goes on without encryption, where that is worth a word. */
+  #tellPlaintext({ request, demand }: Wanted, host: string, because: string | undefined, isOffered: boolean): void {
+    const { emit } = this.#parts;
+    const { session, protocol } = request;
+    if (because !== undefined) emit(events.sentInPlaintext, { session, protocol, host, because });
+    else if (isOffered && demand.mode === "never" && !("path" in request.host.address) && !this.#noted.has(host)) {
+      if (this.#noted.size >= MOST_NOTED) this.#noted.clear();
+      this.#noted.add(host);
+      emit(policyEvents.plaintextByPolicy, { session, protocol, host, rule: demand.rule });
+    }
+  }
+}
+
+/** Nobody waits for a trial, and it shall not wait for long. */
+function briefly(settings: SmtpClientSettings): SmtpClientSettings {
+  return {
+    ...settings,
+    greetingTimeout: Math.min(settings.greetingTimeout, TRIAL_STEP_MS),
+    commandTimeout: Math.min(settings.commandTimeout, TRIAL_STEP_MS),
+  };
+}
