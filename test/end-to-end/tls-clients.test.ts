@@ -215,7 +215,7 @@ for (const layout of LAYOUTS) {
       // Behind our reply it is no longer ours to see: then it is the first of the handshake, and ends that.
       assert.match(said, /^(?:554 5\.5\.0|220 2\.0\.0)[^\r]*\r\n$/);
     }
-    await server.waitForOutput(/injection from \S+\[127\.0\.0\.1\]: 28 bytes of plaintext behind STARTTLS/);
+    await server.waitForOutput(/injection from \S+\[127\.0\.0\.1\]: 27 bytes of plaintext behind STARTTLS/);
     assert.match(await reply(talking, "NOOP"), /^250/);
     await reply(talking, "QUIT");
   });

@@ -22,6 +22,27 @@ export function endText(peer: Closing["peer"] | undefined): string | undefined {
   }
 }
 
+/** Why the client sends nothing more; without TLS nothing is known but that. */
+export function endReason(peer: Closing["peer"] | undefined): string {
+  switch (peer) {
+    case "truncated":
+      return "closed by the client without a close_notify";
+    case "truncated-mid-record":
+      return "closed by the client in the middle of a TLS record";
+    case "reset":
+      return "reset by the client";
+    case "error":
+      return "closed after a TLS error";
+    case "open":
+    case "no-answer":
+      return "closed";
+    case "close_notify":
+    case "unknown":
+    case undefined:
+      return "closed by the client";
+  }
+}
+
 /** The TLS clause of our Received field. */
 export function traceOf(tls: TlsFacts): ReceivedTls {
   return {

@@ -113,15 +113,6 @@ export const improperPipelining = defineEvent({
     `improper command pipelining after ${e.after} from ${e.client}: ${e.bytes} byte${e.bytes === 1 ? "" : "s"} too soon`,
 });
 
-export const injection = defineEvent({
-  name: "session.injection",
-  level: "warning",
-  speaker: "smtpd",
-  says: "Plaintext came behind STARTTLS, before TLS: somebody on the way may have put it there to be taken for encrypted. Nothing of it was heard; the connection was closed.",
-  fields: { session: "text", listener: "text", client: "text", bytes: "bytes", when: "text" },
-  line: (e) => `warning: injection from ${e.client}: ${e.bytes} bytes of plaintext ${e.when}, before TLS; refused`,
-});
-
 export const barelyEnded = defineEvent({
   name: "session.bare-line-end",
   level: "info",
@@ -248,6 +239,15 @@ export const tlsTrouble = defineEvent({
   says: "Something went wrong with TLS after the handshake; the connection was cut.",
   fields: failureFields,
   line: (e) => `TLS error from ${e.client}: ${findingText(e)}`,
+});
+
+export const injection = defineEvent({
+  name: "session.injection",
+  level: "warning",
+  speaker: "smtpd",
+  says: "Plaintext came behind STARTTLS, before TLS: somebody on the way may have put it there to be taken for encrypted. Nothing of it was heard; the connection was closed.",
+  fields: { ...failureFields, bytes: "bytes", when: "text" },
+  line: (e) => `warning: injection from ${e.client}: ${e.bytes} bytes of plaintext ${e.when}, before TLS; refused`,
 });
 
 export const authenticated = defineEvent({

@@ -1,25 +1,22 @@
 import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
-import type { Closing } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
-import { tlsOnPlaintext } from "../../service/tls/plaintext-hello.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
-import type { Reply } from "../../protocol/smtp/reply.ts";
-import { formatReply } from "../../protocol/smtp/reply-format.ts";
 import { ContentFlow } from "./content-flow.ts";
 import { MovingDeadline } from "./moving-deadline.ts";
 import { OpenQuestion } from "./open-question.ts";
+import { endReason } from "./encryption.ts";
 import { checking, committing, identifying, judging, type Question } from "./questions.ts";
+import { ReplyQueue } from "./reply-queue.ts";
 import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
+import { SessionTls } from "./session-tls.io.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { isTlsHello, StrayHello } from "./stray-hello.ts";
 import { Tally } from "./tally.ts";
-import { standOf, tellClosed, tellTrouble, type Stand } from "./tls-lines.ts";
+import { commandWait, contentWait, type Wait } from "./waits.ts";
 
 /**
  * The driver of one session: reads the socket, feeds the receivers, gives inputs to the machine and obeys its actions.
@@ -35,7 +32,6 @@ const LONGEST_AUTH_LINE = 12_288;
 const LINGER_MS = 5000;
 /** The same when the server stops: what we said is with the client's system, and a stop waits for nobody's manners. */
 const STOP_LINGER_MS = 500;
-
 /** How long the rest of a ClientHello is waited for that nobody wanted. */
 const HELLO_MS = 2000;
 
@@ -57,13 +53,11 @@ class SessionDriver implements RunningSession {
   readonly #deadline: MovingDeadline;
   readonly #tally = new Tally();
   readonly #startedAt: number;
+  readonly #tls: SessionTls;
+  readonly #replies = new ReplyQueue(this.#tally);
   #socket: Socket;
-  #tls: TlsConnection | undefined;
   #session: Session;
   #mode: Mode = "commands";
-  #out: Buffer[] = [];
-  /** The command whose final reply is still to come, for the tally. */
-  #verb: string | undefined;
   /** Our replies are not being taken. */
   #isBlocked = false;
   #isFirst = true;
@@ -75,9 +69,6 @@ class SessionDriver implements RunningSession {
   #hasLeft = false;
   #isOver = false;
   #isStopping = false;
-  /** STARTTLS is accepted, and that is not said yet. */
-  #isHoldingReply = false;
-  #stood: Stand | undefined;
   #contentStartedAt = 0;
   #waitedBefore = 0;
 
@@ -104,41 +95,40 @@ class SessionDriver implements RunningSession {
       paused: () => services.intake.paused?.(),
       newMessageId: services.newMessageId,
     };
+    this.#tls = new SessionTls({
+      terms,
+      services,
+      session: () => this.#session,
+      perform: (action) => this.#perform(action),
+      onTrouble: (sentence) => (this.#goneBecause ??= sentence),
+    });
     this.#attach(options.socket, options.tls);
     if (options.early !== undefined) {
       this.#isFirst = false;
       if (isTlsHello(options.early)) this.#onTlsHello(options.early);
       else this.#step({ kind: "spoke-too-soon", bytes: options.early.length });
-    } else this.#step({ kind: "begin", flight: this.#flight() });
+    } else this.#step({ kind: "begin", flight: this.#tls.flight() });
     this.#run(true);
   }
 
   stop(): void {
     this.#isStopping = true;
-    if (this.#isOver) return void (this.#hasLeft && this.#tls?.close(STOP_LINGER_MS));
+    if (this.#isOver) return this.#hasLeft ? this.#tls.leave(STOP_LINGER_MS) : undefined;
     this.#step({ kind: "stop" });
     if (!this.#question.isOpen) this.#flush();
     return undefined;
   }
 
   destroy(): void {
-    if (this.#tls === undefined) this.#socket.destroy();
-    else this.#tls.destroy();
+    if (this.#tls.isUp) this.#tls.destroy();
+    else this.#socket.destroy();
   }
 
   // The socket.
 
   #attach(socket: Socket, tls?: TlsConnection): void {
     this.#socket = socket;
-    this.#tls = tls;
-    tls?.onFinding((finding) => {
-      this.#goneBecause ??= finding.sentence;
-      const { peer } = this.#session.facts;
-      this.#perform(tellTrouble(this.#terms, peer, this.#bounded(finding)));
-    });
-    tls?.onClosed((closing) => {
-      this.#perform(tellClosed(this.#terms, this.#session.facts.peer, closing, this.#stood ?? standOf(this.#session)));
-    });
+    if (tls !== undefined) this.#tls.take(tls);
     socket.on("data", this.#onData);
     socket.on("drain", this.#onDrain);
     socket.on("end", this.#onFin);
@@ -146,7 +136,7 @@ class SessionDriver implements RunningSession {
     socket.on("close", this.#onClose);
     // It may have been paused on its way to us, and may have ended before anybody listened.
     socket.resume();
-    if (socket.readableEnded) this.#goneBecause ??= this.#howEnded();
+    if (socket.readableEnded) this.#goneBecause ??= endReason(this.#tls.end);
   }
 
   /** The error listener stays: a socket without one would end the process. */
@@ -178,7 +168,7 @@ class SessionDriver implements RunningSession {
 
   readonly #onFin = (): void => {
     if (this.#mode === "hello") return this.#refuseHello();
-    this.#goneBecause ??= this.#howEnded();
+    this.#goneBecause ??= endReason(this.#tls.end);
     if (!this.#question.isOpen) this.#run(false);
   };
 
@@ -207,7 +197,7 @@ class SessionDriver implements RunningSession {
     this.#flush();
     if (this.#mode === "ended" || this.#mode === "handshake" || this.#mode === "hello") return;
     if (this.#goneBecause !== undefined && !this.#isBlocked)
-      return this.#step({ kind: "lost", reason: this.#goneBecause, tls: this.#tls?.closing().peer });
+      return this.#step({ kind: "lost", reason: this.#goneBecause, tls: this.#tls.end });
     // The deadline of a command is for the whole line: a client that sends it byte by byte gains nothing.
     if (isFresh && this.#mode === "commands" && !this.#isBlocked) this.#expectCommand();
     return undefined;
@@ -244,7 +234,7 @@ class SessionDriver implements RunningSession {
     const bytesBehind = this.#lines.heldBytes + this.#socket.readableLength;
     if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), bytesBehind });
     const parsed = parseCommand(event.bytes);
-    this.#verb = parsed.ok ? parsed.value.verb : parsed.problem.verb;
+    this.#replies.expect(parsed.ok ? parsed.value.verb : parsed.problem.verb);
     if (!parsed.ok) return this.#step({ kind: "malformed", problem: parsed.problem });
     return this.#step({ kind: "command", command: parsed.value, bytesBehind });
   }
@@ -258,25 +248,11 @@ class SessionDriver implements RunningSession {
   }
 
   #refuseHello(): void {
-    const bytes = this.#hello?.bytes ?? NOTHING;
-    this.#step({ kind: "tls-hello", finding: this.#bounded(tlsOnPlaintext(bytes, this.#services.clock)) });
-  }
-
-  #flight(): Flight | undefined {
-    const { flights, clock } = this.#services;
-    return this.#tls === undefined
-      ? undefined
-      : flights?.flightOf(this.#tls, this.#session.facts.peer.address ?? "", clock.now());
-  }
-
-  #bounded(finding: TlsFinding): TlsFinding {
-    const { flights, clock } = this.#services;
-    return flights?.bounded(finding, clock.now()) ?? { ...finding, flight: undefined };
+    if (this.#hello !== undefined) this.#step({ kind: "tls-hello", finding: this.#tls.strayHello(this.#hello.bytes) });
   }
 
   #step(input: Input): void {
-    // Where the dialogue stood when it broke off decides what the end of TLS means.
-    if (input.kind === "lost" || input.kind === "timeout") this.#stood ??= standOf(this.#session);
+    if (input.kind === "lost" || input.kind === "timeout") this.#tls.breaksOff();
     const [next, actions] = step(this.#world, this.#session, input);
     this.#session = next;
     for (const action of actions) this.#perform(action);
@@ -284,8 +260,11 @@ class SessionDriver implements RunningSession {
 
   #perform(action: Action): void {
     switch (action.do) {
-      case "reply":
-        return this.#reply(action.reply);
+      case "reply": {
+        const { phase } = this.#session;
+        const isInternational = phase.at === "transaction" && phase.transaction.parameters.isInternational === true;
+        return this.#replies.push(action.reply, isInternational);
+      }
       case "tell":
         return action.tell(this.#services.emit);
       case "judge":
@@ -313,25 +292,10 @@ class SessionDriver implements RunningSession {
     }
   }
 
-  #reply(reply: Reply): void {
-    const isFinal = reply.code < 300 || reply.code >= 400;
-    if (isFinal && this.#verb !== undefined) {
-      this.#tally.record(this.#verb, reply.code < 400);
-      this.#verb = undefined;
-    }
-    const { phase } = this.#session;
-    const isInternational = phase.at === "transaction" && phase.transaction.parameters.isInternational === true;
-    this.#out.push(formatReply(reply, isInternational));
-  }
-
   #flush(): void {
-    if (this.#isHoldingReply) return;
-    const [first, ...others] = this.#out;
-    if (first === undefined) return;
-    this.#out = [];
-    if (!this.#socket.writable) return;
-    const isTaken = this.#socket.write(others.length === 0 ? first : Buffer.concat([first, ...others]));
-    if (isTaken || this.#mode === "ended") return;
+    const bytes = this.#replies.take();
+    if (bytes === undefined || !this.#socket.writable) return;
+    if (this.#socket.write(bytes) || this.#mode === "ended") return;
     this.#isBlocked = true;
     this.#socket.pause();
     this.#deadline.expect(this.#terms.settings.replyTimeout, "reply");
@@ -404,18 +368,18 @@ class SessionDriver implements RunningSession {
    */
   #startTls(): void {
     this.#mode = "handshake";
-    this.#isHoldingReply = true;
+    this.#replies.hold();
     setImmediate(() => setImmediate(() => this.#handshake()));
   }
 
   #handshake(): void {
-    this.#isHoldingReply = false;
+    this.#replies.release();
     if (this.#mode !== "handshake") return;
     const socket = this.#socket;
     const bytes = this.#lines.heldBytes + socket.readableLength;
     if (bytes > 0) {
       // The 220 that nobody gets.
-      this.#out.pop();
+      this.#replies.dropLast();
       return this.#step({ kind: "injected", bytes });
     }
     this.#flush();
@@ -429,11 +393,11 @@ class SessionDriver implements RunningSession {
         this.#mode = "commands";
         const { connection } = outcome;
         this.#attach(connection.socket, connection);
-        this.#step({ kind: "tls-started", tls: connection.facts, flight: this.#flight() });
+        this.#step({ kind: "tls-started", tls: connection.facts, flight: this.#tls.flight() });
         this.#run(true);
       } else {
         this.#isSocketClosed = true;
-        this.#step({ kind: "tls-failed", finding: this.#bounded(outcome.finding) });
+        this.#step({ kind: "tls-failed", finding: this.#tls.bounded(outcome.finding) });
       }
     });
   }
@@ -442,14 +406,13 @@ class SessionDriver implements RunningSession {
 
   #close(): void {
     this.#mode = "ended";
-    this.#isHoldingReply = false;
+    this.#replies.release();
     if (this.#isSocketClosed) return this.#finish();
     this.#flush();
-    if (this.#tls !== undefined) {
-      // Our close_notify, the client's, the end of TCP: nobody and nothing waits for it.
+    if (this.#tls.isUp) {
       this.#hasLeft = true;
       const { tlsCloseTimeout } = this.#terms.settings;
-      void this.#tls.close(this.#isStopping ? Math.min(tlsCloseTimeout, STOP_LINGER_MS) : tlsCloseTimeout);
+      this.#tls.leave(this.#isStopping ? Math.min(tlsCloseTimeout, STOP_LINGER_MS) : tlsCloseTimeout);
       return this.#finish();
     }
     if (this.#isNothingLeft) return void this.#socket.destroy();
@@ -470,16 +433,12 @@ class SessionDriver implements RunningSession {
     return isAgreed && this.#session.facts.tls === undefined && this.#socket.writableLength === 0;
   }
 
-  #howEnded(): string {
-    return this.#tls === undefined ? "closed by the client" : ENDS[this.#tls.closing().peer];
-  }
-
   /** The connection is over for us: the session ends too, once an open question is answered. */
   #finish(): void {
     if (this.#isOver || this.#question.isOpen) return;
     if (this.#mode !== "ended") {
       const reason = this.#goneBecause ?? "closed";
-      return this.#step({ kind: "lost", reason, tls: this.#tls?.closing().peer });
+      return this.#step({ kind: "lost", reason, tls: this.#tls.end });
     }
     this.#isOver = true;
     this.#deadline.cancel();
@@ -490,23 +449,17 @@ class SessionDriver implements RunningSession {
   // Deadlines.
 
   #expectCommand(): void {
-    const { settings } = this.#terms;
-    const now = this.#services.clock.monotonicMs();
-    const leftMs = Math.max(0, this.#startedAt + settings.sessionTimeout - now);
-    if (leftMs < settings.commandTimeout) this.#deadline.expect(leftMs, "session");
-    else this.#deadline.expect(settings.commandTimeout, "command");
+    this.#wait(commandWait(this.#terms.settings, this.#services.clock.monotonicMs() - this.#startedAt));
   }
 
-  /** Silence has its limit, and so has slowness: each byte buys its share of time at the slowest rate. */
   #expectContent(): void {
-    const { slowestRate, slowGrace, dataTimeout } = this.#terms.settings;
-    if (slowestRate === 0) return this.#deadline.expect(dataTimeout, "content");
     const waitedMs = this.#question.waitedMs - this.#waitedBefore;
     const spentMs = this.#services.clock.monotonicMs() - this.#contentStartedAt - waitedMs;
-    const leftMs = slowGrace + (this.#flow.bytes / slowestRate) * 1000 - spentMs;
-    if (leftMs < dataTimeout) this.#deadline.expect(Math.max(0, leftMs), "content: too slow");
-    else this.#deadline.expect(dataTimeout, "content");
-    return undefined;
+    this.#wait(contentWait(this.#terms.settings, spentMs, this.#flow.bytes));
+  }
+
+  #wait({ ms, what }: Wait): void {
+    this.#deadline.expect(ms, what);
   }
 
   #onDeadline(what: string): void {
@@ -519,19 +472,6 @@ class SessionDriver implements RunningSession {
     return undefined;
   }
 }
-
-const ENDS: Readonly<Record<Closing["peer"], string>> = {
-  open: "closed",
-  close_notify: "closed by the client",
-  truncated: "closed by the client without a close_notify",
-  "truncated-mid-record": "closed by the client in the middle of a TLS record",
-  reset: "reset by the client",
-  "no-answer": "closed",
-  error: "closed after a TLS error",
-  unknown: "closed by the client",
-};
-
-const NOTHING = Buffer.alloc(0);
 
 function offsetMinutes(): number {
   return -new Date().getTimezoneOffset();

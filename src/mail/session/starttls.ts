@@ -1,6 +1,7 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
+import { explain } from "../../service/tls/reasons.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { whoIsIt } from "./client-certificate.ts";
@@ -9,7 +10,7 @@ import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
-import { tellEncrypted, tellHandshakeFailed } from "./tls-lines.ts";
+import { failureOf, tellEncrypted, tellHandshakeFailed } from "./tls-lines.ts";
 
 /** STARTTLS (RFC 3207). */
 export function startTls(world: World, session: Session, bytesBehind: number): Step {
@@ -37,10 +38,18 @@ export function startTls(world: World, session: Session, bytesBehind: number): S
  * `handshake` is the phase once STARTTLS is accepted, with our reply still unsent.
  */
 export function injected(world: World, session: Session, bytes: number): Step {
-  const { session: id, listener } = world.terms;
+  const { terms } = world;
+  const { peer } = session.facts;
   const when = session.phase.at === "handshake" ? "between STARTTLS and our reply" : "behind STARTTLS";
-  const event = tell(injection, { session: id, listener, client: clientText(session.facts.peer), bytes, when });
+  const finding = injectionFinding(bytes, world.now());
+  const event = tell(injection, { ...failureOf(terms, peer, finding, false), bytes, when });
   return close(session, replies.improperPipelining, event, tellPipelining(world, session, bytes));
+}
+
+function injectionFinding(bytes: number, startedAt: number): TlsFinding {
+  const flight = { role: "server", startedAt, events: [], omitted: 0, bytes: { in: 0, out: 0 }, wire: [] } as const;
+  const context = { known: "injection", detail: `${bytes} bytes` } as const;
+  return explain({ role: "server", flight, end: "local", phase: "plaintext", afterMs: 0, context });
 }
 
 /**
