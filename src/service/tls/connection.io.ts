@@ -9,6 +9,7 @@ import type { Closing, TlsFacts, TlsRole } from "./facts.ts";
 import type { TlsFinding } from "./finding.ts";
 import { FlightRecorder } from "./flight-recorder.ts";
 import type { Flight } from "./flight.ts";
+import { hearWrites } from "./hear-writes.io.ts";
 import { Ledger, type RawEnding } from "./ledger.ts";
 import { explain, type EvidenceContext, type RawEnd } from "./reasons.ts";
 import { Tap } from "./tap.io.ts";
@@ -27,6 +28,7 @@ export class LiveConnection implements TlsConnection {
   readonly role: TlsRole;
   readonly tap: Tap;
   readonly recorder: FlightRecorder;
+  readonly #watch: WireWatch | undefined;
   readonly #ledger = new Ledger();
   readonly #conduct: Conduct;
   readonly #closing: TwoWayClose;
@@ -42,6 +44,7 @@ export class LiveConnection implements TlsConnection {
   constructor(raw: Duplex, options: { role: TlsRole; clock: Clock; watch?: WireWatch | undefined }) {
     const { role, clock, watch } = options;
     this.role = role;
+    this.#watch = watch;
     this.recorder = new FlightRecorder({ role, clock, watch });
     this.#conduct = new Conduct(role);
     this.tap = new Tap({
@@ -130,7 +133,10 @@ export class LiveConnection implements TlsConnection {
     // Node ends the decrypted stream by `push(null)`, and in the same way hands over data.
     socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
       if (chunk === null) this.#ledger.decryptedEnded();
-      else this.#conduct.decrypted();
+      else {
+        this.#conduct.decrypted();
+        if (chunk instanceof Uint8Array) this.#watch?.decrypted?.("in", chunk);
+      }
       const goesOn = push(chunk, encoding);
       if (chunk === null) {
         // A close_notify before the handshake is done: it never will be.
@@ -139,6 +145,8 @@ export class LiveConnection implements TlsConnection {
       }
       return goesOn;
     };
+    const hear = this.#watch?.decrypted;
+    if (hear !== undefined) hearWrites(socket, (bytes) => hear("out", bytes));
     socket.on("error", (error) => this.failed(error));
     socket.on("close", () => this.#settleEnd());
   }
@@ -151,10 +159,12 @@ export class LiveConnection implements TlsConnection {
       this.#fail(isTransport ? this.#rawEnd("local") : "error", error);
       return;
     }
+    // Our own side wrote to what it had ended: no fault of anybody else.
+    if (systemCodeOf(error)?.startsWith("ERR_STREAM_") === true) return this.destroy();
     // Node's answer to our own cutting.
     if (this.closing().we === "cut" || (isTransport && this.#ledger.peer !== "open")) return;
-    this.#ledger.failed(messageOf(error));
     this.#tell(undefined, error);
+    this.#ledger.failed(this.#finding?.evidence ?? messageOf(error));
     this.#socket?.destroy();
     this.tap.destroy();
     this.#settleEnd();

@@ -122,4 +122,6 @@ export interface ConnectOptions {
 export interface WireWatch {
   readonly event?: ((event: FlightEvent) => void) | undefined;
   readonly bytes?: ((direction: Direction, bytes: Uint8Array, isHandshake: boolean) => void) | undefined;
+  /** What is inside the encryption, once the handshake is done. Set only where somebody has asked for just that. */
+  readonly decrypted?: ((direction: Direction, bytes: Uint8Array) => void) | undefined;
 }

@@ -18,8 +18,8 @@ export interface TraceSwitch {
   readonly target: TraceTarget;
   readonly level: TraceLevel;
   readonly untilAt: number;
-  /** The decrypted content goes into a file, this many bytes of it at most. */
-  readonly decryptedBytes?: number | undefined;
+  /** The decrypted content goes into this file, of so many bytes at most. */
+  readonly decrypted?: { readonly file: string; readonly bytes: number } | undefined;
 }
 
 /** What the settings say. */
@@ -43,7 +43,7 @@ export interface TracedConnection {
 
 export interface TraceFound {
   readonly level: TraceLevel;
-  /** The switch that wants the decrypted content. */
+  /** The switch that wants the decrypted content; it has a file. */
   readonly decrypted?: TraceSwitch | undefined;
 }
 
@@ -61,7 +61,7 @@ export function traceFor(
   now: number,
 ): TraceFound {
   const matching = switches.filter((one) => one.untilAt > now && isMeant(one.target, connection));
-  const decrypted = matching.find((one) => one.decryptedBytes !== undefined);
+  const decrypted = matching.find((one) => one.decrypted !== undefined);
   const rules = [
     ...matching.map(({ target, level }) => ({ rank: target.by === "peer" ? 0 : 1, level })),
     ...rulesOf("peer", settings.peers, 2, connection),

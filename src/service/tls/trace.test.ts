@@ -64,7 +64,7 @@ test("a switch ends at its time", () => {
 });
 
 test("the decrypted content is wanted by the switch that says so only", () => {
-  const wanting = on("peer", "192.0.2.7", 1, { decryptedBytes: 100 });
+  const wanting = on("peer", "192.0.2.7", 1, { decrypted: { file: "a.txt", bytes: 100 } });
   assert.equal(traceFor(client, settings, [on("listener", "smtp", 4), wanting], 500).decrypted, wanting);
   assert.equal(traceFor(next, settings, [wanting], 500).decrypted, undefined);
 });
