@@ -83,6 +83,11 @@ export class Connector {
     const demanded = await this.#demand(request, true);
     if (!demanded.ok) return demanded;
     const { demand } = demanded;
+    if (demand.mode === "never" && request.verify && credentials === undefined && !("path" in request.host.address))
+      return refusal(
+        { kind: "settings", text: `${request.relay} is plaintext, and a certificate must verify` },
+        "4.3.5",
+      );
     const handshake = await this.#handshakeFor(demand);
     if (!handshake.ok) return handshake;
     return this.#connect({ request, demand, credentials, handshake: handshake.wish });

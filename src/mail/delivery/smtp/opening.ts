@@ -82,6 +82,8 @@ export function onOpeningInput(opening: Opening, input: OpeningInput): Step {
       return onEncrypted(opening, input.problem);
     case "handshake-failed":
       if (mayGoPlain(opening.plan)) return end(opening, { do: "another", tls: "never", because: input.text });
+      if (opening.plan.tls === "starttls-or-implicit")
+        return end(opening, { do: "another", tls: "implicit", because: input.text });
       return fail(opening, tlsFailure(opening, "handshake", input.text), "address");
     case "response":
       return onResponse(opening, input.text, input.isFirst);
