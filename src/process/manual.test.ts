@@ -9,7 +9,9 @@ import { defaultRules } from "../mail/envelope/rules.ts";
 import { checkSettings } from "./check-settings.ts";
 import { posthornSettings, type WrittenSettings } from "./settings.ts";
 
-const manual = readFileSync(new URL("../../docs/manual/settings.md", import.meta.url), "utf8");
+const manual = ["settings", "tls"]
+  .map((page) => readFileSync(new URL(`../../docs/manual/${page}.md`, import.meta.url), "utf8"))
+  .join("\n");
 const examples = [...manual.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");
 
 function parse(text: string): WrittenSettings {
