@@ -8,6 +8,7 @@ import { connectionLost } from "../session/events.ts";
 import type { RunningSession, SessionServices } from "../session/services.ts";
 import { runSession } from "../session/session.io.ts";
 import { failureOf } from "../session/tls-lines.ts";
+import { traceOf } from "../session/tls-trace.ts";
 import { clientText, type Peer } from "../session/state.ts";
 import { clientName } from "./client-name.ts";
 import { termsOf, type ListenerRules } from "./connection.ts";
@@ -150,7 +151,9 @@ export class Reception implements Receiving {
       this.#tellConnected(known);
       return known;
     });
-    void services.tls.accept(socket, { deadlineMs: rules.session.handshakeTimeout }).then(async (outcome) => {
+    const deadlineMs = rules.session.handshakeTimeout;
+    const { watch } = traceOf(services, { session: this.#sessionId, listener: rules.settings.name }, peer) ?? {};
+    void services.tls.accept(socket, { deadlineMs, watch }).then(async (outcome) => {
       const early = outcome.ok ? hearEarly(outcome.connection.socket) : undefined;
       const known = await named;
       this.#isSecuring = false;
@@ -208,9 +211,11 @@ export class Reception implements Receiving {
       return this.#tellDisconnected(clientText(peer), "commands=0/0");
     }
     if (tls === undefined) this.#tellConnected(peer);
+    const about = { session: this.#sessionId, listener: rules.settings.name };
+    const isTlsQuiet = traceOf(services, about, peer)?.level === 0 || undefined;
     this.#session = runSession({
       socket,
-      terms: termsOf(rules, this.#sessionId, peer, this.#options.hasCertificate()),
+      terms: { ...termsOf(rules, this.#sessionId, peer, this.#options.hasCertificate()), isTlsQuiet },
       peer,
       tls,
       allowance: admission.allowance,

@@ -188,9 +188,11 @@ export const encrypted = defineEvent({
     client: "text",
     ...tlsFields,
     subject: "text?",
+    /** Trace level 0: the journal has it, people are not told. */
+    isQuiet: "flag?",
     details: "data?",
   },
-  line: (e) => establishedText(e, "from", e.client),
+  line: (e) => (e.isQuiet === true ? undefined : establishedText(e, "from", e.client)),
 });
 
 export const tlsClosed = defineEvent({
@@ -210,9 +212,10 @@ export const tlsClosed = defineEvent({
     after: "text",
     isLoss: "flag",
     because: "text?",
+    isQuiet: "flag?",
     details: "data?",
   },
-  line: (e) => `TLS connection from ${e.client} closed ${closedText(e)}`,
+  line: (e) => (e.isQuiet === true ? undefined : `TLS connection from ${e.client} closed ${closedText(e)}`),
 });
 
 const failureFields = {
@@ -230,6 +233,15 @@ export const handshakeFailed = defineEvent({
   says: "The TLS handshake with the client failed: why, whose fault it is, and what usually cures it.",
   fields: failureFields,
   line: (e) => `SSL_accept error from ${e.client}: ${findingText(e)}`,
+});
+
+export const tlsTrace = defineEvent({
+  name: "session.tls-trace",
+  level: "info",
+  speaker: "smtpd",
+  says: "What a trace shows of a client's TLS connection: a step, or a line of hex and ASCII as on the wire.",
+  fields: { session: "text", listener: "text", client: "text", shown: "text" },
+  line: (e) => `TLS trace ${e.session} ${e.client}: ${e.shown}`,
 });
 
 export const tlsTrouble = defineEvent({

@@ -5,6 +5,7 @@ import type { MessageId } from "../../foundation/ids.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
 import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
 import type { FlightSampler } from "../../service/tls/flight-sampler.ts";
+import type { Tracer } from "../../service/tls/tracer.ts";
 import type { TlsConnection, TlsServer } from "../../service/tls/tls.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { Intake, QueuePort } from "../queue/queue.ts";
@@ -23,6 +24,8 @@ export interface SessionServices {
   /** Who clients are by their certificates; absent: nobody. */
   readonly certificates?: CertificateIdentifier | undefined;
   readonly tls: TlsServer;
+  /** What of TLS connections the log shows besides; absent: nothing. */
+  readonly tracer?: Tracer | undefined;
   /** Which handshakes are worth keeping in the journal; absent: none. */
   readonly flights?: FlightSampler | undefined;
 }

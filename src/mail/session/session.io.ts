@@ -16,6 +16,7 @@ import { SessionTls } from "./session-tls.io.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { isTlsHello, StrayHello } from "./stray-hello.ts";
 import { Tally } from "./tally.ts";
+import { traceOf } from "./tls-trace.ts";
 import { commandWait, contentWait, type Wait } from "./waits.ts";
 
 /**
@@ -387,7 +388,8 @@ class SessionDriver implements RunningSession {
     // The acceptor has its own deadline and settles in any case.
     this.#deadline.cancel();
     const deadlineMs = this.#terms.settings.handshakeTimeout;
-    void this.#services.tls.accept(socket, { deadlineMs }).then((outcome) => {
+    const { watch } = traceOf(this.#services, this.#terms, this.#session.origin) ?? {};
+    void this.#services.tls.accept(socket, { deadlineMs, watch }).then((outcome) => {
       this.#isBlocked = false;
       if (outcome.ok) {
         this.#mode = "commands";

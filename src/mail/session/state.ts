@@ -126,6 +126,8 @@ export interface Terms {
   readonly hostname: string;
   readonly settings: SessionSettings;
   readonly tls: "off" | "offer" | "require" | "implicit";
+  /** A trace of level 0 holds: no lines of TLS connections that work. */
+  readonly isTlsQuiet?: boolean | undefined;
   readonly auth: "off" | "offer" | "require";
   /** What a client without a certificate, or without a good one, may not do: anything, where one is required. */
   readonly clientCertificate: "none" | "ask" | "require" | "verify";

@@ -15,6 +15,7 @@ export function tellEncrypted(terms: Terms, peer: Peer, tls: TlsFacts, flight: F
     client: clientText(peer),
     ...tlsFieldsOf(tls, isAskedFor),
     subject: tls.peerCertificate?.subject,
+    isQuiet: terms.isTlsQuiet,
     details: toldText({ told: "up", peer: peerOf(terms, peer), facts: tls, flight }),
   });
 }
@@ -41,6 +42,7 @@ export function tellClosed(terms: Terms, peer: Peer, closing: Closing, stand: St
     after,
     isLoss: isLoss(closing, moment),
     because: closing.because,
+    isQuiet: terms.isTlsQuiet,
     details: toldText({ told: "ended", closing, moment, after }),
   });
 }
