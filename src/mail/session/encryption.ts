@@ -58,7 +58,7 @@ export function traceOf(tls: TlsFacts): ReceivedTls {
  * `OK` needs a certificate that was shown and a verdict that says so; one that was shown and is not `OK` is `FAIL`,
  * whatever the verdict left out; without one there is nothing to verify.
  */
-export function verifyOf(tls: TlsFacts): "OK" | "FAIL" | "NONE" {
+function verifyOf(tls: TlsFacts): "OK" | "FAIL" | "NONE" {
   if (tls.peerCertificate === undefined) return "NONE";
   return tls.verdict.result === "OK" ? "OK" : "FAIL";
 }
