@@ -58,7 +58,7 @@ export const smtpClientSettings = z
     mostRecipients: count({ min: 1, max: 10_000 }).default(100).describe("Most recipients in one transaction."),
     caFile: path()
       .optional()
-      .describe("A PEM file with the certificate authorities that are trusted. Without it: those that come with Node."),
+      .describe("A PEM file with the certificate authorities that are trusted. Without it: those of the system."),
     tlsFailuresKept: duration({ max: "1d" })
       .prefault("1h")
       .describe(
