@@ -13,7 +13,8 @@ export class TwoWayClose {
   readonly #ledger: Ledger;
   readonly #clock: Clock;
   readonly #waiting: (() => void)[] = [];
-  #hasBegun = false;
+  /** Set when we have begun to close. */
+  #socket: TLSSocket | undefined;
   #isOver = false;
 
   constructor(options: { tap: Tap; ledger: Ledger; clock: Clock }) {
@@ -24,7 +25,7 @@ export class TwoWayClose {
 
   /** We are closing, or have closed. */
   get hasBegun(): boolean {
-    return this.#hasBegun;
+    return this.#socket !== undefined;
   }
 
   /** Settles when the transport is closed, at the deadline at the latest. `cut` is called when that passes first. */
@@ -43,8 +44,8 @@ export class TwoWayClose {
         resolve(this.#ledger.closing());
       });
     });
-    if (!this.#hasBegun) {
-      this.#hasBegun = true;
+    if (this.#socket === undefined) {
+      this.#socket = socket;
       socket.end();
       // What still comes is read and dropped, down to the peer's own end.
       socket.resume();
@@ -55,12 +56,14 @@ export class TwoWayClose {
 
   /** The peer's end is known. */
   peerEnded(): void {
-    if (this.#hasBegun) this.#tap.allowFin();
+    if (this.hasBegun) this.#tap.allowFin();
   }
 
   /** The transport is closed. */
   over(): void {
     this.#isOver = true;
+    // Nobody reads on from what we have closed; without a user of its own it would never come to its end.
+    this.#socket?.destroy();
     for (const tell of this.#waiting.splice(0)) tell();
   }
 }

@@ -48,9 +48,9 @@ export class Conduct {
     this.#lateHandshakes = 0;
   }
 
-  /** The chunk in pieces, each to be given to TLS before the next: cut behind every record that may be a close_notify. */
-  pieces(chunk: Buffer): readonly Buffer[] {
-    const cuts: number[] = [];
+  /** The chunk in pieces, to be given to TLS one by one: cut behind every record that may be a close_notify. */
+  *pieces(chunk: Buffer): Iterable<Buffer> {
+    let from = 0;
     for (let at = 0; at < chunk.length;) {
       if (this.#due === 0 && this.#headerBytes < HEADER_BYTES) {
         this.#header[this.#headerBytes++] = chunk[at++] ?? 0;
@@ -61,13 +61,14 @@ export class Conduct {
       const taken = Math.min(this.#due, chunk.length - at);
       this.#due -= taken;
       at += taken;
-      if (this.#due > 0 || this.#headerBytes < HEADER_BYTES) continue;
+      if (this.#due > 0) continue;
       this.#records++;
       this.#headerBytes = 0;
-      if (this.#mayBeClose() && at < chunk.length) cuts.push(at);
+      if (!this.#mayBeClose() || at === chunk.length) continue;
+      yield chunk.subarray(from, at);
+      from = at;
     }
-    if (cuts.length === 0) return [chunk];
-    return [0, ...cuts].map((from, index) => chunk.subarray(from, cuts[index] ?? chunk.length));
+    yield from === 0 ? chunk : chunk.subarray(from);
   }
 
   /** TLS made data of what it was given. */

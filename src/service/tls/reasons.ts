@@ -222,6 +222,7 @@ const REASONS: Readonly<Record<number, TlsReason>> = {
   // Records and messages.
   147: "bad-record",
   281: "bad-record",
+  298: "bad-record",
   129: "bad-record",
   443: "bad-record",
   132: "key-update-flood",

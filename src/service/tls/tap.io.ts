@@ -12,7 +12,7 @@ import type { RawEnding } from "./ledger.ts";
  *
  * A peer that answers at the wrong moment (a key update while our own end is under way) can make TLS write while Node's
  * adapter for such streams waits for the end of the write side; the adapter asserts that this never happens, and the
- * process would die by a few bytes from outside. Three rules keep it from happening, and the tests break each on purpose:
+ * process would die by a few bytes from outside. Three rules keep it from happening (`test/tls/endurance/hostile.ts` tries):
  *
  * 1. `end` is acknowledged in the same call and ends nothing: the FIN is ours to send, later. Writes after it are taken.
  * 2. Bytes reach TLS only from the top of the event loop, never from a microtask: between the adapter's wish to end and
@@ -303,7 +303,7 @@ interface RawEnd {
 const DRAIN_MS = 3000;
 
 export interface TapListener {
-  pieces(chunk: Buffer): readonly Buffer[];
+  pieces(chunk: Buffer): Iterable<Buffer>;
   /** The peer's close_notify has been seen. */
   isPeerDone(): boolean;
   /** TLS has used up a piece. */
