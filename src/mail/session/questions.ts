@@ -13,7 +13,20 @@ export interface Question {
   readonly what: string;
 }
 
-export function judging(
+type Asking = Extract<Action, { do: "judge" | "check" | "identify" }>;
+
+export function questionOf(services: SessionServices, terms: Terms, action: Asking): Question {
+  switch (action.do) {
+    case "judge":
+      return judging(services, terms, action);
+    case "check":
+      return checking(services, terms, action);
+    case "identify":
+      return identifying(services, terms, action);
+  }
+}
+
+function judging(
   services: SessionServices,
   terms: Terms,
   { facts, recipient }: Extract<Action, { do: "judge" }>,
@@ -32,7 +45,7 @@ export function judging(
   };
 }
 
-export function checking(
+function checking(
   services: SessionServices,
   terms: Terms,
   { user, password }: Extract<Action, { do: "check" }>,
@@ -49,7 +62,7 @@ export function checking(
   };
 }
 
-export function identifying(
+function identifying(
   services: SessionServices,
   terms: Terms,
   { by, shown }: Extract<Action, { do: "identify" }>,

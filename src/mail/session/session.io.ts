@@ -2,13 +2,13 @@ import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
-import { parseCommand } from "../../protocol/smtp/command.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
 import { ContentFlow } from "./content-flow.ts";
+import { lineInput } from "./line-input.ts";
 import { MovingDeadline } from "./moving-deadline.ts";
 import { OpenQuestion } from "./open-question.ts";
 import { endReason } from "./encryption.ts";
-import { checking, committing, identifying, judging, type Question } from "./questions.ts";
+import { committing, questionOf, type Question } from "./questions.ts";
 import { ReplyQueue } from "./reply-queue.ts";
 import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
@@ -223,21 +223,11 @@ class SessionDriver implements RunningSession {
   }
 
   #onLine(event: LineEvent): void {
-    if (event.kind === "too-long") return this.#step({ kind: "line-too-long" });
-    if (event.kind === "bare" && this.#terms.bareLineEnds === "reject") return this.#step({ kind: "bare-line-end" });
-    // A bare CR that is normalised may have had its LF swallowed already; an empty line is then no command.
-    if (event.kind === "bare" && event.bytes.length === 0) return undefined;
-    const isInExchange = this.#session.phase.at === "authenticating";
-    // The receiver's limit leaves room for AUTH; other commands have the setting's.
-    const isLong = event.bytes.length > this.#terms.settings.commandLine - 2;
-    if (isLong && !isInExchange && !/^auth[ \t]/i.test(event.bytes.toString("latin1", 0, 5)))
-      return this.#step({ kind: "line-too-long" });
     const bytesBehind = this.#lines.heldBytes + this.#socket.readableLength;
-    if (isInExchange) return this.#step({ kind: "response", line: event.bytes.toString("latin1"), bytesBehind });
-    const parsed = parseCommand(event.bytes);
-    this.#replies.expect(parsed.ok ? parsed.value.verb : parsed.problem.verb);
-    if (!parsed.ok) return this.#step({ kind: "malformed", problem: parsed.problem });
-    return this.#step({ kind: "command", command: parsed.value, bytesBehind });
+    const heard = lineInput(event, this.#terms, this.#session, bytesBehind);
+    if (heard === undefined) return;
+    if (heard.verb !== undefined) this.#replies.expect(heard.verb);
+    this.#step(heard.input);
   }
 
   #onTlsHello(bytes: Buffer): void {
@@ -269,11 +259,9 @@ class SessionDriver implements RunningSession {
       case "tell":
         return action.tell(this.#services.emit);
       case "judge":
-        return this.#ask(judging(this.#services, this.#terms, action));
       case "check":
-        return this.#ask(checking(this.#services, this.#terms, action));
       case "identify":
-        return this.#ask(identifying(this.#services, this.#terms, action));
+        return this.#ask(questionOf(this.#services, this.#terms, action));
       case "receiveData":
         this.#flow.receiveData(action.opening);
         return this.#beginContent();
