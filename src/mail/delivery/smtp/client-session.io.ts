@@ -124,6 +124,7 @@ export class ClientSession {
     if (this.#wire.ended === undefined) {
       await new Promise<void>((resolve) => {
         this.#wire.listener = { onReply: () => resolve(), onEnded: () => resolve() };
+        this.#wire.during = "QUIT";
         this.#wire.deadline(quitTimeout, "answer to QUIT");
         this.#wire.write("QUIT\r\n");
       });
@@ -196,6 +197,7 @@ export class ClientSession {
   #rest(): void {
     const { clock, settings } = this.#parts;
     this.#wire.noDeadline();
+    this.#wire.during = "idle";
     this.#wire.listener = {
       onReply: (reply) => this.#onIdleReply(reply),
       onEnded: (ended) => this.#onIdleEnd(ended.text),

@@ -6,6 +6,8 @@ import { emitNothing, type Emit } from "../../../foundation/events.ts";
 import { offers } from "../../../protocol/smtp/extensions.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
 import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
+import type { ConnectionTrace, Tracer } from "../../../service/tls/tracer.ts";
+import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsClientEngine } from "../../../service/tls/tls.ts";
 import { verify } from "../../../service/tls/verify.ts";
 import type { Failure } from "../../envelope/failure.ts";
@@ -21,6 +23,7 @@ import { ClientSession, factsOf, sessionTls } from "./client-session.io.ts";
 import type { Dial, Dialled } from "./dial.ts";
 import * as events from "./events.ts";
 import { openSession, type HandshakeWish, type Opened } from "./open-session.io.ts";
+import { subjectOf } from "./tls-lines.ts";
 import { connectFailure, firstMode, hostName, implicitPlace, refusal, tlsFailure } from "./places.ts";
 
 export interface ConnectorParts {
@@ -33,6 +36,8 @@ export interface ConnectorParts {
   readonly policies: PolicyFinder;
   readonly keeper: ClientKeeper;
   readonly tls: TlsClientEngine;
+  readonly flights: FlightSampler;
+  readonly tracer?: Tracer | undefined;
 }
 
 export type Attempted =
@@ -168,7 +173,7 @@ export class Connector {
   }
 
   async #connect(wanted: Wanted): Promise<Attempted> {
-    const { clock, emit, settings, hostname, tls: engine } = this.#parts;
+    const { clock, emit, settings, hostname, tls: engine, flights } = this.#parts;
     const { request, demand, credentials, handshake } = wanted;
     const { session, protocol, known } = request;
     const { variant } = demand;
@@ -198,8 +203,10 @@ export class Connector {
         dialled.stream,
         {
           session,
+          about: subjectOf(request, text, demand.rule, demand.mustVerify),
           credentials,
           handshake,
+          trace: this.#trace(request, host),
           plan: {
             protocol,
             helo: request.helo === "" ? hostname : request.helo,
@@ -210,7 +217,7 @@ export class Connector {
             host: text,
           },
         },
-        { clock, emit, settings, tls: engine },
+        { clock, emit, settings, tls: engine, flights },
       );
       const { finding } = opened;
       if (finding !== undefined)
@@ -245,6 +252,24 @@ export class Connector {
     }
   }
 
+  /** What the log is to show of the TLS connection to this host. */
+  #trace(request: ConnectRequest, host: NextHost): ConnectionTrace | undefined {
+    const { tracer, emit } = this.#parts;
+    const { session, protocol, relay, destination } = request;
+    const place = "path" in host.address ? undefined : host.address;
+    const relays = [relay, destination, host.name, place === undefined ? undefined : `${host.name}:${place.port}`];
+    return tracer?.begin(
+      {
+        role: "client",
+        session,
+        address: place?.ip,
+        names: [host.name],
+        relays: relays.filter((one) => one !== undefined),
+      },
+      (line) => emit(events.tlsTrace, { session, protocol, host: hostName(host), shown: line }),
+    );
+  }
+
   /** Would a handshake of this kind work? No login, no mail. `onStream`: the connection, for whoever must cut it. */
   async tryTls(
     request: ConnectRequest,
@@ -271,6 +296,7 @@ export class Connector {
         credentials: undefined,
         // A session that is resumed would say nothing of the handshake.
         handshake: { ...handshake.wish, sessionKey: undefined },
+        about: subjectOf(request, text, demand.rule, false),
         plan: {
           protocol,
           helo: request.helo === "" ? hostname : request.helo,

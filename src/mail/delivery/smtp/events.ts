@@ -1,4 +1,5 @@
 import { defineEvent, type Speaker } from "../../../foundation/events.ts";
+import { closedText, establishedText, findingFields, findingText, tlsFields } from "../../../service/tls/told-text.ts";
 
 /** What delivery over the network tells beside the outcomes, which the scheduler logs. Worded as Postfix's client does. */
 
@@ -26,32 +27,63 @@ export const sessionOpened = defineEvent({
   line: (e) => `session with ${e.host} for ${e.relay}: ${e.extensions.join(" ")}`,
 });
 
+const tlsSubject = { session: "text", protocol: "text", host: "text", relay: "text" } as const;
+
 export const tlsEstablished = defineEvent({
   name: "delivery.tls-established",
   level: "info",
   ...clientSpeaks,
-  says: "A session is encrypted. Verified: the chain and the name were checked and are right; trusted: the chain alone; untrusted: neither.",
+  says: "A session is encrypted. Verified: the chain and the name were checked and are right; trusted: the chain alone; untrusted: neither. The problem is told where the certificate must verify.",
+  fields: { ...tlsSubject, rule: "text", ...tlsFields, details: "data?" },
+  line: (e) => establishedText(e, "to", e.host),
+});
+
+export const tlsClosed = defineEvent({
+  name: "delivery.tls-closed",
+  level: "info",
+  ...clientSpeaks,
+  says: "A TLS connection ended: with the next host's close_notify (clean) or without, and what that means at that point of the dialogue.",
   fields: {
-    session: "text",
-    protocol: "text",
-    host: "text",
-    verdict: "text",
-    version: "text",
-    cipher: "text",
+    ...tlsSubject,
+    /** `clean`, `unclean`, `unknown`. */
+    end: "text",
+    peerEnd: "text",
+    ourEnd: "text",
+    moment: "text",
+    after: "text",
+    isLoss: "flag",
     because: "text?",
+    details: "data?",
   },
-  line: (e) =>
-    `${e.verdict} TLS connection established to ${e.host}: ${e.version} with cipher ${e.cipher}` +
-    (e.because === undefined ? "" : ` (${e.because})`),
+  line: (e) => `TLS connection to ${e.host} closed ${closedText(e)}`,
 });
 
 export const tlsFailed = defineEvent({
   name: "delivery.tls-failed",
   level: "info",
   ...clientSpeaks,
-  says: "Encryption with a next host could not be had.",
-  fields: { session: "text", protocol: "text", host: "text", problem: "text" },
-  line: (e) => `SSL_connect error to ${e.host}: ${e.problem}`,
+  says: "The TLS handshake with a next host failed, or something went wrong with TLS after it: why, whose fault it is, and what usually cures it.",
+  fields: { ...tlsSubject, rule: "text", wasUp: "flag", ...findingFields, details: "data?" },
+  line: (e) => `${e.wasUp ? "TLS" : "SSL_connect"} error to ${e.host}: ${findingText(e)}`,
+});
+
+export const tlsTrace = defineEvent({
+  name: "delivery.tls-trace",
+  level: "info",
+  ...clientSpeaks,
+  says: "What went over a traced TLS connection to a next host.",
+  fields: { session: "text", protocol: "text", host: "text", shown: "text" },
+  line: (e) => `TLS ${e.host}: ${e.shown}`,
+});
+
+export const unencrypted = defineEvent({
+  name: "delivery.unencrypted",
+  level: "info",
+  ...clientSpeaks,
+  says: "Mail was handed over without encryption: counted for `posthorn tls plaintext`.",
+  fields: { ...tlsSubject, rule: "text", mails: "count", details: "data?" },
+  // The lines of the attempts tell people what was sent.
+  line: () => undefined,
 });
 
 export const sentInPlaintext = defineEvent({

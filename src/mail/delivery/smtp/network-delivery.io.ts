@@ -8,6 +8,8 @@ import type { Resolver } from "../../../protocol/dns/resolver.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
 import type { ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
 import { tlsClientEngine, type ClientEngine } from "../../../service/tls/client.io.ts";
+import { FlightSampler } from "../../../service/tls/flight-sampler.ts";
+import type { Tracer } from "../../../service/tls/tracer.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { Body } from "../../queue/store.ts";
 import { relayByMx } from "../../route/relay.ts";
@@ -22,6 +24,7 @@ import type { ClientSession } from "./client-session.io.ts";
 import { Connector } from "./connector.io.ts";
 import type { Dial } from "./dial.ts";
 import * as events from "./events.ts";
+import { unencryptedFields } from "./tls-lines.ts";
 import type { Content } from "./run-transaction.io.ts";
 
 export interface NetworkDeliveryParts {
@@ -41,6 +44,8 @@ export interface NetworkDeliveryParts {
   readonly policies: PolicyFinder;
   /** Who reads authorities and the certificates that we show. */
   readonly keeper: ClientKeeper;
+  /** What of TLS connections the log shows besides; absent: nothing. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -63,7 +68,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   constructor(parts: NetworkDeliveryParts) {
     this.#parts = parts;
     this.#tls = tlsClientEngine({ clock: parts.clock });
-    this.#connector = new Connector({ ...parts, tls: this.#tls });
+    this.#connector = new Connector({ ...parts, tls: this.#tls, flights: new FlightSampler() });
     const own = new Set(parts.localAddresses.flatMap((address) => canonicalIpText(address) ?? []));
     this.#finder = {
       resolver: parts.resolver,
@@ -109,6 +114,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     const isGone = session.hasEnded;
     const first = isGone ? undefined : await session.transact(request, content);
     if (first !== undefined && !first.wasDeaf) {
+      this.#tellUnencrypted(session, first);
       if (!first.isUsable) this.#sessions.delete(request.session);
       return first;
     }
@@ -120,6 +126,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     }
     this.#sessions.set(request.session, again.session);
     const second = await again.session.transact(request, content);
+    this.#tellUnencrypted(again.session, second);
     if (!second.isUsable) this.#sessions.delete(request.session);
     return second;
   }
@@ -155,6 +162,12 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     this.#connector.close();
     await Promise.all([...this.#sessions.keys()].map((name) => this.leave(name)));
     await this.#tls.settled();
+  }
+
+  #tellUnencrypted({ request, facts }: ClientSession, { outcomes }: Transacted): void {
+    const mails = outcomes.filter(({ kind }) => kind === "delivered").length;
+    const fields = unencryptedFields(request, facts, mails);
+    if (fields !== undefined) this.#parts.emit(events.unencrypted, fields);
   }
 
   #contentOf(body: Body): Content {

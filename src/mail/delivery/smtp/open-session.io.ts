@@ -6,9 +6,10 @@ import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
 import { makeClient } from "../../../protocol/sasl/make-client.ts";
 import { pbkdf2Sha256 } from "../../../protocol/sasl/pbkdf2.io.ts";
 import type { Extensions } from "../../../protocol/smtp/extensions.ts";
-import { isChainTrusted } from "../../../service/tls/verify.ts";
+import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
 import type { TlsFinding } from "../../../service/tls/finding.ts";
+import type { ConnectionTrace } from "../../../service/tls/tracer.ts";
 import type { ConnectOptions, TlsClientEngine, TlsConnection } from "../../../service/tls/tls.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { SmtpClientSettings } from "../settings.ts";
@@ -24,6 +25,7 @@ import {
   type OpeningPlan,
   type Step,
 } from "./opening.ts";
+import { closedFields, establishedFields, failedFields, type TlsSubject } from "./tls-lines.ts";
 import { Wire } from "./wire.io.ts";
 
 export interface OpenParts {
@@ -31,6 +33,8 @@ export interface OpenParts {
   readonly emit: Emit;
   readonly settings: SmtpClientSettings;
   readonly tls: TlsClientEngine;
+  /** Which handshakes are worth keeping in the journal; absent: none. */
+  readonly flights?: FlightSampler | undefined;
 }
 
 /** How handshakes are made: everything but the deadline. */
@@ -39,9 +43,12 @@ export type HandshakeWish = Omit<ConnectOptions, "deadlineMs">;
 export interface OpenSession {
   readonly session: string;
   readonly plan: OpeningPlan;
+  /** Whom and what lines about TLS speak of. */
+  readonly about: TlsSubject;
   /** Undefined only where the plan never encrypts. */
   readonly handshake: HandshakeWish | undefined;
   readonly credentials?: Credentials | undefined;
+  readonly trace?: ConnectionTrace | undefined;
 }
 
 /** `finding`: a handshake was tried and failed. */
@@ -91,11 +98,13 @@ class Opener {
 
   #perform(action: OpeningAction | undefined): void {
     if (action === undefined) {
+      this.#wire.during = duringOf(this.#opening);
       this.#wire.deadline(this.#limitMs(duringOf(this.#opening)), duringOf(this.#opening));
       return;
     }
     switch (action.do) {
       case "send":
+        this.#wire.during = action.during;
         this.#wire.deadline(this.#limitMs(action.during), `answer to ${action.during}`);
         this.#wire.write(action.text);
         return;
@@ -130,9 +139,8 @@ class Opener {
   }
 
   async #startTls(): Promise<void> {
-    const { settings, tls, emit } = this.#parts;
-    const { host, protocol } = this.#given.plan;
-    const { session } = this.#given;
+    const { settings, tls, emit, flights, clock } = this.#parts;
+    const { about } = this.#given;
     const raw = this.#wire.detach();
     if (raw === undefined) {
       this.#wire.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
@@ -144,26 +152,37 @@ class Opener {
       return;
     }
     this.#wire.noDeadline();
-    const shaken = await tls.connect(raw, { ...handshake, deadlineMs: settings.tlsTimeout });
+    const shaken = await tls.connect(raw, {
+      ...handshake,
+      deadlineMs: settings.tlsTimeout,
+      watch: this.#given.trace?.watch,
+    });
     if (this.#isOver) {
       if (shaken.ok) shaken.connection.destroy();
       return;
     }
     if (!shaken.ok) {
       this.#finding = shaken.finding;
-      emit(events.tlsFailed, { session, protocol, host, problem: shaken.finding.sentence });
+      emit(events.tlsFailed, failedFields(about, this.#bounded(shaken.finding), false));
       this.#input({ on: "handshake-failed", text: shaken.finding.sentence });
       return;
     }
     const { connection } = shaken;
     this.#encrypted = connection;
-    const { verdict, version, cipher } = connection.facts;
+    const { verdict } = connection.facts;
     const isGood = verdict.result === "OK" || verdict.result === "DANE";
     const problem = isGood ? undefined : (verdict.problem?.text ?? "nobody looked at the certificate");
-    const trust = isGood ? "Verified" : isChainTrusted(verdict) ? "Trusted" : "Untrusted";
-    emit(events.tlsEstablished, { session, protocol, host, verdict: trust, version, cipher, because: problem });
+    const flight = flights?.flightOf(connection, about.address ?? about.host, clock.now());
+    emit(events.tlsEstablished, establishedFields(about, connection.facts, flight));
+    connection.onFinding((finding) => emit(events.tlsFailed, failedFields(about, this.#bounded(finding), true)));
+    connection.onClosed((closing) => emit(events.tlsClosed, closedFields(about, closing, this.#wire.during)));
     this.#wire.encrypt(connection, settings.tlsCloseTimeout);
     this.#input({ on: "encrypted", problem });
+  }
+
+  #bounded(finding: TlsFinding): TlsFinding {
+    const { flights, clock } = this.#parts;
+    return flights?.bounded(finding, clock.now()) ?? { ...finding, flight: undefined };
   }
 
   async #answer(challenge: string): Promise<void> {
@@ -199,6 +218,7 @@ class Opener {
     if (this.#isOver) return;
     this.#isOver = true;
     if (this.#wire.ended === undefined) {
+      this.#wire.during = "QUIT";
       this.#wire.write("QUIT\r\n");
       void this.#wire.close(this.#parts.settings.quitTimeout);
     }

@@ -219,6 +219,7 @@ class Runner implements WireListener {
     const during = waitingFor(this.#transaction);
     if (during === this.#awaited) return;
     this.#awaited = during;
+    this.#wire.during = during;
     this.#wire.deadline(this.#limitMs(during), during === "content" ? "room for content" : `answer to ${during}`);
   }
 

@@ -7,6 +7,7 @@ import type { Reply } from "../../../protocol/smtp/reply.ts";
 import type { Closing } from "../../../service/tls/facts.ts";
 import type { TlsConnection } from "../../../service/tls/tls.ts";
 import type { Ended } from "./failures.ts";
+import type { Standing } from "./tls-lines.ts";
 
 export interface WireListener {
   onReply(reply: Reply): void;
@@ -23,6 +24,8 @@ const LAST_WORDS_MS = 2000;
  * end first.
  */
 export class Wire {
+  /** Where the dialogue stands: what its end would mean. Whoever drives the dialogue says it. */
+  during: Standing = "greeting";
   readonly #clock: Clock;
   #stream: Duplex;
   #parser = new ReplyParser();
