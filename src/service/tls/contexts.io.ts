@@ -47,7 +47,7 @@ const TABLE_FRESH_MS = 15_000;
 const ASK_WITHIN_MS = 10_000;
 
 /** The options of a context. Throws nothing; `createSecureContext` may. */
-export function contextOptions(
+function contextOptions(
   pairs: readonly Pick<CertificatePair, "certificatePem" | "keyPem">[],
   terms: ContextTerms,
 ): SecureContextOptions {
