@@ -199,14 +199,16 @@ export class Connector {
         emit(events.connectFailed, { session, protocol, host: text, problem: dialled.text, took });
         return { ok: false, failure: connectFailure(dialled, text), scope: "address", learnt };
       }
+      const trace = this.#trace(request, host);
+      const isQuiet = trace?.level === 0 || undefined;
       const opened: Opened = await openSession(
         dialled.stream,
         {
           session,
-          about: subjectOf(request, text, demand.rule, demand.mustVerify),
+          about: { ...subjectOf(request, text, demand.rule, demand.mustVerify), isQuiet },
           credentials,
           handshake,
-          trace: this.#trace(request, host),
+          trace,
           plan: {
             protocol,
             helo: request.helo === "" ? hostname : request.helo,

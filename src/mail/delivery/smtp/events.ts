@@ -34,8 +34,8 @@ export const tlsEstablished = defineEvent({
   level: "info",
   ...clientSpeaks,
   says: "A session is encrypted. Verified: the chain and the name were checked and are right; trusted: the chain alone; untrusted: neither. The problem is told where the certificate must verify.",
-  fields: { ...tlsSubject, rule: "text", ...tlsFields, details: "data?" },
-  line: (e) => establishedText(e, "to", e.host),
+  fields: { ...tlsSubject, rule: "text", ...tlsFields, isQuiet: "flag?", details: "data?" },
+  line: (e) => (e.isQuiet === true ? undefined : establishedText(e, "to", e.host)),
 });
 
 export const tlsClosed = defineEvent({
@@ -53,9 +53,10 @@ export const tlsClosed = defineEvent({
     after: "text",
     isLoss: "flag",
     because: "text?",
+    isQuiet: "flag?",
     details: "data?",
   },
-  line: (e) => `TLS connection to ${e.host} closed ${closedText(e)}`,
+  line: (e) => (e.isQuiet === true ? undefined : `TLS connection to ${e.host} closed ${closedText(e)}`),
 });
 
 export const tlsFailed = defineEvent({
@@ -71,9 +72,9 @@ export const tlsTrace = defineEvent({
   name: "delivery.tls-trace",
   level: "info",
   ...clientSpeaks,
-  says: "What went over a traced TLS connection to a next host.",
+  says: "What a trace shows of a TLS connection to a next host: a step, or a line of hex and ASCII as on the wire.",
   fields: { session: "text", protocol: "text", host: "text", shown: "text" },
-  line: (e) => `TLS ${e.host}: ${e.shown}`,
+  line: (e) => `TLS trace ${e.session} ${e.host}: ${e.shown}`,
 });
 
 export const unencrypted = defineEvent({

@@ -18,6 +18,8 @@ export interface TlsSubject {
   readonly rule: string;
   /** Somebody asked that the certificate verifies: only then its problem is told. */
   readonly mustVerify: boolean;
+  /** A trace of level 0 holds: people are not told of what works. */
+  readonly isQuiet?: boolean | undefined;
 }
 
 /** Where the dialogue stands. */
@@ -35,6 +37,7 @@ export function establishedFields(about: TlsSubject, facts: TlsFacts, flight: Fl
     ...shown(about),
     rule,
     ...tlsFieldsOf(facts, about.mustVerify),
+    isQuiet: about.isQuiet,
     details: toldText({ told: "up", peer: peerOf(about), facts, rule, flight }),
   };
 }
@@ -47,7 +50,14 @@ export function failedFields(about: TlsSubject, finding: TlsFinding, wasUp: bool
     rule,
     wasUp,
     ...findingFieldsOf(finding),
-    details: toldText({ told: "failed", peer: peerOf(about), finding, wasUp, rule }),
+    details: toldText({
+      told: "failed",
+      peer: peerOf(about),
+      finding,
+      wasUp,
+      rule,
+      ownCertificate: finding.ownCertificate,
+    }),
   };
 }
 
@@ -63,17 +73,24 @@ export function closedFields(about: TlsSubject, closing: Closing, during: Standi
     after,
     isLoss: isLoss(closing, moment),
     because: closing.because,
+    isQuiet: about.isQuiet,
     details: toldText({ told: "ended", closing, moment, after }),
   };
 }
 
 /** Mail went without encryption; undefined when it did not, or nobody could have listened. */
 export function unencryptedFields(request: ConnectRequest, facts: SessionFacts, mails: number) {
-  const { host, tls, tlsRule, plaintextBecause } = facts;
+  const { host, tls, tlsRule } = facts;
   if (mails === 0 || tls !== undefined || tlsRule === undefined) return undefined;
-  const rule = plaintextBecause === undefined ? tlsRule.rule : `${tlsRule.rule}; ${plaintextBecause}`;
+  const rule = `${tlsRule.rule}; ${whyPlain(facts)}`;
   const about = subjectOf(request, host, rule, false);
   return { ...shown(about), rule, mails, details: toldText({ told: "plain", peer: peerOf(about), mails, rule }) };
+}
+
+/** A few words that do not differ from one time to the next: the journal counts by them. */
+function whyPlain({ plaintextBecause, extensions }: SessionFacts): string {
+  if (plaintextBecause !== undefined) return "TLS does not work there";
+  return extensions.includes("STARTTLS") ? "STARTTLS is offered, and not used" : "STARTTLS is not offered";
 }
 
 function shown({ session, protocol, host, relay }: TlsSubject) {
@@ -88,7 +105,7 @@ function peerOf({ host, address, relay }: TlsSubject): TlsPeer {
 function momentOf(during: Standing): Moment {
   if (during === "QUIT") return "over";
   if (during === "idle") return "between";
-  return during === "content" ? "content" : "answer";
+  return during === "content" || during === "BDAT" ? "content" : "answer";
 }
 
 /** The words of commands for what is none. */
