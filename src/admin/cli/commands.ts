@@ -9,13 +9,17 @@ import { backup, pause, reload, reopen, restore, resume, stop } from "./server-c
 import { accountHash, check, version } from "./small-commands.ts";
 import { routes, status } from "./status.ts";
 import { tail } from "./tail.ts";
+import { tlsCertificates } from "./tls-certificates.ts";
 import { tlsCloses } from "./tls-closes.ts";
 import { tlsDiff } from "./tls-diff.ts";
 import { tlsFailures } from "./tls-failures.ts";
 import { tlsHosts } from "./tls-hosts.ts";
 import { tlsPlaintext } from "./tls-plaintext.ts";
+import { tlsPolicy } from "./tls-policy.ts";
 import { tlsProbe } from "./tls-probe.ts";
+import { tlsRenew } from "./tls-renew.ts";
 import { tlsShow } from "./tls-show.ts";
+import { traceTls } from "./trace-tls.ts";
 
 /** Every command, in the order in which help and the manual show them. */
 export const commands: readonly CliCommand[] = [
@@ -37,7 +41,11 @@ export const commands: readonly CliCommand[] = [
   tlsCloses,
   tlsPlaintext,
   tlsHosts,
+  tlsPolicy,
   tlsProbe,
+  tlsCertificates,
+  tlsRenew,
+  traceTls,
   pause,
   resume,
   reload,

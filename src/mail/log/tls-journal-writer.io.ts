@@ -118,7 +118,10 @@ export class TlsJournalWriter {
       case "plain": {
         const { direction, address = "", place, name } = told.peer;
         this.#plain.run(direction, address, place, told.rule, name, at, told.mails, session);
-        if (direction === "out") this.#write(this.#returns.plain(peer, key, at));
+        if (direction === "out") {
+          this.#write(this.#returns.plain(peer, key, at));
+          this.#write(this.#returns.kept(key));
+        }
       }
     }
   }
