@@ -14,6 +14,8 @@ import {
   type TestClientCertificate,
 } from "../../src/testing/client-certificates.ts";
 import { rawClient, type RawClient } from "../../src/testing/reception.ts";
+import { requirePeer } from "../peers/peer.ts";
+import { converse } from "../peers/running.ts";
 import { LAYOUTS, startServer, type Layout, type TestServer } from "../server.ts";
 
 const authority = await testAuthority();
@@ -121,6 +123,55 @@ for (const layout of LAYOUTS) {
     await server.waitForOutput(/Untrusted TLS connection established from localhost\[127\.0\.0\.1\]/);
   });
 
+  test(`${layout}: openssl s_client logs in by its certificate`, async (t) => {
+    const openssl = requirePeer("openssl", t);
+    if (openssl === undefined) return;
+    await using server = await start(layout);
+    const certificate = join(server.folder, "ann.pem");
+    writeFileSync(certificate, `${ann.certificate}\n${ann.key}`);
+    const dial = ["s_client", "-quiet", "-connect", `127.0.0.1:${server.ports.smtps}`, "-cert", certificate];
+    const { output } = await converse(openssl, dial, [
+      [/^220 .*\r?\n/m, "EHLO openssl.test"],
+      [/^250 .*\r?\n/m, "AUTH EXTERNAL"],
+      [/^334 .*\r?\n/m, Buffer.from("Ann").toString("base64")],
+      [/^235 .*\r?\n/m, "MAIL FROM:<ann@example.test>"],
+      [/^250 .*\r?\n/m, "QUIT"],
+    ]);
+    assert.match(output, /^221 /m);
+  });
+
+  test(`${layout}: a resumed session is the same client as the first, and no other certificate's`, async () => {
+    await using server = await start(layout);
+    const sessions: Buffer[] = [];
+    const dial = async (session?: Buffer): Promise<{ offer: string; isResumed: boolean }> => {
+      const socket = connectTls({
+        port: server.ports.smtps,
+        host: "127.0.0.1",
+        rejectUnauthorized: false,
+        maxVersion: "TLSv1.3",
+        cert: ann.certificate,
+        key: ann.key,
+        ...(session === undefined ? {} : { session }),
+      });
+      socket.on("session", (kept: Buffer) => sessions.push(kept));
+      const client = rawClient(socket);
+      await once(socket, "secureConnect");
+      const offer = await afterHello(client);
+      const isResumed = socket.isSessionReused();
+      await reply(client, "QUIT");
+      return { offer, isResumed };
+    };
+    assert.match((await dial()).offer, /EXTERNAL/);
+    const again = await dial(sessions[0]);
+    assert.equal(again.isResumed, true);
+    assert.match(again.offer, /EXTERNAL/);
+    await server.waitForOutput(/Trusted TLS connection established from .*resumed/);
+    // Without any session of that client, nothing of it is left.
+    const stranger = await secure(server.ports.smtps);
+    assert.doesNotMatch(await afterHello(stranger), /EXTERNAL/);
+    await reply(stranger, "QUIT");
+  });
+
   test(`${layout}: a certificate that is listed relays without a login, after STARTTLS, and Received does not call it verified`, async () => {
     await using server = await start(layout);
     const relay = async (certificate: TestClientCertificate | undefined): Promise<string> => {
@@ -220,7 +271,9 @@ for (const layout of LAYOUTS) {
     await reply(talking, "QUIT");
   });
 
-  test(`${layout}: a mail cut off inside DATA is none, and the log says how the TLS side ended`, async () => {
+  test(`${layout}: a mail cut off inside DATA is none, and the log says how the TLS side ended`, async (t) => {
+    const openssl = requirePeer("openssl", t);
+    if (openssl === undefined) return;
     await using server = await start(layout);
     const inData = async (): Promise<RawClient> => {
       const client = await secure(server.ports.smtps, listed);
@@ -239,7 +292,7 @@ for (const layout of LAYOUTS) {
     const certificate = join(server.folder, "client.pem");
     writeFileSync(certificate, `${listed.certificate}\n${listed.key}`);
     const arguments_ = ["s_client", "-quiet", "-connect", `127.0.0.1:${server.ports.smtps}`, "-cert", certificate];
-    const killed = spawn("openssl", arguments_, { stdio: ["pipe", "pipe", "ignore"] });
+    const killed = spawn(openssl, arguments_, { stdio: ["pipe", "pipe", "ignore"] });
     for (const line of ["EHLO x", "MAIL FROM:<a@far.test>", "RCPT TO:<joe@here.test>", "DATA"]) {
       killed.stdin.write(`${line}\r\n`);
       await once(killed.stdout, "data");
