@@ -197,6 +197,17 @@ rules:
     "posthorn.yaml:2:5: rules[0]: relays for everybody to everywhere: an open relay. Say who may use it (from, auth, tag or listener), or for which domains; from: any if that is what you want",
   ],
   [
+    "client certificates that nothing can verify, or that nobody is asked for",
+    {
+      "posthorn.yaml":
+        "listeners:\n  - { name: a, port: 25, client-certificate: verify }\n  - { name: b, port: 26, client-account: email }\n  - { name: c, port: 27, client-identities: table:no, client-certificate: none }\n",
+    },
+    "posthorn.yaml:2:26: listeners[0].client-certificate: nothing can be verified: set `client-authorities`",
+    "posthorn.yaml:3:26: listeners[1].client-account: only verified certificates name accounts: set `client-authorities`",
+    "posthorn.yaml:4:26: listeners[2].client-identities: there is no table no",
+    "posthorn.yaml:4:55: warning: listeners[2].client-certificate: no client is asked for a certificate, so the rest has no effect",
+  ],
+  [
     "a rule that hides the others",
     { "posthorn.yaml": "rules:\n  - action: deliver\n  - action: deliver\n" },
     "posthorn.yaml:2:5: warning: rules[0]: matches everything: the rules behind it are never reached",
