@@ -99,6 +99,7 @@ export function buildAdmin(parts: {
         queue: await server.admin.status(),
       };
     },
+    traces: server.traces,
     reload: () => reloadFor("posthorn reload"),
     reloadFor,
     async reopenLog() {

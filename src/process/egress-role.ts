@@ -12,6 +12,7 @@ import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
 import type { Table } from "../service/table/table.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
+import type { Tracer } from "../service/tls/tracer.ts";
 import type { Folders } from "./folders.ts";
 import { tablesOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
@@ -27,6 +28,7 @@ export function startEgress(parts: {
   clock: Clock;
   emit: Emit;
   keeper: Keeper;
+  tracer: Tracer;
 }): EgressRole {
   const { clock, emit } = parts;
   const { settings, secrets } = parts.loaded;
@@ -36,6 +38,7 @@ export function startEgress(parts: {
     clock,
     emit,
     keeper: parts.keeper,
+    tracer: parts.tracer,
     policies: policyFinder({
       policies,
       whereIs: (key) => locate(parts.loaded.origins, ["delivery", "tls", "policy", key]),

@@ -126,3 +126,32 @@ export const roleTrouble = defineEvent({
   fields: { role: "text", problem: "text" },
   line: (e) => `warning: ${e.role}: ${e.problem}`,
 });
+
+export const traceSet = defineEvent({
+  name: "server.trace-set",
+  level: "warning",
+  speaker: "master",
+  says: "The operator has TLS connections shown in the log, or decrypted into a file, until a time.",
+  fields: { target: "text", trace: "count", untilAt: "at", decrypted: "text?" },
+  line: (e) =>
+    `TLS of ${e.target} is traced at level ${e.trace} until ${new Date(e.untilAt).toISOString()}` +
+    (e.decrypted === undefined ? "" : `; its decrypted content goes into ${e.decrypted}`),
+});
+
+export const traceEnded = defineEvent({
+  name: "server.trace-ended",
+  level: "info",
+  speaker: "master",
+  says: "The operator ended a trace of TLS connections before its time.",
+  fields: { target: "text" },
+  line: (e) => `TLS of ${e.target} is no longer traced`,
+});
+
+export const traceTrouble = defineEvent({
+  name: "server.trace-trouble",
+  level: "warning",
+  speaker: "master",
+  says: "A file of decrypted content could not be written.",
+  fields: { problem: "text" },
+  line: (e) => `warning: a trace is not written: ${e.problem}`,
+});

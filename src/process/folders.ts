@@ -17,6 +17,8 @@ export interface Folders {
   readonly keeper: string;
   /** Certificates that the server made itself or was given, with their keys. */
   readonly tls: string;
+  /** Decrypted content that somebody asked for (`posthorn trace tls --decrypted`); made when it is. */
+  readonly traces: string;
   readonly pidFile: string;
 }
 
@@ -31,6 +33,7 @@ export function foldersOf(state: string): Folders {
     channels: join(run, "channels"),
     keeper: join(run, "keeper"),
     tls: join(state, "tls"),
+    traces: join(state, "traces"),
     pidFile: join(run, "posthornd.pid"),
   };
 }

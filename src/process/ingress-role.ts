@@ -15,6 +15,7 @@ import { createResolver } from "../service/dns/resolver.io.ts";
 import { watchedFile } from "../service/table/file.io.ts";
 import { createTables, type Tables } from "../service/table/tables.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
+import type { Tracer } from "../service/tls/tracer.ts";
 import { FlightSampler } from "../service/tls/flight-sampler.ts";
 import { listenerProfile, type ListenerProfile } from "../service/tls/profile.io.ts";
 import * as events from "./events.ts";
@@ -58,6 +59,7 @@ export interface IngressParts {
   readonly keeper: Keeper;
   readonly maker: number;
   readonly sessionPrefix: string;
+  readonly tracer: Tracer;
   /** Sockets that somebody else bound, by listener. */
   readonly inherited: ReadonlyMap<string, number>;
 }
@@ -104,6 +106,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
       resolver: createResolver({ clock, settings: settings.dns }),
       flights,
+      tracer: parts.tracer,
     };
   };
   const profilesOf = ({ settings }: LoadedSettings, keeper: Keeper): ReadonlyMap<string, ListenerProfile> =>

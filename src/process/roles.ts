@@ -2,6 +2,7 @@ import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.t
 import type { QueuePort } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
+import type { TraceSwitch } from "../service/tls/trace-switches.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
 import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
@@ -56,9 +57,15 @@ export type ToWorker =
   | { readonly kind: "counts"; readonly from: string; readonly counts: SharedCounts }
   | { readonly kind: "counts-gone"; readonly from: string }
   | { readonly kind: "tell-all-counts" }
-  | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
+  | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string }
+  /** To ingress and egress: the traces that hold now, all of them. */
+  | { readonly kind: "traces"; readonly switches: readonly TraceSwitch[] };
 
 export type FromWorker =
+  /** From an ingress or egress that has just begun. */
+  | { readonly kind: "ask-traces" }
+  /** From them: decrypted lines for a file of the operator's; secrets are hidden already. */
+  | { readonly kind: "dump"; readonly file: string; readonly text: string }
   /** From an ingress, for the others; and that it has just begun. */
   | { readonly kind: "counts"; readonly counts: SharedCounts }
   | { readonly kind: "ask-counts" }

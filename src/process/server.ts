@@ -1,4 +1,5 @@
 import type { Emit } from "../foundation/events.ts";
+import type { TraceAdmin } from "../admin/control/admin.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { LoadedSettings } from "./load-settings.ts";
@@ -12,6 +13,8 @@ export interface Server {
   /** Every event from now on, in batches, until the returned function is called. */
   subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
   readonly emit: Emit;
+  /** What is shown of TLS connections, beyond what the settings say. */
+  readonly traces: TraceAdmin;
   /** The settings in force. */
   readonly loaded: LoadedSettings;
   /** Swaps the settings; throws, and changes nothing, when something of the new ones cannot be had (a port, a directory). */

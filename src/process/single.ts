@@ -11,6 +11,8 @@ import { startKeeperRole } from "./keeper-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { startLog } from "./log-role.ts";
 import { startScheduler } from "./scheduler-role.ts";
+import { makeTracer } from "./make-tracer.ts";
+import { Traces } from "./traces.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
 
 /** All roles in one process: for a machine of one user, for tests, and for the library. */
@@ -35,7 +37,16 @@ export async function startSingle(parts: {
   });
   const { emit } = emitter;
 
+  const tracer = makeTracer(loaded, clock, (file, text) => traces.dump(file, text));
+  const traces = new Traces({
+    clock,
+    emit,
+    directory: folders.traces,
+    tell: (switches) => tracer.take(switches),
+  });
+
   const closeLog = async (): Promise<void> => {
+    traces.close();
     emitter.flush();
     const { isStuck } = await log.close(5000);
     if (isStuck) parts.onStuck();
@@ -45,7 +56,7 @@ export async function startSingle(parts: {
     await closeLog();
     throw thrown;
   });
-  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit, keeper: keeping.keeper });
+  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit, keeper: keeping.keeper, tracer });
   const closeKeeping = (): void => {
     keeping.close();
     keeping.tickets.close();
@@ -81,6 +92,7 @@ export async function startSingle(parts: {
       emit,
       queue: scheduler.queue,
       keeper: keeping.keeper,
+      tracer,
       maker: 1,
       sessionPrefix: "",
       inherited: parts.inherited,
@@ -98,6 +110,7 @@ export async function startSingle(parts: {
       admin: scheduler.admin,
       subscribe: (listener) => log.subscribe(listener),
       emit,
+      traces,
       get loaded() {
         return loaded;
       },
@@ -111,7 +124,7 @@ export async function startSingle(parts: {
         });
         keeping.close();
         keeping = nextKeeping;
-        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper });
+        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, tracer });
         pool.add(freshEgress);
         pool.retire(egress);
         retireWhenIdle(egress, pool, clock, retire);
@@ -120,6 +133,7 @@ export async function startSingle(parts: {
         delivery = startDelivery({ loaded: next, folders, clock, emit });
         retire(oldDelivery);
         scheduler.reload(next);
+        tracer.settings(next.settings.tls.trace);
         emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
         log.reload(next);
         loaded = next;

@@ -28,6 +28,7 @@ import {
   type WorkerStart,
 } from "./roles.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+import { Traces } from "./traces.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
 
 /**
@@ -123,9 +124,21 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     for (const worker of new Set([...workers, ...leaving.keys()]))
       if (worker.role === "ingress" && worker.name !== name) worker.tell(message);
   };
+  const tellTraces = (isMeant: (worker: WorkerProcess) => boolean): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (isMeant(worker)) worker.tell({ kind: "traces", switches: traces.switches });
+  };
+  const traces = new Traces({
+    clock,
+    emit,
+    directory: folders.traces,
+    tell: () => tellTraces(({ role }) => role === "ingress" || role === "egress"),
+  });
   const onMessage = (message: FromWorker, name: string): void => {
     if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
     if (message.kind === "ask-counts") tellOtherIngress(name, { kind: "tell-all-counts" });
+    if (message.kind === "dump") traces.dump(message.file, message.text);
+    if (message.kind === "ask-traces") tellTraces((worker) => worker.name === name);
     if (message.kind !== "reception") return;
     reception = { isPaused: message.isPaused, because: message.because };
     for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
@@ -266,6 +279,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     scheduler.close();
   };
   const stopLog = async (): Promise<void> => {
+    traces.close();
     emitter.flush();
     await new Promise((done) => setTimeout(done, 50));
     log.close();
@@ -298,6 +312,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     },
     admin,
     emit,
+    traces,
     get loaded() {
       return loaded;
     },

@@ -4,6 +4,7 @@ import type { Emit } from "../foundation/events.ts";
 import type { QueuePort } from "../mail/queue/queue.ts";
 import { remote } from "./channel.ts";
 import { startIngress } from "./ingress-role.ts";
+import { makeTracer } from "./make-tracer.ts";
 import { remoteKeeper } from "./remote-keeper.ts";
 import { queueMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
@@ -20,10 +21,12 @@ export async function ingressRole(
   const scheduler = connectToScheduler(start, "ingress", {});
   const keeper = await remoteKeeper(start, "ingress");
   const queue = remote<QueuePort>(scheduler.current, queueMethods, "scheduler");
+  const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
   const ingress = await startIngress({
     ...roleParts(start, emit),
     queue,
     keeper: keeper.keeper,
+    tracer,
     maker: start.maker,
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
     inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
@@ -37,11 +40,13 @@ export async function ingressRole(
     });
   });
   say({ kind: "ask-counts" });
+  say({ kind: "ask-traces" });
   return {
     listening: ingress.listening,
     leave: () => ingress.leave(),
     onMessage(message) {
       if (message.kind === "reception") ingress.setPaused(message.isPaused, message.because);
+      if (message.kind === "traces") tracer.take(message.switches);
       if (message.kind === "counts") ingress.learnCounts(message.from, message.counts);
       if (message.kind === "counts-gone") ingress.forgetCounts(message.from);
       if (message.kind === "tell-all-counts") ingress.tellAllCounts();

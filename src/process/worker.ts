@@ -122,8 +122,16 @@ async function roleOf(
       const { servedToScheduler } = await import("./worker-delivery.ts");
       const { remoteKeeper } = await import("./remote-keeper.ts");
       const keeper = await remoteKeeper(start, "egress");
-      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper });
-      return servedToScheduler(start, role, networkMethods, () => keeper.close());
+      const { makeTracer } = await import("./make-tracer.ts");
+      const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
+      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper, tracer });
+      say({ kind: "ask-traces" });
+      return {
+        ...(await servedToScheduler(start, role, networkMethods, () => keeper.close())),
+        onMessage(message) {
+          if (message.kind === "traces") tracer.take(message.switches);
+        },
+      };
     }
     case "delivery": {
       const { startDelivery } = await import("./delivery-role.ts");

@@ -2,6 +2,7 @@ import type { MessageId } from "../../foundation/ids.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
+import type { TraceLevel, TraceTarget } from "../../service/tls/trace-switches.ts";
 import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin.ts";
 
 /**
@@ -16,6 +17,7 @@ export interface Admin {
   };
   /** A message's stored content, in portions; undefined when there is no such message. */
   content(message: MessageId): Promise<AsyncIterable<Uint8Array> | undefined>;
+  readonly traces: TraceAdmin;
   status(): Promise<ServerStatus>;
   reload(): Promise<ReloadReport>;
   /** Log files are opened anew, after rotation. */
@@ -24,6 +26,29 @@ export interface Admin {
   stop(): Promise<void>;
   /** Every event from now on, in batches, until the returned function is called. */
   subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
+}
+
+/** Traces of TLS connections, set at run time, each until its end (`service/tls/trace-switches.ts`). */
+export interface TraceAdmin {
+  /** Throws `CONTROL_REFUSED` when the file for decrypted content cannot be made. */
+  set(wish: {
+    readonly target: TraceTarget;
+    readonly level: TraceLevel;
+    readonly forMs: number;
+    /** Decrypted content goes into a file, so many bytes at most. */
+    readonly decryptedBytes?: number | undefined;
+  }): Promise<TraceShown>;
+  /** Without a target all end. */
+  remove(target: TraceTarget | undefined): Promise<{ readonly removed: number }>;
+  list(): Promise<readonly TraceShown[]>;
+}
+
+export interface TraceShown {
+  readonly target: TraceTarget;
+  readonly level: TraceLevel;
+  readonly untilAt: number;
+  /** The file's path. */
+  readonly decryptedInto?: string | undefined;
 }
 
 export interface ServerStatus {

@@ -7,7 +7,7 @@ import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
-import type { Admin, ReloadReport, ServerStatus } from "./admin.ts";
+import type { Admin, ReloadReport, ServerStatus, TraceShown } from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
@@ -71,6 +71,8 @@ const tlsQuestion = z.discriminatedUnion("ask", [
   z.strictObject({ ask: z.literal("plaintext"), ...selection }),
   z.strictObject({ ask: z.literal("last"), peers: z.array(text).max(20) }),
 ]);
+
+const traceTarget = z.strictObject({ by: z.enum(["peer", "listener", "relay"]), value: z.string().min(1).max(255) });
 
 const nothing = z.strictObject({});
 const direction = z.enum(["in", "out", "local"]);
@@ -176,6 +178,29 @@ export const operations = {
     "Asks the authority for a certificate anew, or for all.",
     z.strictObject({ label: text.min(1).optional() }),
     (admin, args): Promise<{ readonly labels: readonly string[] }> => admin.renewCertificates(args.label),
+  ),
+  "trace.list": operation(
+    "query",
+    "Which TLS connections are traced, until when.",
+    nothing,
+    (admin): Promise<readonly TraceShown[]> => admin.traces.list(),
+  ),
+  "trace.tls": operation(
+    "change",
+    "Shows TLS connections in the log, or decrypts them into a file, for a time.",
+    z.strictObject({
+      target: traceTarget,
+      level: z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3), z.literal(4)]),
+      forMs: z.number().int().min(1000).max(86_400_000),
+      decryptedBytes: z.number().int().min(1).max(1_073_741_824).optional(),
+    }),
+    (admin, wish): Promise<TraceShown> => admin.traces.set(wish),
+  ),
+  "trace.tls-off": operation(
+    "change",
+    "Ends a trace, or all.",
+    z.strictObject({ target: traceTarget.optional() }),
+    (admin, { target }): Promise<{ readonly removed: number }> => admin.traces.remove(target),
   ),
   "queue.hold": operation(
     "change",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { traceSettings } from "./trace-settings.ts";
 import { absolutePath, count, duration, hostName, path, tableName } from "../config/kinds.ts";
 
 /** Where certificates of the server come from. */
@@ -108,6 +109,7 @@ export const listenerTlsSettings = {
 /** What is common to all TLS of the server. */
 export const tlsSettings = z
   .strictObject({
+    trace: traceSettings.describe("How much the log shows of TLS connections."),
     tickets: z.boolean().prefault(true).describe("Whether clients get tickets to resume sessions with."),
     ticketLifetime: duration({ min: "1m", max: "1d" })
       .prefault("1h")

@@ -21,7 +21,9 @@ export const traceSettings = z
         "For all that nothing below names. 0: nothing but failures; 1: one line a handshake and one at its end; 2: the steps; 3: hex and ASCII of the handshake; 4: of everything, as on the wire.",
       ),
     listeners: levels("Levels of listeners, by name."),
-    relays: levels("Levels of connections to next hosts, by the relay, host name, host:port or domain of the mail."),
+    relays: levels(
+      "Levels of connections to next hosts, by the relay, the host's name, host:port, or, where MX records decide, the domain.",
+    ),
     peers: levels("Levels of peers, by address, network, host name or domain; these go before the others."),
     most: size({ min: "1KiB", max: "16MiB" })
       .prefault("64KiB")

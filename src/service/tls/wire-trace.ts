@@ -52,8 +52,13 @@ export function hexLines(bytes: Uint8Array, from = 0): readonly string[] {
     const hex = row.map((byte) => byte.toString(16).padStart(2, "0"));
     const left = hex.slice(0, 8).join(" ").padEnd(23);
     const right = hex.slice(8).join(" ").padEnd(23);
-    const text = row.map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".")).join("");
+    const text = row.map((byte) => (isShown(byte) ? String.fromCharCode(byte) : ".")).join("");
     lines.push(`${(from + at).toString(16).padStart(8, "0")}  ${left}  ${right}  |${text}|`);
   }
   return lines;
+}
+
+/** Printable; but no backslash, which the log would double and so move what follows. */
+function isShown(byte: number): boolean {
+  return byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
 }
