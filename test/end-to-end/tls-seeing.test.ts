@@ -83,7 +83,7 @@ async function failures(server: TestServer, ...more: readonly string[]): Promise
 async function until<Value>(ask: () => Promise<Value>, isGood: (value: Value) => boolean): Promise<Value> {
   for (let tries = 0; ; tries++) {
     const value = await ask();
-    if (isGood(value) || tries > 50) return value;
+    if (isGood(value) || tries > 15) return value;
     await wait(100);
   }
 }
