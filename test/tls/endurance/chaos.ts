@@ -45,7 +45,11 @@ export async function runChaos(world: World, count: number): Promise<ChaosReport
   const wrong: string[] = [];
   let established = 0;
   const { random } = world;
-  const theirs = createTlsServer({ key: world.certificate.key, cert: world.certificate.cert, handshakeTimeout: 1000 });
+  const theirs = createTlsServer({
+    key: world.certificate.key,
+    cert: world.certificate.cert,
+    handshakeTimeout: 10_000,
+  });
   theirs.on("tlsClientError", (_error, socket) => socket.destroy());
   theirs.on("secureConnection", (socket) => {
     socket.on("error", () => {});
@@ -76,7 +80,7 @@ export async function runChaos(world: World, count: number): Promise<ChaosReport
       else {
         const { dialled, accepted } = await world.pair();
         raw = dialled;
-        acting.push(take(world.server.accept(accepted, { deadlineMs: 3000 }), accepted));
+        acting.push(take(world.server.accept(accepted, { deadlineMs: 15_000 }), accepted));
       }
       if (kind !== "server" && random.next() < 0.05)
         setTimeout(() => pick(random, [() => raw.destroy(), () => raw.resetAndDestroy()])(), upTo(random, 5));
@@ -92,10 +96,12 @@ export async function runChaos(world: World, count: number): Promise<ChaosReport
         acting.push(act(world, { socket, raw }, true));
       } else {
         const key = random.next() < 0.3 ? "kept" : undefined;
-        acting.push(take(world.client.connect(raw, { ...world.connectOptions(version, key), deadlineMs: 3000 }), raw));
+        acting.push(
+          take(world.client.connect(raw, { ...world.connectOptions(version, key), deadlineMs: 15_000 }), raw),
+        );
       }
-      await within(20_000, "all that was to be done", Promise.all(acting));
-      for (const closing of await within(5000, "the ends", Promise.all(watched))) {
+      await within(60_000, "all that was to be done", Promise.all(acting));
+      for (const closing of await within(20_000, "the ends", Promise.all(watched))) {
         const name = `${closing.peer}/${closing.we}${closing.because ? " " + closing.because.slice(0, 80) : ""}`;
         ends.set(name, (ends.get(name) ?? 0) + 1);
         if (closing.we === "open" && closing.peer === "open") wrong.push(`#${index}: ended by nobody`);
@@ -166,6 +172,6 @@ async function act(world: World, { socket, ours, raw }: End, isShaking = false):
   if (!isDeepStrictEqual(closing, later) || told.length !== 1)
     throw new Error(`an end that changed: ${JSON.stringify([closing, later, told])}`);
   // Its user has nothing left to do, so there must be nothing left.
-  await rest(5);
+  for (let waited = 0; waited < 500 && !(socket.destroyed && raw.destroyed); waited += 5) await rest(5);
   if (!socket.destroyed || !raw.destroyed) throw new Error("something is still there after the end");
 }

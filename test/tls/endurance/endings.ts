@@ -46,7 +46,7 @@ export async function runEndings(world: World, count: number): Promise<EndingsRe
     const ending = NAMES[Math.floor(index / 4) % NAMES.length] ?? "we cut";
     const name = `${role} ${version} ${ending}`;
     try {
-      const problem = await within(20_000, "the end", endOne(world, stage, role, version, ending));
+      const problem = await within(60_000, "the end", endOne(world, stage, role, version, ending));
       if (problem !== undefined) wrong.push(`#${index} ${name}: ${problem}`);
     } catch (thrown) {
       wrong.push(`#${index} ${name}: ${String(thrown)}`);
@@ -101,7 +101,7 @@ async function makeStage(world: World): Promise<Stage> {
       peer.on("error", () => {});
       const isSecured = once(peer, "secureConnect");
       const relay = new Relay({ near: await world.dial(ourPort), far: await incoming });
-      const shaken = await world.server.accept(await raw, { deadlineMs: 10_000 });
+      const shaken = await world.server.accept(await raw, { deadlineMs: 30_000 });
       if (!shaken.ok) throw new Error(shaken.finding.sentence);
       await isSecured;
       return { ours: shaken.connection, peer, relay };
@@ -182,7 +182,7 @@ async function endOne(
     }
   });
   // A peer that has ended gets our end for its own, as every user of a connection does it.
-  socket.on("end", () => void ours.close(3000));
+  socket.on("end", () => void ours.close(20_000));
   peer.resume();
 
   const sent = pick(random, [0, 1, 200, 5000, 70_000, 200_000]);
@@ -223,14 +223,14 @@ async function endOne(
       void ours.close(SILENCE_MS);
       break;
     case "we close":
-      void ours.close(3000);
+      void ours.close(20_000);
       break;
     case "we cut":
       ours.destroy();
       break;
     default:
   }
-  const closing = await within(10_000, `the end of what is ${JSON.stringify(ours.closing())}`, closed);
+  const closing = await within(30_000, `the end of what is ${JSON.stringify(ours.closing())}`, closed);
   const isRight =
     (expected.peer as readonly string[]).includes(closing.peer) &&
     (expected.we as readonly string[]).includes(closing.we);

@@ -52,8 +52,8 @@ for (const { name, run, count } of parts) {
   problems.push(...wrong);
 }
 const tcpHandles = (): string[] => process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP"));
-// Node's own server gives up a handshake after a second.
-for (let waited = 0; tcpHandles().length > 0 && waited < 3000; waited += 50) await rest(50);
+// Node's own server gives up a handshake after ten seconds.
+for (let waited = 0; tcpHandles().length > 0 && waited < 12_000; waited += 50) await rest(50);
 const handles = tcpHandles();
 if (handles.length > 0) problems.push(`handles are still there: ${handles.join(" ")}`);
 for (const one of uncaught.slice(0, 5)) say(`uncaught: ${one}`);

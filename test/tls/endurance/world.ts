@@ -73,7 +73,7 @@ export async function makeWorld(seed: number): Promise<World> {
     client: tlsClientEngine({ clock: systemClock }),
     random: seededRandom(seed),
     connectOptions: (version, sessionKey) => ({
-      deadlineMs: 10_000,
+      deadlineMs: 30_000,
       serverName: "mx.example",
       context: contexts[version],
       verify: () => ({ result: "NONE" }),
