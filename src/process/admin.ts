@@ -99,6 +99,10 @@ export function buildAdmin(parts: {
         queue: await server.admin.status(),
       };
     },
+    certificates: () => server.certificates(),
+    async renewCertificates(label) {
+      return { labels: server.renewCertificates(label) };
+    },
     traces: server.traces,
     reload: () => reloadFor("posthorn reload"),
     reloadFor,

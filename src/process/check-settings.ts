@@ -9,6 +9,7 @@ import { nearestName } from "../service/config/names.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
 import { parseNetwork } from "../service/table/network.ts";
 import type { WrittenSettings } from "./settings.ts";
+import { acmeProblems } from "./acme-files.ts";
 import { certificateTablesOf } from "./tls-files.ts";
 
 /** What no single declaration can see: names that nobody defined, ports taken twice, rules that open the relay. */
@@ -57,6 +58,8 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
   for (const [at, listener] of settings.listeners.entries())
     for (const [place, label] of (listener.certificates ?? []).entries())
       known("certificate", label, labels, ["listeners", at, "certificates", place]);
+
+  for (const { path, text, severity } of acmeProblems(settings)) tell(path, text, severity);
 
   const seenListeners = new Map<string, number>();
   for (const [at, listener] of settings.listeners.entries()) {

@@ -1,4 +1,5 @@
 import { defineEvent } from "../foundation/events.ts";
+import { formatDuration } from "../foundation/units.ts";
 
 export const serverStarted = defineEvent({
   name: "server.started",
@@ -107,6 +108,64 @@ export const certificateAge = defineEvent({
   says: "A certificate has expired or expires soon; told at the start and daily.",
   fields: { source: "text", problem: "text" },
   line: (e) => `warning: certificate ${e.source} ${e.problem}`,
+});
+
+const issuedFields = {
+  certificate: "text",
+  keyKind: "text",
+  names: "list",
+  because: "text",
+  until: "text",
+  tookMs: "ms",
+} as const;
+
+export const certificateIssued = defineEvent({
+  name: "acme.issued",
+  level: "info",
+  speaker: "master",
+  says: "An authority has issued a certificate that was not there before; it is in force.",
+  fields: issuedFields,
+  line: (e) =>
+    `certificate ${e.certificate} (${e.keyKind}) for ${e.names.join(", ")} issued, valid until ${e.until}, after ${e.tookMs} ms`,
+});
+
+export const certificateRenewed = defineEvent({
+  name: "acme.renewed",
+  level: "info",
+  speaker: "master",
+  says: "An authority has issued a certificate in the place of another: because that was old (renewal), had other names (names) or somebody asked (asked). It is in force.",
+  fields: issuedFields,
+  line: (e) =>
+    `certificate ${e.certificate} (${e.keyKind}) for ${e.names.join(", ")} renewed (${e.because}), valid until ${e.until}, after ${e.tookMs} ms`,
+});
+
+export const certificateNotIssued = defineEvent({
+  name: "acme.failed",
+  level: "error",
+  speaker: "master",
+  says: "A certificate was not issued: why, what usually cures it, and when it is tried again. What is there stays in force.",
+  fields: {
+    certificate: "text",
+    keyKind: "text",
+    names: "list",
+    reason: "text",
+    problem: "text",
+    cure: "text",
+    failures: "count",
+    nextAt: "at",
+    nextInMs: "ms",
+  },
+  line: (e) =>
+    `error: certificate ${e.certificate} (${e.keyKind}) not issued: ${e.problem}; ${e.cure}; failure ${e.failures}, next try in ${formatDuration(Math.ceil(e.nextInMs / 1000) * 1000)}`,
+});
+
+export const acmeTrouble = defineEvent({
+  name: "acme.trouble",
+  level: "warning",
+  speaker: "master",
+  says: "The part that gets certificates from an authority cannot work as it should.",
+  fields: { problem: "text" },
+  line: (e) => `warning: acme: ${e.problem}`,
 });
 
 export const settingsWarning = defineEvent({

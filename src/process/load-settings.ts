@@ -14,6 +14,7 @@ import { tableProblems } from "../service/table/tables.ts";
 import { parseTableText } from "../service/table/text.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
 import { checkSettings } from "./check-settings.ts";
+import { checkTlsPolicy } from "./check-tls-policy.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
 import { certificateTablesOf, inspectedOf } from "./tls-files.ts";
 
@@ -57,11 +58,13 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
       );
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
+  const acmeBindingKey = await loadBindingKey(parsed.value, problems);
+  problems.push(...checkTlsPolicy(parsed.value, tableTexts));
   if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));
   return ok({
     settings,
     origins: options.file === undefined ? { file: undefined, places: {} } : parsed.value.origins,
-    secrets: { credentials },
+    secrets: { credentials, ...(acmeBindingKey === undefined ? {} : { acmeBindingKey }) },
     tableTexts,
     warnings: inOrder(problems),
   });
@@ -141,6 +144,22 @@ async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Pro
     }
   }
   return credentials;
+}
+
+async function loadBindingKey(parsed: Parsed, problems: SettingsProblem[]): Promise<string | undefined> {
+  const { eab } = parsed.settings.acme;
+  if (eab === undefined) return undefined;
+  const tell = (text: string): void => {
+    problems.push(parsed.problemAt(["acme", "eab", "keyFile"], text));
+  };
+  try {
+    const key = (await readFile(eab.keyFile, "utf8")).split(/\r?\n/, 1)[0]?.trim() ?? "";
+    if (/^[A-Za-z0-9_+/-]{16,}=*$/.test(key)) return key;
+    tell(`expected the key in base64url form on the first line of ${eab.keyFile}`);
+  } catch (thrown) {
+    tell(unreadable(eab.keyFile, thrown));
+  }
+  return undefined;
 }
 
 async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, string>> {

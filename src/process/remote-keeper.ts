@@ -1,13 +1,15 @@
 import { connect } from "node:net";
 import { systemClock } from "../foundation/clock.io.ts";
-import type { Keeper, KeeperChange } from "../service/tls/keeper.ts";
+import type { Keeper, KeeperChange, KeeperStore } from "../service/tls/keeper.ts";
 import { keepConnected, remote } from "./channel.ts";
-import { egressKeeperMethods, ingressKeeperMethods, type WorkerStart } from "./roles.ts";
+import { acmeKeeperMethods, egressKeeperMethods, ingressKeeperMethods, type WorkerStart } from "./roles.ts";
 import { RECONNECT_MS } from "./worker-role.ts";
 
 /** A keeper that lives in another process and may come and go. */
 export interface RemoteKeeper {
   readonly keeper: Keeper;
+  /** For the acme process only. */
+  readonly store: Pick<Keeper & KeeperStore, (typeof acmeKeeperMethods)[number]>;
   close(): void;
 }
 
@@ -15,7 +17,7 @@ export interface RemoteKeeper {
 const FIRST_WAIT_MS = 10_000;
 
 /** Resolves when the keeper is reached, or after a while without it: everything else of a server works without keys. */
-export async function remoteKeeper(start: WorkerStart, role: "ingress" | "egress"): Promise<RemoteKeeper> {
+export async function remoteKeeper(start: WorkerStart, role: keyof typeof methodsOf): Promise<RemoteKeeper> {
   const listening = new Set<(change: KeeperChange) => void>();
   const tell = (change: KeeperChange): void => {
     for (const each of listening) each(change);
@@ -37,8 +39,11 @@ export async function remoteKeeper(start: WorkerStart, role: "ingress" | "egress
   const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
   await reached.promise;
   timer.cancel();
-  const methods = role === "ingress" ? ingressKeeperMethods : egressKeeperMethods;
-  const calls = remote<Pick<Keeper, (typeof allMethods)[number]>>(connection.current, methods, "keeper");
+  const calls = remote<Pick<Keeper & KeeperStore, (typeof allMethods)[number]>>(
+    connection.current,
+    methodsOf[role],
+    "keeper",
+  );
   return {
     keeper: {
       ...calls,
@@ -47,8 +52,10 @@ export async function remoteKeeper(start: WorkerStart, role: "ingress" | "egress
         return () => listening.delete(listener);
       },
     },
+    store: calls,
     close: connection.close,
   };
 }
 
-const allMethods = [...ingressKeeperMethods, ...egressKeeperMethods] as const;
+const allMethods = [...ingressKeeperMethods, ...egressKeeperMethods, ...acmeKeeperMethods] as const;
+const methodsOf = { ingress: ingressKeeperMethods, egress: egressKeeperMethods, acme: acmeKeeperMethods };

@@ -21,7 +21,9 @@ const PROGRAM = programFolders(resolve(import.meta.dirname, "..", ".."));
 
 function certificateFiles(source: CertificateSource): readonly string[] {
   if (source.kind === "files") return isPkcs11(source.key) ? [source.certificate] : [source.certificate, source.key];
-  return source.directory === undefined ? [] : [source.directory, join(source.directory, "*")];
+  // Those of ACME are in the keeper's own directory.
+  if (source.kind === "acme" || source.directory === undefined) return [];
+  return [source.directory, join(source.directory, "*")];
 }
 
 /** What each role may touch of the disk, beyond the program itself. The user's rights bound it further. */
@@ -63,7 +65,21 @@ export function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): 
     case "egress":
       return permissionOptions({
         program,
-        read: [folders.queue, join(folders.queue, "*"), ...resolver],
+        read: [
+          folders.queue,
+          join(folders.queue, "*"),
+          ...resolver,
+          ...filesOf((name) => name === settings.delivery.tls.policyTable && !certificateTables.has(name)),
+        ],
+        write: [],
+        mayUseThreads: false,
+        mayLoadLibraries: false,
+      });
+    case "acme":
+      // Its keys and what it trusts come from the keeper.
+      return permissionOptions({
+        program,
+        read: [...resolver, folders.channels],
         write: [],
         mayUseThreads: false,
         mayLoadLibraries: false,

@@ -2,8 +2,9 @@ import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.t
 import type { QueuePort } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
+import type { AcmeStatus } from "../service/acme/acme.ts";
 import type { TraceSwitch } from "../service/tls/trace-switches.ts";
-import type { Keeper } from "../service/tls/keeper.ts";
+import type { Keeper, KeeperStore } from "../service/tls/keeper.ts";
 import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -18,9 +19,10 @@ import type { LoadedSettings } from "./load-settings.ts";
  * | egress | `NetworkDelivery` | `Keeper` |
  * | delivery | `LocalDelivery` | |
  * | ingress | SMTP | `QueuePort`, `Keeper` |
- * | keeper | `Keeper` | |
+ * | keeper | `Keeper`, `KeeperStore` | |
+ * | acme | | `Keeper`, `KeeperStore` |
  */
-export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress" | "keeper";
+export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress" | "keeper" | "acme";
 
 /** Where a keeper is, and the words with which roles show that they are what they say. */
 export interface KeeperAccess {
@@ -53,6 +55,8 @@ export type ToWorker =
   | { readonly kind: "leave" }
   | { readonly kind: "settings"; readonly loaded: LoadedSettings }
   | { readonly kind: "reopen" }
+  /** To the acme process: a certificate is wanted anew, or all. */
+  | { readonly kind: "renew"; readonly label?: string | undefined }
   /** To an ingress: what another counted; that another has ended; that one has begun, who knows nothing yet. */
   | { readonly kind: "counts"; readonly from: string; readonly counts: SharedCounts }
   | { readonly kind: "counts-gone"; readonly from: string }
@@ -70,6 +74,8 @@ export type FromWorker =
   | { readonly kind: "counts"; readonly counts: SharedCounts }
   | { readonly kind: "ask-counts" }
   | { readonly kind: "ready"; readonly listening: readonly string[] }
+  /** From the acme process, whenever it changes. */
+  | { readonly kind: "acme"; readonly status: readonly AcmeStatus[] }
   /** `problems`: the settings are to blame. */
   | { readonly kind: "failed"; readonly text: string; readonly problems?: readonly SettingsProblem[] | undefined }
   /** From the scheduler: reception is to pause or to go on. */
@@ -111,10 +117,31 @@ export const ingressKeeperMethods = [
   "anchors",
 ] as const satisfies readonly (keyof Keeper)[];
 export const egressKeeperMethods = ["anchors", "clientCertificate"] as const satisfies readonly (keyof Keeper)[];
+export const acmeKeeperMethods = [
+  "anchors",
+  "held",
+  "requestFor",
+  "keepChain",
+  "accountKey",
+  "notes",
+  "keepNotes",
+  "setChallenge",
+] as const satisfies readonly (keyof Keeper | keyof KeeperStore)[];
+/** None of these gives a key. */
+export const supervisorKeeperMethods = ["listing"] as const satisfies readonly (keyof KeeperStore)[];
 
 /** Settings as a role may see them: without the secrets that are not its business. */
 export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
   const credentials = role === "egress" ? loaded.secrets.credentials : {};
-  const tableTexts = role === "ingress" || role === "scheduler" ? loaded.tableTexts : {};
-  return { ...loaded, secrets: { credentials }, tableTexts };
+  const { policyTable } = loaded.settings.delivery.tls;
+  const policyText = policyTable === undefined ? undefined : loaded.tableTexts[policyTable];
+  const tableTexts =
+    role === "ingress" || role === "scheduler"
+      ? loaded.tableTexts
+      : role === "egress" && policyTable !== undefined && policyText !== undefined
+        ? { [policyTable]: policyText }
+        : {};
+  const { acmeBindingKey } = loaded.secrets;
+  const secrets = role === "acme" && acmeBindingKey !== undefined ? { credentials, acmeBindingKey } : { credentials };
+  return { ...loaded, secrets, tableTexts };
 }

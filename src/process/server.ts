@@ -1,5 +1,5 @@
+import type { CertificateReport, TraceAdmin } from "../admin/control/admin.ts";
 import type { Emit } from "../foundation/events.ts";
-import type { TraceAdmin } from "../admin/control/admin.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { LoadedSettings } from "./load-settings.ts";
@@ -19,6 +19,10 @@ export interface Server {
   readonly loaded: LoadedSettings;
   /** Swaps the settings; throws, and changes nothing, when something of the new ones cannot be had (a port, a directory). */
   reload(loaded: LoadedSettings): Promise<void>;
+  /** What the keeper shows, and how it stands with certificates from an authority. */
+  certificates(): Promise<CertificateReport>;
+  /** Asks an authority for certificates anew; gives their labels. */
+  renewCertificates(label?: string): readonly string[];
   /** After rotation of log files. */
   reopen(): void;
   /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */

@@ -11,6 +11,7 @@ import { queueSettings } from "../mail/queue/settings.ts";
 import { routeSettings } from "../mail/route/settings.ts";
 import { schedulerSettings } from "../mail/scheduler/settings.ts";
 import { sessionSettings } from "../mail/session/settings.ts";
+import { acmeSettings } from "../service/acme/settings.ts";
 import { accountsSettings, credentialsSettings, type Credentials } from "../service/account/settings.ts";
 import { dnsSettings } from "../service/dns/settings.ts";
 import { tablesSettings } from "../service/table/settings.ts";
@@ -31,6 +32,7 @@ export const posthornSettings = z.strictObject({
   session: sessionSettings.describe("What one session may cost; a listener may say otherwise for itself."),
   certificates: certificatesSettings,
   tls: tlsSettings.describe("What is common to all TLS of the server."),
+  acme: acmeSettings.describe("By whom, and how, the certificates with `acme` are issued."),
   local: localSettings,
   accounts: accountsSettings,
   credentials: credentialsSettings,
@@ -65,6 +67,8 @@ export type Settings = Omit<WrittenSettings, "hostname" | "credentials"> & {
 /** What only some processes get. Private keys are not among it: they stay with the keeper (`service/tls/keeper.ts`). */
 export interface Secrets {
   readonly credentials: Readonly<Record<string, Credentials>>;
+  /** With which our account is bound to another one of the authority. */
+  readonly acmeBindingKey?: string | undefined;
 }
 
 /** Adds what the settings leave to the machine, the actions that always exist, and takes the passwords out. */

@@ -1,8 +1,10 @@
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf } from "../foundation/error.ts";
+import { systemRandom } from "../foundation/random.io.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
 import { startDelivery, type DeliveryRole } from "./delivery-role.ts";
 import { egressPool, type EgressMember } from "./egress-pool.ts";
+import { startAcmeRole } from "./acme-role.ts";
 import { startEgress, type EgressRole } from "./egress-role.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
@@ -101,6 +103,18 @@ export async function startSingle(parts: {
       throw thrown;
     });
     setPaused = (isPaused, because) => ingress.setPaused(isPaused, because);
+    const acme = await startAcmeRole({
+      loaded,
+      store: keeping.keeper,
+      clock,
+      random: systemRandom,
+      emit,
+      inherited: parts.inherited,
+    }).catch(async (thrown: unknown) => {
+      await ingress.stop(0);
+      await scheduler.stop(0);
+      throw thrown;
+    });
 
     return {
       layout: "single",
@@ -118,10 +132,16 @@ export async function startSingle(parts: {
         const { tickets } = keeping;
         const nextKeeping = await startKeeperRole({ loaded: next, folders, clock, emit, tickets });
         const { keeper } = nextKeeping;
-        await ingress.reload(next, keeper).catch((thrown: unknown) => {
+        const nextAcme = await acme.prepare(next, keeper).catch((thrown: unknown) => {
           nextKeeping.close();
           throw thrown;
         });
+        await ingress.reload(next, keeper).catch(async (thrown: unknown) => {
+          await nextAcme.discard();
+          nextKeeping.close();
+          throw thrown;
+        });
+        await nextAcme.commit();
         keeping.close();
         keeping = nextKeeping;
         const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, tracer });
@@ -138,11 +158,14 @@ export async function startSingle(parts: {
         log.reload(next);
         loaded = next;
       },
+      certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),
+      renewCertificates: (label) => acme.renew(label),
       reopen: () => log.reopen(),
       async stop(because) {
         const startedAtMs = clock.monotonicMs();
         emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
         emitter.flush();
+        await acme.close();
         await ingress.stop(STOP_DEADLINE_MS);
         await scheduler.stop(STOP_DEADLINE_MS);
         await egress[Symbol.asyncDispose]();

@@ -4,12 +4,16 @@ import { connect } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import { messageOf } from "../foundation/error.ts";
 import { MOST_MAKERS } from "../foundation/ids.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../mail/log/record.ts";
 import { removeDeadSocket } from "../mail/connection/listener.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { AcmeStatus } from "../service/acme/acme.ts";
+import type { KeeperStore, ListedCertificate } from "../service/tls/keeper.ts";
+import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "./acme-files.ts";
 import { bindSocket, type BoundSocket } from "./bound-sockets.ts";
 import { keepConnected, remote } from "./channel.ts";
 import * as events from "./events.ts";
@@ -21,6 +25,7 @@ import { grantsOf } from "./role-grants.ts";
 import {
   adminMethods,
   loadedFor,
+  supervisorKeeperMethods,
   type FromWorker,
   type KeeperAccess,
   type Role,
@@ -36,7 +41,7 @@ import { startWorker, type WorkerProcess } from "./worker-process.ts";
  * new settings in force as a whole. It never accepts a connection from the network. Started by root it stays root, and every
  * worker is somebody else.
  *
- * Start: keeper and log → scheduler → egress and delivery → ingress, each ready before the next. Stop: the other way
+ * Start: keeper and log → scheduler → egress and delivery → ingress → acme, each ready before the next. Stop: the other way
  * round. No key is ever in this process: the keeper opens them, and refuses settings whose certificates are wrong.
  * Reload: see docs/decisions/0001-processes.md.
  */
@@ -55,6 +60,11 @@ export interface SupervisorParts {
 }
 
 const SCHEDULER_MAKER = 0;
+const LISTING_WITHIN_MS = 5000;
+
+function acmeSocketOf(place: AcmePlace): string {
+  return `${place.name} ${place.address ?? "*"}:${place.port}`;
+}
 
 interface Keeping {
   readonly worker: WorkerProcess;
@@ -80,6 +90,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let ingressCount = 0;
   let egressCount = 0;
   let keeperCount = 0;
+  let acmeCount = 0;
+  const acmeStatus = new Map<string, readonly AcmeStatus[]>();
 
   const log = keepConnected({
     connect: () => connect(join(folders.channels, "log.sock")),
@@ -137,6 +149,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const onMessage = (message: FromWorker, name: string): void => {
     if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
     if (message.kind === "ask-counts") tellOtherIngress(name, { kind: "tell-all-counts" });
+    if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "dump") traces.dump(message.file, message.text);
     if (message.kind === "ask-traces") tellTraces((worker) => worker.name === name);
     if (message.kind !== "reception") return;
@@ -151,7 +164,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     maker: number,
     access?: KeeperAccess,
   ): WorkerProcess => {
-    const bound = role === "ingress" ? socketsFor(from) : [];
+    const bound = socketsFor(role, from);
     const told: WorkerStart = {
       role,
       name,
@@ -187,8 +200,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     makers.set(worker, maker);
     return worker;
   };
-  const socketsFor = (from: LoadedSettings): readonly BoundSocket[] =>
-    from.settings.listeners.flatMap((listener) => sockets.get(placeOf(listener)) ?? []);
+  const socketsFor = (role: Role, { settings }: LoadedSettings): readonly BoundSocket[] => {
+    if (role === "ingress") return settings.listeners.flatMap((listener) => sockets.get(placeOf(listener)) ?? []);
+    const place = role === "acme" ? acmePlaceOf(settings) : undefined;
+    return typeof place === "object" ? [sockets.get(acmeSocketOf(place))].filter((socket) => socket !== undefined) : [];
+  };
   const freeMaker = (): number => {
     const taken = new Set(makers.values());
     for (let maker = 1; maker < MOST_MAKERS; maker++) if (!taken.has(maker)) return maker;
@@ -197,6 +213,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     );
   };
   const stopped = (worker: WorkerProcess): void => {
+    acmeStatus.delete(worker.name);
     workers.delete(worker);
     leaving.delete(worker);
     makers.delete(worker);
@@ -224,6 +241,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         );
         fresh.push(place);
       }
+      const acme = acmePlaceOf(next.settings);
+      if (typeof acme === "object" && !sockets.has(acmeSocketOf(acme))) {
+        sockets.set(acmeSocketOf(acme), bindSocket(acme.name, { address: acme.address, port: acme.port }));
+        fresh.push(acmeSocketOf(acme));
+      }
     } catch (thrown) {
       release(fresh);
       throw thrown;
@@ -243,9 +265,32 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     const word = (): string => randomBytes(24).toString("base64url");
     const access = {
       path: join(folders.keeper, `${name}.sock`),
-      words: { ingress: word(), egress: word() },
+      words: { ingress: word(), egress: word(), acme: word(), supervisor: word() },
     };
     return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, access) };
+  };
+  /** What the keeper shows; never a key. */
+  const listing = async ({ path, words }: KeeperAccess): Promise<readonly ListedCertificate[]> => {
+    const opened = Promise.withResolvers<void>();
+    const connection = keepConnected({
+      connect: () => connect(path),
+      peer: "keeper",
+      handlers: {},
+      clock,
+      retryMs: 100,
+      onOpen: (channel) => {
+        channel.note("iAm", [`supervisor ${words["supervisor"] ?? ""}`]);
+        opened.resolve();
+      },
+    });
+    try {
+      const calls = remote<Pick<KeeperStore, "listing">>(connection.current, supervisorKeeperMethods, "keeper");
+      return await withDeadline(clock, LISTING_WITHIN_MS, "the keeper's answer", () =>
+        opened.promise.then(() => calls.listing()),
+      );
+    } finally {
+      connection.close();
+    }
   };
 
   /** The processes that change with the settings, all ready or none. */
@@ -262,6 +307,12 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       for (let index = 0; index < ingress; index++)
         started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access));
       await Promise.all(started.map((worker) => worker.ready));
+      // Last, for the one before goes on until all are ready: two at once would answer for each other.
+      if (acmeItemsOf(next.settings).length > 0) {
+        const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, access);
+        started.push(worker);
+        await worker.ready;
+      }
       if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
       return started;
     } catch (thrown) {
@@ -272,7 +323,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
 
   const stopAll = async (deadlineMs: number): Promise<void> => {
     // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
-    for (const role of ["ingress", "scheduler", "egress", "delivery", "keeper"] as const) {
+    for (const role of ["acme", "ingress", "scheduler", "egress", "delivery", "keeper"] as const) {
       const ofRole = [...workers, ...leaving.keys()].filter((worker) => worker.role === role);
       await Promise.all(ofRole.map((worker) => worker.stop(deadlineMs).finally(() => stopped(worker))));
     }
@@ -288,11 +339,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   };
 
   let changing: readonly WorkerProcess[];
+  let kept: Keeping;
   let logWorker: WorkerProcess;
   let schedulerWorker: WorkerProcess;
   try {
     await bind(loaded);
     const keeping = startKeeper(loaded);
+    kept = keeping;
     logWorker = start("log", "log", loaded, SCHEDULER_MAKER);
     await logWorker.ready;
     await keeping.worker.ready;
@@ -305,6 +358,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     throw thrown;
   }
 
+  const acmeNow = (): readonly AcmeStatus[] =>
+    changing.flatMap(({ role, name }) => (role === "acme" ? (acmeStatus.get(name) ?? []) : []));
   return {
     layout: "split",
     get listening() {
@@ -347,11 +402,22 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
           old.leave().finally(() => stopped(old)),
         );
       }
-      const wanted = new Set(next.settings.listeners.map(placeOf));
+      kept = keeping;
+      const acme = acmePlaceOf(next.settings);
+      const wanted = new Set([
+        ...next.settings.listeners.map(placeOf),
+        ...(typeof acme === "object" ? [acmeSocketOf(acme)] : []),
+      ]);
       release([...sockets.keys()].filter((place) => !wanted.has(place)));
       changing = started;
       emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
       loaded = next;
+    },
+    certificates: async () => ({ shown: await listing(kept.access), acme: acmeNow() }),
+    renewCertificates(label) {
+      for (const worker of changing) if (worker.role === "acme") worker.tell({ kind: "renew", label });
+      const chosen = acmeNow().filter((one) => label === undefined || one.label === label || one.names.includes(label));
+      return [...new Set(chosen.map((one) => one.label))];
     },
     reopen: () => logWorker.tell({ kind: "reopen" }),
     async stop(because) {

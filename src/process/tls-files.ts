@@ -2,6 +2,7 @@ import { problemIn, type Origins, type SettingPath, type SettingsProblem } from 
 import type { ContextTerms } from "../service/tls/contexts.io.ts";
 import type { CertificateProblem, Inspected } from "../service/tls/inspect.io.ts";
 import type { KeeperSettings } from "../service/tls/keeper.io.ts";
+import { acmeItemsOf } from "./acme-files.ts";
 import type { Folders } from "./folders.ts";
 import type { Settings } from "./settings.ts";
 
@@ -16,6 +17,8 @@ export function authoritiesOf(settings: Settings): readonly NamedFile[] {
     ...filesUnder(listeners, ["listeners"]),
     ...filesUnder(delivery, ["delivery"]),
     ...filesUnder(actions, ["actions"]),
+    ...(acmeItemsOf(settings).length === 0 ? [] : filesUnder(settings.acme, ["acme"])),
+    ...delivery.tls.caFiles.map((file, at) => ({ path: ["delivery", "tls", "caFiles", at], file })),
   ];
 }
 

@@ -2,12 +2,18 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
-import type { Keeper, KeeperChange } from "../service/tls/keeper.ts";
+import type { Keeper, KeeperChange, KeeperStore } from "../service/tls/keeper.ts";
 import { inOrder, problemLine } from "../service/config/config.ts";
 import type { Channel, Handlers } from "./channel.ts";
 import * as events from "./events.ts";
 import { startKeeperRole } from "./keeper-role.ts";
-import { egressKeeperMethods, ingressKeeperMethods, type WorkerStart } from "./roles.ts";
+import {
+  acmeKeeperMethods,
+  egressKeeperMethods,
+  ingressKeeperMethods,
+  supervisorKeeperMethods,
+  type WorkerStart,
+} from "./roles.ts";
 import { serveChannels } from "./served-channels.ts";
 import { SettingsRefused } from "./settings-refused.ts";
 import { inspectedOf, locatedProblem } from "./tls-files.ts";
@@ -32,7 +38,7 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
   const forget = keeper.onChange((change: KeeperChange) => {
     for (const channel of open) channel.note("changed", [change]);
   });
-  const granted = (methods: readonly (keyof Keeper)[]): Handlers =>
+  const granted = (methods: readonly (keyof Keeper | keyof KeeperStore)[]): Handlers =>
     Object.fromEntries(
       methods.map((method) => [
         method,
@@ -52,7 +58,7 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
         open.delete(channel);
         if (open.size === 0) onEmpty();
       };
-      return { handlers: granted(name === "ingress" ? ingressKeeperMethods : egressKeeperMethods), onEnd };
+      return { handlers: granted(methodsOf[name] ?? []), onEnd };
     },
     // Who may come here at all is settled by the folder.
     0o666,
@@ -73,6 +79,14 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
     },
   };
 }
+
+/** What each may call; who it is was proved by its word. */
+const methodsOf: Readonly<Record<string, readonly (keyof Keeper | keyof KeeperStore)[]>> = {
+  ingress: ingressKeeperMethods,
+  egress: egressKeeperMethods,
+  acme: acmeKeeperMethods,
+  supervisor: supervisorKeeperMethods,
+};
 
 function isSame(given: string, expected: string | undefined): boolean {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();

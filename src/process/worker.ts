@@ -15,7 +15,7 @@ import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, roleParts, type RunningRole } fro
  * and ends when told to, when its role ends, or when the supervisor is gone.
  *
  *     ingress, egress, delivery ──▶ channels/scheduler.sock ◀── supervisor (queries and commands)
- *     ingress, egress ──▶ keeper/keeper-1.sock
+ *     ingress, egress, acme ──▶ keeper/keeper-1.sock ◀── supervisor (what is shown, without keys)
  *     all ──▶ channels/log.sock
  *
  * Whoever connects to the scheduler says which role it is; what each may call is fixed by that. The sockets are in a
@@ -138,6 +138,8 @@ async function roleOf(
       const { servedToScheduler } = await import("./worker-delivery.ts");
       return servedToScheduler(start, startDelivery(roleParts(start, emit)), localMethods);
     }
+    case "acme":
+      return (await import("./worker-acme.ts")).acmeRole(start, emit, say);
     case "keeper":
       return (await import("./worker-keeper.ts")).keeperRole(start, emit);
     case "log":

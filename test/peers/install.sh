@@ -50,6 +50,7 @@ unpack() {
 unpack postfix "postfix:950 postdrop:951" postfix
 unpack opensmtpd "opensmtpd:952 opensmtpq:953" opensmtpd
 unpack exim4 "Debian-exim:954" exim4-daemon-light exim4-base exim4-config
+unpack pebble "" pebble
 unpack dovecot "dovecot:955 dovenull:956" dovecot-core dovecot-lmtpd
 
 echo "peers: $(ls "$folder" | tr '\n' ' ')in $folder"

@@ -2,7 +2,9 @@ import type { MessageId } from "../../foundation/ids.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
+import type { AcmeStatus } from "../../service/acme/acme.ts";
 import type { TraceLevel, TraceTarget } from "../../service/tls/trace-switches.ts";
+import type { ListedCertificate } from "../../service/tls/keeper.ts";
 import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin.ts";
 
 /**
@@ -20,12 +22,21 @@ export interface Admin {
   readonly traces: TraceAdmin;
   status(): Promise<ServerStatus>;
   reload(): Promise<ReloadReport>;
+  certificates(): Promise<CertificateReport>;
+  /** Asks the authority for the certificates of a label or name anew, or for all; gives their labels. */
+  renewCertificates(label?: string): Promise<{ readonly labels: readonly string[] }>;
   /** Log files are opened anew, after rotation. */
   reopenLog(): Promise<void>;
   /** Begins an orderly stop; resolves when it has begun. */
   stop(): Promise<void>;
   /** Every event from now on, in batches, until the returned function is called. */
   subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
+}
+
+export interface CertificateReport {
+  /** Without what only tables know. */
+  readonly shown: readonly ListedCertificate[];
+  readonly acme: readonly AcmeStatus[];
 }
 
 /** Traces of TLS connections, set at run time, each until its end (`service/tls/trace-switches.ts`). */

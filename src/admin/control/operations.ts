@@ -7,7 +7,7 @@ import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
-import type { Admin, ReloadReport, ServerStatus, TraceShown } from "./admin.ts";
+import type { Admin, CertificateReport, ReloadReport, ServerStatus, TraceShown } from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and

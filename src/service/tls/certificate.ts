@@ -19,6 +19,9 @@ export interface CertificatePair {
   readonly fingerprint: string;
 }
 
+/** Kinds of keys that certificates are asked for with. */
+export type RequestedKeyKind = "ec" | "rsa";
+
 /** Which of the two files is wrong, and how. */
 export interface PairRefusal {
   readonly part: "certificate" | "key";

@@ -74,7 +74,7 @@ type Tell = (at: Place, text: string, severity?: "error" | "warning") => void;
 
 interface Found {
   readonly source: CertificateSource;
-  readonly pairs: readonly CertificatePair[];
+  readonly pairs: readonly Pick<CertificatePair, "names">[];
 }
 
 async function inspectSource(
@@ -86,6 +86,8 @@ async function inspectSource(
 ): Promise<Pick<Found, "pairs">> {
   const look = (pair: CertificatePair, at: Place): void => inspectPair(pair, at, given, roots, tell);
   if (source.kind === "table") return { pairs: await inspectTable(given, source, path, look, tell) };
+  // Its first certificate may be yet to come.
+  if (source.kind === "acme") return { pairs: [{ names: source.names }] };
   if (source.kind === "directory") {
     const { pairs, problems, warnings } = await loadDirectory(source.directory);
     for (const text of problems) tell([...path, "directory"], text);

@@ -1,21 +1,21 @@
-import { mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Table } from "../table/table.ts";
 import { markOfAnchors, readAnchors } from "./anchors.io.ts";
 import { bundleOf } from "./bundle.ts";
-import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
+import { ageOf, parsePair, servesName, type CertificatePair, type RequestedKeyKind } from "./certificate.ts";
 import {
   SYSTEM_ANCHORS,
   type Anchors,
   type CertificateAnswer,
+  type HeldCertificate,
   type Keeper,
   type KeeperChange,
   type KeeperStore,
 } from "./keeper.ts";
+import { keptCertificates } from "./kept-certificates.io.ts";
 import { foldedName } from "./name-index.ts";
-import { ownCertificate, writeWhole } from "./own-certificate.io.ts";
+import { ownCertificate } from "./own-certificate.io.ts";
 import { recent } from "./recent.ts";
 import type { CertificateSource } from "./settings.ts";
 import { loadDirectory, loadFiles, loadPair, markOfDirectory, markOfFiles, namingFile } from "./source.io.ts";
@@ -82,7 +82,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   const challenges = new Map<string, CertificatePair>();
   const anchors = new Map<string, { mark: string; value: Anchors }>();
   const tables = settings.certificates.flatMap((source) => (source.kind === "table" ? [source] : []));
-  const kept = join(settings.directory, "kept");
+  const kept = keptCertificates(settings.directory);
   let sources: Watched[] = [];
   let own: CertificatePair | undefined;
   let timer: Timer | undefined;
@@ -137,6 +137,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   const staticSources = (): Watched[] =>
     settings.certificates.flatMap((source): Watched[] => {
       if (source.kind === "table") return [];
+      if (source.kind === "acme") return source.keyKinds.map((kind) => keptSource(source.label, kind));
       if (source.kind === "directory")
         return [
           watched(source.label, source.directory, {
@@ -146,17 +147,10 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
         ];
       return [watched(source.label, source.certificate, fromFiles(source))];
     });
-  /** Certificates that were given to us (ACME), by their label. */
-  const keptSources = async (): Promise<Watched[]> => {
-    const labels = await readdir(kept).catch((): string[] => []);
-    return labels.toSorted((a, b) => (a < b ? -1 : 1)).map((label) => keptSource(label));
+  const keptSource = (label: string, kind: RequestedKeyKind): Watched => {
+    const file = kept.fileOf(label, kind);
+    return watched(label, file, { mark: () => markOfFiles([file]), load: () => kept.load(label, kind) });
   };
-  const keptSource = (label: string): Watched =>
-    watched(
-      label,
-      join(kept, label),
-      fromFiles({ certificate: join(kept, label, "fullchain.pem"), key: join(kept, label, "privkey.pem") }),
-    );
 
   const pairsOf = (labels: readonly string[] | undefined): readonly CertificatePair[] =>
     labels === undefined
@@ -228,7 +222,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   };
 
   const forgetTickets = tickets.onRotated(() => tell("tickets"));
-  sources = [...staticSources(), ...(await keptSources())];
+  sources = staticSources();
   for (const source of sources) {
     source.seen = await source.mark();
     await take(source, source.seen);
@@ -300,30 +294,37 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       listening.add(listener);
       return () => listening.delete(listener);
     },
-    async keep(label, pair) {
-      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(label)) return `${label} is no label`;
-      const parsed = parsePair({ ...pair, origin: join(kept, label, "fullchain.pem") });
-      if (!parsed.ok) return `the ${parsed.problem.part} ${parsed.problem.text}`;
-      const folder = join(kept, label);
-      try {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        // The key first: a crash in between leaves a pair that does not match, and the one before in nobody's memory.
-        await writeWhole(join(folder, "privkey.pem"), parsed.value.keyPem, 0o600);
-        await writeWhole(join(folder, "fullchain.pem"), parsed.value.certificatePem, 0o644);
-      } catch (thrown) {
-        return `it cannot be stored in ${folder}: ${messageOf(thrown)}`;
-      }
-      let source = sources.find((each) => each.name === folder);
-      if (source === undefined) {
-        source = keptSource(label);
-        sources.push(source);
-      }
+    async listing() {
+      const listed = sources.flatMap(({ label, pairs }) => pairs.map((pair) => ({ label, pair })));
+      if (own !== undefined) listed.push({ label: undefined, pair: own });
+      return listed.map(({ label, pair }) => {
+        const showing = settings.listeners.filter(({ certificates }) => {
+          const shown = pairsOf(certificates);
+          return shown.length > 0 ? shown.includes(pair) : pair === own;
+        });
+        const named = label === undefined ? {} : { label };
+        return { ...named, ...withoutKey(pair), origin: pair.origin, listeners: showing.map(({ name }) => name) };
+      });
+    },
+    async held(label) {
+      return pairsOf([label]).map(withoutKey);
+    },
+    requestFor: (label, kind, names) => kept.request(label, kind, names),
+    async keepChain(label, kind, chainPem) {
+      const source = sources.find((each) => each.name === kept.fileOf(label, kind));
+      if (source === undefined) return `the settings have no certificate ${label} with a key of this kind`;
+      const stored = await kept.keep(label, kind, chainPem);
+      if ("problem" in stored) return stored.problem;
       source.seen = await source.mark();
       await take(source, source.seen);
-      onFinding({ kind: "taken", source: folder, names: parsed.value.names, notAfterAt: parsed.value.notAfterAt });
+      const { pair } = stored;
+      onFinding({ kind: "taken", source: label, names: pair.names, notAfterAt: pair.notAfterAt });
       tell("certificates");
       return undefined;
     },
+    accountKey: (directoryUrl) => kept.accountKey(directoryUrl),
+    notes: () => kept.notes(),
+    keepNotes: (text) => kept.keepNotes(text),
     async setChallenge(name, pair) {
       if (pair === undefined) challenges.delete(foldedName(name));
       else {
@@ -341,6 +342,11 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       timer?.cancel();
     },
   };
+}
+
+function withoutKey(pair: CertificatePair): HeldCertificate {
+  const { names, keyKind, notBeforeAt, notAfterAt, fingerprint } = pair;
+  return { names, keyKind, notBeforeAt, notAfterAt, fingerprint };
 }
 
 function fromFiles(files: {

@@ -1,4 +1,4 @@
-import type { CertificatePair } from "./certificate.ts";
+import type { CertificatePair, RequestedKeyKind } from "./certificate.ts";
 
 /**
  * The keeper: the one part of a server that reads private keys, certificates and the authorities that are trusted. Everyone
@@ -21,15 +21,43 @@ export interface Keeper {
   onChange(tell: (change: KeeperChange) => void): () => void;
 }
 
-/** What the makers of certificates (ACME) may do besides. */
+/** What those who get certificates from an authority (`service/acme`) and operators may ask besides. Keys of certificates stay here. */
 export interface KeeperStore {
-  /** Checks a new pair, makes it durable, and has every process show it from its next handshake on. Says why not. */
-  keep(label: string, pair: { certificatePem: string; keyPem: string }): Promise<string | undefined>;
+  /** Everything that is shown, but for what only tables know; without keys. */
+  listing(): Promise<readonly ListedCertificate[]>;
+  /** What is kept under a label, of all kinds of key. */
+  held(label: string): Promise<readonly HeldCertificate[]>;
+  /** Makes a key, and gives the request for a certificate with it, in PEM form. */
+  requestFor(label: string, kind: RequestedKeyKind, names: readonly string[]): Promise<string>;
+  /** Takes what was issued for the last such request, makes it durable, and has every process show it at once. Says why not. */
+  keepChain(label: string, kind: RequestedKeyKind, chainPem: string): Promise<string | undefined>;
+  /** The key of our account with the authority of this directory; made at the first question. */
+  accountKey(directoryUrl: string): Promise<string>;
+  /** A text that outlives restarts; undefined while there is none. */
+  notes(): Promise<string | undefined>;
+  /** Says why not. */
+  keepNotes(text: string): Promise<string | undefined>;
   /**
    * RFC 8737: while it is set, clients that offer `acme-tls/1` for the name are shown this, on every listener. It is never
    * stored. Undefined ends it.
    */
   setChallenge(name: string, pair: { certificatePem: string; keyPem: string } | undefined): Promise<string | undefined>;
+}
+
+/** A certificate without its key. */
+export interface HeldCertificate {
+  readonly names: readonly string[];
+  readonly keyKind: string;
+  readonly notBeforeAt: number;
+  readonly notAfterAt: number;
+  readonly fingerprint: string;
+}
+
+export interface ListedCertificate extends HeldCertificate {
+  readonly label?: string | undefined;
+  readonly origin: string;
+  /** The listeners that show it. */
+  readonly listeners: readonly string[];
 }
 
 export type KeeperChange = "certificates" | "tickets" | "anchors";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { traceSettings } from "./trace-settings.ts";
 import { absolutePath, count, duration, hostName, path, tableName } from "../config/kinds.ts";
+import type { RequestedKeyKind } from "./certificate.ts";
 
 /** Where certificates of the server come from. */
 export type CertificateSource =
@@ -18,6 +19,14 @@ export type CertificateSource =
       readonly table: string;
       /** The files that the table names are in here. */
       readonly directory?: string | undefined;
+    }
+  | {
+      /** Issued to us over ACME (`acme` says by whom). */
+      readonly kind: "acme";
+      /** Also the name it is kept under. */
+      readonly label: string;
+      readonly names: readonly string[];
+      readonly keyKinds: readonly RequestedKeyKind[];
     };
 
 /** A key's file, or a PKCS#11 URI, which is no path. */
@@ -28,7 +37,7 @@ const keyPlace = z
   .meta({ kind: "path" });
 
 /** The word that listeners and relays use for a certificate. */
-export const certificateLabel = z
+const certificateLabel = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: "expected letters, digits, dot, dash or underscore" });
 
@@ -51,14 +60,35 @@ const certificateSettings = z
         "A folder: each certificate in it (*.pem, *.crt) with its key, and each folder in it with fullchain.pem and privkey.pem. With table: where the files are that the table names.",
       ),
     table: tableName().optional().describe("A table from host names to files in the directory, or to PEM text."),
+    acme: z
+      .array(hostName())
+      .min(1)
+      .max(100)
+      .optional()
+      .describe(
+        "Host names for which the server gets itself a certificate, as `acme` says, and renews it. Its label is the first of them, unless there is a label.",
+      ),
+    keyKind: z
+      .enum(["ec", "rsa", "both"])
+      .optional()
+      .describe("With acme: the kind of key. both: two certificates, for old clients too. Left out: ec."),
   })
   .transform((written, context): CertificateSource => {
-    const { label, certificate, key, names, directory, table } = written;
+    const { label, certificate, key, names, directory, table, acme, keyKind } = written;
     const refuse = (message: string): never => {
       context.addIssue({ code: "custom", message });
       return z.NEVER;
     };
     const named = label === undefined ? {} : { label };
+    if (acme !== undefined) {
+      if ([certificate, key, names, directory, table].some((other) => other !== undefined))
+        return refuse("expected acme by itself, or with label and key-kind");
+      const keyKinds = keyKind === "both" ? (["ec", "rsa"] as const) : [keyKind ?? "ec"];
+      const chosen = certificateLabel.safeParse(label ?? acme[0]);
+      if (!chosen.success) return refuse("expected a label: the first name is too long to be one");
+      return { kind: "acme", label: chosen.data, names: acme, keyKinds };
+    }
+    if (keyKind !== undefined) return refuse("expected key-kind only together with acme");
     if (table !== undefined) {
       if (certificate !== undefined || key !== undefined || names !== undefined)
         return refuse("expected table by itself, or with directory and label");
@@ -70,7 +100,7 @@ const certificateSettings = z
       return { kind: "directory", ...named, directory };
     }
     if (certificate === undefined || key === undefined)
-      return refuse("expected certificate and key, or directory, or table");
+      return refuse("expected certificate and key, or directory, or table, or acme");
     return { kind: "files", ...named, certificate, key, ...(names === undefined ? {} : { names }) };
   });
 
@@ -122,4 +152,3 @@ export const tlsSettings = z
       .describe("Certificates of tables and folders that a process keeps ready; about 40 KiB each."),
   })
   .prefault({});
-export type TlsSettings = z.output<typeof tlsSettings>;
