@@ -77,9 +77,4 @@ export function listed(parts: readonly string[]): string {
   return parts.length < 2 ? last : `${parts.slice(0, -1).join(", ")} and ${last}`;
 }
 
-/** `A` from `a`: a sentence begins. */
-export function capital(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
-}
-
 export const PROBE = "`posthorn tls probe HOST` tries each version and group and shows what works.";
