@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { ClientHello } from "./client-hello.ts";
 
 /**
@@ -8,6 +8,24 @@ import type { ClientHello } from "./client-hello.ts";
  * and of the sorted extensions with the signature algorithms in their order.
  */
 export function ja4(hello: ClientHello): string {
+  const { versions, ciphers, extensions, signatures, alpn } = hello;
+  const lists = [versions, ciphers, extensions, signatures];
+  // Numbers of 16 bits each; the lengths keep the lists apart.
+  const key = `${lists.map((list) => list.length).join()} ${String.fromCharCode(...lists.flat())} ${alpn[0] ?? ""}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const made = fingerprint(hello);
+  const [oldest] = known.keys();
+  if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+  known.set(key, made);
+  return made;
+}
+
+/** The same software comes again and again, and sorting and hashing for it is a good part of what a handshake costs us. */
+const known = new Map<string, string>();
+const MOST_KNOWN = 256;
+
+function fingerprint(hello: ClientHello): string {
   const head = [
     "t",
     VERSION_MARKS[hello.versions.reduce((highest, version) => Math.max(highest, version), 0)] ?? "00",
@@ -56,5 +74,5 @@ function hex(value: number): string {
 }
 
 function digest(text: string): string {
-  return text === "" ? NOTHING : createHash("sha256").update(text).digest("hex").slice(0, 12);
+  return text === "" ? NOTHING : hash("sha256", text, "hex").slice(0, 12);
 }

@@ -1,7 +1,8 @@
-import { createHash, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import type { OwnCertificate, TlsFacts, TlsRole, Verdict } from "./facts.ts";
+import type { TlsFacts, TlsRole, Verdict } from "./facts.ts";
 import type { FlightRecorder } from "./flight-recorder.ts";
+import { certificateFacts, type CertificateFacts } from "./own-facts.ts";
 import type { ShownChain } from "./tls.ts";
 import { peerCertificate } from "./verify.ts";
 
@@ -37,6 +38,8 @@ export function readFacts(given: {
   shown: ShownChain;
   verdict: Verdict;
   handshakeMs: number;
+  /** Our own certificate, where no other can have been shown. */
+  own?: CertificateFacts | undefined;
 }): TlsFacts {
   const { role, socket, recorder, shown, verdict, handshakeMs } = given;
   const { hello, serverHello } = recorder;
@@ -44,32 +47,28 @@ export function readFacts(given: {
   const version = socket.getProtocol() ?? cipher.version;
   const isResumed = socket.isSessionReused();
   const alpn = typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "" ? socket.alpnProtocol : undefined;
-  const own = socket.getX509Certificate();
-  const shownByServer = role === "server" ? own : certificateIn(shown);
+  const own = isResumed ? undefined : (given.own ?? factsOf(socket.getX509Certificate()));
+  const shownByServer = role === "server" ? own : isResumed ? undefined : factsOf(certificateIn(shown));
   return {
     role,
     version,
     cipher: cipher.standardName,
     bits: cipherBits(cipher.standardName),
     group: recorder.group,
-    signature: isResumed ? undefined : signatureBy(version, shownByServer),
+    signature: version === "TLSv1.3" ? shownByServer?.signature : undefined,
     serverName: hello?.serverName,
     alpn: alpn ?? serverHello?.alpn,
     isResumed,
     clientFingerprint: hello?.ja4,
     handshakeMs,
-    ownCertificate: isResumed || own === undefined ? undefined : ownCertificate(own),
+    ownCertificate: own?.certificate,
     peerCertificate: peerCertificate(shown),
     verdict,
   };
 }
 
-function ownCertificate(certificate: X509Certificate): OwnCertificate {
-  return {
-    fingerprint: createHash("sha256").update(certificate.raw).digest("hex"),
-    keyKind: certificate.publicKey.asymmetricKeyType ?? "unknown",
-    notAfterAt: certificate.validToDate.getTime(),
-  };
+function factsOf(certificate: X509Certificate | undefined): CertificateFacts | undefined {
+  return certificate === undefined ? undefined : certificateFacts(certificate);
 }
 
 function certificateIn(shown: ShownChain): X509Certificate | undefined {
@@ -80,20 +79,6 @@ function certificateIn(shown: ShownChain): X509Certificate | undefined {
     return undefined;
   }
 }
-
-/** RFC 8446 section 4.2.3: with these keys TLS 1.3 leaves no choice. Where there was one, it was made unseen. */
-function signatureBy(version: string, certificate: X509Certificate | undefined): string | undefined {
-  const key = certificate?.publicKey;
-  if (version !== "TLSv1.3" || key === undefined) return undefined;
-  if (key.asymmetricKeyType === "ec") return BY_CURVE.get(key.asymmetricKeyDetails?.namedCurve ?? "");
-  return key.asymmetricKeyType === "ed25519" || key.asymmetricKeyType === "ed448" ? key.asymmetricKeyType : undefined;
-}
-
-const BY_CURVE: ReadonlyMap<string, string> = new Map([
-  ["prime256v1", "ecdsa_secp256r1_sha256"],
-  ["secp384r1", "ecdsa_secp384r1_sha384"],
-  ["secp521r1", "ecdsa_secp521r1_sha512"],
-]);
 
 /** The key length of a cipher suite by its standard name, in bits; 0 when the name does not say it. */
 export function cipherBits(standardName: string): number {

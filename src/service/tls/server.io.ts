@@ -4,10 +4,12 @@ import type { Duplex } from "node:stream";
 import { createServer, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
+import { Lingering } from "./close.io.ts";
 import { LiveConnection } from "./connection.io.ts";
 import type { Verdict } from "./facts.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { NoCertificate } from "./keeper.ts";
+import { soleCertificate } from "./own-facts.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
 import type { EvidenceContext } from "./reasons.ts";
 import type { AcceptOptions, Handshaken, ServerProfile, ShownChain, TlsServer } from "./tls.ts";
@@ -36,6 +38,7 @@ interface Handshake {
 export function tlsServer(parts: { profile: () => ServerProfile | undefined; clock: Clock }): TlsServer {
   const { clock } = parts;
   const handshakes = new AsyncLocalStorage<Handshake>();
+  const lingering = new Lingering();
   /** Each name's certificates have a server of their own, as long as anybody may ask for them. */
   const servers = new WeakMap<SecureContextOptions, { readonly profile: ServerProfile; readonly server: Server }>();
 
@@ -50,7 +53,7 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
   return {
     accept(raw: Duplex, options: AcceptOptions): Promise<Handshaken> {
       const { deadlineMs } = options;
-      const connection = new LiveConnection(raw, { role: "server", clock, watch: options.watch });
+      const connection = new LiveConnection(raw, { role: "server", clock, watch: options.watch, lingering });
       const profile = parts.profile();
       return new Promise((resolve) => {
         let isSettled = false;
@@ -74,7 +77,7 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
           connection,
           done: (socket) =>
             settle(() => {
-              establish(connection, socket, profile);
+              establish(connection, socket, profile, handshake.chosen);
               return { ok: true, connection };
             }),
           failed: (error) => connection.failed(error),
@@ -185,14 +188,20 @@ function sessionContext(profile: ServerProfile): string {
   return hash.digest("hex").slice(0, 32);
 }
 
-function establish(connection: LiveConnection, socket: TLSSocket, profile: ServerProfile | undefined): void {
+function establish(
+  connection: LiveConnection,
+  socket: TLSSocket,
+  profile: ServerProfile | undefined,
+  chosen: SecureContextOptions | undefined,
+): void {
   // Before Node reads on: an end right behind the handshake is not missed.
   connection.attach(socket);
   const shown = profile?.clientCertificate === "none" ? NOTHING_SHOWN : shownChain(socket);
   const { recorder } = connection;
   const verdict = profile === undefined ? NOT_ASKED : judge(shown, profile);
   const handshakeMs = recorder.elapsedMs;
-  connection.established(readFacts({ role: "server", socket, recorder, shown, verdict, handshakeMs }));
+  const own = soleCertificate(chosen);
+  connection.established(readFacts({ role: "server", socket, recorder, shown, verdict, handshakeMs, own }));
 }
 
 /** SHA-256 of the first certificate of a server's options. */
