@@ -39,6 +39,8 @@ export interface TracedConnection {
   readonly listener?: string | undefined;
   /** What we connect for: the relay as written, the domain, `host:port`. */
   readonly relays: readonly string[];
+  /** What the policy for it says; it counts as a setting for its relay does. */
+  readonly policyLevel?: TraceLevel | undefined;
 }
 
 export interface TraceFound {
@@ -67,6 +69,7 @@ export function traceFor(
     ...rulesOf("peer", settings.peers, 2, connection),
     ...rulesOf("listener", settings.listeners, 3, connection),
     ...rulesOf("relay", settings.relays, 3, connection),
+    ...(connection.policyLevel === undefined ? [] : [{ rank: 3, level: connection.policyLevel }]),
     { rank: 4, level: settings.level },
   ];
   const best = Math.min(...rules.map(({ rank }) => rank));

@@ -199,7 +199,7 @@ export class Connector {
         emit(events.connectFailed, { session, protocol, host: text, problem: dialled.text, took });
         return { ok: false, failure: connectFailure(dialled, text), scope: "address", learnt };
       }
-      const trace = this.#trace(request, host);
+      const trace = this.#trace(request, host, demand.logLevel);
       const isQuiet = trace?.level === 0 || undefined;
       const opened: Opened = await openSession(
         dialled.stream,
@@ -255,7 +255,7 @@ export class Connector {
   }
 
   /** What the log is to show of the TLS connection to this host. */
-  #trace(request: ConnectRequest, host: NextHost): ConnectionTrace | undefined {
+  #trace(request: ConnectRequest, host: NextHost, policyLevel: TlsDemand["logLevel"]): ConnectionTrace | undefined {
     const { tracer, emit } = this.#parts;
     const { session, protocol, relay, destination } = request;
     const place = "path" in host.address ? undefined : host.address;
@@ -267,6 +267,7 @@ export class Connector {
         address: place?.ip,
         names: [host.name],
         relays: relays.filter((one) => one !== undefined),
+        policyLevel,
       },
       (line) => emit(events.tlsTrace, { session, protocol, host: hostName(host), shown: line }),
     );

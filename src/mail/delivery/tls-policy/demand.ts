@@ -1,7 +1,7 @@
 import type { Wanted } from "../../../service/tls/verify.ts";
 import type { TlsMode } from "../../route/next-host.ts";
 import type { FoundPolicy } from "./find-policy.ts";
-import { requiresTls, requiresVerdict, type TlsLevel } from "./policy.ts";
+import { requiresTls, requiresVerdict, type TlsLevel, type TlsPolicy } from "./policy.ts";
 import { hopName } from "./policy-key.ts";
 import { isOlder, type TlsVersion } from "./protocols.ts";
 import type { TlsClientSettings } from "./settings.ts";
@@ -27,7 +27,7 @@ export interface TlsDemand {
   readonly found: FoundPolicy | undefined;
   /** Undefined: sessions are not resumed. */
   readonly sessionKey: string | undefined;
-  readonly logLevel: number | undefined;
+  readonly logLevel: TlsPolicy["logLevel"];
   readonly variant: TlsVariant | undefined;
 }
 

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { ok, refused, type Result } from "../../../foundation/result.ts";
 import { parseFingerprint } from "../../../service/tls/fingerprint.ts";
+import type { TraceLevel } from "../../../service/tls/trace-switches.ts";
 import { isOlder, parseProtocols, TLS_VERSIONS, type TlsVersion } from "./protocols.ts";
 
 /**
@@ -36,7 +37,7 @@ export interface TlsPolicy {
   /** May earlier sessions be resumed? */
   readonly tickets?: boolean | undefined;
   /** 0 to 4: how much of the sessions is told. */
-  readonly logLevel?: number | undefined;
+  readonly logLevel?: TraceLevel | undefined;
 }
 
 export const TLS_LEVELS = ["none", "may", "encrypt", "fingerprint", "verify", "secure"] as const;
@@ -112,6 +113,8 @@ export function parseMatchName(text: string): Result<string, string> {
   return refused(`expected a name that a certificate can be for, got ${JSON.stringify(text.slice(0, 60))}`);
 }
 
+const TRACE_LEVELS: readonly TraceLevel[] = [0, 1, 2, 3, 4];
+
 type Draft = { -readonly [Key in keyof TlsPolicy]: TlsPolicy[Key] };
 
 /** By name without dashes and underscores, so that Postfix's names and ours are both understood. */
@@ -157,8 +160,9 @@ const ATTRIBUTES: Readonly<Record<string, (policy: Draft, value: string) => stri
     return undefined;
   },
   loglevel(policy, value) {
-    if (!/^[0-4]$/.test(value)) return "expected a level from 0 to 4";
-    policy.logLevel = Number(value);
+    const level = TRACE_LEVELS.find((known) => String(known) === value);
+    if (level === undefined) return "expected a level from 0 to 4";
+    policy.logLevel = level;
     return undefined;
   },
 };

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { count, duration, hostName, oneOrMore, path, tableName } from "../../../service/config/kinds.ts";
+import { duration, hostName, oneOrMore, path, tableName } from "../../../service/config/kinds.ts";
 import { parseFingerprint } from "../../../service/tls/fingerprint.ts";
 import { checkedPolicy, parseLevel, parseMatchName, parsePolicy, type TlsLevel, type TlsPolicy } from "./policy.ts";
 import { policyKey } from "./policy-key.ts";
@@ -49,7 +49,7 @@ const policyFields = z.strictObject({
     .optional()
     .describe("The label of the entry of `certificates` that is shown to a host which asks for one."),
   tickets: z.boolean().optional().describe("Whether sessions may be resumed. Without it: `delivery.tls.tickets`."),
-  logLevel: count({ min: 0, max: 4 }).optional().describe("How much of these sessions is told, 0 to 4."),
+  logLevel: z.literal([0, 1, 2, 3, 4]).optional().describe("How much of these sessions is told, 0 to 4."),
 });
 
 /** `secure`, `verify match=.example.org`, or the fields one by one. */

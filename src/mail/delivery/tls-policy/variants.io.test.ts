@@ -118,8 +118,7 @@ function setUp(written: object = {}, hosts: object = {}) {
   });
   /** Waits until the trials of the one host are over. */
   const settled = async (): Promise<void> => {
-    for (let count = 0; count < 1000 && (await delivery.tlsHosts()).some((host) => host.isBeingTried); count++)
-      await wait(10);
+    for (let count = 0; count < 1000 && delivery.tlsHosts().some((host) => host.isBeingTried); count++) await wait(10);
   };
   return {
     delivery,
