@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
+import { Lingering } from "./close.io.ts";
 import { LiveConnection } from "./connection.io.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
 import { SessionCache } from "./session-cache.ts";
@@ -21,10 +22,11 @@ export function tlsClientEngine(parts: {
   const { clock, sessionLifetimeMs = 3_600_000, mostSessions = 1000 } = parts;
   const sessions = new SessionCache({ clock, lifetimeMs: sessionLifetimeMs, most: mostSessions });
   const open = new Set<LiveConnection>();
+  const lingering = new Lingering();
   return {
     sessions,
     async connect(raw, options) {
-      const { connection, shaken } = handshake(raw, options, { clock, sessions });
+      const { connection, shaken } = handshake(raw, options, { clock, sessions, lingering });
       open.add(connection);
       connection.onClosed(() => open.delete(connection));
       const result = await shaken;
@@ -47,7 +49,7 @@ export interface ClientEngine extends TlsClientEngine {
 function handshake(
   raw: Duplex,
   options: ConnectOptions,
-  { clock, sessions }: { clock: Clock; sessions: SessionCache },
+  { clock, sessions, lingering }: { clock: Clock; sessions: SessionCache; lingering: Lingering },
 ): { readonly connection: LiveConnection; readonly shaken: Promise<Handshaken> } {
   const { deadlineMs, context, sessionKey: key, alpn } = options;
   // RFC 6066 section 3: no addresses in SNI.
@@ -55,7 +57,7 @@ function handshake(
     options.serverName === undefined || options.serverName === "" || isIP(options.serverName) !== 0
       ? undefined
       : options.serverName;
-  const connection = new LiveConnection(raw, { role: "client", clock, watch: options.watch });
+  const connection = new LiveConnection(raw, { role: "client", clock, watch: options.watch, lingering });
   const kept = key === undefined ? undefined : sessions.find(key, { context, serverName });
   const shaken = new Promise<Handshaken>((resolve) => {
     let isSettled = false;

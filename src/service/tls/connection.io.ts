@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { assert } from "../../foundation/assert.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
-import { TwoWayClose } from "./close.io.ts";
+import { TwoWayClose, type Lingering } from "./close.io.ts";
 import { Conduct, type Misconduct } from "./conduct.ts";
 import type { Closing, TlsFacts, TlsRole } from "./facts.ts";
 import type { TlsFinding } from "./finding.ts";
@@ -19,6 +19,13 @@ import type { TlsConnection, WireWatch } from "./tls.ts";
 const MOST_HELLO_BYTES = 32 * 1024;
 /** An alert of the peer that its TLS sends when we answer after its close_notify: no reason to call anything wrong. */
 const MOST_BEHIND_CLOSE_BYTES = 64;
+
+export interface LiveOptions {
+  readonly role: TlsRole;
+  readonly clock: Clock;
+  readonly watch?: WireWatch | undefined;
+  readonly lingering: Lingering;
+}
 
 /**
  * One connection from the first byte of its handshake to the end of TCP, whichever side we are. The two drivers
@@ -41,8 +48,8 @@ export class LiveConnection implements TlsConnection {
   #finding: TlsFinding | undefined;
   #onClosed: ((closing: Closing) => void)[] = [];
 
-  constructor(raw: Duplex, options: { role: TlsRole; clock: Clock; watch?: WireWatch | undefined }) {
-    const { role, clock, watch } = options;
+  constructor(raw: Duplex, options: LiveOptions) {
+    const { role, clock, watch, lingering } = options;
     this.role = role;
     this.#watch = watch;
     this.recorder = new FlightRecorder({ role, clock, watch });
@@ -62,7 +69,7 @@ export class LiveConnection implements TlsConnection {
         onClosed: () => this.#onTransportClosed(),
       },
     });
-    this.#closing = new TwoWayClose({ tap: this.tap, ledger: this.#ledger, clock });
+    this.#closing = new TwoWayClose({ tap: this.tap, ledger: this.#ledger, clock, lingering });
   }
 
   get socket(): TLSSocket {

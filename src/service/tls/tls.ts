@@ -11,10 +11,13 @@ import type { Direction, Flight, FlightEvent } from "./flight.ts";
  * | part | is |
  * |---|---|
  * | `facts.ts`, `finding.ts`, `flight.ts` | the data: a connection, a failure, what went over the wire |
+ * | `connection.io.ts` | one connection, from the first byte to the end of TCP, on either side |
  * | `tap.io.ts`, `ledger.ts`, `close.io.ts` | under every connection: withholds the raw end, says how each side closed, closes both ways |
+ * | `conduct.ts` | what a peer may do after the handshake, and what is too much |
  * | `flight-recorder.ts`, `client-hello.ts`, `ja4.ts` | what went over the wire, bounded, always on |
  * | `reasons.ts`, `sentences.ts` | from evidence to a finding |
- * | `server.io.ts`, `client.io.ts` | the two drivers of a handshake |
+ * | `server.io.ts`, `client.io.ts`, `session-cache.ts` | the two drivers of a handshake; sessions that a client resumes |
+ * | `read-facts.ts`, `bindings.ts` | what is true of a connection; what ties a login to it |
  * | `certificate*.ts`, `contexts*.ts`, `tickets.ts` | what servers show, by name; tickets shared by processes |
  * | `verify.ts`, `trust.ts` | verdicts on what peers show |
  *

@@ -142,7 +142,8 @@ async function act(world: World, { socket, ours, raw }: End, isShaking = false):
         await rest(upTo(random, 4));
         break;
       case "end":
-        if (socket.writable) socket.end(random.next() < 0.5 ? "bye" : undefined);
+        if (socket.writable && random.next() < 0.5) socket.end("bye");
+        else socket.end();
         break;
       case "close":
         if (ours !== undefined) void ours.close(pick(random, [0, 5, 50, 300]));
