@@ -123,16 +123,23 @@ export class TlsJournalQuery {
     return { failed: one, worked: other, between: this.#changes(from, to) };
   }
 
-  /** The newest working session of the same peer and direction, one with a flight before others. */
+  /**
+   * The newest working session of the same peer and direction: of the same client software before others (behind one address
+   * there may be many), and one with a flight before others.
+   */
   #workingLike(failure: TlsRecord | undefined): TlsRecord | undefined {
     if (failure === undefined) return undefined;
     const { address, peer, direction } = failure.row;
+    const ja4 = failure.kind === "failure" ? failure.row.ja4 : failure.row.facts.clientFingerprint;
     const [column, value] = address === "" ? ["peer", peer] : ["address", address];
-    const find = (more: string): unknown =>
+    const find = (isSameSoftware: boolean, hasFlight: boolean): unknown =>
       this.#database
-        .prepare(`SELECT id FROM tls_session WHERE ${column} = ? AND direction = ? ${more} ORDER BY id DESC LIMIT 1`)
-        .get(value, direction)?.["id"];
-    const id = find("AND id IN (SELECT id FROM tls_flight WHERE is_failure = 0)") ?? find("");
+        .prepare(
+          `SELECT id FROM tls_session WHERE ${column} = ? AND direction = ? AND id <> ? ${isSameSoftware ? "AND ja4 = ?" : ""}
+           ${hasFlight ? "AND id IN (SELECT id FROM tls_flight WHERE is_failure = 0)" : ""} ORDER BY id DESC LIMIT 1`,
+        )
+        .get(value, direction, failure.row.id, ...(isSameSoftware ? [ja4 ?? ""] : []))?.["id"];
+    const id = find(true, true) ?? find(true, false) ?? find(false, true) ?? find(false, false);
     return id === undefined ? undefined : this.#session(Number(id));
   }
 

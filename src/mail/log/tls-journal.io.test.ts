@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TlsReason } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { ClientHelloFacts, Flight } from "../../service/tls/flight.ts";
 import { toldText, type TlsPeer, type TlsTold } from "../../service/tls/told.ts";
 import { tlsFacts } from "../../testing/tls-facts.ts";
 import { batchOf, eventLine, type JournalThreadSettings } from "./journal.ts";
@@ -65,9 +65,14 @@ class World {
     return session;
   }
 
-  up(session: string, certificate = "ab12", flight?: Flight): void {
+  up(session: string, certificate = "ab12", flight?: Flight, clientFingerprint?: string): void {
     const ownCertificate = { fingerprint: certificate, keyKind: "ec", notAfterAt: NIGHT + 1e10 };
-    this.tell("session.tls", session, { told: "up", peer, facts: tlsFacts({ ownCertificate }), flight });
+    this.tell("session.tls", session, {
+      told: "up",
+      peer,
+      facts: tlsFacts({ ownCertificate, clientFingerprint }),
+      flight,
+    });
   }
 
   ask(): JournalQuery & Disposable {
@@ -198,6 +203,29 @@ test("with a peer alone, its last failure is compared with its last working sess
   );
   const two = journal.tls({ ask: "compare", failed: failed?.row.session ?? "", worked: later });
   assert.equal(two.worked?.row.session, later);
+});
+
+test("behind one address, a failure is compared with a session of the same client software where there is one", () => {
+  using world = new World();
+  const hello: ClientHelloFacts = {
+    versions: ["TLSv1.2"],
+    ciphers: [],
+    groups: [],
+    keyShares: [],
+    signatures: [],
+    extensions: [],
+    alpn: [],
+    offersResumption: false,
+    ja4: "t12-old",
+  };
+  const old = world.connect();
+  world.up(old, "ab12", undefined, "t12-old");
+  world.at += 1000;
+  world.up(world.connect(), "ab12", flightOf(NIGHT), "t13-other");
+  world.at += 1000;
+  world.fail("version-mismatch", { ...flightOf(NIGHT), hello });
+  using journal = world.ask();
+  assert.equal(journal.tls({ ask: "compare", failed: ADDRESS }).worked?.row.session, old);
 });
 
 test("endings are counted by peer, direction and moment; who went without encryption is kept with its rule", () => {
