@@ -44,13 +44,6 @@ export class ByteReader {
     return inner;
   }
 
-  /** All that is left, as numbers of two bytes each. */
-  numbers16(): number[] {
-    const values: number[] = [];
-    while (this.left >= 2) values.push(this.number(2));
-    return values;
-  }
-
   /** All that is left, one character a byte; bounded. */
   text(limit: number): string {
     const end = Math.min(this.#end, this.#at + limit);

@@ -132,8 +132,10 @@ function readExtension(type: number, content: ByteReader, seen: Seen): void {
 }
 
 function known(list: ByteReader): readonly number[] {
-  return list
-    .numbers16()
-    .filter((value) => !isGrease(value))
-    .slice(0, LIST_LIMIT);
+  const values: number[] = [];
+  while (list.left >= 2 && values.length < LIST_LIMIT) {
+    const value = list.number(2);
+    if (!isGrease(value)) values.push(value);
+  }
+  return values;
 }

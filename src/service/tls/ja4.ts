@@ -8,10 +8,7 @@ import type { ClientHello } from "./client-hello.ts";
  * and of the sorted extensions with the signature algorithms in their order.
  */
 export function ja4(hello: ClientHello): string {
-  const { versions, ciphers, extensions, signatures, alpn } = hello;
-  const lists = [versions, ciphers, extensions, signatures];
-  // Numbers of 16 bits each; the lengths keep the lists apart.
-  const key = `${lists.map((list) => list.length).join()} ${String.fromCharCode(...lists.flat())} ${alpn[0] ?? ""}`;
+  const key = keyOf(hello);
   const before = known.get(key);
   if (before !== undefined) return before;
   const made = fingerprint(hello);
@@ -24,6 +21,20 @@ export function ja4(hello: ClientHello): string {
 /** The same software comes again and again, and sorting and hashing for it is a good part of what a handshake costs us. */
 const known = new Map<string, string>();
 const MOST_KNOWN = 256;
+
+/** All that the fingerprint is made of: numbers of 16 bits each, with the lengths to keep the lists apart. */
+function keyOf({ versions, ciphers, extensions, signatures, alpn }: ClientHello): string {
+  const length = 2 * (versions.length + ciphers.length + extensions.length + signatures.length + 4);
+  if (scratch.length < length) scratch = Buffer.alloc(length);
+  let at = 0;
+  for (const list of [versions, ciphers, extensions, signatures]) {
+    at = scratch.writeUInt16BE(list.length & 0xffff, at);
+    for (const value of list) at = scratch.writeUInt16BE(value & 0xffff, at);
+  }
+  return `${scratch.toString("latin1", 0, at)}${alpn[0] ?? ""}`;
+}
+
+let scratch = Buffer.alloc(1024);
 
 function fingerprint(hello: ClientHello): string {
   const head = [
