@@ -98,7 +98,7 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 /** What the peers did within a minute of their failures. */
-export function afterwards(next: NextCounts, direction: "in" | "out"): string {
+function afterwards(next: NextCounts, direction: "in" | "out"): string {
   const left = Object.entries(next.leftAfter).map(([after, count]) => `${count} left after ${after}`);
   const parts = [
     next.tls > 0 ? `${next.tls} ${direction === "in" ? "came back and TLS worked" : "tried again and TLS worked"}` : "",

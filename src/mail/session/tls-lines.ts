@@ -57,7 +57,7 @@ export function plainDetails(terms: Terms, { facts }: Session): string | undefin
   return toldText({ told: "plain", peer: peerOf(terms, facts.peer), mails: 1, rule });
 }
 
-export function peerOf(terms: Pick<Terms, "listener">, peer: Peer): TlsPeer {
+function peerOf(terms: Pick<Terms, "listener">, peer: Peer): TlsPeer {
   return { direction: "in", name: clientText(peer), address: peer.address, place: terms.listener };
 }
 

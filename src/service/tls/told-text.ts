@@ -1,5 +1,5 @@
 import type { FieldsOf } from "../../foundation/events.ts";
-import type { Closing, TlsFacts } from "./facts.ts";
+import { isCleanEnd, type Closing, type TlsFacts } from "./facts.ts";
 import type { TlsFinding } from "./finding.ts";
 import type { Moment } from "./told.ts";
 
@@ -135,7 +135,7 @@ export function closedText(e: {
 /** Whether the peer's end was proper; undefined where nobody could see it. */
 export function endOf(closing: Closing): "clean" | "unclean" | undefined {
   if (closing.peer === "unknown" || closing.peer === "open") return undefined;
-  return closing.peer === "close_notify" ? "clean" : "unclean";
+  return isCleanEnd(closing) ? "clean" : "unclean";
 }
 
 /** `closed clean`, or `closed unclean: the peer ended TCP (FIN) without close_notify, which loses nothing after QUIT`. */
