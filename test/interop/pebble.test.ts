@@ -13,7 +13,7 @@ import { a, startDnsServer } from "../dns-server.ts";
 import { makeCertificate } from "../peers/certificate.ts";
 import { startPebble, type Pebble, type PebbleOptions } from "../peers/pebble.ts";
 import { hasPeer } from "../peers/running.ts";
-import { freePort, LAYOUTS, startServer, type Layout, type TestServer } from "../server.ts";
+import { freePort, LAYOUTS, startServer, type TestServer } from "../server.ts";
 
 const NAMES = ["mx.posthorn.test", "mail.posthorn.test"];
 
@@ -77,9 +77,7 @@ function skip(t: TestContext): boolean {
   return !hasPeer("pebble", t);
 }
 
-const both = (test: (layout: Layout) => void): void => LAYOUTS.forEach(test);
-
-both((layout) => {
+for (const layout of LAYOUTS) {
   test(`${layout}: a certificate is issued over http-01, in force for new connections, renewed on demand, and no connection is dropped`, async (t) => {
     if (skip(t)) return;
     await using ca = await world();
@@ -121,60 +119,60 @@ both((layout) => {
     const other = await server.posthorn("tls", "renew", "nobody.test");
     assert.deepEqual([other.status, other.stdout], [1, "no certificate of ACME is called nobody.test\n"]);
   });
+}
 
-  test(`${layout}: certificates with both kinds of key are issued over tls-alpn-01, and serve together`, async (t) => {
-    if (skip(t)) return;
-    await using ca = await world();
-    await using server = await startServer({
-      layout,
-      settings: settings(ca, { acme: "  challenge: tls-alpn-01", certificate: ", key-kind: both" }),
-    });
-    await server.waitForOutput(/certificate mx \(ec\).* issued/);
-    await server.waitForOutput(/certificate mx \(rsa\).* issued/);
-    const kinds = await Promise.all(
-      ["ECDSA+SHA256", "RSA-PSS+SHA256:RSA+SHA256"].map(async (sigalgs) => {
-        const socket = connect({
-          port: server.ports.smtps,
-          host: "127.0.0.1",
-          servername: NAMES[0],
-          rejectUnauthorized: false,
-          sigalgs,
-        });
-        await once(socket, "secureConnect");
-        const kind = socket.getPeerX509Certificate()?.publicKey.asymmetricKeyType;
-        socket.destroy();
-        return kind;
-      }),
-    );
-    assert.deepEqual(kinds, ["ec", "rsa"]);
+test("certificates with both kinds of key are issued over tls-alpn-01, and serve together", async (t) => {
+  if (skip(t)) return;
+  await using ca = await world();
+  await using server = await startServer({
+    layout: "split",
+    settings: settings(ca, { acme: "  challenge: tls-alpn-01", certificate: ", key-kind: both" }),
   });
+  await server.waitForOutput(/certificate mx \(ec\).* issued/);
+  await server.waitForOutput(/certificate mx \(rsa\).* issued/);
+  const kinds = await Promise.all(
+    ["ECDSA+SHA256", "RSA-PSS+SHA256:RSA+SHA256"].map(async (sigalgs) => {
+      const socket = connect({
+        port: server.ports.smtps,
+        host: "127.0.0.1",
+        servername: NAMES[0],
+        rejectUnauthorized: false,
+        sigalgs,
+      });
+      await once(socket, "secureConnect");
+      const kind = socket.getPeerX509Certificate()?.publicKey.asymmetricKeyType;
+      socket.destroy();
+      return kind;
+    }),
+  );
+  assert.deepEqual(kinds, ["ec", "rsa"]);
+});
 
-  test(`${layout}: where a listener has the port of tls-alpn-01, it answers the authority`, async (t) => {
-    if (skip(t)) return;
-    await using dns = await startDnsServer({ "mx.posthorn.test": [a("127.0.0.1")] });
-    const ports = { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
-    await using pebble = await startPebble({ dns: dns.at, tlsPort: ports.smtps });
-    await using server = await startServer({
-      layout,
-      ports,
-      settings: settings(
-        { pebble, httpPort: await freePort(), alpnPort: ports.smtps },
-        { acme: "  challenge: tls-alpn-01", names: ["mx.posthorn.test"] },
-      ),
-    });
-    await server.waitForOutput(/certificate mx \(ec\) for mx\.posthorn\.test issued/);
-    assert.match(String((await shownTo(server)).certificate.issuer.CN), /Pebble/);
+test("where a listener has the port of tls-alpn-01, it answers the authority", async (t) => {
+  if (skip(t)) return;
+  await using dns = await startDnsServer({ "mx.posthorn.test": [a("127.0.0.1")] });
+  const ports = { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
+  await using pebble = await startPebble({ dns: dns.at, tlsPort: ports.smtps });
+  await using server = await startServer({
+    layout: "split",
+    ports,
+    settings: settings(
+      { pebble, httpPort: await freePort(), alpnPort: ports.smtps },
+      { acme: "  challenge: tls-alpn-01", names: ["mx.posthorn.test"] },
+    ),
   });
+  await server.waitForOutput(/certificate mx \(ec\) for mx\.posthorn\.test issued/);
+  assert.match(String((await shownTo(server)).certificate.issuer.CN), /Pebble/);
+});
 
-  test(`${layout}: a certificate is renewed in time by itself`, async (t) => {
-    if (skip(t)) return;
-    await using ca = await world({ validSeconds: 20 });
-    await using server = await startServer({ layout, settings: settings(ca) });
-    await server.waitForOutput(/certificate mx \(ec\).* issued/);
-    const first = await fingerprintOf(server);
-    await server.waitForOutput(/certificate mx \(ec\).* renewed \(renewal\)/, 20_000);
-    assert.notEqual(await fingerprintOf(server), first);
-  });
+test("a certificate is renewed in time by itself", async (t) => {
+  if (skip(t)) return;
+  await using ca = await world({ validSeconds: 20 });
+  await using server = await startServer({ layout: "split", settings: settings(ca) });
+  await server.waitForOutput(/certificate mx \(ec\).* issued/);
+  const first = await fingerprintOf(server);
+  await server.waitForOutput(/certificate mx \(ec\).* renewed \(renewal\)/, 20_000);
+  assert.notEqual(await fingerprintOf(server), first);
 });
 
 test("a restart keeps the certificate and asks for nothing; a reload with other names asks anew", async (t) => {

@@ -24,7 +24,7 @@ export interface PebbleOptions {
   readonly bindings?: Readonly<Record<string, string>>;
 }
 
-/** Every third nonce is refused, so that each order meets RFC 8555 section 6.5. */
+/** Every seventh nonce is refused, so that orders meet RFC 8555 section 6.5. */
 export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   let caFile = "";
   const port = await freePort();
@@ -49,7 +49,7 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
         ...(options.validSeconds === undefined ? {} : { certificateValidityPeriod: options.validSeconds }),
       };
       writeFileSync(file, JSON.stringify({ pebble }));
-      const surroundings = ["PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=33", "PEBBLE_AUTHZREUSE=0"];
+      const surroundings = ["PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=15", "PEBBLE_AUTHZREUSE=0"];
       return {
         command: ["env", ...surroundings, "pebble", "-strict", "-config", file, "-dnsserver", options.dns],
         at: port,

@@ -27,6 +27,7 @@ const MOST_DETAIL = 400;
 const CURES: Readonly<Record<string, string>> = {
   accountDoesNotExist:
     "the authority no longer knows our account: remove its key in the `accounts` folder below `state`/tls",
+  badNonce: "the authority lost track of our questions: nothing to do, it is asked again",
   badCSR: "the authority does not take our request: try another key-kind, or ask the authority",
   caa: "the domain's CAA records do not allow this authority: add it to them, or choose another directory",
   compound: "each name has a trouble of its own: see what the authority says of each",
