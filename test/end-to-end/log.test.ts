@@ -51,7 +51,7 @@ async function worldOf(
     settings: `actions:
   out: { relay: { to: "smtp://127.0.0.1:${host.port}" } }
   down: { relay: { to: "smtp://127.0.0.1:9" } }
-  lmtp-down: { relay: { to: "lmtp://127.0.0.1:9" } }
+  lmtp-down: { relay: { to: "lmtp://127.0.0.2:9" } }
   lmtp: { relay: { to: "lmtp+unix:${lmtpPath}" } }
   nowhere: { deliver: discard }
 rules:
@@ -114,7 +114,7 @@ for (const layout of LAYOUTS) {
       `discard\\[\\d+\\]: \\w+: to=<any@discard\\.test>, relay=\\S+, ${timing}, dsn=2\\.\\d\\.\\d, status=sent`,
       `smtp\\[\\d+\\]: connect to 127\\.0\\.0\\.1\\[127\\.0\\.0\\.1\\]:9: Connection refused`,
       `smtp\\[\\d+\\]: \\w+: to=<any@down\\.test>, relay=none, ${timing}, dsn=4\\.4\\.1, status=deferred \\(connect to 127\\.0\\.0\\.1\\[127\\.0\\.0\\.1\\]:9: Connection refused\\)`,
-      String.raw`lmtp\[\d+\]: connect to 127\.0\.0\.1\[127\.0\.0\.1\]:9: Connection refused`,
+      String.raw`lmtp\[\d+\]: connect to 127\.0\.0\.2\[127\.0\.0\.2\]:9: Connection refused`,
       String.raw`smtpd\[\d+\]: \w+: client=localhost\[127\.0\.0\.1\]`,
       String.raw`cleanup\[\d+\]: \w+: message-id=<m@here\.test>`,
       String.raw`qmgr\[\d+\]: \w+: from=<ann@localhost>, size=\d+, nrcpt=2 \(queue active\)`,
