@@ -39,7 +39,7 @@ export function checkTlsPolicy(
     for (const [at, url] of action.to.entries()) {
       const relay = parseRelay(url);
       const path = ["actions", name, "relay", "to", ...(action.to.length === 1 ? [] : [at])];
-      if (relay.ok) checkRelay(relay.value, action.credentials !== undefined, path);
+      if (relay.ok) checkRelay(relay.value, action, path);
     }
   }
   return problems;
@@ -78,9 +78,15 @@ export function checkTlsPolicy(
   }
 
   /** A relay that can never work, or that says something else than its policy. */
-  function checkRelay(relay: Relay, hasCredentials: boolean, path: SettingPath): void {
+  function checkRelay(
+    relay: Relay,
+    action: { readonly credentials?: string | undefined; readonly verify?: boolean | undefined },
+    path: SettingPath,
+  ): void {
     if (relay.tls !== "never" || relay.to.kind === "unix") return;
-    if (hasCredentials || relay.credentials !== undefined)
+    if (action.verify === true)
+      tell(path, "smtp:// is plaintext, where no certificate can verify: its mail would wait for ever", "warning");
+    else if (action.credentials !== undefined || relay.credentials !== undefined)
       tell(path, "smtp:// is plaintext, in which credentials never travel: its mail would wait for ever", "warning");
     if (relay.to.kind !== "host") return;
     const { host, port = relay.defaultPort } = relay.to;

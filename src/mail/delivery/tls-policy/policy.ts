@@ -42,7 +42,7 @@ export interface TlsPolicy {
 
 export const TLS_LEVELS = ["none", "may", "encrypt", "fingerprint", "verify", "secure"] as const;
 /** Known by name, so that they can be refused by name. */
-export const LATER_LEVELS = ["dane", "dane-only", "sts"] as const;
+const LATER_LEVELS = ["dane", "dane-only", "sts"] as const;
 
 export type TlsLevel = (typeof TLS_LEVELS)[number];
 
