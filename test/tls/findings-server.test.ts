@@ -13,7 +13,7 @@ import type { TlsFinding } from "../../src/service/tls/finding.ts";
 import { NoCertificate } from "../../src/service/tls/keeper.ts";
 import { explain } from "../../src/service/tls/reasons.ts";
 import { tlsServer } from "../../src/service/tls/server.io.ts";
-import type { ServerProfile, TlsConnection } from "../../src/service/tls/tls.ts";
+import type { ServerProfile, ShownOptions, TlsConnection } from "../../src/service/tls/tls.ts";
 import { clientHelloBody, handshake, record } from "../../src/testing/hello-bytes.ts";
 import { verify } from "../../src/service/tls/verify.ts";
 import { testCertificates } from "./certificates.ts";
@@ -25,7 +25,7 @@ const certificates = await testCertificates();
 const { good, expired, otherName, rsa, authority } = certificates;
 
 interface Setting {
-  readonly context?: SecureContextOptions;
+  readonly context?: ShownOptions;
   readonly profile?: Partial<ServerProfile>;
   readonly deadlineMs?: number;
   /** What to do with a connection whose handshake succeeded; without it that is an error of the test. */
@@ -34,7 +34,7 @@ interface Setting {
 
 /** Accepts one connection with our own server, has `play` be its client, and gives what we made of it. */
 async function serverFinds(setting: Setting, play: (port: number) => unknown): Promise<TlsFinding> {
-  const options: SecureContextOptions = {
+  const options: ShownOptions = {
     cert: good.cert,
     key: good.key,
     minVersion: "TLSv1.2",
@@ -232,7 +232,7 @@ const cases: Readonly<Record<string, () => Promise<TlsFinding>>> = {
     serverFinds({}, nodeClient({ sigalgs: "rsa_pss_rsae_sha256", minVersion: "TLSv1.3" })),
   "the server has no certificate": () => serverFinds({ context: { cert: undefined, key: undefined } }, nodeClient({})),
   "client and server name different protocols (ALPN)": () =>
-    serverFinds({ profile: { alpn: ["smtp"] } }, nodeClient({ ALPNProtocols: ["h2", "http/1.1"] })),
+    serverFinds({ context: { ALPNProtocols: ["smtp"] } }, nodeClient({ ALPNProtocols: ["h2", "http/1.1"] })),
   "a client of Node's does not trust the issuer, TLSv1.3": () =>
     serverFinds({}, nodeClient({ rejectUnauthorized: true, minVersion: "TLSv1.3" })),
   "a client closes after our certificate, TLSv1.2": () =>

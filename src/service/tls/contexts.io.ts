@@ -6,6 +6,7 @@ import type { CertificatePair } from "./certificate.ts";
 import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper.ts";
 import { foldedName, groupsOf, nameIndex } from "./name-index.ts";
 import { recent, type Recent } from "./recent.ts";
+import type { ShownOptions } from "./tls.ts";
 
 /** What a listener's settings say of its contexts. */
 export interface ContextTerms {
@@ -93,7 +94,7 @@ export function makeContexts(parts: {
 }): Contexts {
   const { material, terms, clock, onTrouble } = parts;
   const groups = groupsOf(material.pairs);
-  const ready: Recent<SecureContextOptions> = recent(terms.mostContexts);
+  const ready: Recent<ShownOptions> = recent(terms.mostContexts);
   const fromTables: Recent<TableEntry> = recent(terms.mostContexts);
   const asking = new Map<string, Promise<SecureContextOptions>>();
 
@@ -110,6 +111,13 @@ export function makeContexts(parts: {
     const made = tried(pairs);
     ready.set(label, made);
     return made;
+  };
+  /** Only who offers the name gets to these: everybody else's ALPN goes on being nobody's matter (RFC 8737 section 4). */
+  const challengeOptionsOf = (pair: CertificatePair): ShownOptions => {
+    const label = `${ACME_ALPN} ${pair.fingerprint}`;
+    const options = ready.get(label) ?? { ...optionsOf([pair]), ALPNProtocols: [ACME_ALPN] };
+    ready.set(label, options);
+    return options;
   };
   let defaultOptions: SecureContextOptions | undefined;
   for (const { pairs } of groups) {
@@ -160,7 +168,7 @@ export function makeContexts(parts: {
       const name = foldedName(serverName);
       const challenge = offered?.includes(ACME_ALPN) === true ? challenges.get(name) : undefined;
       try {
-        if (challenge !== undefined) return optionsOf([challenge]);
+        if (challenge !== undefined) return challengeOptionsOf(challenge);
         const pairs = byName(name);
         if (pairs !== undefined) return optionsOf(pairs);
       } catch (thrown) {

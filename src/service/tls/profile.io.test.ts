@@ -328,6 +328,8 @@ test("a challenge of ACME is shown to who offers acme-tls/1 for its name, and to
   const names = (shaken: Shaken): boolean | undefined => shaken.name?.includes("challenge");
   assert.equal(names(await serve.shake({ ALPNProtocols: ["acme-tls/1"] })), true);
   assert.equal(names(await serve.shake()), false);
+  // While a challenge is open, ALPN of others is heeded as little as before.
+  assert.equal(names(await serve.shake({ ALPNProtocols: ["smtp"] })), false);
 });
 
 test("certificates of clients are verified with the listener's authorities, and by nobody where there are none", async () => {

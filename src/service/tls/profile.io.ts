@@ -72,8 +72,6 @@ export function listenerProfile(parts: {
       ...(client.mode === "none"
         ? {}
         : { verifyClient: (shown) => verify(shown, { by: "authorities", names: [] }, clock.now()) }),
-      // An offer that nobody answers is fatal for the client: the name is only there while it is waited for.
-      ...(material.challenges.length === 0 ? {} : { alpn: ["acme-tls/1"] }),
     };
   };
   const ask = async (): Promise<void> => {

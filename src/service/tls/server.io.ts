@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash, constants, X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { createServer, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
+import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { Lingering } from "./close.io.ts";
@@ -12,7 +12,7 @@ import { NoCertificate } from "./keeper.ts";
 import { soleCertificate } from "./own-facts.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
 import type { EvidenceContext } from "./reasons.ts";
-import type { AcceptOptions, Handshaken, ServerProfile, ShownChain, TlsServer } from "./tls.ts";
+import type { AcceptOptions, Handshaken, ServerProfile, ShownChain, ShownOptions, TlsServer } from "./tls.ts";
 
 /** How long a certificate may be waited for; the handshake's own deadline may be sooner. */
 const CONTEXT_LIMIT_MS = 10_000;
@@ -25,7 +25,7 @@ interface Handshake {
   done(socket: TLSSocket): void;
   failed(error: unknown): void;
   /** What answers the name asked for. */
-  chosen?: SecureContextOptions | undefined;
+  chosen?: ShownOptions | undefined;
   /** Why there was no certificate to show. */
   noCertificate?: EvidenceContext | undefined;
 }
@@ -40,9 +40,9 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
   const handshakes = new AsyncLocalStorage<Handshake>();
   const lingering = new Lingering();
   /** Each name's certificates have a server of their own, as long as anybody may ask for them. */
-  const servers = new WeakMap<SecureContextOptions, { readonly profile: ServerProfile; readonly server: Server }>();
+  const servers = new WeakMap<ShownOptions, { readonly profile: ServerProfile; readonly server: Server }>();
 
-  const serverFor = (profile: ServerProfile, options: SecureContextOptions): Server => {
+  const serverFor = (profile: ServerProfile, options: ShownOptions): Server => {
     const known = servers.get(options);
     if (known?.profile === profile) return known.server;
     const server = makeServer(profile, options, handshakes);
@@ -65,7 +65,8 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
         };
         const fail = (end: Parameters<LiveConnection["explainFailure"]>[0], error?: unknown): void =>
           settle(() => {
-            const context = { ...contextOf(profile, deadlineMs), ...handshake.noCertificate };
+            const alpn = handshake.chosen?.ALPNProtocols;
+            const context = { ...contextOf(profile, deadlineMs), alpn, ...handshake.noCertificate };
             const finding = connection.explainFailure(end, error, context);
             // Who said nothing of a name, or of TLS at all, was not to be shown any.
             const isToBeShown = connection.recorder.hello !== undefined;
@@ -88,7 +89,7 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
           fail("local");
           return;
         }
-        const serve = (chosen: SecureContextOptions): void => {
+        const serve = (chosen: ShownOptions): void => {
           if (isSettled) return;
           handshake.chosen = chosen;
           try {
@@ -121,7 +122,7 @@ function choose(
   profile: ServerProfile,
   connection: LiveConnection,
   clock: Clock,
-  serve: (chosen: SecureContextOptions) => void,
+  serve: (chosen: ShownOptions) => void,
   refuse: (thrown: unknown) => void,
 ): void {
   const { hello } = connection.recorder;
@@ -134,12 +135,8 @@ function choose(
   }
 }
 
-function makeServer(
-  profile: ServerProfile,
-  options: SecureContextOptions,
-  handshakes: AsyncLocalStorage<Handshake>,
-): Server {
-  const { clientCertificate, ticketKeys, ticketLifetimeMs, alpn } = profile;
+function makeServer(profile: ServerProfile, options: ShownOptions, handshakes: AsyncLocalStorage<Handshake>): Server {
+  const { clientCertificate, ticketKeys, ticketLifetimeMs } = profile;
   const server = createServer({
     ...options,
     allowHalfOpen: true,
@@ -152,7 +149,6 @@ function makeServer(
     sessionTimeout: Math.max(1, Math.floor(ticketLifetimeMs / 1000)),
     sessionIdContext: options.sessionIdContext ?? sessionContext(profile),
     ...(ticketKeys === undefined ? {} : { ticketKeys }),
-    ...(alpn === undefined || alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
   });
   server.on("secureConnection", (socket) => {
     const handshake = handshakes.getStore();
@@ -169,7 +165,7 @@ function makeServer(
   return server;
 }
 
-function withinLimit(answer: Promise<SecureContextOptions>, clock: Clock): Promise<SecureContextOptions> {
+function withinLimit(answer: Promise<ShownOptions>, clock: Clock): Promise<ShownOptions> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(CONTEXT_LIMIT_MS, () =>
       reject(new NoCertificate("keeper-unavailable", `no certificate within ${CONTEXT_LIMIT_MS} ms`)),
@@ -192,7 +188,7 @@ function establish(
   connection: LiveConnection,
   socket: TLSSocket,
   profile: ServerProfile | undefined,
-  chosen: SecureContextOptions | undefined,
+  chosen: ShownOptions | undefined,
 ): void {
   // Before Node reads on: an end right behind the handshake is not missed.
   connection.attach(socket);
@@ -205,7 +201,7 @@ function establish(
 }
 
 /** SHA-256 of the first certificate of a server's options. */
-function certificateIn(options: SecureContextOptions | undefined): string | undefined {
+function certificateIn(options: ShownOptions | undefined): string | undefined {
   const [first] = [options?.cert ?? []].flat();
   try {
     return first === undefined ? undefined : fingerprintOf(new X509Certificate(first));
@@ -232,10 +228,10 @@ function judge(shown: ShownChain, profile: ServerProfile): Verdict {
 
 function contextOf(profile: ServerProfile | undefined, deadlineMs: number): EvidenceContext {
   if (profile === undefined) return { deadlineMs };
-  const { clientCertificate, alpn, defaultOptions } = profile;
+  const { clientCertificate, defaultOptions } = profile;
   const { minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = defaultOptions;
   const ownVersions = minVersion === maxVersion ? `${minVersion} only` : `${minVersion} to ${maxVersion}`;
-  return { deadlineMs, clientCertificate, alpn, ownVersions, ownKeys: keyKindsOf(profile) };
+  return { deadlineMs, clientCertificate, ownVersions, ownKeys: keyKindsOf(profile) };
 }
 
 /** The kinds of key that a profile's certificates have, most often asked for where a handshake has failed. */

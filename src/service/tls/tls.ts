@@ -65,6 +65,14 @@ export interface AcceptOptions {
   readonly watch?: WireWatch | undefined;
 }
 
+/**
+ * A context, and the only ALPN names that are answered with it. A server that answers any refuses clients that offer
+ * others (RFC 7301 section 3.2); without the list it heeds none.
+ */
+export interface ShownOptions extends SecureContextOptions {
+  readonly ALPNProtocols?: string[] | undefined;
+}
+
 /** What a server shows and asks for. Swapped as a whole at a reload; running connections keep theirs. */
 export interface ServerProfile {
   /**
@@ -72,10 +80,7 @@ export interface ServerProfile {
    * made of each. May wait for a keeper or table, ten seconds at most; rejects with `NoCertificate` (`keeper.ts`), which
    * carries the reason. `offered` is the client's ALPN: a challenge of ACME (RFC 8737) has a certificate of its own.
    */
-  optionsFor(
-    serverName: string | undefined,
-    offered?: readonly string[],
-  ): SecureContextOptions | Promise<SecureContextOptions>;
+  optionsFor(serverName: string | undefined, offered?: readonly string[]): ShownOptions | Promise<ShownOptions>;
   /** For those who ask for no name, and whatever else cannot be told apart. */
   readonly defaultOptions: SecureContextOptions;
   /** RFC 5077 and RFC 8446 section 4.6.1: 48 bytes, the same in every process; undefined: tickets of this process only. */
@@ -88,7 +93,6 @@ export interface ServerProfile {
   readonly clientCertificate: "none" | "ask" | "require" | "verify";
   /** Judges the certificate a client showed; never waits. */
   readonly verifyClient?: ((shown: ShownChain) => Verdict) | undefined;
-  readonly alpn?: readonly string[] | undefined;
 }
 
 /** A certificate chain as it was sent, DER, leaf first, and what OpenSSL said of it with the authorities of the context. */
