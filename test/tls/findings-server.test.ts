@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { TestContext } from "node:test";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
-import type { ConnectionOptions, SecureContextOptions } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import type { TlsFinding } from "../../src/service/tls/finding.ts";
