@@ -8,16 +8,26 @@ import { startPeer, type RunningPeer } from "./running.ts";
  * Debian's exim4: takes mail for exim.test into a Maildir, refuses nobody@, and passes everything else on to `relayTo`.
  * With TLS, it offers STARTTLS; it takes it where offered in any case.
  * @param settings further lines of the main section
+ * @param ports more ports that it listens on
+ * @param ways by domain, other ways out than the usual one: lines of a transport
  * @param authenticators the section of them: whom it lets log in, and how
  */
 export function startExim(
-  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[]; authenticators?: string } = {},
+  options: {
+    relayTo?: number;
+    hasTls?: boolean;
+    settings?: readonly string[];
+    ports?: readonly number[];
+    ways?: Readonly<Record<string, readonly string[]>>;
+    authenticators?: string;
+  } = {},
 ): Promise<RunningPeer> {
   return startPeer({
     name: "exim4",
     async prepare(folder) {
       const port = await freePort();
       const file = join(folder, "exim.conf");
+      const ways = Object.entries(options.ways ?? {});
       const pair = options.hasTls === true ? await makeCertificate(folder) : undefined;
       const tls =
         pair === undefined
@@ -29,7 +39,7 @@ export function startExim(
 spool_directory = ${folder}/spool
 log_file_path = ${folder}/%slog
 pid_file_path = ${folder}/exim.pid
-daemon_smtp_ports = ${port}
+daemon_smtp_ports = ${[port, ...(options.ports ?? [])].join(" : ")}
 local_interfaces = 127.0.0.1
 domainlist local_domains = exim.test
 acl_smtp_rcpt = rcpt
@@ -49,6 +59,16 @@ local:
   driver = accept
   domains = +local_domains
   transport = maildir
+${ways
+  .map(
+    ([domain], at) => `way${at}:
+  driver = manualroute
+  domains = ${domain}
+  route_list = * 127.0.0.1
+  transport = way${at}
+  self = send`,
+  )
+  .join("\n")}
 out:
   driver = manualroute
   route_list = * 127.0.0.1
@@ -67,6 +87,7 @@ out:
   driver = smtp
   port = ${options.relayTo ?? 1}
   hosts_try_fastopen =
+${ways.map(([, lines], at) => `way${at}:\n  driver = smtp\n  hosts_try_fastopen =\n${lines.map((line) => `  ${line}`).join("\n")}`).join("\n")}
 begin retry
 * * F,1h,1s
 begin authenticators

@@ -8,9 +8,10 @@ import { startPeer, type RunningPeer } from "./running.ts";
  * Debian's postfix with an empty queue and its default durability: takes mail for postfix.test into a Maildir, and passes
  * everything else on to `relayTo`. With TLS, it offers STARTTLS and takes it where offered.
  * @param settings further lines of main.cf
+ * @param services further lines of master.cf
  */
 export function startPostfix(
-  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[] } = {},
+  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[]; services?: readonly string[] } = {},
 ): Promise<RunningPeer> {
   return startPeer({
     name: "postfix",
@@ -85,6 +86,7 @@ export function startPostfix(
         "anvil unix - - n - 1 anvil",
         "scache unix - - n - 1 scache",
         "postlog unix-dgram n - n - 1 postlogd",
+        ...(options.services ?? []),
       ];
       writeFileSync(join(folder, "etc", "master.cf"), `${services.join("\n")}\n`);
       return {
