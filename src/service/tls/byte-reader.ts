@@ -35,6 +35,13 @@ export class ByteReader {
     if (this.#has(size)) this.#at += size;
   }
 
+  /** The next bytes as they are, not copied; fewer past the end. */
+  bytes(size: number): Uint8Array {
+    const from = this.#at;
+    this.skip(size);
+    return this.#bytes.subarray(from, this.#at);
+  }
+
   /** A vector with a length of `lengthSize` bytes in front; cut short when its bytes are missing. */
   vector(lengthSize: number): ByteReader {
     const length = this.number(lengthSize);

@@ -43,7 +43,8 @@ interface Step {
   readonly atMs: number;
   readonly direction: Direction;
   what: string;
-  detail?: string | undefined;
+  /** A function where the words are work: few flights are ever looked at. */
+  detail?: string | (() => string) | undefined;
   bytes: number;
   records: number;
   readonly isNote: boolean;
@@ -60,7 +61,7 @@ interface Side {
   /** TLS 1.2 and older: everything after ChangeCipherSpec. In TLS 1.3 the record's type says it. */
   isSecret: boolean;
   alertLevel: number | undefined;
-  foreign: Step | undefined;
+  foreign: (Step & { detail: string }) | undefined;
   hasCertificate: boolean;
 }
 
@@ -241,8 +242,9 @@ export class FlightRecorder {
     }
     if (type === 1) {
       this.#helloFacts = undefined;
-      this.#clientHello = readClientHello(body);
-      this.#step(direction, "ClientHello", clientHelloLine(this.#clientHello), bytes);
+      const hello = readClientHello(body);
+      this.#clientHello = hello;
+      this.#step(direction, "ClientHello", () => clientHelloLine(hello), bytes);
     } else if (type === 2) this.#onServerHello(direction, body, bytes);
     else if (type === 11) {
       side.hasCertificate = true;
@@ -268,7 +270,12 @@ export class FlightRecorder {
       isResumption: hello.hasChosenSession,
       wasRetried: hello.isRetryRequest || (this.#serverHello?.wasRetried ?? false),
     };
-    this.#step(direction, hello.isRetryRequest ? "HelloRetryRequest" : "ServerHello", serverHelloLine(hello), bytes);
+    this.#step(
+      direction,
+      hello.isRetryRequest ? "HelloRetryRequest" : "ServerHello",
+      () => serverHelloLine(hello),
+      bytes,
+    );
   }
 
   #onAlertByte(direction: Direction, byte: number): void {
@@ -290,7 +297,7 @@ export class FlightRecorder {
     const left = FOREIGN_LIMIT - side.foreign.bytes;
     if (left > 0) {
       const text = Buffer.from(bytes.subarray(0, left)).toString("latin1");
-      side.foreign.detail = `${side.foreign.detail ?? ""}${escapeControls(text)}`;
+      side.foreign.detail = `${side.foreign.detail}${escapeControls(text)}`;
     }
     side.foreign.bytes += bytes.length;
     if (isNew) this.#keep(side.foreign);
@@ -304,7 +311,7 @@ export class FlightRecorder {
     } else this.#add({ atMs: this.elapsedMs, direction, what, bytes, records: 1, isNote: false });
   }
 
-  #step(direction: Direction, what: string, detail: string | undefined, bytes: number): void {
+  #step(direction: Direction, what: string, detail: Step["detail"], bytes: number): void {
     this.#add({ atMs: this.elapsedMs, direction, what, detail, bytes, records: 0, isNote: false });
   }
 
@@ -365,6 +372,7 @@ function newSide(): Side {
 
 function eventOf(step: Step): FlightEvent {
   const { atMs, direction, what, bytes, records } = step;
+  if (typeof step.detail === "function") step.detail = step.detail();
   const detail = records > 1 ? `${records} records` : step.detail;
   return { atMs, direction, what, bytes, ...(detail === undefined ? {} : { detail }) };
 }

@@ -22,7 +22,7 @@ export class HandshakeAssembly {
       : { type: this.#type, length: this.#length, got: this.#got };
   }
 
-  /** `onMessage` gets each whole message; its body when that was kept. */
+  /** `onMessage` gets each whole message; its body when that is one to read: to look at there and then, not to keep. */
   push(piece: Uint8Array, onMessage: (type: number, length: number, body: Uint8Array | undefined) => void): void {
     let at = 0;
     while (at < piece.length) {
@@ -31,7 +31,11 @@ export class HandshakeAssembly {
         at += 1;
       } else {
         const size = Math.min(this.#length - this.#got, piece.length - at);
-        this.#keep(piece.subarray(at, at + size));
+        const bytes = piece.subarray(at, at + size);
+        // Most messages come whole: nothing is copied for them.
+        if (size === this.#length && this.#isRead) this.#body = bytes;
+        else this.#keep(bytes);
+        this.#got += size;
         at += size;
       }
       if (this.#headerSize === 4 && this.#got === this.#length) {
@@ -59,15 +63,17 @@ export class HandshakeAssembly {
 
   /** Grows with what has come, never with what a length only announces. */
   #keep(bytes: Uint8Array): void {
-    if (READ_TYPES.has(this.#type) && this.#length <= BODY_LIMIT) {
-      const wanted = this.#got + bytes.length;
-      if (this.#body === undefined || this.#body.length < wanted) {
-        const larger = new Uint8Array(Math.min(this.#length, Math.max(wanted, (this.#body?.length ?? 0) * 2)));
-        if (this.#body !== undefined) larger.set(this.#body.subarray(0, this.#got));
-        this.#body = larger;
-      }
-      this.#body.set(bytes, this.#got);
+    if (!this.#isRead) return;
+    const wanted = this.#got + bytes.length;
+    if (this.#body === undefined || this.#body.length < wanted) {
+      const larger = new Uint8Array(Math.min(this.#length, Math.max(wanted, (this.#body?.length ?? 0) * 2)));
+      if (this.#body !== undefined) larger.set(this.#body.subarray(0, this.#got));
+      this.#body = larger;
     }
-    this.#got += bytes.length;
+    this.#body.set(bytes, this.#got);
+  }
+
+  get #isRead(): boolean {
+    return READ_TYPES.has(this.#type) && this.#length <= BODY_LIMIT;
   }
 }

@@ -82,6 +82,17 @@ function certificateIn(shown: ShownChain): X509Certificate | undefined {
 
 /** The key length of a cipher suite by its standard name, in bits; 0 when the name does not say it. */
 export function cipherBits(standardName: string): number {
+  const before = bitsByName.get(standardName);
+  if (before !== undefined) return before;
+  const bits = readBits(standardName);
+  bitsByName.set(standardName, bits);
+  return bits;
+}
+
+/** As many as OpenSSL has ciphers. */
+const bitsByName = new Map<string, number>();
+
+function readBits(standardName: string): number {
   if (standardName.includes("CHACHA20")) return 256;
   if (standardName.includes("3DES")) return 168;
   return Number(/_(?:AES|ARIA|CAMELLIA|RC4|SEED)_(\d+)/.exec(standardName)?.[1] ?? 0);

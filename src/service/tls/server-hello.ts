@@ -14,17 +14,16 @@ export interface ServerHello {
 }
 
 /** RFC 8446 section 4.1.3: a ServerHello with this as its random is a HelloRetryRequest. */
-const RETRY_RANDOM = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c";
+const RETRY_RANDOM = Buffer.from("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c", "hex");
 
 /** Reads a ServerHello's body. Takes what it can of a broken one; never throws. */
 export function readServerHello(body: Uint8Array): ServerHello {
   const reader = new ByteReader(body);
   let version = reader.number(2);
-  const random = hexOf(reader, 32);
+  const isRetryRequest = RETRY_RANDOM.equals(reader.bytes(32));
   const sessionId = reader.vector(1).text(32);
   const cipher = reader.number(2);
   reader.skip(1);
-  const isRetryRequest = random === RETRY_RANDOM;
   let group: number | undefined;
   let alpn: string | undefined;
   let hasChosenSession = false;
@@ -39,10 +38,4 @@ export function readServerHello(body: Uint8Array): ServerHello {
     else if (type === 16) alpn = escapeControls(content.vector(2).vector(1).text(255));
   }
   return { version, cipher, group, alpn, isRetryRequest, hasChosenSession, sessionId };
-}
-
-function hexOf(reader: ByteReader, size: number): string {
-  let text = "";
-  for (let n = 0; n < size; n += 1) text += reader.number(1).toString(16).padStart(2, "0");
-  return text;
 }
