@@ -115,16 +115,20 @@ export interface EventLog {
   readonly emit: Emit;
   readonly lines: readonly string[];
   readonly names: readonly string[];
+  readonly events: readonly { readonly name: string; readonly fields: Readonly<Record<string, unknown>> }[];
 }
 
 export function eventLog(): EventLog {
   const lines: string[] = [];
   const names: string[] = [];
+  const events: { name: string; fields: Readonly<Record<string, unknown>> }[] = [];
   return {
     lines,
     names,
+    events,
     emit(event, fields) {
       names.push(event.name);
+      events.push({ name: event.name, fields });
       const line = event.line(fields);
       if (line !== undefined) lines.push(line);
     },

@@ -44,7 +44,7 @@ export const refused = defineEvent({
   level: "warning",
   speaker: "smtpd",
   says: "A connection was refused because a limit was reached.",
-  fields: { listener: "text", client: "text", limit: "text" },
+  fields: { listener: "text", client: "text", limit: "text", session: "text?", details: "data?" },
   line: (e) => `warning: Connection ${e.limit} limit exceeded: from ${e.client} for service ${e.listener}`,
 });
 

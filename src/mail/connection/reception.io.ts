@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
+import { knownFinding } from "../../service/tls/known-finding.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import type { Allowance } from "../session/allowance.ts";
 import { connectionLost } from "../session/events.ts";
@@ -145,7 +146,7 @@ export class Reception implements Receiving {
   /** Implicit TLS. The name is looked up meanwhile: the log says who it was, whatever comes of the handshake. */
   #secure(peer: Peer, allowance: Allowance): void {
     const { rules, services, socket } = this.#options;
-    if (!allowance.take("handshake")) return this.#refuse(peer, "TLS handshake rate");
+    if (!allowance.take("handshake")) return this.#refuseHandshake(peer);
     this.#isSecuring = true;
     const named = Promise.resolve(this.#nameOf(peer)).then((known) => {
       this.#tellConnected(known);
@@ -228,6 +229,17 @@ export class Reception implements Receiving {
       },
     });
     return undefined;
+  }
+
+  /** Known by the TLS commands, too: a client that only ever meets this limit would else have no failures. */
+  #refuseHandshake(peer: Peer): void {
+    const { rules, services, socket } = this.#options;
+    const { name: listener } = rules.settings;
+    const session = this.#sessionId;
+    const finding = knownFinding("too-many-handshakes", { role: "server", startedAt: services.clock.now() });
+    const { client, details } = failureOf({ session, listener }, peer, finding, false);
+    services.emit(refused, { listener, client, limit: "TLS handshake rate", session, details });
+    socket.destroy();
   }
 
   /** Beyond a limit: one reply where plaintext is spoken, and the end, without waiting for anything. */

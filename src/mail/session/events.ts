@@ -154,7 +154,7 @@ export const limitReached = defineEvent({
   level: "warning",
   speaker: "smtpd",
   says: "The client did something more often than the settings allow.",
-  fields: { session: "text", client: "text", what: "text" },
+  fields: { session: "text", client: "text", what: "text", details: "data?" },
   line: (e) => `warning: limit exceeded: ${e.what} by ${e.client}`,
 });
 

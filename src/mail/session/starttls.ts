@@ -1,7 +1,7 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
-import { explain } from "../../service/tls/reasons.ts";
+import { knownFinding } from "../../service/tls/known-finding.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { whoIsIt } from "./client-certificate.ts";
@@ -25,9 +25,10 @@ export function startTls(world: World, session: Session, bytesBehind: number): S
   const first = greetFirst(world, facts);
   if (first !== undefined) return misuse(world, session, "STARTTLS", first);
   if (!world.allowance.take("handshake")) {
-    const client = clientText(facts.peer);
-    const event = tell(limitReached, { session: terms.session, client, what: "TLS handshakes in a minute" });
-    return [session, [event, reply(replies.tlsNotAvailable)]];
+    const finding = knownFinding("too-many-handshakes", { role: "server", startedAt: world.now() });
+    const { details } = failureOf(terms, facts.peer, finding, false);
+    const about = { session: terms.session, client: clientText(facts.peer), what: "TLS handshakes", details };
+    return [session, [tell(limitReached, about), reply(replies.tlsNotAvailable)]];
   }
   const before = holdsContent(session) ? [{ do: "abandon" } as const] : [];
   return [{ ...session, phase: { at: "handshake" } }, [...before, reply(replies.readyForTls), { do: "startTls" }]];
@@ -41,15 +42,9 @@ export function injected(world: World, session: Session, bytes: number): Step {
   const { terms } = world;
   const { peer } = session.facts;
   const when = session.phase.at === "handshake" ? "between STARTTLS and our reply" : "behind STARTTLS";
-  const finding = injectionFinding(bytes, world.now());
+  const finding = knownFinding("injection", { role: "server", startedAt: world.now(), detail: `${bytes} bytes` });
   const event = tell(injection, { ...failureOf(terms, peer, finding, false), bytes, when });
   return close(session, replies.improperPipelining, event, tellPipelining(world, session, bytes));
-}
-
-function injectionFinding(bytes: number, startedAt: number): TlsFinding {
-  const flight = { role: "server", startedAt, events: [], omitted: 0, bytes: { in: 0, out: 0 }, wire: [] } as const;
-  const context = { known: "injection", detail: `${bytes} bytes` } as const;
-  return explain({ role: "server", flight, end: "local", phase: "plaintext", afterMs: 0, context });
 }
 
 /**

@@ -30,27 +30,9 @@ export const endSentences: Sentences<
     cure: "Usually a user or a program that changed its mind; nothing to mend here.",
   }),
   "peer-closed": (about) => ended(about, `closed the TCP connection (FIN)`),
-  "peer-closed-mid-record": (about) => {
-    if (about.phase === "open" || about.phase === "closing") {
-      return {
-        fault: "network",
-        sentence: `The ${peer(about)} ended the TCP connection inside a TLS record: data it had sent is missing for certain.`,
-        cure: "The peer's program was stopped, or the network cut the connection; what was incomplete is not taken.",
-      };
-    }
-    const isInHello = about.stage === "part-of-hello";
-    return ended(about, `closed the TCP connection (FIN)${isInHello ? "" : " inside a TLS record"}`);
-  },
-  "peer-reset": (about) => {
-    if (about.phase === "closing") {
-      return {
-        fault: "peer",
-        sentence: `The ${peer(about)} reset the TCP connection instead of answering our close_notify; all had been said before.`,
-        cure: "Nothing: clients of TLS 1.3 that close without reading do so.",
-      };
-    }
-    return ended(about, "reset the TCP connection (RST)");
-  },
+  "peer-closed-mid-record": (about) =>
+    ended(about, `closed the TCP connection (FIN)${about.stage === "part-of-hello" ? "" : " inside a TLS record"}`),
+  "peer-reset": (about) => ended(about, "reset the TCP connection (RST)"),
   stalled: (about) => stalled(about),
   "cut-by-us": (about) => ({
     fault: "ours",
@@ -112,29 +94,11 @@ const MEANINGS: Readonly<Record<number, string>> = {
   115: "the session to resume is not known",
 };
 
-/** A transport that ended without an alert. What it came after says most about why. */
+/**
+ * A transport that ended in the handshake, without an alert. What it came after says most about why. How a connection ends
+ * later, and what that means, is told by its `Closing`.
+ */
 function ended(about: Case, what: string): Told {
-  if (about.phase === "open") {
-    return {
-      fault: "peer",
-      sentence: `The ${peer(about)} ${what} without a close_notify, so nobody can tell whether all it sent has arrived.`,
-      cure: "Many clients leave so after QUIT; inside a mail it means a loss, and that mail is not taken.",
-    };
-  }
-  if (about.phase === "closing") {
-    return {
-      fault: "peer",
-      sentence: `The ${peer(about)} ${what} instead of answering our close_notify; all had been said before.`,
-      cure: "Nothing: gnutls-cli, Python and others do so.",
-    };
-  }
-  if (about.phase === "plaintext") {
-    return {
-      fault: "unknown",
-      sentence: `The ${peer(about)} ${what} before TLS began, ${duration(about.afterMs)} after it was due.`,
-      cure: "Nothing, if it was a check; else look at the peer's log.",
-    };
-  }
   return about.role === "server" ? clientEnded(about, what) : serverEnded(about, what);
 }
 
@@ -187,21 +151,7 @@ function hasShownCertificate({ stage, flight }: Case): boolean {
 function stalled(about: Case): Told {
   const deadline = duration(about.context?.deadlineMs ?? about.afterMs);
   const who = peer(about);
-  if (about.phase === "closing") {
-    return {
-      fault: "peer",
-      sentence: `The ${who} did not answer our close_notify within ${deadline}; all had been said before, and we closed the connection.`,
-      cure: "Nothing: some peers never answer.",
-    };
-  }
-  if (about.phase === "open") {
-    return {
-      fault: "peer",
-      sentence: `The ${who} went silent in the encrypted connection: nothing came within ${deadline}.`,
-      cure: "A connection the peer has forgotten, or a network that lost it.",
-    };
-  }
-  if (about.role === "server" && (about.stage === "connected" || about.phase === "plaintext")) {
+  if (about.role === "server" && about.stage === "connected") {
     return {
       fault: "peer",
       sentence: `The client sent nothing where its ClientHello was due, for ${deadline}: it waits for a greeting, so it is set to plaintext or STARTTLS, or it is no mail client.`,
@@ -222,7 +172,7 @@ function stalled(about: Case): Told {
   }
   return {
     fault: "unknown",
-    sentence: `The ${who} went silent ${about.phase === "plaintext" ? "before TLS began" : "in mid-handshake"}: nothing more came within ${deadline}${silentAfter(about)}.`,
+    sentence: `The ${who} went silent in mid-handshake: nothing more came within ${deadline}${silentAfter(about)}.`,
     cure: `A ${who} that hangs, or a network that loses packets of full size (MTU)${about.role === "server" ? "; else a scanner that holds connections open" : ""}.`,
   };
 }

@@ -118,7 +118,7 @@ export const helloSentences: Sentences<
   "too-many-handshakes": (about) => ({
     fault: "peer",
     sentence: `The ${peer(about)} started more TLS handshakes than one peer may${detail(about)}, and this one was refused.`,
-    cure: "Raise the limit if the peer is a busy and honest one; else leave it.",
+    cure: "Raise `limits.handshakes-per-second` or `limits.handshake-rate` of the listener if the client is a busy and honest one; else leave them.",
   }),
 };
 

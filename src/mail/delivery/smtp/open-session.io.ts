@@ -9,6 +9,7 @@ import type { Extensions } from "../../../protocol/smtp/extensions.ts";
 import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
 import type { TlsFinding } from "../../../service/tls/finding.ts";
+import { knownFinding } from "../../../service/tls/known-finding.ts";
 import type { ConnectionTrace } from "../../../service/tls/tracer.ts";
 import type { ConnectOptions, TlsClientEngine, TlsConnection } from "../../../service/tls/tls.ts";
 import type { Failure } from "../../envelope/failure.ts";
@@ -26,7 +27,7 @@ import {
   type Step,
 } from "./opening.ts";
 import { closedFields, establishedFields, failedFields, type TlsSubject } from "./tls-lines.ts";
-import { Wire } from "./wire.io.ts";
+import { INJECTED, Wire } from "./wire.io.ts";
 
 export interface OpenParts {
   readonly clock: Clock;
@@ -143,7 +144,7 @@ class Opener {
     const { about } = this.#given;
     const raw = this.#wire.detach();
     if (raw === undefined) {
-      this.#wire.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
+      this.#wire.end(INJECTED);
       return;
     }
     const { handshake } = this.#given;
@@ -226,7 +227,13 @@ class Opener {
   }
 
   #onEnded(ended: Ended): void {
-    const { plan } = this.#given;
+    const { plan, about } = this.#given;
+    if (ended === INJECTED) {
+      const { emit, clock } = this.#parts;
+      // Told, and not remembered of the host: nobody shall make us take it for one whose TLS is broken.
+      const finding = knownFinding("injection", { role: "client", startedAt: clock.now() });
+      emit(events.tlsFailed, failedFields(about, finding, false));
+    }
     const failure = lostFailure(ended, duringOf(this.#opening), plan.host);
     const isSilence = ended.reason === "timeout" && duringOf(this.#opening) === "greeting";
     // A port for implicit TLS waits for us to speak first, and so never greets.

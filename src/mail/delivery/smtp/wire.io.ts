@@ -15,6 +15,9 @@ export interface WireListener {
   onEnded(ended: Ended): void;
 }
 
+/** The end of a connection on which somebody spoke between the answer to STARTTLS and TLS. */
+export const INJECTED: Ended = { reason: "protocol", text: "bytes behind the answer to STARTTLS" };
+
 /** After a write failed: how long what the peer said before may take to be read. */
 const LAST_WORDS_MS = 2000;
 
@@ -193,7 +196,7 @@ export class Wire {
         return;
       }
       if (this.#isDetached) {
-        this.end({ reason: "protocol", text: "bytes behind the answer to STARTTLS" });
+        this.end(INJECTED);
         return;
       }
       this.#listener.onReply(event.reply);
