@@ -77,6 +77,27 @@ for (const layout of LAYOUTS) {
     assert.match(story.stdout, /status=sent/);
   });
 
+  test(`${layout}: mail that waits because encryption cannot be had: its story says what happened to TLS`, async () => {
+    await using host = await startScriptedHost({
+      extensions: ["STARTTLS"],
+      answer(line, { socket }) {
+        if (line !== "STARTTLS") return undefined;
+        setTimeout(() => socket.end(), 20);
+        return "220 go on";
+      },
+    });
+    await using server = await sender(layout, `tls://127.0.0.1:${host.port}`);
+    const message = await send(server);
+    await server.waitForOutput(/dsn=4\.7\.5, status=deferred/);
+    const story = await until(() => server.posthorn("log", message), /SSL_connect/);
+    assert.match(
+      story.stdout,
+      /SSL_connect error to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: The server closed the TCP connection \(FIN\) .*\(peer-closed\); usual cure: /,
+    );
+    assert.match(story.stdout, /status=deferred/);
+    assert.ok(!host.sessions.some(({ lines }) => lines.some((line) => line.startsWith("MAIL"))));
+  });
+
   test(`${layout}: a session that works: its line, its end, and the message's story with both`, async () => {
     await using host = await startServer({ layout: "single", settings: "local: { domains: [far.test, localhost] }\n" });
     await using server = await sender(layout, `tls://localhost:${host.ports.smtp}`);

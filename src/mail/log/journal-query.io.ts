@@ -82,13 +82,15 @@ export class JournalQuery {
       const named = entry.record.fields["envelope"];
       return envelope === undefined || typeof named !== "string" || named === id;
     });
-    const sessions = new Map<string, JournalEntry>();
+    const all = new Map<string, JournalEntry>();
     for (const entry of own) {
       const session = entry.record.fields["session"];
-      if (typeof session === "string" && sessions.size < MOST_SESSIONS && !sessions.has(session))
-        sessions.set(session, entry);
+      if (typeof session === "string" && !all.has(session)) all.set(session, entry);
     }
-    const around = [...sessions].flatMap(([session, entry]) =>
+    // Of many the first, which brought the message, and the newest.
+    const sessions =
+      all.size <= MOST_SESSIONS ? [...all] : [...[...all].slice(0, 1), ...[...all].slice(1 - MOST_SESSIONS)];
+    const around = sessions.flatMap(([session, entry]) =>
       this.#entries("session = ? AND message IS NULL", [session], 0, limit).filter(
         (other) => isSameProcess(entry, other) || isOfDelivery(entry, other),
       ),

@@ -31,7 +31,7 @@ export function failSession(
     relay.penalty.restsUntilAt = Math.max(relay.penalty.restsUntilAt, s.now + wait);
     return;
   }
-  relay.failures.push(failure);
+  relay.failures.push({ failure, session: session.id });
   shrinkRoute(route);
   if (scope === "relay") {
     for (const other of relay.candidates) relay.tried.add(other.address);
@@ -50,10 +50,12 @@ export function failSession(
 
 /** Everything ready at the relay has had its attempt, and failed. */
 export function deferRound(s: SchedulerState, relay: RelayQueue): void {
-  const failure = mostTelling(relay.failures);
+  const failure = mostTelling(relay.failures.map((one) => one.failure));
+  const session = relay.failures.findLast((one) => one.failure === failure)?.session;
   const attempt: Attempt = {
     speaker: relay.candidates[0]?.way.relay.protocol ?? relay.plan.ways[0]?.relay.protocol ?? "smtp",
     relay: wasReached(failure) ? (failure.host ?? "none") : "none",
+    session,
     startedAt: relay.roundStartedAt,
     connectMs: s.now - relay.roundStartedAt,
     tookMs: 0,

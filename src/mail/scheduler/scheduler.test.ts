@@ -206,6 +206,9 @@ test("when all hosts failed, everything due is deferred with one attempt each an
     assert.equal((await simulation.store.attempts(row.envelope)).length, 1);
   }
   assert.equal(simulation.world.happenings.filter((one) => one.what === "connect").length, 2);
+  // The session that met it is named, so that its lines belong to the message's story.
+  const told = simulation.emitted.filter((one) => one.fields["status"] === "deferred");
+  assert.deepEqual(new Set(told.map((one) => one.fields["session"])), new Set(["s1"]));
 });
 
 test("new mail for a resting route waits for the route, without an attempt of its own", async () => {

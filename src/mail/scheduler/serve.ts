@@ -99,7 +99,7 @@ function openSession(s: SchedulerState, relay: RelayQueue): boolean {
   if (choice.kind === "full") return standInLine(relay, choice.limits);
   if (choice.kind === "none") {
     if (relay.sessions.size === 0 && relay.failures.length === 0 && choice.untilAt === Infinity)
-      relay.failures.push(noSource(relay));
+      relay.failures.push({ failure: noSource(relay) });
     if (relay.sessions.size === 0 && relay.failures.length > 0) {
       deferRound(s, relay);
       return false;

@@ -67,7 +67,7 @@ export function onResolved(s: SchedulerState, key: string, answers: readonly Res
   }
   const failure = mostTelling(failures);
   relay.roundStartedAt = s.now;
-  relay.failures = [failure];
+  relay.failures = [{ failure }];
   // A permanent answer is about these envelopes; only trouble with finding out is a reason to rest.
   if (failure.lasting === "temporary") penaliseRelay(s, relay, failure);
   deferRound(s, relay);

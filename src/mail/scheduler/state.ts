@@ -142,7 +142,7 @@ export interface Attempt {
   readonly speaker: AttemptSpeaker;
   /** `name[address]:port`, `maildir:…`, `none`. */
   readonly relay: string;
-  /** The session with the next host, where one came about. */
+  /** The session with the next host, or the one that could not be had; undefined where none was begun. */
   readonly session?: string | undefined;
   readonly startedAt: number;
   readonly connectMs: number;
@@ -176,6 +176,12 @@ export interface LocalQueue extends Chained<LocalQueue> {
   hasTurn: boolean;
 }
 
+/** One host's failure in a round, and the session that met it, where there was one. */
+export interface RoundFailure {
+  readonly failure: Failure;
+  readonly session?: string | undefined;
+}
+
 /** What envelopes go to, and what is ready to go there. */
 export interface RelayQueue extends Wakeable {
   readonly key: string;
@@ -196,7 +202,7 @@ export interface RelayQueue extends Wakeable {
   freshUntilAt: number;
   /** Addresses tried in this round, and what each said. A round ends with a transaction that worked, or with all tried. */
   readonly tried: Set<string>;
-  failures: Failure[];
+  failures: RoundFailure[];
   roundStartedAt: number;
   /** Failures of our own side in a row. */
   mishaps: number;
