@@ -8,6 +8,7 @@ import type { SettingPath, SettingsProblem } from "../service/config/config.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
 import { parseTableText } from "../service/table/text.ts";
 import type { WrittenSettings } from "./settings.ts";
+import { authoritiesOf } from "./tls-files.ts";
 
 /** What is wrong with TLS towards next hosts, beyond what each field can say of itself: tables, labels, ciphers, relays. */
 export function checkTlsPolicy(
@@ -20,6 +21,8 @@ export function checkTlsPolicy(
   const tell = (path: SettingPath, text: string, severity?: "error" | "warning"): void => {
     problems.push(parsed.problemAt(path, text, severity));
   };
+  // What a table names does not tell the keeper what it may read: the settings do.
+  const known = new Set(authoritiesOf(settings).map(({ file }) => file));
   const labels = new Set(settings.certificates.flatMap(({ label }) => label ?? []));
   const contentProblem = (policy: TlsPolicy): string | undefined => {
     if (policy.certificate !== undefined && !labels.has(policy.certificate))
@@ -74,7 +77,11 @@ export function checkTlsPolicy(
     const problem = policyEntryProblem(key, value);
     if (problem !== undefined) return problem;
     const policy = parsePolicy(value ?? "");
-    return policy.ok ? contentProblem(policy.value) : policy.problem;
+    if (!policy.ok) return policy.problem;
+    const { caFile } = policy.value;
+    if (caFile !== undefined && !known.has(caFile))
+      return `ca-file ${caFile} is not read unless the settings name it too: add it to delivery.tls.ca-files`;
+    return contentProblem(policy.value);
   }
 
   /** A relay that can never work, or that says something else than its policy. */

@@ -105,7 +105,7 @@ export const certificateAge = defineEvent({
   name: "tls.certificate-age",
   level: "warning",
   speaker: "master",
-  says: "A certificate has expired or expires soon; told at the start and daily.",
+  says: "A certificate has expired or expires soon; told daily. At a start and a reload the check of the settings says it.",
   fields: { source: "text", problem: "text" },
   line: (e) => `warning: certificate ${e.source} ${e.problem}`,
 });
@@ -174,7 +174,8 @@ export const settingsWarning = defineEvent({
   speaker: "master",
   says: "The settings are in force, but something in them is probably not meant so.",
   fields: { problem: "text" },
-  line: (e) => `warning: ${e.problem}`,
+  // `posthorn.yaml:4:5: warning: …`: the word stands behind the place, as the check writes it.
+  line: (e) => (e.problem.includes(": warning: ") ? e.problem : `warning: ${e.problem}`),
 });
 
 export const roleTrouble = defineEvent({

@@ -11,7 +11,9 @@ import type { Settings } from "./settings.ts";
 type Listener = Settings["listeners"][number];
 
 /** Every file of authorities that the settings name, and where. Nobody may ask the keeper for another. */
-export function authoritiesOf(settings: Settings): readonly NamedFile[] {
+export function authoritiesOf(
+  settings: Pick<Settings, "listeners" | "delivery" | "actions" | "acme" | "certificates">,
+): readonly NamedFile[] {
   const { listeners, delivery, actions } = settings;
   return [
     ...filesUnder(listeners, ["listeners"]),

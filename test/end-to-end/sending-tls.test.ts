@@ -118,7 +118,10 @@ delivery: { tls: { policy-table: "table:tls-policy" } }`,
 test("what is wrong with a policy is told with its place, and nothing starts", async () => {
   const folder = mkdtempSync(join(tmpdir(), "posthorn-policy-"));
   try {
-    writeFileSync(join(folder, "policy.txt"), "good.test may\nbad.test dane\nworse.test verify certificate=nobody\n");
+    writeFileSync(
+      join(folder, "policy.txt"),
+      "good.test may\nbad.test dane\nworse.test verify certificate=nobody\nca.test verify ca-file=/etc/partner.pem\n",
+    );
     writeFileSync(
       join(folder, "posthorn.yaml"),
       `state: ./data
@@ -161,6 +164,10 @@ delivery:
     const second = check();
     assert.match(second, /policy\.txt:2:1: the level dane is not yet supported/);
     assert.match(second, /policy\.txt:3:1: there is no certificate labelled nobody/);
+    assert.match(
+      second,
+      /policy\.txt:4:1: ca-file \/etc\/partner\.pem is not read unless the settings name it too: add it to delivery\.tls\.ca-files/,
+    );
     assert.match(second, /posthorn\.yaml:8:\d+: .*there is no certificate labelled partner/);
     assert.match(second, /posthorn\.yaml:9:\d+: .*ciphers: /);
     assert.match(

@@ -64,6 +64,8 @@ interface Watched {
   readonly name: string;
   readonly mark: () => Promise<string>;
   readonly load: () => Promise<{ pairs: readonly CertificatePair[]; problems: readonly string[] }>;
+  /** Of an authority's certificates, which the check of the settings does not open. */
+  readonly isKept?: boolean | undefined;
   pairs: readonly CertificatePair[];
   /** Of what is in force, and of the look before. */
   taken: string;
@@ -125,7 +127,11 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     source.pairs = pairs;
     return isChanged;
   };
-  const watched = (label: string | undefined, name: string, work: Pick<Watched, "mark" | "load">): Watched => ({
+  const watched = (
+    label: string | undefined,
+    name: string,
+    work: Pick<Watched, "mark" | "load" | "isKept">,
+  ): Watched => ({
     label,
     name,
     ...work,
@@ -149,7 +155,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     });
   const keptSource = (label: string, kind: RequestedKeyKind): Watched => {
     const file = kept.fileOf(label, kind);
-    return watched(label, file, { mark: () => markOfFiles([file]), load: () => kept.load(label, kind) });
+    return watched(label, file, { mark: () => markOfFiles([file]), load: () => kept.load(label, kind), isKept: true });
   };
 
   const pairsOf = (labels: readonly string[] | undefined): readonly CertificatePair[] =>
@@ -198,15 +204,16 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     }
     if (clock.now() - agesToldAt >= DAY_MS) {
       if (own !== undefined) await makeOwn();
-      tellAges();
+      tellAges(false);
       isChanged ||= own !== undefined;
     }
     if (isChanged) tell("certificates");
   };
-  const tellAges = (): void => {
+  /** At the start the check of the settings has told of what it opened. */
+  const tellAges = (isStart: boolean): void => {
     agesToldAt = clock.now();
-    for (const { pairs } of sources)
-      for (const pair of pairs) {
+    for (const { pairs, isKept } of sources)
+      for (const pair of isStart && isKept !== true ? [] : pairs) {
         const text = ageText(pair, clock.now(), settings.expiryWarningMs);
         if (text !== undefined) onFinding({ kind: "age", source: pair.origin, text });
       }
@@ -228,7 +235,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     await take(source, source.seen);
   }
   await makeOwn();
-  tellAges();
+  tellAges(true);
   watch();
 
   const fromTable = async (source: (typeof tables)[number], name: string): Promise<CertificateAnswer> => {
@@ -280,7 +287,11 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       const known = anchors.get(source);
       if (known !== undefined && known.value.pems.length > 0) return known.value;
       if (source !== SYSTEM_ANCHORS && !settings.authorities.includes(source))
-        return { pems: [], origin: source, problem: `${source} is no file of authorities that the settings name` };
+        return {
+          pems: [],
+          origin: source,
+          problem: `${source} is read for nobody unless the settings name it, in \`delivery.tls.ca-files\` say`,
+        };
       const mark = await markOfAnchors(source);
       const value = await readAnchors(source);
       anchors.set(source, { mark, value });
