@@ -3,7 +3,6 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../../foundation/events.ts";
-import { offers } from "../../../protocol/smtp/extensions.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
 import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
 import type { ConnectionTrace, Tracer } from "../../../service/tls/tracer.ts";
@@ -51,8 +50,6 @@ export type Attempted =
 
 /** A new connection with other encryption is made at most this often for one request. */
 const MOST_CONNECTIONS = 3;
-/** Hosts that are remembered for having been told of. */
-const MOST_NOTED = 10_000;
 /** How long each step of a trial may take at most. */
 const TRIAL_STEP_MS = 30_000;
 
@@ -70,7 +67,6 @@ interface Wanted {
 export class Connector {
   readonly #parts: ConnectorParts;
   readonly #contexts: ClientContexts;
-  readonly #noted = new Set<string>();
 
   constructor(parts: ConnectorParts) {
     this.#parts = parts;
@@ -228,7 +224,8 @@ export class Connector {
         const { tls, extensions } = opened;
         if (tls !== undefined && (known?.brokenBecause !== undefined || known?.variant !== undefined))
           learnt = { host: text, handshake: "worked", variant };
-        if (tls === undefined) this.#tellPlaintext(wanted, text, plaintextBecause, offers(extensions, "STARTTLS"));
+        if (tls === undefined && plaintextBecause !== undefined)
+          emit(events.sentInPlaintext, { session, protocol, host: text, because: plaintextBecause });
         const facts = factsOf(text, extensions, {
           tls: tls === undefined ? undefined : sessionTls(tls, variant),
           tlsRule: "path" in host.address ? undefined : { level: demand.level, rule: demand.rule },
@@ -333,18 +330,6 @@ export class Connector {
     } catch (thrown) {
       if (thrown instanceof DeadlinePassed) return { ok: false, reason: "timeout", text: "Connection timed out" };
       return { ok: false, reason: "other", text: messageOf(thrown) };
-    }
-  }
-
-  /** Says that the session goes on without encryption, where that is worth a word. */
-  #tellPlaintext({ request, demand }: Wanted, host: string, because: string | undefined, isOffered: boolean): void {
-    const { emit } = this.#parts;
-    const { session, protocol } = request;
-    if (because !== undefined) emit(events.sentInPlaintext, { session, protocol, host, because });
-    else if (isOffered && demand.mode === "never" && !("path" in request.host.address) && !this.#noted.has(host)) {
-      if (this.#noted.size >= MOST_NOTED) this.#noted.clear();
-      this.#noted.add(host);
-      emit(policyEvents.plaintextByPolicy, { session, protocol, host, rule: demand.rule });
     }
   }
 }

@@ -166,6 +166,10 @@ test("a certificate of a trusted authority for the right name verifies, for anot
   assert.ok(other.failure.cause.kind === "tls" && other.failure.cause.reason === "unverified");
   assert.match(other.failure.cause.text, /other\.example/);
   assert.match(lines[1] ?? "", /^Trusted TLS connection/);
+  assert.match(
+    lines[2] ?? "",
+    /^TLS error to other\.example\[127\.0\.0\.1\]:\d+: The server's certificate does not pass the check .*other\.example \(verification-failed\); usual cure: /,
+  );
 });
 
 test("authorities that cannot be read defer what must verify, are read again, and leave other encryption alone", async () => {
@@ -236,6 +240,29 @@ test("when the handshake fails and plaintext is allowed, the mail goes in plaint
   assert.equal(remembering.forgetTlsHost("mx.example"), 1);
   assert.ok((await remembering.connect(request(server.port))).ok);
   assert.equal(broken.counters.connections, 6);
+});
+
+test("that mail goes in plaintext to a host that offers encryption is told once for the host, not where it offers none", async () => {
+  const { server } = await peerOn({ extensions: [...USUAL_EXTENSIONS, "STARTTLS"] });
+  const { server: plain } = await peerOn({});
+  using _ = server;
+  using __ = plain;
+  const { delivery, emit, lines } = setUp();
+  await using ___ = delivery;
+  const remembering = new RememberingDelivery(delivery, {
+    clock: systemClock,
+    emit,
+    settings: { brokenKeptMs: 0, variantKeptMs: 0, triesVariants: false },
+  });
+  for (const port of [server.port, server.port, plain.port]) {
+    const connected = await remembering.connect(request(port, { tls: "never" }));
+    assert.ok(connected.ok, JSON.stringify(connected));
+    await remembering.leave("s");
+  }
+  assert.deepEqual(
+    lines.filter((line) => line.includes("offers STARTTLS")),
+    [`mx.example[127.0.0.1]:${server.port} offers STARTTLS, but mail goes there in plaintext: relay example: none`],
+  );
 });
 
 test("when the handshake fails and encryption is a must, nothing goes", async () => {

@@ -2,7 +2,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { hostText } from "../../route/route.ts";
-import type { ConnectRequest, Connected, NetworkDelivery, TlsTried } from "../delivery.ts";
+import type { ConnectRequest, Connected, NetworkDelivery, SessionFacts, TlsTried } from "../delivery.ts";
 import * as events from "./events.ts";
 import { TlsHosts, type TlsHost, type TlsHostsSettings } from "./tls-hosts.ts";
 
@@ -15,6 +15,8 @@ export interface TlsMemory {
 
 /** Hosts that are tried at the same time: trials cost the hosts connections and us handshakes. */
 const MOST_TRIALS = 4;
+/** Hosts that are remembered for having been told of. */
+const MOST_NOTED = 10_000;
 
 /**
  * Network delivery that remembers which hosts' handshakes fail and which kind works. It stands before all sending processes
@@ -26,6 +28,7 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #hosts: TlsHosts;
+  readonly #noted = new Set<string>();
   #trials = 0;
   #isClosed = false;
 
@@ -47,9 +50,19 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
     const known = this.#hosts.known(host, this.#clock.now());
     const connected = await this.#inner.connect({ ...request, known });
     const { learnt } = connected;
+    if (connected.ok) this.#notePlaintext(request, connected.facts);
     if (learnt !== undefined && this.#hosts.learn(learnt, this.#clock.now()) && learnt.host === host)
       void this.#try(request, host);
     return connected;
+  }
+
+  /** Once for each host, whichever process sends. */
+  #notePlaintext({ session, protocol }: ConnectRequest, { host, tls, tlsRule, extensions }: SessionFacts): void {
+    if (tls !== undefined || tlsRule?.level !== "none" || !extensions.includes("STARTTLS")) return;
+    if (this.#noted.has(host)) return;
+    if (this.#noted.size >= MOST_NOTED) this.#noted.clear();
+    this.#noted.add(host);
+    this.#emit(events.plaintextByPolicy, { session, protocol, host, rule: tlsRule.rule });
   }
 
   tlsHosts(): readonly TlsHost[] {
