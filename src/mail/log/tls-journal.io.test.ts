@@ -52,7 +52,16 @@ class World {
       peer,
       wasUp: false,
       ownCertificate: "ab12",
-      finding: { reason, role: "server", fault: "peer", sentence: "S.", cure: "C.", afterMs: 12, flight },
+      finding: {
+        reason,
+        role: "server",
+        fault: "peer",
+        sentence: "S.",
+        cure: "C.",
+        afterMs: 12,
+        ja4: flight?.hello?.ja4,
+        flight,
+      },
     });
     this.say("connection.disconnected", { session, commands: "ehlo=1 starttls=1 commands=2" });
     return session;

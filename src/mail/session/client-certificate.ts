@@ -1,7 +1,10 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { CertificateIdentity } from "../../service/account/client-certificate.ts";
 import type { CertificateForRules } from "../envelope/policy.ts";
-import { greeting } from "./replies.ts";
+import type { Reply } from "../../protocol/smtp/reply.ts";
+import type { Flight } from "../../service/tls/flight.ts";
+import { certificateRefused, greeting, replies } from "./replies.ts";
+import { tellEncrypted, tellRefused } from "./tls-lines.ts";
 import {
   READY,
   reply,
@@ -41,6 +44,28 @@ export function identified(world: World, session: Session, identity: Certificate
     phase: READY,
   };
   return [next, phase.isGreeting ? [reply(greeting(hostname, protocol))] : []];
+}
+
+/** What is wrong with the certificate of a client, where the listener asks for one. */
+export function certificateRefusal(
+  { clientCertificate }: Pick<World["terms"], "clientCertificate">,
+  tls: TlsFacts,
+): Reply | undefined {
+  if (clientCertificate !== "require" && clientCertificate !== "verify") return undefined;
+  if (tls.peerCertificate === undefined) return replies.certificateFirst;
+  if (clientCertificate === "require" || tls.verdict.result === "OK") return undefined;
+  return certificateRefused(tls.verdict.problem?.text);
+}
+
+/** What is told of TLS that is up; also that it will not do, where the listener asks for more of the client. */
+export function tellStarted(
+  { terms }: World,
+  { peer }: Facts,
+  tls: TlsFacts,
+  flight: Flight | undefined,
+): readonly Action[] {
+  const told = tellEncrypted(terms, peer, tls, flight);
+  return certificateRefusal(terms, tls) === undefined ? [told] : [told, tellRefused(terms, peer, tls, flight)];
 }
 
 function shownIn({ peerCertificate, verdict }: TlsFacts): ClientCertificate["shown"] | undefined {

@@ -248,7 +248,7 @@ export const tlsTrouble = defineEvent({
   name: "session.tls-trouble",
   level: "info",
   speaker: "smtpd",
-  says: "Something went wrong with TLS after the handshake; the connection was cut.",
+  says: "Something went wrong with TLS after the handshake: the connection was cut, or the client's certificate is not what the listener asks for, and it gets no service.",
   fields: failureFields,
   line: (e) => `TLS error from ${e.client}: ${findingText(e)}`,
 });

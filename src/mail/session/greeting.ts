@@ -3,19 +3,17 @@ import { formatExtensions, limitsExtension, type Extension } from "../../protoco
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import { mechanismsFor } from "./auth.ts";
-import { whoIsIt } from "./client-certificate.ts";
+import { tellStarted, whoIsIt } from "./client-certificate.ts";
 import { answer, holdsContent, misuse } from "./refusing.ts";
 import { greeting, replies } from "./replies.ts";
 import { READY, reply, type Action, type Facts, type Session, type Step, type World } from "./state.ts";
-import { tellEncrypted } from "./tls-lines.ts";
 import { XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES } from "./xclient.ts";
 
 /** The greeting, and EHLO, HELO and LHLO with what they offer (RFC 5321 section 4.1.1.1, RFC 2033 section 4.1). */
 export function begin(world: World, session: Session, flight: Flight | undefined): Step {
-  const { tls, peer } = session.facts;
+  const { tls } = session.facts;
   if (tls !== undefined) {
-    const event = tellEncrypted(world.terms, peer, tls, flight);
-    return whoIsIt(world, { ...session, phase: READY }, [event], true);
+    return whoIsIt(world, { ...session, phase: READY }, tellStarted(world, session.facts, tls, flight), true);
   }
   return answer({ ...session, phase: READY }, greeting(world.terms.hostname, world.terms.protocol));
 }

@@ -3,10 +3,10 @@ import type { Command } from "../../protocol/smtp/command.ts";
 import type { MailParameters, RcptParameters } from "../../protocol/smtp/parameters.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
-import { certificateForRules } from "./client-certificate.ts";
+import { certificateForRules, certificateRefusal } from "./client-certificate.ts";
 import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
 import { answer, close, misuse, refuse } from "./refusing.ts";
-import { certificateRefused, replies } from "./replies.ts";
+import { replies } from "./replies.ts";
 import { clientText, reply, tell, type Facts, type Session, type Step, type Transaction, type World } from "./state.ts";
 
 /** MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3), with the parameters of the extensions. */
@@ -70,12 +70,9 @@ export function notPermitted(world: World, facts: Facts): Reply | undefined {
 /** What is missing of the encryption that the listener asks for, its client's certificate included. */
 export function encryptionRefusal(world: World, { tls }: Facts): Reply | undefined {
   const { clientCertificate } = world.terms;
-  const needsCertificate = clientCertificate === "require" || clientCertificate === "verify";
-  if (tls === undefined) return world.terms.tls === "require" || needsCertificate ? replies.tlsFirst : undefined;
-  if (!needsCertificate) return undefined;
-  if (tls.peerCertificate === undefined) return replies.certificateFirst;
-  if (clientCertificate === "require" || tls.verdict.result === "OK") return undefined;
-  return certificateRefused(tls.verdict.problem?.text);
+  const needsTls = world.terms.tls === "require" || clientCertificate === "require" || clientCertificate === "verify";
+  if (tls === undefined) return needsTls ? replies.tlsFirst : undefined;
+  return certificateRefusal(world.terms, tls);
 }
 
 function parameterRefusal(

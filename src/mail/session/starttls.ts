@@ -4,13 +4,13 @@ import type { Flight } from "../../service/tls/flight.ts";
 import { knownFinding } from "../../service/tls/known-finding.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
-import { whoIsIt } from "./client-certificate.ts";
+import { tellStarted, whoIsIt } from "./client-certificate.ts";
 import { pipelinedImproperly, tellPipelining } from "./content.ts";
 import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
-import { failureOf, tellEncrypted, tellHandshakeFailed } from "./tls-lines.ts";
+import { failureOf, tellHandshakeFailed } from "./tls-lines.ts";
 
 /** STARTTLS (RFC 3207). */
 export function startTls(world: World, session: Session, bytesBehind: number): Step {
@@ -54,7 +54,7 @@ export function injected(world: World, session: Session, bytes: number): Step {
 export function tlsStarted(world: World, session: Session, tls: TlsFacts, flight: Flight | undefined): Step {
   const { origin: peer } = session;
   const anew: Session = { ...session, facts: { peer, greeting: "none", tls }, phase: READY };
-  return whoIsIt(world, anew, [tellEncrypted(world.terms, peer, tls, flight)], false);
+  return whoIsIt(world, anew, tellStarted(world, anew.facts, tls, flight), false);
 }
 
 export function tlsFailed(world: World, session: Session, finding: TlsFinding): Step {

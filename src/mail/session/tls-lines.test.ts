@@ -57,6 +57,26 @@ test("a certificate that nobody required to verify is not complained about", () 
   }
 });
 
+test("a client that gets no service for want of a certificate is told among the failures, with its software", () => {
+  const tls = tlsFacts({ clientFingerprint: "t13d0000" });
+  for (const [clientCertificate, reason] of [
+    ["ask", undefined],
+    ["require", "client-certificate-missing"],
+    ["verify", "client-certificate-missing"],
+  ] as const) {
+    const { emit, lines, told } = heard();
+    const talk = dialogue({ clientCertificate }, { emit });
+    talk.say("EHLO c.test");
+    talk.say("STARTTLS");
+    talk.give({ kind: "tls-started", tls });
+    const failed = told.get("session.tls-trouble");
+    assert.equal(failed?.told === "failed" ? failed.finding.reason : undefined, reason);
+    if (reason === undefined) continue;
+    assert.match(lines.get("session.tls-trouble") ?? "", /requires a client certificate, and the client sent none/);
+    assert.deepEqual(failed?.told === "failed" && [failed.wasUp, failed.finding.ja4], [true, "t13d0000"]);
+  }
+});
+
 test("a failed handshake, and TLS on a plaintext port, are told with their sentence and cure", () => {
   for (const [input, name] of [
     [{ kind: "tls-failed", finding: tlsFinding() }, "session.tls-failed"],

@@ -1,6 +1,7 @@
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
+import { refusedCertificate } from "../../service/tls/refused-certificate.ts";
 import { endOf, findingFieldsOf, isLoss, tlsFieldsOf } from "../../service/tls/told-text.ts";
 import { toldText, type Moment, type TlsPeer } from "../../service/tls/told.ts";
 import { encrypted, handshakeFailed, tlsClosed, tlsTrouble } from "./events.ts";
@@ -22,6 +23,11 @@ export function tellEncrypted(terms: Terms, peer: Peer, tls: TlsFacts, flight: F
 
 export function tellHandshakeFailed(terms: Terms, peer: Peer, finding: TlsFinding): Action {
   return tell(handshakeFailed, failureOf(terms, peer, finding, false));
+}
+
+/** The client's certificate is not what the listener asks for: it will get no service, and why belongs to the failures. */
+export function tellRefused(terms: Terms, peer: Peer, tls: TlsFacts, flight: Flight | undefined): Action {
+  return tell(tlsTrouble, failureOf(terms, peer, refusedCertificate(tls, flight), true));
 }
 
 /** Something went wrong when TLS was up; the connection is cut. */

@@ -26,6 +26,9 @@ export interface TlsFinding {
    * key. Undefined where it did not come to that.
    */
   readonly ownCertificate?: string | undefined;
+  /** Of the client's hello, where there was one; they stay when the flight is not kept. */
+  readonly ja4?: string | undefined;
+  readonly serverName?: string | undefined;
   readonly flight?: Flight | undefined;
 }
 

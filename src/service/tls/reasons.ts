@@ -73,6 +73,8 @@ export function explain(evidence: Evidence): TlsFinding {
     lastFromPeer: last.peer,
     afterMs,
     evidence: words,
+    ja4: flight.hello?.ja4,
+    serverName: flight.hello?.serverName,
     flight,
   };
 }

@@ -99,15 +99,15 @@ export const findingFields = {
 export type FindingFields = FieldsOf<typeof findingFields>;
 
 export function findingFieldsOf(finding: TlsFinding): FindingFields {
-  const { alert, flight } = finding;
+  const { alert } = finding;
   return {
     reason: finding.reason,
     fault: finding.fault,
     problem: finding.sentence,
     cure: finding.cure,
     alert: alert === undefined ? undefined : `${alert.name} from ${alert.from === "us" ? "us" : "the peer"}`,
-    ja4: flight?.hello?.ja4,
-    serverName: flight?.hello?.serverName,
+    ja4: finding.ja4,
+    serverName: finding.serverName,
     tookMs: Math.round(finding.afterMs),
     evidence: finding.evidence,
   };

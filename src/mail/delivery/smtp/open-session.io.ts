@@ -10,6 +10,7 @@ import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
 import type { TlsFinding } from "../../../service/tls/finding.ts";
 import { knownFinding } from "../../../service/tls/known-finding.ts";
+import { refusedCertificate } from "../../../service/tls/refused-certificate.ts";
 import type { ConnectionTrace } from "../../../service/tls/tracer.ts";
 import type { ConnectOptions, TlsClientEngine, TlsConnection } from "../../../service/tls/tls.ts";
 import type { Failure } from "../../envelope/failure.ts";
@@ -177,6 +178,11 @@ class Opener {
     emit(events.tlsEstablished, establishedFields(about, connection.facts, flight));
     connection.onFinding((finding) => emit(events.tlsFailed, failedFields(about, this.#bounded(finding), true)));
     connection.onClosed((closing) => emit(events.tlsClosed, closedFields(about, closing, this.#wire.during)));
+    // Not remembered of the host as a handshake that failed: another kind of handshake would show the same certificate.
+    if (problem !== undefined && this.#given.plan.mustVerify) {
+      const refused = refusedCertificate(connection.facts, connection.flight());
+      emit(events.tlsFailed, failedFields(about, this.#bounded(refused), true));
+    }
     this.#wire.encrypt(connection, settings.tlsCloseTimeout);
     this.#input({ on: "encrypted", problem });
   }
