@@ -115,7 +115,7 @@ function clientEnded(about: Case, what: string): Told {
     return {
       fault: "peer",
       sentence: `${sentence}; it was stopped, or the network lost it.`,
-      cure: "Nothing if it happens rarely; a scanner otherwise.",
+      cure: "Nothing to mend while it is rare; when one address does it again and again, it is a scanner.",
     };
   }
   return {

@@ -88,11 +88,11 @@ export const helloSentences: Sentences<
     fault: "both",
     sentence:
       about.role === "server"
-        ? `None of this server's certificates${keys(about)} can sign in a way that the client accepts.`
+        ? `This server has no certificate for ${whatFor(about)}${keys(about)} that can sign in a way that the client accepts.`
         : "The server's certificate signs in a way that we do not accept, or ours in a way that it does not.",
     cure:
       about.role === "server"
-        ? "Add a certificate of the other key type (RSA beside ECDSA, or ECDSA beside RSA)."
+        ? "Add a certificate for the same names with the other type of key (RSA beside ECDSA, or ECDSA beside RSA)."
         : `The certificate is usually too old a kind (SHA-1, a short key); its owner has to renew it. ${PROBE}`,
   }),
   "alpn-mismatch": (about) => {
@@ -177,7 +177,7 @@ function noSharedCipher(about: Case): Told {
     return {
       fault: "ours",
       sentence: `The client accepts ${needs} certificates only, and this server has none of that kind for it${keys(about)}.`,
-      cure: `Add a certificate with an ${needs} key beside the other; both serve together.`,
+      cure: `Add a certificate for the same names with an ${needs} key beside the other; both serve together.`,
     };
   }
   const offered = flight.hello?.ciphers.map(cipherName) ?? [];
@@ -204,6 +204,11 @@ function keyKindWanted(about: Case): "RSA" | "ECDSA" | undefined {
 function keys(about: Case): string {
   const kinds = about.context?.ownKeys ?? [];
   return kinds.length === 0 ? "" : ` (it has ${listed(kinds.map((kind) => KEY_NAMES[kind] ?? kind))})`;
+}
+
+/** Certificates are chosen by the name asked for: there may be others for other names. */
+function whatFor(about: Case): string {
+  return about.flight.hello?.serverName ?? "clients that ask for no name";
 }
 
 const KEY_NAMES: Readonly<Record<string, string>> = { ec: "ECDSA", rsa: "RSA", ed25519: "Ed25519", ed448: "Ed448" };

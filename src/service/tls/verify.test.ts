@@ -104,7 +104,7 @@ test("what is wrong with a chain is told apart in plain words", () => {
     [
       { isTrusted: false, trustProblem: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
       "incomplete-chain",
-      /^only the server's own certificate was sent/,
+      /^only the certificate itself was sent/,
     ],
     [
       {

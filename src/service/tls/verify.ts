@@ -104,7 +104,7 @@ function chainProblem(shown: ShownChain, leaf: X509Certificate, now: number): To
       if (shown.certificates.length === 1)
         return [
           "incomplete-chain",
-          `only the server's own certificate was sent; that of its issuer (${issuer}) was not, and is not among the trusted ones`,
+          `only the certificate itself was sent; that of its issuer (${issuer}) was not, and is not among the trusted ones`,
         ];
       const last = missingIssuer(shown, leaf);
       return ["unknown-authority", `the chain ends at a certificate issued by ${last}, which is not trusted here`];
