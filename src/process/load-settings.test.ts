@@ -114,6 +114,24 @@ test("passwords leave the settings for the secrets", async () => {
   });
 });
 
+test("credentials are a password, a file with one, or a certificate, and exactly one of these", async () => {
+  const yaml = "credentials:\n  a: { external: yes }\n  b: { user: ann, external: yes }\n";
+  await inDirectory({ "posthorn.yaml": yaml }, async (directory) => {
+    const { secrets } = await loaded(directory, "posthorn.yaml");
+    assert.deepEqual(secrets.credentials, {
+      a: { user: "", password: "", isExternal: true },
+      b: { user: "ann", password: "", isExternal: true },
+    });
+  });
+  for (const wrong of ["{ user: ann }", "{ user: ann, password: x, external: yes }", "{ password: x }"]) {
+    const problems = await problemsOf({ "posthorn.yaml": `credentials: { a: ${wrong} }\n` });
+    assert.match(
+      problems.join(),
+      /credentials\.a(?:\.user)?: expected (?:exactly one of password, password-file and external|a user)/,
+    );
+  }
+});
+
 test("settings in code give the same as the same settings in YAML", async () => {
   const yaml = "hostname: mail.example.org\nlocal: { domains: [example.org] }\nscheduler: { warn-after: 1h }\n";
   const code = `import { defineConfig } from "posthorn";

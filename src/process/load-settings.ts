@@ -130,7 +130,9 @@ type Parsed = ParsedSettings<WrittenSettings>;
 async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, Credentials>> {
   const credentials: Record<string, Credentials> = {};
   for (const [name, entry] of Object.entries(parsed.settings.credentials)) {
-    if (entry.password !== undefined) credentials[name] = { user: entry.user, password: entry.password };
+    const { user = "" } = entry;
+    if (entry.external) credentials[name] = { user, password: "", isExternal: true };
+    if (entry.password !== undefined) credentials[name] = { user, password: entry.password };
     if (entry.passwordFile === undefined) continue;
     try {
       const password = (await readFile(entry.passwordFile, "utf8")).split(/\r?\n/, 1)[0] ?? "";
@@ -138,7 +140,7 @@ async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Pro
         problems.push(
           parsed.problemAt(["credentials", name, "passwordFile"], `${entry.passwordFile} has an empty first line`),
         );
-      credentials[name] = { user: entry.user, password };
+      credentials[name] = { user, password };
     } catch (thrown) {
       problems.push(parsed.problemAt(["credentials", name, "passwordFile"], unreadable(entry.passwordFile, thrown)));
     }

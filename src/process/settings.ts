@@ -77,7 +77,9 @@ export function completeSettings(written: WrittenSettings, machine: { readonly h
     ...written,
     hostname: written.hostname ?? machine.hostname.toLowerCase(),
     actions: { ...ownActions, ...written.actions },
-    credentials: Object.fromEntries(Object.entries(written.credentials).map(([name, { user }]) => [name, { user }])),
+    credentials: Object.fromEntries(
+      Object.entries(written.credentials).map(([name, { user = "" }]) => [name, { user }]),
+    ),
   };
 }
 

@@ -17,6 +17,7 @@ import { rawClient, type RawClient } from "../../src/testing/reception.ts";
 import { requirePeer } from "../peers/peer.ts";
 import { converse } from "../peers/running.ts";
 import { LAYOUTS, startServer, type Layout, type TestServer } from "../server.ts";
+import { sendMail } from "../smtp-client.ts";
 
 const authority = await testAuthority();
 const ann = await authority.issue("ann", { emails: ["ann@example.test"] });
@@ -121,6 +122,37 @@ for (const layout of LAYOUTS) {
     assert.match(await reply(other, "MAIL FROM:<ann@example.test>"), /^530/);
     await reply(other, "QUIT");
     await server.waitForOutput(/Untrusted TLS connection established from localhost\[127\.0\.0\.1\]/);
+  });
+
+  test(`${layout}: another server logs in by its certificate where its credentials say so, and waits where it shows none`, async () => {
+    await using host = await start("single");
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-certificates-"));
+    const [certificate, key] = [join(folder, "ann.pem"), join(folder, "ann.key")];
+    writeFileSync(certificate, ann.certificate);
+    writeFileSync(key, ann.key, { mode: 0o600 });
+    const sending = (policy: string): Promise<TestServer> =>
+      startServer({
+        layout,
+        settings: `certificates: [ { label: server, certificate: ${certificate}, key: ${key}, names: [ours.test] } ]
+credentials: { branch: { external: yes } }
+delivery: { tls: { policy: { "127.0.0.1": ${policy} } } }
+actions: { out: { relay: { to: "smtps://branch@127.0.0.1:${host.ports.smtps}", verify: no } } }
+rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, action: out } ]
+`,
+      });
+    const send = async (server: TestServer): Promise<void> => {
+      const mail = { from: "ann@localhost", to: "joe@here.test", content: "Subject: x\n\nby certificate" };
+      assert.match(await sendMail(server.ports.smtp, mail), /^250 /);
+    };
+    await using server = await sending("{ level: encrypt, certificate: server }");
+    await send(server);
+    await server.waitForOutput(/status=sent/);
+    await host.waitForMails("joe", 1);
+    await host.waitForOutput(/: client=localhost\[127\.0\.0\.1\], sasl_method=EXTERNAL, sasl_username=ann\n/);
+
+    await using bare = await sending("encrypt");
+    await send(bare);
+    await bare.waitForOutput(/status=deferred .*the credentials branch are a certificate, and none is shown there/);
   });
 
   test(`${layout}: openssl s_client logs in by its certificate`, async (t) => {

@@ -18,11 +18,13 @@ export interface SaslClient {
 export interface Credentials {
   readonly user: string;
   readonly password: string;
+  /** By the certificate of the TLS connection: there is no password, and EXTERNAL is the only mechanism. */
+  readonly isExternal?: boolean | undefined;
 }
 
 /** In the order of preference: the password itself travels last. */
 export const CLIENT_MECHANISMS = ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"] as const;
-/** EXTERNAL needs no password but a client certificate, so nobody chooses it by the list (`externalClient`). */
+/** EXTERNAL needs no password but a client certificate: credentials that say so choose it, and nothing else does. */
 export type ClientMechanism = (typeof CLIENT_MECHANISMS)[number] | "EXTERNAL";
 
 /** The best mechanism that the server offers (`authMechanisms` of its answer to EHLO); undefined when we speak none. */

@@ -89,6 +89,14 @@ export class Connector {
         { kind: "settings", text: `${request.relay} is plaintext, and a certificate must verify` },
         "4.3.5",
       );
+    if (credentials?.isExternal === true && demand.context.certificate === undefined)
+      return refusal(
+        {
+          kind: "settings",
+          text: `the credentials ${request.credentials} are a certificate, and none is shown there: set \`certificate\` in its TLS policy`,
+        },
+        "4.3.5",
+      );
     const handshake = await this.#handshakeFor(demand);
     if (!handshake.ok) return handshake;
     return this.#connect({ request, demand, credentials, handshake: handshake.wish });
@@ -211,6 +219,7 @@ export class Connector {
             tls: mode,
             mustVerify: demand.mustVerify,
             hasCredentials: credentials !== undefined,
+            isExternal: credentials?.isExternal,
             isConfidential: "path" in host.address,
             host: text,
           },

@@ -111,7 +111,7 @@ export const authenticated = defineEvent({
   ...clientSpeaks,
   says: "We logged in at a next host.",
   fields: { session: "text", protocol: "text", host: "text", mechanism: "text", user: "text" },
-  line: (e) => `logged in at ${e.host} as ${e.user} by ${e.mechanism}`,
+  line: (e) => `logged in at ${e.host}${e.user === "" ? "" : ` as ${e.user}`} by ${e.mechanism}`,
 });
 
 export const closedIdle = defineEvent({

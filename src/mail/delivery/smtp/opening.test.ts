@@ -51,6 +51,32 @@ test("what was offered in the clear is forgotten under TLS", () => {
   assert.ok(last?.do === "fail" && last.failure.cause.kind === "auth" && last.failure.cause.reason === "not-offered");
 });
 
+test("a login by certificate takes EXTERNAL and nothing else, and a password's login never takes EXTERNAL", () => {
+  const dialogue = (offered: string): OpeningInput[] => [
+    said(220),
+    said(250, "mx", "STARTTLS"),
+    said(220),
+    { on: "encrypted" },
+    said(250, "mx", `AUTH ${offered}`),
+  ];
+  const last = (isExternal: boolean, offered: string) =>
+    play(plan({ hasCredentials: true, isExternal }), dialogue(offered)).at(-1);
+  assert.deepEqual(last(true, "PLAIN EXTERNAL"), { do: "beginAuth", mechanism: "EXTERNAL" });
+  assert.deepEqual(last(false, "EXTERNAL PLAIN"), { do: "beginAuth", mechanism: "PLAIN" });
+  for (const [isExternal, offered] of [
+    [true, "PLAIN LOGIN"],
+    [false, "EXTERNAL"],
+  ] as const) {
+    const action = last(isExternal, offered);
+    assert.ok(action?.do === "fail" && action.failure.cause.kind === "auth", offered);
+    assert.equal(action.failure.cause.reason, "no-mechanism");
+    assert.equal(action.failure.lasting, "temporary");
+  }
+  // The certificate stood for in plaintext would be nobody's.
+  const plain = play(plan({ hasCredentials: true, isExternal: true }), [said(220), said(250, "mx", "AUTH EXTERNAL")]);
+  assert.equal(words(plain.at(-1)), "fail");
+});
+
 test("STARTTLS that is refused means plaintext where that is allowed, and a deferral where it is not", () => {
   const dialogue = [said(220), said(250, "mx", "STARTTLS"), said(454)];
   const last = (given: Partial<OpeningPlan>) => words(play(plan(given), dialogue).at(-1));

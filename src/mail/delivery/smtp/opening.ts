@@ -25,6 +25,8 @@ export interface OpeningPlan {
   /** The certificate must verify; then plaintext is no way out either, unless the mode is `never`. */
   readonly mustVerify: boolean;
   readonly hasCredentials: boolean;
+  /** The login is by our certificate (AUTH EXTERNAL), and by nothing else. */
+  readonly isExternal?: boolean | undefined;
   /** Nobody else can listen: a unix socket. */
   readonly isConfidential: boolean;
   /** `name[address]:port` */
@@ -169,11 +171,14 @@ function login(opening: Opening): Step {
     return fail(opening, authFailure(opening, "not-encrypted", "credentials never travel in plaintext"), "relay");
   const offered = authMechanisms(extensions);
   if (offered.length === 0) return fail(opening, authFailure(opening, "not-offered", "AUTH is not offered"), "host");
-  const mechanism = CLIENT_MECHANISMS.find((name) => offered.includes(name) && !opening.tried.includes(name));
+  const mechanisms: readonly ClientMechanism[] = plan.isExternal === true ? ["EXTERNAL"] : CLIENT_MECHANISMS;
+  const mechanism = mechanisms.find((name) => offered.includes(name) && !opening.tried.includes(name));
   if (mechanism !== undefined)
     return to(opening, { at: "auth", mechanism, isCancelled: false }, { do: "beginAuth", mechanism });
-  if (opening.refusal === undefined)
-    return fail(opening, authFailure(opening, "no-mechanism", `offered: ${offered.join(" ")}`), "relay");
+  if (opening.refusal === undefined) {
+    const why = plan.isExternal === true ? "EXTERNAL is not, so the host takes no login from our certificate; " : "";
+    return fail(opening, authFailure(opening, "no-mechanism", `${why}offered: ${offered.join(" ")}`), "relay");
+  }
   return fail(opening, authFailure(opening, "refused", replyText(opening.refusal), opening.refusal), "relay");
 }
 
