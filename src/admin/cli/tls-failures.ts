@@ -1,5 +1,6 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import type { NextCounts } from "../../mail/log/tls-clusters.ts";
+import { WITHIN_MS } from "../../mail/log/tls-returns.ts";
 import { tlsIdText } from "../../mail/log/tls-journal.ts";
 import type { FailuresAnswer, FoundCluster } from "../../mail/log/tls-questions.ts";
 import type { CliCommand } from "./command.ts";
@@ -72,13 +73,15 @@ function blockOf(cluster: FoundCluster, world: World): string {
     [direction === "in" ? "clients" : "hosts", `${shown.join(", ")}${more > 0 ? ` and ${more} more` : ""}`],
     ["software", cluster.ja4 === undefined ? undefined : `${cluster.ja4} (JA4)`],
     ["certificate", cluster.certificate?.slice(0, 16)],
-    ["afterwards", afterwards(cluster.next, direction)],
+    ["afterwards", afterwards(cluster.next, direction, world.now() - cluster.lastAt < WITHIN_MS)],
     [
       "look",
       newest === undefined
         ? undefined
         : `posthorn tls show ${tlsIdText(newest)}` +
-          (lastWorked === undefined || busiest === undefined ? "" : `; posthorn tls diff ${busiest.address}`),
+          (lastWorked === undefined || busiest === undefined
+            ? ""
+            : `; posthorn tls diff ${direction === "in" ? busiest.address : tlsIdText(newest)}`),
     ],
   ]).map((line) => `      ${escapeControls(line)}`);
   const where = direction === "in" ? `clients of ${cluster.place}` : `sending by ${cluster.place}`;
@@ -98,7 +101,7 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 /** What the peers did within a minute of their failures. */
-function afterwards(next: NextCounts, direction: "in" | "out"): string {
+function afterwards(next: NextCounts, direction: "in" | "out", isEarly: boolean): string | undefined {
   const left = Object.entries(next.leftAfter).map(([after, count]) => `${count} left after ${after}`);
   const parts = [
     next.tls > 0 ? `${next.tls} ${direction === "in" ? "came back and TLS worked" : "tried again and TLS worked"}` : "",
@@ -107,7 +110,7 @@ function afterwards(next: NextCounts, direction: "in" | "out"): string {
       : "",
     next.withMail > 0 ? `${next.withMail} of them brought mail` : "",
     next.failedAgain > 0 ? `${next.failedAgain} failed again` : "",
-    next.none > 0 ? `${next.none} did not come back within a minute` : "",
+    next.none > 0 ? `${next.none} did not come back ${isEarly ? "so far" : "within a minute"}` : "",
   ];
-  return parts.filter((part) => part !== "").join(", ");
+  return parts.filter((part) => part !== "").join(", ") || undefined;
 }

@@ -22,7 +22,7 @@ export const tlsPolicy: CliCommand = {
     const [destination = "", host] = given.operands;
     const question = { destination, ...(host === undefined ? {} : hostOf(host)) };
     const report = await withServer(given, world, "query", (server) => server.call("tls.policy", question));
-    const names = [destination, bare(destination), ...(host === undefined ? [] : [host, bare(host)])];
+    const names = [destination, ...(host === undefined ? [] : [host])].flatMap((name) => [name, bare(name)]);
     const last = await askTls({ ask: "last", peers: [...new Set(names)] }, given, world);
     if (given.has("json")) {
       const records = last.records.map((record) => recordJsonOf({ ...record, flight: undefined }));
@@ -119,7 +119,7 @@ function plaintextText(row: PlaintextRow, instant: (at: number) => string): stri
   return `${mails} to ${row.peer} since ${instant(row.firstAt)}, last ${instant(row.lastAt)}: ${row.rule}`;
 }
 
-/** Without brackets and port, as peers are kept. */
+/** Without brackets, as names are kept. A port stays: another one is another server. */
 function bare(text: string): string {
-  return text.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  return text.replace(/^\[(.*)\]$/, "$1");
 }

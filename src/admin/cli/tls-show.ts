@@ -78,7 +78,7 @@ function textOf(shown: ShownRecord, world: World): string {
   const instant = (at: number): string => instantText(at, world.offsetMinutes);
   const head = `${tlsIdText(record.row.id)}  ${record.kind === "failure" ? `failed: ${record.row.finding.reason}` : "worked"}`;
   const facts = factLines([
-    ...factsOf(record, instant),
+    ...factsOf(record, instant, world.now()),
     ...inForce.map(({ at, text }) => ["in force", `${instant(at)} ${text}`] as const),
   ]);
   const steps = tlsStory(shown);

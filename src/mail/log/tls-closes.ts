@@ -19,14 +19,16 @@ export interface CloseSummary {
   readonly lastAt: number;
 }
 
-/** By peer and direction, those with most unclean ends first, and all of a direction together. */
+/** By peer (a host with its port) and direction, those with most unclean ends first, and all of a direction together. */
 export function summarizeCloses(counts: readonly CloseCount[]): {
   readonly peers: readonly CloseSummary[];
   readonly all: readonly CloseSummary[];
 } {
   const group = (keyOf: (count: CloseCount) => string): readonly CloseSummary[] =>
     [...Map.groupBy(counts, keyOf).values()].map(summaryOf);
-  const peers = group(({ direction, address, peer }) => `${direction} ${address === "" ? peer : address}`);
+  const peers = group(
+    ({ direction, address, peer }) => `${direction} ${direction === "out" || address === "" ? peer : address}`,
+  );
   return {
     peers: peers.toSorted((one, other) => other.unclean - one.unclean || other.total - one.total),
     all: group(({ direction }) => direction).toSorted((one, other) => one.direction.localeCompare(other.direction)),

@@ -34,7 +34,7 @@ export interface Cluster {
   readonly newest: readonly number[];
 }
 
-/** What the peers did within a minute of each failure. */
+/** What the peers did within a minute of each failed handshake. */
 export interface NextCounts {
   /** Came back with TLS that worked. */
   readonly tls: number;
@@ -87,8 +87,8 @@ function clusterOf(
   if (newest === undefined || inWindow.length === 0) return undefined;
   const runs = runsOf(rows);
   const beganAt = runs.at(-1)?.[0]?.at ?? newest.at;
-  const peers = [...Map.groupBy(inWindow, (row) => row.address || row.peer)]
-    .map(([address, group]) => ({ peer: group.at(-1)?.peer ?? address, address, count: group.length }))
+  const peers = [...Map.groupBy(inWindow, (row) => (row.direction === "in" && row.address) || row.peer)]
+    .map(([key, group]) => ({ peer: group.at(-1)?.peer ?? key, address: group[0]?.address ?? "", count: group.length }))
     .sort((one, other) => other.count - one.count);
   const { finding } = newest;
   return {
@@ -135,7 +135,9 @@ function runsOf(rows: readonly FailureRow[]): readonly (readonly FailureRow[])[]
 function nextOf(rows: readonly FailureRow[]): NextCounts {
   const counts = { tls: 0, withMail: 0, plaintext: 0, failedAgain: 0, none: 0 };
   const leftAfter: Record<string, number> = {};
-  for (const { next } of rows) {
+  for (const { next, wasUp } of rows) {
+    // What a peer did after a connection that had worked is not followed.
+    if (wasUp) continue;
     if (next === undefined) counts.none += 1;
     else if (next.how === "failed") counts.failedAgain += 1;
     else {

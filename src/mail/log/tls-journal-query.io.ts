@@ -32,8 +32,15 @@ const MOST_CLOSE_COUNTS = 5_000;
 const MOST_PLAINTEXT_ROWS = 5_000;
 const MOST_LAST = 20;
 
-/** `mail.example[192.0.2.1]:25`: by its address, by the whole, or by the name. */
-const PEER = "(address = ? OR peer = ? OR substr(peer, 1, length(?) + 1) = ? || '[')";
+/** `mail.example[192.0.2.1]:25`: by the whole, by its address or name, and by one of them with the port. */
+function peerIs(text: string): readonly [string, readonly string[]] {
+  const [, before, port] = /^(\[[^[\]]+\]|[^[\]:]+):(\d{1,5})$/.exec(text) ?? [];
+  const host = (before ?? text).replace(/^\[(.*)\]$/, "$1");
+  const named = "(address = ? OR substr(peer, 1, length(?) + 1) = ? || '[')";
+  return port === undefined
+    ? [`(peer = ? OR ${named})`, [text, host, host, host]]
+    : [`(peer = ? OR (${named} AND peer LIKE '%]:' || ?))`, [text, host, host, host, port]];
+}
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -80,9 +87,7 @@ export class TlsJournalQuery {
     const worked = this.#database.prepare(`SELECT count(*) AS count FROM tls_session WHERE ${whereNow}`);
     return {
       clusters: clusters.slice(0, MOST_CLUSTERS).map((cluster): FoundCluster => {
-        const found = cluster.peers.flatMap(
-          ({ address }) => this.#lastWorked(address, cluster.direction, cluster.beganAt) ?? [],
-        );
+        const found = cluster.peers.flatMap((peer) => this.#lastWorked(peer, cluster.direction, cluster.beganAt) ?? []);
         const [lastWorked] = found.sort((one, other) => other.at - one.at);
         return { ...cluster, lastWorked };
       }),
@@ -92,13 +97,13 @@ export class TlsJournalQuery {
     };
   }
 
-  #lastWorked(address: string, direction: string, beforeAt: number): FoundCluster["lastWorked"] {
-    if (address === "") return undefined;
+  #lastWorked(of: Pick<FailureRow, "peer" | "address">, direction: "in" | "out", beforeAt: number) {
+    const [same, value] = sameParty({ ...of, direction });
     const row = this.#database
       .prepare(
-        "SELECT id, at, peer FROM tls_session WHERE address = ? AND direction = ? AND id < ? ORDER BY id DESC LIMIT 1",
+        `SELECT id, at, peer FROM tls_session WHERE ${same} AND direction = ? AND id < ? ORDER BY id DESC LIMIT 1`,
       )
-      .get(address, direction, beforeAt * 1024);
+      .get(value, direction, beforeAt * 1024);
     return row === undefined ? undefined : { id: Number(row["id"]), at: Number(row["at"]), peer: String(row["peer"]) };
   }
 
@@ -129,13 +134,13 @@ export class TlsJournalQuery {
    */
   #workingLike(failure: TlsRecord | undefined): TlsRecord | undefined {
     if (failure === undefined) return undefined;
-    const { address, peer, direction } = failure.row;
+    const { direction } = failure.row;
     const ja4 = failure.kind === "failure" ? failure.row.ja4 : failure.row.facts.clientFingerprint;
-    const [column, value] = address === "" ? ["peer", peer] : ["address", address];
+    const [same, value] = sameParty(failure.row);
     const find = (isSameSoftware: boolean, hasFlight: boolean): unknown =>
       this.#database
         .prepare(
-          `SELECT id FROM tls_session WHERE ${column} = ? AND direction = ? AND id <> ? ${isSameSoftware ? "AND ja4 = ?" : ""}
+          `SELECT id FROM tls_session WHERE ${same} AND direction = ? AND id <> ? ${isSameSoftware ? "AND ja4 = ?" : ""}
            ${hasFlight ? "AND id IN (SELECT id FROM tls_flight WHERE is_failure = 0)" : ""} ORDER BY id DESC LIMIT 1`,
         )
         .get(value, direction, failure.row.id, ...(isSameSoftware ? [ja4 ?? ""] : []))?.["id"];
@@ -149,7 +154,7 @@ export class TlsJournalQuery {
       .prepare(
         `SELECT direction, address, max(peer) AS peer, closed_peer AS ending, closed_moment AS moment, count(*) AS count,
          max(closed_at) AS last_at FROM tls_session WHERE ${where} AND closed_at IS NOT NULL
-         GROUP BY direction, address, closed_peer, closed_moment ORDER BY count DESC LIMIT ?`,
+         GROUP BY direction, address, CASE direction WHEN 'out' THEN peer END, closed_peer, closed_moment ORDER BY count DESC LIMIT ?`,
       )
       .all(...values, MOST_CLOSE_COUNTS)
       .map((row) => ({
@@ -188,8 +193,8 @@ export class TlsJournalQuery {
     const records = new Map<number, TlsRecord>();
     const plaintext = new Map<string, PlaintextRow>();
     for (const name of names) {
-      for (const where of [`direction = 'out' AND place = ?`, `direction = 'out' AND ${PEER}`]) {
-        const values = where.includes("place") ? [name] : [name, name, name, name];
+      for (const [which, values] of [["place = ?", [name]], peerIs(name)] as const) {
+        const where = `direction = 'out' AND ${which}`;
         for (const kind of ["session", "failure"] as const) {
           const record = this.#newest(where, values, kind);
           if (record !== undefined) records.set(record.row.id, record);
@@ -256,6 +261,11 @@ export class TlsJournalQuery {
   }
 }
 
+/** Clients are told apart by their address; of a host each port is a server of its own. */
+function sameParty({ direction, address, peer }: Pick<FailureRow, "direction" | "address" | "peer">) {
+  return direction === "out" || address === "" ? (["peer = ?", peer] as const) : (["address = ?", address] as const);
+}
+
 function whereOf(selection: Selection, sinceAt: number): readonly [string, readonly (string | number)[]] {
   const conditions = ["id >= ?"];
   const values: (string | number)[] = [Math.max(0, sinceAt) * 1024];
@@ -273,8 +283,9 @@ function addSelection(
     values.push(direction);
   }
   if (peer !== undefined) {
-    conditions.push(PEER);
-    values.push(peer, peer, peer, peer);
+    const [is, parts] = peerIs(peer);
+    conditions.push(is);
+    values.push(...parts);
   }
   if (place !== undefined) {
     conditions.push("place = ?");

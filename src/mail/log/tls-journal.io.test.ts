@@ -6,12 +6,13 @@ import { test } from "node:test";
 import type { TlsReason } from "../../service/tls/finding.ts";
 import type { ClientHelloFacts, Flight } from "../../service/tls/flight.ts";
 import { toldText, type TlsPeer, type TlsTold } from "../../service/tls/told.ts";
-import { tlsFacts } from "../../testing/tls-facts.ts";
+import { tlsFacts, tlsFinding } from "../../testing/tls-facts.ts";
 import { batchOf, eventLine, type JournalThreadSettings } from "./journal.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { openJournalReader } from "./journal-reader.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
 import type { EventRecord, Fields } from "./record.ts";
+import { summarizeCloses } from "./tls-closes.ts";
 import { MOST_FAILED_FLIGHTS_PER_PEER, parseTlsId, tlsIdText } from "./tls-journal.ts";
 
 const NIGHT = Date.UTC(2026, 10, 21, 3);
@@ -275,6 +276,53 @@ test("endings are counted by peer, direction and moment; who went without encryp
     },
   ]);
   assert.deepEqual(journal.tls({ ask: "plaintext", sinceAt: NIGHT + 6 * MINUTE }).rows, []);
+});
+
+test("of a host each port is a server of its own, and a peer is named as the log names it or by its parts", () => {
+  using world = new World();
+  const host = (port: number): TlsPeer => ({ ...peer, direction: "out", name: `${peer.name}:${port}`, place: "relay" });
+  for (const [port, ending] of [
+    [25, "close_notify"],
+    [2525, "truncated"],
+  ] as const) {
+    const session = `out-${port}`;
+    world.tell("delivery.tls", session, { told: "up", peer: host(port), facts: tlsFacts({ role: "client" }) });
+    const closing = { peer: ending, we: "close_notify+fin" } as const;
+    world.tell("delivery.tls-closed", session, { told: "ended", closing, moment: "over", after: "QUIT" });
+    world.at += 1000;
+  }
+  const finding = tlsFinding({ role: "client" });
+  world.tell("delivery.tls-failed", "out-3", { told: "failed", peer: host(25), wasUp: false, finding });
+  using journal = world.ask();
+  const shown = (which: string): string | undefined => journal.tls({ ask: "show", which }).shown?.record.row.peer;
+  for (const which of [`${peer.name}:2525`, `${ADDRESS}:2525`, `[${ADDRESS}]:2525`, "mail.example:2525"])
+    assert.equal(shown(which), `${peer.name}:2525`, which);
+  assert.equal(shown(`[${ADDRESS}]`), `${peer.name}:25`);
+  assert.equal(shown(`${ADDRESS}:5`), undefined, "a port is not the end of another");
+  assert.equal(shown("mail.example:465"), undefined);
+  const { counts } = journal.tls({ ask: "closes", sinceAt: NIGHT });
+  assert.deepEqual(
+    summarizeCloses(counts).peers.map((one) => [one.peer, one.clean, one.unclean]),
+    [
+      [`${peer.name}:2525`, 0, 1],
+      [`${peer.name}:25`, 1, 0],
+    ],
+  );
+  assert.equal(journal.tls({ ask: "compare", failed: `${ADDRESS}:25` }).worked?.row.peer, `${peer.name}:25`);
+  const { records } = journal.tls({ ask: "last", peers: [`${ADDRESS}:2525`] });
+  assert.deepEqual(
+    records.map(({ row }) => row.peer),
+    [`${peer.name}:2525`],
+  );
+});
+
+test("a failure after the handshake is not counted among those whose peer did not come back", () => {
+  using world = new World();
+  const session = world.connect();
+  world.up(session);
+  world.tell("session.tls-trouble", session, { told: "failed", peer, wasUp: true, finding: tlsFinding() });
+  using journal = world.ask();
+  assert.equal(journal.tls({ ask: "failures", sinceAt: NIGHT }).clusters[0]?.next.none, 0);
 });
 
 test("a certificate that takes another one's place is a change; the first one, and one seen before, are none", () => {

@@ -73,7 +73,7 @@ test("the next connection is told in a sentence, whichever way it went", () => {
 
 test("the facts of a failure have its sentence, fault and cure; those of a session its certificate and its end", () => {
   const instant = (at: number): string => `at ${at}`;
-  const failed = new Map(factsOf({ kind: "failure", row: failure }, instant));
+  const failed = new Map(factsOf({ kind: "failure", row: failure }, instant, 2000));
   assert.match(failed.get("sentence") ?? "", /fell silent/);
   assert.equal(failed.get("fault"), "unknown");
   assert.match(failed.get("next") ?? "", /left after MAIL/);
@@ -88,13 +88,21 @@ test("the facts of a failure have its sentence, fault and cure; those of a sessi
     }),
     closed: { at: 9, closing: { peer: "reset", we: "close_notify" }, moment: "over", after: "QUIT" },
   };
-  const worked = new Map(factsOf({ kind: "session", row }, instant));
+  const worked = new Map(factsOf({ kind: "session", row }, instant, 2000));
   assert.equal(worked.get("verification"), "OK by authorities");
   assert.match(worked.get("its certificate") ?? "", /^CN=ann,O=Example; issued by CN=Example CA/);
   assert.match(
     worked.get("closed") ?? "",
     /^at 9 unclean: the peer reset the connection \(RST\); after QUIT: nothing is lost$/,
   );
+});
+
+test("that a peer did not come back within a minute is said when the minute is over, and only of handshakes", () => {
+  const next = (row: FailureRow, now: number): string | undefined =>
+    new Map(factsOf({ kind: "failure", row: { ...row, next: undefined } }, String, now)).get("next");
+  assert.equal(next(failure, failure.at + 59_000), "nothing from this peer so far");
+  assert.equal(next(failure, failure.at + 60_000), "nothing from this peer within a minute");
+  assert.equal(next({ ...failure, wasUp: true }, failure.at + 60_000), undefined);
 });
 
 test("endings are summed by peer and direction, the losses apart, and all together", () => {

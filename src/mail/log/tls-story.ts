@@ -1,5 +1,6 @@
 import { closingText } from "../../service/tls/told-text.ts";
 import type { JournalEntry } from "./journal.ts";
+import { WITHIN_MS } from "./tls-returns.ts";
 import type { NextConnection, ShownRecord, TlsRecord } from "./tls-journal.ts";
 
 /** One step on the way of a connection, from its wire or from the log. */
@@ -48,10 +49,15 @@ export function nextText(next: NextConnection, direction: "in" | "out"): string 
   return `${came} ${how} (session ${next.session})${mails}${end}`;
 }
 
+function nothingNext(sinceMs: number): string {
+  return `nothing from this peer ${sinceMs < WITHIN_MS ? "so far" : "within a minute"}`;
+}
+
 /** What is known of a record in labelled facts, for people. `instant` writes a time. */
 export function factsOf(
   record: TlsRecord,
   instant: (at: number) => string,
+  now: number,
 ): readonly (readonly [string, string | undefined])[] {
   const { row, flight } = record;
   const certificate = record.kind === "session" ? record.row.facts.ownCertificate?.fingerprint : record.row.certificate;
@@ -84,7 +90,10 @@ export function factsOf(
       ["server name", record.row.serverName],
       ["software", record.row.ja4 === undefined ? undefined : `${record.row.ja4} (JA4)`],
       ["our certificate", certificate],
-      ["next", next === undefined ? "nothing from this peer within a minute" : nextText(next, row.direction)],
+      [
+        "next",
+        next !== undefined ? nextText(next, row.direction) : record.row.wasUp ? undefined : nothingNext(now - row.at),
+      ],
     ];
   }
   const { facts, closed } = record.row;
