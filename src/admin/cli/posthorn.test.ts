@@ -162,6 +162,15 @@ test("every command explains itself, and the reference has them all", async () =
   assert.match((await posthorn(["help"])).out, /queue list/);
 });
 
+test("--help behind the first word of a group explains all its commands", async () => {
+  for (const option of ["--help", "-h"]) {
+    const { code, out } = await posthorn(["tls", option]);
+    assert.equal(code, 0);
+    assert.match(out, /^posthorn tls failures /m);
+    assert.match(out, /^posthorn tls probe /m);
+  }
+});
+
 test("the queue is listed in columns, and what a peer wrote does nothing to the terminal", async () => {
   const { code, out, asked } = await posthorn(
     ["queue", "list", "--state", "deferred", "--older", "1h", "--sender", "<>"],

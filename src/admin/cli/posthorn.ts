@@ -46,7 +46,10 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   if (first === "send") return sendOrList(argv.slice(1), world);
   const two = commands.find((command) => command.name === `${first} ${second ?? ""}`);
   const command = two ?? commands.find(({ name }) => name === first);
-  if (command === undefined) return unknown(first, second, world);
+  if (command === undefined) {
+    if (second === "--help" || second === "-h") return help([first], world);
+    return unknown(first, second, world);
+  }
   const rest = argv.slice(two === undefined ? 1 : 2);
   const given = parseGiven(command, rest);
   if (given.has("help")) {
