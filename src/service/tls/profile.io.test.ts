@@ -348,6 +348,49 @@ test("certificates of clients are verified with the listener's authorities, and 
   assert.equal(await verdictOf(undefined, good), "FAIL");
 });
 
+for (const version of ["TLSv1.2", "TLSv1.3"] as const)
+  test(`${version}: a resumed session is the client of its first handshake, judged again: never nobody, and never better`, async () => {
+    const fake = fakeKeeper([await pairOf(["mx.example"])]);
+    await using serve = await serving(fake.keeper, {}, { mode: "verify", authorities: "ca.pem" });
+    const middle = await root.below("Middle CA");
+    const stranger = await testAuthority("Stranger CA");
+    for (const [issuer, result] of [
+      [root, "OK"],
+      [middle, "OK"],
+      [stranger, "FAIL"],
+    ] as const) {
+      const issued = await issuer.issue(["client.example"]);
+      const chain = issuer === middle ? middle.certificatePem : "";
+      const own = { ...issued, certificatePem: issued.certificatePem + chain };
+      const other = await root.issue(["other.example"]);
+      serve.handshakes.length = 0;
+      const first = await serve.shake({ maxVersion: version, cert: own.certificatePem, key: own.keyPem });
+      assert.ok(first.session !== undefined, first.error);
+      // Whatever certificate comes with it, the session is its first owner's.
+      for (const shown of [own, other]) {
+        const options: ConnectionOptions = {
+          maxVersion: version,
+          session: first.session,
+          cert: shown.certificatePem,
+          key: shown.keyPem,
+        };
+        assert.equal((await serve.shake(options)).isResumed, true);
+      }
+      const facts = serve.handshakes.map((one) => (one.ok ? one.connection.facts : undefined));
+      assert.deepEqual(
+        facts.map((one) => [one?.isResumed, one?.verdict.result]),
+        [
+          [false, result],
+          [true, result],
+          [true, result],
+        ],
+      );
+      const [fingerprint, ...again] = facts.map((one) => one?.peerCertificate?.fingerprint);
+      assert.ok(fingerprint !== undefined);
+      assert.deepEqual(again, [fingerprint, fingerprint]);
+    }
+  });
+
 test("a certificate that OpenSSL refuses is told, and the next one is the default", async () => {
   const good = await pairOf(["good.example"]);
   const bad: CertificatePair = {

@@ -67,7 +67,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   constructor(parts: NetworkDeliveryParts) {
     this.#parts = parts;
-    this.#tls = tlsClientEngine({ clock: parts.clock });
+    this.#tls = tlsClientEngine({ clock: parts.clock, sessionLifetimeMs: parts.settings.tls.sessionLifetime });
     this.#connector = new Connector({ ...parts, tls: this.#tls, flights: new FlightSampler() });
     const own = new Set(parts.localAddresses.flatMap((address) => canonicalIpText(address) ?? []));
     this.#finder = {

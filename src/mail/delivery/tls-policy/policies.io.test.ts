@@ -77,12 +77,12 @@ async function startHost(options: { maxVersion?: "TLSv1.2" } = {}) {
   };
 }
 
-function setUp(policy: string | object | undefined, more: object = {}, policies?: PolicyFinder) {
+function setUp(policy: string | object | undefined, more: object = {}, policies?: PolicyFinder, tls: object = {}) {
   const settings = smtpClientSettings.parse({
     quitTimeout: "200ms",
     caFile,
     ...more,
-    tls: policy === undefined ? {} : { policy: { "dest.example": policy } },
+    tls: { ...tls, ...(policy === undefined ? {} : { policy: { "dest.example": policy } }) },
   });
   const lines: string[] = [];
   const emit: Emit = (event, fields) => {
@@ -214,6 +214,22 @@ test("sessions are resumed, judged again each time, and never shared between pol
     await new Promise((resolve) => setTimeout(resolve, 50));
     await without.delivery.leave(session);
   }
+});
+
+test("a session is resumed for as long as the settings say, from its first handshake", async () => {
+  using host = await startHost();
+  const { delivery } = setUp("secure", {}, undefined, { sessionLifetime: "2s" });
+  await using _ = delivery;
+  const isResumed = async (session: string): Promise<boolean | undefined> => {
+    const connected = await delivery.connect(request(host.port, { session }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await delivery.leave(session);
+    return connected.ok ? connected.facts.tls?.isResumed : undefined;
+  };
+  assert.equal(await isResumed("a"), false);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  assert.equal(await isResumed("b"), false);
+  assert.equal(await isResumed("c"), true);
 });
 
 test("a policy that cannot be found out defers the whole relay, and nothing is connected to", async () => {

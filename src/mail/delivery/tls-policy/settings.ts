@@ -94,6 +94,9 @@ export const tlsClientSettings = z
     minVersion: z.enum(TLS_VERSIONS).default("TLSv1.2").describe("The oldest version of TLS."),
     ciphers: z.string().min(1).optional().describe("Ciphers, as a list for OpenSSL. Without it: Node's."),
     tickets: z.boolean().default(true).describe("Whether sessions may be resumed."),
+    sessionLifetime: duration({ min: "1s", max: "1d" })
+      .prefault("1h")
+      .describe("For how long from its first handshake a session may be resumed."),
     variants: z
       .boolean()
       .default(true)
