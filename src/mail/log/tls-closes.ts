@@ -12,7 +12,7 @@ export interface CloseSummary {
   readonly unclean: number;
   /** Nobody could see how. */
   readonly unknown: number;
-  /** Of the unclean ones: inside content, so that something was lost. */
+  /** Inside content, so that what was being sent is void: by whichever end, a proper one too. */
   readonly losses: number;
   /** Unclean ones by how: `truncated`, `reset`. */
   readonly how: Readonly<Record<string, number>>;
@@ -52,7 +52,7 @@ function summaryOf(counts: readonly CloseCount[]): CloseSummary {
     clean: sum(isClean),
     unclean: sum(isUnclean),
     unknown: sum(isUnseen),
-    losses: sum((count) => isUnclean(count) && isLoss({ peer: count.ending, we: "open" }, count.moment)),
+    losses: sum(({ ending, moment }) => isLoss({ peer: ending, we: "open" }, moment)),
     how,
     lastAt: newest.lastAt,
   };

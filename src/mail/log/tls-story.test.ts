@@ -125,13 +125,15 @@ test("endings are summed by peer and direction, the losses apart, and all togeth
     count("truncated", "over", { count: 3, lastAt: 7 }),
     count("reset", "content"),
     count("unknown", "over"),
+    // A proper end inside content: the mail is void all the same.
+    count("close_notify", "content"),
     count("close_notify", "over", { direction: "out" }),
     count("truncated", "over", { address: "192.0.2.2", peer: "b[192.0.2.2]" }),
   ]);
   assert.deepEqual(
     peers.map((one) => [one.peer, one.direction, one.total, one.clean, one.unclean, one.unknown, one.losses]),
     [
-      ["a[192.0.2.1]", "in", 15, 10, 4, 1, 1],
+      ["a[192.0.2.1]", "in", 16, 11, 4, 1, 2],
       ["b[192.0.2.2]", "in", 1, 0, 1, 0, 0],
       ["a[192.0.2.1]", "out", 1, 1, 0, 0, 0],
     ],
