@@ -168,9 +168,16 @@ for (const layout of LAYOUTS) {
       assert.match(await openssl("-sess_out", kept), /New, TLSv1\.[23]/);
       assert.match(await openssl("-sess_in", kept), /Reused, TLSv1\.[23]/);
     }
+    const [implicit, idle] = [await greeted(smtps), await greeted(smtps)];
+    assert.match(await say(implicit.socket, "EHLO a"), /^250/);
     assert.equal((await server.posthorn("reload")).status, 0);
     const after = await visit(smtps, { session });
     assert.match(after.greeting, /^220 /);
+    // Connections from before go on as if nothing had been.
+    for (const { socket } of [implicit, idle]) {
+      assert.match(await say(socket, "EHLO b"), /^250/);
+      assert.match(await say(socket, "QUIT"), /^221/);
+    }
     assert.equal((await visit(smtps, { session: after.session ?? session })).isResumed, true);
     assert.equal(await server.stop(), 0);
   });

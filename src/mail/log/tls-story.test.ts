@@ -143,7 +143,7 @@ test("endings are summed by peer and direction, the losses apart, and all togeth
   assert.deepEqual(
     all.map(({ direction, total, unclean }) => [direction, total, unclean]),
     [
-      ["in", 16, 5],
+      ["in", 17, 5],
       ["out", 1, 0],
     ],
   );
