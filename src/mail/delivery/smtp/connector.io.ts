@@ -4,6 +4,7 @@ import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../../foundation/events.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
+import { offers } from "../../../protocol/smtp/extensions.ts";
 import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
 import type { ConnectionTrace, Tracer } from "../../../service/tls/tracer.ts";
 import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
@@ -231,6 +232,9 @@ export class Connector {
         learnt = { host: text, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
       if (opened.is === "ready") {
         const { tls, extensions } = opened;
+        // On the same connection, and so nobody was told of a handshake that failed.
+        if (tls === undefined && mode === "may" && !("path" in host.address) && offers(extensions, "STARTTLS"))
+          plaintextBecause ??= "STARTTLS is offered, and was refused";
         if (tls !== undefined && (known?.brokenBecause !== undefined || known?.variant !== undefined))
           learnt = { host: text, handshake: "worked", variant };
         if (tls === undefined && plaintextBecause !== undefined)

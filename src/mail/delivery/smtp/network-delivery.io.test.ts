@@ -280,6 +280,22 @@ test("when the handshake fails and encryption is a must, nothing goes", async ()
   assert.equal(broken.counters.connections, 1);
 });
 
+test("a host that offers STARTTLS and then refuses it gets plaintext with a warning, never in silence", async () => {
+  const { peer, server } = await peerOn({
+    extensions: [...USUAL_EXTENSIONS, "STARTTLS"],
+    at: (point) => (point === "STARTTLS" ? { do: "reply", text: "454 4.7.0 not now" } : undefined),
+  });
+  using _ = server;
+  const { delivery, lines } = setUp();
+  await using __ = delivery;
+  const connected = await delivery.connect(request(server.port));
+  assert.ok(connected.ok && connected.facts.tls === undefined, JSON.stringify(connected));
+  assert.deepEqual(lines, [
+    `warning: mx.example[127.0.0.1]:${server.port}: going on in plaintext: STARTTLS is offered, and was refused`,
+  ]);
+  await sendsOne(delivery, peer);
+});
+
 test("bytes behind the answer to STARTTLS end the connection, and plaintext is no way out of an attack", async () => {
   const evil = createPeer({
     clock: systemClock,
