@@ -108,7 +108,7 @@ function afterwards(next: NextCounts, direction: "in" | "out", isEarly: boolean)
     next.plaintext > 0
       ? `${next.plaintext} ${direction === "in" ? "came back" : "went on"} in plaintext${left.length === 0 ? "" : ` (${left.join(", ")})`}`
       : "",
-    next.withMail > 0 ? `${next.withMail} of them brought mail` : "",
+    next.withMail > 0 ? `${next.withMail} of them ${direction === "in" ? "brought" : "took"} mail` : "",
     next.failedAgain > 0 ? `${next.failedAgain} failed again` : "",
     next.none > 0 ? `${next.none} did not come back ${isEarly ? "so far" : "within a minute"}` : "",
   ];

@@ -98,12 +98,12 @@ export class TlsJournalQuery {
   }
 
   #lastWorked(of: Pick<FailureRow, "peer" | "address">, direction: "in" | "out", beforeAt: number) {
-    const [same, value] = sameParty({ ...of, direction });
+    const [same, values] = sameParty({ ...of, direction });
     const row = this.#database
       .prepare(
         `SELECT id, at, peer FROM tls_session WHERE ${same} AND direction = ? AND id < ? ORDER BY id DESC LIMIT 1`,
       )
-      .get(value, direction, beforeAt * 1024);
+      .get(...values, direction, beforeAt * 1024);
     return row === undefined ? undefined : { id: Number(row["id"]), at: Number(row["at"]), peer: String(row["peer"]) };
   }
 
@@ -136,14 +136,14 @@ export class TlsJournalQuery {
     if (failure === undefined) return undefined;
     const { direction } = failure.row;
     const ja4 = failure.kind === "failure" ? failure.row.ja4 : failure.row.facts.clientFingerprint;
-    const [same, value] = sameParty(failure.row);
+    const [same, values] = sameParty(failure.row);
     const find = (isSameSoftware: boolean, hasFlight: boolean): unknown =>
       this.#database
         .prepare(
           `SELECT id FROM tls_session WHERE ${same} AND direction = ? AND id <> ? ${isSameSoftware ? "AND ja4 = ?" : ""}
            ${hasFlight ? "AND id IN (SELECT id FROM tls_flight WHERE is_failure = 0)" : ""} ORDER BY id DESC LIMIT 1`,
         )
-        .get(value, direction, failure.row.id, ...(isSameSoftware ? [ja4 ?? ""] : []))?.["id"];
+        .get(...values, direction, failure.row.id, ...(isSameSoftware ? [ja4 ?? ""] : []))?.["id"];
     const id = find(true, true) ?? find(true, false) ?? find(false, true) ?? find(false, false);
     return id === undefined ? undefined : this.#session(Number(id));
   }
@@ -263,7 +263,10 @@ export class TlsJournalQuery {
 
 /** Clients are told apart by their address; of a host each port is a server of its own. */
 function sameParty({ direction, address, peer }: Pick<FailureRow, "direction" | "address" | "peer">) {
-  return direction === "out" || address === "" ? (["peer = ?", peer] as const) : (["address = ?", address] as const);
+  // With the address in any case: there is an index for it.
+  return direction === "out" || address === ""
+    ? (["address = ? AND peer = ?", [address, peer]] as const)
+    : (["address = ?", [address]] as const);
 }
 
 function whereOf(selection: Selection, sinceAt: number): readonly [string, readonly (string | number)[]] {

@@ -236,5 +236,6 @@ export class TlsJournalWriter {
 
 /** Whom a return is recognised by: the address, or the name where there is none. */
 function returnKey({ direction, address, name }: TlsPeer): string {
-  return `${direction} ${address ?? name}`;
+  // A client comes from any port; a host's other port is another server.
+  return direction === "in" ? `in ${address ?? name}` : `out ${name}`;
 }

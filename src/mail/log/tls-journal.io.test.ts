@@ -278,6 +278,12 @@ test("endings are counted by peer, direction and moment; who went without encryp
   assert.deepEqual(journal.tls({ ask: "plaintext", sinceAt: NIGHT + 6 * MINUTE }).rows, []);
 });
 
+/** What the peers of each cluster did next. */
+function nextOf(journal: JournalQuery): readonly object[] {
+  const { clusters } = journal.tls({ ask: "failures", sinceAt: NIGHT });
+  return clusters.map(({ next: { tls, plaintext, failedAgain, none } }) => ({ tls, plaintext, failedAgain, none }));
+}
+
 test("of a host each port is a server of its own, and a peer is named as the log names it or by its parts", () => {
   using world = new World();
   const host = (port: number): TlsPeer => ({ ...peer, direction: "out", name: `${peer.name}:${port}`, place: "relay" });
@@ -293,13 +299,14 @@ test("of a host each port is a server of its own, and a peer is named as the log
   }
   const finding = tlsFinding({ role: "client" });
   world.tell("delivery.tls-failed", "out-3", { told: "failed", peer: host(25), wasUp: false, finding });
+  world.tell("delivery.tls", "out-4", { told: "up", peer: host(465), facts: tlsFacts({ role: "client" }) });
   using journal = world.ask();
   const shown = (which: string): string | undefined => journal.tls({ ask: "show", which }).shown?.record.row.peer;
   for (const which of [`${peer.name}:2525`, `${ADDRESS}:2525`, `[${ADDRESS}]:2525`, "mail.example:2525"])
     assert.equal(shown(which), `${peer.name}:2525`, which);
-  assert.equal(shown(`[${ADDRESS}]`), `${peer.name}:25`);
+  assert.equal(shown(`[${ADDRESS}]`), `${peer.name}:465`);
   assert.equal(shown(`${ADDRESS}:5`), undefined, "a port is not the end of another");
-  assert.equal(shown("mail.example:465"), undefined);
+  assert.equal(shown("mail.example:587"), undefined);
   const { counts } = journal.tls({ ask: "closes", sinceAt: NIGHT });
   assert.deepEqual(
     summarizeCloses(counts).peers.map((one) => [one.peer, one.clean, one.unclean]),
@@ -309,6 +316,7 @@ test("of a host each port is a server of its own, and a peer is named as the log
     ],
   );
   assert.equal(journal.tls({ ask: "compare", failed: `${ADDRESS}:25` }).worked?.row.peer, `${peer.name}:25`);
+  assert.deepEqual(nextOf(journal), [{ tls: 0, plaintext: 0, failedAgain: 0, none: 1 }]);
   const { records } = journal.tls({ ask: "last", peers: [`${ADDRESS}:2525`] });
   assert.deepEqual(
     records.map(({ row }) => row.peer),

@@ -1,5 +1,5 @@
 import type { VerifyProblem } from "./facts.ts";
-import { alertAside, peer, PROBE, theAlert } from "./sentence-parts.ts";
+import { alertAside, peer, theAlert } from "./sentence-parts.ts";
 import type { Case, Sentences } from "./sentence-parts.ts";
 
 const CHAIN_CURE =
@@ -79,7 +79,7 @@ export const certificateSentences: Sentences<
   "verification-failed": (about) => ({
     fault: about.context?.verdict?.problem?.kind === "no-authorities" ? "ours" : "peer",
     sentence: `The server's certificate does not pass the check that is asked for here: ${about.context?.verdict?.problem?.text ?? "it could not be verified"}.`,
-    cure: `${verificationCure(about)} ${PROBE}`,
+    cure: `${verificationCure(about)} \`posthorn tls probe HOST\` shows the chain it sends.`,
   }),
   "keeper-unavailable": (about) => ({
     fault: "ours",
@@ -108,7 +108,8 @@ const VERIFICATION_CURES: Readonly<Partial<Record<VerifyProblem["kind"], string>
   expired: "The server's owner has to renew it; if it is valid, the date of this machine is wrong.",
   "not-yet-valid": "The date of this machine is wrong, or the server uses its new certificate too early.",
   "wrong-name": "Use the name the certificate has, or have the server's owner get one for this name.",
-  "incomplete-chain": "The server's owner has to send the intermediate certificates too.",
+  "incomplete-chain":
+    "The server's owner has to send the intermediate certificates too; if the issuer is an authority of its own, name that one for this destination if you trust it.",
   "wrong-fingerprint":
     "Find out from the server's owner whether the certificate was renewed, and only then set the new fingerprint.",
   "no-certificate": "The server has to show a certificate.",

@@ -113,7 +113,10 @@ export const helloSentences: Sentences<
   injection: (about) => ({
     fault: "peer",
     sentence: `The ${peer(about)} sent plaintext${detail(about)} behind ${about.role === "server" ? "its STARTTLS command" : "its answer to STARTTLS"} and ahead of TLS: a fault, or somebody on the way slipped commands in.`,
-    cure: "Nothing of it was taken. If the peer is an honest one, it does not wait for the answer to STARTTLS: its software has to be mended.",
+    cure:
+      about.role === "server"
+        ? "Nothing of it was taken. If the client is an honest one, it does not wait for the answer to STARTTLS: its software has to be mended."
+        : "Nothing of it was taken. If it happens each time, the server's software has to be mended; if it does not, ask who is on the way.",
   }),
   "too-many-handshakes": (about) => ({
     fault: "peer",
