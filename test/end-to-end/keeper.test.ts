@@ -135,7 +135,7 @@ for (const layout of LAYOUTS) {
     assert.equal(await server.stop(), 0);
   });
 
-  test(`${layout}: a ticket is good at every process; after a reload it means a full handshake at worst`, async (t) => {
+  test(`${layout}: a ticket is good at every process; after a reload or a restart it means a full handshake at worst`, async (t) => {
     const pair = await pairOf("mx.posthorn.test");
     const { server, certs } = await withCertificates(
       t,
@@ -178,8 +178,17 @@ for (const layout of LAYOUTS) {
       assert.match(await say(socket, "EHLO b"), /^250/);
       assert.match(await say(socket, "QUIT"), /^221/);
     }
-    assert.equal((await visit(smtps, { session: after.session ?? session })).isResumed, true);
+    const last = after.session ?? session;
+    assert.equal((await visit(smtps, { session: last })).isResumed, true);
     assert.equal(await server.stop(), 0);
+
+    // The ticket's key died with the processes that knew it.
+    const { folder, ports } = server;
+    await using again = await startServer({ layout, settings: FILES.replaceAll("{certs}", certs), folder, ports });
+    const anew = await visit(smtps, { session: last });
+    assert.match(anew.greeting, /^220 /);
+    assert.equal(anew.isResumed, false);
+    assert.equal(await again.stop(), 0);
   });
 
   test(`${layout}: a table gives certificates by name; no key is in the log, the journal or the settings of others`, async (t) => {
