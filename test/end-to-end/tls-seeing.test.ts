@@ -307,3 +307,37 @@ listeners:
   - { name: smtp, address: 127.0.0.1, port: {smtp}, protocol: smtp, tlsMinVersion: ${tlsMinVersion} }
 `;
 }
+
+test("handshakes beyond a limit are among the failures, on either kind of port", async () => {
+  const limits = "limits: { exempt: [], handshake-rate: 1 }";
+  await using server = await startServer({
+    layout: "single",
+    wholeSettings: `state: ./data
+processes: { layout: single }
+listeners:
+  - { name: smtp, address: 127.0.0.1, port: {smtp}, ${limits} }
+  - { name: smtps, address: 127.0.0.1, port: {smtps}, tls: implicit, protocol: submission, ${limits} }
+`,
+  });
+  const { smtp, smtps } = server.ports;
+  assert.equal(await starttls(smtp, {}), true);
+  const refused = await tcp(smtp);
+  await talk(refused, ["EHLO client.test", "STARTTLS", "QUIT"]);
+  refused.destroy();
+  for (let at = 0; at < 2; at++) {
+    const socket = tlsConnect({ port: smtps, host: "127.0.0.1", rejectUnauthorized: false });
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once(at === 0 ? "data" : "close", resolve));
+    socket.destroy();
+  }
+  const found = await until(
+    () => failures(server),
+    (clusters) => clusters.length >= 2,
+  );
+  assert.deepEqual(found.map(({ reason, place, count }) => `${reason} ${place} ${count}`).sort(), [
+    "too-many-handshakes smtp 1",
+    "too-many-handshakes smtps 1",
+  ]);
+  const shown = await server.posthorn("tls", "show", found[0]?.newest[0] ?? "");
+  assert.match(shown.stdout, /too-many-handshakes/);
+});
