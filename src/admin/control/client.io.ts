@@ -111,7 +111,8 @@ export async function connectControl(path: string): Promise<ControlClient> {
 
 function unreachable(path: string, thrown: unknown): PosthornError {
   const advice: Readonly<Record<string, string>> = {
-    ENOENT: "is the server running, with these settings? (posthornd -f FILE, posthorn COMMAND -f FILE; posthorn send --file FILE)",
+    ENOENT:
+      "is the server running, with these settings? (posthornd -f FILE, posthorn COMMAND -f FILE; posthorn send --file FILE)",
     ECONNREFUSED: "the server is not running; start it with posthornd",
     EACCES: "this user may not; see control.query and control.change in the settings, or use root",
     EPERM: "this user may not; see control.query and control.change in the settings, or use root",
