@@ -58,7 +58,7 @@ for (const layout of LAYOUTS) {
       /plain-smtp, sending by smtp\+tls:\/\/\[127\.0\.0\.1\]:\d+\n {6}The server spoke plain SMTP .*\n {6}fault +both sides/,
     );
     assert.match(failures.stdout, /hosts +127\.0\.0\.1\[127\.0\.0\.1\]:\d+ 1x/);
-    assert.match(failures.stdout, /afterwards +1 went on in plaintext, 1 of them brought mail/);
+    assert.match(failures.stdout, /afterwards +1 went on in plaintext, 1 of them took mail/);
     const shown = await server.posthorn("tls", "show", "127.0.0.1");
     assert.match(shown.stdout, /--> +ClientHello: /);
     assert.match(shown.stdout, /rule +relay /);
