@@ -1,10 +1,12 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { closingText } from "../../service/tls/told-text.ts";
-import { usage, type CliCommand } from "./command.ts";
+import { PosthornError } from "../../foundation/error.ts";
+import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { instantText, roughDuration } from "./text.ts";
 import { textTable } from "./text-table.ts";
 import { factLines } from "./tls-ask.ts";
+import { probedPolicy, type ProbedPolicy } from "./tls-probe-policy.ts";
 import { parseProbeTarget, probeSummary, type ProbeOutcome, type ProbeReport } from "./tls-probe-plan.ts";
 import type { World } from "./world.ts";
 
@@ -13,9 +15,9 @@ export const tlsProbe: CliCommand = {
   operands: "HOST[:PORT]",
   leastOperands: 1,
   mostOperands: 1,
-  says: "Looks at a host's TLS from here: what it offers, its chain, each version and group, resumption, how it closes.",
+  says: "Looks at a host's TLS from here: what it offers, its chain, each version and group, resumption, how it closes, and what the policy makes of it.",
   explains:
-    "Connects some dozen times, one after the other, from this process; sends no mail and no login. Without a port, 25 with STARTTLS, or 465 with --implicit; on port 465 TLS is implicit. Exits with 1 when the usual handshake fails or the certificate does not verify.",
+    "Connects some dozen times, one after the other, from this process; sends no mail and no login. Where a server runs, it is asked for its policy. Without a port, 25 with STARTTLS, or 465 with --implicit; on port 465 TLS is implicit. Exits with 1 when the usual handshake fails or the certificate does not verify.",
   options: {
     implicit: { says: "TLS from the first byte." },
     starttls: { says: "STARTTLS, on port 465 too." },
@@ -46,13 +48,30 @@ export const tlsProbe: CliCommand = {
       },
       world.interrupted,
     );
-    world.stdout.write(isJson ? `${harmlessJson(report)}\n` : textOf(report, world));
+    const policy = await policyFor(report, given, world);
+    world.stdout.write(isJson ? `${harmlessJson({ ...report, policy })}\n` : textOf(report, policy, world));
     const [usual] = report.trials;
     return usual?.ok === true && usual.facts.verdict.result === "OK" ? exitCodes.ok : exitCodes.nothing;
   },
 };
 
-function textOf(report: ProbeReport, world: World): string {
+/** Undefined where no server of these settings runs, or none may be asked: a probe needs none. */
+async function policyFor(report: ProbeReport, given: Given, world: World): Promise<ProbedPolicy | undefined> {
+  const { host, port } = report.target;
+  const question = { destination: host, hostName: host, port, address: report.address };
+  try {
+    return probedPolicy(
+      await withServer(given, world, "query", (server) => server.call("tls.policy", question)),
+      report,
+    );
+  } catch (thrown) {
+    if (!(thrown instanceof PosthornError)) throw thrown;
+    // Only who named a server misses its answer.
+    return given.settingsFile === undefined ? undefined : { rule: "not asked", outcome: thrown.message };
+  }
+}
+
+function textOf(report: ProbeReport, policy: ProbedPolicy | undefined, world: World): string {
   const { target, chain, trials } = report;
   const [usual] = trials;
   const facts = usual?.ok === true ? usual.facts : undefined;
@@ -77,6 +96,7 @@ function textOf(report: ProbeReport, world: World): string {
         : `${facts.verdict.result} for ${target.name}${facts.verdict.problem === undefined ? "" : `: ${facts.verdict.problem.text}`}`,
     ],
     ["authorities", facts === undefined ? undefined : report.authorities],
+    ["policy", policy === undefined ? undefined : `${policy.rule}: ${policy.outcome}`],
     ...chain.map(
       (one, at) =>
         [

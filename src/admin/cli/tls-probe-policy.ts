@@ -1,0 +1,66 @@
+import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
+import type { Verdict } from "../../service/tls/facts.ts";
+import type { ProbeReport } from "./tls-probe-plan.ts";
+
+/** What the running server's policy for a host comes to, after what a probe saw of it. */
+export interface ProbedPolicy {
+  /** `verify, by posthorn.yaml:12:5 (key mx.example)`, or that none is about it. */
+  readonly rule: string;
+  /** What becomes of mail, in words; `wouldGo` is undefined where a probe cannot tell. */
+  readonly outcome: string;
+  readonly wouldGo?: boolean | undefined;
+}
+
+/**
+ * A probe verifies with the authorities it was given and for the name it was given: where a policy has others of its own,
+ * its outcome is not known from here, and that is said.
+ */
+export function probedPolicy(report: PolicyReport, probe: ProbeReport): ProbedPolicy {
+  if (report.kind === "failed")
+    return { rule: `cannot be found out: ${report.text}`, outcome: "mail would wait", wouldGo: false };
+  if (report.kind === "none")
+    return { rule: "no policy is about it", outcome: "the relay's URL decides; see posthorn tls policy" };
+  const { policy, where, key } = report;
+  const rule = `${policy.level}, by ${where} (key ${key})`;
+  if (policy.level === "none") return { rule, outcome: "mail would go in plaintext", wouldGo: true };
+  const [usual] = probe.trials;
+  if (usual === undefined) return { rule, outcome: "nothing could be tried" };
+  if (!usual.ok)
+    return policy.level === "may"
+      ? { rule, outcome: "mail would go in plaintext, for encryption fails", wouldGo: true }
+      : { rule, outcome: "mail would wait, for encryption fails", wouldGo: false };
+  const { facts } = usual;
+  if (policy.level === "may" || policy.level === "encrypt")
+    return { rule, outcome: "mail would go encrypted", wouldGo: true };
+  if (policy.level === "fingerprint") {
+    const shown = facts.peerCertificate;
+    const isKnown =
+      shown !== undefined &&
+      policy.fingerprints?.some((one) => one === shown.fingerprint || one === shown.keyFingerprint) === true;
+    return isKnown
+      ? { rule, outcome: "mail would go encrypted: the fingerprint is the policy's", wouldGo: true }
+      : { rule, outcome: "mail would wait: the fingerprint is none of the policy's", wouldGo: false };
+  }
+  return verified(rule, facts.verdict, policy.caFile, policy.match);
+}
+
+function verified(
+  rule: string,
+  verdict: Verdict,
+  caFile: string | undefined,
+  names: readonly string[] | undefined,
+): ProbedPolicy {
+  const others = [
+    ...(caFile === undefined ? [] : [`the authorities in ${caFile} (--ca-file)`]),
+    ...(names === undefined || names.length === 0 ? [] : [`the name ${names.join(" or ")} (--name)`]),
+  ];
+  if (others.length > 0)
+    return { rule, outcome: `not told by this probe unless it verified by ${others.join(" and for ")}` };
+  return verdict.result === "OK"
+    ? { rule, outcome: "mail would go encrypted and verified", wouldGo: true }
+    : {
+        rule,
+        outcome: `mail would wait: ${verdict.problem?.text ?? "the certificate does not verify"}`,
+        wouldGo: false,
+      };
+}
