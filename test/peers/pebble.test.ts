@@ -10,9 +10,9 @@ import { test, type TestContext } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { connect, type PeerCertificate, type TLSSocket } from "node:tls";
 import { a, startDnsServer } from "../dns-server.ts";
-import { makeCertificate } from "../peers/certificate.ts";
-import { startPebble, type Pebble, type PebbleOptions } from "../peers/pebble.ts";
-import { hasPeer } from "../peers/running.ts";
+import { makeCertificate } from "./certificate.ts";
+import { startPebble, type Pebble, type PebbleOptions } from "./pebble.ts";
+import { hasPeer } from "./running.ts";
 import { freePort, LAYOUTS, startServer, type TestServer } from "../server.ts";
 
 const NAMES = ["mx.posthorn.test", "mail.posthorn.test"];
