@@ -41,8 +41,10 @@ export async function launch(program) {
   const major = Number(process.versions.node.split(".")[0]);
   if (major >= LEAST_NODE_MAJOR) {
     // What Node compiles is kept, and with it the types it had to strip: a start from the sources is as quick as from
-    // JavaScript then, and without the type stripper the process is 80 MB smaller.
-    module.enableCompileCache();
+    // JavaScript then, and without the type stripper the process is 80 MB smaller. It lies within the program, for whoever
+    // may write there decides what runs: in the folder for temporary files, Node's default, that would be everybody.
+    if (existsSync(join(root, "node_modules")))
+      module.enableCompileCache(join(root, "node_modules", ".cache", "posthorn"));
     const main = await import(pathToFileURL(entry()).href);
     await main.main(program, process.argv.slice(2));
     return;
