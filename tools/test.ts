@@ -107,11 +107,13 @@ if (values.only !== undefined && !suites.some((suite) => suite.name === values.o
   process.exit(2);
 }
 
+let ran = 0;
 let failed = 0;
 for (const suite of suites) {
   if (values.only === undefined ? !suite.inDefault : suite.name !== values.only) continue;
   const files = suite.files.filter((file) => values.match === undefined || file.includes(values.match));
   if (files.length === 0) continue;
+  ran += files.length;
   process.stdout.write(`\n── ${suite.name}: ${files.length} files\n`);
   const startedAt = performance.now();
   const run = spawnSync(
@@ -135,4 +137,5 @@ for (const suite of suites) {
   process.stdout.write(`── ${suite.name}: ${((performance.now() - startedAt) / 1000).toFixed(1)} s\n`);
   if (run.status !== 0) failed++;
 }
-process.exitCode = failed === 0 ? 0 : 1;
+if (ran === 0) process.stderr.write("test: no file's path matches, so nothing was tested\n");
+process.exitCode = failed === 0 && ran > 0 ? 0 : 1;

@@ -221,6 +221,7 @@ export function tablesOf(loaded: LoadedSettings, clock: Clock, emit: Emit): Tabl
     Object.fromEntries(Object.entries(loaded.settings.tables).filter(([name]) => !keepers.has(name))),
     (table, path) => watchedFile(table, path, clock, tell, loaded.tableTexts[table]),
     tell,
+    (path) => locate(loaded.origins, path),
   );
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
+import { locate } from "../service/config/config.ts";
 import { watchedFile } from "../service/table/file.io.ts";
 import { createTables } from "../service/table/tables.ts";
 import { startKeeper, type KeeperFinding, type RunningKeeper } from "../service/tls/keeper.io.ts";
@@ -36,6 +37,7 @@ export async function startKeeperRole(parts: {
     Object.fromEntries(Object.entries(settings.tables).filter(([name]) => names.has(name))),
     (table, path) => watchedFile(table, path, clock, tell),
     tell,
+    (path) => locate(loaded.origins, path),
   );
   const lifetimeMs = settings.tls.ticketLifetime;
   const tickets = parts.tickets ?? ticketKeys({ clock, lifetimeMs, randomBytes });

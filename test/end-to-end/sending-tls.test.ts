@@ -60,7 +60,7 @@ delivery: { tls: { policy-table: "table:tls-policy" } }`,
       folder: folderWith("tls-policy.txt", `# destinations\n\n[127.0.0.1]:${host.port}  MUST_NOPEERMATCH\n`),
     });
     await send(server.ports.smtp);
-    await server.waitForOutput(/TLS policy for \S+: encrypt, by \[?127\.0\.0\.1\]?:\d+ \(tls-policy:3\)/);
+    await server.waitForOutput(/TLS policy for \S+: encrypt, by \[?127\.0\.0\.1\]?:\d+ \(\/\S+\/tls-policy\.txt:3\)/);
     await server.waitForOutput(
       /dsn=4\.7\.5, status=deferred \(TLS with \S+: encryption is required, but was not offered/,
     );
@@ -68,7 +68,7 @@ delivery: { tls: { policy-table: "table:tls-policy" } }`,
     const policy = await server.posthorn("tls", "policy", `[127.0.0.1]:${host.port}`);
     assert.equal(policy.status, 0, policy.stderr);
     assert.match(policy.stdout, /encrypt/);
-    assert.match(policy.stdout, /tls-policy:3/);
+    assert.match(policy.stdout, /\/tls-policy\.txt:3/);
     writeFileSync(join(server.folder, "tls-policy.txt"), `127.0.0.1 none\n`);
     await new Promise((resolve) => setTimeout(resolve, 1200));
     await send(server.ports.smtp, "second@there.test");
@@ -77,7 +77,7 @@ delivery: { tls: { policy-table: "table:tls-policy" } }`,
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     assert.equal(host.mails.length, 2);
-    await server.waitForOutput(/TLS policy for \S+: none, by \S+ \(tls-policy:1\)/);
+    await server.waitForOutput(/TLS policy for \S+: none, by \S+ \(\/\S+\/tls-policy\.txt:1\)/);
   });
 
   test(`${layout}: a host whose handshakes break gets plaintext at once and from then on, is shown, and is forgotten when told to`, async () => {

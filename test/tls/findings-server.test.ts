@@ -28,6 +28,7 @@ interface Setting {
   readonly context?: ShownOptions;
   readonly profile?: Partial<ServerProfile>;
   readonly deadlineMs?: number;
+  readonly isUpgrade?: boolean;
   /** What to do with a connection whose handshake succeeded; without it that is an error of the test. */
   readonly after?: (connection: TlsConnection) => Promise<TlsFinding>;
 }
@@ -56,7 +57,10 @@ async function serverFinds(setting: Setting, play: (port: number) => unknown): P
   const played = play((listener.address() as AddressInfo).port);
   try {
     const [raw] = (await accepted) as [Socket];
-    const result = await server.accept(raw, { deadlineMs: setting.deadlineMs ?? 5000 });
+    const result = await server.accept(raw, {
+      deadlineMs: setting.deadlineMs ?? 5000,
+      isUpgrade: setting.isUpgrade,
+    });
     await played;
     if (!result.ok) return result.finding;
     try {
@@ -155,6 +159,11 @@ const cases: Readonly<Record<string, () => Promise<TlsFinding>>> = {
   "a client speaks plain SMTP": () =>
     serverFinds(
       {},
+      rawClient((socket) => void socket.write("EHLO client.example\r\n")),
+    ),
+  "a client speaks plain SMTP behind STARTTLS": () =>
+    serverFinds(
+      { isUpgrade: true },
       rawClient((socket) => void socket.write("EHLO client.example\r\n")),
     ),
   "a client speaks HTTP": () =>
@@ -357,6 +366,15 @@ golden.case("openssl does not trust the issuer", async (t) => {
 golden.case("openssl does not trust the issuer, TLSv1.2", async (t) => {
   const play = openssl(t, "-verify_return_error", "-tls1_2");
   return play && serverFinds({}, play);
+});
+golden.case("openssl does not trust a self-signed certificate", async (t) => {
+  const play = openssl(t, "-verify_return_error");
+  const { cert, key } = certificates.selfSigned;
+  return play && serverFinds({ context: { cert, key } }, play);
+});
+golden.case("openssl does not trust the issuer of a chain", async (t) => {
+  const play = openssl(t, "-verify_return_error");
+  return play && serverFinds({ context: { cert: `${good.cert}\n${authority.cert}`, key: good.key } }, play);
 });
 golden.case("openssl finds the certificate expired", async (t) => {
   const play = openssl(t, "-verify_return_error", "-CAfile", authority.certFile);

@@ -49,6 +49,8 @@ export class Golden {
 }
 
 function textOf(finding: TlsFinding): string {
+  const isNothing = /nothing to mend/i.test(finding.cure);
+  assert.equal(isNothing, finding.fault === "nobody", `the cure fits the fault: ${finding.fault}, ${finding.cure}`);
   const alert = finding.alert === undefined ? "" : `, alert ${finding.alert.name} from ${finding.alert.from}`;
   return `[${finding.reason}, fault: ${finding.fault}${alert}]\n${finding.sentence}\n> ${finding.cure}`;
 }

@@ -97,6 +97,7 @@ const FAULTS: Readonly<Record<string, string>> = {
   peer: "the peer's: something there must change",
   both: "both sides have a part in it",
   network: "the network between us",
+  nobody: "nobody's: nothing has to change",
   unknown: "not known whose",
 };
 

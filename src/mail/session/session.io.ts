@@ -377,7 +377,7 @@ class SessionDriver implements RunningSession {
     this.#deadline.cancel();
     const deadlineMs = this.#terms.settings.handshakeTimeout;
     const { watch } = traceOf(this.#services, this.#terms, this.#session.origin) ?? {};
-    void this.#services.tls.accept(socket, { deadlineMs, watch }).then((outcome) => {
+    void this.#services.tls.accept(socket, { deadlineMs, watch, isUpgrade: true }).then((outcome) => {
       this.#isBlocked = false;
       if (outcome.ok) {
         this.#mode = "commands";

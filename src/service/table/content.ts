@@ -1,18 +1,13 @@
 import { addressBytes, networkContainsBytes, parseNetwork, type Network } from "./network.ts";
+import type { TableEntry } from "./table.ts";
 import { atOf, candidates, foldKey, parsePattern } from "./pattern.ts";
-
-/** One entry as it was written; `where` is `aliases:12` or the table's name. */
-export interface TableEntry {
-  readonly key: string;
-  readonly value: string | undefined;
-  readonly where: string;
-}
 
 /** A table's content, prepared for lookups; replaced as a whole when the table changes. */
 export interface TableContent {
   /** A list knows members; a map has a value for each key. */
   readonly kind: "list" | "map" | "empty";
-  readonly size: number;
+  /** As they were written, in their order. */
+  readonly entries: readonly TableEntry[];
   lookup(key: string): { readonly value: string; readonly where: string } | undefined;
   /** What is written under this key itself; `*.domain` and `*` are keys like others here. */
   exact(key: string): { readonly value: string; readonly where: string } | undefined;
@@ -92,7 +87,7 @@ export function tableContent(entries: readonly TableEntry[]): {
     problems,
     content: {
       kind,
-      size: entries.length,
+      entries,
       lookup(key) {
         const found = find(key, false);
         return found === undefined || found.isNegated ? undefined : found;

@@ -29,23 +29,23 @@ test("a table file follows its changes, survives its absence, and keeps its last
       const answer = await table.lookup(key);
       return answer.kind === "found" ? `${answer.value} ${answer.where}` : answer.kind;
     };
-    assert.deepEqual(await table.lookup("joe"), { kind: "found", value: "1", where: "users:1" });
+    assert.deepEqual(await table.lookup("joe"), { kind: "found", value: "1", where: `${path}:1` });
     await writeFile(join(directory, "new"), "# changed\njoe 22\n");
     await rename(join(directory, "new"), path);
-    assert.deepEqual(await table.lookup("joe"), { kind: "found", value: "1", where: "users:1" });
-    assert.equal(await settled("joe"), "22 users:2");
+    assert.deepEqual(await table.lookup("joe"), { kind: "found", value: "1", where: `${path}:1` });
+    assert.equal(await settled("joe"), `22 ${path}:2`);
     assert.equal(findings.length, 0);
 
     await rm(path);
-    assert.equal(await settled("joe"), "22 users:2");
-    assert.equal(await settled("joe"), "22 users:2");
+    assert.equal(await settled("joe"), `22 ${path}:2`);
+    assert.equal(await settled("joe"), `22 ${path}:2`);
     assert.match(findings.map((finding) => finding.text).join("|"), /^[^|]*ENOENT.*the version before stays in force/);
 
     await writeFile(path, "joe 3\nbroken/8 x\n10.0.0.1/8 y\n");
-    assert.equal(await settled("joe"), "22 users:2");
+    assert.equal(await settled("joe"), `22 ${path}:2`);
     assert.match(findings.at(-1)?.text ?? "", /users:3: 10\.0\.0\.1\/8: expected the network's first address/);
     await writeFile(path, "joe 4\n");
-    assert.equal(await settled("joe"), "4 users:1");
+    assert.equal(await settled("joe"), `4 ${path}:1`);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -190,6 +190,21 @@ test("a file that was never readable makes lookups fail, not find nothing", asyn
   assert.deepEqual(await tables.get("t")?.has("a"), { kind: "failed", text: "gone" });
 });
 
+test("what a table of the settings says has its place in the settings", async () => {
+  const tables = createTables(
+    { m: { kind: "map", entries: { a: "1" } }, l: { kind: "list", items: ["x", "y"] } },
+    () => assert.fail("there is no file"),
+    () => {},
+    (path) => `posthorn.yaml ${path.join(" ")}`,
+  );
+  const answer = await tables.get("m")?.exact("a");
+  assert.equal(answer?.kind === "found" && answer.where, "posthorn.yaml tables m map a");
+  const member = await tables.get("l")?.has("y");
+  assert.equal(member?.kind === "found" && member.where, "posthorn.yaml tables l list 1");
+  const all = await tables.get("l")?.entries?.();
+  assert.deepEqual(all?.kind === "found" && all.value.map(({ key }) => key), ["x", "y"]);
+});
+
 test("a found key says where it stands", async () => {
   const { content } = tableContent([{ key: "a", value: "1", where: "t:7" }]);
   assert.equal(content.lookup("A")?.where, "t:7");

@@ -10,11 +10,20 @@ export interface Table {
    * an order of their own.
    */
   exact(key: string, signal?: AbortSignal): Promise<TableAnswer>;
+  /** All that is in it, for backends that can be gone through. */
+  entries?(signal?: AbortSignal): Promise<TableAnswer<readonly TableEntry[]>>;
   /** Whether a member: a list's element, a map's key, a network that contains the address, a `*.domain` that matches. */
   has(key: string, signal?: AbortSignal): Promise<TableAnswer<boolean>>;
 }
 
 export type TableAnswer<Value = string> =
-  | { readonly kind: "found"; readonly value: Value; /** Where it stands: `aliases:12`. */ readonly where: string }
+  | { readonly kind: "found"; readonly value: Value; /** Where it stands: `/etc/aliases:12`. */ readonly where: string }
   | { readonly kind: "none" }
   | { readonly kind: "failed"; readonly text: string };
+
+/** One entry as it was written; `where` is `/etc/aliases:12`, `posthorn.yaml:12:5` or the table's name. */
+export interface TableEntry {
+  readonly key: string;
+  readonly value: string | undefined;
+  readonly where: string;
+}

@@ -1,7 +1,8 @@
+import type { SettingPath } from "../config/config.ts";
 import type { TableOrList } from "../config/kinds.ts";
-import { tableContent, type TableContent, type TableEntry } from "./content.ts";
+import { tableContent, type TableContent } from "./content.ts";
 import type { TablesSettings, TableSource } from "./settings.ts";
-import type { Table, TableAnswer } from "./table.ts";
+import type { Table, TableAnswer, TableEntry } from "./table.ts";
 import { parseTableText } from "./text.ts";
 
 /** What `tables` and inline lists become: tables by name. */
@@ -28,45 +29,50 @@ export function tableProblems(name: string, text: string): readonly { readonly l
 }
 
 function readContent(
-  name: string,
+  file: string,
   text: string,
 ): { content: TableContent; problems: readonly { line: number; text: string }[] } {
   const parsed = parseTableText(text);
   const entries = parsed.entries.map((entry): TableEntry => ({
     key: entry.key,
     value: entry.value,
-    where: `${name}:${entry.line}`,
+    where: `${file}:${entry.line}`,
   }));
   const { content, problems } = tableContent(entries);
   const told = problems.map((problem) => ({
-    line: Number(problem.where.slice(name.length + 1)),
+    line: Number(problem.where.slice(file.length + 1)),
     text: problem.text,
   }));
   return { content, problems: [...parsed.problems, ...told].sort((a, b) => a.line - b.line) };
 }
+
+/** Where a value of the settings was written: `posthorn.yaml:12:5`. */
+export type WhereIs = (path: SettingPath) => string;
 
 /** Tables of the settings; `fileOf` is asked once for each file. */
 export function createTables(
   settings: TablesSettings,
   fileOf: (table: string, path: string) => TableFile,
   onFinding: (finding: TableFinding) => void,
+  whereIs?: WhereIs,
 ): Tables {
   return new Map(
     Object.entries(settings).map(([name, source]) => [
       name,
       source.kind === "file"
         ? fileTable(name, source.file, fileOf(name, source.file), onFinding)
-        : inlineTable(name, source),
+        : inlineTable(name, source, whereIs),
     ]),
   );
 }
 
-/** A list or a map written in the settings. */
-export function inlineTable(name: string, source: Exclude<TableSource, { kind: "file" }>): Table {
+/** A list or a map written in the settings; where they have it, or (without `whereIs`) only its name. */
+export function inlineTable(name: string, source: Exclude<TableSource, { kind: "file" }>, whereIs?: WhereIs): Table {
+  const where = (...path: SettingPath): string => whereIs?.(["tables", name, source.kind, ...path]) ?? name;
   const entries: TableEntry[] =
     source.kind === "list"
-      ? source.items.map((key) => ({ key, value: undefined, where: name }))
-      : Object.entries(source.entries).map(([key, value]) => ({ key, value, where: name }));
+      ? source.items.map((key, at) => ({ key, value: undefined, where: where(at) }))
+      : Object.entries(source.entries).map(([key, value]) => ({ key, value, where: where(key) }));
   const { content } = tableContent(entries);
   return tableOf(name, () => Promise.resolve(content));
 }
@@ -87,7 +93,7 @@ function fileTable(name: string, path: string, file: TableFile, onFinding: (find
     if (!current.ok) return content ?? current.text;
     if (current.version === version) return content ?? failure;
     version = current.version;
-    const next = readContent(name, current.text);
+    const next = readContent(path, current.text);
     if (next.problems.length === 0) {
       failure = "";
       content = next.content;
@@ -118,6 +124,11 @@ function tableOf(name: string, ask: () => Promise<TableContent | string>): Table
       if (typeof content === "string") return { kind: "failed", text: content };
       const found = content.exact(key);
       return found === undefined ? { kind: "none" } : { kind: "found", value: found.value, where: found.where };
+    },
+    async entries(): Promise<TableAnswer<readonly TableEntry[]>> {
+      const content = await ask();
+      if (typeof content === "string") return { kind: "failed", text: content };
+      return { kind: "found", value: content.entries, where: name };
     },
     async has(key): Promise<TableAnswer<boolean>> {
       const content = await ask();

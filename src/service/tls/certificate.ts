@@ -119,3 +119,17 @@ export function ageOf(
   if (pair.notAfterAt - nowAt < soonMs) return { kind: "expiring", days: days(pair.notAfterAt - nowAt) };
   return undefined;
 }
+
+/** `expires in 9 days`, and its kin; undefined when there is nothing to say. */
+export function ageText(
+  pair: Pick<CertificatePair, "notBeforeAt" | "notAfterAt">,
+  nowAt: number,
+  soonMs: number,
+): string | undefined {
+  const age = ageOf(pair, nowAt, soonMs);
+  if (age === undefined) return undefined;
+  const days = `${age.days} ${age.days === 1 ? "day" : "days"}`;
+  return { future: `is not valid yet, for ${days}`, expired: `expired ${days} ago`, expiring: `expires in ${days}` }[
+    age.kind
+  ];
+}

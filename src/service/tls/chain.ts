@@ -45,12 +45,12 @@ export function chainGap(chainPem: string, roots: KnownRoots): string | undefine
     if ((roots.bySubject.get(current.issuer) ?? []).some((root) => isIssuedBy(subject, root))) return undefined;
     const issuer = [...left].find((candidate) => isIssuedBy(subject, candidate));
     if (issuer === undefined) {
-      const name = oneLine(current.issuer);
+      const name = oneLineName(current.issuer);
       const isKnownRootByName = roots.bySubject.has(current.issuer);
       if (isKnownRootByName) return `${name}, whom it names as its issuer, did not sign it`;
       return current === leaf && others.length === 0
         ? `the certificate of its issuer, ${name}, is missing, and that is no trusted authority: many clients cannot verify it`
-        : `the chain ends at ${oneLine(current.subject)}: the certificate of its issuer, ${name}, is missing, and that is no trusted authority`;
+        : `the chain ends at ${oneLineName(current.subject)}: the certificate of its issuer, ${name}, is missing, and that is no trusted authority`;
     }
     left.delete(issuer);
     current = issuer;
@@ -62,6 +62,7 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
 }
 
 /** `CN=Example CA,O=Example`; the most telling part first, as people name authorities. */
-function oneLine(name: string): string {
+/** `CN=Lower CA, O=Example`, as people read a name of a certificate. */
+export function oneLineName(name: string): string {
   return name.split("\n").toReversed().join(",");
 }

@@ -8,8 +8,8 @@ import type { TlsRole } from "./facts.ts";
 export interface TlsFinding {
   readonly reason: TlsReason;
   readonly role: TlsRole;
-  /** Who has to change something. `unknown` is said when it is unknown. */
-  readonly fault: "ours" | "peer" | "both" | "network" | "unknown";
+  /** Who has to change something. `unknown` is said when it is unknown, `nobody` where nothing is wrong. */
+  readonly fault: "ours" | "peer" | "both" | "network" | "nobody" | "unknown";
   readonly sentence: string;
   readonly cure: string;
   /** An alert of either side, when one was seen. */

@@ -8,6 +8,7 @@ import { virtualClock, type VirtualClock } from "../../simulator/clock.ts";
 import { testAuthority } from "../../testing/test-authority.ts";
 import { watchedFile } from "../table/file.io.ts";
 import { createTables } from "../table/tables.ts";
+import type { Table } from "../table/table.ts";
 import type { TablesSettings } from "../table/settings.ts";
 import { startKeeper, type KeeperFinding, type KeeperSettings, type RunningKeeper } from "./keeper.io.ts";
 import type { KeeperChange } from "./keeper.ts";
@@ -33,6 +34,7 @@ async function keeping(
   files: Readonly<Record<string, string>>,
   settingsOf: (folder: string) => Partial<KeeperSettings>,
   tablesOf: (folder: string) => TablesSettings = () => ({}),
+  others: ReadonlyMap<string, Table> = new Map(),
 ): Promise<Kept> {
   const folder = await mkdtemp(join(tmpdir(), "posthorn-keeper-"));
   const write = async (name: string, text: string): Promise<void> => {
@@ -61,7 +63,7 @@ async function keeping(
       ...settingsOf(folder),
     },
     clock,
-    table: (name) => tables.get(name),
+    table: (name) => others.get(name) ?? tables.get(name),
     tickets,
     onFinding: (finding) => findings.push(finding),
   });
@@ -208,6 +210,58 @@ test("a certificate that expires soon is told of each day; at the start the chec
   assert.equal(ages().length, 2);
 });
 
+test("certificates in a table are watched too: each that expires soon is told of daily, by its entry", async () => {
+  const soon = await middle.issue(["soon.example"], { notAfterAt: Date.now() + 10 * DAY_MS + 3_600_000 });
+  const late = await middle.issue(["late.example"], { notAfterAt: Date.now() + 300 * DAY_MS });
+  const inline = (pair: { certificatePem: string; keyPem: string }): string =>
+    (pair.certificatePem + pair.keyPem).replaceAll("\n", " ");
+  await using kept = await keeping(
+    { names: `late.example ${inline(late)}\nsoon.example ${inline(soon)}\n` },
+    () => ({ certificates: [{ kind: "table", table: "names" }] }),
+    (folder) => ({ names: { kind: "file", file: join(folder, "names") } }),
+  );
+  const ages = (): readonly string[] =>
+    kept.findings.flatMap((finding) => (finding.kind === "age" ? [`${finding.source}: ${finding.text}`] : []));
+  await kept.keeper.certificateFor("soon.example", "smtp");
+  assert.deepEqual(ages(), [], "the check of the settings tells it at the start");
+  for (const left of [9, 8]) {
+    await kept.clock.advance(DAY_MS);
+    await kept.looks();
+    assert.equal(
+      ages().at(-1),
+      `${join(kept.folder, "names")}:2: the certificate of soon.example expires in ${left} days`,
+    );
+  }
+  assert.equal(ages().length, 2);
+});
+
+test("a certificate of a table that cannot be gone through is told of when a client asks for it, once a day", async () => {
+  const soon = await middle.issue(["soon.example"], { notAfterAt: Date.now() + 10 * DAY_MS + 3_600_000 });
+  const value = (soon.certificatePem + soon.keyPem).replaceAll("\n", " ");
+  const found = { kind: "found" as const, value, where: "names (remote)" };
+  const remote: Table = {
+    name: "names",
+    lookup: async () => found,
+    exact: async (key) => (key === "soon.example" ? found : { kind: "none" }),
+    has: async () => ({ kind: "none" }),
+  };
+  await using kept = await keeping(
+    {},
+    () => ({ certificates: [{ kind: "table", table: "names" }] }),
+    () => ({}),
+    new Map([["names", remote]]),
+  );
+  const ask = (): Promise<unknown> => kept.keeper.certificateFor("soon.example", "smtp");
+  const ages = (): readonly string[] =>
+    kept.findings.flatMap((finding) => (finding.kind === "age" ? [`${finding.source}: ${finding.text}`] : []));
+  await ask();
+  await ask();
+  assert.deepEqual(ages(), ["names (remote): the certificate of soon.example expires in 10 days"]);
+  await kept.clock.advance(DAY_MS);
+  await ask();
+  assert.equal(ages().length, 2);
+});
+
 test("a table knows certificates by name, wildcards for exactly one label; what fails is not nothing", async () => {
   const [exact, wild, inline] = [
     await middle.issue(["mx.example.org"]),
@@ -242,7 +296,7 @@ test("a table knows certificates by name, wildcards for exactly one label; what 
   assert.equal(await ask("a.b.example.org"), "none");
   assert.equal(await ask("example.org"), "none");
   assert.equal(await ask("pem.example.net"), "ec pem.example.net");
-  assert.match(await ask("bad.example.net"), /^failed: names:3: .*no\.pem does not exist$/);
+  assert.match(await ask("bad.example.net"), /^failed: \/.*names:3: .*no\.pem does not exist$/);
   assert.match(await ask("out.example.net"), /^failed: .*is outside of/);
   assert.equal(await ask("mx.example.org", "other"), "none", "a listener that names labels has not this table");
   // The default is there all the same.

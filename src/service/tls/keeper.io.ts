@@ -1,13 +1,11 @@
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
-import type { Table } from "../table/table.ts";
+import type { Table, TableEntry } from "../table/table.ts";
 import { markOfAnchors, readAnchors } from "./anchors.io.ts";
-import { bundleOf } from "./bundle.ts";
-import { ageOf, parsePair, servesName, type CertificatePair, type RequestedKeyKind } from "./certificate.ts";
+import { ageText, parsePair, servesName, type CertificatePair, type RequestedKeyKind } from "./certificate.ts";
 import {
   SYSTEM_ANCHORS,
   type Anchors,
-  type CertificateAnswer,
   type HeldCertificate,
   type Keeper,
   type KeeperChange,
@@ -18,14 +16,16 @@ import { foldedName } from "./name-index.ts";
 import { ownCertificate } from "./own-certificate.io.ts";
 import { recent } from "./recent.ts";
 import type { CertificateSource } from "./settings.ts";
-import { loadDirectory, loadFiles, loadPair, markOfDirectory, markOfFiles, namingFile } from "./source.io.ts";
-import { parseTableValue } from "./table-value.ts";
+import { loadDirectory, loadPair, markOfDirectory, markOfFiles, namingFile } from "./source.io.ts";
+import { tableCertificates } from "./table-certificates.io.ts";
 import type { TicketKeys } from "./tickets.ts";
 
 /** A changed file is in force this long after the change plus once more, for it is read when it has come to rest. */
 const LOOK_EVERY_MS = 1000;
 const TELL_AGAIN_MS = 600_000;
 const DAY_MS = 86_400_000;
+/** Of each table, each day. */
+const MOST_AGES_TOLD = 100;
 
 /** What the keeper needs of the settings. */
 export interface KeeperSettings {
@@ -83,7 +83,11 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   const listening = new Set<(change: KeeperChange) => void>();
   const challenges = new Map<string, CertificatePair>();
   const anchors = new Map<string, { mark: string; value: Anchors }>();
-  const tables = settings.certificates.flatMap((source) => (source.kind === "table" ? [source] : []));
+  const tables = settings.certificates.flatMap((source) =>
+    source.kind === "table"
+      ? [{ ...source, certificates: tableCertificates(source.table, parts.table(source.table), source.directory) }]
+      : [],
+  );
   const kept = keptCertificates(settings.directory);
   let sources: Watched[] = [];
   let own: CertificatePair | undefined;
@@ -99,6 +103,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     toldTroubles.set(text, { text, atMs: clock.monotonicMs() });
     onFinding({ kind: "trouble", source, text });
   };
+  const toldAges = recent<number>(MOST_AGES_TOLD * 10);
   const tell = (change: KeeperChange): void => {
     for (const each of listening) each(change);
   };
@@ -205,6 +210,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     if (clock.now() - agesToldAt >= DAY_MS) {
       if (own !== undefined) await makeOwn();
       tellAges(false);
+      await tellTableAges();
       isChanged ||= own !== undefined;
     }
     if (isChanged) tell("certificates");
@@ -217,6 +223,29 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
         const text = ageText(pair, clock.now(), settings.expiryWarningMs);
         if (text !== undefined) onFinding({ kind: "age", source: pair.origin, text });
       }
+  };
+  /** Each entry of the tables, as the check of the settings does at a start. Of many only the first are told. */
+  const tellTableAges = async (): Promise<void> => {
+    for (const { table, certificates } of tables) {
+      let count = 0;
+      const tellEntry = (pair: CertificatePair, { key, where }: TableEntry): void => {
+        const text = ageText(pair, clock.now(), settings.expiryWarningMs);
+        if (text === undefined || ++count > MOST_AGES_TOLD) return;
+        onFinding({ kind: "age", source: where, text: `the certificate of ${key} ${text}` });
+      };
+      await certificates.each(tellEntry, (text) => tableTrouble(table, text));
+      if (count <= MOST_AGES_TOLD) continue;
+      const text = `holds ${count - MOST_AGES_TOLD} more certificates that expire soon or have expired`;
+      onFinding({ kind: "age", source: `table ${table}`, text });
+    }
+  };
+  /** Of a table that cannot be gone through: when a client asks for the name, once a day. */
+  const tellAskedAge = (pair: CertificatePair): void => {
+    const text = ageText(pair, clock.now(), settings.expiryWarningMs);
+    const toldAtMs = toldAges.get(pair.fingerprint) ?? Number.NEGATIVE_INFINITY;
+    if (text === undefined || clock.monotonicMs() - toldAtMs < DAY_MS) return;
+    toldAges.set(pair.fingerprint, clock.monotonicMs());
+    onFinding({ kind: "age", source: pair.origin, text: `the certificate of ${pair.names.join(", ")} ${text}` });
   };
   const watch = (): void => {
     timer = clock.after(LOOK_EVERY_MS, () => {
@@ -238,31 +267,6 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   tellAges(true);
   watch();
 
-  const fromTable = async (source: (typeof tables)[number], name: string): Promise<CertificateAnswer> => {
-    const table = parts.table(source.table);
-    if (table === undefined) return { kind: "failed", text: `there is no table ${source.table}` };
-    const dot = name.indexOf(".");
-    // A wildcard is for one label: `*.example.org` says nothing of a.b.example.org.
-    for (const key of dot > 0 ? [name, `*${name.slice(dot)}`] : [name]) {
-      const answer = await table.exact(key);
-      if (answer.kind === "failed") return { kind: "failed", text: `table ${source.table}: ${answer.text}` };
-      if (answer.kind === "none") continue;
-      const failed = (text: string): CertificateAnswer => ({
-        kind: "failed",
-        text: `${answer.where}: ${key}: ${text}`,
-      });
-      const value = parseTableValue(answer.value, source.directory);
-      if (!value.ok) return failed(value.problem);
-      const { pairs, problems } =
-        value.value.kind === "files" ? await loadFiles(value.value.files) : bundleOf(value.value.text, answer.where);
-      const [problem] = problems;
-      if (pairs.length === 0) return failed(problem ?? "gives no certificate");
-      const version = pairs.map((pair) => pair.fingerprint).join(" ");
-      return { kind: "found", pairs: pairs.map((pair) => ({ ...pair, names: [key] })), version };
-    }
-    return { kind: "none" };
-  };
-
   return {
     async profile(listener) {
       const labels = labelsOf(listener);
@@ -277,8 +281,10 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     async certificateFor(serverName, listener) {
       const name = foldedName(serverName);
       for (const source of tablesOf(labelsOf(listener))) {
-        const answer = await fromTable(source, name);
+        const answer = await source.certificates.find(name);
         if (answer.kind === "failed") tableTrouble(source.table, answer.text);
+        if (answer.kind === "found" && !source.certificates.canGoThrough)
+          for (const pair of answer.pairs) tellAskedAge(pair);
         if (answer.kind !== "none") return answer;
       }
       return { kind: "none" };
@@ -379,18 +385,4 @@ function areSame(some: readonly CertificatePair[], others: readonly CertificateP
   const mark = (pairs: readonly CertificatePair[]): string =>
     pairs.map((pair) => `${pair.fingerprint} ${pair.names.join(",")} ${pair.certificatePem.length}`).join("\n");
   return mark(some) === mark(others);
-}
-
-/** `expires in 9 days`, and its kin; undefined when there is nothing to say. */
-export function ageText(
-  pair: Pick<CertificatePair, "notBeforeAt" | "notAfterAt">,
-  nowAt: number,
-  soonMs: number,
-): string | undefined {
-  const age = ageOf(pair, nowAt, soonMs);
-  if (age === undefined) return undefined;
-  const days = `${age.days} ${age.days === 1 ? "day" : "days"}`;
-  return { future: `is not valid yet, for ${days}`, expired: `expired ${days} ago`, expiring: `expires in ${days}` }[
-    age.kind
-  ];
 }

@@ -39,6 +39,10 @@ export interface EvidenceContext {
   /** The host we meant to reach, as a client. */
   readonly serverName?: string | undefined;
   readonly deadlineMs?: number | undefined;
+  /** The connection spoke plaintext before (STARTTLS). */
+  readonly isUpgrade?: boolean | undefined;
+  /** What our certificate's issue is, and how many certificates we send. */
+  readonly ownIssue?: OwnIssue | undefined;
   /** The versions we allow, as text. */
   readonly ownVersions?: string | undefined;
   /** Key kinds of the certificates we have for this name: `ec`, `rsa`. Empty: none. */
@@ -49,6 +53,15 @@ export interface EvidenceContext {
   readonly isResumed?: boolean | undefined;
   /** Records of the handshake type after the handshake (`FlightRecorder.counts`): the peer asked to renegotiate. */
   readonly lateHandshakes?: number | undefined;
+}
+
+/** Of the certificate that we show: who issued it, and what goes with it. */
+export interface OwnIssue {
+  readonly isSelfSigned: boolean;
+  /** The issuer of the last certificate that we send, as people read it. */
+  readonly lastIssuer: string;
+  /** How many are sent, our own included. */
+  readonly sent: number;
 }
 
 /**

@@ -5,6 +5,9 @@ import type { Case, Sentences } from "./sentence-parts.ts";
 const CHAIN_CURE =
   "Send the whole chain (the certificate file holds the intermediate certificates too), and have the certificate from an authority the client knows; a self-signed one has to be trusted by the client by hand.";
 
+const SELF_SIGNED_CURE =
+  "Nobody can verify a self-signed certificate who was not given it: get one from an authority (ACME does it by itself, see `certificates`), or have the client trust this one by hand.";
+
 /** Failures over certificates: ours, the client's, the server's. */
 export const certificateSentences: Sentences<
   | "no-certificate-for-name"
@@ -36,8 +39,8 @@ export const certificateSentences: Sentences<
   }),
   "certificate-unknown-authority": (about) => ({
     fault: "ours",
-    sentence: `The client does not trust the issuer of our certificate and said so (${alertAside(about)}): the chain we send is incomplete, or the certificate is self-signed or of an authority unknown to it.`,
-    cure: CHAIN_CURE,
+    sentence: `The client does not trust the issuer of our certificate and said so (${alertAside(about)}): ${whyNotTrusted(about)}.`,
+    cure: about.context?.ownIssue?.isSelfSigned === true ? SELF_SIGNED_CURE : CHAIN_CURE,
   }),
   "certificate-expired": (about) => ({
     fault: "ours",
@@ -87,6 +90,15 @@ export const certificateSentences: Sentences<
     cure: "Look for the keeper's own messages in the log; it is started again by itself.",
   }),
 };
+
+function whyNotTrusted(about: Case): string {
+  const issue = about.context?.ownIssue;
+  if (issue === undefined)
+    return "the chain we send is incomplete, or the certificate is self-signed or of an authority unknown to it";
+  if (issue.isSelfSigned) return "our certificate is self-signed";
+  const sent = issue.sent === 1 ? "we send it alone, without intermediates" : `we send ${issue.sent} certificates`;
+  return `${sent}, and the client knows no authority ${issue.lastIssuer}`;
+}
 
 function whyRejected(about: Case): string {
   const unclear = "clients say so of a wrong name, and GnuTLS also of an issuer it does not know";

@@ -27,7 +27,7 @@ export const endSentences: Sentences<
   "peer-cancelled": (about) => ({
     fault: "peer",
     sentence: `The ${peer(about)} gave the handshake up of its own will (${alertAside(about)}), ${whereItStood(about)}.`,
-    cure: "Usually a user or a program that changed its mind; nothing to mend here.",
+    cure: "Usually a user or a program that changed its mind; look at it only if it does so each time.",
   }),
   "peer-closed": (about) => ended(about, `closed the TCP connection (FIN)`),
   "peer-closed-mid-record": (about) =>
@@ -115,7 +115,7 @@ function clientEnded(about: Case, what: string): Told {
     return {
       fault: "peer",
       sentence: `${sentence}; it was stopped, or the network lost it.`,
-      cure: "Nothing to mend while it is rare; when one address does it again and again, it is a scanner.",
+      cure: "Leave it while it is rare; when one address does it again and again, it is a scanner.",
     };
   }
   return {

@@ -21,9 +21,9 @@ export const helloSentences: Sentences<
   | "too-many-handshakes"
 > = {
   "no-hello": () => ({
-    fault: "peer",
+    fault: "nobody",
     sentence: "The client connected and went away without sending a byte of TLS, as port checks and load balancers do.",
-    cure: "Nothing, if it was a check; it can be told to speak the protocol to the end.",
+    cure: "Nothing to mend here. A check of our own can be told to speak the protocol to the end.",
   }),
   "not-tls": (about) => ({
     fault: "peer",
@@ -37,8 +37,11 @@ export const helloSentences: Sentences<
     about.role === "server"
       ? {
           fault: "peer",
-          sentence: `The client spoke plain SMTP${quoted(about)} where TLS has to start, so it is set to no encryption or to STARTTLS on a port of implicit TLS.`,
-          cure: "Set the client to implicit TLS (often named SSL/TLS) for this port, or to STARTTLS on port 587 or 25.",
+          sentence: `The client spoke plain SMTP${quoted(about)} ${whereTlsStarts(about)}.`,
+          cure:
+            about.context?.isUpgrade === true
+              ? "The client's software has to be mended: it goes on in plaintext although it asked for TLS and was told to start it. Nothing of it was taken."
+              : "Set the client to implicit TLS (often named SSL/TLS) for this port, or to STARTTLS on port 587 or 25.",
         }
       : {
           fault: "both",
@@ -46,7 +49,7 @@ export const helloSentences: Sentences<
           cure: "Use tls:// or smtp+tls:// (STARTTLS) for this port, or smtps:// with the server's port of implicit TLS, usually 465.",
         },
   "http-request": (about) => ({
-    fault: "peer",
+    fault: about.role === "server" ? "nobody" : "ours",
     sentence: `The ${peer(about)} spoke HTTP${quoted(about)}, not TLS: ${about.role === "server" ? "a browser or a scanner" : "a web server listens there"}.`,
     cure: about.role === "server" ? "Nothing to mend here." : "Correct the host or the port of the relay.",
   }),
@@ -124,6 +127,12 @@ export const helloSentences: Sentences<
     cure: "Raise `limits.handshakes-per-second` or `limits.handshake-rate` of the listener if the client is a busy and honest one; else leave them.",
   }),
 };
+
+function whereTlsStarts(about: Case): string {
+  return about.context?.isUpgrade === true
+    ? "after its STARTTLS was answered with 220, where TLS has to start"
+    : "where TLS has to start, so it is set to no encryption or to STARTTLS on a port of implicit TLS";
+}
 
 function versionMismatch(about: Case): Told {
   const { role, flight, alert } = about;

@@ -10,6 +10,7 @@ import type { Verdict } from "./facts.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { NoCertificate } from "./keeper.ts";
 import { soleCertificate } from "./own-facts.ts";
+import { ownIssue } from "./own-issue.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
 import type { EvidenceContext } from "./reasons.ts";
 import type { AcceptOptions, Handshaken, ServerProfile, ShownChain, ShownOptions, TlsServer } from "./tls.ts";
@@ -66,7 +67,15 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
         const fail = (end: Parameters<LiveConnection["explainFailure"]>[0], error?: unknown): void =>
           settle(() => {
             const alpn = handshake.chosen?.ALPNProtocols;
-            const context = { ...contextOf(profile, deadlineMs), alpn, ...handshake.noCertificate };
+            const { isUpgrade } = options;
+            const issue = ownIssue(handshake.chosen);
+            const context = {
+              ...contextOf(profile, deadlineMs),
+              alpn,
+              isUpgrade,
+              ownIssue: issue,
+              ...handshake.noCertificate,
+            };
             const finding = connection.explainFailure(end, error, context);
             // Who said nothing of a name, or of TLS at all, was not to be shown any.
             const isToBeShown = connection.recorder.hello !== undefined;

@@ -61,6 +61,8 @@ export interface TlsServer {
 
 export interface AcceptOptions {
   readonly deadlineMs: number;
+  /** The connection spoke plaintext until now (STARTTLS); for the words of a failure. */
+  readonly isUpgrade?: boolean | undefined;
   /** What this connection's wire is shown to while it lives; undefined: to nobody. */
   readonly watch?: WireWatch | undefined;
 }

@@ -8,7 +8,7 @@ export interface FoundPolicy {
   readonly policy: TlsPolicy;
   /** The key as it was written. */
   readonly key: string;
-  /** `posthorn.yaml:12:5`, `tls-policy:3`. */
+  /** `posthorn.yaml:12:5`, `/etc/posthorn/tls-policy:3`. */
   readonly where: string;
 }
 

@@ -17,7 +17,7 @@ export type PolicyReport =
       readonly kind: "found";
       readonly policy: TlsPolicy;
       readonly key: string;
-      /** `posthorn.yaml:12:5`, `tls-policy:3`. */
+      /** `posthorn.yaml:12:5`, `/etc/posthorn/tls-policy:3`. */
       readonly where: string;
       readonly keysTried: readonly string[];
     }
