@@ -49,3 +49,8 @@ export function counted(count: number, one: string): string {
 export function senderText(sender: string): string {
   return sender === "" ? "<>" : sender;
 }
+
+/** How far an end is: `in 3d`, `expired 2d ago`. */
+export function endText(at: number, now: number): string {
+  return at <= now ? `expired ${roughDuration(now - at)} ago` : `in ${roughDuration(at - now)}`;
+}

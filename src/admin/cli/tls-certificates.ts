@@ -3,7 +3,7 @@ import type { AcmeStatus } from "../../service/acme/acme.ts";
 import type { ListedCertificate } from "../../service/tls/keeper.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { instantText, roughDuration } from "./text.ts";
+import { endText, instantText, roughDuration } from "./text.ts";
 import { textTable } from "./text-table.ts";
 import type { World } from "./world.ts";
 
@@ -67,10 +67,6 @@ function tableOf(rows: readonly Row[], world: World): string {
       row.origin ?? "acme",
     ]),
   );
-}
-
-function endText(at: number, now: number): string {
-  return at <= now ? `expired ${roughDuration(now - at)} ago` : `in ${roughDuration(at - now)}`;
 }
 
 function renewalText(acme: AcmeStatus | undefined, now: number): string {

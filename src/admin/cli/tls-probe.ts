@@ -3,7 +3,7 @@ import { closingText } from "../../service/tls/told-text.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { instantText, roughDuration } from "./text.ts";
+import { endText, instantText } from "./text.ts";
 import { textTable } from "./text-table.ts";
 import { factLines } from "./tls-ask.ts";
 import { probedPolicy, type ProbedPolicy } from "./tls-probe-policy.ts";
@@ -101,7 +101,7 @@ function textOf(report: ProbeReport, policy: ProbedPolicy | undefined, world: Wo
       (one, at) =>
         [
           at === 0 ? "chain" : "",
-          `${at} ${one.subject}; by ${one.issuer}; ${one.key}; until ${instantText(one.notAfterAt, world.offsetMinutes)} (${roughDuration(one.notAfterAt - world.now())})` +
+          `${at} ${one.subject}; by ${one.issuer}; ${one.key}; until ${instantText(one.notAfterAt, world.offsetMinutes)} (${endText(one.notAfterAt, world.now())})` +
             (at === 0 && one.names.length > 0 ? `; for ${one.names.slice(0, 10).join(", ")}` : ""),
         ] as const,
     ),
