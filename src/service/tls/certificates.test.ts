@@ -7,7 +7,7 @@ import { testAuthority } from "../../testing/test-authority.ts";
 import { bundleOf } from "./bundle.ts";
 import { parsePair } from "./certificate.ts";
 import { chainGap, knownRoots } from "./chain.ts";
-import { groupsOf, nameIndex } from "./name-index.ts";
+import { servingPairs } from "./name-index.ts";
 import { pemBlocks } from "./pem.ts";
 import { isPkcs11, pkcs11Pem } from "./pkcs11.ts";
 import { recent } from "./recent.ts";
@@ -106,11 +106,13 @@ test("an authority of the same name that did not sign is no authority", async ()
   );
 });
 
+const named = (id: string, names: readonly string[], keyKind = "ec") => ({ id, names, keyKind });
+
 test("a name is found exactly, then by a wildcard for exactly one label; the first of two counts", () => {
-  const find = nameIndex<string>([
-    [["mx.example.org", "*.example.org"], "a"],
-    [["*.example.org", "example.net"], "b"],
-    [["*.deep.example.org"], "c"],
+  const { forName } = servingPairs([
+    named("a", ["mx.example.org", "*.example.org"]),
+    named("b", ["*.example.org", "example.net"]),
+    named("c", ["*.deep.example.org"]),
   ]);
   for (const [name, expected] of [
     ["MX.example.org.", "a"],
@@ -122,20 +124,35 @@ test("a name is found exactly, then by a wildcard for exactly one label; the fir
     ["", undefined],
     [".example.org", undefined],
   ] as const)
-    assert.equal(find(name), expected, name);
+    assert.equal(
+      forName(name)
+        ?.map(({ id }) => id)
+        .join(),
+      expected,
+      name,
+    );
 });
 
-test("pairs of the same names serve together, one of each kind of key", () => {
-  const pair = (names: readonly string[], keyKind: string, id: number) => ({ names, keyKind, id });
-  const groups = groupsOf([
-    pair(["b", "a"], "ec", 1),
-    pair(["c"], "ec", 2),
-    pair(["a", "b"], "rsa", 3),
-    pair(["a", "b"], "ec", 4),
+test("of the pairs that have a name one of each kind of key serves, whatever other names they have", () => {
+  const serving = servingPairs([
+    named("ec", ["mx.example.org", "www.example.org"]),
+    named("rsa", ["example.org", "mx.example.org"], "rsa"),
+    named("later ec", ["mx.example.org"]),
+    named("wild rsa", ["*.example.org"], "rsa"),
+    named("nameless", []),
   ]);
+  const ids = (name: string): string =>
+    serving
+      .forName(name)
+      ?.map(({ id }) => id)
+      .join(", ") ?? "nobody";
+  assert.equal(ids("mx.example.org"), "ec, rsa");
+  assert.equal(ids("www.example.org"), "ec, wild rsa");
+  assert.equal(ids("example.org"), "rsa");
+  assert.equal(ids("other.example.org"), "wild rsa");
   assert.deepEqual(
-    groups.map((group) => group.pairs.map(({ id }) => id)),
-    [[1, 3], [2]],
+    serving.defaults.map((pairs) => pairs.map(({ id }) => id).join(", ")),
+    ["ec, rsa", "rsa", "later ec, rsa", "wild rsa", "nameless"],
   );
 });
 

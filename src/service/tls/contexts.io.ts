@@ -4,7 +4,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { CertificatePair } from "./certificate.ts";
 import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper.ts";
-import { foldedName, groupsOf, nameIndex } from "./name-index.ts";
+import { foldedName, servingPairs } from "./name-index.ts";
 import { recent, type Recent } from "./recent.ts";
 import type { ShownOptions } from "./tls.ts";
 
@@ -93,7 +93,7 @@ export function makeContexts(parts: {
   onTrouble: (text: string) => void;
 }): Contexts {
   const { material, terms, clock, onTrouble } = parts;
-  const groups = groupsOf(material.pairs);
+  const serving = servingPairs(material.pairs);
   const ready: Recent<ShownOptions> = recent(terms.mostContexts);
   const fromTables: Recent<TableEntry> = recent(terms.mostContexts);
   const asking = new Map<string, Promise<SecureContextOptions>>();
@@ -120,7 +120,7 @@ export function makeContexts(parts: {
     return options;
   };
   let defaultOptions: SecureContextOptions | undefined;
-  for (const { pairs } of groups) {
+  for (const pairs of serving.defaults) {
     try {
       defaultOptions = optionsOf(pairs);
       break;
@@ -131,7 +131,6 @@ export function makeContexts(parts: {
   if (defaultOptions === undefined)
     throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
   const fallback = defaultOptions;
-  const byName = nameIndex(groups.map((group) => [group.names, group.pairs] as const));
   const challenges = new Map(material.challenges);
 
   /** What serves until another answer comes. */
@@ -169,7 +168,7 @@ export function makeContexts(parts: {
       const challenge = offered?.includes(ACME_ALPN) === true ? challenges.get(name) : undefined;
       try {
         if (challenge !== undefined) return challengeOptionsOf(challenge);
-        const pairs = byName(name);
+        const pairs = serving.forName(name);
         if (pairs !== undefined) return optionsOf(pairs);
       } catch (thrown) {
         onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);

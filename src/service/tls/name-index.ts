@@ -1,37 +1,44 @@
 import type { CertificatePair } from "./certificate.ts";
 
-/** Pairs that serve together: of the same names, one of each kind of key. The handshake takes the one the client can verify. */
-export interface PairGroup<Pair = CertificatePair> {
-  readonly names: readonly string[];
-  readonly pairs: readonly Pair[];
+type Named = Pick<CertificatePair, "names" | "keyKind">;
+
+/** Which of a list of pairs serve together, one of each kind of key: the handshake takes the one the client can verify. */
+export interface ServingPairs<Pair> {
+  /**
+   * By exact name, then, for kinds of key that are missing, by a wildcard for exactly one label (RFC 9525 section 6.3). Of two
+   * with the same name and kind the first counts. Undefined where nobody has the name.
+   */
+  forName(name: string): readonly Pair[] | undefined;
+  /** What may be shown to who asks for no name, in the order of the list: each pair, and what serves beside it. */
+  readonly defaults: readonly (readonly Pair[])[];
 }
 
-/** The groups of a list of pairs, in its order; of two with the same names and kind of key the first counts. */
-export function groupsOf<Pair extends Pick<CertificatePair, "names" | "keyKind">>(
-  pairs: readonly Pair[],
-): readonly PairGroup<Pair>[] {
-  const groups = new Map<string, { names: readonly string[]; pairs: Pair[] }>();
-  for (const pair of pairs) {
-    const label = [...pair.names].sort().join(" ");
-    const group = groups.get(label);
-    if (group === undefined) groups.set(label, { names: pair.names, pairs: [pair] });
-    else if (!group.pairs.some((other) => other.keyKind === pair.keyKind)) group.pairs.push(pair);
-  }
-  return [...groups.values()];
-}
-
-/** Finds by exact name, then by a wildcard for exactly one label (RFC 9525 section 6.3). Of two with a name the first counts. */
-export function nameIndex<Value>(
-  entries: Iterable<readonly [names: readonly string[], value: Value]>,
-): (name: string) => Value | undefined {
-  const byName = new Map<string, Value>();
-  for (const [names, value] of entries)
-    for (const name of names) if (!byName.has(name.toLowerCase())) byName.set(name.toLowerCase(), value);
-  return (name) => {
+export function servingPairs<Pair extends Named>(pairs: readonly Pair[]): ServingPairs<Pair> {
+  const byName = new Map<string, Pair[]>();
+  for (const pair of pairs)
+    for (const name of pair.names) {
+      const known = byName.get(name.toLowerCase());
+      if (known === undefined) byName.set(name.toLowerCase(), [pair]);
+      else addKinds(known, [pair]);
+    }
+  const forName = (name: string): readonly Pair[] | undefined => {
     const folded = foldedName(name);
     const dot = folded.indexOf(".");
-    return byName.get(folded) ?? (dot > 0 ? byName.get(`*${folded.slice(dot)}`) : undefined);
+    const exact = byName.get(folded);
+    const wild = dot > 0 ? byName.get(`*${folded.slice(dot)}`) : undefined;
+    if (exact === undefined || wild === undefined) return exact ?? wild;
+    return addKinds([...exact], wild);
   };
+  const defaults = pairs.map((pair) => {
+    const [name] = pair.names;
+    return addKinds([pair], name === undefined ? [] : (forName(name) ?? []));
+  });
+  return { forName, defaults };
+}
+
+function addKinds<Pair extends Named>(among: Pair[], more: readonly Pair[]): Pair[] {
+  for (const pair of more) if (!among.some((other) => other.keyKind === pair.keyKind)) among.push(pair);
+  return among;
 }
 
 /** A name as clients ask for it, as we look it up. */
