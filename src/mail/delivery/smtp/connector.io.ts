@@ -7,6 +7,7 @@ import type { Credentials } from "../../../protocol/sasl/client.ts";
 import { offers } from "../../../protocol/smtp/extensions.ts";
 import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
 import type { ConnectionTrace, Tracer } from "../../../service/tls/tracer.ts";
+import { recent } from "../../../service/tls/recent.ts";
 import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsClientEngine } from "../../../service/tls/tls.ts";
 import { verify } from "../../../service/tls/verify.ts";
@@ -51,6 +52,9 @@ export type Attempted =
 
 /** A new connection with other encryption is made at most this often for one request. */
 const MOST_CONNECTIONS = 3;
+/** As long as a host whose TLS is broken is remembered. */
+const SILENCE_KEPT_MS = 3_600_000;
+const MOST_SILENT_KNOWN = 1000;
 /** How long each step of a trial may take at most. */
 const TRIAL_STEP_MS = 30_000;
 
@@ -68,6 +72,8 @@ interface Wanted {
 export class Connector {
   readonly #parts: ConnectorParts;
   readonly #contexts: ClientContexts;
+  /** Places of `ssl` that never greeted and then spoke TLS from the first byte, and when that was. */
+  readonly #silent = recent<number>(MOST_SILENT_KNOWN);
 
   constructor(parts: ConnectorParts) {
     this.#parts = parts;
@@ -190,6 +196,14 @@ export class Connector {
       plaintextBecause = known.brokenBecause;
       mode = "never";
     }
+    const asked = hostName(host);
+    // To wait for a greeting costs a deadline; who is known to send none is not waited for again.
+    const silentSinceMs = this.#silent.get(asked) ?? Number.NEGATIVE_INFINITY;
+    const isSilent = clock.monotonicMs() - silentSinceMs < SILENCE_KEPT_MS;
+    const implicit = isSilent ? implicitPlace(demand.mode, mode, host) : undefined;
+    if (implicit !== undefined) ({ host, mode } = { host: implicit, mode: "implicit" });
+    this.#silent.delete(asked);
+    let isSilence = isSilent;
     for (let connection = 1; ; connection++) {
       const text = hostName(host);
       const dialledAt = clock.monotonicMs();
@@ -232,6 +246,7 @@ export class Connector {
         learnt = { host: text, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
       if (opened.is === "ready") {
         const { tls, extensions } = opened;
+        if (isSilence && mode === "implicit") this.#silent.set(asked, isSilent ? silentSinceMs : clock.monotonicMs());
         // On the same connection, and so nobody was told of a handshake that failed.
         if (tls === undefined && mode === "may" && !("path" in host.address) && offers(extensions, "STARTTLS"))
           plaintextBecause ??= "STARTTLS is offered, and was refused";
@@ -255,6 +270,7 @@ export class Connector {
         }
         host = implicitPlace(demand.mode, mode, host) ?? host;
         mode = "implicit";
+        isSilence = opened.isSilence === true;
         continue;
       }
       const { failure, scope } =

@@ -341,6 +341,24 @@ test("implicit TLS is spoken from the first byte; STARTTLS or else implicit find
   }
 });
 
+test("a host of `ssl` that never greeted is spoken to in TLS at once the next time, for an hour", async () => {
+  const { peer, server } = await peerOn({ tls: { context, isImplicit: true } });
+  using _ = server;
+  const { delivery } = setUp({ connectTimeout: "1s" });
+  await using __ = delivery;
+  const took: number[] = [];
+  for (let session = 0; session < 3; session++) {
+    const startedAt = performance.now();
+    const connected = await delivery.connect(request(server.port, { tls: "starttls-or-implicit" }));
+    took.push(performance.now() - startedAt);
+    assert.ok(connected.ok && connected.facts.tls !== undefined, JSON.stringify(connected));
+    await sendsOne(delivery, peer);
+    await delivery.leave("s");
+  }
+  assert.ok((took[0] ?? 0) >= 1000, "the first waits for a greeting");
+  assert.ok((took[1] ?? 0) < 900 && (took[2] ?? 0) < 900, `the others do not: ${took.join(", ")}`);
+});
+
 test("the login goes under a verified certificate, and a refused mechanism gives way to the next", async () => {
   for (const offered of ["AUTH PLAIN", "AUTH LOGIN", "AUTH=LOGIN", "AUTH SCRAM-SHA-256 CRAM-MD5 PLAIN LOGIN"]) {
     const { peer, server } = await peerOn({

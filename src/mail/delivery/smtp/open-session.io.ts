@@ -58,7 +58,13 @@ export type Opened = { readonly finding: TlsFinding | undefined } & Result;
 
 type Result =
   | { readonly is: "ready"; readonly wire: Wire; readonly extensions: Extensions; readonly tls: TlsFacts | undefined }
-  | { readonly is: "another"; readonly tls: "never" | "implicit"; readonly because: string }
+  | {
+      readonly is: "another";
+      readonly tls: "never" | "implicit";
+      readonly because: string;
+      /** The host never greeted. */
+      readonly isSilence?: boolean | undefined;
+    }
   | { readonly is: "failed"; readonly failure: Failure; readonly scope: "address" | "host" | "relay" };
 
 /** Obeys the opening machine over a connection until it is ready for mail, or not to be had. Never rejects. */
@@ -244,7 +250,7 @@ class Opener {
     const isSilence = ended.reason === "timeout" && duringOf(this.#opening) === "greeting";
     // A port for implicit TLS waits for us to speak first, and so never greets.
     if (isSilence && plan.tls === "starttls-or-implicit")
-      this.#leave({ is: "another", tls: "implicit", because: ended.text });
+      this.#leave({ is: "another", tls: "implicit", because: ended.text, isSilence });
     else this.#leave({ is: "failed", failure, scope: "address" });
   }
 
