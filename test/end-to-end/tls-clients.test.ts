@@ -325,9 +325,23 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
     writeFileSync(certificate, `${listed.certificate}\n${listed.key}`);
     const arguments_ = ["s_client", "-quiet", "-connect", `127.0.0.1:${server.ports.smtps}`, "-cert", certificate];
     const killed = spawn(openssl, arguments_, { stdio: ["pipe", "pipe", "ignore"] });
-    for (const line of ["EHLO x", "MAIL FROM:<a@far.test>", "RCPT TO:<joe@here.test>", "DATA"]) {
+    let heard = "";
+    killed.stdout.on("data", (bytes: Buffer) => (heard += bytes.toString("latin1")));
+    // Several replies may come in one piece.
+    const hears = async (reply: RegExp): Promise<void> => {
+      for (let looks = 0; !reply.test(heard); looks++) {
+        assert.ok(looks < 500, `waited 10 s for ${reply}, heard ${heard}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    for (const [line, reply] of [
+      ["EHLO x", /^250 /m],
+      ["MAIL FROM:<a@far.test>", /^250 2\.1\.0/m],
+      ["RCPT TO:<joe@here.test>", /^250 2\.1\.5/m],
+      ["DATA", /^354 /m],
+    ] as const) {
       killed.stdin.write(`${line}\r\n`);
-      await once(killed.stdout, "data");
+      await hears(reply);
     }
     killed.stdin.write("Subject: cut\r\n\r\nhalf\r\n");
     await new Promise((resolve) => setTimeout(resolve, 300));
