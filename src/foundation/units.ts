@@ -64,3 +64,26 @@ export function formatSize(bytes: number): string {
   }
   return `${bytes}`;
 }
+
+/** So many in any stretch of time of this length. */
+export interface Rate {
+  readonly count: number;
+  readonly perMs: number;
+}
+
+/** `100/min`, `5/s`, `2000/1h`, `10/30s`. */
+export function parseRate(text: string): Result<Rate, Problem> {
+  const expected = "a rate such as 100/min, 5/s or 2000/1h";
+  const parts = /^(\d{1,9})\s*\/\s*(\S+)$/.exec(text.trim());
+  const per = parts?.[2] ?? "";
+  const parsed = parseDuration(/^\d/.test(per) ? per : `1${per}`);
+  if (parts === null || !parsed.ok) return refused({ at: 0, expected });
+  const count = Number(parts[1]);
+  if (count < 1 || parsed.value < 1) return refused({ at: 0, expected: `${expected}; at least 1` });
+  return ok({ count, perMs: parsed.value });
+}
+
+/** `100/1m`; a single unit is written without its number: `5/s`. */
+export function formatRate({ count, perMs }: Rate): string {
+  return `${count}/${formatDuration(perMs).replace(/^1(?=[a-z]+$)/, "")}`;
+}

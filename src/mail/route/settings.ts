@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { count, duration } from "../../service/config/kinds.ts";
+import { count, duration, tableName } from "../../service/config/kinds.ts";
+import { sourceList } from "../envelope/source.ts";
+import { shapingSettings } from "./shaping-settings.ts";
 
 export type RouteSettings = z.output<typeof routeSettings>;
 
@@ -29,6 +31,19 @@ export const routeSettings = z
       })
       .prefault({})
       .describe("How much is done at once."),
+    shaping: shapingSettings,
+    shapingTable: tableName()
+      .optional()
+      .describe("A table with more of these: a pattern, and behind it `connections=2 rate=100/min` and so on."),
+    sources: sourceList
+      .optional()
+      .describe(
+        "Our addresses that connections come from, where neither action nor shaping say. Without it: the system's choice.",
+      ),
+    pools: z
+      .record(z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*$/, "expected a name of letters, digits, - and _"), sourceList)
+      .default({})
+      .describe("Addresses by the name of a pool, for `sources: pool:name`."),
     penaltyStep: duration({ min: "1s", max: "10m" })
       .prefault("15s")
       .describe("A route that failed n times rests n squared times this long."),

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { formatDuration, formatSize, parseDuration, parseSize } from "../../foundation/units.ts";
+import { formatDuration, formatSize, parseDuration, parseRate, parseSize, type Rate } from "../../foundation/units.ts";
 
 /**
  * The kinds of value that settings are made of: units, addresses, names. Each turns text from a person into what the
@@ -58,6 +58,21 @@ export function size(range?: { min?: string; max?: string }): z.ZodType<number, 
       return parsed.value;
     })
     .meta({ kind: "size", ...range });
+}
+
+/** Text such as `100/min`, `5/s` or `2000/1h`. At most 100,000 at a time, and over a day at most. */
+export function rate(): z.ZodType<Rate, string> {
+  return z
+    .string()
+    .transform((text, context) => {
+      const parsed = parseRate(text);
+      const isFit = parsed.ok && parsed.value.count <= 100_000 && parsed.value.perMs <= 86_400_000;
+      if (isFit) return parsed.value;
+      const expected = parsed.ok ? "at most 100000, in a day or less" : parsed.problem.expected;
+      context.addIssue({ code: "custom", message: `expected ${expected}` });
+      return z.NEVER;
+    })
+    .meta({ kind: "rate" });
 }
 
 /** A whole number within bounds. */

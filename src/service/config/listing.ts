@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { formatDuration, formatSize } from "../../foundation/units.ts";
+import { formatDuration, formatRate, formatSize, type Rate } from "../../foundation/units.ts";
 import { locate, type Origins, type SettingPath } from "./config.ts";
 import { kebabCase } from "./names.ts";
 import { factsOf, memberOf, shapeOf } from "./schema.ts";
@@ -48,7 +48,12 @@ function shown(type: z.core.$ZodType | undefined, value: unknown): string {
   if (kind === "secret") return "(secret)";
   if (kind === "duration" && typeof value === "number") return formatDuration(value);
   if (kind === "size" && typeof value === "number") return formatSize(value);
+  if (kind === "rate" && isRate(value)) return formatRate(value);
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function isRate(value: unknown): value is Rate {
+  return isObject(value) && typeof value["count"] === "number" && typeof value["perMs"] === "number";
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

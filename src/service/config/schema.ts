@@ -130,6 +130,8 @@ export function allowedWords(type: z.core.$ZodType, spell: (name: string) => str
       return `a duration such as 90s, 5m, 4h or 1h30m${range(facts.min, facts.max).replace(/^ /, ", ")}`;
     case "size":
       return `a size such as 32KiB, 50MiB or 1000${range(facts.min, facts.max).replace(/^ /, ", ")}`;
+    case "rate":
+      return "a rate such as 100/min, 5/s or 2000/1h";
     case "path":
       return "a path";
     case "host name":
