@@ -1,0 +1,138 @@
+import type { Failure } from "../envelope/failure.ts";
+
+/**
+ * What a failure speaks about, and so how far it is believed:
+ *
+ * | scope | what follows |
+ * |---|---|
+ * | `recipient` | this envelope only |
+ * | `overflow` | nobody: the transaction was full, and who did not fit follows in the next one |
+ * | `sender` | all envelopes of this sender at this relay; others go on |
+ * | `connection` | this session only: it ended, the next one may be fine |
+ * | `route` | this one of our addresses at this address of the host; it rests, other sources go on |
+ * | `address` | this address of the host, from wherever we come |
+ * | `host` | the host by all its addresses |
+ * | `relay` | everything that goes the same way: its credentials, its names |
+ */
+export type Scope = "recipient" | "overflow" | "sender" | "connection" | "route" | "address" | "host" | "relay";
+
+interface Rule {
+  readonly during?: ReadonlySet<string>;
+  readonly codes?: ReadonlySet<number>;
+  /** Of the enhanced status, without its class: `3.2` is 4.3.2 as well as 5.3.2; `7` is all of x.7.y; `none` that there is none. */
+  readonly status?: readonly string[];
+  readonly words?: RegExp;
+  readonly unless?: RegExp;
+  readonly scope: Scope;
+  readonly source: string;
+}
+
+const SESSION: ReadonlySet<string> = new Set([
+  "connect",
+  "greeting",
+  "EHLO",
+  "HELO",
+  "LHLO",
+  "STARTTLS",
+  "RSET",
+  "idle",
+]);
+const AT_MAIL: ReadonlySet<string> = new Set(["MAIL"]);
+const AT_RCPT: ReadonlySet<string> = new Set(["RCPT"]);
+
+/** Hosts that wait for us to come back rather than shut us out. */
+const GREYLISTING = /gr[ea]y-?\s?list/i;
+/** Our address, rather than the mail, is what they do not like. Plain words only: a host's text is not to be searched twice. */
+const ABOUT_US =
+  /\b(?:blocked|block-?list(?:ed)?|black-?list(?:ed)?|deny-?list(?:ed)?|reputation|dnsbl|rbl|spamhaus|spamcop|barracuda|rate[- ]?limit(?:ed)?|throttl\w{1,9}|unusual rate|unsolicited|too many (?:connections|messages|mails|requests)|too fast|volume|your (?:ip|host|server|network|address)|client host|ptr|reverse dns)\b/i;
+
+/** The first that fits decides. Sections are of RFC 5321 where no other is named. */
+const RULES: readonly Rule[] = [
+  // A host that is full, congested or going down says so to everybody, whatever it was asked (RFC 3463 sections 3.4, 3.5).
+  { status: ["3.1", "3.2", "4.5"], unless: GREYLISTING, scope: "host", source: "RFC 3463 sections 3.4 and 3.5" },
+  { codes: new Set([421]), scope: "route", source: "sections 3.8 and 4.2.2" },
+  // It will never take mail, but another exchanger of the domain may.
+  { codes: new Set([521]), scope: "host", source: "RFC 7504 section 4.1" },
+  { codes: new Set([556]), scope: "recipient", source: "RFC 7504 section 4.2" },
+  { during: SESSION, scope: "route", source: "sections 3.1 and 4.3.2" },
+  { during: new Set(["AUTH"]), scope: "relay", source: "RFC 4954 section 6" },
+  {
+    during: AT_RCPT,
+    codes: new Set([452, 552]),
+    status: ["5.3", "none"],
+    scope: "overflow",
+    source: "section 4.5.3.1.10",
+  },
+  {
+    status: ["7", "none"],
+    words: ABOUT_US,
+    unless: GREYLISTING,
+    scope: "route",
+    source: "RFC 3463 section 3.8",
+  },
+  { during: AT_MAIL, codes: new Set([452]), status: ["none"], scope: "host", source: "section 4.2.2: 452, storage" },
+  { during: AT_MAIL, status: ["3.4", "2", "6"], scope: "recipient", source: "RFC 1870 section 6, RFC 6531: this mail" },
+  { during: AT_MAIL, codes: new Set([552, 555]), status: ["none"], scope: "recipient", source: "section 4.1.1.11" },
+  { during: AT_MAIL, status: ["1", "7"], unless: GREYLISTING, scope: "sender", source: "RFC 3463 sections 3.2, 3.8" },
+  { during: AT_MAIL, codes: new Set([450, 550, 553]), status: ["none", "0"], scope: "sender", source: "section 3.3" },
+  // RCPT, DATA and the end of the content: this mail to this recipient.
+  { scope: "recipient", source: "section 3.3" },
+];
+
+/**
+ * The scope of a failure by its reply, stage and status; `said` is what the delivery made of one that is no reply, and of
+ * logins and encryption, about which it knows more.
+ */
+export function scopeOf(failure: Failure, said: "recipient" | "address" | "host" | "relay"): Scope {
+  const { cause, reply } = failure;
+  if (reply?.code === 421) return ruleFor(failure, "").scope;
+  if (cause.kind === "reply") return ruleFor(failure, cause.during).scope;
+  if (cause.kind === "connect") {
+    // We could not even set out from there: that is the source's own matter.
+    return said === "address" && (cause.reason === "unreachable" || cause.reason === "other") ? "route" : said;
+  }
+  if (said !== "recipient") return said;
+  return cause.kind === "lost" || cause.kind === "protocol" ? "connection" : "recipient";
+}
+
+function ruleFor(failure: Failure, during: string): Rule {
+  const code = failure.reply?.code ?? 0;
+  const status = failure.reply?.status;
+  const text = failure.reply === undefined ? "" : failure.reply.lines.join(" ").slice(0, 1000);
+  for (const rule of RULES) {
+    if (rule.during !== undefined && !rule.during.has(during)) continue;
+    if (rule.codes !== undefined && !rule.codes.has(code)) continue;
+    if (rule.status !== undefined && !rule.status.some((one) => isStatus(status, one))) continue;
+    if (rule.words !== undefined && !rule.words.test(text)) continue;
+    if (rule.unless?.test(text) === true) continue;
+    return rule;
+  }
+  // The last one fits everything.
+  return RULES.at(-1) ?? { scope: "recipient", source: "" };
+}
+
+function isStatus(status: string | undefined, wanted: string): boolean {
+  if (status === undefined) return wanted === "none";
+  const [, subject, detail] = status.split(".");
+  return wanted === subject || wanted === `${subject}.${detail}`;
+}
+
+/** The words of greylisting, whatever else the reply says. */
+export function namesGreylisting(failure: Failure): boolean {
+  return failure.reply?.lines.some((line) => GREYLISTING.test(line.slice(0, 1000))) === true;
+}
+
+/**
+ * A temporary refusal that greylisting may be behind: of a recipient, or of DATA after recipients that were taken (as
+ * OpenBSD's spamd does). A mailbox that is full or disabled says so itself, and content that is refused is no greylisting
+ * unless it is named.
+ */
+export function mayBeGreylisting(failure: Failure): boolean {
+  const { cause, reply, lasting } = failure;
+  if (lasting !== "temporary" || cause.kind !== "reply" || reply === undefined || reply.code > 499) return false;
+  if (scopeOf(failure, "recipient") !== "recipient") return false;
+  if (namesGreylisting(failure)) return true;
+  if (cause.during !== "RCPT" && cause.during !== "DATA") return false;
+  const status = reply.status ?? "";
+  return !["4.2.1", "4.2.2", "4.2.3", "4.1.1", "4.1.2", "4.5.3"].includes(status);
+}
