@@ -53,7 +53,16 @@ export interface ResolveRequest {
 }
 
 export type Resolved =
-  | { readonly ok: true; readonly hosts: readonly NextHost[]; readonly freshUntilAt: number }
+  | {
+      readonly ok: true;
+      readonly hosts: readonly NextHost[];
+      readonly freshUntilAt: number;
+      /**
+       * Nothing that a session to these hosts must have depends on the domain: it may carry mail of any other domain with the
+       * same hosts of which this is true, too.
+       */
+      readonly isShareable?: boolean | undefined;
+    }
   | { readonly ok: false; readonly failure: Failure };
 
 export interface ConnectRequest {
@@ -67,6 +76,8 @@ export interface ConnectRequest {
   /** The name of a credentials entry of the settings; the delivery process looks the secret up. */
   readonly credentials?: string | undefined;
   readonly sourceAddress?: string | undefined;
+  /** How long the connection may take to come about, where it is not as the settings of delivery say. */
+  readonly connectTimeoutMs?: number | undefined;
   /** EHLO name. */
   readonly helo: string;
   /** The relay as people know it (domain or URL without secrets), for the log. */

@@ -28,7 +28,8 @@ export type Cause =
   | { readonly kind: "no-address"; readonly host: string }
   | {
       readonly kind: "connect";
-      readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "other";
+      /** `source`: our own address cannot be used, which says nothing about the host. */
+      readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "source" | "other";
       readonly text: string;
     }
   /** The connection ended, or went silent, in the middle. `during` names the command that waited. */

@@ -12,7 +12,7 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
   "null-mx": [{ kind: "null-mx", domain: "example.org" }],
   "mx-loop": [{ kind: "mx-loop", domain: "example.org" }],
   "no-address": [{ kind: "no-address", host: "mx.example.org" }],
-  connect: (["refused", "timeout", "unreachable", "reset", "other"] as const).map((reason) => ({
+  connect: (["refused", "timeout", "unreachable", "reset", "source", "other"] as const).map((reason) => ({
     kind: "connect",
     reason,
     text,

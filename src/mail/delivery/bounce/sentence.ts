@@ -64,6 +64,7 @@ const CONNECT_REASONS = {
   timeout: "it does not answer",
   unreachable: "there is no way to it through the network",
   reset: "it broke the connection at once",
+  source: "this server may not use the address it was to connect from, which its administrator can mend",
   other: "the network reported an error",
 } as const;
 

@@ -207,7 +207,7 @@ export class Connector {
     for (let connection = 1; ; connection++) {
       const text = hostName(host);
       const dialledAt = clock.monotonicMs();
-      const dialled = await this.#dial(host, request.sourceAddress);
+      const dialled = await this.#dial(host, request);
       if (!dialled.ok) {
         const next = implicitPlace(demand.mode, mode, host);
         if (next !== undefined) {
@@ -314,7 +314,7 @@ export class Connector {
     const handshake = await this.#handshakeFor(demand);
     if (!handshake.ok) return { result: "not-tried", text: failureText(handshake.failure) };
     if (handshake.wish === undefined) return { result: "not-tried", text: "plaintext is what is wanted there" };
-    const dialled = await this.#dial(host, request.sourceAddress);
+    const dialled = await this.#dial(host, request);
     if (!dialled.ok) return { result: "not-tried", text: dialled.text };
     onStream(dialled.stream);
     const text = hostName(host);
@@ -350,12 +350,13 @@ export class Connector {
     return { result: "not-tried", text: opened.is === "failed" ? failureText(opened.failure) : opened.because };
   }
 
-  async #dial(host: NextHost, sourceAddress: string | undefined): Promise<Dialled> {
+  async #dial(host: NextHost, { sourceAddress, connectTimeoutMs }: ConnectRequest): Promise<Dialled> {
     const { clock, settings, dial } = this.#parts;
     const { address } = host;
     const to = "path" in address ? address : { ...address, sourceAddress };
     try {
-      return await withDeadline(clock, settings.connectTimeout, "connect", (signal) => dial(to, signal));
+      const timeout = connectTimeoutMs ?? settings.connectTimeout;
+      return await withDeadline(clock, timeout, "connect", (signal) => dial(to, signal));
     } catch (thrown) {
       if (thrown instanceof DeadlinePassed) return { ok: false, reason: "timeout", text: "Connection timed out" };
       return { ok: false, reason: "other", text: messageOf(thrown) };

@@ -14,6 +14,6 @@ export type Dialled =
   | { readonly ok: true; readonly stream: Duplex }
   | {
       readonly ok: false;
-      readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "other";
+      readonly reason: "refused" | "timeout" | "unreachable" | "reset" | "source" | "other";
       readonly text: string;
     };

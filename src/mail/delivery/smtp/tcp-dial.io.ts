@@ -1,6 +1,6 @@
 import { createConnection } from "node:net";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
-import type { Dial, Dialled } from "./dial.ts";
+import type { Dial, Dialled, DialTarget } from "./dial.ts";
 
 type Reason = Extract<Dialled, { ok: false }>["reason"];
 
@@ -41,8 +41,14 @@ export const tcpDial: Dial = (to, signal) =>
     socket.once("connect", () => settle({ ok: true, stream: socket }));
     socket.once("error", (error) => {
       const [reason, text] = ERRORS[systemCodeOf(error) ?? ""] ?? (["other", messageOf(error)] as const);
-      settle({ ok: false, reason, text });
+      // It was not even tried: the machine does not have the address.
+      const isSource = (error as NodeJS.ErrnoException).syscall === "bind";
+      settle(isSource ? { ok: false, reason: "source", text: sourceText(to, text) } : { ok: false, reason, text });
     });
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
   });
+
+function sourceText(to: DialTarget, text: string): string {
+  return `from ${"path" in to ? "here" : to.sourceAddress}: ${text}`;
+}
