@@ -115,7 +115,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...emitted(layout), ...options.env },
     },
   );
   if (child.pid !== undefined) options.onSpawn?.(child.pid);
@@ -227,6 +227,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     throw error;
   }
   return server;
+}
+
+/** The test command runs split servers from emitted JavaScript (`tools/test.ts`), single ones from the sources. */
+function emitted(layout: Layout): Readonly<Record<string, string>> {
+  return layout === "split" && process.env["POSTHORN_SPLIT_FROM"] === "emitted" ? { POSTHORN_EMITTED: "1" } : {};
 }
 
 /** Resolves when nobody of a process group lives any more: a killed worker holds its port and the queue for a moment. */
