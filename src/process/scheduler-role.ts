@@ -97,7 +97,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
   scheduler.start();
   return {
     queue: scheduler,
-    admin: createSchedulerAdmin({ scheduler, store, clock, network }),
+    admin: createSchedulerAdmin({ scheduler, store, clock, network, origins: () => loaded.origins }),
     reload(next) {
       loaded = next;
       notices = noticesOf(next);

@@ -1,14 +1,21 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { NetworkDelivery } from "../delivery/delivery.ts";
 import type { TlsMemory } from "../delivery/tls-policy/remembering-delivery.ts";
+import { rowsOf } from "../queue/pages.ts";
 import type { Store } from "../queue/store.ts";
+import { locate, type Origins } from "../../service/config/config.ts";
 import { forgive } from "../route/penalty.ts";
-import type { LiveState, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
+import type { Hindrance, LiveState, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
 import { penaltyRules } from "./choose.ts";
+import { groupAlike } from "./group-alike.ts";
 import { hindrancesOf } from "./hindrances.ts";
+import { readMeter } from "./meter.ts";
 import { nextDueAt } from "./scheduler.ts";
 import type { Scheduler } from "./scheduler.io.ts";
+import { showPage } from "./show.ts";
+import { countStanding, type Standing } from "./standing.ts";
 import { liveStateOf, type SchedulerState } from "./state.ts";
 
 export interface SchedulerAdminParts {
@@ -16,11 +23,24 @@ export interface SchedulerAdminParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly network: TlsMemory & Pick<NetworkDelivery, "tlsPolicy">;
+  /** Where settings in force were set. */
+  readonly origins?: (() => Origins) | undefined;
 }
 
 /** The operator's side: what is durable comes from the store, what is live from the scheduler's state. */
-export function createSchedulerAdmin({ scheduler, store, clock, network }: SchedulerAdminParts): SchedulerAdmin {
+export function createSchedulerAdmin({
+  scheduler,
+  store,
+  clock,
+  network,
+  origins = () => NO_ORIGINS,
+}: SchedulerAdminParts): SchedulerAdmin {
   const { state } = scheduler;
+  const standing = standingCounts(state, clock);
+  const located = (hindrances: readonly Hindrance[]): readonly Hindrance[] =>
+    hindrances.map((one) =>
+      one.setting === undefined ? one : { ...one, origin: one.origin ?? locate(origins(), one.setting) },
+    );
   const liveOf = (id: string): { live?: LiveState } => {
     const ticket = state.tickets.get(id);
     return ticket === undefined ? {} : { live: liveStateOf(ticket) };
@@ -54,6 +74,8 @@ export function createSchedulerAdmin({ scheduler, store, clock, network }: Sched
     retryNow: (selector) => changed(scheduler.command({ do: "retryNow", selector })),
     remove: (selector, because) => changed(scheduler.command({ do: "remove", selector, because })),
     bounce: (selector, because) => changed(scheduler.command({ do: "bounce", selector, because })),
+    schedule: (selector, at) => changed(scheduler.command({ do: "schedule", selector, at })),
+    forgive: async (which) => ({ routes: await scheduler.forgive(which) }),
     async pause(direction, because) {
       scheduler.pause(direction, because);
     },
@@ -66,6 +88,12 @@ export function createSchedulerAdmin({ scheduler, store, clock, network }: Sched
     async routes() {
       return routesOf(state);
     },
+    async shown(filter, behind) {
+      return showPage(state, scheduler.watchers.tallies, await standing(), filter, behind);
+    },
+    async stats() {
+      return readMeter(scheduler.watchers.tallies.meter, clock.now());
+    },
     async tlsHosts() {
       return network.tlsHosts();
     },
@@ -75,9 +103,42 @@ export function createSchedulerAdmin({ scheduler, store, clock, network }: Sched
     tlsPolicy: (question) => network.tlsPolicy(question),
     async why(id) {
       const ticket = state.tickets.get(id);
-      return ticket === undefined ? undefined : hindrancesOf(state, ticket);
+      return ticket === undefined ? undefined : located(hindrancesOf(state, ticket));
+    },
+    async whyAll(id) {
+      const message = partsOfEnvelopeId(id)?.message ?? id;
+      const stored = await store.page(message === id ? { message: id } : { envelope: id });
+      const rows = rowsOf(stored);
+      if (rows.length === 0) return undefined;
+      const envelopes = rows.map((row) => {
+        const ticket = state.tickets.get(row.envelope);
+        return { row, live: ticket && liveStateOf(ticket), hindrances: ticket && located(hindrancesOf(state, ticket)) };
+      });
+      return { message, groups: groupAlike(envelopes, state.now), isCut: stored.next !== undefined };
     },
     backup: (intoDirectory) => store.backup(intoDirectory),
+  };
+}
+
+const NO_ORIGINS: Origins = { file: undefined, places: {} };
+/** A list of many pages, or one that is looked at all the time, is not counted anew for each page. */
+const STANDING_KEPT_MS = 2000;
+
+/** Counts envelopes by relay and domain, in slices between which everything else has its turn. */
+function standingCounts(state: SchedulerState, clock: Clock): () => Promise<Standing> {
+  let kept: { readonly standing: Promise<Standing>; readonly atMs: number } | undefined;
+  const count = async (): Promise<Standing> => {
+    const counting = countStanding(state);
+    for (;;) {
+      const step = counting.next();
+      if (step.done === true) return step.value;
+      await nextTurn();
+    }
+  };
+  return () => {
+    if (kept === undefined || clock.monotonicMs() - kept.atMs > STANDING_KEPT_MS)
+      kept = { standing: count(), atMs: clock.monotonicMs() };
+    return kept.standing;
   };
 }
 

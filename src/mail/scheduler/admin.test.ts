@@ -55,7 +55,7 @@ test("why: a wait names its end, a hold its reason, a resting route its failure"
   assert.equal(Math.floor(((rests?.[0]?.untilAt ?? 0) - NOON) / 1000), 15);
 
   await admin.hold({ by: "all" }, "storm", NOON + HOUR);
-  assert.deepEqual(await admin.why(`${first}.1`), [{ what: "held", text: "storm", untilAt: NOON + HOUR }]);
+  assert.deepEqual(await admin.why(`${first}.1`), [{ what: "held", text: "held: storm", untilAt: NOON + HOUR }]);
   assert.equal(await admin.why("00000000000.1"), undefined);
 });
 

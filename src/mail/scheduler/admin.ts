@@ -12,6 +12,8 @@ import type {
   StoredEnvelope,
   StoredMessage,
 } from "../queue/store.ts";
+import type { Counted } from "./meter.ts";
+import type { ShowFilter, ShowPage, ShowPlace } from "./show.ts";
 
 /**
  * What the operator may ask of the queue and the scheduler, and change. The control socket serves it; nothing else
@@ -38,11 +40,20 @@ export interface SchedulerAdmin {
   bounce(selector: Selector, because: string): Promise<Changed>;
 
   /** `in`: reception, `out`: network delivery, `local`: final delivery. What runs is finished. */
+  /** Due at an instant, durably, but not after its expiry. Held and dead ones stay as they are. */
+  schedule(selector: Selector, at: number): Promise<Changed>;
+  /** Ends the rest and the penalty of routes and relays, by name, address, domain, or as `show` writes them. */
+  forgive(which: string): Promise<{ readonly routes: number }>;
+
   pause(direction: Direction, because: string): Promise<void>;
   resume(direction: Direction): Promise<void>;
 
   status(): Promise<SchedulerStatus>;
   routes(): Promise<readonly RouteRow[]>;
+  /** A page of routes, relays, hosts, source addresses or domains (`show.ts`). */
+  shown(filter: ShowFilter, behind?: ShowPlace): Promise<ShowPage>;
+  /** Counters since the start, of the last minute and the last hour. */
+  stats(): Promise<readonly Counted[]>;
   /** Hosts whose TLS handshakes fail, and what is known of the kinds that work. */
   tlsHosts(): Promise<readonly TlsHost[]>;
   /** By name, address or both; `*` for all. What was remembered of them is gone: the next session tries as usual. */
@@ -51,6 +62,8 @@ export interface SchedulerAdmin {
   tlsPolicy(question: PolicyQuestion): Promise<PolicyReport>;
   /** What holds an envelope up, in order, and the earliest moment each can clear. Undefined when there is no such envelope. */
   why(id: EnvelopeId): Promise<readonly Hindrance[] | undefined>;
+  /** The same of all envelopes of a message, or of one. Undefined when there is none. */
+  whyAll(id: string): Promise<WhyReport | undefined>;
   /** A consistent copy of the running queue into an empty directory. */
   backup(intoDirectory: string): Promise<{ readonly messages: number; readonly bytes: number }>;
 }
@@ -148,14 +161,45 @@ export interface Hindrance {
     | "held"
     | "dead"
     | "paused"
+    | "suspended"
     | "not-due"
+    | "greylisted"
     | "relay-rests"
     | "route-rests"
     | "limit"
+    | "rate"
     | "queue"
     | "attempt"
     | "store";
   readonly text: string;
   /** The earliest moment it can clear by itself, when that is known. */
   readonly untilAt?: number | undefined;
+  /** Which setting it follows from, in the schema's names: `["route", "limits", "host"]`. */
+  readonly setting?: readonly (string | number)[] | undefined;
+  /** Where that was set: `posthorn.yaml:12:5`, or `default`. */
+  readonly origin?: string | undefined;
+}
+
+/** What holds the envelopes of a message up; those that the same holds up are one group. */
+export interface WhyReport {
+  readonly message: MessageId;
+  readonly groups: readonly WhyGroup[];
+  /** There are more envelopes than were looked at. */
+  readonly isCut: boolean;
+}
+
+export interface WhyGroup {
+  readonly hindrances: readonly Hindrance[];
+  /** All of them, and the first of them by id and recipient. */
+  readonly count: number;
+  readonly envelopes: readonly { readonly id: EnvelopeId; readonly recipient: string }[];
+  readonly state: LiveState | undefined;
+  readonly attempts: number;
+  /** The first of them that expires. */
+  readonly expiresAt: number;
+  readonly lastFailure?: string | undefined;
+  /** The earliest instant at which one of them can go on; undefined: nobody knows, or somebody must do something. */
+  readonly earliestAt?: number | undefined;
+  /** The latest of those instants, where the envelopes differ. */
+  readonly latestAt?: number | undefined;
 }

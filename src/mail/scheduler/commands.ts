@@ -1,7 +1,8 @@
+import type { Penalty } from "../route/penalty.ts";
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
 import { domainOf, makeReady, release, schedule } from "./ready.ts";
-import { markHeld, operatorFailure, tellRemoved } from "./settle.ts";
+import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
@@ -12,6 +13,7 @@ export type Command = { readonly selector: Selector } & (
   | { readonly do: "hold"; readonly because: string; readonly untilAt?: number | undefined }
   | { readonly do: "release" }
   | { readonly do: "retryNow" }
+  | { readonly do: "schedule"; readonly at: number }
   | { readonly do: "remove"; readonly because: string }
   | { readonly do: "bounce"; readonly because: string }
 );
@@ -81,6 +83,14 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       }
       return "done";
     }
+    case "schedule": {
+      if (isBusy || ticket.state !== "queued") return "none";
+      startWriting(s, ticket);
+      // Tried once more at the very end rather than returned untried.
+      ticket.dueAt = Math.min(command.at, ticket.expiresAt);
+      postpone(s, { do: "write", ticket, kind: "kept", command: id });
+      return "written";
+    }
     case "remove": {
       if (isBusy) return later(ticket, { do: "remove", because: command.because });
       remove(s, ticket, command.because, id);
@@ -138,6 +148,32 @@ function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<
   if (selector.by !== "route") return;
   for (const route of s.routes.values()) if (isHost(route, selector.route)) route.penalty.restsUntilAt = 0;
   for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
+}
+
+/** An operator says that something works again: its rest and its penalty end. Answered with how many there were. */
+export function forgiveRoutes(s: SchedulerState, id: number, which: string): void {
+  let forgiven = 0;
+  const wanted = which.toLowerCase();
+  for (const route of s.routes.values()) {
+    const shown = `${route.source ?? "*"} > ${route.text}`;
+    if (!isHost(route, which) && !isHost(route, wanted) && shown.toLowerCase() !== wanted) continue;
+    if (clear(route.penalty, s.now)) forgiven++;
+  }
+  for (const relay of s.relays.values()) {
+    const isNamed = relay.domain === wanted || relay.plan.ways.some(({ text }) => text.toLowerCase() === wanted);
+    if (isNamed && clear(relay.penalty, s.now)) forgiven++;
+    // Whatever goes there may go now.
+    if (relay.readyCount > 0) s.dirty.add(relay);
+  }
+  s.out.push({ do: "answer", command: id, envelopes: forgiven });
+}
+
+function clear(penalty: Penalty, now: number): boolean {
+  const wasOwed = penalty.count > 0 || penalty.restsUntilAt > now;
+  penalty.count = 0;
+  penalty.restsUntilAt = 0;
+  penalty.lastFailure = undefined;
+  return wasOwed;
 }
 
 function select(s: SchedulerState, selector: Selector): readonly Ticket[] {

@@ -1,12 +1,14 @@
 import { failureText } from "../envelope/failure-text.ts";
-import { hasRoom } from "../route/limited.ts";
+import { hasRoom, type Limited } from "../route/limited.ts";
+import { hostText, routeKey, sourcesFor, type Route } from "../route/route.ts";
 import type { Hindrance } from "./admin.ts";
-import { choose, domainLimit } from "./choose.ts";
+import { relayKeyOf } from "./ready.ts";
+import { relayName } from "./show.ts";
 import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
- * "Why is it still here?": what holds an envelope up, in the order in which it would have to clear, with the earliest
- * moment at which it can clear by itself.
+ * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
+ * moment at which each can clear by itself, and the setting that it follows from.
  */
 export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   const found: Hindrance[] = [];
@@ -14,7 +16,7 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindra
   if (s.isStopping) found.push({ what: "paused", text: "the server is stopping" });
   switch (ticket.place) {
     case "active":
-      return [...found, { what: "attempt", text: "it is being tried just now" }];
+      return [...found, { what: "attempt", text: attemptText(s, ticket) }];
     case "writing":
       return [...found, { what: "store", text: "what was decided about it is being written" }];
     case "waiting":
@@ -24,15 +26,62 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindra
   }
 }
 
+/** When it can go on by itself; undefined when something must be done first, or nobody knows. */
+export function earliestOf(hindrances: readonly Hindrance[], now: number): number | undefined {
+  let earliest: number | undefined;
+  for (const { what, untilAt } of hindrances) {
+    if (untilAt !== undefined) earliest = Math.max(earliest ?? 0, untilAt, now);
+    // Its turn comes, and what runs ends, soon enough to say nothing about it.
+    else if (what !== "queue" && what !== "attempt" && what !== "limit") return undefined;
+  }
+  return earliest;
+}
+
+function attemptText(s: SchedulerState, ticket: Ticket): string {
+  for (const session of s.sessions.values()) {
+    if (!session.tickets.includes(ticket)) continue;
+    const forMs = s.now - session.handedAt;
+    return `it is being tried at ${session.route.text}, session ${session.id}, for ${Math.round(forMs / 1000)} s now`;
+  }
+  return "it is being tried just now";
+}
+
 function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   if (ticket.state === "held")
-    return [{ what: "held", text: ticket.heldBecause ?? "held", untilAt: ticket.heldUntilAt }];
+    return [{ what: "held", text: `held: ${ticket.heldBecause ?? "nobody said why"}`, untilAt: ticket.heldUntilAt }];
   if (ticket.state === "dead")
     return [
-      { what: "dead", text: "it can neither be delivered nor returned; kept until then", untilAt: ticket.expiresAt },
+      {
+        what: "dead",
+        text: "it can neither be delivered nor returned; removed then",
+        untilAt: ticket.expiresAt,
+        setting: ["scheduler", "deadLetters", "keepFor"],
+      },
     ];
-  const tries = ticket.attempts === 0 ? "not due yet" : `waits after attempt ${ticket.attempts}`;
-  return [{ what: "not-due", text: tries, untilAt: ticket.dueAt }, ...pausedFor(s, ticket)];
+  const plan = s.settings.plans[ticket.action];
+  const found: Hindrance[] = [notDue(ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
+  if (plan?.kind !== "relay") return found;
+  // What would hold it up next, if it were due now: only what has an end later than that matters.
+  const relay = s.relays.get(relayKeyOf(plan, ticket.recipient).key);
+  if (relay === undefined) return found;
+  const next = restsOf(s, relay).filter(({ untilAt = 0 }) => untilAt > ticket.dueAt);
+  return [...found, ...next];
+}
+
+function notDue(ticket: Ticket, isLocal: boolean): Hindrance {
+  const { attempts, dueAt: untilAt } = ticket;
+  if (ticket.mishaps > 0) {
+    const setting = ["scheduler", "retry", "internal"];
+    return {
+      what: "not-due",
+      text: `waits after a failure of our own side, ${ticket.mishaps} in a row`,
+      untilAt,
+      setting,
+    };
+  }
+  if (attempts === 0) return { what: "not-due", text: "not due yet", untilAt };
+  const setting = ["scheduler", "retry", isLocal ? "local" : "relay"];
+  return { what: "not-due", text: `waits after attempt ${attempts}`, untilAt, setting };
 }
 
 function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
@@ -44,59 +93,139 @@ function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
     if (queue.active >= perRecipient)
       found.push({
         what: "limit",
-        text: `${queue.active} deliveries for this recipient run (scheduler.local.perRecipient)`,
+        text: `${queue.active} of ${perRecipient} deliveries for this recipient run`,
+        setting: ["scheduler", "local", "perRecipient"],
       });
     if (s.localActive >= atOnce)
-      found.push({ what: "limit", text: `${s.localActive} final deliveries run (scheduler.local.atOnce)` });
-    found.push({ what: "queue", text: `${queue.tickets.size} ready for this recipient` });
+      found.push({
+        what: "limit",
+        text: `${s.localActive} of ${atOnce} final deliveries run`,
+        setting: ["scheduler", "local", "atOnce"],
+      });
+    found.push({ what: "queue", text: `its turn comes: ${queue.tickets.size} ready for this recipient` });
     return found;
   }
   found.push(...atRelay(s, queue.relay));
   found.push({
     what: "queue",
-    text: `${queue.relay.readyCount} ready at this relay in ${queue.relay.batches.size} messages, ${queue.relay.sessions.size} sessions`,
+    text: `its turn comes: ${queue.relay.readyCount} ready for ${nameOf(queue.relay)} in ${queue.relay.batches.size} messages, ${queue.relay.sessions.size} sessions`,
   });
   return found;
 }
 
-function atRelay(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
-  const { limits } = s.settings.route;
-  if (relay.isResolving) return [{ what: "queue", text: "its next hosts are being looked up" }];
+function nameOf(relay: RelayQueue): string {
+  return relayName(relay.plan, relay.domain);
+}
+
+/** What of a relay, or of all its next hosts, rests. */
+function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
   if (relay.penalty.restsUntilAt > s.now) {
     const last = relay.penalty.lastFailure;
     const why = last === undefined ? "" : `: ${failureText(last)}`;
-    return [{ what: "relay-rests", text: `the relay rests${why}`, untilAt: relay.penalty.restsUntilAt }];
+    return [
+      {
+        what: "relay-rests",
+        text: `${nameOf(relay)} rests, penalty ${relay.penalty.count}${why}`,
+        untilAt: relay.penalty.restsUntilAt,
+        setting: ["route", "penaltyStep"],
+      },
+    ];
   }
-  const full: Hindrance[] = [];
-  if (!hasRoom(s.total)) full.push({ what: "limit", text: `${s.total.used} connections in all (route.limits.total)` });
-  if (relay.domain !== undefined && !hasRoom(domainLimit(s, relay.domain)))
-    full.push({ what: "limit", text: `connections for this domain (route.limits.domain, ${limits.domain})` });
-  if (!hasRoom(relay.connections))
-    full.push({
-      what: "limit",
-      text: `${relay.connections.used} connections for this relay; more when they have worked (up to route.limits.relay, ${limits.relay})`,
-    });
-  if (full.length > 0 || relay.candidates.length === 0) return full;
-  const choice = choose(s, relay);
-  if (choice.kind === "full") {
-    const text = `its next hosts have as many connections as they may just now (route.limits.host, route or source)`;
-    return [{ what: "limit", text }];
-  }
-  if (choice.kind === "none" && choice.untilAt < Infinity)
-    return [{ what: "route-rests", text: restingText(s, relay), untilAt: choice.untilAt }];
-  return [];
+  const connectors = connectorsOf(s, relay);
+  const resting = connectors.filter(({ route }) => route !== undefined && route.penalty.restsUntilAt > s.now);
+  if (resting.length === 0 || resting.length < connectors.length) return [];
+  return [
+    {
+      what: "route-rests",
+      text: restingText(resting),
+      untilAt: Math.min(...resting.map(({ route }) => route?.penalty.restsUntilAt ?? Infinity)),
+      setting: ["route", "penaltyStep"],
+    },
+  ];
 }
 
-function restingText(s: SchedulerState, relay: RelayQueue): string {
-  const addresses = new Set(relay.candidates.map((one) => one.address));
-  const resting = [...s.routes.values()].filter(
-    (route) => addresses.has(route.address) && route.penalty.restsUntilAt > s.now,
+/** One of our addresses to one address of a next host, with what is known of it. A look makes nothing. */
+interface Connector {
+  readonly text: string;
+  readonly address: string;
+  readonly source: string;
+  readonly route: Route | undefined;
+}
+
+function connectorsOf(s: SchedulerState, relay: RelayQueue): readonly Connector[] {
+  return relay.candidates.flatMap(({ host, address }) =>
+    sourcesFor(host, relay.plan.sources).map((source) => ({
+      text: hostText(host),
+      address,
+      source: source ?? "*",
+      route: s.routes.get(routeKey(source, host)),
+    })),
   );
-  const told = resting.map(({ text, penalty }) => {
-    const why = penalty.lastFailure === undefined ? "" : ` (${failureText(penalty.lastFailure)})`;
-    return `${text}, penalty ${penalty.count}${why}`;
+}
+
+function atRelay(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
+  const { limits } = s.settings.route;
+  if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${nameOf(relay)} are being looked up` }];
+  const rests = restsOf(s, relay);
+  if (rests.length > 0) return rests;
+  const found: Hindrance[] = [];
+  const full = (text: string, name: keyof typeof limits): void => {
+    found.push({ what: "limit", text, setting: ["route", "limits", name] });
+  };
+  if (!hasRoom(s.total)) full(`${s.total.used} of ${limits.total} connections in all are open`, "total");
+  const domain = relay.domain === undefined ? undefined : s.domains.get(relay.domain);
+  if (isFull(domain)) full(`${ofLimit(domain)} connections for the domain ${relay.domain} are open`, "domain");
+  if (isFull(relay.connections)) {
+    const more = moreText(relay.connections, limits.relay);
+    full(`${ofLimit(relay.connections)} connections for ${nameOf(relay)} are open${more}`, "relay");
+  }
+  if (found.length > 0) return found;
+  const usable = connectorsOf(s, relay).filter(({ route }) => (route?.penalty.restsUntilAt ?? 0) <= s.now);
+  const isUsable = ({ route, address, source }: Connector): boolean =>
+    !isFull(route?.connections) && !isFull(s.hosts.get(address)) && !isFull(s.sources.get(source));
+  if (usable.some(isUsable)) return [];
+  const hosts = new Set<string>();
+  const sources = new Set<string>();
+  for (const { text, address, source, route } of usable) {
+    if (isFull(route?.connections))
+      full(
+        `${ofLimit(route.connections)} connections to ${text} are open${moreText(route.connections, limits.route)}`,
+        "route",
+      );
+    const host = s.hosts.get(address);
+    if (isFull(host) && !hosts.has(address)) full(`${ofLimit(host)} connections to ${address} are open`, "host");
+    const from = s.sources.get(source);
+    if (isFull(from) && !sources.has(source))
+      full(`${ofLimit(from)} connections from ${source === "*" ? "this machine" : source} are open`, "source");
+    hosts.add(address);
+    sources.add(source);
+  }
+  return found;
+}
+
+function isFull(limit: Limited | undefined): limit is Limited {
+  return limit !== undefined && !hasRoom(limit);
+}
+
+function ofLimit({ used, limit }: Limited): string {
+  return `${used} of ${limit}`;
+}
+
+/** Slow start: it may have more when those that are open have worked. */
+function moreText({ limit }: Limited, most: number): string {
+  return limit < most ? `; more when they have worked, up to ${most}` : "";
+}
+
+const MOST_TOLD = 5;
+
+function restingText(resting: readonly Connector[]): string {
+  const told = resting.slice(0, MOST_TOLD).map(({ text, source, route }) => {
+    const from = source === "*" ? "" : ` from ${source}`;
+    const last = route?.penalty.lastFailure;
+    return `${text}${from}, penalty ${route?.penalty.count ?? 0}${last === undefined ? "" : ` (${failureText(last)})`}`;
   });
-  return `every next host rests: ${told.join("; ")}`;
+  const more = resting.length > MOST_TOLD ? `; and ${resting.length - MOST_TOLD} more` : "";
+  return `every next host rests: ${told.join("; ")}${more}`;
 }
 
 function pausedFor(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {

@@ -77,9 +77,15 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
   else joinRelay(s, relayFor(s, plan, ticket), ticket);
 }
 
+/** Which relay an envelope goes to by its action and recipient, until the domain's mail exchangers are found. */
+export function relayKeyOf(plan: RelayPlan, recipient: string): { readonly key: string; readonly domain?: string } {
+  if (!goesByMx(plan)) return { key: plan.key };
+  const domain = domainOf(recipient);
+  return { key: `${domain} ${plan.key}`, domain };
+}
+
 function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueue {
-  const domain = goesByMx(plan) ? domainOf(ticket.recipient) : undefined;
-  const key = domain === undefined ? plan.key : `${domain} ${plan.key}`;
+  const { key, domain } = relayKeyOf(plan, ticket.recipient);
   let relay = s.relays.get(key);
   if (relay === undefined) {
     relay = newRelayQueue(key, plan, domain);

@@ -1,6 +1,7 @@
 import { sleep, type Clock, type Timer } from "../../foundation/clock.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
+import type { LineTrace } from "../../foundation/line-trace.ts";
 import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../delivery/delivery.ts";
 import type { Envelope } from "../envelope/envelope.ts";
@@ -18,6 +19,7 @@ import type { Notices } from "./notices.ts";
 import { InputRecorder, type InputJournal } from "./replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
+import { Watchers } from "./watchers.ts";
 import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
 
 /** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */
@@ -33,6 +35,8 @@ export interface SchedulerParts {
   readonly settings: CoreSettings;
   /** Where the inputs are recorded, for replays. */
   readonly journal?: InputJournal | undefined;
+  /** Shows events and what was decided, while somebody wants to see it. */
+  readonly trace?: LineTrace | undefined;
   /** Reception is not the scheduler's; who listens is told to pause and to resume. */
   readonly onReception?: ((isPaused: boolean, because: string) => void) | undefined;
 }
@@ -63,6 +67,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   readonly #writer: DurableWriter;
   #onQuiet: (() => void) | undefined;
   readonly startedAt: number;
+  readonly #watchers: Watchers;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
@@ -70,6 +75,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     this.#recorder = parts.journal === undefined ? undefined : new InputRecorder(parts.journal);
     this.#contents = new Contents(parts.store, parts.clock);
     this.startedAt = parts.clock.now();
+    this.#watchers = new Watchers(parts.clock, parts.trace);
     this.#writer = new DurableWriter({
       store: parts.store,
       clock: parts.clock,
@@ -97,6 +103,11 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     return this.#state;
   }
 
+  /** What is counted, traced and measured of the steps. */
+  get watchers(): Watchers {
+    return this.#watchers;
+  }
+
   get isLoading(): boolean {
     return this.#isLoading;
   }
@@ -118,6 +129,15 @@ export class Scheduler implements QueuePort, AsyncDisposable {
 
   /** Resolves with the number of envelopes changed when all of it is durable. */
   command(wants: Command): Promise<number> {
+    return this.#answered((command) => ({ on: "command", command, wants }));
+  }
+
+  /** Ends rests and penalties by name; resolves with how many there were. */
+  forgive(which: string): Promise<number> {
+    return this.#answered((command) => ({ on: "forgive", command, which }));
+  }
+
+  #answered(eventOf: (command: number) => SchedulerEvent): Promise<number> {
     const command = ++this.#commandCount;
     return new Promise((resolve, reject) => {
       if (this.#ended.signal.aborted) {
@@ -125,7 +145,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
         return;
       }
       this.#answers.set(command, { resolve, reject });
-      this.#post({ on: "command", command, wants });
+      this.#post(eventOf(command));
     });
   }
 
@@ -185,7 +205,10 @@ export class Scheduler implements QueuePort, AsyncDisposable {
       for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
         const now = this.#parts.clock.now();
         this.#recorder?.record(now, next, this.#state);
-        for (const action of step(this.#state, next, now)) this.#perform(action);
+        this.#watchers.before(this.#state, next, now);
+        const actions = step(this.#state, next, now);
+        this.#watchers.after(this.#state, next, actions, now);
+        for (const action of actions) this.#perform(action);
       }
     } finally {
       this.#isStepping = false;

@@ -4,7 +4,7 @@ import type { Connected, Outcome, Resolved, Transacted } from "../delivery/deliv
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
-import { applyAfter, noteWritten, onCommand, type Command } from "./commands.ts";
+import { applyAfter, forgiveRoutes, noteWritten, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
@@ -51,6 +51,8 @@ export type SchedulerEvent =
   /** A notice could not be made: nothing of this write was done. */
   | { readonly on: "unwritten"; readonly write: number }
   | { readonly on: "command"; readonly command: number; readonly wants: Command }
+  /** An operator ends rests and penalties, by the name of a route or relay. Answered as a command is. */
+  | { readonly on: "forgive"; readonly command: number; readonly which: string }
   | { readonly on: "pause"; readonly direction: Direction; readonly because: string }
   | { readonly on: "resume"; readonly direction: Direction }
   | { readonly on: "settings"; readonly settings: CoreSettings }
@@ -110,6 +112,9 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       return;
     case "command":
       onCommand(s, event.command, event.wants);
+      return;
+    case "forgive":
+      forgiveRoutes(s, event.command, event.which);
       return;
     case "pause":
       s.paused.set(event.direction, { because: event.because, sinceAt: s.now });

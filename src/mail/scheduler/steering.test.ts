@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { unreachable } from "../../simulator/deliveries.ts";
+import { NOON, simulatedScheduling, type SimulatedMail } from "../../simulator/scheduling.ts";
+import { createSchedulerAdmin } from "./admin.io.ts";
+import { earliestOf } from "./hindrances.ts";
+import type { ShowFilter, ShowPlace, ShownRow } from "./show.ts";
+
+const MINUTE = 60_000;
+const down = { name: "mx.down.test", ip: "192.0.2.1", connectMs: 0, onConnect: () => unreachable("192.0.2.1") };
+const up = { name: "mx.up.test", ip: "192.0.2.2" };
+const origins = () => ({ file: "posthorn.yaml", places: { "scheduler.retry.relay": { line: 12, column: 5 } } });
+
+function world() {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const admin = createSchedulerAdmin({ ...simulation, origins });
+  simulation.world.setDomain("down.test", [down]);
+  simulation.world.setDomain("up.test", [up]);
+  const { clock, store, world: hosts } = simulation;
+  return { clock, store, hosts, admin, send: (mail: SimulatedMail) => simulation.send(mail) };
+}
+
+async function allRows(admin: ReturnType<typeof createSchedulerAdmin>, filter: ShowFilter) {
+  const rows: ShownRow[] = [];
+  let pages = 0;
+  let place: ShowPlace | undefined;
+  do {
+    const page = await admin.shown(filter, place);
+    rows.push(...page.rows);
+    pages++;
+    place = page.next;
+  } while (place !== undefined);
+  return { rows, pages };
+}
+
+test("rows say what rests and why, what worked and when, and what waits there; trouble comes first", async () => {
+  const { send, clock, admin } = world();
+  await send({ to: ["a@down.test", "b@down.test"] });
+  await send({ to: ["a@up.test"] });
+  await clock.advance(5000);
+  const { rows: routes } = await allRows(admin, { what: "routes" });
+  assert.deepEqual(
+    routes.map(({ name, states, penalty, failures, sessions }) => [name, states, penalty, failures, sessions]),
+    [
+      ["* > mx.down.test[192.0.2.1]:25", ["resting"], 1, 1, 0],
+      ["* > mx.up.test[192.0.2.2]:25", [], 0, 0, 1],
+    ],
+  );
+  const [bad, good] = routes;
+  assert.match(bad?.lastFailure ?? "", /Connection timed out/);
+  assert.ok((bad?.restsUntilAt ?? 0) > clock.now() && (good?.lastSuccessAt ?? 0) >= NOON);
+  const { rows: relays } = await allRows(admin, { what: "relays" });
+  const waiting = relays.find(({ name }) => name === "down.test");
+  assert.deepEqual([waiting?.waiting, waiting?.ready, waiting?.states.includes("queued")], [2, 0, true]);
+  const { rows: hosts } = await allRows(admin, { what: "hosts", state: "resting" });
+  assert.deepEqual(
+    hosts.map(({ name }) => name),
+    ["mx.down.test[192.0.2.1]:25"],
+  );
+  const { rows: domains } = await allRows(admin, { what: "domains", name: "DOWN" });
+  assert.deepEqual(
+    domains.map(({ name, waiting: many, limit }) => [name, many, limit]),
+    [["down.test", 2, 100]],
+  );
+  assert.equal((await allRows(admin, { what: "sources" })).rows[0]?.name, "*");
+});
+
+test("thousands of rows come in pages, each of them once, and a filter counts what it lets through", async () => {
+  const { send, clock, admin } = world();
+  await admin.pause("out", "a look");
+  for (let at = 0; at < 30; at++)
+    await send({ to: Array.from({ length: 50 }, (_, one) => `x@d${String(at * 50 + one).padStart(4, "0")}.test`) });
+  await clock.advance(3000);
+  const { rows, pages } = await allRows(admin, { what: "relays" });
+  assert.equal(rows.length, 1500);
+  assert.equal(new Set(rows.map(({ name }) => name)).size, 1500);
+  assert.ok(pages >= 3);
+  const some = await allRows(admin, { what: "domains", name: "d000" });
+  assert.equal(some.rows.length, 10);
+  assert.equal((await admin.shown({ what: "relays", limit: 7 })).rows.length, 7);
+  assert.equal((await allRows(admin, { what: "relays", state: "resting" })).rows.length, 0);
+});
+
+test("counters go on for ever and know the last minute and the last hour", async () => {
+  const { send, clock, admin } = world();
+  await send({ to: ["a@down.test"] });
+  await send({ to: ["a@up.test"] });
+  await clock.advance(MINUTE);
+  const of = async (name: string) => (await admin.stats()).find((one) => one.name === name);
+  assert.deepEqual(await of("delivered"), { name: "delivered", total: 1, lastMinute: 1, lastHour: 1 });
+  assert.deepEqual(await of("failure connect"), { name: "failure connect", total: 1, lastMinute: 1, lastHour: 1 });
+  assert.equal((await of("queued"))?.total, 2);
+  await clock.advance(61 * MINUTE);
+  assert.deepEqual(await of("delivered"), { name: "delivered", total: 1, lastMinute: 0, lastHour: 0 });
+});
+
+test("an operator's instant is when an envelope is tried, durably, and never after its expiry", async () => {
+  const { send, clock, admin, store, hosts } = world();
+  const id = await send({ to: ["a@down.test"] });
+  await clock.advance(1000);
+  const at = NOON + 3 * 3_600_000;
+  assert.deepEqual(await admin.schedule({ by: "message", id }, at), { envelopes: 1 });
+  assert.equal((await store.list({ message: id }))[0]?.dueAt, at);
+  hosts.setDomain("down.test", [up]);
+  await clock.advance(at - clock.now() - 1000);
+  assert.equal(hosts.delivered.size, 0);
+  await clock.advance(20_000);
+  assert.equal(hosts.delivered.get(`${id}.1`), 1);
+
+  await admin.pause("out", "a look");
+  const late = await send({ to: ["a@up.test"] });
+  await clock.advance(1000);
+  await admin.schedule({ by: "message", id: late }, clock.now() + 90 * 86_400_000);
+  const [row] = await store.list({ message: late });
+  assert.equal(row?.dueAt, row?.expiresAt);
+});
+
+test("a route that an operator resumes owes nothing and is tried at once", async () => {
+  const { send, clock, admin, hosts } = world();
+  let isDown = true;
+  hosts.setDomain("down.test", [{ ...down, onConnect: () => (isDown ? unreachable("x") : undefined) }]);
+  await send({ to: ["a@down.test"] });
+  await clock.advance(1000);
+  const id = await send({ to: ["b@down.test"] });
+  await clock.advance(100);
+  isDown = false;
+  assert.deepEqual(await admin.forgive("mx.nobody.test"), { routes: 0 });
+  assert.deepEqual(await admin.forgive("* > mx.down.test[192.0.2.1]:25"), { routes: 1 });
+  await clock.advance(100);
+  assert.equal(hosts.delivered.get(`${id}.1`), 1);
+  assert.equal((await admin.shown({ what: "routes" })).rows[0]?.penalty, 0);
+});
+
+test("why: a message's envelopes are grouped where the same holds them, with the setting's place and the earliest time", async () => {
+  const { send, clock, admin } = world();
+  const id = await send({ to: [...Array.from({ length: 60 }, (_, at) => `u${at}@down.test`), "one@down.test"] });
+  await clock.advance(1000);
+  await admin.hold({ by: "envelope", id: `${id}.61` }, "a look");
+  const report = await admin.whyAll(id);
+  assert.deepEqual(
+    report?.groups.map(({ count, state }) => [count, state]),
+    [
+      [60, "waiting"],
+      [1, "held"],
+    ],
+  );
+  const [waiting, held] = report?.groups ?? [];
+  assert.deepEqual(
+    waiting?.hindrances.map(({ what, origin }) => [what, origin]),
+    [["not-due", "posthorn.yaml:12:5"]],
+  );
+  assert.equal(waiting?.attempts, 1);
+  assert.match(waiting?.lastFailure ?? "", /Connection timed out/);
+  assert.equal(Math.floor(((waiting?.earliestAt ?? 0) - NOON) / 1000), 400);
+  assert.equal(held?.earliestAt, undefined);
+  assert.equal(held?.envelopes[0]?.recipient, "one@down.test");
+  assert.equal((await admin.whyAll(`${id}.3`))?.groups[0]?.count, 1);
+  assert.equal(await admin.whyAll("00000000000"), undefined);
+});
+
+test("the earliest time is the latest of all ends, and unknown when somebody must do something first", () => {
+  assert.equal(
+    earliestOf(
+      [
+        { what: "not-due", text: "", untilAt: 50 },
+        { what: "route-rests", text: "", untilAt: 90 },
+        { what: "queue", text: "" },
+      ],
+      10,
+    ),
+    90,
+  );
+  assert.equal(
+    earliestOf(
+      [
+        { what: "not-due", text: "", untilAt: 50 },
+        { what: "paused", text: "" },
+      ],
+      10,
+    ),
+    undefined,
+  );
+  assert.equal(earliestOf([{ what: "not-due", text: "", untilAt: 5 }], 10), 10);
+});
