@@ -112,6 +112,24 @@ spoolTest(
   },
 );
 
+spoolTest("a spool of the format before gets what is new, and keeps what it has", async (directory) => {
+  const commit = commitOf(1);
+  {
+    await using store = await open(directory);
+    await store.apply([commit]);
+  }
+  const database = new DatabaseSync(`${directory}/queue.db`);
+  database.exec("DROP TABLE notes; PRAGMA user_version = 1");
+  database.close();
+  await using store = await open(directory);
+  await store.apply([{ do: "note", key: "k", text: "t" }]);
+  assert.deepEqual(
+    (await store.notes("")).map(({ key, text }) => [key, text]),
+    [["k", "t"]],
+  );
+  assert.equal(store.counters().messages, 1);
+});
+
 spoolTest("a file that is no database fails the start with SPOOL_FAILED", async (directory) => {
   await (await open(directory))[Symbol.asyncDispose]();
   writeFileSync(`${directory}/queue.db`, "this is not a database, whatever its name says. ".repeat(200));

@@ -11,6 +11,7 @@ import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueuePla
 /** A store without a disk, for the simulator and tests: the same contract, durable as long as the object lives. */
 export function memoryStore(): Store {
   const messages = new Map<MessageId, Held>();
+  const notes = new Map<string, string>();
   let envelopes = 0;
   let commits = 0;
   let isClosed = false;
@@ -53,6 +54,11 @@ export function memoryStore(): Store {
       );
       messages.set(message.id, { message, body: kept, envelopes: held });
       envelopes += held.size;
+      return;
+    }
+    if (operation.do === "note") {
+      if (operation.text === undefined) notes.delete(operation.key);
+      else notes.set(operation.key, operation.text);
       return;
     }
     const found = find(operation.envelope);
@@ -100,6 +106,11 @@ export function memoryStore(): Store {
             : { deliverByAt: held.message.deliverBy.at, deliverByMode: held.message.deliverBy.mode }),
           wantsDelayNotice: wantsDelayNotice(held.message.sender, envelope.notify),
         }));
+    },
+    async notes(prefix) {
+      mustBeOpen();
+      const found = [...notes].filter(([key]) => key.startsWith(prefix));
+      return found.map(([key, text]) => ({ key, text })).sort((a, b) => (a.key < b.key ? -1 : 1));
     },
     async message(id) {
       mustBeOpen();

@@ -14,6 +14,7 @@ import { unreachable } from "../../foundation/assert.ts";
  *     update := UPDATE id n state dueAt expiresAt attempts progress lastFailure hasAttempt [attempt]
  *     attempt := startedAt tookMs outcome relay failure reply
  *     remove := REMOVE id n
+ *     note   := NOTE key text
  */
 export interface Packing {
   readonly values: PackedValue[];
@@ -26,6 +27,7 @@ export type PackedValue = string | number | null;
 export const COMMIT = 1;
 export const UPDATE = 2;
 const REMOVE = 3;
+export const NOTE = 4;
 
 export function newPacking(): Packing {
   return { values: [], bodies: [], bodyBytes: 0 };
@@ -70,6 +72,9 @@ function pack(operation: Operation, into: Packing): void {
       values.push(REMOVE, message, index);
       return;
     }
+    case "note":
+      values.push(NOTE, operation.key, operation.text ?? null);
+      return;
     default:
       unreachable(operation);
   }
@@ -107,6 +112,10 @@ export function domainOf(recipient: string): string {
 }
 
 export function refuseNonsense(operation: Operation): void {
+  if (operation.do === "note") {
+    if (operation.key === "") throw refusal("a note has no key");
+    return;
+  }
   if (operation.do !== "commit") {
     partsOf(operation.envelope);
     return;

@@ -1,3 +1,11 @@
+/** What is kept beside the mail, under keys that begin with the name of what keeps it; the texts are JSON. */
+const notes = `
+  CREATE TABLE notes (
+    key  TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
 /**
  * The format of `queue.db`, readable with any SQLite tool. Message ids are the integers behind the shown ids
  * (`foundation/ids.ts`) and rise with time, so rows of new messages go to the end of every tree.
@@ -51,16 +59,17 @@ export const schema = `
     reply      TEXT,
     PRIMARY KEY (message, n, number)
   ) STRICT, WITHOUT ROWID;
+  ${notes}
 `;
 
 /** Kept in `PRAGMA user_version`. A store refuses a spool with a higher one. */
-export const STORE_FORMAT = 1;
+export const STORE_FORMAT = 2;
 
 /** Kept in `PRAGMA application_id`, so that no other program's database is taken for a queue: "Psth". */
 export const APPLICATION_ID = 0x5073_7468;
 
 /** For each older format, the statements that bring a spool to the next one. Run in one transaction with the version. */
-export const migrations: Readonly<Record<number, string>> = {};
+export const migrations: Readonly<Record<number, string>> = { 1: notes };
 
 /** How many attempts of an envelope are kept. */
 export const MOST_ATTEMPTS = 100;

@@ -48,6 +48,7 @@ class SelfHealingStore implements Store {
   }
 
   apply: Store["apply"] = (batch) => this.#use((store) => store.apply(batch));
+  notes: Store["notes"] = (prefix) => this.#use((store) => store.notes(prefix));
   message: Store["message"] = (id) => this.#use((store) => store.message(id));
   envelopes: Store["envelopes"] = (ids) => this.#use((store) => store.envelopes(ids));
   body: Store["body"] = (id) => this.#use((store) => store.body(id));

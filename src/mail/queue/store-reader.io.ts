@@ -17,6 +17,7 @@ import type {
   Body,
   CensusRow,
   LoadedEnvelope,
+  Note,
   QueueFilter,
   QueuePage,
   QueuePlace,
@@ -40,6 +41,7 @@ export class StoreReader {
   readonly #sliceEnd: StatementSync;
   readonly #slice: StatementSync;
   readonly #census: StatementSync;
+  readonly #notes: StatementSync;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -54,6 +56,7 @@ export class StoreReader {
     this.#attempts = prepare("SELECT * FROM attempts WHERE message = ? AND n = ? ORDER BY number");
     this.#sliceEnd = prepare(`SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)`);
     this.#slice = prepare(`SELECT ${LOADED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
+    this.#notes = prepare("SELECT key, text FROM notes WHERE key >= ? AND key < ? ORDER BY key");
     this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
   }
 
@@ -83,6 +86,11 @@ export class StoreReader {
 
   attempts(id: EnvelopeId): readonly AttemptRecord[] {
     return this.#attempts.all(...keyOf(id)).map((row) => attemptOf(row as unknown as AttemptRow));
+  }
+
+  notes(prefix: string): readonly Note[] {
+    const rows = this.#notes.all(prefix, `${prefix}\u{10ffff}`);
+    return rows.map((row) => ({ key: String(row["key"]), text: String(row["text"]) }));
   }
 
   *load(): Generator<readonly LoadedEnvelope[]> {

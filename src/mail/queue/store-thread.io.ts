@@ -185,6 +185,8 @@ function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unkn
       return reader.envelopes(question.ids);
     case "attempts":
       return reader.attempts(question.id);
+    case "notes":
+      return reader.notes(question.prefix);
     case "page":
       return reader.page(question.filter, question.behind);
     case "endStream":

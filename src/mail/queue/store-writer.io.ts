@@ -5,7 +5,7 @@ import { numberOfMessageId, type MessageId } from "../../foundation/ids.ts";
 import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { isBodyFileName } from "./body-names.ts";
 import { SPOOL_DIRECTORY_MODE, SPOOL_FILE_MODE } from "./file-layer.io.ts";
-import { COMMIT, UPDATE, refusal, type PackedValue } from "./packing.ts";
+import { COMMIT, NOTE, UPDATE, refusal, type PackedValue } from "./packing.ts";
 import { APPLICATION_ID, migrations, MOST_ATTEMPTS, schema, STORE_FORMAT } from "./schema.ts";
 import { errcodeOf, lockSpool, sqliteProblem, type SpoolLock } from "./spool-lock.io.ts";
 
@@ -150,6 +150,7 @@ export class StoreWriter {
       const kind = values[at];
       if (kind === COMMIT) at = this.#applyCommit(values, at + 1);
       else if (kind === UPDATE) at = this.#applyUpdate(values, at + 1);
+      else if (kind === NOTE) at = this.#applyNote(values, at + 1);
       else at = this.#applyRemove(values, at + 1);
     }
   }
@@ -216,6 +217,13 @@ export class StoreWriter {
       if (typeof file === "string") this.#unnamed.push(file);
       else removeBody.run(value(id));
     }
+    return at + 2;
+  }
+
+  #applyNote(values: readonly PackedValue[], at: number): number {
+    const [key, text] = values.slice(at, at + 2);
+    if (text === null) this.#statements.dropNote.run(value(key));
+    else this.#statements.keepNote.run(value(key), value(text));
     return at + 2;
   }
 
@@ -293,6 +301,8 @@ interface Statements {
   readonly removeMessage: StatementSync;
   readonly removeBody: StatementSync;
   readonly namesFile: StatementSync;
+  readonly keepNote: StatementSync;
+  readonly dropNote: StatementSync;
 }
 
 function prepareStatements(database: DatabaseSync): Statements {
@@ -311,6 +321,8 @@ function prepareStatements(database: DatabaseSync): Statements {
     otherEnvelope: prepare("SELECT 1 FROM envelopes WHERE message = ? LIMIT 1"),
     removeMessage: prepare("DELETE FROM messages WHERE id = ? RETURNING body_file"),
     removeBody: prepare("DELETE FROM bodies WHERE message = ?"),
+    keepNote: prepare("INSERT OR REPLACE INTO notes VALUES (?, ?)"),
+    dropNote: prepare("DELETE FROM notes WHERE key = ?"),
     namesFile: prepare("SELECT 1 FROM messages WHERE id = ? AND body_file = ?"),
   };
 }

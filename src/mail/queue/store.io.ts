@@ -12,6 +12,7 @@ import type {
   Body,
   CensusRow,
   LoadedEnvelope,
+  Note,
   Operation,
   QueueFilter,
   QueuePage,
@@ -172,6 +173,10 @@ class EmbeddedStore implements Store {
 
   async *load(): AsyncGenerator<readonly LoadedEnvelope[]> {
     yield* this.#stream<LoadedEnvelope>({ ask: "load" });
+  }
+
+  async notes(prefix: string): Promise<readonly Note[]> {
+    return this.#ask<readonly Note[]>({ ask: "notes", prefix });
   }
 
   async message(id: MessageId): Promise<StoredMessage | undefined> {

@@ -60,6 +60,21 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     assert.deepEqual(await contentOf(store, commit.message.id), "content of 1");
   });
 
+  check("notes are kept by key, replaced, found by how the key begins, and go without a text", async (store) => {
+    const keep = (key: string, text?: string): Operation => ({ do: "note", key, text });
+    await store.apply([keep("hold b", "1"), keep("hold a", "2"), keep("holder", "3"), keep("hold ü\u{1f600}", "4")]);
+    assert.deepEqual(plain(await store.notes("hold ")), [
+      { key: "hold a", text: "2" },
+      { key: "hold b", text: "1" },
+      { key: "hold ü\u{1f600}", text: "4" },
+    ]);
+    await store.apply([keep("hold a", "new"), keep("hold b"), keep("never there")]);
+    assert.deepEqual(plain(await store.notes("hold a")), [{ key: "hold a", text: "new" }]);
+    assert.deepEqual((await store.notes("")).length, 3);
+    await rejectsWith("SPOOL_REFUSED", store.apply([keep("", "x")]));
+    assert.equal(store.counters().messages, 0);
+  });
+
   check("an empty body is a body", async (store) => {
     const commit = { ...commitOf(1), body: { kind: "inline", bytes: new Uint8Array(0) } as const };
     await store.apply([commit]);

@@ -26,6 +26,8 @@ export interface Store extends AsyncDisposable {
    * first. What is there all the time appears exactly once; what comes or goes meanwhile may appear or not.
    */
   load(): AsyncIterable<readonly LoadedEnvelope[]>;
+  /** What is kept beside the mail (`note`), in the order of the keys: all whose key begins so. */
+  notes(prefix: string): Promise<readonly Note[]>;
   message(id: MessageId): Promise<StoredMessage | undefined>;
   /** Envelopes by id; those gone meanwhile are left out. */
   envelopes(ids: readonly EnvelopeId[]): Promise<readonly StoredEnvelope[]>;
@@ -68,7 +70,17 @@ export type Operation =
       readonly attempt?: AttemptRecord | undefined;
     }
   /** Removes the envelope; with the message's last envelope go message and body. */
-  | { readonly do: "remove"; readonly envelope: EnvelopeId };
+  | { readonly do: "remove"; readonly envelope: EnvelopeId }
+  /** Keeps a text under a key, in place of what was there; without a text what was there goes. */
+  | { readonly do: "note"; readonly key: string; readonly text?: string | undefined };
+
+/** What is done about mail. */
+export type MailOperation = Exclude<Operation, { readonly do: "note" }>;
+
+export interface Note {
+  readonly key: string;
+  readonly text: string;
+}
 
 export interface NewEnvelope {
   readonly envelope: Envelope;

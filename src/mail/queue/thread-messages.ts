@@ -47,6 +47,7 @@ export type Question =
   | { readonly ask: "message" | "body"; readonly id: MessageId }
   | { readonly ask: "envelopes"; readonly ids: readonly EnvelopeId[] }
   | { readonly ask: "attempts"; readonly id: EnvelopeId }
+  | { readonly ask: "notes"; readonly prefix: string }
   | { readonly ask: "load" | "missingFiles"; readonly stream: number }
   | { readonly ask: "page"; readonly filter: QueueFilter; readonly behind: QueuePlace | undefined }
   | { readonly ask: "census"; readonly stream: number; readonly now: number }

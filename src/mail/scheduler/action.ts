@@ -1,7 +1,7 @@
 import type { EventDeclaration, FieldDeclaration, FieldsOf } from "../../foundation/events.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { ConnectRequest, ResolveRequest } from "../delivery/delivery.ts";
-import type { Operation } from "../queue/store.ts";
+import type { MailOperation } from "../queue/store.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 
 /** What the scheduler wants done. The driver obeys in the order given and tells what came of it as an event. */
@@ -27,7 +27,7 @@ export type Action =
   | {
       readonly do: "write";
       readonly write: number;
-      readonly operations: readonly Operation[];
+      readonly operations: readonly MailOperation[];
       readonly notices: readonly NoticePlan[];
     }
   /** An operator's command is done, durably. */

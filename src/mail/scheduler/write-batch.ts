@@ -3,7 +3,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { EnvelopeId } from "../../foundation/ids.ts";
 import { firstProgress, type CommitRequest } from "../queue/queue.ts";
 import { wantsDelayNotice } from "../queue/rows.ts";
-import type { LoadedEnvelope, NewEnvelope, Operation, Store, StoredEnvelope } from "../queue/store.ts";
+import type { LoadedEnvelope, NewEnvelope, MailOperation, Store, StoredEnvelope } from "../queue/store.ts";
 import type { Action, NoticePlan } from "./action.ts";
 import type { Contents } from "./contents.ts";
 import { noticeFailed } from "./events.ts";
@@ -13,7 +13,7 @@ type WriteAction = Extract<Action, { do: "write" }>;
 
 /** What a write becomes: one batch for the store, and what is told when it is durable. */
 export interface WriteBatch {
-  readonly operations: readonly Operation[];
+  readonly operations: readonly MailOperation[];
   readonly made: readonly {
     readonly plan: NoticePlan;
     readonly request: CommitRequest;
@@ -55,7 +55,7 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
       if (plan.kind !== "success") return undefined;
     }
   }
-  const commits = made.map(({ request, envelopes }): Operation => {
+  const commits = made.map(({ request, envelopes }): MailOperation => {
     return { do: "commit", message: request.message, body: request.body, envelopes };
   });
   return { operations: [...(await withLastFailures(action.operations, parts)), ...commits], made };
@@ -83,7 +83,10 @@ async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<CommitRe
   });
 }
 
-async function withLastFailures(operations: readonly Operation[], parts: BatchParts): Promise<readonly Operation[]> {
+async function withLastFailures(
+  operations: readonly MailOperation[],
+  parts: BatchParts,
+): Promise<readonly MailOperation[]> {
   const bare = operations.flatMap((one) => (one.do === "update" && one.attempt === undefined ? [one.envelope] : []));
   if (bare.length === 0) return operations;
   const stored = byId(await parts.store.envelopes(bare));

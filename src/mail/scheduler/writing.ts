@@ -1,5 +1,5 @@
 import { assert } from "../../foundation/assert.ts";
-import type { Operation } from "../queue/store.ts";
+import type { MailOperation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import type { Fate } from "./fate.ts";
 import { decide, giveUp, settleFailed, startWriting, untried, warn } from "./settle.ts";
@@ -88,7 +88,7 @@ function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): voi
   s.out.push({ do: "write", write: id, operations: fates.map(operationOf), notices: noticesOf(fates) });
 }
 
-function operationOf({ ticket, kind, failure, attempt }: Fate): Operation {
+function operationOf({ ticket, kind, failure, attempt }: Fate): MailOperation {
   if (kind === "gone") return { do: "remove", envelope: ticket.id };
   const progress = progressOf(ticket);
   if (attempt === undefined) return { do: "update", envelope: ticket.id, progress };
