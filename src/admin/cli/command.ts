@@ -25,6 +25,8 @@ export interface CliOption {
   readonly short?: string;
   /** The word for its value; without it the option is a flag. */
   readonly value?: string;
+  /** Its value where none that begins with a digit follows it. */
+  readonly usual?: string;
 }
 
 export interface Given {
@@ -48,7 +50,7 @@ export function parseGiven(command: CliCommand, argv: readonly string[]): Given 
     known[name] = { type: option.value === undefined ? "boolean" : "string" };
     if (option.short !== undefined) known[name].short = option.short;
   }
-  const { values, operands } = parse(command, argv, known);
+  const { values, operands } = parse(command, withUsual(argv, options), known);
   if (operands.length < command.leastOperands && values["help"] !== true)
     throw usage(command, `${command.operands} is missing`);
   if (operands.length > command.mostOperands && values["help"] !== true)
@@ -58,6 +60,15 @@ export function parseGiven(command: CliCommand, argv: readonly string[]): Given 
     return typeof value === "string" ? value : undefined;
   };
   return { operands, text, has: (option) => values[option] !== undefined, settingsFile: text("file") };
+}
+
+/** parseArgs knows no options that may have a value or not. */
+function withUsual(argv: readonly string[], options: Readonly<Record<string, CliOption>>): readonly string[] {
+  const end = argv.includes("--") ? argv.indexOf("--") : argv.length;
+  return argv.map((argument, at) => {
+    const usual = argument.startsWith("--") && at < end ? options[argument.slice(2)]?.usual : undefined;
+    return usual === undefined || /^\d/.test(argv[at + 1] ?? "") ? argument : `${argument}=${usual}`;
+  });
 }
 
 function parse(

@@ -4,8 +4,12 @@ import { queueBounce, queueHold, queueRelease, queueRemove, queueRetry } from ".
 import { queueCount } from "./queue-count.ts";
 import { queueList } from "./queue-list.ts";
 import { queueShow } from "./queue-show.ts";
+import { schedule } from "./schedule.ts";
 import { send } from "./send.ts";
-import { backup, pause, reload, reopen, restore, resume, stop } from "./server-commands.ts";
+import { backup, pause, reload, reopen, restore, resume, resumeRoute, stop } from "./server-commands.ts";
+import { showDomains, showHosts, showRelays, showRoutes, showSources } from "./show.ts";
+import { showStats } from "./show-stats.ts";
+import { showStatus } from "./show-status.ts";
 import { accountHash, check, version } from "./small-commands.ts";
 import { routes, status } from "./status.ts";
 import { tail } from "./tail.ts";
@@ -20,6 +24,7 @@ import { tlsProbe } from "./tls-probe.ts";
 import { tlsRenew } from "./tls-renew.ts";
 import { tlsShow } from "./tls-show.ts";
 import { traceTls } from "./trace-tls.ts";
+import { why } from "./why.ts";
 
 /** Every command, in the order in which help and the manual show them. */
 export const commands: readonly CliCommand[] = [
@@ -32,6 +37,15 @@ export const commands: readonly CliCommand[] = [
   queueRetry,
   queueRemove,
   queueBounce,
+  showRoutes,
+  showRelays,
+  showHosts,
+  showSources,
+  showDomains,
+  showStats,
+  showStatus,
+  why,
+  schedule,
   routes,
   log,
   tail,
@@ -48,6 +62,7 @@ export const commands: readonly CliCommand[] = [
   traceTls,
   pause,
   resume,
+  resumeRoute,
   reload,
   reopen,
   stop,

@@ -31,7 +31,8 @@ function optionRows(options: Readonly<Record<string, CliOption>>): readonly (rea
   return Object.entries(options).map(([name, option]) => {
     const long = name.length === 1 ? [] : [name === "bs" ? "-bs" : `--${name}`];
     const names = [...(option.short === undefined ? [] : [`-${option.short}`]), ...long].join(", ");
-    return [option.value === undefined ? names : `${names} ${option.value}`, option.says];
+    const value = option.usual === undefined ? option.value : `[${option.value}]`;
+    return [value === undefined ? names : `${names} ${value}`, option.says];
   });
 }
 

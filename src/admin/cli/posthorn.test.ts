@@ -94,6 +94,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     readSecret: () => Promise.resolve("secret"),
     restore: () => Promise.resolve({ messages: 1, bytes: 2 }),
     dial: () => Promise.resolve(dialled(fakes.smtp ?? (() => undefined))),
+    sleep: () => Promise.resolve(),
     interrupted: new AbortController().signal,
     ...fakes.world,
   };
@@ -429,4 +430,94 @@ test("tail shows events as lines until the stream ends, and says what it missed"
   const { out, err } = await posthorn(["tail"], { items: [{ record }, { missed: 3 }, { record }] });
   assert.equal(out.match(/removed/g)?.length, 2);
   assert.match(err, /3 events were left out/);
+});
+
+test("schedule takes ids and domains, now or at an instant; what is wrong is said before the server is asked", async () => {
+  const answers = { "queue.retry": { envelopes: 2 }, "queue.schedule": { envelopes: 1 } };
+  const now = await posthorn(["schedule", MESSAGE, "d.example"], { answers });
+  assert.equal(now.out, "4 envelopes due now\n");
+  assert.deepEqual(
+    now.asked.map(([socket, name, args]) => [socket, name, args]),
+    [
+      ["change", "queue.retry", { selector: { by: "domain", domain: "d.example" } }],
+      ["change", "queue.retry", { selector: { by: "message", id: MESSAGE } }],
+    ],
+  );
+  const later = await posthorn(["schedule", "D.example", "--in", "90m"], { answers });
+  assert.equal(later.out, "1 envelope due at 2026-11-21 13:30:00 (in 1h30m)\n");
+  const at = await posthorn(["schedule", "--sender", "<>", "--at", "23:00"], { answers });
+  assert.deepEqual(at.asked[0]?.[2], { selector: { by: "sender", sender: "" }, at: NOON + 11 * 3_600_000 });
+  for (const wrong of [
+    ["schedule"],
+    ["schedule", "a@b.example"],
+    ["schedule", "d.example", "--at", "soon"],
+    ["schedule", "d.example", "--at", "2026-11-20"],
+    ["schedule", "d.example", "--at", "13:00", "--in", "1h"],
+  ]) {
+    const { code, asked } = await posthorn(wrong, { answers });
+    assert.deepEqual([code, asked], [64, []], wrong.join(" "));
+  }
+});
+
+test("show writes a line a row, and --watch looks again until interrupted, over an absence of the server", async () => {
+  const route = {
+    name: "* > mx.d.example[192.0.2.1]:25",
+    states: ["resting"],
+    connections: 0,
+    allowed: 1,
+    limit: 5,
+    sessions: 3,
+    failures: 2,
+    refused: 0,
+    penalty: 2,
+    restsUntilAt: NOON + 60_000,
+    ready: 0,
+    waiting: 0,
+    held: 0,
+    lastFailure: "Connection refused\u001b[2J",
+    lastFailureAt: NOON - 5000,
+    lastSuccessAt: NOON - 3_600_000,
+  };
+  const once = await posthorn(["show", "routes", "d.example", "--state", "resting"], { portions: [[route]] });
+  assert.equal(
+    once.out.split("\n")[1],
+    "--Z--  * > mx.d.example[192.0.2.1]:25  0/1/5     3    2         2     1m                         1h  Connection refused\\x1b[2J (5s ago)",
+  );
+  assert.deepEqual(once.asked[0], [
+    "query",
+    "show",
+    { what: "routes", name: "d.example", state: "resting", limit: undefined },
+  ]);
+  assert.equal((await posthorn(["show", "hosts"], { portions: [] })).code, 1);
+  assert.equal((await posthorn(["show", "hosts", "--state", "gone"])).code, 64);
+
+  const interrupted = new AbortController();
+  let looks = 0;
+  const slept: number[] = [];
+  const watched = await posthorn(["show", "stats", "--watch", "--json"], {
+    answers: { stats: [{ name: "queued", total: 1, lastMinute: 0, lastHour: 1 }] },
+    world: {
+      interrupted: interrupted.signal,
+      sleep: (forMs) => {
+        slept.push(forMs);
+        if (++looks === 3) interrupted.abort();
+        return Promise.resolve();
+      },
+    },
+  });
+  assert.deepEqual([watched.code, watched.out.split("\n").length, slept], [0, 4, [2000, 2000, 2000]]);
+
+  const away = new AbortController();
+  const gone = await posthorn(["show", "stats", "--watch", "5"], {
+    answers: { stats: new PosthornError("CONTROL_UNREACHABLE", { message: "no such file", advice: "start it" }) },
+    world: {
+      interrupted: away.signal,
+      sleep: () => {
+        away.abort();
+        return Promise.resolve();
+      },
+    },
+  });
+  assert.match(gone.out, /the server is not there \(no such file\); waiting for it/);
+  assert.equal(gone.code, 0);
 });

@@ -61,7 +61,7 @@ export const queueRelease = changeCommand("release", "released", "Releases held 
 export const queueRetry = changeCommand(
   "retry",
   "due now",
-  "Makes envelopes due now, and ends the rests of the routes they take.",
+  "Makes envelopes due now, and ends the rests of the routes they take. `posthorn schedule` knows other instants.",
   {},
   (server, selector) => server.call("queue.retry", { selector }),
 );

@@ -88,6 +88,23 @@ export const resume: CliCommand = {
   },
 };
 
+export const resumeRoute: CliCommand = {
+  name: "resume route",
+  operands: "ROUTE",
+  leastOperands: 1,
+  mostOperands: 1,
+  says: "Ends the rest and the penalty of a route: what waits for it is tried now.",
+  explains:
+    "ROUTE: a next host's name, its address, or address:port; a route as `show routes` writes it; or a relay's domain. Exits with 1 when nothing of that name rests or has a penalty.",
+  options: {},
+  async run(given, world) {
+    const which = given.operands[0] ?? "";
+    const { routes } = await withServer(given, world, "change", (server) => server.call("route.resume", { which }));
+    world.stdout.write(`${counted(routes, "route")} forgiven\n`);
+    return routes > 0 ? exitCodes.ok : exitCodes.nothing;
+  },
+};
+
 export const backup: CliCommand = {
   name: "backup",
   operands: "DIRECTORY",

@@ -16,12 +16,12 @@ export const status: CliCommand = {
   options: { json: { says: "As one JSON object." } },
   async run(given, world) {
     const answer = await withServer(given, world, "query", (server) => server.call("status"));
-    world.stdout.write(given.has("json") ? `${harmlessJson(answer)}\n` : textOf(answer, world));
+    world.stdout.write(given.has("json") ? `${harmlessJson(answer)}\n` : statusText(answer, world));
     return exitCodes.ok;
   },
 };
 
-function textOf(answer: ServerStatus, world: World): string {
+export function statusText(answer: ServerStatus, world: Pick<World, "now" | "offsetMinutes">): string {
   const { queue } = answer;
   const now = world.now();
   const instant = (at: number): string => instantText(at, world.offsetMinutes);

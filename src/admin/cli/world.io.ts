@@ -7,6 +7,7 @@ import { hostname, userInfo } from "node:os";
 import { basename, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
+import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
 import { hashPassword } from "../../service/account/password.ts";
 import { connectControl } from "../control/client.io.ts";
@@ -17,6 +18,11 @@ export function systemWorld(
   parts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore">,
 ): World {
   const interrupted = new AbortController();
+  const onInterrupt = (): AbortSignal => {
+    // Only who asks for it changes what SIGINT does.
+    if (process.listenerCount("SIGINT") === 0) process.once("SIGINT", () => interrupted.abort());
+    return interrupted.signal;
+  };
   return {
     ...parts,
     stdin: process.stdin,
@@ -39,9 +45,10 @@ export function systemWorld(
     readSecret: (prompt) => readSecret(process.stdin, prompt),
     dial,
     get interrupted() {
-      // Only who asks for it changes what SIGINT does.
-      if (process.listenerCount("SIGINT") === 0) process.once("SIGINT", () => interrupted.abort());
-      return interrupted.signal;
+      return onInterrupt();
+    },
+    async sleep(forMs) {
+      await wait(forMs, undefined, { signal: onInterrupt() }).catch(() => {});
     },
   };
 }
@@ -54,7 +61,12 @@ function outputTo(stream: NodeJS.WriteStream): Output {
   stream.on("error", () => process.exit(0));
   return {
     isTerminal: stream.isTTY,
-    columns: stream.columns,
+    get columns() {
+      return stream.columns;
+    },
+    get rows() {
+      return stream.rows;
+    },
     write: (text) => void stream.write(text),
     async room() {
       if (stream.writableLength > MOST_UNTAKEN_BYTES) await once(stream, "drain");

@@ -51,6 +51,8 @@ export interface World {
   readonly readSecret: (prompt: string) => Promise<string>;
   /** Opens a connection for `send`. Rejects when nobody answers within the limit. */
   readonly dial: (place: InjectionPlace, limitMs: number) => Promise<Dialled>;
+  /** Waits; ends early when the person wants to leave. */
+  readonly sleep: (forMs: number) => Promise<void>;
   /** Aborts when the person wants to leave (SIGINT). */
   readonly interrupted: AbortSignal;
 }
@@ -59,6 +61,8 @@ export interface Output {
   readonly isTerminal: boolean;
   /** Columns of the terminal, when there is one. */
   readonly columns?: number | undefined;
+  /** Lines of it. */
+  readonly rows?: number | undefined;
   /** A string is written as UTF-8. */
   write(text: string | Uint8Array): void;
   /** Resolves when no more waits to be taken than a program should keep: at once, but for a reader far behind. */

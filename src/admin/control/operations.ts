@@ -5,13 +5,14 @@ import type { JournalEntry } from "../../mail/log/journal.ts";
 import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
 import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
-import type { Changed, Hindrance, RouteRow, ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { Changed, Hindrance, RouteRow, ShownMessage, WhyReport } from "../../mail/scheduler/admin.ts";
+import type { Counted } from "../../mail/scheduler/meter.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import type { Admin, CertificateReport, ReloadReport, ServerStatus, TraceShown } from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
- * logged with the uid of who asked. `queue.list`, `tail` and `queue.content` are streams and live in `streams.ts`.
+ * logged with the uid of who asked. Lists without a bound, live events and content are streams and live in `streams.ts`.
  */
 export interface Operation {
   readonly kind: "query" | "change";
@@ -128,6 +129,18 @@ export const operations = {
     z.strictObject({ id: envelopeId }),
     (admin, args): Promise<readonly Hindrance[] | undefined> => admin.queue.why(args.id),
   ),
+  why: operation(
+    "query",
+    "What holds a message's envelopes up, grouped where it is the same.",
+    z.strictObject({ id: eitherId }),
+    (admin, args): Promise<WhyReport | undefined> => admin.queue.whyAll(args.id),
+  ),
+  stats: operation(
+    "query",
+    "Counters since the start, of the last minute and the last hour.",
+    nothing,
+    (admin): Promise<readonly Counted[]> => admin.queue.stats(),
+  ),
   "log.story": operation(
     "query",
     "Events of a message, a session or an address.",
@@ -219,6 +232,18 @@ export const operations = {
     "Makes envelopes due now.",
     z.strictObject({ selector }),
     (admin, args): Promise<Changed> => admin.queue.retryNow(args.selector),
+  ),
+  "queue.schedule": operation(
+    "change",
+    "Makes envelopes due at an instant.",
+    z.strictObject({ selector, at: instant }),
+    (admin, args): Promise<Changed> => admin.queue.schedule(args.selector, args.at),
+  ),
+  "route.resume": operation(
+    "change",
+    "Ends the rest and the penalty of routes and relays.",
+    z.strictObject({ which: text.min(1) }),
+    (admin, args): Promise<{ readonly routes: number }> => admin.queue.forgive(args.which),
   ),
   "queue.remove": operation(
     "change",

@@ -5,6 +5,7 @@ import { isWanted, type EventRecord } from "../../mail/log/record.ts";
 import { pagesOf } from "../../mail/queue/pages.ts";
 import type { QueueFilter } from "../../mail/queue/store.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import { ROW_STATES, SHOWN, type ShowFilter, type ShowPlace, type ShownRow } from "../../mail/scheduler/show.ts";
 import type { Admin } from "./admin.ts";
 import { checked, queueFilter } from "./operations.ts";
 
@@ -39,12 +40,20 @@ const contentArguments = z.strictObject({
   message: z.string().refine((id) => numberOfMessageId(id) !== undefined, { error: "expected a message id" }),
 });
 
+const showArguments = z.strictObject({
+  what: z.enum(SHOWN),
+  name: z.string().max(1000).optional(),
+  state: z.enum(ROW_STATES).optional(),
+  limit: z.number().int().positive().optional(),
+});
+
 /** One item of `tail`: a record, or how many were left out because the client was slow. */
 export type TailItem = { readonly record: EventRecord } | { readonly missed: number };
 
 /** What the items of a stream are. */
 export interface ItemOf {
   readonly "queue.list": LiveRow;
+  readonly show: ShownRow;
   readonly tail: TailItem;
   /** Base64. */
   readonly "queue.headers": string;
@@ -56,6 +65,11 @@ export const streams = {
     kind: "query",
     says: "Envelopes in the queue.",
     perform: (admin, args, client) => list(admin, checked(queueFilter, args), client),
+  },
+  show: {
+    kind: "query",
+    says: "Routes, relays, hosts, source addresses or domains.",
+    perform: (admin, args, client) => show(admin, checked(showArguments, args), client),
   },
   tail: {
     kind: "query",
@@ -87,6 +101,20 @@ async function list(admin: Admin, filter: QueueFilter, client: StreamClient): Pr
     if (client.signal.aborted) return;
     if (page.count > 0) await client.send(page.rows);
   }
+}
+
+/** As `list`: a page at a time, to the end or the limit. */
+async function show(admin: Admin, filter: ShowFilter, client: StreamClient): Promise<void> {
+  let left = filter.limit ?? Infinity;
+  let behind: ShowPlace | undefined;
+  do {
+    const limit = left === Infinity ? undefined : left;
+    const page = await client.soon(admin.queue.shown({ ...filter, limit }, behind));
+    if (client.signal.aborted) return;
+    if (page.rows.length > 0) await client.send(page.rows);
+    left -= page.rows.length;
+    behind = page.next;
+  } while (behind !== undefined && left > 0);
 }
 
 function tail(admin: Admin, level: Level, client: StreamClient): Promise<void> {
