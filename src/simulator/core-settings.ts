@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PosthornError } from "../foundation/error.ts";
 import { smtpClientSettings, type SmtpClientSettings } from "../mail/delivery/settings.ts";
 import { ownActions } from "../mail/envelope/rules.ts";
 import { actionsSettings } from "../mail/envelope/settings.ts";
@@ -6,9 +7,13 @@ import { routeSettings } from "../mail/route/settings.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
 import { schedulerSettings } from "../mail/scheduler/settings.ts";
 import type { CoreSettings } from "../mail/scheduler/state.ts";
+import { readCode } from "../service/config/code.ts";
+import { problemLine, type SettingsProblem } from "../service/config/config.ts";
+import { camelCase } from "../service/config/names.ts";
+import { parseSettings } from "../service/config/parse.ts";
 
 /** The parts of a server's settings that a simulation needs, as its settings file has them; nothing else matters here. */
-export const simulatedSettings = z.strictObject({
+const simulatedSettings = z.strictObject({
   hostname: z.string().default("mail.example"),
   actions: actionsSettings,
   scheduler: schedulerSettings,
@@ -16,14 +21,21 @@ export const simulatedSettings = z.strictObject({
   delivery: smtpClientSettings,
 });
 
+/** The names of those parts. */
+export const simulatedParts: readonly string[] = Object.keys(simulatedSettings.shape);
+
 export interface SimulatedSettings {
   readonly core: CoreSettings;
   readonly delivery: SmtpClientSettings;
 }
 
-/** Throws zod's error for settings that are wrong. */
+/** Names may be written as in YAML or as in code. Throws with all that is wrong, a line for each. */
 export function coreSettingsOf(tree: Readonly<Record<string, unknown>>): SimulatedSettings {
-  const settings = simulatedSettings.parse(tree);
+  const { root, problems } = readCode(tree, WHERE);
+  if (root === undefined) throw wrong(problems);
+  const parsed = parseSettings(simulatedSettings, { root, file: WHERE, directory: "/", spelling: "kebab" });
+  if (!parsed.ok) throw wrong(parsed.problem);
+  const { settings } = parsed.value;
   return {
     delivery: settings.delivery,
     core: {
@@ -35,14 +47,24 @@ export function coreSettingsOf(tree: Readonly<Record<string, unknown>>): Simulat
   };
 }
 
-/** A tree with a value put in at a path such as `route.greylisting.strategy`; kebab-case is understood. */
+/** What messages name, where there is no file. */
+const WHERE = "the simulated settings";
+
+function wrong(problems: readonly SettingsProblem[]): PosthornError {
+  return new PosthornError("SETTINGS_INVALID", {
+    message: problems.map(problemLine).join("\n"),
+    advice: "mend the scenario, the settings file or what --set says",
+  });
+}
+
+/** A tree with a value put in at a path such as `route.greylisting.strategy`, in whatever spelling the tree has it. */
 export function withSetting(
   tree: Readonly<Record<string, unknown>>,
   path: string,
   value: unknown,
 ): Readonly<Record<string, unknown>> {
   const [first = "", ...rest] = path.split(".");
-  const name = first.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  const name = Object.keys(tree).find((known) => camelCase(known) === camelCase(first)) ?? first;
   if (rest.length === 0) return { ...tree, [name]: value };
   const inner = tree[name];
   const isTree = typeof inner === "object" && inner !== null && !Array.isArray(inner);

@@ -40,6 +40,10 @@ export interface Figures {
     readonly failedConnections: number;
     readonly transactions: number;
     readonly notices: number;
+    /** The most that the scheduler had in its books at once. */
+    readonly mostRelays: number;
+    readonly mostRoutes: number;
+    readonly mostSessions: number;
   };
 }
 
@@ -69,6 +73,9 @@ export function figuresOf(run: Run): Figures {
       failedConnections: run.failedConnections,
       transactions: run.transactions,
       notices: run.notices,
+      mostRelays: run.most.relays,
+      mostRoutes: run.most.routes,
+      mostSessions: run.most.sessions,
     },
   };
 }

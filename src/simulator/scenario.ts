@@ -59,7 +59,12 @@ export type Scenario = z.output<typeof scenarioSettings>;
 /** As it is written, in TypeScript or YAML. */
 export type WrittenScenario = z.input<typeof scenarioSettings>;
 
-/** Checks a scenario written in TypeScript. Throws with what is wrong: it is a program's mistake. */
-export function defineScenario(written: WrittenScenario): Scenario {
+/** For scenarios written in TypeScript: the editor knows what may stand in one. */
+export function defineScenario(written: WrittenScenario): WrittenScenario {
+  return written;
+}
+
+/** Throws zod's error for one that is wrong. */
+export function scenarioOf(written: WrittenScenario): Scenario {
   return scenarioSettings.parse(written);
 }

@@ -51,6 +51,8 @@ export interface Run {
   readonly failedConnections: number;
   readonly transactions: number;
   readonly notices: number;
+  /** The most that the scheduler had in its books at once. */
+  readonly most: { readonly relays: number; readonly routes: number; readonly sessions: number };
 }
 
 /**
@@ -83,6 +85,7 @@ class Simulation {
   #transactions = 0;
   #notices = 0;
   #ended = 0;
+  readonly #most = { relays: 0, routes: 0, sessions: 0 };
 
   constructor(scenario: Scenario, options: SimulationOptions) {
     const seed = options.seed ?? scenario.seed;
@@ -154,6 +157,7 @@ class Simulation {
       failedConnections: this.#failedConnections,
       transactions: this.#transactions,
       notices: this.#notices,
+      most: this.#most,
     };
   }
 
@@ -186,6 +190,10 @@ class Simulation {
       this.#touch(action, sessions, tickets);
     }
     assertTouched(state, sessions, tickets);
+    const most = this.#most;
+    if (state.relays.size > most.relays) most.relays = state.relays.size;
+    if (state.routes.size > most.routes) most.routes = state.routes.size;
+    if (state.sessions.size > most.sessions) most.sessions = state.sessions.size;
   }
 
   #touch(action: Action, sessions: Session[], tickets: Ticket[]): void {
@@ -295,7 +303,8 @@ class Simulation {
   }
 
   #write({ write, operations, notices }: Extract<Action, { do: "write" }>): void {
-    this.#notices += notices.length;
+    // Few senders ask to be told of success; what they would be told is no notice here.
+    for (const notice of notices) if (notice.kind !== "success") this.#notices += notice.about.length;
     this.#timeline.after(this.#scenario.store.write, () => {
       for (const operation of operations) if (operation.do === "remove") this.#leave(operation.envelope);
       this.#post({ on: "written", write });
