@@ -16,7 +16,10 @@ import type { Identity } from "./privileges.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
-export const cliParts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore"> = {
+export const cliParts: Pick<
+  World,
+  "version" | "catalogue" | "locate" | "checkSettings" | "restore" | "simulate" | "listSimulations"
+> = {
   version,
   catalogue,
   async locate(given): Promise<Places> {
@@ -36,6 +39,13 @@ export const cliParts: Pick<World, "version" | "catalogue" | "locate" | "checkSe
     const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
     const problems = loaded.ok ? loaded.value.warnings : loaded.problem;
     return { isFine: loaded.ok, lines: problems.map(problemLine) };
+  },
+  // Loaded when it is asked for: neither server nor client needs it otherwise.
+  async simulate(request, tell) {
+    return (await import("./simulate.ts")).simulate(request, tell);
+  },
+  async listSimulations() {
+    return (await import("./simulate.ts")).listSimulations();
   },
   async restore(given, backup) {
     const { settings } = await settingsOf(given);

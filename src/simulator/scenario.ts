@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { duration } from "../service/config/kinds.ts";
+import { checkScenario } from "./check-scenario.ts";
 import { workloadSettings } from "./mails.ts";
 import { worldSettings } from "./world/settings.ts";
 
@@ -64,7 +65,10 @@ export function defineScenario(written: WrittenScenario): WrittenScenario {
   return written;
 }
 
-/** Throws zod's error for one that is wrong. */
+/** Throws for one that is wrong: it is a program's mistake. */
 export function scenarioOf(written: WrittenScenario): Scenario {
-  return scenarioSettings.parse(written);
+  const scenario = scenarioSettings.parse(written);
+  const [problem] = checkScenario(scenario);
+  if (problem !== undefined) throw new TypeError(`${problem.path.join(".")}: ${problem.text}`);
+  return scenario;
 }

@@ -27,11 +27,15 @@ export interface CliOption {
   readonly value?: string;
   /** Its value where none that begins with a digit follows it. */
   readonly usual?: string;
+  /** It may be given more than once. */
+  readonly isMany?: boolean;
 }
 
 export interface Given {
   readonly operands: readonly string[];
   text(option: string): string | undefined;
+  /** All values of an option that may be given more than once. */
+  texts(option: string): readonly string[];
   has(option: string): boolean;
   readonly settingsFile: string | undefined;
 }
@@ -42,13 +46,20 @@ export const commonOptions = {
   help: { says: "Says how to use the command.", short: "h" },
 } as const satisfies Readonly<Record<string, CliOption>>;
 
+interface KnownOption {
+  readonly type: "string" | "boolean";
+  short?: string;
+  multiple?: boolean;
+}
+
 /** Throws `USAGE` with the nearest known option where one is near. */
 export function parseGiven(command: CliCommand, argv: readonly string[]): Given {
   const options = { ...commonOptions, ...command.options };
-  const known: Record<string, { type: "string" | "boolean"; short?: string }> = {};
+  const known: Record<string, KnownOption> = {};
   for (const [name, option] of Object.entries<CliOption>(options)) {
     known[name] = { type: option.value === undefined ? "boolean" : "string" };
     if (option.short !== undefined) known[name].short = option.short;
+    if (option.isMany === true) known[name].multiple = true;
   }
   const { values, operands } = parse(command, withUsual(argv, options), known);
   if (operands.length < command.leastOperands && values["help"] !== true)
@@ -59,7 +70,9 @@ export function parseGiven(command: CliCommand, argv: readonly string[]): Given 
     const value = values[option];
     return typeof value === "string" ? value : undefined;
   };
-  return { operands, text, has: (option) => values[option] !== undefined, settingsFile: text("file") };
+  const texts = (option: string): readonly string[] =>
+    [values[option]].flat().filter((value) => typeof value === "string");
+  return { operands, text, texts, has: (option) => values[option] !== undefined, settingsFile: text("file") };
 }
 
 /** parseArgs knows no options that may have a value or not. */
@@ -74,7 +87,7 @@ function withUsual(argv: readonly string[], options: Readonly<Record<string, Cli
 function parse(
   command: CliCommand,
   argv: readonly string[],
-  known: Record<string, { type: "string" | "boolean"; short?: string }>,
+  known: Record<string, KnownOption>,
 ): { values: Readonly<Record<string, unknown>>; operands: readonly string[] } {
   // Before parseArgs sees them, for it knows no near misses.
   const options = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length);

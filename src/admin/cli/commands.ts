@@ -10,6 +10,7 @@ import { backup, pause, reload, reopen, restore, resume, resumeRoute, stop } fro
 import { showDomains, showHosts, showRelays, showRoutes, showSources } from "./show.ts";
 import { showStats } from "./show-stats.ts";
 import { showStatus } from "./show-status.ts";
+import { simulateCommand } from "./simulate.ts";
 import { accountHash, check, version } from "./small-commands.ts";
 import { routes, status } from "./status.ts";
 import { tail } from "./tail.ts";
@@ -69,6 +70,7 @@ export const commands: readonly CliCommand[] = [
   backup,
   restore,
   check,
+  simulateCommand,
   send,
   accountHash,
   version,

@@ -90,6 +90,8 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     },
     saveFile: () => Promise.reject(new Error("not asked")),
     probeTls: () => Promise.reject(new Error("not asked")),
+    simulate: () => Promise.reject(new Error("not asked")),
+    listSimulations: () => Promise.resolve([{ name: "storm", says: "A storm." }]),
     hashPassword: (password) => Promise.resolve(`hash of ${password}`),
     readSecret: () => Promise.resolve("secret"),
     restore: () => Promise.resolve({ messages: 1, bytes: 2 }),

@@ -15,7 +15,7 @@ import type { Caller, Dialled, InjectionPlace, OpenJournal, Output, World } from
 
 /** The world as it is: the process's streams, the machine's names. What only the server's parts know is handed in. */
 export function systemWorld(
-  parts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore">,
+  parts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore" | "simulate" | "listSimulations">,
 ): World {
   const interrupted = new AbortController();
   const onInterrupt = (): AbortSignal => {

@@ -44,6 +44,10 @@ export interface World {
     tell: (outcome: ProbeOutcome) => void,
     interrupted: AbortSignal,
   ) => Promise<ProbeReport>;
+  /** Plays a scenario; `tell` hears how far it is. Rejects for a scenario or settings that are wrong. */
+  readonly simulate: (request: SimulationRequest, tell: (line: string) => void) => Promise<SimulationAnswer>;
+  /** The scenarios that come with Posthorn. */
+  readonly listSimulations: () => Promise<readonly { readonly name: string; readonly says: string }[]>;
   readonly hashPassword: (password: string) => Promise<string>;
   /** Puts a backup in place of an empty queue, while no server runs on it. */
   readonly restore: (settingsFile: string | undefined, backup: string) => Promise<{ messages: number; bytes: number }>;
@@ -55,6 +59,28 @@ export interface World {
   readonly sleep: (forMs: number) => Promise<void>;
   /** Aborts when the person wants to leave (SIGINT). */
   readonly interrupted: AbortSignal;
+}
+
+export interface SimulationRequest {
+  /** The name of a scenario that comes with Posthorn, or a file. */
+  readonly scenario: string;
+  /** Settings to be tried. */
+  readonly settingsFile: string | undefined;
+  readonly seed: number | undefined;
+  /** Single settings, by path. */
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly compare: { readonly path: string; readonly values: readonly unknown[] } | undefined;
+  readonly variant: string | undefined;
+  readonly size: "full" | "small";
+}
+
+export interface SimulationAnswer {
+  /** For JSON. */
+  readonly report: object;
+  readonly text: string;
+  readonly svg: string;
+  /** All holds that the scenario expects. */
+  readonly isFine: boolean;
 }
 
 export interface Output {
