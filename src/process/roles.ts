@@ -7,6 +7,7 @@ import type { TraceSwitch } from "../service/tls/trace-switches.ts";
 import type { Keeper, KeeperStore } from "../service/tls/keeper.ts";
 import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { TopicSwitch } from "./topics.ts";
 
 /**
  * The roles of a server and what they say to each other. In a single server they are objects that call each other; in a
@@ -63,10 +64,12 @@ export type ToWorker =
   | { readonly kind: "tell-all-counts" }
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string }
   /** To ingress and egress: the traces that hold now, all of them. */
-  | { readonly kind: "traces"; readonly switches: readonly TraceSwitch[] };
+  | { readonly kind: "traces"; readonly switches: readonly TraceSwitch[] }
+  /** To ingress, egress and scheduler: what is shown line by line, all of it. */
+  | { readonly kind: "topics"; readonly switches: readonly TopicSwitch[] };
 
 export type FromWorker =
-  /** From an ingress or egress that has just begun. */
+  /** From an ingress, egress or scheduler that has just begun. */
   | { readonly kind: "ask-traces" }
   /** From them: decrypted lines for a file of the operator's; secrets are hidden already. */
   | { readonly kind: "dump"; readonly file: string; readonly text: string }
@@ -102,6 +105,9 @@ export const adminMethods = [
   "bounce",
   "schedule",
   "forgive",
+  "suspend",
+  "unsuspend",
+  "suspensions",
   "pause",
   "resume",
   "status",

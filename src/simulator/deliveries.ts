@@ -57,6 +57,8 @@ export interface SimulatedDeliveries {
   readonly running: { transactions: number; local: number };
   /** Hosts of a domain, or a failure. */
   setDomain(domain: string, to: readonly SimulatedHost[] | Failure): void;
+  /** Domains with a TLS policy of their own. */
+  readonly unshared: Set<string>;
   onLocal: (request: LocalRequest) => Failure | undefined;
   localMs: number;
 }
@@ -104,7 +106,8 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
       }
       if (!Array.isArray(known)) return { ok: false, failure: known as Failure };
       const found = known as readonly SimulatedHost[];
-      return { ok: true, hosts: found.map(nextHost), freshUntilAt: clock.now() + 60_000 };
+      const isShareable = !world.unshared.has(name);
+      return { ok: true, hosts: found.map(nextHost), freshUntilAt: clock.now() + 60_000, isShareable };
     },
     async connect(request: ConnectRequest): Promise<Connected> {
       const ip = "ip" in request.host.address ? request.host.address.ip : request.host.address.path;
@@ -176,6 +179,7 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
     delivered,
     connections,
     running,
+    unshared: new Set(),
     setDomain(domain, to) {
       domains.set(domain, to);
       if (Array.isArray(to)) for (const host of to as readonly SimulatedHost[]) hosts.set(host.ip, host);

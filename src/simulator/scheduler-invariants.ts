@@ -1,5 +1,5 @@
 import { BrokenInvariant } from "../foundation/assert.ts";
-import type { Limited } from "../mail/route/limited.ts";
+import { isWaitedFor, type Limited } from "../mail/route/limited.ts";
 import {
   liveStateOf,
   mayWork,
@@ -34,6 +34,7 @@ export function assertSchedulerInvariants(s: SchedulerState): void {
   assertHeap(s.wakes);
   assertHeap(s.relayWakes);
   assertHeap(s.idleSessions);
+  assertHeap(s.bucketWakes);
   assertLimits(s);
   for (const relay of s.relays.values()) assertRelay(relay);
   if (mayWork(s, "out")) for (const relay of s.relays.values()) assertIsServed(s, relay);
@@ -84,19 +85,26 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
   for (const relay of s.relays.values()) {
     let count = 0;
     let batches = 0;
-    for (let batch = relay.batches.first; batch !== undefined; batch = batch.next) {
-      batches++;
-      if (relay.byMessage.get(batch.message) !== batch) broken(`relay ${relay.key} knows its batches by message`);
-      if (batch.tickets.size === 0) broken("no batch is empty");
-      for (let ticket = batch.tickets.first; ticket !== undefined; ticket = ticket.next) {
-        if (ticket.queue !== batch) broken(`${ticket.id} knows its batch`);
-        put(ticket, "ready");
-        count++;
+    for (const line of relay.lines.values()) {
+      const before = { count, batches };
+      for (let batch = line.batches.first; batch !== undefined; batch = batch.next) {
+        batches++;
+        if (line.byMessage.get(batch.message) !== batch) broken(`relay ${relay.key} knows its batches by message`);
+        if (batch.tickets.size === 0) broken("no batch is empty");
+        for (let ticket = batch.tickets.first; ticket !== undefined; ticket = ticket.next) {
+          if (ticket.queue !== batch || batch.line !== line) broken(`${ticket.id} knows its batch`);
+          put(ticket, "ready");
+          count++;
+        }
       }
+      if (line.batches.size === 0) broken("no line is empty");
+      if (line.relay !== relay) broken(`the line of ${line.domain} knows its relay`);
+      equal(line.readyCount, count - before.count, `the line of ${line.domain} counts what is ready`);
+      equal(line.byMessage.size, batches - before.batches, `the line of ${line.domain} knows no other batches`);
     }
+    assertTurns(relay);
     equal(relay.readyCount, count, `relay ${relay.key} counts what is ready`);
-    equal(relay.batches.size, batches, `relay ${relay.key} counts its batches`);
-    equal(relay.byMessage.size, batches, `relay ${relay.key} knows no other batches`);
+    equal(relay.batchCount, batches, `relay ${relay.key} counts its batches`);
   }
   for (const queue of s.localQueues.values()) {
     for (let ticket = queue.tickets.first; ticket !== undefined; ticket = ticket.next) put(ticket, "ready");
@@ -105,29 +113,97 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
   }
 }
 
-function assertHeap<Member extends Wakeable>(heap: WakeHeap<Member>): void {
-  for (let at = 0; at < heap.length; at++) {
-    const member = heap[at];
-    const parent = heap[(at - 1) >> 1];
-    if (member === undefined || member.heapAt !== at) broken("who is in a heap knows its place");
-    else if (at > 0 && (parent === undefined || parent.wakeAt > member.wakeAt)) broken("the heap is one");
+/** Each line has its turns or is parked, and a relay with parked lines stands in line for them. */
+function assertTurns(relay: RelayQueue): void {
+  let lines = 0;
+  for (let line = relay.turns.first; line !== undefined; line = line.next) {
+    lines++;
+    if (line.parkedAt !== undefined || relay.lines.get(line.domain) !== line) broken("who has turns is not parked");
+  }
+  for (const [limit, parked] of relay.parked) {
+    if (parked.size === 0) broken(`relay ${relay.key} keeps a place for nobody`);
+    if (!relay.waitsOn.has(limit)) broken(`relay ${relay.key} waits for the limits of its parked lines`);
+    for (let line = parked.first; line !== undefined; line = line.next) {
+      lines++;
+      if (line.parkedAt !== limit || relay.lines.get(line.domain) !== line) broken("who is parked knows where");
+    }
+  }
+  equal(relay.lines.size, lines, `relay ${relay.key} serves or parks each of its lines`);
+}
+
+function assertHeap<Member extends Wakeable>({ members, instants }: WakeHeap<Member>): void {
+  equal(members.length, instants.length, "each member of a heap has its instant");
+  for (let at = 0; at < members.length; at++) {
+    const parentAt = at === 0 ? -Infinity : (instants[(at - 1) >> 1] ?? Infinity);
+    if (members[at]?.heapAt !== at) broken("who is in a heap knows its place");
+    else if (parentAt > (instants[at] ?? -Infinity)) broken("the heap is one");
   }
 }
 
 function assertLimits(s: SchedulerState): void {
   const used = new Map<Limited, number>();
-  for (const { occupies } of s.sessions.values()) for (const one of occupies) used.set(one, (used.get(one) ?? 0) + 1);
+  for (const { occupies, domainLimits } of s.sessions.values())
+    for (const one of [...occupies, ...domainLimits]) used.set(one, (used.get(one) ?? 0) + 1);
   const { limits } = s.settings.route;
+  // Sessions from before a change of settings may be more than would be opened now.
+  const isBefore = new Set<Limited>();
+  for (const { relay, occupies, domainLimits } of s.sessions.values())
+    if (relay.isRetired) for (const one of [...occupies, ...domainLimits]) isBefore.add(one);
   const check = (what: string, one: Limited, most: number): void => {
     if (one.used !== (used.get(one) ?? 0)) broken(`${what}: as many are counted as there are (${one.used})`);
-    if (one.used > most) broken(`${what}: ${one.used} of at most ${most}`);
+    if (one.used > most && !isBefore.has(one)) broken(`${what}: ${one.used} of at most ${most}`);
   };
   check("total", s.total, limits.total);
-  for (const one of s.hosts.values()) check("host", one, limits.host);
-  for (const one of s.sources.values()) check("source", one, limits.source);
-  for (const one of s.domains.values()) check("domain", one, limits.domain);
-  for (const route of s.routes.values()) check(`route ${route.text}`, route.connections, limits.route);
+  for (const [key, one] of s.hosts) check(`host ${key}`, one, one.limit);
+  for (const [key, one] of s.sources) check(`source ${key}`, one, one.limit);
+  for (const [key, one] of s.domains) check(`domain ${key}`, one, one.limit);
+  for (const [key, one] of s.shaped) check(key, one, one.limit);
+  for (const route of s.routes.values()) check(`route ${route.text}`, route.connections, Infinity);
   for (const relay of s.relays.values()) check(`relay ${relay.key}`, relay.connections, limits.relay);
+  assertShaping(s);
+  for (const [key, bucket] of s.buckets) {
+    if (bucket.missing < 0) broken(`${key}: a token came back twice`);
+    if (isWaitedFor(bucket) && bucket.heapAt < 0) broken(`${key}: somebody waits and nobody will be called`);
+  }
+}
+
+/**
+ * The limits of settings once more, from the sessions alone and by looking at every rule: of those that match, the one with
+ * the longest pattern.
+ */
+function assertShaping(s: SchedulerState): void {
+  const { limits, shaping, sources = [], pools } = s.settings.route;
+  const ofSource = new Map<string, number>();
+  for (const { address, connections } of [...sources, ...Object.values(pools).flat()])
+    if (connections !== undefined && !ofSource.has(address)) ofSource.set(address, connections);
+  const sessions = [...s.sessions.values()].filter(({ relay }) => !relay.isRetired);
+  const groups = new Map<string, { count: number; most: number }>();
+  const count = (what: string, most: number): void => {
+    const known = groups.get(what) ?? { count: 0, most };
+    groups.set(what, { count: known.count + 1, most });
+  };
+  for (const { domain, candidate, route } of sessions) {
+    const { name } = candidate.host;
+    const rules = (of: string, isHost: boolean) =>
+      Object.entries(shaping)
+        .filter(([pattern]) => pattern.startsWith("mx:") === isHost && matches(pattern.replace(/^mx:/, ""), of))
+        .toSorted(([a], [b]) => b.length - a.length);
+    const [byHost] = rules(name, true).filter(([, rule]) => rule.connections !== undefined);
+    count(`host ${route.address} ${byHost?.[0] ?? ""}`, byHost?.[1].connections ?? limits.host);
+    count(`source ${route.source ?? "*"}`, ofSource.get(route.source ?? "") ?? limits.source);
+    if (domain !== "") {
+      const [byDomain] = rules(domain, false).filter(([, rule]) => rule.connections !== undefined);
+      count(`domain ${domain}`, byDomain?.[1].connections ?? limits.domain);
+    }
+    for (const [pattern, { together }] of [...rules(name, true), ...rules(domain, false)])
+      if (together?.connections !== undefined) count(`together ${pattern}`, together.connections);
+  }
+  for (const [what, { count: used, most }] of groups) if (used > most) broken(`${what}: ${used} of at most ${most}`);
+}
+
+function matches(pattern: string, name: string): boolean {
+  if (name === "") return false;
+  return pattern === "*" || (pattern.startsWith("*.") ? name.endsWith(pattern.slice(1)) : name === pattern);
 }
 
 function assertRelay(relay: RelayQueue): void {
@@ -141,7 +217,7 @@ function assertRelay(relay: RelayQueue): void {
 /** Whatever is ready will be looked at again: by a session's end, a lookup's answer, a place given back, or a timer. */
 function assertIsServed(s: SchedulerState, relay: RelayQueue): void {
   if (relay.readyCount === 0 || relay.isResolving || relay.sessions.size > 0 || relay.heapAt >= 0) return;
-  for (const limit of relay.waitsOn) if (limit.used > 0) return;
+  for (const one of relay.waitsOn) if (one.kind === "bucket" ? one.heapAt >= 0 : one.used > 0) return;
   if (s.relays.get(relay.key) === relay) broken(`relay ${relay.key} has work and nobody will look at it`);
 }
 

@@ -8,6 +8,7 @@ import {
   nameCondition,
   sourceCondition,
 } from "./condition.ts";
+import { sourceChoice, type SourceChoice } from "./source.ts";
 
 /** What is ours: the domains whose mail ends here, and who lives in them. */
 export const localSettings = z
@@ -46,7 +47,10 @@ const relayAction = z.strictObject({
     .boolean()
     .optional()
     .describe("Whether the certificate must verify. Without it: yes when credentials are sent, else no."),
-  source: ipAddress().optional().describe("The local address that connections come from."),
+  source: ipAddress().optional().describe("The local address that connections come from; or several, as `sources`."),
+  sources: sourceChoice
+    .optional()
+    .describe("The local addresses that connections come from, shared by weight: a list, or `pool:name` of `route.pools`."),
   helo: hostName().optional().describe("The name given in EHLO. Without it: the host name."),
   backup: z
     .boolean()
@@ -85,7 +89,8 @@ export interface RelayAction {
   readonly credentials?: string | undefined;
   /** Undefined: only with credentials. */
   readonly verify?: boolean | undefined;
-  readonly source?: string | undefined;
+  /** Undefined: as shaping and the settings of routes say. */
+  readonly sources?: SourceChoice | undefined;
   readonly helo?: string | undefined;
   readonly backup: boolean;
 }
@@ -118,7 +123,15 @@ const actionSettings = z
       });
       return z.NEVER;
     }
-    if (relay !== undefined) return { kind: "relay", ...relay, to: relay.to ?? [] };
+    if (relay !== undefined) {
+      const { source, sources, ...rest } = relay;
+      if (source !== undefined && sources !== undefined) {
+        context.addIssue({ code: "custom", path: ["relay", "source"], message: "expected either source or sources" });
+        return z.NEVER;
+      }
+      const chosen = sources ?? (source === undefined ? undefined : [{ address: source, weight: 1 }]);
+      return { kind: "relay", ...rest, to: relay.to ?? [], ...(chosen === undefined ? {} : { sources: chosen }) };
+    }
     if (reject !== undefined)
       return { kind: "reject", ...reject, status: reject.status ?? `${String(reject.code).charAt(0)}.7.1` };
     return { kind: "deliver", as: deliver ?? "discard", path: written.path };

@@ -52,7 +52,7 @@ export type ListedRow = readonly [
 ];
 export type LoadedRow = Omit<EnvelopeRow, "last_failure"> &
   OfMessage &
-  Pick<MessageRow, "deliver_by_at"> & { readonly deliver_by_mode: string | null };
+  Pick<MessageRow, "deliver_by_at"> & { readonly deliver_by_mode: string | null; readonly tenant: string | null };
 
 export interface AttemptRow {
   readonly started_at: number;
@@ -114,6 +114,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(givenRecipient === undefined ? {} : { givenRecipient }),
     ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
     ...(row.deliver_by_mode === null ? {} : { deliverByMode: row.deliver_by_mode as "return" | "notify" }),
+    ...(row.tenant === null ? {} : { tenant: row.tenant }),
     wantsDelayNotice: wantsDelayNotice(row.sender, notify),
   };
 }

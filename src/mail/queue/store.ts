@@ -110,6 +110,7 @@ export interface LoadedEnvelope {
   readonly givenRecipient?: string | undefined;
   readonly deliverByAt?: number | undefined;
   readonly deliverByMode?: "return" | "notify" | undefined;
+  readonly tenant?: string | undefined;
   /** NOTIFY without DELAY and the null sender get no delay warning. */
   readonly wantsDelayNotice: boolean;
 }

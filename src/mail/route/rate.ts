@@ -1,12 +1,12 @@
 import type { Rate } from "../../foundation/units.ts";
-import type { Line } from "./limited.ts";
+import { hasRoom, type Limited, type Line } from "./limited.ts";
 
 /**
  * A bucket of tokens: one is spent for each mail (or connection), and comes back one period after it was spent. So in no
  * stretch of time as long as the period are more spent than the rate has, and nothing waits longer than that demands:
  * `100/min` lets a hundred go at once and the next a minute after the first; `5/3s` is as much, spread evenly.
  *
- * Who finds it empty stands in its line. When the next token comes back (`wakeAt`, in a wake heap) whoever has waited
+ * Who finds it empty stands in its line. When the next token comes back (in a wake heap) whoever has waited
  * longest is called.
  */
 export interface Bucket extends Line {
@@ -18,7 +18,6 @@ export interface Bucket extends Line {
   first: number;
   /** Of `spent`, from `first` on. */
   missing: number;
-  wakeAt: number;
   heapAt: number;
 }
 
@@ -32,7 +31,6 @@ export function newBucket(rate: Rate): Bucket {
     missing: 0,
     waiting: [],
     from: 0,
-    wakeAt: Infinity,
     heapAt: -1,
   };
 }
@@ -61,8 +59,8 @@ export function nextTokenAt(bucket: Bucket, now: number): number {
   return now;
 }
 
-/** The caller has seen that there is one. */
-export function spendToken(bucket: Bucket, now: number): void {
+/** The caller has seen that there is one. Returns the instant from which its period counts. */
+export function spendToken(bucket: Bucket, now: number): number {
   takeBack(bucket, now);
   const last = bucket.spentAt.length - 1;
   const grainMs = bucket.rate.count > GRAINS ? bucket.rate.perMs / GRAINS : 0;
@@ -74,6 +72,17 @@ export function spendToken(bucket: Bucket, now: number): void {
     bucket.spent.push(1);
   }
   bucket.missing++;
+  return Math.max(at, bucket.spentAt.at(-1) ?? at);
+}
+
+/** One that was spent at this instant, as `spendToken` told it, was not needed. */
+export function refundToken(bucket: Bucket, at: number, now: number): void {
+  takeBack(bucket, now);
+  const place = bucket.spentAt.lastIndexOf(at);
+  const spent = bucket.spent[place] ?? 0;
+  if (place < bucket.first || spent === 0) return;
+  bucket.spent[place] = spent - 1;
+  bucket.missing--;
 }
 
 /** Nothing is owed and nobody waits: it is as good as a new one. */
@@ -91,4 +100,12 @@ function takeBack(bucket: Bucket, now: number): void {
   bucket.spentAt = bucket.spentAt.slice(bucket.first);
   bucket.spent = bucket.spent.slice(bucket.first);
   bucket.first = 0;
+}
+
+/** What there is only so much of: places, or tokens. */
+export type Scarce = Limited | Bucket;
+
+/** Is there one more to be had now? */
+export function isToBeHad(scarce: Scarce, now: number): boolean {
+  return scarce.kind === "limit" ? hasRoom(scarce) : tokensIn(scarce, now) > 0;
 }

@@ -69,9 +69,10 @@ test("slow start allows one connection, one more for each success, and one again
 test("a host's IPv4 and IPv6 addresses are different routes, and sources go to hosts of their family only", () => {
   const four = host("192.0.2.1");
   const six = host("2001:db8::1");
+  const v4 = { address: "198.51.100.1" };
   assert.notEqual(routeKey(undefined, four), routeKey(undefined, six));
-  assert.deepEqual(sourcesFor(four, ["198.51.100.1", "2001:db8::9"]), ["198.51.100.1"]);
-  assert.deepEqual(sourcesFor(six, ["198.51.100.1"]), []);
+  assert.deepEqual(sourcesFor(four, [v4, { address: "2001:db8::9" }]), [v4]);
+  assert.deepEqual(sourcesFor(six, [v4]), []);
   assert.deepEqual(sourcesFor(six, []), [undefined]);
 });
 

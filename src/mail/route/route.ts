@@ -42,10 +42,13 @@ export function routeKey(source: string | undefined, host: NextHost): string {
 }
 
 /** Our addresses that can reach the host: of its family. With none configured the system chooses: `[undefined]`. */
-export function sourcesFor(host: NextHost, sources: readonly string[]): readonly (string | undefined)[] {
+export function sourcesFor<Own extends { readonly address: string }>(
+  host: NextHost,
+  sources: readonly Own[],
+): readonly (Own | undefined)[] {
   if ("path" in host.address || sources.length === 0) return SYSTEM_CHOOSES;
   const family = isIP(host.address.ip);
-  return sources.filter((source) => isIP(source) === family);
+  return sources.filter(({ address }) => isIP(address) === family);
 }
 
 const SYSTEM_CHOOSES: readonly undefined[] = [undefined];

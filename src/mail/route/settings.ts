@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { count, duration, tableName } from "../../service/config/kinds.ts";
 import { sourceList } from "../envelope/source.ts";
+import { greylistingSettings } from "./greylisting-settings.ts";
 import { shapingSettings } from "./shaping-settings.ts";
 
 export type RouteSettings = z.output<typeof routeSettings>;
@@ -44,6 +45,7 @@ export const routeSettings = z
       .record(z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*$/, "expected a name of letters, digits, - and _"), sourceList)
       .default({})
       .describe("Addresses by the name of a pool, for `sources: pool:name`."),
+    greylisting: greylistingSettings.describe("Hosts that refuse everybody whom they do not know yet."),
     penaltyStep: duration({ min: "1s", max: "10m" })
       .prefault("15s")
       .describe("A route that failed n times rests n squared times this long."),

@@ -10,7 +10,11 @@ export const shapingRule = z
     connections: connections
       .optional()
       .describe("Most connections for each domain that matches, or to each address of a host."),
-    connectionsPerSource: connections.optional().describe("The same from one of our addresses."),
+    connectionsPerSource: connections
+      .optional()
+      .describe(
+        "For mx: patterns: most connections from one of our addresses to one of the host's. Without it: as `connections`.",
+      ),
     mailsPerConnection: count({ min: 1, max: 100_000 }).optional().describe("Most transactions in one session."),
     recipientsPerMail: count({ min: 1, max: 10_000 }).optional().describe("Most recipients in one transaction."),
     rate: rate().optional().describe("Most mails for each of them in a time: `100/min`."),
@@ -40,6 +44,11 @@ export const shapingRule = z
 export const shapingSettings = z
   .record(z.string(), shapingRule)
   .superRefine((rules, context) => {
+    for (const [written, { connectionsPerSource }] of Object.entries(rules)) {
+      if (connectionsPerSource === undefined || written.toLowerCase().startsWith("mx:")) continue;
+      const message = "is for a host's addresses: it goes with a pattern mx:…";
+      context.addIssue({ code: "custom", path: [written, "connectionsPerSource"], message });
+    }
     const seen = new Map<string, string>();
     for (const written of Object.keys(rules)) {
       const pattern = parseShapingPattern(written);

@@ -28,7 +28,6 @@ test("the most exact pattern decides, value by value, and says where it stands",
     path: ["route", "shaping", "a.example.com", "connections"],
     pattern: "a.example.com",
   });
-  assert.equal(terms.relay.value, 4);
   assert.deepEqual(terms.rate?.value, { count: 100, perMs: 60_000 });
   assert.deepEqual(terms.rate?.path, ["route", "shaping", "*.example.com", "rate"]);
   assert.equal(domainTerms(route, "b.c.example.com").domain.value, 2);
@@ -46,7 +45,7 @@ test("without a rule the general limits hold, and are named", () => {
   const terms = hostTerms(route, "mx.elsewhere.example", "192.0.2.9");
   assert.deepEqual(terms.host, { value: 10, path: ["route", "limits", "host"] });
   assert.deepEqual(terms.route, { value: 5, path: ["route", "limits", "route"] });
-  assert.deepEqual(domainTerms(route, undefined).relay, { value: 100, path: ["route", "limits", "relay"] });
+  assert.deepEqual(domainTerms(route, undefined).domain, { value: 100, path: ["route", "limits", "domain"] });
 });
 
 test("connections that a host is allowed are allowed to one of our addresses, unless it is said otherwise", () => {

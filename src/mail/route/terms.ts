@@ -40,8 +40,6 @@ export interface GroupTerms {
 /** What holds for the mail of one recipient domain. */
 export interface DomainTerms extends CommonTerms {
   readonly domain: Said<number>;
-  readonly relay: Said<number>;
-  readonly perSource: Said<number> | undefined;
 }
 
 /** What holds for one address of one next host. */
@@ -64,8 +62,6 @@ export function domainTerms(route: RouteSettings, domain: string | undefined): D
   return {
     ...commonTerms(rules),
     domain: first(rules, "connections") ?? general(route, "domain"),
-    relay: first(rules, "connections") ?? general(route, "relay"),
-    perSource: first(rules, "connectionsPerSource"),
   };
 }
 
@@ -119,7 +115,8 @@ export function sourcesOf(route: RouteSettings, choice: SourceChoice): readonly 
     : choice;
 }
 
-function general(route: RouteSettings, name: keyof RouteSettings["limits"]): Said<number> {
+/** What holds where no rule says anything. */
+export function general(route: RouteSettings, name: keyof RouteSettings["limits"]): Said<number> {
   return { value: route.limits[name], path: ["route", "limits", name] };
 }
 

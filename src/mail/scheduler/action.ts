@@ -30,6 +30,14 @@ export type Action =
       readonly operations: readonly MailOperation[];
       readonly notices: readonly NoticePlan[];
     }
+  /** Keep a text beside the mail, or (without one) nothing any more; then the command, if there is one, is done. */
+  | {
+      readonly do: "note";
+      readonly key: string;
+      readonly text?: string | undefined;
+      readonly command?: number | undefined;
+      readonly envelopes: number;
+    }
   /** An operator's command is done, durably. */
   | { readonly do: "answer"; readonly command: number; readonly envelopes: number }
   /** Send a `timer` event at this instant; replaces the one before. */

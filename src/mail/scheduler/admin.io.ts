@@ -16,6 +16,8 @@ import { nextDueAt } from "./scheduler.ts";
 import type { Scheduler } from "./scheduler.io.ts";
 import { showPage } from "./show.ts";
 import { countStanding, type Standing } from "./standing.ts";
+import { SUSPENSION_LEVELS, suspensionKey } from "./suspensions.ts";
+import type { ShownSuspension } from "./admin.ts";
 import { liveStateOf, type SchedulerState } from "./state.ts";
 
 export interface SchedulerAdminParts {
@@ -76,6 +78,17 @@ export function createSchedulerAdmin({
     bounce: (selector, because) => changed(scheduler.command({ do: "bounce", selector, because })),
     schedule: (selector, at) => changed(scheduler.command({ do: "schedule", selector, at })),
     forgive: async (which) => ({ routes: await scheduler.forgive(which) }),
+    async suspend({ level, key, because, by, untilAt }) {
+      const facts = { level, key: suspensionKey(level, key), because, by, setAt: clock.now(), untilAt };
+      return { envelopes: await scheduler.suspend(facts) };
+    },
+    async unsuspend({ level, key, by }) {
+      const envelopes = await scheduler.unsuspend(level, suspensionKey(level, key), by);
+      return envelopes === undefined ? undefined : { envelopes };
+    },
+    async suspensions() {
+      return suspensionsShown(state);
+    },
     async pause(direction, because) {
       scheduler.pause(direction, because);
     },
@@ -185,4 +198,10 @@ function routesOf(s: SchedulerState): readonly RouteRow[] {
       ...(penalty.lastFailure === undefined ? {} : { lastFailure: penalty.lastFailure }),
     };
   });
+}
+
+function suspensionsShown(s: SchedulerState): readonly ShownSuspension[] {
+  return SUSPENSION_LEVELS.flatMap((level) =>
+    [...s.suspensions[level].values()].map(({ facts, tickets }) => ({ ...facts, held: tickets.size })),
+  );
 }

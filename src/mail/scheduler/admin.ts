@@ -13,6 +13,7 @@ import type {
   StoredMessage,
 } from "../queue/store.ts";
 import type { Counted } from "./meter.ts";
+import type { SuspensionFacts, SuspensionLevel } from "./suspensions.ts";
 import type { ShowFilter, ShowPage, ShowPlace } from "./show.ts";
 
 /**
@@ -45,6 +46,15 @@ export interface SchedulerAdmin {
   /** Ends the rest and the penalty of routes and relays, by name, address, domain, or as `show` writes them. */
   forgive(which: string): Promise<{ readonly routes: number }>;
 
+  /**
+   * Suspends something, durably: mail under it is not tried, also what comes later, until it is lifted or its time is over.
+   * Set again it changes reason and end.
+   */
+  suspend(wish: SuspendWish): Promise<Changed>;
+  /** Undefined: nothing of the kind is suspended. */
+  unsuspend(wish: UnsuspendWish): Promise<Changed | undefined>;
+  suspensions(): Promise<readonly ShownSuspension[]>;
+
   pause(direction: Direction, because: string): Promise<void>;
   resume(direction: Direction): Promise<void>;
 
@@ -66,6 +76,22 @@ export interface SchedulerAdmin {
   whyAll(id: string): Promise<WhyReport | undefined>;
   /** A consistent copy of the running queue into an empty directory. */
   backup(intoDirectory: string): Promise<{ readonly messages: number; readonly bytes: number }>;
+}
+
+export interface SuspendWish {
+  readonly level: SuspensionLevel;
+  readonly key: string;
+  readonly because: string;
+  /** Who wants it. */
+  readonly by: string;
+  readonly untilAt?: number | undefined;
+}
+
+export type UnsuspendWish = Pick<SuspendWish, "level" | "key" | "by">;
+
+export interface ShownSuspension extends SuspensionFacts {
+  /** Envelopes that it holds just now: those that are not due yet, or are under another one, are not among them. */
+  readonly held: number;
 }
 
 export type Direction = "in" | "out" | "local";

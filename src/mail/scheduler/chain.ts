@@ -26,6 +26,22 @@ export function append<Member extends Chained<Member>>(chain: Chain<Member>, mem
   chain.size++;
 }
 
+/** Puts a member behind one that is in this chain, or before all. */
+export function insertBehind<Member extends Chained<Member>>(
+  chain: Chain<Member>,
+  before: Member | undefined,
+  member: Member,
+): void {
+  const next = before === undefined ? chain.first : before.next;
+  member.previous = before;
+  member.next = next;
+  if (before === undefined) chain.first = member;
+  else before.next = member;
+  if (next === undefined) chain.last = member;
+  else next.previous = member;
+  chain.size++;
+}
+
 /** Takes a member out that is in this chain. */
 export function unlink<Member extends Chained<Member>>(chain: Chain<Member>, member: Member): void {
   if (member.previous === undefined) chain.first = member.next;

@@ -1,58 +1,137 @@
-import { hasRoom, limited, type Limited } from "../route/limited.ts";
+import type { Source } from "../envelope/source.ts";
+import type { Limited } from "../route/limited.ts";
 import { forgive, type PenaltyRules } from "../route/penalty.ts";
-import { newRoute, routeKey, sourcesFor, type Route } from "../route/route.ts";
+import type { Bucket, Scarce } from "../route/rate.ts";
+import { newRoute, routeKey, type Route } from "../route/route.ts";
+import { chanceOf } from "./chance.ts";
+import { bucketFor, domainClaims, hostClaims, limitFor, sourceClaims, sourcesTo } from "./claims.ts";
 import type { Candidate, RelayQueue, SchedulerState } from "./state.ts";
+import { suspensionOfRoute, type Suspension } from "./suspensions.ts";
 
 /**
- * Where a relay's next connection goes. Of the best rank that can be used: the host with the fewest connections. The
- * next rank is for when every host of the better one failed in this round or rests; when they are merely full we wait,
- * for a backup is not there to carry our load (RFC 5321 section 5.1).
+ * Where a relay's next connection goes, and from which of our addresses. Of the best rank that can be used: the host with
+ * the fewest connections, from one of the addresses that have room there, drawn by weight. The next rank is for when every
+ * host of the better one failed in this round or rests; when they are merely full we wait, for a backup is not there to
+ * carry our load (RFC 5321 section 5.1). A host that failed from one of our addresses is tried from another one when no
+ * other host is left in this round.
  */
 export type Choice =
-  | {
-      readonly kind: "use";
-      readonly candidate: Candidate;
-      readonly route: Route;
-      readonly occupies: readonly Limited[];
-    }
-  /** All that could be used is full. */
-  | { readonly kind: "full"; readonly limits: readonly Limited[] }
-  /** Nothing is left in this round; what rests can be used again at `untilAt`. */
-  | { readonly kind: "none"; readonly untilAt: number };
+  | ({ readonly kind: "use" } & Connector)
+  /** All that could be used is full, or has no token left. */
+  | { readonly kind: "full"; readonly scarce: readonly Scarce[] }
+  /** Nothing is left in this round; what rests can be used again at `untilAt`. `suspension`: of what else there would be. */
+  | { readonly kind: "none"; readonly untilAt: number; readonly suspension?: Suspension | undefined };
 
-export function choose(s: SchedulerState, relay: RelayQueue): Choice {
-  const full: Limited[] = [];
-  let best: Extract<Choice, { kind: "use" }> | undefined;
+/** One of our addresses to one address of a next host, and what a session there takes of. */
+export interface Connector {
+  readonly candidate: Candidate;
+  readonly route: Route;
+  readonly source: Source | undefined;
+  readonly occupies: readonly Limited[];
+  /** A token of each for the connection. */
+  readonly opens: readonly Bucket[];
+  /** A token of each for each mail. */
+  readonly pays: readonly Bucket[];
+}
+
+/** `isFree`: may this relay take of it now? */
+export function choose(
+  s: SchedulerState,
+  relay: RelayQueue,
+  domain: string,
+  isFree: (scarce: Scarce) => boolean,
+): Choice {
+  const fresh = chooseAmong(s, relay, domain, isFree, false);
+  if (fresh.kind !== "none" || relay.tried.size === 0) return fresh;
+  const again = chooseAmong(s, relay, domain, isFree, true);
+  if (again.kind !== "none") return again;
+  const untilAt = Math.min(fresh.untilAt, again.untilAt);
+  return { kind: "none", untilAt, suspension: fresh.suspension ?? again.suspension };
+}
+
+/** `wasTried`: among the hosts that failed in this round from another address of ours, or among the others. */
+function chooseAmong(
+  s: SchedulerState,
+  relay: RelayQueue,
+  domain: string,
+  isFree: (scarce: Scarce) => boolean,
+  wasTried: boolean,
+): Choice {
+  const full: Scarce[] = [];
+  let best: readonly Connector[] | undefined;
   let leastConnections = Infinity;
   let untilAt = Infinity;
+  let suspension: Suspension | undefined;
   let rank: number | undefined;
   for (const candidate of relay.candidates) {
     if (candidate.rank !== rank) {
-      if (best !== undefined) return best;
-      if (full.length > 0) return { kind: "full", limits: full };
+      if (best !== undefined) break;
+      if (full.length > 0) return { kind: "full", scarce: full };
       rank = candidate.rank;
     }
     if (relay.tried.has(candidate.address)) continue;
-    for (const source of sourcesFor(candidate.host, relay.plan.sources)) {
+    const sources = sourcesTo(s, relay.plan, domain, candidate.host);
+    if (wasTried !== sources.some((source) => wasTriedFrom(relay, source, candidate))) continue;
+    const usable: Connector[] = [];
+    for (const source of sources) {
+      if (wasTriedFrom(relay, source, candidate)) continue;
       const route = routeTo(s, source, candidate);
-      forgive(route.penalty, s.now, penaltyRules(s));
-      if (route.penalty.restsUntilAt > s.now) {
-        untilAt = Math.min(untilAt, route.penalty.restsUntilAt);
+      const stopped = suspensionOfRoute(s, candidate, route);
+      if (stopped !== undefined) {
+        suspension ??= stopped;
         continue;
       }
-      const limits = [route.connections, hostLimit(s, candidate.address), sourceLimit(s, source)];
-      const tooFull = limits.filter((limit) => !hasRoom(limit));
-      if (tooFull.length > 0) full.push(...tooFull);
-      else {
-        const connections = hostLimit(s, candidate.address).used;
-        if (connections >= leastConnections) continue;
-        leastConnections = connections;
-        best = { kind: "use", candidate, route, occupies: limits };
+      const restsUntilAt = Math.max(route.penalty.restsUntilAt, sourceRest(s, source));
+      if (restsUntilAt > s.now) {
+        untilAt = Math.min(untilAt, restsUntilAt);
+        continue;
       }
+      forgive(route.penalty, s.now, penaltyRules(s));
+      const connector = connectorOf(s, candidate, route, source);
+      const missing = [...connector.occupies, ...connector.opens, ...connector.pays].filter((one) => !isFree(one));
+      if (missing.length > 0) full.push(...missing);
+      else usable.push(connector);
     }
+    // The host's own limit stands first behind slow start's.
+    const connections = usable[0]?.occupies[1]?.used ?? Infinity;
+    if (connections >= leastConnections) continue;
+    leastConnections = connections;
+    best = usable;
   }
-  if (best !== undefined) return best;
-  return full.length > 0 ? { kind: "full", limits: full } : { kind: "none", untilAt };
+  if (best !== undefined) return { kind: "use", ...byWeight(s, best) };
+  return full.length > 0 ? { kind: "full", scarce: full } : { kind: "none", untilAt, suspension };
+}
+
+function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host }: Candidate): boolean {
+  return relay.tried.size > 0 && relay.tried.has(routeKey(source?.address, host));
+}
+
+function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, source: Source | undefined): Connector {
+  const host = hostClaims(s, candidate.host, source);
+  const own = sourceClaims(s, source);
+  return {
+    candidate,
+    route,
+    source,
+    occupies: [route.connections, ...[...host.limits, ...own.limits].map((claim) => limitFor(s, claim))],
+    opens: [...host.opens, ...own.opens].map((claim) => bucketFor(s, claim)),
+    pays: [...host.mails, ...own.mails].map((claim) => bucketFor(s, claim)),
+  };
+}
+
+/** Over many sessions each address has its share; none is owed what it could not carry earlier. */
+function byWeight(s: SchedulerState, connectors: readonly Connector[]): Connector {
+  const [first, ...others] = connectors;
+  if (first === undefined) throw new RangeError("there is nothing to choose from");
+  if (others.length === 0) return first;
+  const weightOf = ({ source }: Connector): number => source?.weight ?? 1;
+  let at = chanceOf(s).next() * connectors.reduce((sum, one) => sum + weightOf(one), 0);
+  return connectors.find((one) => (at -= weightOf(one)) < 0) ?? first;
+}
+
+/** Until when an address of ours is not used at all. */
+export function sourceRest(s: SchedulerState, source: Source | undefined): number {
+  return source === undefined ? 0 : (s.sourceRests.get(source.address)?.restsUntilAt ?? 0);
 }
 
 export function penaltyRules(s: SchedulerState): PenaltyRules {
@@ -60,12 +139,12 @@ export function penaltyRules(s: SchedulerState): PenaltyRules {
   return { stepMs: penaltyStep, longestRestMs: longestRest, quietMs: quietTime };
 }
 
-function routeTo(s: SchedulerState, source: string | undefined, candidate: Candidate): Route {
-  const key = routeKey(source, candidate.host);
+function routeTo(s: SchedulerState, source: Source | undefined, candidate: Candidate): Route {
+  const key = routeKey(source?.address, candidate.host);
   let route = s.routes.get(key);
   if (route === undefined) {
     sweepRoutes(s);
-    route = newRoute(key, source, candidate.host);
+    route = newRoute(key, source?.address, candidate.host);
     s.routes.set(key, route);
   }
   return route;
@@ -82,33 +161,17 @@ function sweepRoutes(s: SchedulerState): void {
   s.routesAfterSweep = s.routes.size;
 }
 
-function hostLimit(s: SchedulerState, address: string): Limited {
-  return limitOf(s.hosts, address, s.settings.route.limits.host);
+/** What bounds the connections that carry mail for this recipient domain; nothing where all domains are alike (`""`). */
+export function domainLimits(s: SchedulerState, domain: string): readonly Limited[] {
+  return domainClaims(s, domain).limits.map((claim) => limitFor(s, claim));
 }
 
-function sourceLimit(s: SchedulerState, source: string | undefined): Limited {
-  return limitOf(s.sources, source ?? "*", s.settings.route.limits.source);
+/** What each mail for this recipient domain costs a token of. */
+export function domainPays(s: SchedulerState, domain: string): readonly Bucket[] {
+  return domainClaims(s, domain).mails.map((claim) => bucketFor(s, claim));
 }
 
-export function domainLimit(s: SchedulerState, domain: string): Limited {
-  return limitOf(s.domains, domain, s.settings.route.limits.domain);
-}
-
-function limitOf(among: Map<string, Limited>, key: string, limit: number): Limited {
-  let known = among.get(key);
-  if (known === undefined) {
-    forgetUnused(among);
-    known = limited(limit);
-    among.set(key, known);
-  }
-  known.limit = limit;
-  return known;
-}
-
-const MANY = 10_000;
-
-/** Limits that nobody uses carry no knowledge; they are dropped when they are many. */
-function forgetUnused(among: Map<string, Limited>): void {
-  if (among.size === 0 || among.size % MANY !== 0) return;
-  for (const [key, { used, waiting, from }] of among) if (used === 0 && from >= waiting.length) among.delete(key);
+/** What each connection opened for this recipient domain costs a token of. */
+export function domainOpens(s: SchedulerState, domain: string): readonly Bucket[] {
+  return domainClaims(s, domain).opens.map((claim) => bucketFor(s, claim));
 }

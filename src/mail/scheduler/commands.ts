@@ -4,6 +4,7 @@ import type { Selector } from "./admin.ts";
 import { domainOf, makeReady, release, schedule } from "./ready.ts";
 import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { endGreylistRest } from "./greylisting.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
 import { dropWake } from "./wake-heap.ts";
@@ -24,7 +25,7 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
   const relays = new Set<RelayQueue>();
   for (const ticket of select(s, command.selector)) {
     const change = applyTo(s, ticket, command, id);
-    if (ticket.queue?.kind === "batch") relays.add(ticket.queue.relay);
+    if (ticket.queue?.kind === "batch") relays.add(ticket.queue.line.relay);
     if (change === "none") continue;
     progress.envelopes++;
     if (change === "written") progress.unwritten++;
@@ -76,6 +77,8 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
         release(s, ticket, id);
         return "written";
       }
+      // What is suspended stays so: who wants it tried lifts that.
+      if (ticket.queue?.kind === "suspension") return "none";
       if (ticket.place === "waiting") {
         dropWake(s.wakes, ticket);
         ticket.dueAt = s.now;
@@ -139,6 +142,7 @@ function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<
   const addresses = new Set<string>();
   for (const relay of selector.by === "all" ? s.relays.values() : concerned) {
     relay.penalty.restsUntilAt = 0;
+    endGreylistRest(s, relay);
     // Its hosts may have to be found first.
     relay.endsRests = relay.candidates.length === 0;
     for (const candidate of relay.candidates) addresses.add(candidate.address);
@@ -212,9 +216,9 @@ function matching(s: SchedulerState, is: (ticket: Ticket) => boolean): readonly 
 
 /** Whether it waits for this host now, went there last, or was to go there when no host could be reached. */
 function goesBy(ticket: Ticket, route: string): boolean {
-  if (ticket.queue?.kind === "batch") return ticket.queue.relay.candidates.some((one) => isCandidate(one, route));
-  const { lastHost, lastTried = [] } = ticket;
-  return [...(lastHost === undefined ? [] : [lastHost]), ...lastTried].some((text) => isNamed(text, route));
+  if (ticket.queue?.kind === "batch") return ticket.queue.line.relay.candidates.some((one) => isCandidate(one, route));
+  const { lastHost, lastRound } = ticket;
+  return [...(lastHost === undefined ? [] : [lastHost]), ...(lastRound?.tried ?? [])].some((text) => isNamed(text, route));
 }
 
 function isCandidate({ host, address }: Candidate, route: string): boolean {

@@ -144,6 +144,34 @@ export const released = defineEvent({
   line: (e) => `${e.message}: released from hold: to=<${e.to}>`,
 });
 
+export const suspended = defineEvent({
+  name: "scheduler.suspended",
+  level: "warning",
+  speaker: "qmgr",
+  says: "An operator suspended something: mail under it, also what is yet to come, is not tried until that ends.",
+  fields: { level: "text", key: "text", because: "text", by: "text", until: "at?" },
+  line: (e) => `suspended ${e.level} ${e.key} by ${e.by}: ${e.because}`,
+});
+
+export const suspensionEnded = defineEvent({
+  name: "scheduler.suspension-ended",
+  level: "info",
+  speaker: "qmgr",
+  says: "A suspension was lifted by an operator (`by`) or its time is over; what it held is due.",
+  fields: { level: "text", key: "text", by: "text?", envelopes: "count" },
+  line: (e) =>
+    `suspension of ${e.level} ${e.key} ${e.by === undefined ? "is over" : `lifted by ${e.by}`}, ${e.envelopes} envelopes held`,
+});
+
+export const suspensionUnreadable = defineEvent({
+  name: "scheduler.suspension-unreadable",
+  level: "error",
+  speaker: "qmgr",
+  says: "What the queue keeps of a suspension cannot be understood; it is not in force. Set it again.",
+  fields: { key: "text" },
+  line: (e) => `error: the ${e.key} kept in the queue cannot be understood and is not in force`,
+});
+
 export const removedByOperator = defineEvent({
   name: "queue.removed-by-operator",
   level: "info",
@@ -162,6 +190,16 @@ export const routeRests = defineEvent({
   line: (e) => `route ${e.route} rests for ${Math.round(e.rest / 1000)} s, penalty ${e.penalty} (${e.because})`,
 });
 
+export const sourceRests = defineEvent({
+  name: "source.rests",
+  level: "warning",
+  speaker: "qmgr",
+  says: "This machine does not have an address that connections were to come from; other addresses carry on without it.",
+  fields: { source: "text", rest: "ms", until: "at", because: "text" },
+  line: (e) =>
+    `warning: source ${e.source} cannot be used and rests for ${Math.round(e.rest / 1000)} s: is it an address of this machine? (${e.because})`,
+});
+
 export const routeResumed = defineEvent({
   name: "route.resumed",
   level: "info",
@@ -169,6 +207,44 @@ export const routeResumed = defineEvent({
   says: "A route that had failed works again.",
   fields: { route: "text", penalty: "count" },
   line: (e) => `route ${e.route} works again, penalty ${e.penalty}`,
+});
+
+export const greylistSeen = defineEvent({
+  name: "relay.greylists",
+  level: "info",
+  speaker: "qmgr",
+  says: "Some recipients in a row were refused for now: the relay seems to greylist. Says what is done about it.",
+  fields: { relay: "text", refused: "count", ready: "count", plan: "text", wait: "ms?", until: "at?", because: "text" },
+  line: (e) =>
+    `relay ${e.relay} seems to greylist: ${e.refused} recipients in a row refused; ` +
+    `${GREYLIST_PLANS[e.plan]?.(Math.round((e.wait ?? 0) / 1000), e.ready) ?? e.plan} (${e.because})`,
+});
+
+const GREYLIST_PLANS: Readonly<Record<string, (seconds: number, ready: number) => string>> = {
+  presenting: (seconds, ready) => `all ${ready} are presented once, those refused again after ${seconds} s`,
+  resting: (seconds, ready) => `the rest (${ready}) waits ${seconds} s`,
+  "put-off": (seconds, ready) => `the rest (${ready}) is put off for ${seconds} s`,
+};
+
+export const greylistPassed = defineEvent({
+  name: "relay.greylist-passed",
+  level: "info",
+  speaker: "qmgr",
+  says: "A relay that seemed to greylist takes mail again; what waited there goes on.",
+  fields: { relay: "text", ready: "count" },
+  line: (e) => `relay ${e.relay} takes mail again: ${e.ready} go on`,
+});
+
+export const greylistLearnt = defineEvent({
+  name: "relay.greylist-learnt",
+  level: "info",
+  speaker: "qmgr",
+  says: "It was learnt what a relay's refusals follow: each recipient (nobody is held back then), or no greylisting at all.",
+  fields: { relay: "text", keys: "text", until: "at" },
+  line: (e) =>
+    e.keys === "recipient"
+      ? `relay ${e.relay} greylists each recipient: each is presented once, nobody is held back`
+      : `relay ${e.relay} refuses some recipients, but does not greylist: nobody is held back`,
 });
 
 export const paused = defineEvent({

@@ -1,10 +1,11 @@
 import { failureText } from "../envelope/failure-text.ts";
-import { hasRoom, type Limited } from "../route/limited.ts";
-import { hostText, routeKey, sourcesFor, type Route } from "../route/route.ts";
+import { hostText, routeKey, type Route } from "../route/route.ts";
 import type { Hindrance } from "./admin.ts";
+import { sourcesTo } from "./claims.ts";
+import { fullFor, limitText } from "./limits-of.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayName } from "./show.ts";
-import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
  * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
@@ -70,7 +71,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
 
 function notDue(ticket: Ticket, isLocal: boolean): Hindrance {
   const { attempts, dueAt: untilAt } = ticket;
-  if (ticket.mishaps > 0) {
+  if ((ticket.mishaps ?? 0) > 0) {
     const setting = ["scheduler", "retry", "internal"];
     return {
       what: "not-due",
@@ -105,10 +106,11 @@ function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
     found.push({ what: "queue", text: `its turn comes: ${queue.tickets.size} ready for this recipient` });
     return found;
   }
-  found.push(...atRelay(s, queue.relay));
+  if (queue.kind !== "batch") return found;
+  found.push(...atRelay(s, queue.line));
   found.push({
     what: "queue",
-    text: `its turn comes: ${queue.relay.readyCount} ready for ${nameOf(queue.relay)} in ${queue.relay.batches.size} messages, ${queue.relay.sessions.size} sessions`,
+    text: `its turn comes: ${queue.line.relay.readyCount} ready for ${nameOf(queue.line.relay)} in ${queue.line.relay.batchCount} messages, ${queue.line.relay.sessions.size} sessions`,
   });
   return found;
 }
@@ -147,73 +149,31 @@ function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
 /** One of our addresses to one address of a next host, with what is known of it. A look makes nothing. */
 interface Connector {
   readonly text: string;
-  readonly address: string;
   readonly source: string;
   readonly route: Route | undefined;
 }
 
 function connectorsOf(s: SchedulerState, relay: RelayQueue): readonly Connector[] {
-  return relay.candidates.flatMap(({ host, address }) =>
-    sourcesFor(host, relay.plan.sources).map((source) => ({
+  const domain = relay.lines.keys().next().value ?? "";
+  return relay.candidates.flatMap(({ host }) =>
+    sourcesTo(s, relay.plan, domain, host).map((source) => ({
       text: hostText(host),
-      address,
-      source: source ?? "*",
-      route: s.routes.get(routeKey(source, host)),
+      source: source?.address ?? "*",
+      route: s.routes.get(routeKey(source?.address, host)),
     })),
   );
 }
 
-function atRelay(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
-  const { limits } = s.settings.route;
+function atRelay(s: SchedulerState, { relay, domain }: DomainLine): readonly Hindrance[] {
   if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${nameOf(relay)} are being looked up` }];
   const rests = restsOf(s, relay);
   if (rests.length > 0) return rests;
-  const found: Hindrance[] = [];
-  const full = (text: string, name: keyof typeof limits): void => {
-    found.push({ what: "limit", text, setting: ["route", "limits", name] });
-  };
-  if (!hasRoom(s.total)) full(`${s.total.used} of ${limits.total} connections in all are open`, "total");
-  const domain = relay.domain === undefined ? undefined : s.domains.get(relay.domain);
-  if (isFull(domain)) full(`${ofLimit(domain)} connections for the domain ${relay.domain} are open`, "domain");
-  if (isFull(relay.connections)) {
-    const more = moreText(relay.connections, limits.relay);
-    full(`${ofLimit(relay.connections)} connections for ${nameOf(relay)} are open${more}`, "relay");
-  }
-  if (found.length > 0) return found;
-  const usable = connectorsOf(s, relay).filter(({ route }) => (route?.penalty.restsUntilAt ?? 0) <= s.now);
-  const isUsable = ({ route, address, source }: Connector): boolean =>
-    !isFull(route?.connections) && !isFull(s.hosts.get(address)) && !isFull(s.sources.get(source));
-  if (usable.some(isUsable)) return [];
-  const hosts = new Set<string>();
-  const sources = new Set<string>();
-  for (const { text, address, source, route } of usable) {
-    if (isFull(route?.connections))
-      full(
-        `${ofLimit(route.connections)} connections to ${text} are open${moreText(route.connections, limits.route)}`,
-        "route",
-      );
-    const host = s.hosts.get(address);
-    if (isFull(host) && !hosts.has(address)) full(`${ofLimit(host)} connections to ${address} are open`, "host");
-    const from = s.sources.get(source);
-    if (isFull(from) && !sources.has(source))
-      full(`${ofLimit(from)} connections from ${source === "*" ? "this machine" : source} are open`, "source");
-    hosts.add(address);
-    sources.add(source);
-  }
-  return found;
-}
-
-function isFull(limit: Limited | undefined): limit is Limited {
-  return limit !== undefined && !hasRoom(limit);
-}
-
-function ofLimit({ used, limit }: Limited): string {
-  return `${used} of ${limit}`;
-}
-
-/** Slow start: it may have more when those that are open have worked. */
-function moreText({ limit }: Limited, most: number): string {
-  return limit < most ? `; more when they have worked, up to ${most}` : "";
+  return fullFor(s, relay, domain).map((one) => ({
+    what: "limit",
+    text: limitText(one),
+    untilAt: one.untilAt,
+    setting: one.setting,
+  }));
 }
 
 const MOST_TOLD = 5;

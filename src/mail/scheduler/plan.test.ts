@@ -14,7 +14,7 @@ test("actions that go the same way share a key; other credentials, TLS or source
   assert.equal(relayPlan(["tls://relay.example"]).key, key);
   assert.notEqual(relayPlan(["smtps://relay.example"]).key, key);
   assert.notEqual(relayPlan(["tls://relay.example"], { credentials: "office" }).key, key);
-  assert.notEqual(relayPlan(["tls://relay.example"], { source: "192.0.2.9" }).key, key);
+  assert.notEqual(relayPlan(["tls://relay.example"], { sources: [{ address: "192.0.2.9", weight: 1 }] }).key, key);
 });
 
 test("the certificate must verify where credentials are sent, unless the action says otherwise", () => {

@@ -1,5 +1,6 @@
 import type { Failure } from "../envelope/failure.ts";
 import type { Action as ConfiguredAction } from "../envelope/settings.ts";
+import type { SourceChoice } from "../envelope/source.ts";
 import { formatRelay, parseRelay, relayByMx, type Relay } from "../route/relay.ts";
 
 /**
@@ -15,8 +16,8 @@ export interface RelayPlan {
   /** Tried in this order; the hosts of the second are tried after those of the first. */
   readonly ways: readonly Way[];
   readonly helo: string;
-  /** Our addresses to connect from; empty: the system chooses. */
-  readonly sources: readonly string[];
+  /** Our addresses to connect from, where the action says; else shaping and the settings of routes do. */
+  readonly sources?: SourceChoice | undefined;
 }
 
 export interface Way {
@@ -58,7 +59,8 @@ export function planOf(action: ConfiguredAction, helo: string): Plan {
     ways.push(wayOf(parsed.value, action));
   }
   if (ways.length === 0) ways.push(wayOf(relayByMx, action));
-  const plan = { ways, helo: action.helo ?? helo, sources: action.source === undefined ? [] : [action.source] };
+  const { sources } = action;
+  const plan = { ways, helo: action.helo ?? helo, ...(sources === undefined ? {} : { sources }) };
   return {
     kind: "relay",
     key: JSON.stringify([ways.map((way) => [way.text, way.verify]), plan.helo, plan.sources]),
@@ -73,6 +75,16 @@ export function planAll(actions: Readonly<Record<string, ConfiguredAction>>, hel
 /** True when the next hosts depend on the recipient's domain. */
 export function goesByMx(plan: RelayPlan): boolean {
   return plan.ways.some((way) => way.relay.to.kind === "mx");
+}
+
+/** The part behind the last @, folded: quoted local parts may hold an @ of their own. */
+export function domainOf(recipient: string): string {
+  return recipient.slice(recipient.lastIndexOf("@") + 1).toLowerCase();
+}
+
+/** In which line of a relay an envelope waits: by its domain where the way depends on that, else all in one. */
+export function lineOf(plan: RelayPlan, recipient: string): string {
+  return goesByMx(plan) ? domainOf(recipient) : "";
 }
 
 function wayOf(

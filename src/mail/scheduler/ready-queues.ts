@@ -1,28 +1,33 @@
 import { assert } from "../../foundation/assert.ts";
 import { append, newChain, unlink } from "./chain.ts";
-import type { Batch, LocalQueue, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { lineAt, placeBatch, settleLine } from "./lines.ts";
+import { lineOf } from "./plan.ts";
+import type { Batch, DomainLine, LocalQueue, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
- * Where ready envelopes wait for their turn. At a relay: one batch for each message, and the batches take turns, so that
- * a list of five thousand is served between single mails, not before them. Locally: one queue for each recipient, and
- * the recipients take turns.
+ * Where ready envelopes wait for their turn. At a relay: one line for each recipient domain, in it one batch for each
+ * message; the lines take turns, and the batches of a line, so that a list of five thousand is served between single
+ * mails, not before them. Locally: one queue for each recipient, and the recipients take turns.
  */
 export function joinRelay(s: SchedulerState, relay: RelayQueue, ticket: Ticket): void {
-  let batch = relay.byMessage.get(ticket.message);
+  const line = lineAt(relay, lineOf(relay.plan, ticket.recipient));
+  let batch = line.byMessage.get(ticket.message);
   if (batch === undefined) {
     batch = {
       kind: "batch",
       message: ticket.message,
-      relay,
+      line,
       tickets: newChain(),
       previous: undefined,
       next: undefined,
     };
-    relay.byMessage.set(ticket.message, batch);
-    append(relay.batches, batch);
+    line.byMessage.set(ticket.message, batch);
+    placeBatch(line, batch, ticket);
+    relay.batchCount++;
   }
   append(batch.tickets, ticket);
   ticket.queue = batch;
+  line.readyCount++;
   relay.readyCount++;
   s.dirty.add(relay);
 }
@@ -46,7 +51,7 @@ export function joinLocal(s: SchedulerState, ticket: Ticket): void {
   settleTurn(s, queue);
 }
 
-/** Takes a ready ticket out of where it waits. */
+/** Takes a ticket out of where it waits for its turn, for the end of a suspension or for its relay. */
 export function leaveQueue(s: SchedulerState, ticket: Ticket): void {
   const { queue } = ticket;
   assert(queue !== undefined, "a ready ticket waits in a queue");
@@ -56,22 +61,46 @@ export function leaveQueue(s: SchedulerState, ticket: Ticket): void {
     settleTurn(s, queue);
     return;
   }
-  queue.relay.readyCount--;
-  s.dirty.add(queue.relay);
-  if (queue.tickets.size === 0) {
-    unlink(queue.relay.batches, queue);
-    queue.relay.byMessage.delete(queue.message);
+  if (queue.kind === "suspension") {
+    s.counts.held--;
+    s.counts.waiting++;
+    return;
   }
+  if (queue.kind === "stalled") {
+    if (queue.tickets.size === 0 && s.stalled.get(queue.key) === queue) s.stalled.delete(queue.key);
+    return;
+  }
+  const { line } = queue;
+  const { relay } = line;
+  line.readyCount--;
+  relay.readyCount--;
+  s.dirty.add(relay);
+  if (queue.tickets.size > 0) return;
+  if (line.front === queue) line.front = queue.previous;
+  unlink(line.batches, queue);
+  line.byMessage.delete(queue.message);
+  relay.batchCount--;
+  settleLine(line);
 }
 
-/** Takes the next envelopes of one message, and sends what is left of it to the end of the line. */
-export function takeBatch(s: SchedulerState, relay: RelayQueue, most: number): readonly Ticket[] {
-  const batch = relay.batches.first;
+/** Takes the next envelopes of one message, and sends what is left of it to the end of the line, and that behind others. */
+export function takeBatch(
+  s: SchedulerState,
+  line: DomainLine,
+  most: number,
+  batch: Batch | undefined = line.batches.first,
+): readonly Ticket[] {
   if (batch === undefined) return [];
+  const { turns } = line.relay;
   const taken = takeFrom(s, batch, most);
   if (batch.tickets.size > 0) {
-    unlink(relay.batches, batch);
-    append(relay.batches, batch);
+    if (line.front === batch) line.front = batch.previous;
+    unlink(line.batches, batch);
+    append(line.batches, batch);
+  }
+  if (line.readyCount > 0 && line.parkedAt === undefined) {
+    unlink(turns, line);
+    append(turns, line);
   }
   return taken;
 }

@@ -1,7 +1,10 @@
 import { tell } from "./action.ts";
+import { joinStalled } from "./awaken.ts";
 import { active, deadRemoved, released } from "./events.ts";
-import { goesByMx, missingAction, type RelayPlan } from "./plan.ts";
-import { joinLocal, joinRelay } from "./ready-queues.ts";
+import { homeOf } from "./homes.ts";
+import { domainOf, goesByMx, missingAction, type RelayPlan } from "./plan.ts";
+import { joinLocal, joinRelay, leaveQueue } from "./ready-queues.ts";
+import { shelve, suspensionOf } from "./suspensions.ts";
 import { giveUp, settleFailed, startWriting, untried } from "./settle.ts";
 import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from "./state.ts";
 import { move, returnAt, warnAt } from "./ticket.ts";
@@ -27,7 +30,10 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
       return;
     case "queued":
       if (ticket.dueAt <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
-      else setWake(s.wakes, ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
+      else {
+        setWake(s.wakes, ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
+        if (ticket.lastRound !== undefined) joinStalled(s, ticket);
+      }
   }
 }
 
@@ -40,6 +46,11 @@ export function onWake(s: SchedulerState, ticket: Ticket): void {
   if (ticket.state === "dead") {
     s.out.push(tell(deadRemoved, { envelope: ticket.id, to: ticket.recipient }));
     postpone(s, { do: "write", ticket, kind: "gone", command: undefined });
+    return;
+  }
+  const suspension = suspensionOf(s, ticket);
+  if (suspension !== undefined) {
+    shelve(s, ticket, suspension);
     return;
   }
   const at = returnAt(ticket);
@@ -56,11 +67,17 @@ function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
 
 function alarmAt(s: SchedulerState, ticket: Ticket): number {
   const at = warnAt(s, ticket);
-  return ticket.place === "ready" ? Math.max(at, ticket.readyAt + READY_WITHOUT_WARNING_MS) : at;
+  return ticket.place === "ready" ? Math.max(at, (ticket.readyAt ?? s.now) + READY_WITHOUT_WARNING_MS) : at;
 }
 
 /** Due: it goes into the line of its relay or its mailbox. */
 export function makeReady(s: SchedulerState, ticket: Ticket): void {
+  const suspension = suspensionOf(s, ticket);
+  if (suspension !== undefined) {
+    shelve(s, ticket, suspension);
+    return;
+  }
+  if (ticket.queue !== undefined) leaveQueue(s, ticket);
   ticket.readyAt = s.now;
   if (ticket.message.inPlay === 0) {
     const { id, sender, sizeBytes, total } = ticket.message;
@@ -77,6 +94,8 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
   else joinRelay(s, relayFor(s, plan, ticket), ticket);
 }
 
+export { domainOf } from "./plan.ts";
+
 /** Which relay an envelope goes to by its action and recipient, until the domain's mail exchangers are found. */
 export function relayKeyOf(plan: RelayPlan, recipient: string): { readonly key: string; readonly domain?: string } {
   if (!goesByMx(plan)) return { key: plan.key };
@@ -86,17 +105,12 @@ export function relayKeyOf(plan: RelayPlan, recipient: string): { readonly key: 
 
 function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueue {
   const { key, domain } = relayKeyOf(plan, ticket.recipient);
-  let relay = s.relays.get(key);
+  let relay = homeOf(s, key) ?? s.relays.get(key);
   if (relay === undefined) {
     relay = newRelayQueue(key, plan, domain);
     s.relays.set(key, relay);
   }
   return relay;
-}
-
-/** The part behind the last @, folded: quoted local parts may hold an @ of their own. */
-export function domainOf(recipient: string): string {
-  return recipient.slice(recipient.lastIndexOf("@") + 1).toLowerCase();
 }
 
 /** Held or dead → queued and due now. */
@@ -107,8 +121,8 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
   move(s, ticket, "writing", "queued");
   ticket.dueAt = s.now;
   ticket.expiresAt = expiresAt;
-  ticket.heldUntilAt = undefined;
-  ticket.heldBecause = undefined;
+  if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
+  if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;
   s.out.push(tell(released, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient }));
   postpone(s, { do: "write", ticket, kind: "kept", command });
 }

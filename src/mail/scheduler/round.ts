@@ -1,12 +1,18 @@
 import type { Failure } from "../envelope/failure.ts";
 import { failureText } from "../envelope/failure-text.ts";
-import { penalise } from "../route/penalty.ts";
-import { hostText, shrinkRoute } from "../route/route.ts";
+import { noPenalty, penalise, type Penalty } from "../route/penalty.ts";
+import { hostText, routeKey, shrinkRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
 import { penaltyRules } from "./choose.ts";
-import { routeRests } from "./events.ts";
+import { sourceAddresses, sourcesTo } from "./claims.ts";
+import { routeRests, sourceRests } from "./events.ts";
+import { relayText } from "./relay-text.ts";
+import { chanceOf } from "./chance.ts";
 import { internalWaitMs } from "./retry.ts";
-import type { Attempt, RelayQueue, SchedulerState, Session } from "./state.ts";
+import { afterToldMs, toldWaitMs } from "./told-wait.ts";
+import { ownKey } from "./homes.ts";
+import { readyAt, readyIn } from "./lines.ts";
+import type { Attempt, DomainLine, RelayQueue, SchedulerState, Session } from "./state.ts";
 import { postpone } from "./writing.ts";
 
 /**
@@ -16,12 +22,17 @@ import { postpone } from "./writing.ts";
 /** Failures of our own side that only make a relay wait; after these they count as the relay's. */
 const MISHAPS_FORGIVEN = 5;
 
+/** From how many of our addresses one of a host's is tried in a round when it failed for all we know by itself. */
+const SOURCES_FOR_DOUBT = 2;
+/** The same when it was our address that it did not like. */
+const SOURCES_REFUSED = 4;
+
 /** A session did not come about, or ended before a transaction worked. The next host has its turn. */
 export function failSession(
   s: SchedulerState,
   session: Session,
   failure: Failure,
-  scope: "address" | "host" | "relay",
+  scope: "route" | "address" | "host" | "relay",
 ): void {
   const { relay, route, candidate } = session;
   if (relay.sessions.size === 0) relay.connections.limit = 1;
@@ -30,6 +41,12 @@ export function failSession(
     const wait = internalWaitMs(s.settings.scheduler.retry.internal, relay.mishaps);
     relay.penalty.restsUntilAt = Math.max(relay.penalty.restsUntilAt, s.now + wait);
     return;
+  }
+  const isSource = failure.cause.kind === "connect" && failure.cause.reason === "source";
+  if (isSource) {
+    restSource(s, session, failure);
+    // Our own fault, which costs no attempt; but mail does not wait for ever for an address that never comes back.
+    if (++relay.mishaps <= MISHAPS_FORGIVEN) return;
   }
   relay.failures.push({ failure, session: session.id });
   shrinkRoute(route);
@@ -40,12 +57,64 @@ export function failSession(
     if (relay.sessions.size === 0) deferRound(s, relay);
     return;
   }
-  relay.tried.add(candidate.address);
+  noteTried(s, session, isSource || scope === "route" ? SOURCES_REFUSED : SOURCES_FOR_DOUBT);
+  if (isSource) return;
   if (scope === "host") {
     for (const other of relay.candidates) if (other.host.name === candidate.host.name) relay.tried.add(other.address);
   }
   penalise(route.penalty, failure, s.now, penaltyRules(s));
+  restAsTold(s, route.penalty, failure);
   tellRest(s, route.text, route.penalty, failure);
+}
+
+/**
+ * The host said goodbye, or that it cannot take more just now, after mail had gone through: its route rests, with what is
+ * ready for it, and nobody's attempt is counted.
+ */
+export function restRoute(s: SchedulerState, { relay, route, candidate }: Session, failure: Failure, scope: "route" | "host"): void {
+  const hosts = scope === "host" ? relay.candidates.filter((one) => one.host.name === candidate.host.name) : [candidate];
+  for (const { host } of hosts) {
+    const at = s.routes.get(routeKey(route.source, host));
+    if (at === undefined) continue;
+    // Sessions that were under way with the first one say nothing new.
+    if (at.penalty.restsUntilAt > s.now) continue;
+    shrinkRoute(at);
+    penalise(at.penalty, failure, s.now, penaltyRules(s));
+    restAsTold(s, at.penalty, failure);
+    tellRest(s, at.text, at.penalty, failure);
+  }
+}
+
+/** Failures in a row up to which a host's own word about the wait is taken for what it is. */
+const TOLD_BELIEVED = 5;
+
+/** "Try again in 300 seconds": not sooner, and, unless it has failed again and again, not later. At most the longest rest. */
+function restAsTold(s: SchedulerState, penalty: Penalty, failure: Failure): void {
+  const toldMs = toldWaitMs(failure.reply);
+  if (toldMs === undefined) return;
+  const at = s.now + Math.min(afterToldMs(toldMs, chanceOf(s).next()), s.settings.route.longestRest);
+  penalty.restsUntilAt = penalty.count <= TOLD_BELIEVED ? at : Math.max(at, penalty.restsUntilAt);
+  penalty.quietSinceAt = penalty.restsUntilAt;
+}
+
+/** What failed from one of our addresses may work from another: its turn comes when no other host is left. */
+function noteTried(s: SchedulerState, { relay, route, candidate, domain }: Session, most: number): void {
+  relay.tried.add(route.key);
+  const keys = sourcesTo(s, relay.plan, domain, candidate.host).map((source) => routeKey(source?.address, candidate.host));
+  const tried = keys.filter((key) => relay.tried.has(key)).length;
+  if (tried >= Math.min(most, keys.length)) relay.tried.add(candidate.address);
+}
+
+/** This machine does not have the address it was to connect from: nobody uses it for a while. */
+function restSource(s: SchedulerState, { route: { source } }: Session, failure: Failure): void {
+  if (source === undefined) return;
+  const rest = s.sourceRests.get(source) ?? noPenalty();
+  s.sourceRests.set(source, rest);
+  // The sessions that were under way with the first one say nothing new.
+  if (rest.restsUntilAt > s.now) return;
+  penalise(rest, failure, s.now, penaltyRules(s));
+  const because = failureText(failure);
+  s.out.push(tell(sourceRests, { source, rest: rest.restsUntilAt - s.now, until: rest.restsUntilAt, because }));
 }
 
 /** Everything ready at the relay has had its attempt, and failed. */
@@ -59,14 +128,24 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
     startedAt: relay.roundStartedAt,
     connectMs: s.now - relay.roundStartedAt,
     tookMs: 0,
-    tried: relay.candidates.map(({ host }) => hostText(host)),
+    round: { relay: relay.key, tried: relay.candidates.map(({ host }) => hostText(host)) },
   };
   endRound(relay);
-  for (let batch = relay.batches.first; batch !== undefined; batch = relay.batches.first) {
-    for (let ticket = batch.tickets.first; ticket !== undefined; ticket = batch.tickets.first) {
-      postpone(s, { do: "fail", ticket, attempt, failure });
-    }
-  }
+  for (const ticket of readyAt(relay)) postpone(s, { do: "fail", ticket, attempt, failure });
+}
+
+/** The domain's mail exchangers could not be found; what else is ready at the relay has nothing to do with it. */
+export function deferLine(s: SchedulerState, line: DomainLine, failure: Failure): void {
+  const { relay } = line;
+  const attempt: Attempt = {
+    speaker: relay.plan.ways[0]?.relay.protocol ?? "smtp",
+    relay: "none",
+    startedAt: s.now,
+    connectMs: 0,
+    tookMs: 0,
+    round: { relay: ownKey(relay, line.domain), tried: [] },
+  };
+  for (const ticket of readyIn(line)) postpone(s, { do: "fail", ticket, attempt, failure });
 }
 
 export function endRound(relay: RelayQueue): void {
@@ -82,7 +161,7 @@ export function endRestsOf(s: SchedulerState, addresses: ReadonlySet<string>): v
 
 export function penaliseRelay(s: SchedulerState, relay: RelayQueue, failure: Failure): void {
   penalise(relay.penalty, failure, s.now, penaltyRules(s));
-  tellRest(s, relay.domain ?? relay.plan.ways[0]?.text ?? relay.key, relay.penalty, failure);
+  tellRest(s, relayText(relay), relay.penalty, failure);
 }
 
 function tellRest(
@@ -124,14 +203,12 @@ function wasReached(failure: Failure): boolean {
   return failure.reply !== undefined || ["reply", "lost", "protocol", "tls", "auth"].includes(failure.cause.kind);
 }
 
-/** Our addresses are of one family, and the next hosts of the other. */
-export function noSource(relay: RelayQueue): Failure {
-  return {
-    lasting: "temporary",
-    status: "4.4.0",
-    cause: {
-      kind: "settings",
-      text: `no source address among ${relay.plan.sources.join(", ")} can reach the next hosts`,
-    },
-  };
+/** Our addresses are of one family, and the next hosts of the other; or there is no such pool. */
+export function noSource(s: SchedulerState, relay: RelayQueue, domain: string): Failure {
+  const own = relay.candidates[0] === undefined ? [] : sourceAddresses(s, relay.plan, domain, relay.candidates[0].host);
+  const text =
+    own.length === 0
+      ? "there is no source address to connect from"
+      : `no source address among ${own.join(", ")} can reach the next hosts`;
+  return { lasting: "temporary", status: "4.4.0", cause: { kind: "settings", text } };
 }

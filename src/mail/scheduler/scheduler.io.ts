@@ -14,12 +14,14 @@ import type { Direction } from "./admin.ts";
 import type { Command } from "./commands.ts";
 import { Contents, type Content } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
-import { deliveryUnavailable, loaded, noticeQueued, removed } from "./events.ts";
+import { deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
 import type { Notices } from "./notices.ts";
 import { InputRecorder, type InputJournal } from "./replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
 import { Watchers } from "./watchers.ts";
+import { suspensionFrom } from "./suspension-note.ts";
+import { NO_SUCH_SUSPENSION, SUSPENSION_NOTES, type SuspensionFacts, type SuspensionLevel } from "./suspensions.ts";
 import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
 
 /** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */
@@ -64,6 +66,7 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   #timer: Timer | undefined;
   #loading: Promise<void> | undefined;
   #isLoading = false;
+  #areSuspensionsKnown = true;
   readonly #writer: DurableWriter;
   #onQuiet: (() => void) | undefined;
   readonly startedAt: number;
@@ -114,7 +117,10 @@ export class Scheduler implements QueuePort, AsyncDisposable {
 
   /** Reads what the store holds, in the background: mail is taken and delivered meanwhile. */
   start(): void {
-    this.#loading ??= this.#load();
+    if (this.#loading !== undefined) return;
+    // What is committed meanwhile waits until it is known what is suspended.
+    this.#areSuspensionsKnown = false;
+    this.#loading = this.#load();
   }
 
   /** Resolves as soon as message and envelopes are durable; the scheduler has them a moment later. */
@@ -130,6 +136,17 @@ export class Scheduler implements QueuePort, AsyncDisposable {
   /** Resolves with the number of envelopes changed when all of it is durable. */
   command(wants: Command): Promise<number> {
     return this.#answered((command) => ({ on: "command", command, wants }));
+  }
+
+  /** Resolves, when it is durable, with the number of envelopes that it holds. */
+  suspend(suspension: SuspensionFacts): Promise<number> {
+    return this.#answered((command) => ({ on: "suspend", command, suspension }));
+  }
+
+  /** Resolves, when it is durable, with the number of envelopes that it held; undefined: there is no such one. */
+  async unsuspend(level: SuspensionLevel, key: string, by: string): Promise<number | undefined> {
+    const held = await this.#answered((command) => ({ on: "unsuspend", command, level, key, by }));
+    return held === NO_SUCH_SUSPENSION ? undefined : held;
   }
 
   /** Ends rests and penalties by name; resolves with how many there were. */
@@ -191,9 +208,12 @@ export class Scheduler implements QueuePort, AsyncDisposable {
 
   #takeUp(envelopes: readonly LoadedEnvelope[]): void {
     // Commits that became durable together are taken up together, after their clients have got their 250.
-    if (this.#incoming.length === 0)
-      setImmediate(() => this.#post({ on: "queued", envelopes: this.#incoming.splice(0) }));
+    if (this.#incoming.length === 0 && this.#areSuspensionsKnown) setImmediate(() => this.#postIncoming());
     this.#incoming.push(...envelopes);
+  }
+
+  #postIncoming(): void {
+    if (this.#incoming.length > 0) this.#post({ on: "queued", envelopes: this.#incoming.splice(0) });
   }
 
   #post(event: SchedulerEvent): void {
@@ -237,6 +257,9 @@ export class Scheduler implements QueuePort, AsyncDisposable {
         return;
       case "write":
         void this.#write(action);
+        return;
+      case "note":
+        void this.#note(action);
         return;
       case "answer":
         this.#answers.get(action.command)?.resolve(action.envelopes);
@@ -344,6 +367,18 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     }
   }
 
+  async #note({ key, text, command, envelopes }: Extract<Action, { do: "note" }>): Promise<void> {
+    try {
+      await this.#writer.write([{ do: "note", key, text }]);
+      if (command === undefined) return;
+      this.#answers.get(command)?.resolve(envelopes);
+      this.#answers.delete(command);
+    } catch (thrown) {
+      // Stopped: what was not answered may not hold after the next start.
+      if (!this.#ended.signal.aborted && systemCodeOf(thrown) !== "STORE_CLOSED") throw thrown;
+    }
+  }
+
   async #batchOf(action: Extract<Action, { do: "write" }>): Promise<WriteBatch | undefined> {
     const isPlain = action.notices.length === 0 && action.operations.every((one) => one.do === "remove");
     if (isPlain) return { operations: action.operations, made: [] };
@@ -389,7 +424,23 @@ export class Scheduler implements QueuePort, AsyncDisposable {
     }
   }
 
+  async #readSuspensions(): Promise<void> {
+    const { store, clock, emit } = this.#parts;
+    const known: SuspensionFacts[] = [];
+    for (const { key, text } of await store.notes(SUSPENSION_NOTES)) {
+      const facts = suspensionFrom(text);
+      // Somebody else wrote there; mail that nobody holds is better than a server that does not start.
+      if (facts === undefined) emit(suspensionUnreadable, { key });
+      else if (facts.untilAt === undefined || facts.untilAt > clock.now()) known.push(facts);
+      else void this.#note({ do: "note", key, envelopes: 0 });
+    }
+    if (known.length > 0) this.#post({ on: "suspensions", known });
+    this.#areSuspensionsKnown = true;
+    this.#postIncoming();
+  }
+
   async #readAll(): Promise<void> {
+    if (!this.#areSuspensionsKnown) await this.#readSuspensions();
     const { store, clock, emit } = this.#parts;
     const beganAt = clock.monotonicMs();
     let envelopes = 0;

@@ -67,12 +67,24 @@ const action = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constantFrom("pause" as const, "resume" as const), local: fc.boolean() }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("exchange" as const),
+      domain: fc.nat(11),
+      by: fc.nat(5),
+      isOwn: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), total: fc.integer({ min: 1, max: 6 }) }) },
 );
 type Scene = typeof action extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** Six hosts; domain n is served by hosts n and n+1, so that relays share routes. */
-function world(simulation: SimulatedScheduling, moodOf: Mood[]): void {
+/**
+ * Six hosts; domain n is served by hosts n and n+1, so that relays share routes, and the first six domains share each its
+ * relay with one of the others. Gives a function that sets the hosts of a domain.
+ */
+function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number, by: number) => void {
   const hosts = Array.from({ length: 6 }, (_, n): SimulatedHost => {
     const mood = (): Mood => moodOf[n] ?? "fine";
     return {
@@ -100,10 +112,12 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): void {
       },
     };
   });
-  for (let n = 0; n < 12; n++) {
-    const serving = [hosts[n % 6], hosts[(n + 1) % 6]].filter((host) => host !== undefined);
-    if (n !== 11) simulation.world.setDomain(`d${n}.example`, serving);
-  }
+  const exchange = (domain: number, by: number): void => {
+    const serving = [hosts[by % 6], hosts[(by + 1) % 6]].filter((host) => host !== undefined);
+    if (domain !== 11) simulation.world.setDomain(`d${domain}.example`, serving);
+  };
+  for (let n = 0; n < 12; n++) exchange(n, n);
+  return exchange;
 }
 
 function selectorOf(by: number, n: number, ids: readonly string[]): Selector {
@@ -133,7 +147,7 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
   });
   const { clock, scheduler, settings } = simulation;
   const moodOf: Mood[] = ["fine", "down", "fine", "fine", "down", "closes"];
-  world(simulation, moodOf);
+  const exchange = world(simulation, moodOf);
   const ids: string[] = [];
   const look = (): void => assertSchedulerInvariants(scheduler.state);
   for (const scene of scenes) {
@@ -153,6 +167,13 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
           look();
         }
         break;
+      case "exchange": {
+        exchange(scene.domain, scene.by);
+        const { unshared } = simulation.world;
+        if (scene.isOwn) unshared.add(`d${scene.domain}.example`);
+        else unshared.delete(`d${scene.domain}.example`);
+        break;
+      }
       case "mood":
         moodOf[scene.host] = scene.mood;
         break;

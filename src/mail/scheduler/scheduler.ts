@@ -7,12 +7,23 @@ import type { Direction } from "./admin.ts";
 import { applyAfter, forgiveRoutes, noteWritten, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import type { Fate } from "./fate.ts";
+import { awakenShelf, awakenSome } from "./awaken.ts";
+import { readyAt } from "./lines.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
-import { onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
+import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { decide } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
+import {
+  endSuspension,
+  noteKeyOf,
+  NO_SUCH_SUSPENSION,
+  suspend,
+  type Suspension,
+  type SuspensionFacts,
+  type SuspensionLevel,
+} from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
@@ -55,6 +66,18 @@ export type SchedulerEvent =
   | { readonly on: "forgive"; readonly command: number; readonly which: string }
   | { readonly on: "pause"; readonly direction: Direction; readonly because: string }
   | { readonly on: "resume"; readonly direction: Direction }
+  /** What the store held at the start, before any envelope. */
+  | { readonly on: "suspensions"; readonly known: readonly SuspensionFacts[] }
+  /** Answered, when it is durable, with the number of envelopes that it holds just then. */
+  | { readonly on: "suspend"; readonly command: number; readonly suspension: SuspensionFacts }
+  /** Answered, when it is durable, with the number of envelopes that it held; with `none` when there is no such one. */
+  | {
+      readonly on: "unsuspend";
+      readonly command: number;
+      readonly level: SuspensionLevel;
+      readonly key: string;
+      readonly by: string;
+    }
   | { readonly on: "settings"; readonly settings: CoreSettings }
   | { readonly on: "store"; readonly isUsable: boolean }
   | { readonly on: "stop" }
@@ -125,6 +148,15 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       if (s.paused.delete(event.direction)) s.out.push(tell(resumed, { direction: event.direction }));
       lookAtAllRelays(s);
       return;
+    case "suspensions":
+      for (const facts of event.known) suspend(s, facts, false);
+      return;
+    case "suspend":
+      onSuspend(s, event.command, event.suspension);
+      return;
+    case "unsuspend":
+      onUnsuspend(s, event.command, event);
+      return;
     case "settings":
       changeSettings(s, event.settings);
       return;
@@ -172,6 +204,7 @@ function putOff(s: SchedulerState, fate: Fate): void {
 function changeSettings(s: SchedulerState, settings: CoreSettings): void {
   s.settings = settings;
   s.total.limit = settings.route.limits.total;
+  s.homes.clear();
   const ready = [];
   for (const relay of s.relays.values()) {
     // Its way may have changed: sessions end after what they carry, and what is ready is sent on its new way.
@@ -179,11 +212,9 @@ function changeSettings(s: SchedulerState, settings: CoreSettings): void {
     s.relays.delete(relay.key);
     dropWake(s.relayWakes, relay);
     if (relay.isResolving) relay.isResolving = false;
-    for (let batch = relay.batches.first; batch !== undefined; batch = relay.batches.first) {
-      for (let ticket = batch.tickets.first; ticket !== undefined; ticket = batch.tickets.first) {
-        leaveQueue(s, ticket);
-        ready.push(ticket);
-      }
+    for (const ticket of readyAt(relay)) {
+      leaveQueue(s, ticket);
+      ready.push(ticket);
     }
     for (const session of relay.idle.splice(0)) leave(s, session);
   }
@@ -194,6 +225,36 @@ function changeSettings(s: SchedulerState, settings: CoreSettings): void {
     }
   }
   for (const ticket of ready) makeReady(s, ticket);
+}
+
+function onSuspend(s: SchedulerState, command: number, facts: SuspensionFacts): void {
+  const suspension = suspend(s, facts, true);
+  // Sessions to what is suspended now end after what they carry; those that are idle, at once.
+  for (const session of s.sessions.values()) if (session.phase === "idle" && mayNotGoOn(s, session)) leave(s, session);
+  const text = JSON.stringify(suspension.facts);
+  s.out.push({ do: "note", key: noteKeyOf(facts), text, command, envelopes: suspension.tickets.size });
+}
+
+function onUnsuspend(
+  s: SchedulerState,
+  command: number,
+  { level, key, by }: { readonly level: SuspensionLevel; readonly key: string; readonly by: string },
+): void {
+  const held = lift(s, { level, key }, by, command);
+  if (held === undefined) s.out.push({ do: "answer", command, envelopes: NO_SUCH_SUSPENSION });
+}
+
+function lift(
+  s: SchedulerState,
+  what: Pick<SuspensionFacts, "level" | "key">,
+  by: string | undefined,
+  command?: number,
+): Suspension | undefined {
+  const suspension = endSuspension(s, what, by);
+  if (suspension === undefined) return undefined;
+  s.out.push({ do: "note", key: noteKeyOf(what), command, envelopes: suspension.tickets.size });
+  awakenShelf(s, suspension);
+  return suspension;
 }
 
 function lookAtAllRelays(s: SchedulerState): void {
@@ -207,8 +268,13 @@ function onTimer(s: SchedulerState): void {
     if (ticket === undefined) break;
     onWake(s, ticket);
   }
+  for (let one = takeDue(s.suspensionWakes, s.now); one !== undefined; one = takeDue(s.suspensionWakes, s.now))
+    lift(s, one.facts, undefined);
+  awakenSome(s, (ticket) => schedule(s, ticket));
   for (let relay = takeDue(s.relayWakes, s.now); relay !== undefined; relay = takeDue(s.relayWakes, s.now))
     s.dirty.add(relay);
+  for (let bucket = takeDue(s.bucketWakes, s.now); bucket !== undefined; bucket = takeDue(s.bucketWakes, s.now))
+    s.freed.add(bucket);
   for (let session = takeDue(s.idleSessions, s.now); session !== undefined; session = takeDue(s.idleSessions, s.now))
     leave(s, session);
 }
@@ -219,6 +285,9 @@ export function nextDueAt(s: SchedulerState): number | undefined {
     nextWake(s.wakes) ?? Infinity,
     nextWake(s.relayWakes) ?? Infinity,
     nextWake(s.idleSessions) ?? Infinity,
+    nextWake(s.bucketWakes) ?? Infinity,
+    nextWake(s.suspensionWakes) ?? Infinity,
+    s.awakening.length > 0 ? s.now : Infinity,
   );
   return next === Infinity ? undefined : next;
 }

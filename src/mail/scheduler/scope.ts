@@ -89,10 +89,25 @@ export function scopeOf(failure: Failure, said: "recipient" | "address" | "host"
   if (cause.kind === "reply") return ruleFor(failure, cause.during).scope;
   if (cause.kind === "connect") {
     // We could not even set out from there: that is the source's own matter.
-    return said === "address" && (cause.reason === "unreachable" || cause.reason === "other") ? "route" : said;
+    return said === "address" && OUR_END.has(cause.reason) ? "route" : said;
   }
   if (said !== "recipient") return said;
   return cause.kind === "lost" || cause.kind === "protocol" ? "connection" : "recipient";
+}
+
+const OUR_END: ReadonlySet<string> = new Set(["unreachable", "source", "other"]);
+
+/** How far each reaches: of several failures in one transaction, the one that reaches farthest says what to do with the rest. */
+const REACH: readonly Scope[] = ["recipient", "overflow", "connection", "sender", "route", "address", "host", "relay"];
+
+/** Of all recipients' failures the one that speaks about more than its recipient and reaches farthest. */
+export function farthestOf(failures: readonly Failure[]): { readonly failure: Failure; readonly scope: Scope } | undefined {
+  let farthest: { failure: Failure; scope: Scope } | undefined;
+  for (const failure of failures) {
+    const scope = scopeOf(failure, "recipient");
+    if (REACH.indexOf(scope) > REACH.indexOf(farthest?.scope ?? "recipient")) farthest = { failure, scope };
+  }
+  return farthest;
 }
 
 function ruleFor(failure: Failure, during: string): Rule {

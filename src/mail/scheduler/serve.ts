@@ -1,12 +1,43 @@
 import { isIP } from "node:net";
 import type { ResolveRequest } from "../delivery/delivery.ts";
-import { hasRoom, isWaitedFor, nextWaiting, type Limited } from "../route/limited.ts";
+import { hasRoom, type Limited } from "../route/limited.ts";
+import { mayHandOut } from "../route/greylist.ts";
 import { forgive } from "../route/penalty.ts";
-import { choose, domainLimit, penaltyRules } from "./choose.ts";
+import type { Scarce } from "../route/rate.ts";
+import { general } from "../route/terms.ts";
+import { choose, domainLimits, domainOpens, domainPays, penaltyRules, type Connector } from "./choose.ts";
+import { connectTimeoutFor, limitFor, mostRecipients, relayClaim } from "./claims.ts";
+import { greylistWakeAt, handsOut, nextProbe, noteProbes } from "./greylisting.ts";
+import { readyAt, readyIn } from "./lines.ts";
+import { schedule } from "./ready.ts";
 import { takeBatch, takeLocal } from "./ready-queues.ts";
+import { isRefusedSender } from "./refused-senders.ts";
 import { deferRound, noSource } from "./round.ts";
 import type { Way } from "./plan.ts";
-import { mayWork, type RelayQueue, type SchedulerState, type Session } from "./state.ts";
+import {
+  callNext,
+  giveBack,
+  isFree,
+  missingToken,
+  park,
+  pay,
+  prepay,
+  refund,
+  spend,
+  stand,
+  take,
+  type Turn,
+} from "./scarce.ts";
+import {
+  mayWork,
+  type Batch,
+  type DomainLine,
+  type RelayQueue,
+  type SchedulerState,
+  type Session,
+  type Ticket,
+} from "./state.ts";
+import { shelve, suspensionOfRelay } from "./suspensions.ts";
 import { move } from "./ticket.ts";
 import { dropWake, setWake } from "./wake-heap.ts";
 
@@ -19,20 +50,10 @@ export function dispatch(s: SchedulerState): void {
     // One live iteration: what is added meanwhile is visited too, and deleting from the front stays cheap.
     for (const relay of s.dirty) {
       s.dirty.delete(relay);
-      serveRelay(s, relay);
-      forgetIfDone(s, relay);
+      serveRelay(s, relay, { isCalled: false });
     }
-    for (const limit of s.freed) {
-      s.freed.delete(limit);
-      if (!hasRoom(limit) || !isWaitedFor(limit)) continue;
-      const relay = s.relays.get(nextWaiting(limit) ?? "");
-      // Perhaps it does not use the place, or there are more: whoever is next gets its turn as well.
-      s.freed.add(limit);
-      if (relay === undefined) continue;
-      relay.waitsOn.delete(limit);
-      s.dirty.add(relay);
-      break;
-    }
+    const called = callNext(s);
+    if (called !== undefined) serveRelay(s, called, { isCalled: true });
   } while (s.dirty.size > 0 || s.freed.size > 0);
   serveLocal(s);
 }
@@ -48,31 +69,105 @@ function serveLocal(s: SchedulerState): void {
   }
 }
 
-function serveRelay(s: SchedulerState, relay: RelayQueue): void {
-  if (!mayWork(s, "out")) {
+function serveRelay(s: SchedulerState, relay: RelayQueue, turn: Turn): void {
+  const suspension = suspensionOfRelay(s, relay);
+  if (suspension !== undefined) for (const ticket of readyAt(relay)) shelve(s, ticket, suspension);
+  const hands = mayWork(s, "out") ? handsOut(s, relay) : "none";
+  if (hands === "none") {
+    // Nobody is tried for a while: no connection is kept for it.
     for (const session of relay.idle.splice(0)) leave(s, session);
-    return;
+    if (relay.greylist?.phase === "resting") comeBackAt(s, relay, relay.greylist.restsUntilAt);
+  } else {
+    while (relay.idle.length > 0) {
+      const found = nextFor(s, relay, turn, hands === "probes");
+      if (found === undefined) break;
+      relay.idle.splice(relay.idle.indexOf(found.session), 1);
+      give(s, found, found.session);
+      turn.isCalled = false;
+    }
+    while (wantsSession(s, relay, hands === "probes") && openSession(s, relay, turn)) turn.isCalled = false;
   }
-  while (relay.readyCount > 0) {
-    const session = relay.idle.pop();
-    if (session === undefined) break;
-    give(s, relay, session);
-  }
-  while (wantsSession(s, relay) && openSession(s, relay)) continue;
+  forgetIfDone(s, relay);
 }
 
 /** More is ready than the sessions on their way will take at once. */
-function wantsSession(s: SchedulerState, relay: RelayQueue): boolean {
-  if (relay.readyCount === 0 || relay.isRetired) return false;
-  const transactions = Math.ceil(relay.readyCount / s.settings.route.limits.recipientsPerMail);
-  return relay.connecting < Math.max(relay.batches.size, transactions);
+function wantsSession(s: SchedulerState, relay: RelayQueue, isProbing: boolean): boolean {
+  if (relay.turns.size === 0 || relay.isRetired) return false;
+  // A greylister is asked over one connection, one probe after the other.
+  if (isProbing) return relay.sessions.size === 0 && nextProbe(relay) !== undefined;
+  const transactions = Math.ceil(relay.readyCount / general(s.settings.route, "recipientsPerMail").value);
+  return relay.connecting < Math.max(relay.batchCount, transactions);
 }
 
-function give(s: SchedulerState, relay: RelayQueue, session: Session): void {
-  const { recipientsPerMail } = s.settings.route.limits;
-  const tickets = takeBatch(s, relay, Math.min(recipientsPerMail, session.facts?.mostRecipients ?? recipientsPerMail));
+interface Found {
+  readonly line: DomainLine;
+  readonly session: Session;
+  /** A probe of a greylister: this batch of the line, and not more of it. */
+  readonly batch?: Batch;
+  readonly most?: number;
+}
+
+/** Whose turn it is, and who carries it: a session that carried mail of that domain, or one that may. */
+function nextFor(s: SchedulerState, relay: RelayQueue, turn: Turn, isProbing: boolean): Found | undefined {
+  const missing = new Set<Scarce>();
+  const able = relay.idle.filter((session) => {
+    const token = missingToken(s, session, session.pays, turn);
+    if (token !== undefined) missing.add(token);
+    return token === undefined;
+  });
+  if (able.length === 0) {
+    if (relay.turns.size > 0) stand(s, relay, [...missing]);
+    return undefined;
+  }
+  const next = (): Omit<Found, "session"> | undefined =>
+    isProbing ? nextProbe(relay) : relay.turns.first && { line: relay.turns.first };
+  for (let probe = next(); probe !== undefined; probe = next()) {
+    const { line } = probe;
+    const { domain } = line;
+    const session = able.findLast((one) => one.domain === domain) ?? able.at(-1);
+    if (session === undefined) return undefined;
+    const wanted =
+      missingToken(s, session, domainPays(s, domain), turn) ??
+      (domain === session.domain ? undefined : missingPlace(s, relay, domain, session.domainLimits, turn));
+    if (wanted === undefined) return { ...probe, session };
+    park(s, line, wanted);
+  }
+  return undefined;
+}
+
+/** A limit of the domain in which there is no place to be had, apart from those in which there is one already. */
+function missingPlace(
+  s: SchedulerState,
+  relay: RelayQueue,
+  domain: string,
+  had: readonly Limited[],
+  turn: Turn,
+): Limited | undefined {
+  return domainLimits(s, domain).find((limit) => !had.includes(limit) && !isFree(s, relay, limit, turn));
+}
+
+/** From here on the session is counted for the domain whose mail it carries. */
+function carry(s: SchedulerState, session: Session, domain: string): void {
+  if (session.domain === domain) return;
+  const before = session.domainLimits;
+  session.domain = domain;
+  session.domainLimits = domainLimits(s, domain);
+  take(session.domainLimits);
+  giveBack(s, before);
+}
+
+function give(s: SchedulerState, { line, batch, most = Infinity }: Found, session: Session): void {
+  const { relay } = session;
+  const limit = Math.min(mostRecipients(s, session, line.domain), most);
+  const tickets = takeBatch(s, line, limit, batch).filter((ticket) => !isSetAside(s, relay, ticket));
   const message = tickets[0]?.message.id;
-  if (message === undefined) return;
+  if (message === undefined) {
+    relay.idle.push(session);
+    return;
+  }
+  if (relay.greylist?.phase === "probing") noteProbes(relay, tickets);
+  carry(s, session, line.domain);
+  pay(s, session, [...session.pays, ...domainPays(s, line.domain)]);
   for (const ticket of tickets) {
     move(s, ticket, "active");
     dropWake(s.wakes, ticket);
@@ -84,22 +179,43 @@ function give(s: SchedulerState, relay: RelayQueue, session: Session): void {
   s.out.push({ do: "transact", session: session.id, message, envelopes: tickets.map((ticket) => ticket.id) });
 }
 
+/** Its turn has come, and still it waits: for its sender, or because it was refused a while ago. */
+function isSetAside(s: SchedulerState, relay: RelayQueue, ticket: Ticket): boolean {
+  const of = relay.greylist;
+  if (of !== undefined && ticket.attempts > 0 && of.restsUntilAt > s.now && mayHandOut(of) === "untried") {
+    ticket.dueAt = Math.min(of.restsUntilAt, ticket.expiresAt);
+    if (ticket.dueAt > s.now) {
+      schedule(s, ticket);
+      return true;
+    }
+  }
+  return isRefusedSender(s, relay, ticket);
+}
+
 /** Opens one more session, or sees to it that the relay is looked at again when one could be. */
-function openSession(s: SchedulerState, relay: RelayQueue): boolean {
+function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean {
   if (relay.isResolving || !hasRoom(relay.connections)) return false;
   forgive(relay.penalty, s.now, penaltyRules(s));
   if (relay.penalty.restsUntilAt > s.now) return comeBackAt(s, relay, relay.penalty.restsUntilAt);
-  const common = relay.domain === undefined ? [s.total] : [s.total, domainLimit(s, relay.domain)];
-  const full = common.filter((limit) => !hasRoom(limit));
-  if (full.length > 0) return standInLine(relay, full);
+  const common = [s.total, limitFor(s, relayClaim(s, relay))];
+  const full = common.filter((limit) => !isFree(s, relay, limit, turn));
+  if (full.length > 0) return stand(s, relay, full);
 
   const isStale = relay.freshUntilAt <= s.now && relay.tried.size === 0;
   if (relay.candidates.length === 0 || isStale) return resolve(s, relay);
-  const choice = choose(s, relay);
-  if (choice.kind === "full") return standInLine(relay, choice.limits);
+  const line = nextUnparked(s, relay, turn);
+  if (line === undefined) return false;
+  const choice = choose(s, relay, line.domain, (scarce) => isFree(s, relay, scarce, turn));
+  if (choice.kind === "full") return stand(s, relay, choice.scarce);
   if (choice.kind === "none") {
+    const { suspension } = choice;
+    if (suspension !== undefined && relay.failures.length === 0 && choice.untilAt === Infinity) {
+      // No host is left that is not suspended: what would go there waits for that to end.
+      if (relay.sessions.size === 0) for (const ticket of readyIn(line)) shelve(s, ticket, suspension);
+      return false;
+    }
     if (relay.sessions.size === 0 && relay.failures.length === 0 && choice.untilAt === Infinity)
-      relay.failures.push({ failure: noSource(relay) });
+      relay.failures.push({ failure: noSource(s, relay, line.domain) });
     if (relay.sessions.size === 0 && relay.failures.length > 0) {
       deferRound(s, relay);
       return false;
@@ -107,13 +223,28 @@ function openSession(s: SchedulerState, relay: RelayQueue): boolean {
     // With sessions at work they carry on; without a failure in this round everything rests.
     return comeBackAt(s, relay, choice.untilAt);
   }
-  const { candidate, route } = choice;
+  connect(s, relay, line.domain, choice, [...common, relay.connections]);
+  return true;
+}
+
+function connect(
+  s: SchedulerState,
+  relay: RelayQueue,
+  domain: string,
+  connector: Connector,
+  common: readonly Limited[],
+): void {
+  const { candidate, route, source, pays } = connector;
   const session: Session = {
     id: `s${(++s.sessionCount).toString(36)}`,
     relay,
     route,
     candidate,
-    occupies: [...common, relay.connections, ...choice.occupies],
+    occupies: [...common, ...connector.occupies],
+    domain,
+    domainLimits: domainLimits(s, domain),
+    pays,
+    prepaid: [],
     openedAt: s.now,
     phase: "connecting",
     facts: undefined,
@@ -122,49 +253,54 @@ function openSession(s: SchedulerState, relay: RelayQueue): boolean {
     hasWorked: false,
     tickets: [],
     handedAt: 0,
-    wakeAt: Infinity,
     heapAt: -1,
   };
   if (relay.tried.size === 0) relay.roundStartedAt = s.now;
-  for (const limit of session.occupies) limit.used++;
+  take(session.occupies);
+  take(session.domainLimits);
+  spend(s, [...connector.opens, ...domainOpens(s, domain)]);
+  prepay(s, session, [...pays, ...domainPays(s, domain)]);
   s.sessions.set(session.id, session);
   relay.sessions.add(session);
   relay.connecting++;
-  const { way } = candidate;
+  const { way, host } = candidate;
+  const connectTimeoutMs = connectTimeoutFor(s, host, domain);
   s.out.push({
     do: "connect",
     request: {
       session: session.id,
-      host: candidate.host,
+      host,
       protocol: way.relay.protocol,
       tls: way.relay.tls,
       verify: way.verify,
       ...(way.relay.credentials === undefined ? {} : { credentials: way.relay.credentials }),
-      ...(route.source === undefined ? {} : { sourceAddress: route.source }),
-      helo: relay.plan.helo,
-      relay: relay.domain ?? way.text,
-      destination: destinationOf(way, relay.domain),
+      ...(source === undefined ? {} : { sourceAddress: source.address }),
+      ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
+      helo: source?.helo ?? relay.plan.helo,
+      relay: domain === "" ? way.text : domain,
+      destination: destinationOf(way, domain),
     },
   });
-  return true;
 }
 
 /** The next hop as it was written: what TLS policies are about. */
-function destinationOf({ relay: { to } }: Way, domain: string | undefined): string {
-  if (to.kind === "mx") return domain ?? "";
+function destinationOf({ relay: { to } }: Way, domain: string): string {
+  if (to.kind === "mx") return domain;
   if (to.kind === "unix") return to.path;
   const host = isIP(to.host) === 0 ? to.host : `[${to.host}]`;
   return to.port === undefined ? host : `${host}:${to.port}`;
 }
 
 function resolve(s: SchedulerState, relay: RelayQueue): false {
-  if (!hasRoom(s.resolving)) return standInLine(relay, [s.resolving]);
+  if (!hasRoom(s.resolving)) return stand(s, relay, [s.resolving]);
   s.resolving.used++;
   relay.isResolving = true;
+  // Of all domains here it is the next one's turn to say whether its hosts are still the same.
+  relay.asksFor = relay.turns.first?.domain ?? "";
   s.out.push({
     do: "resolve",
     relay: relay.key,
-    requests: relay.plan.ways.map((way) => resolveRequestOf(way, relay.domain ?? "")),
+    requests: relay.plan.ways.map((way) => resolveRequestOf(way, relay.asksFor)),
   });
   return false;
 }
@@ -178,13 +314,17 @@ function resolveRequestOf(way: Way, domain: string): ResolveRequest {
   return { target: { kind: "domain", domain }, defaultPort, ...(backupAs === undefined ? {} : { backupAs }) };
 }
 
-function standInLine(relay: RelayQueue, limits: readonly Limited[]): false {
-  for (const limit of limits) {
-    if (relay.waitsOn.has(limit)) continue;
-    relay.waitsOn.add(limit);
-    limit.waiting.push(relay.key);
+/** The next line whose domain has room for one more connection; others wait for their limits. */
+function nextUnparked(s: SchedulerState, relay: RelayQueue, turn: Turn): DomainLine | undefined {
+  for (let line = relay.turns.first; line !== undefined; line = relay.turns.first) {
+    const { domain } = line;
+    const wanted =
+      missingPlace(s, relay, domain, [], turn) ??
+      [...domainOpens(s, domain), ...domainPays(s, domain)].find((bucket) => !isFree(s, relay, bucket, turn));
+    if (wanted === undefined) return line;
+    park(s, line, wanted);
   }
-  return false;
+  return undefined;
 }
 
 function comeBackAt(s: SchedulerState, relay: RelayQueue, at: number): false {
@@ -198,7 +338,13 @@ function forgetIfDone(s: SchedulerState, relay: RelayQueue): void {
   forgive(relay.penalty, s.now, penaltyRules(s));
   if (relay.penalty.count > 0 && !relay.isRetired) {
     const { restsUntilAt, quietSinceAt } = relay.penalty;
-    setWake(s.relayWakes, relay, Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime));
+    const untilAt = Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime);
+    setWake(s.relayWakes, relay, Math.min(untilAt, greylistWakeAt(s, relay) ?? Infinity));
+    return;
+  }
+  const wakeAt = greylistWakeAt(s, relay);
+  if (wakeAt !== undefined) {
+    setWake(s.relayWakes, relay, wakeAt);
     return;
   }
   dropWake(s.relayWakes, relay);
@@ -220,9 +366,8 @@ export function endSession(s: SchedulerState, session: Session): void {
   if (session.phase === "connecting") relay.connecting--;
   const idleAt = relay.idle.indexOf(session);
   if (idleAt >= 0) relay.idle.splice(idleAt, 1);
-  for (const limit of session.occupies) {
-    limit.used--;
-    if (isWaitedFor(limit)) s.freed.add(limit);
-  }
+  giveBack(s, session.occupies);
+  giveBack(s, session.domainLimits);
+  refund(s, session);
   s.dirty.add(relay);
 }

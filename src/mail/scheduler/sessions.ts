@@ -1,21 +1,31 @@
 import type { Connected, Outcome, Resolved, Transacted } from "../delivery/delivery.ts";
 import type { Failure } from "../envelope/failure.ts";
-import { isWaitedFor, waitingFor, type Limited } from "../route/limited.ts";
+import { isWaitedFor } from "../route/limited.ts";
 import { orderHosts } from "../route/order.ts";
 import { reward } from "../route/penalty.ts";
 import { addressText, growRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
+import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
+import { noteRefusedSender, noteWelcomeSender } from "./refused-senders.ts";
+import { farthestOf, scopeOf } from "./scope.ts";
 import { routeResumed } from "./events.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
-import { deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRelay } from "./round.ts";
+import { awakenAt } from "./awaken.ts";
+import { leaveHome, settle } from "./homes.ts";
+import { schedule } from "./ready.ts";
+import { unparkNext } from "./lines.ts";
+import { mostMails, mostToRoute, relayClaim } from "./claims.ts";
+import { othersWait } from "./scarce.ts";
+import { goesByMx } from "./plan.ts";
+import { deferLine, deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRelay, restRoute } from "./round.ts";
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
+import { suspensionOfRoute } from "./suspensions.ts";
 import { settleDelivered, settleFailed } from "./settle.ts";
 import {
   mayWork,
   type Attempt,
   type Candidate,
-  type RelayQueue,
   type SchedulerState,
   type Session,
   type Ticket,
@@ -38,6 +48,7 @@ export function onResolved(s: SchedulerState, key: string, answers: readonly Res
   if (relay === undefined || !relay.isResolving) return;
   relay.isResolving = false;
   s.dirty.add(relay);
+  const line = relay.lines.get(relay.asksFor);
   const candidates: Candidate[] = [];
   const failures: Failure[] = [];
   let freshUntilAt = Infinity;
@@ -59,13 +70,18 @@ export function onResolved(s: SchedulerState, key: string, answers: readonly Res
     rank++;
   });
   if (candidates.length > 0) {
-    relay.candidates = candidates;
     if (relay.endsRests) endRestsOf(s, new Set(candidates.map((one) => one.address)));
     relay.endsRests = false;
-    relay.freshUntilAt = Math.max(freshUntilAt, s.now + LEAST_FRESH_MS);
+    settle(s, relay, { candidates, answers, freshUntilAt: Math.max(freshUntilAt, s.now + LEAST_FRESH_MS) });
     return;
   }
   const failure = mostTelling(failures);
+  if (relay.domain === undefined && goesByMx(relay.plan)) {
+    // Of all the domains here only the one that was asked for has got no answer.
+    leaveHome(s, relay, relay.asksFor);
+    if (line !== undefined) deferLine(s, line, failure);
+    return;
+  }
   relay.roundStartedAt = s.now;
   relay.failures = [{ failure }];
   // A permanent answer is about these envelopes; only trouble with finding out is a reason to rest.
@@ -81,11 +97,12 @@ export function onConnected(s: SchedulerState, id: string, connected: Connected)
   }
   if (!connected.ok) {
     endSession(s, session);
-    failSession(s, session, connected.failure, connected.scope);
+    failSession(s, session, connected.failure, sessionScope(connected.failure, connected.scope));
     return;
   }
   session.relay.connecting--;
   session.facts = connected.facts;
+  if (session.route.source !== undefined) s.sourceRests.delete(session.route.source);
   session.connectMs = connected.tookMs;
   becomeIdle(s, session);
 }
@@ -93,17 +110,20 @@ export function onConnected(s: SchedulerState, id: string, connected: Connected)
 function becomeIdle(s: SchedulerState, session: Session): void {
   const { relay } = session;
   session.phase = "idle";
-  if (relay.isRetired || !mayWork(s, "out") || yieldsPlace(session)) {
+  if (relay.isRetired || !mayWork(s, "out") || yieldsPlace(session) || mayNotGoOn(s, session)) {
     leave(s, session);
     return;
   }
   relay.idle.push(session);
+  // What waited for its domain's limit can go over a session that has a place in it.
+  for (const limit of session.domainLimits) unparkNext(relay, limit);
   setWake(s.idleSessions, session, s.now + s.settings.route.keepOpen);
   s.dirty.add(relay);
 }
 
-function othersWait(limit: Limited, relay: RelayQueue): boolean {
-  return waitingFor(limit) > (relay.waitsOn.has(limit) ? 1 : 0);
+/** Its host or route has been suspended. */
+export function mayNotGoOn(s: SchedulerState, { candidate, route }: Session): boolean {
+  return suspensionOfRoute(s, candidate, route) !== undefined;
 }
 
 /** Others wait for what this session occupies: relays that have several give one back after each mail. */
@@ -111,7 +131,7 @@ function yieldsPlace(session: Session): boolean {
   const { relay } = session;
   const most = relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
   // A relay that stands in line for one more connection gains nothing by closing one it has.
-  return session.transactions >= most && session.occupies.some((limit) => othersWait(limit, relay));
+  return session.transactions >= most && [...session.occupies, ...session.domainLimits].some((limit) => othersWait(limit, relay));
 }
 
 /** Envelopes that the store no longer has: somebody took them out behind our back, or a load met a removal. */
@@ -132,20 +152,33 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   const isAgain = ended !== undefined && outcomes.length > 0 && outcomes.every(diedAtMail);
   const worked = outcomes.some((outcome) => saysSomething(outcome, ended === undefined));
   const isFirst = session.transactions++ === 0;
+  const farthest = farthestOf(outcomes.flatMap((outcome) => (outcome.kind === "failed" ? [outcome.failure] : [])));
 
   if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
-  else settleAll(s, session, tickets, outcomes, isFirst);
+  else {
+    const sender = tickets[0]?.message.sender;
+    if (sender !== undefined) {
+      if (farthest?.scope === "sender") noteRefusedSender(s, relay, sender, farthest.failure);
+      else if (worked) noteWelcomeSender(relay, sender);
+    }
+    noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);
+    settleAll(s, session, tickets, outcomes, isFirst);
+  }
 
   if (worked && tickets.length > 0) {
     session.hasWorked = true;
     noteSuccess(s, session);
   }
-  const { mailsPerSession } = s.settings.route.limits;
-  const most = Math.min(mailsPerSession, session.facts?.mostTransactions ?? mailsPerSession);
+  const most = mostMails(s, session);
   if (!transacted.isUsable) {
     endSession(s, session);
-    // RFC 5321 section 3.8: a 421 after work is a goodbye; before any it is the host's failure.
-    if (ended !== undefined && !session.hasWorked) failSession(s, session, ended.failure, ended.scope);
+    if (ended !== undefined) noteEnd(s, session, ended.failure, sessionScope(ended.failure, ended.scope));
+    return;
+  }
+  if (farthest !== undefined && (farthest.scope === "route" || farthest.scope === "host")) {
+    // The session goes on, as far as the host is concerned; what it said is about more than this mail all the same.
+    leave(s, session);
+    noteEnd(s, session, forNow(farthest.failure), farthest.scope);
     return;
   }
   if (session.transactions >= most) leave(s, session);
@@ -153,6 +186,30 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   // A transaction that worked may allow more connections, to this relay and to others on the same route.
   s.dirty.add(relay);
   if (isWaitedFor(route.connections)) s.freed.add(route.connections);
+}
+
+/**
+ * Before any work the session's end is the host's failure, and another host has its turn. After it, what a host says with
+ * 421 (RFC 5321 section 3.8) or of its own state rests the route; a connection that only ends says nothing.
+ */
+function noteEnd(s: SchedulerState, session: Session, failure: Failure, scope: ReturnType<typeof sessionScope>): void {
+  if (!session.hasWorked) failSession(s, session, failure, scope);
+  else if (failure.reply !== undefined && (scope === "route" || scope === "host")) restRoute(s, session, failure, scope);
+}
+
+function sessionScope(
+  failure: Failure,
+  said: "address" | "host" | "relay",
+): "route" | "address" | "host" | "relay" {
+  const scope = scopeOf(failure, said);
+  return scope === "route" || scope === "host" || scope === "relay" ? scope : said;
+}
+
+/** What a refusal for good says about the host is over some day. */
+function forNow(failure: Failure): Failure {
+  return failure.lasting === "temporary"
+    ? failure
+    : { ...failure, lasting: "temporary", status: `4${failure.status.slice(1)}` };
 }
 
 /**
@@ -170,7 +227,10 @@ const BEFORE_MAIL: ReadonlySet<string> = new Set(["idle", "RSET", "MAIL"]);
 
 /** The next host did its part, be it with a refusal; our own side's failures say nothing about it. */
 function saysSomething(outcome: Outcome, isInOrder: boolean): boolean {
-  return outcome.kind === "delivered" || (isInOrder && outcome.failure.cause.kind !== "internal");
+  if (outcome.kind === "delivered") return true;
+  if (!isInOrder || outcome.failure.cause.kind === "internal") return false;
+  const scope = scopeOf(outcome.failure, "recipient");
+  return scope !== "route" && scope !== "host" && scope !== "relay";
 }
 
 function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
@@ -193,9 +253,17 @@ function settleAll(
   isFirst: boolean,
 ): void {
   const byEnvelope = new Map(outcomes.map((outcome) => [outcome.envelope, outcome]));
+  const mayFollow = !outcomes.every(isOverflow);
   for (const ticket of tickets) {
     const outcome = byEnvelope.get(ticket.id) ?? noOutcome(ticket);
-    const paidForConnection = isFirst && ticket.readyAt <= session.openedAt;
+    if (mayFollow && isOverflow(outcome)) {
+      // RFC 5321 section 4.5.3.1.10: who did not fit follows in the next transaction, and has had no attempt. As others
+      // did fit, this has an end.
+      putBack(s, session, ticket);
+      continue;
+    }
+    const retryAt = noteAnswer(s, session.relay, ticket, outcome);
+    const paidForConnection = isFirst && (ticket.readyAt ?? 0) <= session.openedAt;
     settleOutcome(s, ticket, outcome, {
       speaker: session.candidate.way.relay.protocol,
       relay: outcome.relay,
@@ -203,8 +271,13 @@ function settleAll(
       startedAt: session.handedAt,
       connectMs: paidForConnection ? session.connectMs : 0,
       tookMs: outcome.tookMs,
+      ...(retryAt === undefined ? {} : { retryAt }),
     });
   }
+}
+
+function isOverflow(outcome: Outcome): boolean {
+  return outcome.kind === "failed" && scopeOf(outcome.failure, "recipient") === "overflow";
 }
 
 /** A final delivery ended; without an outcome the store no longer had the envelope. */
@@ -233,12 +306,12 @@ function settleOutcome(s: SchedulerState, ticket: Ticket, outcome: Outcome, atte
 
 function noteSuccess(s: SchedulerState, session: Session): void {
   const { relay, route } = session;
-  const { limits } = s.settings.route;
   endRound(relay);
   relay.mishaps = 0;
+  awakenAt(s, relay, (ticket) => schedule(s, ticket));
   if (relay.penalty.count > 0) reward(relay.penalty, s.now);
-  relay.connections.limit = Math.min(relay.connections.limit + 1, limits.relay);
-  growRoute(route, limits.route);
+  relay.connections.limit = Math.min(relay.connections.limit + 1, relayClaim(s, relay).said.value);
+  growRoute(route, mostToRoute(s, session));
   if (route.penalty.count === 0) return;
   reward(route.penalty, s.now);
   s.out.push(tell(routeResumed, { route: route.text, penalty: route.penalty.count }));

@@ -12,6 +12,7 @@ import { internalWaitMs, spreadMs, waitMs } from "./retry.ts";
 import { chanceOf } from "./chance.ts";
 import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
+import { afterToldMs, toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
 
 /**
@@ -44,9 +45,9 @@ type Delivered = Extract<Outcome, { kind: "delivered" }>;
 
 /** An attempt failed: once more later, or for good. */
 export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
-  ticket.attempts++;
+  if (attempt.isUntried !== true) ticket.attempts++;
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
-  ticket.lastTried = attempt.tried;
+  ticket.lastRound = attempt.round;
   const { after } = ticket;
   if (after?.do === "remove") {
     ticket.after = undefined;
@@ -69,18 +70,19 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   if (failure.cause.kind === "internal") {
     // Our own side's failure says nothing about the next host: it does not push the schedule on.
     ticket.attempts--;
-    ticket.mishaps++;
+    ticket.mishaps = (ticket.mishaps ?? 0) + 1;
     wait = internalWaitMs(retry.internal, ticket.mishaps);
   } else {
-    ticket.mishaps = 0;
+    if (ticket.mishaps !== undefined) ticket.mishaps = 0;
     const isLocal = s.settings.plans[ticket.action]?.kind === "local";
     wait = waitMs(isLocal ? retry.local : retry.relay, ticket.attempts);
   }
+  const retryAt = nextAttemptAt(s, ticket, attempt, failure) ?? s.now + spreadMs(wait, retry.spread, chanceOf(s).next());
   // One last attempt at the very end rather than an envelope that expires untried.
-  ticket.dueAt = Math.min(s.now + spreadMs(wait, retry.spread, chanceOf(s).next()), ticket.expiresAt);
+  ticket.dueAt = Math.min(retryAt, ticket.expiresAt);
   tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
   const { after } = ticket;
-  ticket.after = undefined;
+  if (after !== undefined) ticket.after = undefined;
   if (after?.do === "hold") markHeld(s, ticket, after.because, after.untilAt);
   decide(s, {
     ticket,
@@ -91,9 +93,44 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   });
 }
 
+/** A host that names short waits again and again is believed for so many attempts. */
+const TOLD_BELIEVED = 5;
+
+/**
+ * When it is tried again, whatever the schedule says: when what its relay has learnt of greylisting says, or the reply
+ * itself. Attempts count as ever: a schedule goes on from the number of all of them, when no wait is told any more, and
+ * bounds the waits of a host that has had its say five times.
+ */
+function nextAttemptAt(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): number | undefined {
+  if (attempt.retryAt !== undefined) return attempt.retryAt;
+  const toldMs = toldWaitMs(failure.reply);
+  if (toldMs === undefined || failure.lasting === "permanent") return undefined;
+  const at = s.now + afterToldMs(toldMs, chanceOf(s).next());
+  if (ticket.attempts <= TOLD_BELIEVED) return at;
+  return Math.max(at, s.now + waitMs(s.settings.scheduler.retry.relay, ticket.attempts - TOLD_BELIEVED));
+}
+
+/**
+ * It was not tried, because others before it were refused for now: it counts as failed for now, without an attempt, and
+ * its schedule does not go on.
+ */
+export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number, failure: Failure): void {
+  const { after } = ticket;
+  if (after !== undefined || s.now >= ticket.expiresAt) {
+    settleFailed(s, ticket, { ...untried(s), isUntried: true, retryAt: untilAt }, failure);
+    return;
+  }
+  s.since.deferred++;
+  ticket.lastRound = undefined;
+  ticket.dueAt = Math.min(untilAt, ticket.expiresAt);
+  const reply = `not tried: others were refused just now: ${failureText(failure)}`;
+  tellAttempt(s, ticket, untried(s), "deferred", failure.status, reply);
+  decide(s, { ticket, kind: "kept" });
+}
+
 /** It failed for good: back to the sender, or, without one, kept as dead or told to postmaster. */
 export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure, before?: Failure): void {
-  ticket.after = undefined;
+  if (ticket.after !== undefined) ticket.after = undefined;
   const text = before === undefined ? failureText(failure) : `${failureText(failure)}: ${failureText(before)}`;
   tellAttempt(s, ticket, attempt, "bounced", failure.status, text);
   const { deadLetters } = s.settings.scheduler;
@@ -150,7 +187,7 @@ export function markHeld(s: SchedulerState, ticket: Ticket, because: string, unt
   startWriting(s, ticket);
   move(s, ticket, "writing", "held");
   ticket.heldBecause = because;
-  ticket.heldUntilAt = untilAt;
+  if (untilAt !== ticket.heldUntilAt) ticket.heldUntilAt = untilAt;
   s.out.push(
     tell(held, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient, because, until: untilAt }),
   );
@@ -204,7 +241,7 @@ function tellAttempt(
   const { receivedAt } = ticket.message;
   const totalMs = s.now - receivedAt;
   // It may end without ever having been due: by an operator, or by the sender's deadline.
-  const beforeMs = (ticket.readyAt === 0 ? s.now : ticket.readyAt) - receivedAt;
+  const beforeMs = (ticket.readyAt ?? s.now) - receivedAt;
   const waitingMs = totalMs - beforeMs - attempt.connectMs - attempt.tookMs;
   s.out.push(
     tell(attemptBy[attempt.speaker], {

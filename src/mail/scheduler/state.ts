@@ -4,7 +4,9 @@ import type { NextHost } from "../route/next-host.ts";
 import type { EnvelopeState } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { limited, type Limited } from "../route/limited.ts";
+import type { Greylist } from "../route/greylist.ts";
 import { noPenalty, type Penalty } from "../route/penalty.ts";
+import type { Bucket, Scarce } from "../route/rate.ts";
 import type { Route } from "../route/route.ts";
 import type { RouteSettings } from "../route/settings.ts";
 import type { Action } from "./action.ts";
@@ -13,8 +15,10 @@ import { newChain, type Chain, type Chained } from "./chain.ts";
 import type { AttemptSpeaker } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
+import type { Stalled } from "./awaken.ts";
 import type { SchedulerSettings } from "./settings.ts";
-import type { WakeHeap, Wakeable } from "./wake-heap.ts";
+import { noSuspensions, type Suspension, type Suspensions } from "./suspensions.ts";
+import { newWakeHeap, type WakeHeap, type Wakeable } from "./wake-heap.ts";
 
 /**
  * What the scheduler knows. It is owned by whoever calls `step` and changed in place: a million envelopes are not copied
@@ -28,6 +32,8 @@ export interface SchedulerState {
   seed: number;
 
   readonly tickets: Map<EnvelopeId, Ticket>;
+  /** Texts that many tickets share (`shared-text.ts`). */
+  readonly texts: Map<string, string>;
   messageCount: number;
   readonly counts: Record<LiveState, number>;
   /** Tickets by the next instant at which something must be decided about them, wherever they are. */
@@ -35,10 +41,13 @@ export interface SchedulerState {
 
   readonly relays: Map<string, RelayQueue>;
   readonly relayWakes: WakeHeap<RelayQueue>;
+  /** By plan and domain, for as long as what was found about the domain is fresh. */
+  readonly homes: Map<string, Home>;
+  homesAfterSweep: number;
   /** Relays for which something may have changed in this step. */
   readonly dirty: Set<RelayQueue>;
   /** Limits of which something was given back in this step. */
-  readonly freed: Set<Limited>;
+  readonly freed: Set<Scarce>;
   readonly sessions: Map<string, Session>;
   readonly idleSessions: WakeHeap<Session>;
   sessionCount: number;
@@ -48,6 +57,13 @@ export interface SchedulerState {
   readonly hosts: Map<string, Limited>;
   readonly sources: Map<string, Limited>;
   readonly domains: Map<string, Limited>;
+  /** Of routes, and of rules that count all they match as one. */
+  readonly shaped: Map<string, Limited>;
+  readonly buckets: Map<string, Bucket>;
+  /** Buckets in whose lines somebody waits, by the instant at which their next token is back. */
+  readonly bucketWakes: WakeHeap<Bucket>;
+  /** Addresses of ours that cannot be used, and until when nobody tries them again. */
+  readonly sourceRests: Map<string, Penalty>;
   readonly total: Limited;
   readonly resolving: Limited;
 
@@ -66,6 +82,14 @@ export interface SchedulerState {
   /** Operators' commands, with the number of changes that are not durable yet. */
   readonly commands: Map<number, { envelopes: number; unwritten: number }>;
 
+  readonly suspensions: Suspensions;
+  suspensionCount: number;
+  /** Those that end by themselves. */
+  readonly suspensionWakes: WakeHeap<Suspension>;
+  /** By the key of the relay that failed. */
+  readonly stalled: Map<string, Stalled>;
+  /** Whose wait is over; their envelopes are due, some in each step. */
+  readonly awakening: (Stalled | Suspension)[];
   readonly paused: Map<Direction, { readonly because: string; readonly sinceAt: number }>;
   isStopping: boolean;
   isStoreUsable: boolean;
@@ -87,22 +111,23 @@ export interface MessageEntry {
   readonly sender: string;
   readonly receivedAt: number;
   readonly sizeBytes: number;
-  readonly deliverByAt: number | undefined;
-  readonly deliverByMode: "return" | "notify" | undefined;
+  /** RFC 2852. */
+  readonly deliverBy: { readonly at: number; readonly mode: "return" | "notify" } | undefined;
+  /** Present where a listener says for whom it takes mail. */
+  tenant?: string;
   /** Envelopes of it in the queue, and how many of them are ready or active. */
   total: number;
   inPlay: number;
 }
 
 /**
- * What the scheduler keeps of one envelope. It is in exactly one place: `waiting` (also when held or dead), `ready` (in
+ * What the scheduler keeps of one envelope. It is in exactly one place: `waiting` (also when held, suspended or dead), `ready` (in
  * one batch or local queue), `active` (in one session or final delivery), or `writing` (in one fate).
  */
 export interface Ticket extends Wakeable, Chained<Ticket> {
   readonly id: EnvelopeId;
   readonly message: MessageEntry;
   readonly recipient: string;
-  readonly givenRecipient: string | undefined;
   readonly action: string;
   readonly wantsDelayNotice: boolean;
   state: EnvelopeState;
@@ -110,25 +135,33 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   dueAt: number;
   expiresAt: number;
   attempts: number;
-  warnedAt: number | undefined;
-  heldUntilAt: number | undefined;
-  heldBecause: string | undefined;
-  /** Failures of our own side in a row. */
-  mishaps: number;
-  readyAt: number;
-  /** What an operator wants done when the attempt or the write that runs has ended. */
-  after: After | undefined;
+  /** Since when it is ready or being tried; undefined before it ever was. */
+  readyAt: number | undefined;
   /** The next host of the last attempt, `name[address]:port`. */
   lastHost: string | undefined;
-  /** Every host that was tried in vain in its last round; one list for all that waited there. */
-  lastTried: readonly string[] | undefined;
-  queue: Batch | LocalQueue | undefined;
+  /** The round that failed for all at its relay, if that was its last attempt; one object for all that waited there. */
+  lastRound: FailedRound | undefined;
+  queue: Batch | LocalQueue | Suspension | Stalled | undefined;
+
+  // What few of them have is no field of the others: it is absent until it is first set.
+
+  /** Present when it differs from `recipient`. */
+  givenRecipient?: string;
+  warnedAt?: number | undefined;
+  heldUntilAt?: number | undefined;
+  heldBecause?: string | undefined;
+  /** Failures of our own side in a row. */
+  mishaps?: number;
+  /** What an operator wants done when the attempt or the write that runs has ended. */
+  after?: After | undefined;
 }
 
 /** One envelope's part of a big change; its ticket is `writing` until it is done. */
 export type Task =
   | { readonly do: "fail"; readonly ticket: Ticket; readonly attempt: Attempt; readonly failure: Failure }
   | { readonly do: "give-up"; readonly ticket: Ticket; readonly failure: Failure; readonly command: number | undefined }
+  /** Not tried, because others were refused just now. */
+  | { readonly do: "put-off"; readonly ticket: Ticket; readonly untilAt: number; readonly failure: Failure }
   | { readonly do: "warn"; readonly ticket: Ticket }
   | {
       readonly do: "write";
@@ -149,8 +182,20 @@ export interface Attempt {
   readonly tookMs: number;
   /** The operator's command that ended it, rather than an attempt. */
   readonly command?: number | undefined;
-  /** Where a whole round failed: every host of it, `name[address]:port`. */
-  readonly tried?: readonly string[] | undefined;
+  /** Where a whole round failed. */
+  readonly round?: FailedRound | undefined;
+  /** It has failed with others and was not tried itself: no attempt is counted. */
+  readonly isUntried?: boolean | undefined;
+  /** What its relay has learnt says when to come back. */
+  readonly retryAt?: number | undefined;
+}
+
+/** All hosts of a relay failed, or could not be found. */
+export interface FailedRound {
+  /** Whose recovery ends the wait: the relay's key. */
+  readonly relay: string;
+  /** Every host of it, `name[address]:port`. */
+  readonly tried: readonly string[];
 }
 
 export type After =
@@ -159,12 +204,32 @@ export type After =
   | { readonly do: "bounce"; readonly because: string }
   | { readonly do: "release" };
 
-/** The ready envelopes of one message at one relay. */
+/** The ready envelopes of one message in one line of a relay: what one transaction may carry. */
 export interface Batch extends Chained<Batch> {
   readonly kind: "batch";
   readonly message: MessageEntry;
-  readonly relay: RelayQueue;
+  line: DomainLine;
   readonly tickets: Chain<Ticket>;
+}
+
+/** What is ready at a relay for one recipient domain; at a smarthost, for all of them: its domain is `""` then. */
+export interface DomainLine extends Chained<DomainLine> {
+  readonly domain: string;
+  /** Another one when the domain's mail exchangers change. */
+  relay: RelayQueue;
+  readonly batches: Chain<Batch>;
+  /** The last of those batches that go before the others, because they were refused before. */
+  front: Batch | undefined;
+  readonly byMessage: Map<MessageEntry, Batch>;
+  readyCount: number;
+  /** A limit of the domain that is full: it has no turns until something is given back. */
+  parkedAt: Scarce | undefined;
+}
+
+/** At which relay a domain's mail is, as its mail exchangers were found last. */
+export interface Home {
+  readonly relay: string;
+  readonly untilAt: number;
 }
 
 /** What is ready for one local recipient. */
@@ -182,15 +247,22 @@ export interface RoundFailure {
   readonly session?: string | undefined;
 }
 
-/** What envelopes go to, and what is ready to go there. */
+/**
+ * What envelopes go to, and what is ready to go there: a smarthost, or mail exchangers, which all domains share that have
+ * the same ones (`homes.ts`). Until a domain's mail exchangers are found its mail waits at a relay of its own.
+ */
 export interface RelayQueue extends Wakeable {
   readonly key: string;
   readonly plan: RelayPlan;
-  /** The recipients' domain, when the way depends on it. */
+  /** The recipients' domain, where this relay is only for finding its mail exchangers. */
   readonly domain: string | undefined;
-  readonly batches: Chain<Batch>;
-  readonly byMessage: Map<MessageEntry, Batch>;
+  readonly lines: Map<string, DomainLine>;
+  /** Lines that may be served, each in its turn. */
+  readonly turns: Chain<DomainLine>;
+  /** Lines by the full limit of their domain that they wait for. */
+  readonly parked: Map<Scarce, Chain<DomainLine>>;
   readyCount: number;
+  batchCount: number;
   readonly sessions: Set<Session>;
   readonly idle: Session[];
   connecting: number;
@@ -198,6 +270,8 @@ export interface RelayQueue extends Wakeable {
   readonly connections: Limited;
   readonly penalty: Penalty;
   isResolving: boolean;
+  /** For whose line its hosts are being looked up. */
+  asksFor: string;
   candidates: readonly Candidate[];
   freshUntilAt: number;
   /** Addresses tried in this round, and what each said. A round ends with a transaction that worked, or with all tried. */
@@ -208,10 +282,26 @@ export interface RelayQueue extends Wakeable {
   mishaps: number;
   /** An operator wants it tried now: when its hosts are found, their rests end. */
   endsRests: boolean;
+  /** What its hosts' greylisting is like, while there is something to remember of it. */
+  greylist: Greylist | undefined;
+  /** When somebody never tried before was accepted last; 0: never. */
+  welcomedAt: number;
+  /** How long a transaction takes there, on the average of the last ones. */
+  transactionMs: number;
+  /** Senders that were refused there, by address; at most a thousand. */
+  readonly refusedSenders: Map<string, RefusedSender>;
   /** Limits in whose lines it stands. */
-  readonly waitsOn: Set<Limited>;
+  readonly waitsOn: Set<Scarce>;
   /** The settings changed: sessions end after what they do now. */
   isRetired: boolean;
+}
+
+/** A next host took this sender for nobody to speak with. */
+export interface RefusedSender {
+  readonly failure: Failure;
+  /** Refusals for good in a row. */
+  readonly times: number;
+  readonly untilAt: number;
 }
 
 export interface Candidate {
@@ -227,8 +317,15 @@ export interface Session extends Wakeable {
   readonly relay: RelayQueue;
   readonly route: Route;
   readonly candidate: Candidate;
-  /** What it occupies a place of. */
+  /** What it occupies a place of, whatever it carries. */
   readonly occupies: readonly Limited[];
+  /** The recipients' domain whose mail it carries or carried last, and that domain's limits; `""` at a smarthost. */
+  domain: string;
+  domainLimits: readonly Limited[];
+  /** What each mail over it costs a token of, whatever domain it is for. */
+  readonly pays: readonly Bucket[];
+  /** Tokens spent for its first mail, while that has not gone. */
+  readonly prepaid: { readonly bucket: Bucket; readonly at: number }[];
   readonly openedAt: number;
   phase: "connecting" | "idle" | "busy";
   facts: SessionFacts | undefined;
@@ -246,21 +343,28 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     settings,
     seed: seed >>> 0,
     tickets: new Map(),
+    texts: new Map(),
     messageCount: 0,
     counts: { waiting: 0, ready: 0, active: 0, writing: 0, held: 0, dead: 0 },
-    wakes: [],
+    wakes: newWakeHeap(),
     relays: new Map(),
-    relayWakes: [],
+    relayWakes: newWakeHeap(),
+    homes: new Map(),
+    homesAfterSweep: 0,
     dirty: new Set(),
     freed: new Set(),
     sessions: new Map(),
-    idleSessions: [],
+    idleSessions: newWakeHeap(),
     sessionCount: 0,
     routes: new Map(),
     routesAfterSweep: 0,
     hosts: new Map(),
     sources: new Map(),
     domains: new Map(),
+    shaped: new Map(),
+    buckets: new Map(),
+    bucketWakes: newWakeHeap(),
+    sourceRests: new Map(),
     total: limited(settings.route.limits.total),
     resolving: limited(MOST_RESOLVING),
     localQueues: new Map(),
@@ -272,6 +376,11 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     writeCount: 0,
     slicesInFlight: 0,
     commands: new Map(),
+    suspensions: noSuspensions(),
+    suspensionCount: 0,
+    suspensionWakes: newWakeHeap(),
+    stalled: new Map(),
+    awakening: [],
     paused: new Map(),
     isStopping: false,
     isStoreUsable: true,
@@ -288,15 +397,18 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     key,
     plan,
     domain,
-    batches: newChain(),
-    byMessage: new Map(),
+    lines: new Map(),
+    turns: newChain(),
+    parked: new Map(),
     readyCount: 0,
+    batchCount: 0,
     sessions: new Set(),
     idle: [],
     connecting: 0,
     connections: limited(1),
     penalty: noPenalty(),
     isResolving: false,
+    asksFor: "",
     candidates: [],
     freshUntilAt: 0,
     tried: new Set(),
@@ -304,9 +416,12 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     roundStartedAt: 0,
     mishaps: 0,
     endsRests: false,
+    greylist: undefined,
+    welcomedAt: 0,
+    transactionMs: 0,
+    refusedSenders: new Map(),
     waitsOn: new Set(),
     isRetired: false,
-    wakeAt: Infinity,
     heapAt: -1,
   };
 }
@@ -317,5 +432,7 @@ export function mayWork(s: SchedulerState, direction: "out" | "local"): boolean 
 }
 
 export function liveStateOf(ticket: Ticket): LiveState {
-  return ticket.place === "waiting" && ticket.state !== "queued" ? ticket.state : ticket.place;
+  if (ticket.place !== "waiting") return ticket.place;
+  if (ticket.state !== "queued") return ticket.state;
+  return ticket.queue?.kind === "suspension" ? "held" : "waiting";
 }

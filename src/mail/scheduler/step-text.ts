@@ -64,6 +64,8 @@ export function actionText(action: Action, now: number): string | undefined {
       const notices = action.notices.map(({ kind, message }) => `${kind} notice for ${message}`);
       return `write w${action.write}: ${some([...told, ...notices])}`;
     }
+    case "note":
+      return `${action.text === undefined ? "drop" : "keep"} ${action.key}`;
     case "answer":
       return `answer ${action.envelopes}`;
     case "timer":

@@ -1,8 +1,9 @@
 import type { MessageId } from "../../foundation/ids.ts";
-import type { EnvelopeProgress } from "../envelope/envelope.ts";
+import type { EnvelopeProgress, EnvelopeState } from "../envelope/envelope.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { removed } from "./events.ts";
+import { sharedText } from "./shared-text.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
 
@@ -21,11 +22,11 @@ export function admit(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): 
     if (s.tickets.has(loaded.id)) continue;
     let message = messages.get(loaded.message);
     if (message === undefined) {
-      message = newMessageEntry(loaded);
+      message = newMessageEntry(s, loaded);
       messages.set(loaded.message, message);
       s.messageCount++;
     }
-    const ticket = newTicket(loaded, message);
+    const ticket = newTicket(s, loaded, message);
     message.total++;
     s.tickets.set(ticket.id, ticket);
     s.counts[liveStateOf(ticket)]++;
@@ -34,47 +35,53 @@ export function admit(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): 
   return tickets;
 }
 
-function newMessageEntry(loaded: LoadedEnvelope): MessageEntry {
+function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
   return {
     id: loaded.message,
-    sender: loaded.sender,
+    sender: sharedText(s.texts, loaded.sender),
     receivedAt: loaded.receivedAt,
     sizeBytes: loaded.sizeBytes,
-    deliverByAt: loaded.deliverByAt,
-    deliverByMode: loaded.deliverByMode,
+    deliverBy:
+      loaded.deliverByAt === undefined || loaded.deliverByMode === undefined
+        ? undefined
+        : { at: loaded.deliverByAt, mode: loaded.deliverByMode },
+    ...(loaded.tenant === undefined ? {} : { tenant: sharedText(s.texts, loaded.tenant) }),
     total: 0,
     inPlay: 0,
   };
 }
 
-function newTicket(loaded: LoadedEnvelope, message: MessageEntry): Ticket {
-  const { progress } = loaded;
-  return {
+function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
+  const { progress, givenRecipient } = loaded;
+  const { warnedAt, heldUntilAt, heldBecause } = progress;
+  const ticket: Ticket = {
     id: loaded.id,
     message,
     recipient: loaded.recipient,
-    givenRecipient: loaded.givenRecipient,
-    action: loaded.action,
+    action: sharedText(s.texts, loaded.action),
     wantsDelayNotice: loaded.wantsDelayNotice,
-    state: progress.state,
+    state: sharedState(progress.state),
     place: "waiting",
     dueAt: progress.dueAt,
     expiresAt: progress.expiresAt,
     attempts: progress.attempts,
-    warnedAt: progress.warnedAt,
-    heldUntilAt: progress.heldUntilAt,
-    heldBecause: progress.heldBecause,
-    mishaps: 0,
-    readyAt: 0,
-    after: undefined,
+    readyAt: undefined,
     lastHost: undefined,
-    lastTried: undefined,
+    lastRound: undefined,
     queue: undefined,
     previous: undefined,
     next: undefined,
-    wakeAt: Infinity,
     heapAt: -1,
   };
+  if (givenRecipient !== undefined) ticket.givenRecipient = givenRecipient;
+  if (warnedAt !== undefined) ticket.warnedAt = warnedAt;
+  if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;
+  if (heldBecause !== undefined) ticket.heldBecause = heldBecause;
+  return ticket;
+}
+
+function sharedState(state: EnvelopeState): EnvelopeState {
+  return state === "queued" ? "queued" : state === "held" ? "held" : "dead";
 }
 
 /** Changes place (and state, together: the counts follow both). */
@@ -123,9 +130,9 @@ export function progressOf(ticket: Ticket): EnvelopeProgress {
 /** When the sender is to be told of the delay: once, and never the null sender. */
 export function warnAt(s: SchedulerState, ticket: Ticket): number {
   if (ticket.warnedAt !== undefined || !ticket.wantsDelayNotice || ticket.message.sender === "") return Infinity;
-  const { deliverByAt, deliverByMode, receivedAt } = ticket.message;
+  const { deliverBy, receivedAt } = ticket.message;
   // RFC 2852 section 4: in mode `notify` the delay is told at the time that the sender chose.
-  if (deliverByAt !== undefined && deliverByMode === "notify") return deliverByAt;
+  if (deliverBy?.mode === "notify") return deliverBy.at;
   const { warnAfter, expireAfter } = s.settings.scheduler;
   // FUTURERELEASE and a late release from hold: the delay counts from when it might first be tried.
   const beganAt = Math.max(receivedAt, ticket.expiresAt - expireAfter);
@@ -134,6 +141,6 @@ export function warnAt(s: SchedulerState, ticket: Ticket): number {
 
 /** RFC 2852 section 4: in mode `return` an envelope is not tried after this. */
 export function returnAt(ticket: Ticket): number {
-  const { deliverByAt, deliverByMode } = ticket.message;
-  return deliverByMode === "return" && deliverByAt !== undefined ? deliverByAt : Infinity;
+  const { deliverBy } = ticket.message;
+  return deliverBy?.mode === "return" ? deliverBy.at : Infinity;
 }

@@ -38,6 +38,14 @@ export function toldWaitMs(reply: Reply | undefined): number | undefined {
   return undefined;
 }
 
+/**
+ * When to come back: a second more, for clocks that count in whole ones, and a twentieth at most, a minute at most, by which
+ * those who were told the same are spread.
+ */
+export function afterToldMs(toldMs: number, random: number): number {
+  return Math.round(toldMs + 1000 + Math.min(toldMs / 20, 60_000) * random);
+}
+
 const MOST_CHARACTERS = 2000;
 const MOST_WORDS_BETWEEN = 6;
 const LEAST_MS = 1000;

@@ -115,6 +115,7 @@ export function loadedFrom({ message }: CommitRequest, { envelope, progress }: N
     givenRecipient: envelope.givenRecipient,
     deliverByAt: message.deliverBy?.at,
     deliverByMode: message.deliverBy?.mode,
+    tenant: message.tenant,
     wantsDelayNotice: wantsDelayNotice(message.sender, envelope.notify),
   };
 }

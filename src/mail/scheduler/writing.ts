@@ -2,7 +2,7 @@ import { assert } from "../../foundation/assert.ts";
 import type { MailOperation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import type { Fate } from "./fate.ts";
-import { decide, giveUp, settleFailed, startWriting, untried, warn } from "./settle.ts";
+import { decide, giveUp, settleFailed, settlePutOff, startWriting, untried, warn } from "./settle.ts";
 import type { SchedulerState, Task } from "./state.ts";
 import { progressOf } from "./ticket.ts";
 
@@ -30,6 +30,9 @@ function run(s: SchedulerState, task: Task): void {
       return;
     case "give-up":
       giveUp(s, ticket, { ...untried(s), command: task.command }, task.failure);
+      return;
+    case "put-off":
+      settlePutOff(s, ticket, task.untilAt, task.failure);
       return;
     case "warn":
       warn(s, ticket);

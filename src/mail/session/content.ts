@@ -216,6 +216,7 @@ function messageOf(world: World, session: Session, transaction: Transaction, id:
       helo: facts.helo,
       account: facts.account,
     },
+    tenant: terms.tenant,
     dsnReturn: parameters.dsnReturn,
     dsnEnvelopeId: parameters.dsnEnvelopeId,
     // RFC 2852 section 4: the time runs from MAIL.

@@ -141,6 +141,8 @@ export interface Terms {
   readonly expn: "refuse" | "answer";
   readonly mayXclient: boolean;
   readonly mayXforward: boolean;
+  /** Kept with each message, for people and for suspensions. */
+  readonly tenant?: string | undefined;
 }
 
 /** What the machine may look at. Functions only read, apart from counting and numbering. */

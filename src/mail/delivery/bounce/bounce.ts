@@ -108,6 +108,7 @@ async function compose(
       isInternational: built.isInternational,
       messageIdField: newMessageId({ at: now, id, host: hostname }),
       origin: { listener: "bounce", protocol: "local", session: "" },
+      tenant: message.tenant,
     },
     body,
     // RFC 3461 section 5.2: nobody is to be told what becomes of a notice.

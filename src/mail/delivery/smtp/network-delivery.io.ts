@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
+import type { LineTrace } from "../../../foundation/line-trace.ts";
 import type { Random } from "../../../foundation/random.ts";
 import { canonicalIpText, isLoopback, parseIpAddress } from "../../../protocol/address/ip-address.ts";
 import { canonicalName } from "../../../protocol/dns/name.ts";
@@ -13,13 +14,23 @@ import type { Tracer } from "../../../service/tls/tracer.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { Body } from "../../queue/store.ts";
 import { relayByMx } from "../../route/relay.ts";
-import type { Connected, ConnectRequest, NetworkDelivery, TlsTried, Transacted, TransactRequest } from "../delivery.ts";
+import type {
+  Connected,
+  ConnectRequest,
+  NetworkDelivery,
+  Resolved,
+  ResolveRequest,
+  TlsTried,
+  Transacted,
+  TransactRequest,
+} from "../delivery.ts";
 import { resolveHosts, type HostFinder } from "../resolve-hosts.ts";
 import type { SmtpClientSettings } from "../settings.ts";
 import type { TlsVariant } from "../tls-policy/demand.ts";
 import { askPolicy, type PolicyFinder } from "../tls-policy/find-policy.ts";
 import { policyKeys } from "../tls-policy/policy-key.ts";
 import type { PolicyQuestion, PolicyReport } from "../tls-policy/policy-report.ts";
+import { maySharePolicy } from "../tls-policy/sharing.ts";
 import type { ClientSession } from "./client-session.io.ts";
 import { Connector } from "./connector.io.ts";
 import type { Dial } from "./dial.ts";
@@ -46,6 +57,8 @@ export interface NetworkDeliveryParts {
   readonly keeper: ClientKeeper;
   /** What of TLS connections the log shows besides; absent: nothing. */
   readonly tracer?: Tracer | undefined;
+  /** Shows dialogues while somebody wants to see them. */
+  readonly trace?: LineTrace | undefined;
 }
 
 /**
@@ -81,7 +94,13 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     };
   }
 
-  resolve: NetworkDelivery["resolve"] = (request) => resolveHosts(request, this.#finder);
+  async resolve(request: ResolveRequest): Promise<Resolved> {
+    const resolved = await resolveHosts(request, this.#finder);
+    if (!resolved.ok || request.target.kind !== "domain") return resolved;
+    const { domain } = request.target;
+    const isShareable = await maySharePolicy(this.#parts.policies, domain, request.defaultPort, resolved.hosts);
+    return { ...resolved, isShareable };
+  }
 
   async connect(request: ConnectRequest): Promise<Connected> {
     const startedAt = this.#parts.clock.monotonicMs();

@@ -1,0 +1,96 @@
+import { append, newChain, type Chain } from "./chain.ts";
+import { leaveQueue } from "./ready-queues.ts";
+import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import type { Suspension } from "./suspensions.ts";
+
+/**
+ * Envelopes that wait for one thing in common: the end of a suspension, or their relay's recovery. When it comes they are
+ * due at once, so many in each step that nothing else is held up; from there on connections limit them as they do any
+ * other mail.
+ */
+/** Envelopes whose last attempt failed with their relay's: all of its hosts, or the search for them. */
+export interface Stalled {
+  readonly kind: "stalled";
+  /** The relay's. */
+  readonly key: string;
+  readonly tickets: Chain<Ticket>;
+}
+
+/** In one step; more follow at once, in the next. */
+const MOST_AWAKENED_AT_ONCE = 500;
+/** With so many ready at a relay there is enough to do. */
+const MOST_READY = 1000;
+
+/** It waits until it is due, or until its relay works again. */
+export function joinStalled(s: SchedulerState, ticket: Ticket): void {
+  const key = ticket.lastRound?.relay;
+  if (key === undefined) return;
+  let stalled = s.stalled.get(key);
+  if (stalled === undefined) {
+    stalled = { kind: "stalled", key, tickets: newChain() };
+    s.stalled.set(key, stalled);
+  }
+  append(stalled.tickets, ticket);
+  ticket.queue = stalled;
+}
+
+/**
+ * A transaction worked at this relay: some of what its failure made wait need not wait any more. Each one that works wakes
+ * more than it carried, so all of them are soon awake, unless it was the last that worked for a while.
+ */
+export function awakenAt(s: SchedulerState, relay: RelayQueue, wake: (ticket: Ticket) => void): void {
+  const stalled = s.stalled.get(relay.key);
+  if (stalled === undefined || relay.readyCount >= MOST_READY) return;
+  awakenFrom(s, stalled, 2 * s.settings.route.limits.recipientsPerMail, wake);
+}
+
+/** What was looked for in vain is found: all that waited for it. */
+export function awakenAll(s: SchedulerState, key: string): void {
+  const stalled = s.stalled.get(key);
+  if (stalled === undefined) return;
+  // Whoever fails from now on waits for the next time.
+  s.stalled.delete(key);
+  s.awakening.push(stalled);
+}
+
+export function awakenShelf(s: SchedulerState, suspension: Suspension): void {
+  if (suspension.tickets.size > 0) s.awakening.push(suspension);
+}
+
+/** Some of those whose time has come; `wake` puts each where it belongs. */
+export function awakenSome(s: SchedulerState, wake: (ticket: Ticket) => void): void {
+  let left = MOST_AWAKENED_AT_ONCE;
+  while (left > 0) {
+    const group = s.awakening[0];
+    if (group === undefined) return;
+    left -= awakenFrom(s, group, left, wake);
+    if (group.tickets.size === 0) s.awakening.shift();
+  }
+}
+
+function awakenFrom(
+  s: SchedulerState,
+  group: Stalled | Suspension,
+  most: number,
+  wake: (ticket: Ticket) => void,
+): number {
+  let count = 0;
+  for (let ticket = group.tickets.first; ticket !== undefined && count < most; ticket = group.tickets.first) {
+    count++;
+    leaveQueue(s, ticket);
+    if (group.kind === "suspension") resumeLife(s, ticket, group);
+    else ticket.dueAt = Math.min(ticket.dueAt, s.now);
+    wake(ticket);
+  }
+  return count;
+}
+
+/**
+ * It would have been tried when it was due: the time since then that it lay on the shelf does not count for its expiry. Both
+ * instants are durable, so this holds over restarts.
+ */
+function resumeLife(s: SchedulerState, ticket: Ticket, { facts }: Suspension): void {
+  if (ticket.dueAt > s.now) return;
+  ticket.expiresAt += Math.max(0, s.now - Math.max(facts.setAt, ticket.dueAt));
+  ticket.dueAt = s.now;
+}

@@ -1,0 +1,152 @@
+import type { Scarce } from "../route/rate.ts";
+import { servesRefusedFirst } from "../route/greylist.ts";
+import { append, insertBehind, newChain, unlink } from "./chain.ts";
+import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+
+/**
+ * The lines of a relay: what is ready there, by recipient domain. A line is there while something is in it. It has its
+ * turns, or, while a limit of its domain is full, it is parked and costs nothing until something is given back.
+ */
+export function lineAt(relay: RelayQueue, domain: string): DomainLine {
+  let line = relay.lines.get(domain);
+  if (line === undefined) {
+    line = {
+      domain,
+      relay,
+      batches: newChain(),
+      front: undefined,
+      byMessage: new Map(),
+      readyCount: 0,
+      parkedAt: undefined,
+      previous: undefined,
+      next: undefined,
+    };
+    relay.lines.set(domain, line);
+    append(relay.turns, line);
+  }
+  return line;
+}
+
+/**
+ * Where a new batch waits: behind the others, or, where hosts greylist and it was refused before, in front of those that
+ * were never tried, behind those that were.
+ */
+export function placeBatch(line: DomainLine, batch: Batch, first: Ticket): void {
+  const { greylist } = line.relay;
+  if (first.attempts === 0 || greylist === undefined || !servesRefusedFirst(greylist)) {
+    append(line.batches, batch);
+    return;
+  }
+  insertBehind(line.batches, line.front, batch);
+  line.front = batch;
+}
+
+/** Takes a line away with its last batch. */
+export function settleLine(line: DomainLine): void {
+  if (line.batches.size > 0) return;
+  leaveTurns(line);
+  line.relay.lines.delete(line.domain);
+}
+
+/** It waits for this limit of its domain; the relay stands in line for it. */
+export function parkLine(line: DomainLine, limit: Scarce): void {
+  const { relay } = line;
+  leaveTurns(line);
+  line.parkedAt = limit;
+  let parked = relay.parked.get(limit);
+  if (parked === undefined) {
+    parked = newChain();
+    relay.parked.set(limit, parked);
+  }
+  append(parked, line);
+  standInLine(relay, [limit]);
+}
+
+/** Something of the limit was given back: whoever waits longest has turns again. */
+export function unparkNext(relay: RelayQueue, limit: Scarce): void {
+  const line = relay.parked.get(limit)?.first;
+  if (line === undefined) return;
+  leaveTurns(line);
+  append(relay.turns, line);
+  // The others wait on.
+  if (relay.parked.has(limit)) standInLine(relay, [limit]);
+}
+
+export function standInLine(relay: RelayQueue, limits: readonly Scarce[]): false {
+  for (const limit of limits) {
+    if (relay.waitsOn.has(limit)) continue;
+    relay.waitsOn.add(limit);
+    limit.waiting.push(relay.key);
+  }
+  return false;
+}
+
+/** The domain's mail has another way now: with all that is ready it goes to another relay, in a moment. */
+export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): void {
+  const from = line.relay;
+  if (from === to) return;
+  leaveTurns(line);
+  from.lines.delete(line.domain);
+  from.readyCount -= line.readyCount;
+  from.batchCount -= line.batches.size;
+  s.dirty.add(from);
+  s.dirty.add(to);
+  to.readyCount += line.readyCount;
+  const there = to.lines.get(line.domain);
+  if (there === undefined) {
+    line.relay = to;
+    to.lines.set(line.domain, line);
+    to.batchCount += line.batches.size;
+    append(to.turns, line);
+    return;
+  }
+  there.readyCount += line.readyCount;
+  for (let batch = line.batches.first; batch !== undefined; batch = line.batches.first) {
+    unlink(line.batches, batch);
+    const same = there.byMessage.get(batch.message);
+    if (same === undefined) {
+      batch.line = there;
+      there.byMessage.set(batch.message, batch);
+      if (batch.tickets.first === undefined) append(there.batches, batch);
+      else placeBatch(there, batch, batch.tickets.first);
+      to.batchCount++;
+      continue;
+    }
+    for (let ticket = batch.tickets.first; ticket !== undefined; ticket = batch.tickets.first) {
+      unlink(batch.tickets, ticket);
+      append(same.tickets, ticket);
+      ticket.queue = same;
+    }
+  }
+}
+
+/** All that is ready in a line; what is taken out meanwhile is passed over. */
+export function* readyIn(line: DomainLine): Generator<Ticket, void, void> {
+  for (let batch = line.batches.first; batch !== undefined;) {
+    const nextBatch = batch.next;
+    for (let ticket = batch.tickets.first; ticket !== undefined;) {
+      const { next } = ticket;
+      yield ticket;
+      ticket = next;
+    }
+    batch = nextBatch;
+  }
+}
+
+/** All that is ready at a relay. */
+export function* readyAt(relay: RelayQueue): Generator<Ticket, void, void> {
+  for (const line of relay.lines.values()) yield* readyIn(line);
+}
+
+function leaveTurns(line: DomainLine): void {
+  const { relay, parkedAt } = line;
+  if (parkedAt === undefined) {
+    unlink(relay.turns, line);
+    return;
+  }
+  line.parkedAt = undefined;
+  const parked = relay.parked.get(parkedAt);
+  if (parked === undefined) return;
+  unlink(parked, line);
+  if (parked.size === 0) relay.parked.delete(parkedAt);
+}

@@ -1,0 +1,237 @@
+import { tell } from "./action.ts";
+import { append, newChain, type Chain } from "./chain.ts";
+import { suspended, suspensionEnded } from "./events.ts";
+import { readyAt } from "./lines.ts";
+import { domainOf } from "./plan.ts";
+import { relayText } from "./relay-text.ts";
+import { leaveQueue } from "./ready-queues.ts";
+import type { Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { move } from "./ticket.ts";
+import { dropWake, setWake, type Wakeable } from "./wake-heap.ts";
+
+/**
+ * Standing holds: a sender, a domain, a host, whatever `SUSPENSION_LEVELS` names, is suspended until an operator lifts it or
+ * its time is over. What is present is held by it, and what comes later; nothing of it is tried, warned about or expired.
+ *
+ * An envelope is looked up when it would be tried (or warned about): one look for each level, whatever is suspended. It
+ * then lies on the suspension's shelf and costs nothing until that is lifted, which touches what lies there and nothing
+ * else (`awaken.ts`). Where it lies is not durable and need not be: suspensions are, and after a start each envelope that
+ * is due meets them again.
+ *
+ * The time under a suspension does not count for expiry: `awaken.ts`. A time that the sender set (DELIVERBY) runs on.
+ */
+export const SUSPENSION_LEVELS = [
+  "envelope",
+  "message",
+  "sender",
+  "domain",
+  "relay",
+  "host",
+  "route",
+  "tenant",
+  "all",
+] as const;
+export type SuspensionLevel = (typeof SUSPENSION_LEVELS)[number];
+
+/** What is durable of it, and told. */
+export interface SuspensionFacts {
+  readonly level: SuspensionLevel;
+  /** What is suspended: an id, an address or `@domain`, a domain, a name; `*` for all. */
+  readonly key: string;
+  readonly because: string;
+  /** Who set it. */
+  readonly by: string;
+  readonly setAt: number;
+  /** Absent: until somebody lifts it. */
+  readonly untilAt?: number | undefined;
+}
+
+export interface Suspension extends Wakeable {
+  readonly kind: "suspension";
+  facts: SuspensionFacts;
+  /** Its shelf. */
+  readonly tickets: Chain<Ticket>;
+}
+
+export type Suspensions = Readonly<Record<SuspensionLevel, Map<string, Suspension>>>;
+
+export function noSuspensions(): Suspensions {
+  return {
+    envelope: new Map(),
+    message: new Map(),
+    sender: new Map(),
+    domain: new Map(),
+    relay: new Map(),
+    host: new Map(),
+    route: new Map(),
+    tenant: new Map(),
+    all: new Map(),
+  };
+}
+
+/** In the one writing in which keys are compared: ids and tenants as they are, the null sender `<>`, all else folded. */
+export function suspensionKey(level: SuspensionLevel, written: string): string {
+  const text = written.trim();
+  if (level === "all") return "*";
+  if (level === "tenant") return text;
+  if (level === "envelope" || level === "message") return text.toUpperCase();
+  if (level === "sender") return text === "" ? "<>" : text.toLowerCase();
+  return text.toLowerCase();
+}
+
+/** The answer of a command that lifts what is not there. */
+export const NO_SUCH_SUSPENSION = -1;
+
+/** Under which key of the store it is kept. */
+export const SUSPENSION_NOTES = "suspension ";
+
+export function noteKeyOf({ level, key }: Pick<SuspensionFacts, "level" | "key">): string {
+  return `${SUSPENSION_NOTES}${level} ${key}`;
+}
+
+/** Sets it, or changes reason and end of one that is there. What is ready is put on its shelf. */
+export function suspend(s: SchedulerState, given: SuspensionFacts, isTold: boolean): Suspension {
+  const known = s.suspensions[given.level].get(given.key);
+  // It has been in force since then, whoever changes it now.
+  const facts = known === undefined ? given : { ...given, setAt: known.facts.setAt };
+  const suspension: Suspension = known ?? {
+    kind: "suspension",
+    facts,
+    tickets: newChain(),
+    heapAt: -1,
+  };
+  suspension.facts = facts;
+  if (known === undefined) {
+    s.suspensions[given.level].set(given.key, suspension);
+    s.suspensionCount++;
+  }
+  setWake(s.suspensionWakes, suspension, facts.untilAt ?? Infinity);
+  if (isTold) {
+    const { level, key, because, by, untilAt: until } = facts;
+    s.out.push(tell(suspended, { level, key, because, by, until }));
+  }
+  shelveReady(s);
+  return suspension;
+}
+
+/** Takes it out of the books; what lies on its shelf is the caller's to awaken. Undefined: there is none. */
+export function endSuspension(
+  s: SchedulerState,
+  { level, key }: Pick<SuspensionFacts, "level" | "key">,
+  by: string | undefined,
+): Suspension | undefined {
+  const suspension = s.suspensions[level].get(key);
+  if (suspension === undefined) return undefined;
+  s.suspensions[level].delete(key);
+  s.suspensionCount--;
+  dropWake(s.suspensionWakes, suspension);
+  s.out.push(tell(suspensionEnded, { level, key, by, envelopes: suspension.tickets.size }));
+  return suspension;
+}
+
+/** The first that an envelope is under by itself, rather than by where it would go. */
+export function suspensionOf(s: SchedulerState, ticket: Ticket): Suspension | undefined {
+  if (s.suspensionCount === 0) return undefined;
+  for (const [level, key] of keysOf(s, ticket)) {
+    const found = s.suspensions[level].get(key);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [SuspensionLevel, string], void, void> {
+  const { all, envelope, message, sender, domain, tenant } = s.suspensions;
+  if (all.size > 0) yield ["all", "*"];
+  if (envelope.size > 0) yield ["envelope", ticket.id];
+  if (message.size > 0) yield ["message", ticket.message.id];
+  if (sender.size > 0) {
+    const from = ticket.message.sender;
+    yield ["sender", suspensionKey("sender", from)];
+    if (from !== "") yield ["sender", `@${domainOf(from)}`];
+  }
+  if (domain.size > 0) yield ["domain", domainOf(ticket.recipient)];
+  if (tenant.size > 0 && ticket.message.tenant !== undefined) yield ["tenant", ticket.message.tenant];
+}
+
+/** By the relay's name, or by one of its smarthosts as it was written. */
+export function suspensionOfRelay(s: SchedulerState, relay: RelayQueue): Suspension | undefined {
+  const { relay: known } = s.suspensions;
+  if (known.size === 0) return undefined;
+  const names = [relayText(relay), ...relay.plan.ways.map(({ text }) => text)];
+  return firstOf(known, names);
+}
+
+/** By the host's name, address, or as the log writes it; or by the route to it from the source address. */
+export function suspensionOfRoute(
+  s: SchedulerState,
+  { host, address }: Candidate,
+  route: { readonly source: string | undefined; readonly text: string },
+): Suspension | undefined {
+  const { host: hosts, route: routes } = s.suspensions;
+  if (hosts.size === 0 && routes.size === 0) return undefined;
+  const ip = "ip" in host.address ? host.address.ip : host.address.path;
+  return (
+    firstOf(hosts, [host.name, address, ip, route.text]) ??
+    firstOf(routes, [`${route.source ?? "*"} > ${route.text}`, `${route.source ?? "*"}>${address}`])
+  );
+}
+
+function firstOf(known: ReadonlyMap<string, Suspension>, names: readonly string[]): Suspension | undefined {
+  for (const name of names) {
+    const found = known.get(name.toLowerCase());
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Waits for the end of the suspension, and for nothing else. */
+export function shelve(s: SchedulerState, ticket: Ticket, suspension: Suspension): void {
+  if (ticket.queue !== undefined) leaveQueue(s, ticket);
+  dropWake(s.wakes, ticket);
+  move(s, ticket, "waiting");
+  s.counts.waiting--;
+  s.counts.held++;
+  append(suspension.tickets, ticket);
+  ticket.queue = suspension;
+}
+
+/** Something has just been suspended: what is ready and under it by itself leaves its queue. */
+function shelveReady(s: SchedulerState): void {
+  for (const relay of s.relays.values()) {
+    s.dirty.add(relay);
+    for (const ticket of readyAt(relay)) shelveIfSuspended(s, ticket);
+  }
+  for (const queue of s.localQueues.values()) {
+    for (let ticket = queue.tickets.first; ticket !== undefined;) {
+      const { next } = ticket;
+      shelveIfSuspended(s, ticket);
+      ticket = next;
+    }
+  }
+}
+
+function shelveIfSuspended(s: SchedulerState, ticket: Ticket): void {
+  const suspension = suspensionOf(s, ticket);
+  if (suspension !== undefined) shelve(s, ticket, suspension);
+}
+
+/**
+ * Every suspension that an envelope is under, in the order of the levels: by itself, and by where it waits or would go as far
+ * as that is known.
+ */
+export function suspensionsOn(s: SchedulerState, ticket: Ticket): readonly SuspensionFacts[] {
+  if (s.suspensionCount === 0) return [];
+  const found = new Set<Suspension>();
+  for (const [level, key] of keysOf(s, ticket)) {
+    const suspension = s.suspensions[level].get(key);
+    if (suspension !== undefined) found.add(suspension);
+  }
+  const { queue } = ticket;
+  if (queue?.kind === "suspension") found.add(queue);
+  if (queue?.kind === "batch") {
+    const { relay } = queue.line;
+    const ofRelay = suspensionOfRelay(s, relay);
+    if (ofRelay !== undefined) found.add(ofRelay);
+  }
+  return [...found].map(({ facts }) => facts);
+}
