@@ -62,6 +62,8 @@ export interface EventDeclaration<Declared extends Record<string, FieldDeclarati
   readonly speaker: Speaker;
   /** Where the speaker depends on what happened; `speaker` is the usual one. */
   readonly speaksAs?: (fields: FieldsOf<Declared>) => Speaker;
+  /** Somebody asked for it while the server runs: shown whatever the level is. */
+  readonly isAsked?: true;
   /** The meaning, for the manual. */
   readonly says: string;
   readonly fields: Declared;

@@ -104,6 +104,7 @@ export function buildAdmin(parts: {
       return { labels: server.renewCertificates(label) };
     },
     traces: server.traces,
+    topics: server.topics,
     reload: () => reloadFor("posthorn reload"),
     reloadFor,
     async reopenLog() {

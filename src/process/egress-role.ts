@@ -16,6 +16,7 @@ import type { Tracer } from "../service/tls/tracer.ts";
 import type { Folders } from "./folders.ts";
 import { tablesOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { Topics } from "./topics.ts";
 
 /** Sending over the network, with a resolver of its own. */
 export interface EgressRole extends AsyncDisposable {
@@ -29,16 +30,18 @@ export function startEgress(parts: {
   emit: Emit;
   keeper: Keeper;
   tracer: Tracer;
+  topics: Topics;
 }): EgressRole {
   const { clock, emit } = parts;
   const { settings, secrets } = parts.loaded;
-  const resolver = createResolver({ clock, settings: settings.dns });
+  const resolver = createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") });
   const { policy: policies, policyTable } = settings.delivery.tls;
   const delivery = createNetworkDelivery({
     clock,
     emit,
     keeper: parts.keeper,
     tracer: parts.tracer,
+    trace: parts.topics.of("mta"),
     policies: policyFinder({
       policies,
       whereIs: (key) => locate(parts.loaded.origins, ["delivery", "tls", "policy", key]),

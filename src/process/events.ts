@@ -187,6 +187,36 @@ export const roleTrouble = defineEvent({
   line: (e) => `warning: ${e.role}: ${e.problem}`,
 });
 
+export const traceLine = defineEvent({
+  name: "trace.line",
+  level: "debug",
+  speaker: "master",
+  speaksAs: ({ topic }) => (topic === "scheduler" ? "qmgr" : topic === "smtp" ? "smtpd" : "smtp"),
+  isAsked: true,
+  says: "A line of a trace that the operator switched on (`posthorn trace on`): a step of the scheduler, a line of a dialogue, a question to a DNS server.",
+  fields: { topic: "text", shown: "text" },
+  line: (e) => `trace ${e.topic}: ${e.shown}`,
+});
+
+export const topicTraced = defineEvent({
+  name: "server.topic-traced",
+  level: "warning",
+  speaker: "master",
+  says: "The operator has steps, dialogues or questions shown in the log until a time.",
+  fields: { topic: "text", filter: "text?", untilAt: "at" },
+  line: (e) =>
+    `${e.topic}${e.filter === undefined ? "" : ` with ${JSON.stringify(e.filter)}`} is traced until ${new Date(e.untilAt).toISOString()}`,
+});
+
+export const topicTraceEnded = defineEvent({
+  name: "server.topic-trace-ended",
+  level: "info",
+  speaker: "master",
+  says: "The operator ended such a trace before its time.",
+  fields: { topic: "text" },
+  line: (e) => `${e.topic} is no longer traced`,
+});
+
 export const traceSet = defineEvent({
   name: "server.trace-set",
   level: "warning",

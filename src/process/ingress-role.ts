@@ -21,6 +21,7 @@ import { listenerProfile, type ListenerProfile } from "../service/tls/profile.io
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { Topics } from "./topics.ts";
 import { certificateTablesOf, termsOf } from "./tls-files.ts";
 
 /**
@@ -60,6 +61,7 @@ export interface IngressParts {
   readonly maker: number;
   readonly sessionPrefix: string;
   readonly tracer: Tracer;
+  readonly topics: Topics;
   /** Sockets that somebody else bound, by listener. */
   readonly inherited: ReadonlyMap<string, number>;
 }
@@ -104,9 +106,10 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       ),
       certificates: certificateIdentifier(tables),
       authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
-      resolver: createResolver({ clock, settings: settings.dns }),
+      resolver: createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") }),
       flights,
       tracer: parts.tracer,
+      trace: parts.topics.of("smtp"),
     };
   };
   const profilesOf = ({ settings }: LoadedSettings, keeper: Keeper): ReadonlyMap<string, ListenerProfile> =>

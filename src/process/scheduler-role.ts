@@ -22,6 +22,7 @@ import { bodyOpener } from "./egress-role.ts";
 import type { Folders } from "./folders.ts";
 import { tablesOf } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { Topics } from "./topics.ts";
 
 /** The queue and all decisions about it: owner of the store. */
 export interface SchedulerRole {
@@ -42,6 +43,7 @@ export interface SchedulerRoleParts {
   readonly local: LocalDelivery;
   /** Where the scheduler's inputs are recorded. */
   readonly inputs: InputJournal;
+  readonly topics: Topics;
   readonly onReception: (isPaused: boolean, because: string) => void;
 }
 
@@ -92,6 +94,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     seed: randomInt(2 ** 32),
     settings: coreSettings(loaded),
     journal: parts.inputs,
+    trace: parts.topics.of("scheduler"),
     onReception: parts.onReception,
   });
   scheduler.start();

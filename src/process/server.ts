@@ -1,4 +1,4 @@
-import type { CertificateReport, TraceAdmin } from "../admin/control/admin.ts";
+import type { CertificateReport, TopicAdmin, TraceAdmin } from "../admin/control/admin.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
@@ -15,6 +15,8 @@ export interface Server {
   readonly emit: Emit;
   /** What is shown of TLS connections, beyond what the settings say. */
   readonly traces: TraceAdmin;
+  /** What is shown of the server's own doing, line by line. */
+  readonly topics: TopicAdmin;
   /** The settings in force. */
   readonly loaded: LoadedSettings;
   /** Swaps the settings; throws, and changes nothing, when something of the new ones cannot be had (a port, a directory). */

@@ -14,6 +14,7 @@ import type { LoadedSettings } from "./load-settings.ts";
 import { startLog } from "./log-role.ts";
 import { startScheduler } from "./scheduler-role.ts";
 import { makeTracer } from "./make-tracer.ts";
+import { Topics, TopicTraces } from "./topics.ts";
 import { Traces } from "./traces.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
 
@@ -47,8 +48,12 @@ export async function startSingle(parts: {
     tell: (switches) => tracer.take(switches),
   });
 
+  const topics = new Topics(clock, emit);
+  const topicTraces = new TopicTraces({ clock, emit, tell: (switches) => topics.take(switches) });
+
   const closeLog = async (): Promise<void> => {
     traces.close();
+    topics.close();
     emitter.flush();
     const { isStuck } = await log.close(5000);
     if (isStuck) parts.onStuck();
@@ -58,7 +63,15 @@ export async function startSingle(parts: {
     await closeLog();
     throw thrown;
   });
-  let egress: EgressRole & EgressMember = startEgress({ loaded, folders, clock, emit, keeper: keeping.keeper, tracer });
+  let egress: EgressRole & EgressMember = startEgress({
+    loaded,
+    folders,
+    clock,
+    emit,
+    keeper: keeping.keeper,
+    tracer,
+    topics,
+  });
   const closeKeeping = (): void => {
     keeping.close();
     keeping.tickets.close();
@@ -85,6 +98,7 @@ export async function startSingle(parts: {
       network: pool,
       local: { deliver: (request) => delivery.port.deliver(request) },
       inputs: log,
+      topics,
       onReception: (isPaused, because) => setPaused(isPaused, because),
     });
     const ingress = await startIngress({
@@ -95,6 +109,7 @@ export async function startSingle(parts: {
       queue: scheduler.queue,
       keeper: keeping.keeper,
       tracer,
+      topics,
       maker: 1,
       sessionPrefix: "",
       inherited: parts.inherited,
@@ -125,6 +140,7 @@ export async function startSingle(parts: {
       subscribe: (listener) => log.subscribe(listener),
       emit,
       traces,
+      topics: topicTraces,
       get loaded() {
         return loaded;
       },
@@ -144,7 +160,7 @@ export async function startSingle(parts: {
         await nextAcme.commit();
         keeping.close();
         keeping = nextKeeping;
-        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, tracer });
+        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, tracer, topics });
         pool.add(freshEgress);
         pool.retire(egress);
         retireWhenIdle(egress, pool, clock, retire);

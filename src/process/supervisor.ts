@@ -33,6 +33,7 @@ import {
   type WorkerStart,
 } from "./roles.ts";
 import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+import { TopicTraces } from "./topics.ts";
 import { Traces } from "./traces.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
 
@@ -146,12 +147,24 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     directory: folders.traces,
     tell: () => tellTraces(({ role }) => role === "ingress" || role === "egress"),
   });
+  const tellTopics = (isMeant: (worker: WorkerProcess) => boolean): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (isMeant(worker)) worker.tell({ kind: "topics", switches: topics.switches });
+  };
+  const topics = new TopicTraces({
+    clock,
+    emit,
+    tell: () => tellTopics(({ role }) => role === "ingress" || role === "egress" || role === "scheduler"),
+  });
   const onMessage = (message: FromWorker, name: string): void => {
     if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
     if (message.kind === "ask-counts") tellOtherIngress(name, { kind: "tell-all-counts" });
     if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "dump") traces.dump(message.file, message.text);
-    if (message.kind === "ask-traces") tellTraces((worker) => worker.name === name);
+    if (message.kind === "ask-traces") {
+      tellTraces((worker) => worker.name === name);
+      tellTopics((worker) => worker.name === name);
+    }
     if (message.kind !== "reception") return;
     reception = { isPaused: message.isPaused, because: message.because };
     for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
@@ -368,6 +381,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     admin,
     emit,
     traces,
+    topics,
     get loaded() {
       return loaded;
     },

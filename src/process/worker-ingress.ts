@@ -7,6 +7,7 @@ import { startIngress } from "./ingress-role.ts";
 import { makeTracer } from "./make-tracer.ts";
 import { remoteKeeper } from "./remote-keeper.ts";
 import { queueMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { Topics } from "./topics.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
 
 /** How long what was counted may wait to be told: limits are as exact as that. */
@@ -22,11 +23,13 @@ export async function ingressRole(
   const keeper = await remoteKeeper(start, "ingress");
   const queue = remote<QueuePort>(scheduler.current, queueMethods, "scheduler");
   const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
+  const topics = new Topics(systemClock, emit);
   const ingress = await startIngress({
     ...roleParts(start, emit),
     queue,
     keeper: keeper.keeper,
     tracer,
+    topics,
     maker: start.maker,
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
     inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
@@ -47,6 +50,7 @@ export async function ingressRole(
     onMessage(message) {
       if (message.kind === "reception") ingress.setPaused(message.isPaused, message.because);
       if (message.kind === "traces") tracer.take(message.switches);
+      if (message.kind === "topics") topics.take(message.switches);
       if (message.kind === "counts") ingress.learnCounts(message.from, message.counts);
       if (message.kind === "counts-gone") ingress.forgetCounts(message.from);
       if (message.kind === "tell-all-counts") ingress.tellAllCounts();
@@ -54,6 +58,7 @@ export async function ingressRole(
     async stop(deadlineMs) {
       await ingress.stop(deadlineMs);
       telling?.cancel();
+      topics.close();
       scheduler.close();
       keeper.close();
     },

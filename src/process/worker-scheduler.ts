@@ -11,6 +11,7 @@ import { localPool } from "./local-pool.ts";
 import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { startScheduler } from "./scheduler-role.ts";
 import { serveChannels } from "./served-channels.ts";
+import { Topics } from "./topics.ts";
 import { MOST_LOG_BACKLOG_BYTES, roleParts, type RunningRole } from "./worker-role.ts";
 
 /** A process that was lost is back within a second or two; on a start, the others come after the scheduler. */
@@ -26,12 +27,14 @@ export async function schedulerRole(
   const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
   const inputs = inputsOver(log, start.loaded.settings.journal);
   const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const topics = new Topics(systemClock, emit);
   const scheduler = await startScheduler({
     ...roleParts(start, emit),
     maker: start.maker,
     network: pool,
     local: locals,
     inputs,
+    topics,
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
   const { queue, admin } = scheduler;
@@ -56,9 +59,11 @@ export async function schedulerRole(
         return { handlers: {} };
     }
   });
+  say({ kind: "ask-traces" });
   return {
     onMessage(message) {
       if (message.kind === "settings") scheduler.reload(message.loaded);
+      if (message.kind === "topics") topics.take(message.switches);
     },
     async stop(deadlineMs) {
       await scheduler.stop(deadlineMs);

@@ -124,12 +124,15 @@ async function roleOf(
       const keeper = await remoteKeeper(start, "egress");
       const { makeTracer } = await import("./make-tracer.ts");
       const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
-      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper, tracer });
+      const { Topics } = await import("./topics.ts");
+      const topics = new Topics(systemClock, emit);
+      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper, tracer, topics });
       say({ kind: "ask-traces" });
       return {
         ...(await servedToScheduler(start, role, networkMethods, () => keeper.close())),
         onMessage(message) {
           if (message.kind === "traces") tracer.take(message.switches);
+          if (message.kind === "topics") topics.take(message.switches);
         },
       };
     }

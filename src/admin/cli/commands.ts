@@ -24,6 +24,7 @@ import { tlsPolicy } from "./tls-policy.ts";
 import { tlsProbe } from "./tls-probe.ts";
 import { tlsRenew } from "./tls-renew.ts";
 import { tlsShow } from "./tls-show.ts";
+import { traceList, traceOff, traceOn } from "./trace.ts";
 import { traceTls } from "./trace-tls.ts";
 import { why } from "./why.ts";
 
@@ -60,6 +61,9 @@ export const commands: readonly CliCommand[] = [
   tlsProbe,
   tlsCertificates,
   tlsRenew,
+  traceList,
+  traceOn,
+  traceOff,
   traceTls,
   pause,
   resume,

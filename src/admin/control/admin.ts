@@ -1,4 +1,5 @@
 import type { MessageId } from "../../foundation/ids.ts";
+import type { TraceTopic } from "../../foundation/line-trace.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
@@ -20,6 +21,7 @@ export interface Admin {
   /** A message's stored content, in portions; undefined when there is no such message. */
   content(message: MessageId): Promise<AsyncIterable<Uint8Array> | undefined>;
   readonly traces: TraceAdmin;
+  readonly topics: TopicAdmin;
   status(): Promise<ServerStatus>;
   reload(): Promise<ReloadReport>;
   certificates(): Promise<CertificateReport>;
@@ -60,6 +62,27 @@ export interface TraceShown {
   readonly untilAt: number;
   /** The file's path. */
   readonly decryptedInto?: string | undefined;
+}
+
+/** Traces of what the server does, line by line, each until its end. */
+export interface TopicAdmin {
+  set(wish: {
+    readonly topic: TraceTopic;
+    readonly filter?: string | undefined;
+    readonly forMs: number;
+  }): Promise<TopicShown>;
+  /** Without a topic all end. */
+  remove(topic: TraceTopic | undefined): Promise<{ readonly removed: number }>;
+  /** Ends one of them. */
+  end(one: TopicShown): Promise<void>;
+  list(): Promise<readonly TopicShown[]>;
+}
+
+export interface TopicShown {
+  readonly topic: TraceTopic;
+  /** Only lines with this in them, without regard to case. */
+  readonly filter?: string | undefined;
+  readonly untilAt: number;
 }
 
 export interface ServerStatus {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { PosthornError } from "../../foundation/error.ts";
+import { TRACE_TOPICS } from "../../foundation/line-trace.ts";
 import type { JournalEntry } from "../../mail/log/journal.ts";
 import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
 import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
@@ -8,7 +9,7 @@ import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { Changed, Hindrance, RouteRow, ShownMessage, WhyReport } from "../../mail/scheduler/admin.ts";
 import type { Counted } from "../../mail/scheduler/meter.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
-import type { Admin, CertificateReport, ReloadReport, ServerStatus, TraceShown } from "./admin.ts";
+import type { Admin, CertificateReport, ReloadReport, ServerStatus, TopicShown, TraceShown } from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
@@ -74,6 +75,12 @@ const tlsQuestion = z.discriminatedUnion("ask", [
 ]);
 
 const traceTarget = z.strictObject({ by: z.enum(["peer", "listener", "relay"]), value: z.string().min(1).max(255) });
+
+export const topicWish = {
+  topic: z.enum(TRACE_TOPICS),
+  filter: text.min(1).optional(),
+  forMs: z.number().int().min(1000).max(86_400_000),
+};
 
 const nothing = z.strictObject({});
 const direction = z.enum(["in", "out", "local"]);
@@ -214,6 +221,24 @@ export const operations = {
     "Ends a trace, or all.",
     z.strictObject({ target: traceTarget.optional() }),
     (admin, { target }): Promise<{ readonly removed: number }> => admin.traces.remove(target),
+  ),
+  "trace.topics": operation(
+    "query",
+    "What the server traces line by line, until when.",
+    nothing,
+    (admin): Promise<readonly TopicShown[]> => admin.topics.list(),
+  ),
+  "trace.on": operation(
+    "change",
+    "Shows what the server does in the log, line by line, for a time.",
+    z.strictObject(topicWish),
+    (admin, wish): Promise<TopicShown> => admin.topics.set(wish),
+  ),
+  "trace.off": operation(
+    "change",
+    "Ends such a trace, or all.",
+    z.strictObject({ topic: z.enum(TRACE_TOPICS).optional() }),
+    (admin, { topic }): Promise<{ readonly removed: number }> => admin.topics.remove(topic),
   ),
   "queue.hold": operation(
     "change",

@@ -104,6 +104,7 @@ export function serveClient(socket: Socket, context: ClientContext): void {
           },
           soon: (made) => withDeadline(clock, PORTION_MS, `a portion of ${request.do}`, () => made),
           backlog: () => socket.writableLength,
+          after: (delayMs, callback) => clock.after(delayMs, callback),
           signal: ended.signal,
         };
         await stream.perform(context.admin, request.with, client);

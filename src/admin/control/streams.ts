@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { numberOfMessageId } from "../../foundation/ids.ts";
+import type { Timer } from "../../foundation/clock.ts";
 import type { Level } from "../../foundation/events.ts";
 import { isWanted, type EventRecord } from "../../mail/log/record.ts";
 import { pagesOf } from "../../mail/queue/pages.ts";
@@ -7,7 +8,7 @@ import type { QueueFilter } from "../../mail/queue/store.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
 import { ROW_STATES, SHOWN, type ShowFilter, type ShowPlace, type ShownRow } from "../../mail/scheduler/show.ts";
 import type { Admin } from "./admin.ts";
-import { checked, queueFilter } from "./operations.ts";
+import { checked, queueFilter, topicWish } from "./operations.ts";
 
 /** Answers that come in portions: the queue's list, live events, and the content of a message. */
 export interface StreamOperation {
@@ -28,6 +29,7 @@ export interface StreamClient {
   /** What the server itself is asked for has a deadline, too. */
   soon<Value>(work: Promise<Value>): Promise<Value>;
   backlog(): number;
+  after(delayMs: number, callback: () => void): Timer;
   readonly signal: AbortSignal;
 }
 
@@ -55,6 +57,7 @@ export interface ItemOf {
   readonly "queue.list": LiveRow;
   readonly show: ShownRow;
   readonly tail: TailItem;
+  readonly trace: TailItem;
   /** Base64. */
   readonly "queue.headers": string;
   readonly "queue.content": string;
@@ -75,6 +78,11 @@ export const streams = {
     kind: "query",
     says: "Events as they happen.",
     perform: (admin, args, client) => tail(admin, checked(tailArguments, args).level, client),
+  },
+  trace: {
+    kind: "change",
+    says: "Switches a trace on and shows its lines until its end; it ends with whoever asked.",
+    perform: (admin, args, client) => trace(admin, checked(z.strictObject(topicWish), args), client),
   },
   "queue.headers": {
     kind: "query",
@@ -118,10 +126,34 @@ async function show(admin: Admin, filter: ShowFilter, client: StreamClient): Pro
 }
 
 function tail(admin: Admin, level: Level, client: StreamClient): Promise<void> {
+  return follow(admin, (record) => isWanted(record.level, level), client);
+}
+
+async function trace(admin: Admin, wish: Parameters<Admin["topics"]["set"]>[0], client: StreamClient): Promise<void> {
+  const filter = wish.filter?.toLowerCase();
+  const isMeant = ({ name, fields: { topic, shown } }: EventRecord): boolean =>
+    name === TRACE_LINE &&
+    topic === wish.topic &&
+    (filter === undefined || (typeof shown === "string" && shown.toLowerCase().includes(filter)));
+  const shown = await admin.topics.set(wish);
+  const over = new AbortController();
+  const timer = client.after(wish.forMs, () => over.abort());
+  try {
+    await follow(admin, isMeant, { ...client, signal: AbortSignal.any([client.signal, over.signal]) });
+  } finally {
+    timer.cancel();
+    await admin.topics.end(shown);
+  }
+}
+
+/** The event of a trace's lines; it is declared where all that can be traced meets. */
+const TRACE_LINE = "trace.line";
+
+function follow(admin: Admin, isMeant: (record: EventRecord) => boolean, client: StreamClient): Promise<void> {
   return new Promise((resolve) => {
     let missed = 0;
     const stop = admin.subscribe((records) => {
-      const wanted = records.filter((record) => isWanted(record.level, level));
+      const wanted = records.filter(isMeant);
       if (wanted.length === 0) return;
       if (client.backlog() > MOST_BACKLOG) {
         missed += wanted.length;

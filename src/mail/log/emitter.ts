@@ -81,7 +81,7 @@ export function createEmitter(options: EmitterOptions): Emitter {
 
   return {
     emit(event, fields) {
-      if (!isWanted(event.level, level)) return;
+      if (event.isAsked !== true && !isWanted(event.level, level)) return;
       if (waiting.length >= mostRecords && !makeRoom()) {
         if (event.level === "debug") lostDebug++;
         else lostOther++;

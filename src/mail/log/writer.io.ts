@@ -95,7 +95,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   const put = (records: readonly EventRecord[]): void => {
     const lines: SinkLine[] = [];
     for (const record of records) {
-      if (!isWanted(record.level, level)) continue;
+      if (!isWanted(record.level, level) && catalogue.find(record.name)?.isAsked !== true) continue;
       const line = lineOf(record);
       if (line !== undefined) lines.push(line);
     }

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
+import type { LineTrace } from "../../foundation/line-trace.ts";
 import type { Authenticator } from "../../service/account/authenticator.ts";
 import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
 import type { FlightSampler } from "../../service/tls/flight-sampler.ts";
@@ -26,6 +27,8 @@ export interface SessionServices {
   readonly tls: TlsServer;
   /** What of TLS connections the log shows besides; absent: nothing. */
   readonly tracer?: Tracer | undefined;
+  /** Shows dialogues while somebody wants to see them. */
+  readonly trace?: LineTrace | undefined;
   /** Which handshakes are worth keeping in the journal; absent: none. */
   readonly flights?: FlightSampler | undefined;
 }

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
+import { DialogueTrace } from "../../protocol/smtp/dialogue-trace.ts";
 import { LineReceiver, type LineEvent } from "../../protocol/smtp/line-receiver.ts";
 import { ContentFlow } from "./content-flow.ts";
 import { lineInput } from "./line-input.ts";
@@ -16,7 +17,7 @@ import { SessionTls } from "./session-tls.io.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { isTlsHello, StrayHello } from "./stray-hello.ts";
 import { Tally } from "./tally.ts";
-import { traceOf } from "./tls-trace.ts";
+import { dialogueName, traceOf } from "./tls-trace.ts";
 import { commandWait, contentWait, type Wait } from "./waits.ts";
 
 /**
@@ -56,6 +57,7 @@ class SessionDriver implements RunningSession {
   readonly #startedAt: number;
   readonly #tls: SessionTls;
   readonly #replies = new ReplyQueue(this.#tally);
+  readonly #dialogue: DialogueTrace | undefined;
   #socket: Socket;
   #session: Session;
   #mode: Mode = "commands";
@@ -103,6 +105,7 @@ class SessionDriver implements RunningSession {
       perform: (action) => this.#perform(action),
       onTrouble: (sentence) => (this.#goneBecause ??= sentence),
     });
+    this.#dialogue = DialogueTrace.begin(services.trace, () => dialogueName(terms, options.peer));
     this.#attach(options.socket, options.tls);
     if (options.early !== undefined) {
       this.#isFirst = false;
@@ -223,6 +226,7 @@ class SessionDriver implements RunningSession {
   }
 
   #onLine(event: LineEvent): void {
+    if (this.#dialogue !== undefined && event.kind === "line") this.#dialogue.client(event.bytes.toString("latin1"));
     const bytesBehind = this.#lines.heldBytes + this.#socket.readableLength;
     const heard = lineInput(event, this.#terms, this.#session, bytesBehind);
     if (heard === undefined) return;
@@ -284,6 +288,7 @@ class SessionDriver implements RunningSession {
   #flush(): void {
     const bytes = this.#replies.take();
     if (bytes === undefined || !this.#socket.writable) return;
+    this.#dialogue?.server(bytes.toString("latin1"));
     if (this.#socket.write(bytes) || this.#mode === "ended") return;
     this.#isBlocked = true;
     this.#socket.pause();
@@ -303,6 +308,7 @@ class SessionDriver implements RunningSession {
     const bytes = this.#lines.takeRest();
     if (bytes.length === 0 && !this.#flow.isDue) return false;
     const { isComplete, rest, written } = this.#flow.push(bytes);
+    this.#dialogue?.content(bytes.length - rest.length);
     if (rest.length > 0) this.#lines.push(rest);
     if (written === undefined) this.#passed(isComplete);
     else {
@@ -431,6 +437,7 @@ class SessionDriver implements RunningSession {
       return this.#step({ kind: "lost", reason, tls: this.#tls.end });
     }
     this.#isOver = true;
+    this.#dialogue?.note(`ended${this.#goneBecause === undefined ? "" : `: ${this.#goneBecause}`}`);
     this.#deadline.cancel();
     this.#options.onEnd({ peer: this.#session.facts.peer, commands: this.#tally.text() });
     return undefined;

@@ -1,9 +1,11 @@
 import type { Clock } from "../../foundation/clock.ts";
+import { noTrace, type LineTrace } from "../../foundation/line-trace.ts";
 import { readAnswer, MOST_ALIASES } from "../../protocol/dns/answer.ts";
 import type { DnsData, DnsMessage, QuestionType } from "../../protocol/dns/message.ts";
 import { canonicalName, encodeName, reverseName } from "../../protocol/dns/name.ts";
 import type { DnsAnswer, DnsFinding, MxRecord, Resolver } from "../../protocol/dns/resolver.ts";
 import { DnsCache } from "./cache.ts";
+import { exchangedText } from "./exchanged-text.ts";
 import { serverText, type DnsServer } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
 
@@ -44,8 +46,10 @@ export function createDnsResolver(parts: {
   settings: DnsSettings;
   servers: readonly DnsServer[];
   exchange: Exchange;
+  /** Shows questions and answers while somebody wants to see them. */
+  trace?: LineTrace | undefined;
 }): DnsResolver {
-  const { clock, settings, servers, exchange } = parts;
+  const { clock, settings, servers, exchange, trace = noTrace } = parts;
   const cache = new DnsCache<readonly DnsData[]>(settings.cacheSize);
   const running = new Map<string, Promise<Answer>>();
   const restingUntil = new Map<DnsServer, number>();
@@ -61,6 +65,7 @@ export function createDnsResolver(parts: {
     const known = cache.get(question, clock.now());
     if (known !== undefined) {
       counters.remembered++;
+      if (trace.isOn) trace.show(`${type} ${name}: remembered, ${known.kind}`);
       return Promise.resolve(known);
     }
     let work = running.get(question);
@@ -140,9 +145,14 @@ export function createDnsResolver(parts: {
         if (hopeless.has(server)) continue;
         const leftMs = endsAt - clock.monotonicMs();
         if (leftMs <= 0) return last ?? failed("timeout", name, type, serverText(server), "no answer in time");
+        const askedAt = clock.monotonicMs();
         const exchanged = await inTurn(Math.min(leftMs, settings.tryTimeout), (limitMs) =>
           exchange(server, name, type, limitMs),
         );
+        if (trace.isOn)
+          trace.show(
+            `${type} ${name} @${serverText(server)}: ${exchangedText(exchanged)}, ${Math.round(clock.monotonicMs() - askedAt)} ms`,
+          );
         if (!exchanged.ok) {
           restingUntil.set(server, clock.monotonicMs() + REST_MS);
           last = failed(exchanged.reason, name, type, serverText(server), exchanged.text);

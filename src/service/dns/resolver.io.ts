@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../../foundation/clock.ts";
 import { PosthornError } from "../../foundation/error.ts";
+import type { LineTrace } from "../../foundation/line-trace.ts";
 import { createDnsResolver, type DnsResolver } from "./dns.ts";
 import { DnsNetwork } from "./exchange.io.ts";
 import { parseDnsServer, serversOfResolvConf, type DnsServer } from "./servers.ts";
@@ -13,6 +14,7 @@ import type { DnsSettings } from "./settings.ts";
 export function createResolver(parts: {
   clock: Clock;
   settings: DnsSettings;
+  trace?: LineTrace | undefined;
   /** Where the system names its servers. */
   resolvConf?: string;
 }): DnsResolver & AsyncDisposable {
@@ -23,6 +25,7 @@ export function createResolver(parts: {
     settings: parts.settings,
     servers,
     exchange: network.exchange,
+    trace: parts.trace,
   });
   return Object.assign(resolver, { [Symbol.asyncDispose]: () => network[Symbol.asyncDispose]() });
 }

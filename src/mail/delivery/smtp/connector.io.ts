@@ -3,7 +3,9 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../../foundation/events.ts";
+import type { LineTrace } from "../../../foundation/line-trace.ts";
 import type { Credentials } from "../../../protocol/sasl/client.ts";
+import { DialogueTrace } from "../../../protocol/smtp/dialogue-trace.ts";
 import { offers } from "../../../protocol/smtp/extensions.ts";
 import { ClientContexts, type ClientKeeper } from "../../../service/tls/client-contexts.io.ts";
 import type { ConnectionTrace, Tracer } from "../../../service/tls/tracer.ts";
@@ -39,6 +41,7 @@ export interface ConnectorParts {
   readonly tls: TlsClientEngine;
   readonly flights: FlightSampler;
   readonly tracer?: Tracer | undefined;
+  readonly trace?: LineTrace | undefined;
 }
 
 export type Attempted =
@@ -207,6 +210,7 @@ export class Connector {
     for (let connection = 1; ; connection++) {
       const text = hostName(host);
       const dialledAt = clock.monotonicMs();
+      const dialogue = DialogueTrace.begin(this.#parts.trace, () => `${session} ${text} (${request.relay})`);
       const dialled = await this.#dial(host, request);
       if (!dialled.ok) {
         const next = implicitPlace(demand.mode, mode, host);
@@ -216,8 +220,10 @@ export class Connector {
         }
         const took = Math.round(clock.monotonicMs() - dialledAt);
         emit(events.connectFailed, { session, protocol, host: text, problem: dialled.text, took });
+        dialogue?.note(`no connection after ${took} ms: ${dialled.text}`);
         return { ok: false, failure: connectFailure(dialled, text), scope: "address", learnt };
       }
+      dialogue?.note("connected");
       const trace = this.#trace(request, host, demand.logLevel);
       const isQuiet = trace?.level === 0 || undefined;
       const opened: Opened = await openSession(
@@ -228,6 +234,7 @@ export class Connector {
           credentials,
           handshake,
           trace,
+          dialogue,
           plan: {
             protocol,
             helo: request.helo === "" ? hostname : request.helo,

@@ -5,6 +5,7 @@ import type { Emit } from "../../../foundation/events.ts";
 import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
 import { makeClient } from "../../../protocol/sasl/make-client.ts";
 import { pbkdf2Sha256 } from "../../../protocol/sasl/pbkdf2.io.ts";
+import type { DialogueTrace } from "../../../protocol/smtp/dialogue-trace.ts";
 import type { Extensions } from "../../../protocol/smtp/extensions.ts";
 import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
@@ -28,7 +29,7 @@ import {
   type Step,
 } from "./opening.ts";
 import { closedFields, establishedFields, failedFields, type TlsSubject } from "./tls-lines.ts";
-import { INJECTED, Wire } from "./wire.io.ts";
+import { INJECTED, Wire, type WireListener } from "./wire.io.ts";
 
 export interface OpenParts {
   readonly clock: Clock;
@@ -51,6 +52,8 @@ export interface OpenSession {
   readonly handshake: HandshakeWish | undefined;
   readonly credentials?: Credentials | undefined;
   readonly trace?: ConnectionTrace | undefined;
+  /** Shows what is said; absent: nobody looks. */
+  readonly dialogue?: DialogueTrace | undefined;
 }
 
 /** `finding`: a handshake was tried and failed. */
@@ -87,10 +90,11 @@ class Opener {
     this.#given = given;
     this.#parts = parts;
     this.#settle = settle;
-    this.#wire = new Wire(parts.clock, stream, {
+    const listener: WireListener = {
       onReply: (reply) => this.#input({ on: "reply", reply }),
       onEnded: (ended) => this.#onEnded(ended),
-    });
+    };
+    this.#wire = new Wire(parts.clock, stream, listener, given.dialogue);
     const [opening, action] = beginOpening(given.plan);
     this.#opening = opening;
     this.#wire.deadline(this.#limitMs(duringOf(opening)), duringOf(opening));

@@ -123,7 +123,7 @@ class Runner implements WireListener {
     const outgoing = outgoingContent(by, this.#isBinary);
     const pieces = [...outgoing.push(asBuffer(bytes)), ...outgoing.end()];
     if (by === "BDAT") this.#wire.write(`BDAT ${totalBytes(pieces)} LAST\r\n`);
-    for (const piece of pieces) this.#wire.write(piece);
+    for (const piece of pieces) this.#wire.writeContent(piece);
     if (by === "BDAT") onChunkSent(this.#transaction, true);
     else onContentSent(this.#transaction);
   }
@@ -184,7 +184,7 @@ class Runner implements WireListener {
     onChunkSent(this.#transaction, isLast);
     this.#wire.cork();
     this.#wire.write(`BDAT ${bytes}${isLast ? " LAST" : ""}\r\n`);
-    for (const piece of pieces) this.#wire.write(piece);
+    for (const piece of pieces) this.#wire.writeContent(piece);
     this.#wire.uncork();
     this.#awaited = undefined;
     this.#watch();
@@ -193,7 +193,7 @@ class Runner implements WireListener {
 
   async #write(pieces: readonly Buffer[]): Promise<void> {
     this.#wire.cork();
-    for (const piece of pieces) this.#wire.write(piece);
+    for (const piece of pieces) this.#wire.writeContent(piece);
     this.#wire.uncork();
     // The host reads: its time for a block begins anew.
     this.#awaited = undefined;

@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import { holdWriteErrors } from "../../../foundation/hold-write-errors.ts";
 import { ReplyParser } from "../../../protocol/smtp/reply-parser.ts";
+import type { DialogueTrace } from "../../../protocol/smtp/dialogue-trace.ts";
 import type { Reply } from "../../../protocol/smtp/reply.ts";
 import type { Closing } from "../../../service/tls/facts.ts";
 import type { TlsConnection } from "../../../service/tls/tls.ts";
@@ -39,9 +40,11 @@ export class Wire {
   #onDrain: (() => void) | undefined;
   #isDetached = false;
   #tls: { readonly connection: TlsConnection; readonly closeMs: number } | undefined;
+  readonly #dialogue: DialogueTrace | undefined;
 
-  constructor(clock: Clock, stream: Duplex, listener: WireListener) {
+  constructor(clock: Clock, stream: Duplex, listener: WireListener, dialogue?: DialogueTrace) {
     this.#clock = clock;
+    this.#dialogue = dialogue;
     this.#stream = stream;
     this.#listener = listener;
     this.#attach();
@@ -71,6 +74,7 @@ export class Wire {
     this.#stream = connection.socket;
     this.#parser = new ReplyParser();
     this.#isDetached = false;
+    this.#dialogue?.note("TLS from here on");
     connection.onFinding((finding) => this.end({ reason: "other", text: finding.sentence }));
     this.#attach();
   }
@@ -97,8 +101,17 @@ export class Wire {
     this.#stream.uncork();
   }
 
-  write(bytes: string | Uint8Array): void {
-    if (this.#ended === undefined && bytes.length > 0) this.#stream.write(bytes);
+  /** Commands, and what answers challenges. */
+  write(text: string): void {
+    if (this.#ended !== undefined || text.length === 0) return;
+    this.#dialogue?.client(text);
+    this.#stream.write(text);
+  }
+
+  writeContent(bytes: Uint8Array): void {
+    if (this.#ended !== undefined || bytes.length === 0) return;
+    this.#dialogue?.content(bytes.length);
+    this.#stream.write(bytes);
   }
 
   get isFull(): boolean {
@@ -131,6 +144,7 @@ export class Wire {
   close(limitMs: number): Promise<void> {
     const stream = this.#stream;
     this.noDeadline();
+    if (this.#ended === undefined) this.#dialogue?.note("we close the connection");
     this.#ended ??= { reason: "closed", text: "we left" };
     this.#wake();
     if (this.#tls !== undefined) {
@@ -174,6 +188,7 @@ export class Wire {
 
   #tell(ended: Ended, finish: () => void): void {
     this.#ended = ended;
+    this.#dialogue?.note(`ended during ${this.during}: ${ended.text}`);
     this.noDeadline();
     this.#lastWords?.cancel();
     finish();
@@ -199,6 +214,7 @@ export class Wire {
         this.end(INJECTED);
         return;
       }
+      this.#dialogue?.server(event.reply);
       this.#listener.onReply(event.reply);
     }
   }
