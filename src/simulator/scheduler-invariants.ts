@@ -1,14 +1,18 @@
 import { BrokenInvariant } from "../foundation/assert.ts";
 import { isWaitedFor, type Limited } from "../mail/route/limited.ts";
+import { batchesIn } from "../mail/scheduler/sender-turns.ts";
 import {
   liveStateOf,
   mayWork,
+  type Batch,
+  type DomainLine,
   type MessageEntry,
   type RelayQueue,
   type SchedulerState,
   type Session,
   type Ticket,
 } from "../mail/scheduler/state.ts";
+import { SUSPENSION_LEVELS } from "../mail/scheduler/suspensions.ts";
 import type { WakeHeap, Wakeable } from "../mail/scheduler/wake-heap.ts";
 
 /**
@@ -35,6 +39,7 @@ export function assertSchedulerInvariants(s: SchedulerState): void {
   assertHeap(s.relayWakes);
   assertHeap(s.idleSessions);
   assertHeap(s.bucketWakes);
+  assertShelves(s);
   assertLimits(s);
   for (const relay of s.relays.values()) assertRelay(relay);
   if (mayWork(s, "out")) for (const relay of s.relays.values()) assertIsServed(s, relay);
@@ -65,8 +70,7 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
     if (found !== undefined) seen++;
     if (place === "waiting") {
       if (found !== undefined) broken(`${ticket.id} waits and is ${found}`);
-      const mayWaitForever = ticket.state === "held" && ticket.heldUntilAt === undefined;
-      if (!mayWaitForever && ticket.heapAt < 0) broken(`${ticket.id} waits and nothing will wake it`);
+      if (!mayWaitForever(ticket) && ticket.heapAt < 0) broken(`${ticket.id} waits and nothing will wake it`);
     } else if (place === "active" && found === undefined) localActive++;
     else if (found !== place) broken(`${ticket.id} is in one place, and knows it: ${place}, found ${found}`);
   }
@@ -81,15 +85,57 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
   return localActive;
 }
 
+/** For a person: held without an end, or under a suspension, which knows its own. */
+function mayWaitForever({ state, heldUntilAt, queue }: Ticket): boolean {
+  return queue?.kind === "suspension" || (state === "held" && heldUntilAt === undefined);
+}
+
+/** What waits for something in common: under a suspension that is in force, for its relay, or about to be due. */
+function assertShelves(s: SchedulerState): void {
+  let suspensions = 0;
+  let isTimed = 0;
+  const shelves = new Set<Exclude<Ticket["queue"], undefined>>(s.awakening);
+  for (const level of SUSPENSION_LEVELS) {
+    for (const [key, suspension] of s.suspensions[level]) {
+      suspensions++;
+      const { facts } = suspension;
+      if (facts.key !== key || facts.level !== level) broken(`the suspension of ${key} knows what it is of`);
+      if (facts.untilAt !== undefined) {
+        isTimed++;
+        if (suspension.heapAt < 0) broken(`the suspension of ${key} will end`);
+      }
+      shelves.add(suspension);
+    }
+  }
+  equal(s.suspensionCount, suspensions, "suspensions are counted");
+  equal(s.suspensionWakes.members.length, isTimed, "suspensions with an end are in their heap");
+  assertHeap(s.suspensionWakes);
+  for (const [key, stalled] of s.stalled) {
+    if (stalled.key !== key || stalled.tickets.size === 0) broken(`somebody waits for ${key}`);
+    shelves.add(stalled);
+  }
+  let shelved = 0;
+  for (const shelf of shelves) {
+    for (let ticket = shelf.tickets.first; ticket !== undefined; ticket = ticket.next) {
+      shelved++;
+      if (ticket.queue !== shelf || ticket.place !== "waiting") broken(`${ticket.id} lies where it thinks`);
+      if (ticket.state !== "queued") broken(`${ticket.id} is ${ticket.state} and under a suspension`);
+    }
+  }
+  for (const ticket of s.tickets.values()) if (ticket.place === "waiting" && ticket.queue !== undefined) shelved--;
+  equal(shelved, 0, "who waits for something in common is known there");
+}
+
 function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["place"]) => void): void {
   for (const relay of s.relays.values()) {
     let count = 0;
     let batches = 0;
     for (const line of relay.lines.values()) {
       const before = { count, batches };
-      for (let batch = line.batches.first; batch !== undefined; batch = batch.next) {
+      for (const batch of batchesIn(line)) {
         batches++;
-        if (line.byMessage.get(batch.message) !== batch) broken(`relay ${relay.key} knows its batches by message`);
+        if (batch.message.total > 1 && line.byMessage?.get(batch.message) !== batch)
+          broken(`relay ${relay.key} knows its batches by message`);
         if (batch.tickets.size === 0) broken("no batch is empty");
         for (let ticket = batch.tickets.first; ticket !== undefined; ticket = ticket.next) {
           if (ticket.queue !== batch || batch.line !== line) broken(`${ticket.id} knows its batch`);
@@ -100,7 +146,9 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
       if (line.batches.size === 0) broken("no line is empty");
       if (line.relay !== relay) broken(`the line of ${line.domain} knows its relay`);
       equal(line.readyCount, count - before.count, `the line of ${line.domain} counts what is ready`);
-      equal(line.byMessage.size, batches - before.batches, `the line of ${line.domain} knows no other batches`);
+      equal(line.batchCount, batches - before.batches, `the line of ${line.domain} counts its batches`);
+      for (const batch of line.byMessage?.values() ?? []) if (batch.line !== line) broken("a batch is in its line");
+      assertSenders(line);
     }
     assertTurns(relay);
     equal(relay.readyCount, count, `relay ${relay.key} counts what is ready`);
@@ -110,6 +158,22 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
     for (let ticket = queue.tickets.first; ticket !== undefined; ticket = ticket.next) put(ticket, "ready");
     const mayGo = queue.tickets.size > 0 && queue.active < s.settings.scheduler.local.perRecipient;
     if (queue.hasTurn !== mayGo) broken("who has something to deliver and room has a turn");
+  }
+}
+
+/** A sender has one batch in its line at a time, and nobody waits behind one that is not there. */
+function assertSenders(line: DomainLine): void {
+  if (line.senders?.size === 0) broken("where no sender waits nothing is kept");
+  const heads = new Set<Batch>();
+  for (let batch = line.batches.first; batch !== undefined; batch = batch.next) {
+    heads.add(batch);
+    if (batch.turn !== undefined && batch.turn.head !== batch) broken("who has the turn is its sender's head");
+  }
+  for (const [sender, one] of line.senders ?? []) {
+    if (!heads.has(one.kind === "sender" ? one.head : one)) broken(`${sender} has one batch in its line`);
+    if (one.kind === "batch") continue;
+    for (let batch = one.waiting.first; batch !== undefined; batch = batch.next)
+      if (batch.turn !== one || heads.has(batch)) broken(`what waits behind ${sender}'s turn knows it`);
   }
 }
 
@@ -238,9 +302,11 @@ export function assertTouched(s: SchedulerState, sessions: readonly Session[], t
   for (const ticket of tickets) {
     if (s.tickets.get(ticket.id) !== ticket) continue;
     const { place } = ticket;
-    if ((place === "ready") !== (ticket.queue !== undefined))
+    const { queue } = ticket;
+    const isReady = queue?.kind === "batch" || queue?.kind === "local";
+    if ((place === "ready") !== isReady || (queue !== undefined && !isReady && place !== "waiting"))
       broken(`${ticket.id} is ${place}, and a queue has it or not`);
-    if (place === "waiting" && ticket.heapAt < 0 && !(ticket.state === "held" && ticket.heldUntilAt === undefined))
+    if (place === "waiting" && ticket.heapAt < 0 && !mayWaitForever(ticket))
       broken(`${ticket.id} waits and nothing will wake it`);
     if (place !== "waiting" && place !== "ready" && ticket.heapAt >= 0)
       broken(`${ticket.id} is ${place} and would be woken`);

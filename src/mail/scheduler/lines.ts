@@ -1,6 +1,7 @@
 import type { Scarce } from "../route/rate.ts";
 import { servesRefusedFirst } from "../route/greylist.ts";
 import { append, insertBehind, newChain, unlink } from "./chain.ts";
+import { batchesIn, takePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
@@ -15,8 +16,10 @@ export function lineAt(relay: RelayQueue, domain: string): DomainLine {
       relay,
       batches: newChain(),
       front: undefined,
-      byMessage: new Map(),
+      byMessage: undefined,
+      senders: undefined,
       readyCount: 0,
+      batchCount: 0,
       parkedAt: undefined,
       previous: undefined,
       next: undefined,
@@ -34,7 +37,7 @@ export function lineAt(relay: RelayQueue, domain: string): DomainLine {
 export function placeBatch(line: DomainLine, batch: Batch, first: Ticket): void {
   const { greylist } = line.relay;
   if (first.attempts === 0 || greylist === undefined || !servesRefusedFirst(greylist)) {
-    append(line.batches, batch);
+    takePlace(line, batch);
     return;
   }
   insertBehind(line.batches, line.front, batch);
@@ -88,7 +91,7 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
   leaveTurns(line);
   from.lines.delete(line.domain);
   from.readyCount -= line.readyCount;
-  from.batchCount -= line.batches.size;
+  from.batchCount -= line.batchCount;
   s.dirty.add(from);
   s.dirty.add(to);
   to.readyCount += line.readyCount;
@@ -96,19 +99,20 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
   if (there === undefined) {
     line.relay = to;
     to.lines.set(line.domain, line);
-    to.batchCount += line.batches.size;
+    to.batchCount += line.batchCount;
     append(to.turns, line);
     return;
   }
   there.readyCount += line.readyCount;
-  for (let batch = line.batches.first; batch !== undefined; batch = line.batches.first) {
-    unlink(line.batches, batch);
-    const same = there.byMessage.get(batch.message);
+  for (const batch of [...batchesIn(line)]) {
+    const same = there.byMessage?.get(batch.message);
+    const { first } = batch.tickets;
     if (same === undefined) {
       batch.line = there;
-      there.byMessage.set(batch.message, batch);
-      if (batch.tickets.first === undefined) append(there.batches, batch);
-      else placeBatch(there, batch, batch.tickets.first);
+      batch.turn = undefined;
+      noteMessage(there, batch);
+      if (first !== undefined) placeBatch(there, batch, first);
+      there.batchCount++;
       to.batchCount++;
       continue;
     }
@@ -120,22 +124,24 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
   }
 }
 
-/** All that is ready in a line; what is taken out meanwhile is passed over. */
-export function* readyIn(line: DomainLine): Generator<Ticket, void, void> {
-  for (let batch = line.batches.first; batch !== undefined;) {
-    const nextBatch = batch.next;
-    for (let ticket = batch.tickets.first; ticket !== undefined;) {
-      const { next } = ticket;
-      yield ticket;
-      ticket = next;
-    }
-    batch = nextBatch;
-  }
+/** Envelopes of one message find each other; the only one of its message is not looked for. */
+export function noteMessage(line: DomainLine, batch: Batch): void {
+  if (batch.message.total === 1) return;
+  line.byMessage ??= new Map();
+  line.byMessage.set(batch.message, batch);
+}
+
+/** All that is ready in a line, as it is now. */
+export function readyIn(line: DomainLine): readonly Ticket[] {
+  const found: Ticket[] = [];
+  for (const batch of batchesIn(line))
+    for (let ticket = batch.tickets.first; ticket !== undefined; ticket = ticket.next) found.push(ticket);
+  return found;
 }
 
 /** All that is ready at a relay. */
-export function* readyAt(relay: RelayQueue): Generator<Ticket, void, void> {
-  for (const line of relay.lines.values()) yield* readyIn(line);
+export function readyAt(relay: RelayQueue): readonly Ticket[] {
+  return [...relay.lines.values()].flatMap(readyIn);
 }
 
 function leaveTurns(line: DomainLine): void {

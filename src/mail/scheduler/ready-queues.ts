@@ -1,28 +1,31 @@
 import { assert } from "../../foundation/assert.ts";
 import { append, newChain, unlink } from "./chain.ts";
-import { lineAt, placeBatch, settleLine } from "./lines.ts";
+import { lineAt, noteMessage, placeBatch, settleLine } from "./lines.ts";
 import { lineOf } from "./plan.ts";
+import { giveTurn, losePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, LocalQueue, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
  * Where ready envelopes wait for their turn. At a relay: one line for each recipient domain, in it one batch for each
- * message; the lines take turns, and the batches of a line, so that a list of five thousand is served between single
- * mails, not before them. Locally: one queue for each recipient, and the recipients take turns.
+ * message; the lines take turns, the senders in a line, and each sender's batches, so that a list of five thousand is
+ * served between single mails, not before them. Locally: one queue for each recipient, and the recipients take turns.
  */
 export function joinRelay(s: SchedulerState, relay: RelayQueue, ticket: Ticket): void {
   const line = lineAt(relay, lineOf(relay.plan, ticket.recipient));
-  let batch = line.byMessage.get(ticket.message);
+  let batch = line.byMessage?.get(ticket.message);
   if (batch === undefined) {
     batch = {
       kind: "batch",
       message: ticket.message,
       line,
       tickets: newChain(),
+      turn: undefined,
       previous: undefined,
       next: undefined,
     };
-    line.byMessage.set(ticket.message, batch);
+    noteMessage(line, batch);
     placeBatch(line, batch, ticket);
+    line.batchCount++;
     relay.batchCount++;
   }
   append(batch.tickets, ticket);
@@ -77,8 +80,9 @@ export function leaveQueue(s: SchedulerState, ticket: Ticket): void {
   s.dirty.add(relay);
   if (queue.tickets.size > 0) return;
   if (line.front === queue) line.front = queue.previous;
-  unlink(line.batches, queue);
-  line.byMessage.delete(queue.message);
+  losePlace(line, queue);
+  line.byMessage?.delete(queue.message);
+  line.batchCount--;
   relay.batchCount--;
   settleLine(line);
 }
@@ -95,8 +99,7 @@ export function takeBatch(
   const taken = takeFrom(s, batch, most);
   if (batch.tickets.size > 0) {
     if (line.front === batch) line.front = batch.previous;
-    unlink(line.batches, batch);
-    append(line.batches, batch);
+    giveTurn(line, batch);
   }
   if (line.readyCount > 0 && line.parkedAt === undefined) {
     unlink(turns, line);

@@ -16,6 +16,7 @@ import type { AttemptSpeaker } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
+import type { SenderTurn } from "./sender-turns.ts";
 import type { SchedulerSettings } from "./settings.ts";
 import { noSuspensions, type Suspension, type Suspensions } from "./suspensions.ts";
 import { newWakeHeap, type WakeHeap, type Wakeable } from "./wake-heap.ts";
@@ -210,6 +211,8 @@ export interface Batch extends Chained<Batch> {
   readonly message: MessageEntry;
   line: DomainLine;
   readonly tickets: Chain<Ticket>;
+  /** Its sender's turn, where several of a sender are in the line. */
+  turn: SenderTurn | undefined;
 }
 
 /** What is ready at a relay for one recipient domain; at a smarthost, for all of them: its domain is `""` then. */
@@ -220,8 +223,12 @@ export interface DomainLine extends Chained<DomainLine> {
   readonly batches: Chain<Batch>;
   /** The last of those batches that go before the others, because they were refused before. */
   front: Batch | undefined;
-  readonly byMessage: Map<MessageEntry, Batch>;
+  /** Batches of messages with several envelopes. */
+  byMessage: Map<MessageEntry, Batch> | undefined;
+  /** Who is in a long line (`sender-turns.ts`): a sender's only batch, or its turn. */
+  senders: Map<string, Batch | SenderTurn> | undefined;
   readyCount: number;
+  batchCount: number;
   /** A limit of the domain that is full: it has no turns until something is given back. */
   parkedAt: Scarce | undefined;
 }
