@@ -66,8 +66,8 @@ async function scenarioFrom(file: string): Promise<Scenario> {
   const source = await sourceOf(file, `../simulator/scenario`);
   const parsed = parseSettings(scenarioSettings, source);
   if (!parsed.ok) throw invalid(parsed.problem);
-  const { settings: scenario, problemAt } = parsed.value;
-  const problems = checkScenario(scenario).map(({ path, text }) => problemAt(path, text));
+  const scenario = parsed.value.settings;
+  const problems = checkScenario(scenario).map(({ path, text }) => parsed.value.problemAt(path, text));
   if (problems.length > 0) throw invalid(problems);
   return scenario.name === "" ? { ...scenario, name: file } : scenario;
 }
