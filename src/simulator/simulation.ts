@@ -244,6 +244,8 @@ class Simulation {
         this.#timerAt = action.at;
         return;
       case "answer":
+      case "note":
+        // Operators' commands; none are given here.
         return;
       case "tell":
         if (action.event.name === expired.name) {
