@@ -22,6 +22,8 @@ export interface Route {
   /** Connections now, against `allowed` of slow start (never above the route's limit). */
   readonly connections: Limited;
   readonly penalty: Penalty;
+  /** Sessions opened, for the shares of our addresses at this one of the host; counted anew after failures. */
+  opened: number;
 }
 
 export function addressText(host: NextHost): string {
@@ -62,6 +64,7 @@ export function newRoute(key: string, source: string | undefined, host: NextHost
     address: addressText(host),
     connections: limited(1),
     penalty: noPenalty(),
+    opened: 0,
   };
 }
 

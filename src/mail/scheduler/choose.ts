@@ -6,7 +6,8 @@ import { newRoute, routeKey, type Route } from "../route/route.ts";
 import { chanceOf } from "./chance.ts";
 import { bucketFor, domainClaims, hostClaims, limitFor, sourceClaims, sourcesTo } from "./claims.ts";
 import type { Candidate, RelayQueue, SchedulerState } from "./state.ts";
-import { suspensionOfRoute, type Suspension } from "./suspensions.ts";
+import { type Suspension } from "./suspension.ts";
+import { suspensionOfRoute } from "./suspensions.ts";
 
 /**
  * Where a relay's next connection goes, and from which of our addresses. Of the best rank that can be used: the host with
@@ -73,6 +74,7 @@ function chooseAmong(
     const sources = sourcesTo(s, relay.plan, domain, candidate.host);
     if (wasTried !== sources.some((source) => wasTriedFrom(relay, source, candidate))) continue;
     const usable: Connector[] = [];
+    const awake: Connector[] = [];
     for (const source of sources) {
       if (wasTriedFrom(relay, source, candidate)) continue;
       const route = routeTo(s, source, candidate);
@@ -88,6 +90,7 @@ function chooseAmong(
       }
       forgive(route.penalty, s.now, penaltyRules(s));
       const connector = connectorOf(s, candidate, route, source);
+      awake.push(connector);
       const missing = [...connector.occupies, ...connector.opens, ...connector.pays].filter((one) => !isFree(one));
       if (missing.length > 0) full.push(...missing);
       else usable.push(connector);
@@ -95,8 +98,10 @@ function chooseAmong(
     // The host's own limit stands first behind slow start's.
     const connections = usable[0]?.occupies[1]?.used ?? Infinity;
     if (connections >= leastConnections) continue;
+    const mayGo = withinShare(usable, awake);
+    if (mayGo.length === 0) continue;
     leastConnections = connections;
-    best = usable;
+    best = mayGo;
   }
   if (best !== undefined) return { kind: "use", ...byWeight(s, best) };
   return full.length > 0 ? { kind: "full", scarce: full } : { kind: "none", untilAt, suspension };
@@ -119,12 +124,28 @@ function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, sour
   };
 }
 
-/** Over many sessions each address has its share; none is owed what it could not carry earlier. */
+/**
+ * Of the addresses that could be used now (`usable`, among those that do not rest there) the ones that have not had more
+ * than their share of the sessions to this host. The heaviest may carry more where others are full, but a lighter one
+ * never steps in for a heavier: it may be an address whose name is still to be made. Equal ones stand in for each other.
+ */
+function withinShare(usable: readonly Connector[], awake: readonly Connector[]): readonly Connector[] {
+  const most = Math.max(...awake.map(weightOf));
+  if (usable.length === 0 || awake.every((one) => weightOf(one) === most)) return usable;
+  const weights = awake.reduce((sum, one) => sum + weightOf(one), 0);
+  const opened = awake.reduce((sum, one) => sum + one.route.opened, 0);
+  const within = usable.filter((one) => one.route.opened * weights < weightOf(one) * (opened + 1));
+  return within.length > 0 ? within : usable.filter((one) => weightOf(one) === most);
+}
+
+function weightOf({ source }: Connector): number {
+  return source?.weight ?? 1;
+}
+
 function byWeight(s: SchedulerState, connectors: readonly Connector[]): Connector {
   const [first, ...others] = connectors;
   if (first === undefined) throw new RangeError("there is nothing to choose from");
   if (others.length === 0) return first;
-  const weightOf = ({ source }: Connector): number => source?.weight ?? 1;
   let at = chanceOf(s).next() * connectors.reduce((sum, one) => sum + weightOf(one), 0);
   return connectors.find((one) => (at -= weightOf(one)) < 0) ?? first;
 }

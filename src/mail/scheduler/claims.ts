@@ -3,7 +3,16 @@ import { limited, type Limited } from "../route/limited.ts";
 import type { NextHost } from "../route/next-host.ts";
 import { isIdle, newBucket, type Bucket } from "../route/rate.ts";
 import { addressText, hostText, routeKey, sourcesFor } from "../route/route.ts";
-import { domainTerms, general, hostTerms, smallest, sourcesOf, sourceTerms, type GroupTerms, type Said } from "../route/terms.ts";
+import {
+  domainTerms,
+  general,
+  hostTerms,
+  smallest,
+  sourcesOf,
+  sourceTerms,
+  type GroupTerms,
+  type Said,
+} from "../route/terms.ts";
 import type { Source, SourceChoice } from "../envelope/source.ts";
 import type { RelayPlan } from "./plan.ts";
 import { relayText } from "./relay-text.ts";
@@ -52,7 +61,8 @@ export function hostClaims(s: SchedulerState, host: NextHost, source: Source | u
   const route = routeKey(source?.address, host);
   const of = hostText(host);
   // An address under two names, each with a rule of its own, has two limits: neither is the other's.
-  const mark = ({ pattern }: { readonly pattern?: string | undefined }): string => (pattern === undefined ? "" : ` ${pattern}`);
+  const mark = ({ pattern }: { readonly pattern?: string | undefined }): string =>
+    pattern === undefined ? "" : ` ${pattern}`;
   return claimsOf("host", address, of, terms, [
     { scope: "host", of, key: `${address}${mark(terms.host)}`, said: terms.host },
     { scope: "route", of, key: `${route}${mark(terms.route)}`, said: terms.route },
@@ -84,7 +94,11 @@ function claimsOf(
   const limits = [...own];
   const mails: RateClaim[] = [];
   const opens: RateClaim[] = [];
-  const addRate = (unit: RateClaim["unit"], said: Said<Rate> | undefined, about: Pick<Claim, "scope" | "of" | "key">): void => {
+  const addRate = (
+    unit: RateClaim["unit"],
+    said: Said<Rate> | undefined,
+    about: Pick<Claim, "scope" | "of" | "key">,
+  ): void => {
     if (said === undefined) return;
     const full = `${unit} ${about.scope} ${about.key} ${said.pattern ?? ""}`;
     (unit === "mails" ? mails : opens).push({ ...about, unit, key: full, said });
@@ -129,7 +143,12 @@ function inSession(
   domain: string,
 ): Said<number> {
   const { route } = s.settings;
-  return smallest(route, name, domainTerms(route, domain === "" ? undefined : domain), hostTerms(route, host.name, ipOf(host)));
+  return smallest(
+    route,
+    name,
+    domainTerms(route, domain === "" ? undefined : domain),
+    hostTerms(route, host.name, ipOf(host)),
+  );
 }
 
 export function connectTimeoutFor(s: SchedulerState, host: NextHost, domain: string): number | undefined {
@@ -201,12 +220,7 @@ export function sourcesOfDomain(s: SchedulerState, domain: string): SourceChoice
   return domain === "" ? undefined : domainTerms(s.settings.route, domain).sources?.value;
 }
 
-function sourceChoiceFor(
-  s: SchedulerState,
-  plan: RelayPlan,
-  domain: string,
-  host: NextHost,
-): SourceChoice | undefined {
+function sourceChoiceFor(s: SchedulerState, plan: RelayPlan, domain: string, host: NextHost): SourceChoice | undefined {
   const { route } = s.settings;
   return (
     plan.sources ??

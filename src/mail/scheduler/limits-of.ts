@@ -39,7 +39,11 @@ export interface LimitsOfRelay {
   /** These must have room, whatever host is chosen. */
   readonly common: readonly LimitInForce[];
   /** One of these ways must have room in all of its own. */
-  readonly ways: readonly { readonly host: string; readonly source: string; readonly limits: readonly LimitInForce[] }[];
+  readonly ways: readonly {
+    readonly host: string;
+    readonly source: string;
+    readonly limits: readonly LimitInForce[];
+  }[];
 }
 
 /** What is in force for mail at a relay; of all domains that share it, or one of them. Changes nothing. */

@@ -71,8 +71,14 @@ export function failSession(
  * The host said goodbye, or that it cannot take more just now, after mail had gone through: its route rests, with what is
  * ready for it, and nobody's attempt is counted.
  */
-export function restRoute(s: SchedulerState, { relay, route, candidate }: Session, failure: Failure, scope: "route" | "host"): void {
-  const hosts = scope === "host" ? relay.candidates.filter((one) => one.host.name === candidate.host.name) : [candidate];
+export function restRoute(
+  s: SchedulerState,
+  { relay, route, candidate }: Session,
+  failure: Failure,
+  scope: "route" | "host",
+): void {
+  const hosts =
+    scope === "host" ? relay.candidates.filter((one) => one.host.name === candidate.host.name) : [candidate];
   for (const { host } of hosts) {
     const at = s.routes.get(routeKey(route.source, host));
     if (at === undefined) continue;
@@ -98,11 +104,23 @@ function restAsTold(s: SchedulerState, penalty: Penalty, failure: Failure): void
 }
 
 /** What failed from one of our addresses may work from another: its turn comes when no other host is left. */
-function noteTried(s: SchedulerState, { relay, route, candidate, domain }: Session, most: number): void {
+function noteTried(s: SchedulerState, session: Session, most: number): void {
+  const { relay, route, candidate, domain } = session;
   relay.tried.add(route.key);
-  const keys = sourcesTo(s, relay.plan, domain, candidate.host).map((source) => routeKey(source?.address, candidate.host));
+  resetShares(s, session);
+  const keys = sourcesTo(s, relay.plan, domain, candidate.host).map((source) =>
+    routeKey(source?.address, candidate.host),
+  );
   const tried = keys.filter((key) => relay.tried.has(key)).length;
   if (tried >= Math.min(most, keys.length)) relay.tried.add(candidate.address);
+}
+
+/** The shares of our addresses at this one of the host begin anew: nobody has to make up for what it could not carry. */
+function resetShares(s: SchedulerState, { relay, candidate, domain }: Session): void {
+  for (const source of sourcesTo(s, relay.plan, domain, candidate.host)) {
+    const route = s.routes.get(routeKey(source?.address, candidate.host));
+    if (route !== undefined) route.opened = 0;
+  }
 }
 
 /** This machine does not have the address it was to connect from: nobody uses it for a while. */

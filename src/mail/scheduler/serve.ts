@@ -197,12 +197,12 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
   if (relay.isResolving || !hasRoom(relay.connections)) return false;
   forgive(relay.penalty, s.now, penaltyRules(s));
   if (relay.penalty.restsUntilAt > s.now) return comeBackAt(s, relay, relay.penalty.restsUntilAt);
-  const common = [s.total, limitFor(s, relayClaim(s, relay))];
-  const full = common.filter((limit) => !isFree(s, relay, limit, turn));
-  if (full.length > 0) return stand(s, relay, full);
+  if (!isFree(s, relay, s.total, turn)) return stand(s, relay, [s.total]);
 
   const isStale = relay.freshUntilAt <= s.now && relay.tried.size === 0;
   if (relay.candidates.length === 0 || isStale) return resolve(s, relay);
+  const whole = limitFor(s, relayClaim(s, relay));
+  if (!isFree(s, relay, whole, turn)) return stand(s, relay, [whole]);
   const line = nextUnparked(s, relay, turn);
   if (line === undefined) return false;
   const choice = choose(s, relay, line.domain, (scarce) => isFree(s, relay, scarce, turn));
@@ -223,7 +223,7 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
     // With sessions at work they carry on; without a failure in this round everything rests.
     return comeBackAt(s, relay, choice.untilAt);
   }
-  connect(s, relay, line.domain, choice, [...common, relay.connections]);
+  connect(s, relay, line.domain, choice, [s.total, whole, relay.connections]);
   return true;
 }
 
@@ -256,6 +256,7 @@ function connect(
     heapAt: -1,
   };
   if (relay.tried.size === 0) relay.roundStartedAt = s.now;
+  route.opened++;
   take(session.occupies);
   take(session.domainLimits);
   spend(s, [...connector.opens, ...domainOpens(s, domain)]);
