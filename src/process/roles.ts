@@ -114,6 +114,7 @@ export const adminMethods = [
   "routes",
   "shown",
   "stats",
+  "profile",
   "tlsHosts",
   "forgetTlsHost",
   "tlsPolicy",

@@ -12,7 +12,7 @@ import {
   type Session,
   type Ticket,
 } from "../mail/scheduler/state.ts";
-import { SUSPENSION_LEVELS } from "../mail/scheduler/suspensions.ts";
+import { SUSPENSION_LEVELS } from "../mail/scheduler/suspension.ts";
 import type { WakeHeap, Wakeable } from "../mail/scheduler/wake-heap.ts";
 
 /**

@@ -63,6 +63,7 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCe
     vrfy: settings.vrfy,
     expn: settings.expn,
     mayXclient: peer.address !== undefined && rules.xclient.has(peer.address),
+    ...(settings.tenant === undefined ? {} : { tenant: settings.tenant }),
     mayXforward: peer.address !== undefined && rules.xforward.has(peer.address),
   };
 }

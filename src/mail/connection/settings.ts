@@ -127,6 +127,11 @@ export const listenerSettings = z
       .boolean()
       .optional()
       .describe("Whether missing Message-ID, Date and From are added. Left out: on submission listeners only."),
+    tenant: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: "expected letters, digits, dot, dash or underscore" })
+      .optional()
+      .describe("For whom this listener takes mail; kept with each message, and what `posthorn suspend tenant` means."),
     reverseDns: z
       .boolean()
       .prefault(true)

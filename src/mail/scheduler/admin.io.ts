@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Clock } from "../../foundation/clock.ts";
+import { sleep, type Clock } from "../../foundation/clock.ts";
+import { PosthornError } from "../../foundation/error.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
+import { Profiler, type Profiling } from "../../foundation/profiler.ts";
 import type { NetworkDelivery } from "../delivery/delivery.ts";
 import type { TlsMemory } from "../delivery/tls-policy/remembering-delivery.ts";
 import { rowsOf } from "../queue/pages.ts";
@@ -16,7 +18,7 @@ import { nextDueAt } from "./scheduler.ts";
 import type { Scheduler } from "./scheduler.io.ts";
 import { showPage } from "./show.ts";
 import { countStanding, type Standing } from "./standing.ts";
-import { SUSPENSION_LEVELS, suspensionKey } from "./suspensions.ts";
+import { SUSPENSION_LEVELS, suspensionKey } from "./suspension.ts";
 import type { ShownSuspension } from "./admin.ts";
 import { liveStateOf, type SchedulerState } from "./state.ts";
 
@@ -27,6 +29,8 @@ export interface SchedulerAdminParts {
   readonly network: TlsMemory & Pick<NetworkDelivery, "tlsPolicy">;
   /** Where settings in force were set. */
   readonly origins?: (() => Origins) | undefined;
+  /** Where the store looks whether somebody measures. */
+  readonly profiling?: Profiling | undefined;
 }
 
 /** The operator's side: what is durable comes from the store, what is live from the scheduler's state. */
@@ -36,6 +40,7 @@ export function createSchedulerAdmin({
   clock,
   network,
   origins = () => NO_ORIGINS,
+  profiling = { profiler: undefined },
 }: SchedulerAdminParts): SchedulerAdmin {
   const { state } = scheduler;
   const standing = standingCounts(state, clock);
@@ -106,6 +111,20 @@ export function createSchedulerAdmin({
     },
     async stats() {
       return readMeter(scheduler.watchers.tallies.meter, clock.now());
+    },
+    async profile(what, forMs) {
+      const place: Profiling = what === "queue" ? profiling : scheduler.watchers;
+      if (place.profiler !== undefined)
+        throw new PosthornError("CONTROL_REFUSED", {
+          message: `somebody else measures the ${what} just now`,
+          advice: "ask again when that has ended",
+        });
+      const profiler = new Profiler();
+      place.profiler = profiler;
+      const beganAt = clock.monotonicMs();
+      await sleep(clock, forMs);
+      place.profiler = undefined;
+      return { what, tookMs: Math.round(clock.monotonicMs() - beganAt), rows: profiler.read() };
     },
     async tlsHosts() {
       return network.tlsHosts();

@@ -1,4 +1,5 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { Profile } from "../../foundation/profiler.ts";
 import type { PolicyQuestion, PolicyReport } from "../delivery/tls-policy/policy-report.ts";
 import type { TlsHost } from "../delivery/tls-policy/tls-hosts.ts";
 import type { Failure } from "../envelope/failure.ts";
@@ -13,7 +14,7 @@ import type {
   StoredMessage,
 } from "../queue/store.ts";
 import type { Counted } from "./meter.ts";
-import type { SuspensionFacts, SuspensionLevel } from "./suspensions.ts";
+import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
 import type { ShowFilter, ShowPage, ShowPlace } from "./show.ts";
 
 /**
@@ -64,6 +65,8 @@ export interface SchedulerAdmin {
   shown(filter: ShowFilter, behind?: ShowPlace): Promise<ShowPage>;
   /** Counters since the start, of the last minute and the last hour. */
   stats(): Promise<readonly Counted[]>;
+  /** Measures for so long. Rejects with `CONTROL_REFUSED` while somebody else measures the same. */
+  profile(what: Profile["what"], forMs: number): Promise<Profile>;
   /** Hosts whose TLS handshakes fail, and what is known of the kinds that work. */
   tlsHosts(): Promise<readonly TlsHost[]>;
   /** By name, address or both; `*` for all. What was remembered of them is gone: the next session tries as usual. */

@@ -1,7 +1,7 @@
 import { append, newChain, type Chain } from "./chain.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import type { Suspension } from "./suspensions.ts";
+import type { Suspension } from "./suspension.ts";
 
 /**
  * Envelopes that wait for one thing in common: the end of a suspension, or their relay's recovery. When it comes they are

@@ -218,7 +218,9 @@ function matching(s: SchedulerState, is: (ticket: Ticket) => boolean): readonly 
 function goesBy(ticket: Ticket, route: string): boolean {
   if (ticket.queue?.kind === "batch") return ticket.queue.line.relay.candidates.some((one) => isCandidate(one, route));
   const { lastHost, lastRound } = ticket;
-  return [...(lastHost === undefined ? [] : [lastHost]), ...(lastRound?.tried ?? [])].some((text) => isNamed(text, route));
+  return [...(lastHost === undefined ? [] : [lastHost]), ...(lastRound?.tried ?? [])].some((text) =>
+    isNamed(text, route),
+  );
 }
 
 function isCandidate({ host, address }: Candidate, route: string): boolean {

@@ -6,6 +6,8 @@ import { fullFor, limitText } from "./limits-of.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayName } from "./show.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { suspensionsOn } from "./suspensions.ts";
+import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 
 /**
  * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
@@ -21,10 +23,19 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindra
     case "writing":
       return [...found, { what: "store", text: "what was decided about it is being written" }];
     case "waiting":
-      return [...found, ...whileWaiting(s, ticket)];
+      return [...found, ...suspendedBy(s, ticket), ...whileWaiting(s, ticket)];
     case "ready":
-      return [...found, ...whileReady(s, ticket)];
+      return [...found, ...suspendedBy(s, ticket), ...whileReady(s, ticket)];
   }
+}
+
+function suspendedBy(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
+  if (ticket.state !== "queued") return [];
+  return suspensionsOn(s, ticket).map(({ level, key, by, because, setAt, untilAt }) => ({
+    what: "suspended",
+    text: `${level === "all" ? "everything" : `${level} ${key}`} is suspended by ${by} since ${formatRfc3339(setAt)}: ${because}`,
+    untilAt,
+  }));
 }
 
 /** When it can go on by itself; undefined when something must be done first, or nobody knows. */

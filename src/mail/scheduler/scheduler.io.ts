@@ -21,7 +21,7 @@ import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
 import { Watchers } from "./watchers.ts";
 import { suspensionFrom } from "./suspension-note.ts";
-import { NO_SUCH_SUSPENSION, SUSPENSION_NOTES, type SuspensionFacts, type SuspensionLevel } from "./suspensions.ts";
+import { NO_SUCH_SUSPENSION, SUSPENSION_NOTES, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
 import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
 
 /** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */

@@ -6,9 +6,11 @@ import { unreachable, type SimulatedHost } from "../../simulator/deliveries.ts";
 import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
 import type { Failure } from "../envelope/failure.ts";
+import { routeSettings } from "../route/settings.ts";
 import type { Selector } from "./admin.ts";
 import { replay } from "./replay.ts";
 import { snapshot } from "./snapshot.ts";
+import { SUSPENSION_LEVELS, type SuspensionLevel } from "./suspension.ts";
 
 const RUNS = Number(process.env["POSTHORN_RUNS"] ?? 30);
 
@@ -25,7 +27,19 @@ const lost = (during: string): Failure => ({
 });
 
 /** What a host does, drawn anew for each thing it is asked. */
-const moods = ["fine", "defers", "refuses", "down", "down", "down", "closes", "cuts", "dies"] as const;
+const moods = [
+  "fine",
+  "defers",
+  "refuses",
+  "down",
+  "down",
+  "down",
+  "closes",
+  "cuts",
+  "dies",
+  "shuts-out",
+  "not-ours",
+] as const;
 type Mood = (typeof moods)[number];
 
 const action = fc.oneof(
@@ -68,6 +82,19 @@ const action = fc.oneof(
     arbitrary: fc.record({ do: fc.constantFrom("pause" as const, "resume" as const), local: fc.boolean() }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("suspend" as const),
+      what: fc.nat(9),
+      n: fc.nat(11),
+      forMs: fc.constantFrom(undefined, 1000, 600_000, 90_000_000),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("unsuspend" as const), what: fc.nat(9), n: fc.nat(11) }),
+  },
+  {
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant("exchange" as const),
@@ -77,7 +104,28 @@ const action = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), total: fc.integer({ min: 1, max: 6 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("shape" as const), as: fc.nat(3) }) },
 );
+
+/** Shaping and source addresses, for reloads. */
+const shapes: readonly object[] = [
+  {},
+  { shaping: { "*.example": { connections: 1, rate: "3/s" }, "mx:mx1": { connections: 2, connectionRate: "1/10s" } } },
+  { sources: ["198.51.100.1", "198.51.100.2"], shaping: { "mx:*": { rate: "20/min", mailsPerConnection: 2 } } },
+  {
+    sources: [
+      { address: "198.51.100.1", weight: 4, connections: 2 },
+      { address: "198.51.100.2", rate: "30/min" },
+    ],
+    pools: { other: ["198.51.100.3", "198.51.100.4"] },
+    shaping: {
+      "*": { together: { connections: 3, rate: "100/min" }, recipientsPerMail: 1 },
+      "d3.example": { sources: "pool:other", connections: 3 },
+      "mx:mx2": { connections: 1, together: { rate: "1/s" } },
+    },
+  },
+];
+
 type Scene = typeof action extends fc.Arbitrary<infer Value> ? Value : never;
 
 /**
@@ -94,7 +142,14 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
       connectMs: 30,
       transactMs: 20,
       facts: n === 3 ? { mostRecipients: 2, mostTransactions: 2 } : {},
-      onConnect: () => (mood() === "down" ? unreachable(`192.0.2.${n}`) : undefined),
+      onConnect: ({ sourceAddress = "none" }) => {
+        const isFirst = sourceAddress.endsWith(".1") || sourceAddress.endsWith(".3");
+        if (mood() === "down") return unreachable(`192.0.2.${n}`);
+        if (mood() === "shuts-out" && isFirst) return failure("temporary", "greeting");
+        if (mood() === "not-ours" && isFirst)
+          return { ...lost("connect"), cause: { kind: "connect", reason: "source", text: "not ours" } };
+        return undefined;
+      },
       failureScope: n === 4 ? "relay" : n === 5 ? "host" : "address",
       onEnvelope: () =>
         mood() === "defers"
@@ -136,6 +191,23 @@ function selectorOf(by: number, n: number, ids: readonly string[]): Selector {
   }
 }
 
+function suspendedOf(what: number, n: number, ids: readonly string[]): readonly [SuspensionLevel, string] {
+  const id = ids[n % Math.max(1, ids.length)] ?? "00000000000";
+  const all: readonly (readonly [SuspensionLevel, string])[] = [
+    ["envelope", `${id}.1`],
+    ["message", id],
+    ["sender", n % 2 === 0 ? "s@mail.example" : "<>"],
+    ["sender", "@mail.example"],
+    ["domain", `d${n}.example`],
+    ["relay", `mx${n % 6}`],
+    ["host", `192.0.2.${n % 6}`],
+    ["route", `* > mx${n % 6}[192.0.2.${n % 6}]:25`],
+    ["tenant", "t1"],
+    ["all", "*"],
+  ];
+  return all[what] ?? ["all", "*"];
+}
+
 async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedScheduling> {
   const simulation = simulatedScheduling({
     seed,
@@ -155,7 +227,8 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
       case "send": {
         const to = scene.to.map((n, at) => `u${at}@d${n}.example`);
         const action = scene.isLocal ? "deliver" : "relay";
-        ids.push(await simulation.send({ from: scene.isNull ? "" : "s@mail.example", to, action }));
+        const message = scene.to.length % 2 === 0 ? { tenant: "t1" } : {};
+        ids.push(await simulation.send({ from: scene.isNull ? "" : "s@mail.example", to, action, message }));
         break;
       }
       case "pass":
@@ -166,6 +239,15 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
           left -= Math.max(1, step);
           look();
         }
+        break;
+      case "suspend": {
+        const [level, key] = suspendedOf(scene.what, scene.n, ids);
+        const untilAt = scene.forMs === undefined ? undefined : clock.now() + scene.forMs;
+        void scheduler.suspend({ level, key, because: "a test", by: "test", setAt: clock.now(), untilAt });
+        break;
+      }
+      case "unsuspend":
+        void scheduler.unsuspend(...suspendedOf(scene.what, scene.n, ids), "test");
         break;
       case "exchange": {
         exchange(scene.domain, scene.by);
@@ -183,6 +265,11 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
       case "resume":
         scheduler.resume(scene.local ? "local" : "out");
         break;
+      case "shape": {
+        const shape = routeSettings.parse({ limits: settings.route.limits, ...shapes[scene.as] });
+        scheduler.reload({ ...settings, route: { ...settings.route, ...shape } });
+        break;
+      }
       case "reload": {
         const limits = { ...settings.route.limits, total: scene.total };
         scheduler.reload({ ...settings, route: { ...settings.route, limits } });
@@ -213,6 +300,8 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
   scheduler.resume("local");
   await clock.advance(1000);
   await scheduler.command({ do: "release", selector: { by: "all" } });
+  for (const level of SUSPENSION_LEVELS)
+    for (const key of scheduler.state.suspensions[level].keys()) await scheduler.unsuspend(level, key, "test");
   for (let n = 0; n < 60; n++) {
     await clock.advance(3_600_000);
     look();

@@ -61,7 +61,7 @@ test("retries wait 400 s times the square of the attempt's number", async () => 
 });
 
 test("a wait is spread by up to a tenth, and never shortened", async () => {
-  const simulation = simulatedScheduling();
+  const simulation = simulatedScheduling({ route: { greylisting: { strategy: "none" } } });
   simulation.world.setDomain("example.org", [
     host("192.0.2.1", { onEnvelope: () => later, transactMs: 0, connectMs: 0 }),
   ]);

@@ -15,15 +15,8 @@ import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { decide } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
-import {
-  endSuspension,
-  noteKeyOf,
-  NO_SUCH_SUSPENSION,
-  suspend,
-  type Suspension,
-  type SuspensionFacts,
-  type SuspensionLevel,
-} from "./suspensions.ts";
+import { noteKeyOf, NO_SUCH_SUSPENSION, type Suspension, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
+import { endSuspension, suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";

@@ -101,7 +101,9 @@ const OUR_END: ReadonlySet<string> = new Set(["unreachable", "source", "other"])
 const REACH: readonly Scope[] = ["recipient", "overflow", "connection", "sender", "route", "address", "host", "relay"];
 
 /** Of all recipients' failures the one that speaks about more than its recipient and reaches farthest. */
-export function farthestOf(failures: readonly Failure[]): { readonly failure: Failure; readonly scope: Scope } | undefined {
+export function farthestOf(
+  failures: readonly Failure[],
+): { readonly failure: Failure; readonly scope: Scope } | undefined {
   let farthest: { failure: Failure; scope: Scope } | undefined;
   for (const failure of failures) {
     const scope = scopeOf(failure, "recipient");

@@ -17,19 +17,21 @@ import { unparkNext } from "./lines.ts";
 import { mostMails, mostToRoute, relayClaim } from "./claims.ts";
 import { othersWait } from "./scarce.ts";
 import { goesByMx } from "./plan.ts";
-import { deferLine, deferRound, endRestsOf, endRound, failSession, mostTelling, penaliseRelay, restRoute } from "./round.ts";
+import {
+  deferLine,
+  deferRound,
+  endRestsOf,
+  endRound,
+  failSession,
+  mostTelling,
+  penaliseRelay,
+  restRoute,
+} from "./round.ts";
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
 import { suspensionOfRoute } from "./suspensions.ts";
 import { settleDelivered, settleFailed } from "./settle.ts";
-import {
-  mayWork,
-  type Attempt,
-  type Candidate,
-  type SchedulerState,
-  type Session,
-  type Ticket,
-} from "./state.ts";
+import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
 import { setWake } from "./wake-heap.ts";
 
@@ -131,7 +133,10 @@ function yieldsPlace(session: Session): boolean {
   const { relay } = session;
   const most = relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
   // A relay that stands in line for one more connection gains nothing by closing one it has.
-  return session.transactions >= most && [...session.occupies, ...session.domainLimits].some((limit) => othersWait(limit, relay));
+  return (
+    session.transactions >= most &&
+    [...session.occupies, ...session.domainLimits].some((limit) => othersWait(limit, relay))
+  );
 }
 
 /** Envelopes that the store no longer has: somebody took them out behind our back, or a load met a removal. */
@@ -194,13 +199,11 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
  */
 function noteEnd(s: SchedulerState, session: Session, failure: Failure, scope: ReturnType<typeof sessionScope>): void {
   if (!session.hasWorked) failSession(s, session, failure, scope);
-  else if (failure.reply !== undefined && (scope === "route" || scope === "host")) restRoute(s, session, failure, scope);
+  else if (failure.reply !== undefined && (scope === "route" || scope === "host"))
+    restRoute(s, session, failure, scope);
 }
 
-function sessionScope(
-  failure: Failure,
-  said: "address" | "host" | "relay",
-): "route" | "address" | "host" | "relay" {
+function sessionScope(failure: Failure, said: "address" | "host" | "relay"): "route" | "address" | "host" | "relay" {
   const scope = scopeOf(failure, said);
   return scope === "route" || scope === "host" || scope === "relay" ? scope : said;
 }

@@ -77,7 +77,8 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
     const isLocal = s.settings.plans[ticket.action]?.kind === "local";
     wait = waitMs(isLocal ? retry.local : retry.relay, ticket.attempts);
   }
-  const retryAt = nextAttemptAt(s, ticket, attempt, failure) ?? s.now + spreadMs(wait, retry.spread, chanceOf(s).next());
+  const retryAt =
+    nextAttemptAt(s, ticket, attempt, failure) ?? s.now + spreadMs(wait, retry.spread, chanceOf(s).next());
   // One last attempt at the very end rather than an envelope that expires untried.
   ticket.dueAt = Math.min(retryAt, ticket.expiresAt);
   tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));

@@ -18,7 +18,7 @@ import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
 import type { SenderTurn } from "./sender-turns.ts";
 import type { SchedulerSettings } from "./settings.ts";
-import { noSuspensions, type Suspension, type Suspensions } from "./suspensions.ts";
+import { noSuspensions, type Suspension, type Suspensions } from "./suspension.ts";
 import { newWakeHeap, type WakeHeap, type Wakeable } from "./wake-heap.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { SUSPENSION_LEVELS, type SuspensionFacts } from "./suspensions.ts";
+import { SUSPENSION_LEVELS, type SuspensionFacts } from "./suspension.ts";
 
 const note = z.object({
   level: z.enum(SUSPENSION_LEVELS),

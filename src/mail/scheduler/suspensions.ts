@@ -1,5 +1,5 @@
 import { tell } from "./action.ts";
-import { append, newChain, type Chain } from "./chain.ts";
+import { append, newChain } from "./chain.ts";
 import { suspended, suspensionEnded } from "./events.ts";
 import { readyAt } from "./lines.ts";
 import { domainOf } from "./plan.ts";
@@ -7,7 +7,8 @@ import { relayText } from "./relay-text.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { move } from "./ticket.ts";
-import { dropWake, setWake, type Wakeable } from "./wake-heap.ts";
+import { suspensionKey, type Suspension, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
+import { dropWake, setWake } from "./wake-heap.ts";
 
 /**
  * Standing holds: a sender, a domain, a host, whatever `SUSPENSION_LEVELS` names, is suspended until an operator lifts it or
@@ -20,75 +21,6 @@ import { dropWake, setWake, type Wakeable } from "./wake-heap.ts";
  *
  * The time under a suspension does not count for expiry: `awaken.ts`. A time that the sender set (DELIVERBY) runs on.
  */
-export const SUSPENSION_LEVELS = [
-  "envelope",
-  "message",
-  "sender",
-  "domain",
-  "relay",
-  "host",
-  "route",
-  "tenant",
-  "all",
-] as const;
-export type SuspensionLevel = (typeof SUSPENSION_LEVELS)[number];
-
-/** What is durable of it, and told. */
-export interface SuspensionFacts {
-  readonly level: SuspensionLevel;
-  /** What is suspended: an id, an address or `@domain`, a domain, a name; `*` for all. */
-  readonly key: string;
-  readonly because: string;
-  /** Who set it. */
-  readonly by: string;
-  readonly setAt: number;
-  /** Absent: until somebody lifts it. */
-  readonly untilAt?: number | undefined;
-}
-
-export interface Suspension extends Wakeable {
-  readonly kind: "suspension";
-  facts: SuspensionFacts;
-  /** Its shelf. */
-  readonly tickets: Chain<Ticket>;
-}
-
-export type Suspensions = Readonly<Record<SuspensionLevel, Map<string, Suspension>>>;
-
-export function noSuspensions(): Suspensions {
-  return {
-    envelope: new Map(),
-    message: new Map(),
-    sender: new Map(),
-    domain: new Map(),
-    relay: new Map(),
-    host: new Map(),
-    route: new Map(),
-    tenant: new Map(),
-    all: new Map(),
-  };
-}
-
-/** In the one writing in which keys are compared: ids and tenants as they are, the null sender `<>`, all else folded. */
-export function suspensionKey(level: SuspensionLevel, written: string): string {
-  const text = written.trim();
-  if (level === "all") return "*";
-  if (level === "tenant") return text;
-  if (level === "envelope" || level === "message") return text.toUpperCase();
-  if (level === "sender") return text === "" ? "<>" : text.toLowerCase();
-  return text.toLowerCase();
-}
-
-/** The answer of a command that lifts what is not there. */
-export const NO_SUCH_SUSPENSION = -1;
-
-/** Under which key of the store it is kept. */
-export const SUSPENSION_NOTES = "suspension ";
-
-export function noteKeyOf({ level, key }: Pick<SuspensionFacts, "level" | "key">): string {
-  return `${SUSPENSION_NOTES}${level} ${key}`;
-}
-
 /** Sets it, or changes reason and end of one that is there. What is ready is put on its shelf. */
 export function suspend(s: SchedulerState, given: SuspensionFacts, isTold: boolean): Suspension {
   const known = s.suspensions[given.level].get(given.key);

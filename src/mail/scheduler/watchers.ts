@@ -1,14 +1,14 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { noTrace, type LineTrace } from "../../foundation/line-trace.ts";
+import type { Profiler, Profiling } from "../../foundation/profiler.ts";
 import type { Action } from "./action.ts";
-import type { Profiler } from "./profile.ts";
 import type { SchedulerEvent } from "./scheduler.ts";
 import type { SchedulerState } from "./state.ts";
 import { stepText } from "./step-text.ts";
 import { newTallies, noteEvent, noteStep, type Tallies } from "./tallies.ts";
 
 /** Who looks on while the scheduler works: what is counted always, what is traced and measured when somebody asked. */
-export class Watchers {
+export class Watchers implements Profiling {
   readonly tallies: Tallies = newTallies();
   /** Set while somebody measures. */
   profiler: Profiler | undefined;

@@ -1,4 +1,4 @@
-import { newHistogram, percentile, record, type Histogram } from "../../foundation/histogram.ts";
+import { newHistogram, percentile, record, type Histogram } from "./histogram.ts";
 
 /** How long operations took, and how often there were such, while somebody measured. */
 export interface Profile {
@@ -17,6 +17,11 @@ export interface ProfileRow {
   readonly p90: number;
   readonly p99: number;
   readonly most: number;
+}
+
+/** Where those look who have something to measure: nothing is there while nobody measures. */
+export interface Profiling {
+  profiler: Profiler | undefined;
 }
 
 /** Collects while it is there; who would give it numbers has none to give to when nobody measures. */
