@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
+import type { Profiling } from "../foundation/profiler.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import { createNotices } from "../mail/delivery/bounce/bounce.ts";
 import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
@@ -78,11 +79,15 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     });
   }
 
-  const store = await selfHealingStore(() => openStore({ directory, settings: loaded.settings.queue, clock, emit }), {
-    directory,
-    clock,
-    emit,
-  });
+  const profiling: Profiling = { profiler: undefined };
+  const store = await selfHealingStore(
+    () => openStore({ directory, settings: loaded.settings.queue, clock, emit, profiling }),
+    {
+      directory,
+      clock,
+      emit,
+    },
+  );
   const network = new RememberingDelivery(parts.network, { clock, emit, settings: tlsHostsSettings(loaded) });
   const scheduler = new Scheduler({
     store,
@@ -100,7 +105,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
   scheduler.start();
   return {
     queue: scheduler,
-    admin: createSchedulerAdmin({ scheduler, store, clock, network, origins: () => loaded.origins }),
+    admin: createSchedulerAdmin({ scheduler, store, clock, network, origins: () => loaded.origins, profiling }),
     reload(next) {
       loaded = next;
       notices = noticesOf(next);

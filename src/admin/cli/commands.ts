@@ -1,9 +1,11 @@
 import type { CliCommand } from "./command.ts";
 import { log } from "./log.ts";
+import { profile } from "./profile.ts";
 import { queueBounce, queueHold, queueRelease, queueRemove, queueRetry } from "./queue-change.ts";
 import { queueCount } from "./queue-count.ts";
 import { queueList } from "./queue-list.ts";
 import { queueShow } from "./queue-show.ts";
+import { replay } from "./replay.ts";
 import { schedule } from "./schedule.ts";
 import { send } from "./send.ts";
 import { backup, pause, reload, reopen, restore, resume, resumeRoute, stop } from "./server-commands.ts";
@@ -48,6 +50,8 @@ export const commands: readonly CliCommand[] = [
   showStatus,
   why,
   schedule,
+  profile,
+  replay,
   routes,
   log,
   tail,

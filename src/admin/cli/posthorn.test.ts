@@ -334,6 +334,7 @@ test("a story comes from the server, or from the journal itself when no server r
         throw new Error("not asked");
       },
       sql: () => ({ columns: [], rows: [], isCut: false }),
+      inputs: () => [],
       [Symbol.dispose]() {},
     }),
   };

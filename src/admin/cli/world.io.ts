@@ -104,6 +104,7 @@ function openJournal(path: string): OpenJournal {
     story: (question, options) => query.story(question, options),
     tls: (question) => query.tls(question),
     sql: (text) => query.sql(text),
+    inputs: (fromAt) => query.inputs(fromAt),
     [Symbol.dispose]: () => query.close(),
   };
 }

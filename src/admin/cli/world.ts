@@ -3,6 +3,7 @@ import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { ProbeOutcome, ProbeReport, ProbeTarget } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
+import type { RecordedInput } from "../../mail/scheduler/replay.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 
 /**
@@ -121,6 +122,8 @@ export interface OpenJournal extends Disposable {
   story(query: StoryQuery, options?: StoryOptions): readonly JournalEntry[];
   tls<Asked extends TlsQuestion["ask"]>(question: Extract<TlsQuestion, { ask: Asked }>): TlsAnswers[Asked];
   sql(text: string): SqlAnswer;
+  /** The scheduler's inputs, from the last start at or before an instant on. */
+  inputs(fromAt: number): Iterable<RecordedInput>;
 }
 
 /** A connection as `send` uses it. */

@@ -39,8 +39,10 @@ function write(port: MessagePort, directory: string, checkpointPages: number): v
     }
   };
   const apply = (group: readonly Extract<ToWriter, { do: "apply" }>[]): void => {
+    const beganAt = performance.now();
     const { batches, syncs, failures, unnamed } = writer.applyGroup(group);
-    say({ say: "applied", batches, syncs, failures, messages: writer.messages, envelopes: writer.envelopes });
+    const tookMs = performance.now() - beganAt;
+    say({ say: "applied", batches, syncs, failures, tookMs, messages: writer.messages, envelopes: writer.envelopes });
     for (const name of unnamed) unlinking.add(name);
     if (writer.pagesInLog() >= checkpointPages) writer.checkpoint();
   };

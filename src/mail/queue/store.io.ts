@@ -3,6 +3,7 @@ import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../foundation/events.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { Profiling } from "../../foundation/profiler.ts";
 import * as events from "./events.ts";
 import { newPacking, packBatch, type Packing } from "./packing.ts";
 import { pagesOf, rowsOf } from "./pages.ts";
@@ -60,6 +61,8 @@ export interface StoreOptions {
   readonly settings: QueueSettings;
   readonly clock: Clock;
   readonly emit?: Emit | undefined;
+  /** Where it looks whether somebody measures. */
+  readonly profiling?: Profiling | undefined;
   /** How long the log may be, in pages of 4 KiB, before it is copied into the database; tests want it short. */
   readonly checkpointPages?: number | undefined;
 }
@@ -165,8 +168,14 @@ class EmbeddedStore implements Store {
     } catch (thrown) {
       return Promise.reject(thrown);
     }
+    const since = this.#options.clock.monotonicMs();
+    this.#options.profiling?.profiler?.add("operations of a batch", "n", batch.length);
     return new Promise((resolve, reject) => {
-      this.#batches.push({ resolve: () => resolve(), reject, since: this.#options.clock.monotonicMs() });
+      const done = (): void => {
+        this.#measure(`write ${batch[0]?.do ?? "nothing"}`, since);
+        resolve();
+      };
+      this.#batches.push({ resolve: done, reject, since });
       this.#flushSoon();
     });
   }
@@ -247,6 +256,9 @@ class EmbeddedStore implements Store {
     this.#isWriting = false;
     // First, so that the disk has work while the sessions of this group get their answers.
     if (this.#ended === undefined) this.#hand();
+    const profiler = this.#options.profiling?.profiler;
+    profiler?.add("group: written and synced", "us", message.tookMs * 1000);
+    profiler?.add("batches of a group", "n", message.batches);
     const { messages, envelopes } = message;
     const commits = this.#counters.commits + message.batches - message.failures.length;
     this.#counters = { commits, syncs: this.#counters.syncs + message.syncs, messages, envelopes };
@@ -306,11 +318,20 @@ class EmbeddedStore implements Store {
     return new Promise((resolve, reject) => {
       const number = ++this.#numbers;
       // The reader answers a question with what `Question` says of it.
-      const answered = (value: unknown): void => resolve(value as Answer);
-      this.#questions.set(number, { resolve: answered, reject, since: this.#options.clock.monotonicMs() });
+      const since = this.#options.clock.monotonicMs();
+      const answered = (value: unknown): void => {
+        this.#measure(`read ${question.ask}`, since);
+        resolve(value as Answer);
+      };
+      this.#questions.set(number, { resolve: answered, reject, since });
       this.#asking.push({ ...question, number });
       this.#flushSoon();
     });
+  }
+
+  #measure(what: string, since: number): void {
+    const { profiling, clock } = this.#options;
+    profiling?.profiler?.add(what, "us", (clock.monotonicMs() - since) * 1000);
   }
 
   #take(number: number): Waiting | undefined {

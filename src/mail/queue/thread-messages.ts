@@ -33,6 +33,8 @@ export type FromWriter =
       /** Batches answered, in the order of their arrival. */
       readonly batches: number;
       readonly syncs: number;
+      /** Writing and syncing them. */
+      readonly tookMs: number;
       readonly failures: readonly (ToldError & { readonly index: number })[];
       readonly messages: number;
       readonly envelopes: number;
