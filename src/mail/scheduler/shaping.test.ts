@@ -119,6 +119,19 @@ test("domains that share a host's rate have their turns; a long list holds up no
   assert.deepEqual(left, [], "the single mails went between those of the list");
 });
 
+test("who gives a place back does not take it again before those who wait for it", async () => {
+  const simulation = simulatedScheduling({ route: { limits: { total: 1, mailsPerSession: 1 } } });
+  simulation.world.setDomain("busy.example", [host("192.0.2.1")]);
+  for (let n = 0; n < 5; n++) simulation.world.setDomain(`d${n}.example`, [host(`192.0.2.1${n}`)]);
+  for (let n = 0; n < 60; n++) await simulation.send({ to: [`a${n}@busy.example`] });
+  await watch(simulation, 200);
+  for (let n = 0; n < 5; n++) await simulation.send({ to: [`a@d${n}.example`] });
+  await watch(simulation, 12 * 80);
+  const { state } = simulation.scheduler;
+  const left = [...state.tickets.values()].map(({ recipient }) => recipient);
+  assert.ok(left.length > 30 && left.every((recipient) => recipient.endsWith("busy.example")));
+});
+
 test("connections are opened at the rate that was set", async () => {
   const simulation = simulatedScheduling({
     route: { shaping: { "mx:*": { connectionRate: "2/10s", mailsPerConnection: 1 } } },
