@@ -2,6 +2,7 @@ import { append, newChain, type Chain } from "./chain.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import type { Suspension } from "./suspension.ts";
+import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt } from "./ticket-times.ts";
 
 /**
  * Envelopes that wait for one thing in common: the end of a suspension, or their relay's recovery. When it comes they are
@@ -79,7 +80,7 @@ function awakenFrom(
     count++;
     leaveQueue(s, ticket);
     if (group.kind === "suspension") resumeLife(s, ticket, group);
-    else ticket.dueAt = Math.min(ticket.dueAt, s.now);
+    else setDueAt(ticket, Math.min(dueAtOf(ticket), s.now));
     wake(ticket);
   }
   return count;
@@ -90,7 +91,7 @@ function awakenFrom(
  * instants are durable, so this holds over restarts.
  */
 function resumeLife(s: SchedulerState, ticket: Ticket, { facts }: Suspension): void {
-  if (ticket.dueAt > s.now) return;
-  ticket.expiresAt += Math.max(0, s.now - Math.max(facts.setAt, ticket.dueAt));
-  ticket.dueAt = s.now;
+  if (dueAtOf(ticket) > s.now) return;
+  setExpiresAt(ticket, expiresAtOf(ticket) + Math.max(0, s.now - Math.max(facts.setAt, dueAtOf(ticket))));
+  setDueAt(ticket, s.now);
 }

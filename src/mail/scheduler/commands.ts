@@ -8,6 +8,7 @@ import { endGreylistRest } from "./greylisting.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
 import { dropWake } from "./wake-heap.ts";
+import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */
 export type Command = { readonly selector: Selector } & (
@@ -81,7 +82,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       if (ticket.queue?.kind === "suspension") return "none";
       if (ticket.place === "waiting") {
         dropWake(s.wakes, ticket);
-        ticket.dueAt = s.now;
+        setDueAt(ticket, s.now);
         makeReady(s, ticket);
       }
       return "done";
@@ -90,7 +91,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       if (isBusy || ticket.state !== "queued") return "none";
       startWriting(s, ticket);
       // Tried once more at the very end rather than returned untried.
-      ticket.dueAt = Math.min(command.at, ticket.expiresAt);
+      setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));
       postpone(s, { do: "write", ticket, kind: "kept", command: id });
       return "written";
     }

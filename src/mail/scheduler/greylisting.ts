@@ -26,6 +26,7 @@ import { returnAt } from "./ticket.ts";
 import { toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
 import { postpone } from "./writing.ts";
+import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /**
  * Greylisting at a relay: feeds its machine (`route/greylist.ts`) with what hosts answer, and obeys it. What rests stays
@@ -162,7 +163,7 @@ function fetchFirst(s: SchedulerState, id: string): void {
   const ticket = s.tickets.get(id);
   if (ticket?.place !== "waiting" || ticket.state !== "queued" || s.now >= returnAt(ticket)) return;
   dropWake(s.wakes, ticket);
-  ticket.dueAt = s.now;
+  setDueAt(ticket, s.now);
   makeReady(s, ticket);
 }
 
@@ -171,7 +172,7 @@ function expireThere(s: SchedulerState, relay: RelayQueue, of: Greylist): void {
   const failure = of.lastFailure;
   if (failure === undefined) return;
   for (const ticket of readyAt(relay))
-    if (ticket.expiresAt <= s.now) postpone(s, { do: "put-off", ticket, untilAt: of.restsUntilAt, failure });
+    if (expiresAtOf(ticket) <= s.now) postpone(s, { do: "put-off", ticket, untilAt: of.restsUntilAt, failure });
 }
 
 function follow(s: SchedulerState, relay: RelayQueue, of: Greylist, learnt: Learnt): void {

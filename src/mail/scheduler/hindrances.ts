@@ -8,6 +8,7 @@ import { relayName } from "./show.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { suspensionsOn } from "./suspensions.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
+import { dueAtOf, expiresAtOf } from "./ticket-times.ts";
 
 /**
  * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
@@ -66,7 +67,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
       {
         what: "dead",
         text: "it can neither be delivered nor returned; removed then",
-        untilAt: ticket.expiresAt,
+        untilAt: expiresAtOf(ticket),
         setting: ["scheduler", "deadLetters", "keepFor"],
       },
     ];
@@ -76,12 +77,13 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   // What would hold it up next, if it were due now: only what has an end later than that matters.
   const relay = s.relays.get(relayKeyOf(plan, ticket.recipient).key);
   if (relay === undefined) return found;
-  const next = restsOf(s, relay).filter(({ untilAt = 0 }) => untilAt > ticket.dueAt);
+  const next = restsOf(s, relay).filter(({ untilAt = 0 }) => untilAt > dueAtOf(ticket));
   return [...found, ...next];
 }
 
 function notDue(ticket: Ticket, isLocal: boolean): Hindrance {
-  const { attempts, dueAt: untilAt } = ticket;
+  const { attempts } = ticket;
+  const untilAt = dueAtOf(ticket);
   if ((ticket.mishaps ?? 0) > 0) {
     const setting = ["scheduler", "retry", "internal"];
     return {

@@ -10,6 +10,7 @@ import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from
 import { move, returnAt, warnAt } from "./ticket.ts";
 import { postpone } from "./writing.ts";
 import { setWake } from "./wake-heap.ts";
+import { dueAtOf, expiresAtOf, readyAtOf, setDueAt, setExpiresAt, setReadyAt } from "./ticket-times.ts";
 
 /**
  * From waiting to ready: what happens to a ticket when its instant comes. A ticket that is ready waits for its turn at
@@ -26,12 +27,12 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
       setWake(s.wakes, ticket, ticket.heldUntilAt ?? Infinity);
       return;
     case "dead":
-      setWake(s.wakes, ticket, ticket.expiresAt);
+      setWake(s.wakes, ticket, expiresAtOf(ticket));
       return;
     case "queued":
-      if (ticket.dueAt <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
+      if (dueAtOf(ticket) <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
       else {
-        setWake(s.wakes, ticket, Math.min(ticket.dueAt, warnAt(s, ticket), returnAt(ticket)));
+        setWake(s.wakes, ticket, Math.min(dueAtOf(ticket), warnAt(s, ticket), returnAt(ticket)));
         if (ticket.lastRound !== undefined) joinStalled(s, ticket);
       }
   }
@@ -56,18 +57,18 @@ export function onWake(s: SchedulerState, ticket: Ticket): void {
   const at = returnAt(ticket);
   if (s.now >= at) {
     giveUp(s, ticket, untried(s), { lasting: "permanent", status: "5.4.7", cause: { kind: "deliver-by", at } });
-  } else if (ticket.place === "waiting" && ticket.dueAt <= s.now) makeReady(s, ticket);
+  } else if (ticket.place === "waiting" && dueAtOf(ticket) <= s.now) makeReady(s, ticket);
   else if (s.now >= alarmAt(s, ticket)) postpone(s, { do: "warn", ticket });
   else setWake(s.wakes, ticket, nextWakeAt(s, ticket));
 }
 
 function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
-  return Math.min(ticket.place === "waiting" ? ticket.dueAt : Infinity, alarmAt(s, ticket), returnAt(ticket));
+  return Math.min(ticket.place === "waiting" ? dueAtOf(ticket) : Infinity, alarmAt(s, ticket), returnAt(ticket));
 }
 
 function alarmAt(s: SchedulerState, ticket: Ticket): number {
   const at = warnAt(s, ticket);
-  return ticket.place === "ready" ? Math.max(at, (ticket.readyAt ?? s.now) + READY_WITHOUT_WARNING_MS) : at;
+  return ticket.place === "ready" ? Math.max(at, (readyAtOf(ticket) ?? s.now) + READY_WITHOUT_WARNING_MS) : at;
 }
 
 /** Due: it goes into the line of its relay or its mailbox. */
@@ -78,7 +79,7 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
     return;
   }
   if (ticket.queue !== undefined) leaveQueue(s, ticket);
-  ticket.readyAt = s.now;
+  setReadyAt(ticket, s.now);
   if (ticket.message.inPlay === 0) {
     const { id, sender, sizeBytes, total } = ticket.message;
     s.out.push(tell(active, { message: id, from: sender, size: sizeBytes, recipients: total }));
@@ -116,11 +117,13 @@ function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueu
 /** Held or dead → queued and due now. */
 export function release(s: SchedulerState, ticket: Ticket, command?: number): void {
   const expiresAt =
-    ticket.state === "dead" || ticket.expiresAt <= s.now ? s.now + s.settings.scheduler.expireAfter : ticket.expiresAt;
+    ticket.state === "dead" || expiresAtOf(ticket) <= s.now
+      ? s.now + s.settings.scheduler.expireAfter
+      : expiresAtOf(ticket);
   startWriting(s, ticket);
   move(s, ticket, "writing", "queued");
-  ticket.dueAt = s.now;
-  ticket.expiresAt = expiresAt;
+  setDueAt(ticket, s.now);
+  setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;
   s.out.push(tell(released, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient }));

@@ -6,6 +6,7 @@ import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { afterToldMs, toldWaitMs } from "./told-wait.ts";
 import { chanceOf } from "./chance.ts";
 import { postpone } from "./writing.ts";
+import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /**
  * Senders that a relay's hosts refuse at MAIL: a matter of all their mail there, and of nobody else's. A refusal for now
@@ -57,8 +58,8 @@ export function isRefusedSender(s: SchedulerState, relay: RelayQueue, ticket: Ti
   }
   const { failure, times, untilAt } = known;
   if (failure.lasting === "temporary") {
-    ticket.dueAt = Math.min(untilAt, ticket.expiresAt);
-    if (ticket.dueAt <= s.now) return false;
+    setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
+    if (dueAtOf(ticket) <= s.now) return false;
     schedule(s, ticket);
     return true;
   }

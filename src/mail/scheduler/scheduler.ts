@@ -15,11 +15,18 @@ import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { decide } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
-import { noteKeyOf, NO_SUCH_SUSPENSION, type Suspension, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
+import {
+  noteKeyOf,
+  NO_SUCH_SUSPENSION,
+  type Suspension,
+  type SuspensionFacts,
+  type SuspensionLevel,
+} from "./suspension.ts";
 import { endSuspension, suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
+import { setDueAt } from "./ticket-times.ts";
 
 /**
  * The scheduler: decides what is tried when, where and with whom. Before it: queue; after it: route and delivery.
@@ -189,7 +196,7 @@ function putOff(s: SchedulerState, fate: Fate): void {
     decide(s, { ...fate, notice: undefined });
     return;
   }
-  ticket.dueAt = s.now + UNWRITTEN_WAIT_MS;
+  setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
   schedule(s, ticket);
   if (fate.command !== undefined) noteWritten(s, fate.command);
 }

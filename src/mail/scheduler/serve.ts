@@ -40,6 +40,7 @@ import {
 import { shelve, suspensionOfRelay } from "./suspensions.ts";
 import { move } from "./ticket.ts";
 import { dropWake, setWake } from "./wake-heap.ts";
+import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /**
  * Hands out work: ready envelopes to idle sessions, new sessions while there is more than they can take and limits allow
@@ -183,8 +184,8 @@ function give(s: SchedulerState, { line, batch, most = Infinity }: Found, sessio
 function isSetAside(s: SchedulerState, relay: RelayQueue, ticket: Ticket): boolean {
   const of = relay.greylist;
   if (of !== undefined && ticket.attempts > 0 && of.restsUntilAt > s.now && mayHandOut(of) === "untried") {
-    ticket.dueAt = Math.min(of.restsUntilAt, ticket.expiresAt);
-    if (ticket.dueAt > s.now) {
+    setDueAt(ticket, Math.min(of.restsUntilAt, expiresAtOf(ticket)));
+    if (dueAtOf(ticket) > s.now) {
       schedule(s, ticket);
       return true;
     }

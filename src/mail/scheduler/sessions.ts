@@ -34,6 +34,7 @@ import { settleDelivered, settleFailed } from "./settle.ts";
 import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
 import { setWake } from "./wake-heap.ts";
+import { readyAtOf, setDueAt } from "./ticket-times.ts";
 
 /** What deliveries answer: hosts found, sessions opened, transactions and final deliveries ended. */
 
@@ -239,7 +240,7 @@ function saysSomething(outcome: Outcome, isInOrder: boolean): boolean {
 function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
   if (ticket.after !== undefined || session.relay.isRetired) {
     // Through the store and back: what an operator or new settings want is looked at there.
-    ticket.dueAt = s.now;
+    setDueAt(ticket, s.now);
     s.urgent.push({ ticket, kind: "kept" });
     move(s, ticket, "writing");
     return;
@@ -266,7 +267,7 @@ function settleAll(
       continue;
     }
     const retryAt = noteAnswer(s, session.relay, ticket, outcome);
-    const paidForConnection = isFirst && (ticket.readyAt ?? 0) <= session.openedAt;
+    const paidForConnection = isFirst && (readyAtOf(ticket) ?? 0) <= session.openedAt;
     settleOutcome(s, ticket, outcome, {
       speaker: session.candidate.way.relay.protocol,
       relay: outcome.relay,

@@ -14,6 +14,7 @@ import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
 import { afterToldMs, toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
+import { expiresAtOf, readyAtOf, setDueAt, setExpiresAt, setWarnedAt } from "./ticket-times.ts";
 
 /**
  * The ends of attempts become fates: what is to be written, and what the sender is to be told. Events are emitted here;
@@ -56,7 +57,7 @@ export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt
     decide(s, { ticket, kind: "gone" });
   } else if (failure.lasting === "permanent") giveUp(s, ticket, attempt, failure);
   else if (after?.do === "bounce") giveUp(s, ticket, attempt, operatorFailure(after.because));
-  else if (s.now >= ticket.expiresAt) {
+  else if (s.now >= expiresAtOf(ticket)) {
     s.since.expired++;
     s.out.push(tell(expired, { message: ticket.message.id, from: ticket.message.sender, envelopes: [ticket.id] }));
     giveUp(s, ticket, attempt, expiredFailure(s, ticket, failure), failure);
@@ -80,7 +81,7 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   const retryAt =
     nextAttemptAt(s, ticket, attempt, failure) ?? s.now + spreadMs(wait, retry.spread, chanceOf(s).next());
   // One last attempt at the very end rather than an envelope that expires untried.
-  ticket.dueAt = Math.min(retryAt, ticket.expiresAt);
+  setDueAt(ticket, Math.min(retryAt, expiresAtOf(ticket)));
   tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
   const { after } = ticket;
   if (after !== undefined) ticket.after = undefined;
@@ -117,13 +118,13 @@ function nextAttemptAt(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
  */
 export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number, failure: Failure): void {
   const { after } = ticket;
-  if (after !== undefined || s.now >= ticket.expiresAt) {
+  if (after !== undefined || s.now >= expiresAtOf(ticket)) {
     settleFailed(s, ticket, { ...untried(s), isUntried: true, retryAt: untilAt }, failure);
     return;
   }
   s.since.deferred++;
   ticket.lastRound = undefined;
-  ticket.dueAt = Math.min(untilAt, ticket.expiresAt);
+  setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
   const reply = `not tried: others were refused just now: ${failureText(failure)}`;
   tellAttempt(s, ticket, untried(s), "deferred", failure.status, reply);
   decide(s, { ticket, kind: "kept" });
@@ -140,9 +141,9 @@ export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
   // What cannot even reach postmaster is not told to postmaster.
   if (isNull && (to === undefined || to.toLowerCase() === ticket.recipient.toLowerCase())) {
     s.since.dead++;
-    ticket.expiresAt = s.now + deadLetters.keepFor;
-    ticket.dueAt = ticket.expiresAt;
-    s.out.push(tell(died, { envelope: ticket.id, to: ticket.recipient, until: ticket.expiresAt }));
+    setExpiresAt(ticket, s.now + deadLetters.keepFor);
+    setDueAt(ticket, expiresAtOf(ticket));
+    s.out.push(tell(died, { envelope: ticket.id, to: ticket.recipient, until: expiresAtOf(ticket) }));
     startWriting(s, ticket);
     move(s, ticket, "writing", "dead");
     decide(s, {
@@ -178,9 +179,9 @@ export function warn(s: SchedulerState, ticket: Ticket): void {
 }
 
 function delayNotice(s: SchedulerState, ticket: Ticket, failure: Failure | undefined): NoticeWish {
-  ticket.warnedAt = s.now;
+  setWarnedAt(ticket, s.now);
   const relay = ticket.lastHost ?? "none";
-  return { kind: "delay", about: { envelope: ticket.id, failure, relay, retryUntilAt: ticket.expiresAt } };
+  return { kind: "delay", about: { envelope: ticket.id, failure, relay, retryUntilAt: expiresAtOf(ticket) } };
 }
 
 /** Its state becomes held; a fate must follow. */
@@ -242,7 +243,7 @@ function tellAttempt(
   const { receivedAt } = ticket.message;
   const totalMs = s.now - receivedAt;
   // It may end without ever having been due: by an operator, or by the sender's deadline.
-  const beforeMs = (ticket.readyAt ?? s.now) - receivedAt;
+  const beforeMs = (readyAtOf(ticket) ?? s.now) - receivedAt;
   const waitingMs = totalMs - beforeMs - attempt.connectMs - attempt.tookMs;
   s.out.push(
     tell(attemptBy[attempt.speaker], {

@@ -133,11 +133,13 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   readonly wantsDelayNotice: boolean;
   state: EnvelopeState;
   place: "waiting" | "ready" | "active" | "writing";
-  dueAt: number;
-  expiresAt: number;
+  // Instants, as milliseconds since the message was received: `ticket-times.ts` reads and sets them. They begin undefined,
+  // so that V8 lets the fields hold anything and keeps a number that is far away beside its ticket, not one for each.
+  dueMs: number | undefined;
+  expiresMs: number | undefined;
+  readyMs: number | undefined;
+  warnedMs: number | undefined;
   attempts: number;
-  /** Since when it is ready or being tried; undefined before it ever was. */
-  readyAt: number | undefined;
   /** The next host of the last attempt, `name[address]:port`. */
   lastHost: string | undefined;
   /** The round that failed for all at its relay, if that was its last attempt; one object for all that waited there. */
@@ -148,7 +150,6 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
 
   /** Present when it differs from `recipient`. */
   givenRecipient?: string;
-  warnedAt?: number | undefined;
   heldUntilAt?: number | undefined;
   heldBecause?: string | undefined;
   /** Failures of our own side in a row. */

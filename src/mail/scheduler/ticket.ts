@@ -6,6 +6,7 @@ import { removed } from "./events.ts";
 import { sharedText } from "./shared-text.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
+import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt, setWarnedAt, warnedAtOf } from "./ticket-times.ts";
 
 /**
  * Takes envelopes into the books; those known already (a load that met a fresh commit) are passed over. All envelopes of
@@ -53,7 +54,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
 
 function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
   const { progress, givenRecipient } = loaded;
-  const { warnedAt, heldUntilAt, heldBecause } = progress;
+  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause } = progress;
   const ticket: Ticket = {
     id: loaded.id,
     message,
@@ -62,10 +63,11 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     wantsDelayNotice: loaded.wantsDelayNotice,
     state: sharedState(progress.state),
     place: "waiting",
-    dueAt: progress.dueAt,
-    expiresAt: progress.expiresAt,
+    dueMs: undefined,
+    expiresMs: undefined,
     attempts: progress.attempts,
-    readyAt: undefined,
+    readyMs: undefined,
+    warnedMs: undefined,
     lastHost: undefined,
     lastRound: undefined,
     queue: undefined,
@@ -74,7 +76,9 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     heapAt: -1,
   };
   if (givenRecipient !== undefined) ticket.givenRecipient = givenRecipient;
-  if (warnedAt !== undefined) ticket.warnedAt = warnedAt;
+  setDueAt(ticket, dueAt);
+  setExpiresAt(ticket, expiresAt);
+  if (warnedAt !== undefined) setWarnedAt(ticket, warnedAt);
   if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;
   if (heldBecause !== undefined) ticket.heldBecause = heldBecause;
   return ticket;
@@ -116,12 +120,13 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
 
 /** The durable form, without the last failure, which only the store keeps. */
 export function progressOf(ticket: Ticket): EnvelopeProgress {
+  const warnedAt = warnedAtOf(ticket);
   return {
     state: ticket.state,
-    dueAt: ticket.dueAt,
-    expiresAt: ticket.expiresAt,
+    dueAt: dueAtOf(ticket),
+    expiresAt: expiresAtOf(ticket),
     attempts: ticket.attempts,
-    ...(ticket.warnedAt === undefined ? {} : { warnedAt: ticket.warnedAt }),
+    ...(warnedAt === undefined ? {} : { warnedAt }),
     ...(ticket.heldUntilAt === undefined ? {} : { heldUntilAt: ticket.heldUntilAt }),
     ...(ticket.heldBecause === undefined ? {} : { heldBecause: ticket.heldBecause }),
   };
@@ -129,13 +134,13 @@ export function progressOf(ticket: Ticket): EnvelopeProgress {
 
 /** When the sender is to be told of the delay: once, and never the null sender. */
 export function warnAt(s: SchedulerState, ticket: Ticket): number {
-  if (ticket.warnedAt !== undefined || !ticket.wantsDelayNotice || ticket.message.sender === "") return Infinity;
+  if (ticket.warnedMs !== undefined || !ticket.wantsDelayNotice || ticket.message.sender === "") return Infinity;
   const { deliverBy, receivedAt } = ticket.message;
   // RFC 2852 section 4: in mode `notify` the delay is told at the time that the sender chose.
   if (deliverBy?.mode === "notify") return deliverBy.at;
   const { warnAfter, expireAfter } = s.settings.scheduler;
   // FUTURERELEASE and a late release from hold: the delay counts from when it might first be tried.
-  const beganAt = Math.max(receivedAt, ticket.expiresAt - expireAfter);
+  const beganAt = Math.max(receivedAt, expiresAtOf(ticket) - expireAfter);
   return warnAfter === 0 ? Infinity : beganAt + warnAfter;
 }
 
