@@ -15,6 +15,7 @@ import { showStatus } from "./show-status.ts";
 import { simulateCommand } from "./simulate.ts";
 import { accountHash, check, version } from "./small-commands.ts";
 import { routes, status } from "./status.ts";
+import { holds, suspend, unsuspend } from "./suspend.ts";
 import { tail } from "./tail.ts";
 import { tlsCertificates } from "./tls-certificates.ts";
 import { tlsCloses } from "./tls-closes.ts";
@@ -41,6 +42,9 @@ export const commands: readonly CliCommand[] = [
   queueRetry,
   queueRemove,
   queueBounce,
+  suspend,
+  unsuspend,
+  holds,
   showRoutes,
   showRelays,
   showHosts,

@@ -7,8 +7,16 @@ import type { JournalEntry } from "../../mail/log/journal.ts";
 import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
 import type { TlsHost } from "../../mail/delivery/tls-policy/tls-hosts.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
-import type { Changed, Hindrance, RouteRow, ShownMessage, WhyReport } from "../../mail/scheduler/admin.ts";
+import type {
+  Changed,
+  Hindrance,
+  RouteRow,
+  ShownMessage,
+  WhyReport,
+  ShownSuspension,
+} from "../../mail/scheduler/admin.ts";
 import type { Counted } from "../../mail/scheduler/meter.ts";
+import { SUSPENSION_LEVELS } from "../../mail/scheduler/suspension.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import type { Admin, CertificateReport, ReloadReport, ServerStatus, TopicShown, TraceShown } from "./admin.ts";
 
@@ -77,6 +85,7 @@ const tlsQuestion = z.discriminatedUnion("ask", [
 
 const traceTarget = z.strictObject({ by: z.enum(["peer", "listener", "relay"]), value: z.string().min(1).max(255) });
 
+const level = z.enum(SUSPENSION_LEVELS);
 export const topicWish = {
   topic: z.enum(TRACE_TOPICS),
   filter: text.min(1).optional(),
@@ -289,6 +298,24 @@ export const operations = {
     "Returns envelopes to their senders.",
     z.strictObject({ selector, because: text }),
     (admin, args): Promise<Changed> => admin.queue.bounce(args.selector, args.because),
+  ),
+  suspend: operation(
+    "change",
+    "Suspends something: mail under it, also what comes later, is not tried.",
+    z.strictObject({ level, key: text.min(1), because: text, by: text, untilAt: instant.optional() }),
+    (admin, wish): Promise<Changed> => admin.queue.suspend(wish),
+  ),
+  unsuspend: operation(
+    "change",
+    "Lifts a suspension.",
+    z.strictObject({ level, key: text.min(1), by: text }),
+    (admin, wish): Promise<Changed | undefined> => admin.queue.unsuspend(wish),
+  ),
+  suspensions: operation(
+    "query",
+    "What is suspended, by whom, why and until when.",
+    nothing,
+    (admin): Promise<readonly ShownSuspension[]> => admin.queue.suspensions(),
   ),
   pause: operation(
     "change",

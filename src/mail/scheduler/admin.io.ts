@@ -18,7 +18,7 @@ import { nextDueAt } from "./scheduler.ts";
 import type { Scheduler } from "./scheduler.io.ts";
 import { showPage } from "./show.ts";
 import { countStanding, type Standing } from "./standing.ts";
-import { SUSPENSION_LEVELS, suspensionKey } from "./suspensions.ts";
+import { SUSPENSION_LEVELS, suspensionKey } from "./suspension.ts";
 import type { ShownSuspension } from "./admin.ts";
 import { liveStateOf, type SchedulerState } from "./state.ts";
 

@@ -14,7 +14,7 @@ import type {
   StoredMessage,
 } from "../queue/store.ts";
 import type { Counted } from "./meter.ts";
-import type { SuspensionFacts, SuspensionLevel } from "./suspensions.ts";
+import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
 import type { ShowFilter, ShowPage, ShowPlace } from "./show.ts";
 
 /**
