@@ -68,6 +68,11 @@ export function envelopeIdOf(message: MessageId, index: number): EnvelopeId {
   return `${message}.${index}`;
 }
 
+/** The message's part of an envelope's id. */
+export function messageOfEnvelope(id: EnvelopeId): MessageId {
+  return id.slice(0, MESSAGE_ID_LENGTH);
+}
+
 /** Splits `MESSAGEID.n`; undefined for text that is no envelope id. */
 export function partsOfEnvelopeId(id: string): { message: MessageId; index: number } | undefined {
   const dot = id.indexOf(".");

@@ -76,8 +76,8 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
   }
   if (seen !== places.size) broken("nothing is queued that is not in the books");
   for (const [message, { total, inPlay }] of totals) {
-    equal(message.total, total, `message ${message.id} knows how many envelopes it has`);
-    equal(message.inPlay, inPlay, `message ${message.id} knows how many are in play`);
+    equal(message.total, total, "a message knows how many envelopes it has");
+    equal(message.inPlay, inPlay, "a message knows how many of its envelopes are in play");
   }
   equal(s.messageCount, messages + totals.size, "messages are counted");
   for (const state of ["waiting", "ready", "active", "writing", "held", "dead"] as const)
@@ -184,7 +184,7 @@ function assertTurns(relay: RelayQueue): void {
     lines++;
     if (line.parkedAt !== undefined || relay.lines.get(line.domain) !== line) broken("who has turns is not parked");
   }
-  for (const [limit, parked] of relay.parked) {
+  for (const [limit, parked] of relay.parked ?? []) {
     if (parked.size === 0) broken(`relay ${relay.key} keeps a place for nobody`);
     if (!relay.waitsOn.has(limit)) broken(`relay ${relay.key} waits for the limits of its parked lines`);
     for (let line = parked.first; line !== undefined; line = line.next) {

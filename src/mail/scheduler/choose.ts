@@ -43,7 +43,7 @@ export function choose(
   isFree: (scarce: Scarce) => boolean,
 ): Choice {
   const fresh = chooseAmong(s, relay, domain, isFree, false);
-  if (fresh.kind !== "none" || relay.tried.size === 0) return fresh;
+  if (fresh.kind !== "none" || relay.tried === undefined) return fresh;
   const again = chooseAmong(s, relay, domain, isFree, true);
   if (again.kind !== "none") return again;
   const untilAt = Math.min(fresh.untilAt, again.untilAt);
@@ -70,7 +70,7 @@ function chooseAmong(
       if (full.length > 0) return { kind: "full", scarce: full };
       rank = candidate.rank;
     }
-    if (relay.tried.has(candidate.address)) continue;
+    if (relay.tried?.has(candidate.address) === true) continue;
     const sources = sourcesTo(s, relay.plan, domain, candidate.host);
     if (wasTried !== sources.some((source) => wasTriedFrom(relay, source, candidate))) continue;
     const usable: Connector[] = [];
@@ -108,7 +108,7 @@ function chooseAmong(
 }
 
 function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host }: Candidate): boolean {
-  return relay.tried.size > 0 && relay.tried.has(routeKey(source?.address, host));
+  return relay.tried !== undefined && relay.tried.has(routeKey(source?.address, host));
 }
 
 function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, source: Source | undefined): Connector {

@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
@@ -188,14 +189,18 @@ function select(s: SchedulerState, selector: Selector): readonly Ticket[] {
       return ticket === undefined ? [] : [ticket];
     }
     case "message":
-      return matching(s, (ticket) => ticket.message.id === selector.id);
+      return matching(s, (ticket) => messageOfEnvelope(ticket.id) === selector.id);
     case "sender": {
       const sender = selector.sender.toLowerCase();
       return matching(s, (ticket) => ticket.message.sender.toLowerCase() === sender);
     }
     case "domain": {
       const domain = selector.domain.toLowerCase();
-      return matching(s, (ticket) => domainOf(ticket.recipient) === domain);
+      if (selector.withSubdomains !== true) return matching(s, (ticket) => domainOf(ticket.recipient) === domain);
+      return matching(
+        s,
+        ({ recipient }) => domainOf(recipient) === domain || domainOf(recipient).endsWith(`.${domain}`),
+      );
     }
     case "route": {
       const active = new Set<Ticket>();

@@ -56,6 +56,7 @@ export function parkLine(line: DomainLine, limit: Scarce): void {
   const { relay } = line;
   leaveTurns(line);
   line.parkedAt = limit;
+  relay.parked ??= new Map();
   let parked = relay.parked.get(limit);
   if (parked === undefined) {
     parked = newChain();
@@ -67,12 +68,12 @@ export function parkLine(line: DomainLine, limit: Scarce): void {
 
 /** Something of the limit was given back: whoever waits longest has turns again. */
 export function unparkNext(relay: RelayQueue, limit: Scarce): void {
-  const line = relay.parked.get(limit)?.first;
+  const line = relay.parked?.get(limit)?.first;
   if (line === undefined) return;
   leaveTurns(line);
   append(relay.turns, line);
   // The others wait on.
-  if (relay.parked.has(limit)) standInLine(relay, [limit]);
+  if (relay.parked?.has(limit) === true) standInLine(relay, [limit]);
 }
 
 export function standInLine(relay: RelayQueue, limits: readonly Scarce[]): false {
@@ -104,7 +105,9 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
     return;
   }
   there.readyCount += line.readyCount;
-  for (const batch of [...batchesIn(line)]) {
+  // The links of each change as it moves.
+  const moving = [...batchesIn(line)];
+  for (const batch of moving) {
     const same = there.byMessage?.get(batch.message);
     const { first } = batch.tickets;
     if (same === undefined) {
@@ -151,8 +154,9 @@ function leaveTurns(line: DomainLine): void {
     return;
   }
   line.parkedAt = undefined;
-  const parked = relay.parked.get(parkedAt);
+  const parked = relay.parked?.get(parkedAt);
   if (parked === undefined) return;
   unlink(parked, line);
-  if (parked.size === 0) relay.parked.delete(parkedAt);
+  if (parked.size === 0) relay.parked?.delete(parkedAt);
+  if (relay.parked?.size === 0) relay.parked = undefined;
 }

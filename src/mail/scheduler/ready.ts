@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { tell } from "./action.ts";
 import { joinStalled } from "./awaken.ts";
 import { active, deadRemoved, released } from "./events.ts";
@@ -81,7 +82,8 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
   if (ticket.queue !== undefined) leaveQueue(s, ticket);
   setReadyAt(ticket, s.now);
   if (ticket.message.inPlay === 0) {
-    const { id, sender, sizeBytes, total } = ticket.message;
+    const { sender, sizeBytes, total } = ticket.message;
+    const id = messageOfEnvelope(ticket.id);
     s.out.push(tell(active, { message: id, from: sender, size: sizeBytes, recipients: total }));
   }
   const plan = s.settings.plans[ticket.action];
@@ -126,6 +128,6 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
   setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;
-  s.out.push(tell(released, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient }));
+  s.out.push(tell(released, { message: messageOfEnvelope(ticket.id), envelope: ticket.id, to: ticket.recipient }));
   postpone(s, { do: "write", ticket, kind: "kept", command });
 }

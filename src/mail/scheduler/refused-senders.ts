@@ -23,8 +23,10 @@ const ABOUT_THE_ADDRESS = new Set(["5.1.7", "5.1.8"]);
 
 export function noteRefusedSender(s: SchedulerState, relay: RelayQueue, sender: string, failure: Failure): void {
   if (sender === "") return;
-  const known = relay.refusedSenders.get(sender);
-  relay.refusedSenders.delete(sender);
+  relay.refusedSenders ??= new Map();
+  const { refusedSenders } = relay;
+  const known = refusedSenders.get(sender);
+  refusedSenders.delete(sender);
   const isForGood = failure.lasting === "permanent";
   const times = isForGood ? (known === undefined || known.untilAt <= s.now ? 0 : known.times) + 1 : 0;
   const toldMs = toldWaitMs(failure.reply);
@@ -33,23 +35,23 @@ export function noteRefusedSender(s: SchedulerState, relay: RelayQueue, sender: 
     : toldMs === undefined
       ? waitMs(s.settings.scheduler.retry.relay, 1)
       : afterToldMs(toldMs, chanceOf(s).next());
-  relay.refusedSenders.set(sender, { failure, times, untilAt: s.now + wait });
+  refusedSenders.set(sender, { failure, times, untilAt: s.now + wait });
   // The one refused longest ago gives way.
-  if (relay.refusedSenders.size > MOST_SENDERS)
-    for (const [oldest] of relay.refusedSenders) {
-      relay.refusedSenders.delete(oldest);
+  if (refusedSenders.size > MOST_SENDERS)
+    for (const [oldest] of refusedSenders) {
+      refusedSenders.delete(oldest);
       break;
     }
 }
 
 /** The host took the sender: what was said before is over. */
 export function noteWelcomeSender(relay: RelayQueue, sender: string): void {
-  relay.refusedSenders.delete(sender);
+  relay.refusedSenders?.delete(sender);
 }
 
 /** Its turn has come, but its sender is refused there: it waits or fails with the others. True: it is not to be tried. */
 export function isRefusedSender(s: SchedulerState, relay: RelayQueue, ticket: Ticket): boolean {
-  if (relay.refusedSenders.size === 0) return false;
+  if (relay.refusedSenders === undefined) return false;
   const known = relay.refusedSenders.get(ticket.message.sender);
   if (known === undefined) return false;
   if (known.untilAt <= s.now) {

@@ -51,7 +51,7 @@ export function failSession(
   relay.failures.push({ failure, session: session.id });
   shrinkRoute(route);
   if (scope === "relay") {
-    for (const other of relay.candidates) relay.tried.add(other.address);
+    for (const other of relay.candidates) addTried(relay, other.address);
     penaliseRelay(s, relay, failure);
     // No host is left to ask. What is due has had its attempt: its senders and the log are not kept waiting for the rest.
     if (relay.sessions.size === 0) deferRound(s, relay);
@@ -60,7 +60,7 @@ export function failSession(
   noteTried(s, session, isSource || scope === "route" ? SOURCES_REFUSED : SOURCES_FOR_DOUBT);
   if (isSource) return;
   if (scope === "host") {
-    for (const other of relay.candidates) if (other.host.name === candidate.host.name) relay.tried.add(other.address);
+    for (const other of relay.candidates) if (other.host.name === candidate.host.name) addTried(relay, other.address);
   }
   penalise(route.penalty, failure, s.now, penaltyRules(s));
   restAsTold(s, route.penalty, failure);
@@ -106,13 +106,13 @@ function restAsTold(s: SchedulerState, penalty: Penalty, failure: Failure): void
 /** What failed from one of our addresses may work from another: its turn comes when no other host is left. */
 function noteTried(s: SchedulerState, session: Session, most: number): void {
   const { relay, route, candidate, domain } = session;
-  relay.tried.add(route.key);
+  addTried(relay, route.key);
   resetShares(s, session);
   const keys = sourcesTo(s, relay.plan, domain, candidate.host).map((source) =>
     routeKey(source?.address, candidate.host),
   );
-  const tried = keys.filter((key) => relay.tried.has(key)).length;
-  if (tried >= Math.min(most, keys.length)) relay.tried.add(candidate.address);
+  const tried = keys.filter((key) => relay.tried?.has(key)).length;
+  if (tried >= Math.min(most, keys.length)) addTried(relay, candidate.address);
 }
 
 /** The shares of our addresses at this one of the host begin anew: nobody has to make up for what it could not carry. */
@@ -166,8 +166,13 @@ export function deferLine(s: SchedulerState, line: DomainLine, failure: Failure)
   for (const ticket of readyIn(line)) postpone(s, { do: "fail", ticket, attempt, failure });
 }
 
+function addTried(relay: RelayQueue, what: string): void {
+  relay.tried ??= new Set();
+  relay.tried.add(what);
+}
+
 export function endRound(relay: RelayQueue): void {
-  relay.tried.clear();
+  relay.tried = undefined;
   relay.failures = [];
 }
 

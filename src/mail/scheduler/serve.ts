@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { isIP } from "node:net";
 import type { ResolveRequest } from "../delivery/delivery.ts";
 import { hasRoom, type Limited } from "../route/limited.ts";
@@ -66,7 +67,12 @@ function serveLocal(s: SchedulerState): void {
     if (ticket === undefined) return;
     move(s, ticket, "active");
     dropWake(s.wakes, ticket);
-    s.out.push({ do: "deliver", message: ticket.message.id, envelope: ticket.id, attempt: ticket.attempts + 1 });
+    s.out.push({
+      do: "deliver",
+      message: messageOfEnvelope(ticket.id),
+      envelope: ticket.id,
+      attempt: ticket.attempts + 1,
+    });
   }
 }
 
@@ -161,8 +167,8 @@ function give(s: SchedulerState, { line, batch, most = Infinity }: Found, sessio
   const { relay } = session;
   const limit = Math.min(mostRecipients(s, session, line.domain), most);
   const tickets = takeBatch(s, line, limit, batch).filter((ticket) => !isSetAside(s, relay, ticket));
-  const message = tickets[0]?.message.id;
-  if (message === undefined) {
+  const [first] = tickets;
+  if (first === undefined) {
     relay.idle.push(session);
     return;
   }
@@ -177,7 +183,12 @@ function give(s: SchedulerState, { line, batch, most = Infinity }: Found, sessio
   session.phase = "busy";
   session.tickets = tickets;
   session.handedAt = s.now;
-  s.out.push({ do: "transact", session: session.id, message, envelopes: tickets.map((ticket) => ticket.id) });
+  s.out.push({
+    do: "transact",
+    session: session.id,
+    message: messageOfEnvelope(first.id),
+    envelopes: tickets.map((ticket) => ticket.id),
+  });
 }
 
 /** Its turn has come, and still it waits: for its sender, or because it was refused a while ago. */
@@ -200,7 +211,7 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
   if (relay.penalty.restsUntilAt > s.now) return comeBackAt(s, relay, relay.penalty.restsUntilAt);
   if (!isFree(s, relay, s.total, turn)) return stand(s, relay, [s.total]);
 
-  const isStale = relay.freshUntilAt <= s.now && relay.tried.size === 0;
+  const isStale = relay.freshUntilAt <= s.now && relay.tried === undefined;
   if (relay.candidates.length === 0 || isStale) return resolve(s, relay);
   const whole = limitFor(s, relayClaim(s, relay));
   if (!isFree(s, relay, whole, turn)) return stand(s, relay, [whole]);
@@ -256,7 +267,7 @@ function connect(
     handedAt: 0,
     heapAt: -1,
   };
-  if (relay.tried.size === 0) relay.roundStartedAt = s.now;
+  if (relay.tried === undefined) relay.roundStartedAt = s.now;
   route.opened++;
   take(session.occupies);
   take(session.domainLimits);

@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { failureText } from "../envelope/failure-text.ts";
@@ -59,7 +60,9 @@ export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt
   else if (after?.do === "bounce") giveUp(s, ticket, attempt, operatorFailure(after.because));
   else if (s.now >= expiresAtOf(ticket)) {
     s.since.expired++;
-    s.out.push(tell(expired, { message: ticket.message.id, from: ticket.message.sender, envelopes: [ticket.id] }));
+    s.out.push(
+      tell(expired, { message: messageOfEnvelope(ticket.id), from: ticket.message.sender, envelopes: [ticket.id] }),
+    );
     giveUp(s, ticket, attempt, expiredFailure(s, ticket, failure), failure);
   } else defer(s, ticket, attempt, failure);
 }
@@ -169,8 +172,8 @@ export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
 }
 
 export function tellRemoved(s: SchedulerState, ticket: Ticket, because: string): void {
-  const { id, recipient, message } = ticket;
-  s.out.push(tell(removedByOperator, { message: message.id, envelope: id, to: recipient, because }));
+  const { id, recipient } = ticket;
+  s.out.push(tell(removedByOperator, { message: messageOfEnvelope(id), envelope: id, to: recipient, because }));
 }
 
 /** The delay warning, at its time and not after an attempt. */
@@ -191,7 +194,13 @@ export function markHeld(s: SchedulerState, ticket: Ticket, because: string, unt
   ticket.heldBecause = because;
   if (untilAt !== ticket.heldUntilAt) ticket.heldUntilAt = untilAt;
   s.out.push(
-    tell(held, { message: ticket.message.id, envelope: ticket.id, to: ticket.recipient, because, until: untilAt }),
+    tell(held, {
+      message: messageOfEnvelope(ticket.id),
+      envelope: ticket.id,
+      to: ticket.recipient,
+      because,
+      until: untilAt,
+    }),
   );
 }
 
@@ -247,7 +256,7 @@ function tellAttempt(
   const waitingMs = totalMs - beforeMs - attempt.connectMs - attempt.tookMs;
   s.out.push(
     tell(attemptBy[attempt.speaker], {
-      message: ticket.message.id,
+      message: messageOfEnvelope(ticket.id),
       envelope: ticket.id,
       to: ticket.recipient,
       origTo: ticket.givenRecipient,

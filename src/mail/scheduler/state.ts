@@ -1,4 +1,4 @@
-import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { EnvelopeId } from "../../foundation/ids.ts";
 import type { SessionFacts } from "../delivery/delivery.ts";
 import type { NextHost } from "../route/next-host.ts";
 import type { EnvelopeState } from "../envelope/envelope.ts";
@@ -107,8 +107,8 @@ export interface CoreSettings {
   readonly postmaster: string;
 }
 
+/** What the envelopes of a message have in common. Its id is part of theirs. */
 export interface MessageEntry {
-  readonly id: MessageId;
   readonly sender: string;
   readonly receivedAt: number;
   readonly sizeBytes: number;
@@ -268,7 +268,7 @@ export interface RelayQueue extends Wakeable {
   /** Lines that may be served, each in its turn. */
   readonly turns: Chain<DomainLine>;
   /** Lines by the full limit of their domain that they wait for. */
-  readonly parked: Map<Scarce, Chain<DomainLine>>;
+  parked: Map<Scarce, Chain<DomainLine>> | undefined;
   readyCount: number;
   batchCount: number;
   readonly sessions: Set<Session>;
@@ -283,7 +283,7 @@ export interface RelayQueue extends Wakeable {
   candidates: readonly Candidate[];
   freshUntilAt: number;
   /** Addresses tried in this round, and what each said. A round ends with a transaction that worked, or with all tried. */
-  readonly tried: Set<string>;
+  tried: Set<string> | undefined;
   failures: RoundFailure[];
   roundStartedAt: number;
   /** Failures of our own side in a row. */
@@ -297,7 +297,7 @@ export interface RelayQueue extends Wakeable {
   /** How long a transaction takes there, on the average of the last ones. */
   transactionMs: number;
   /** Senders that were refused there, by address; at most a thousand. */
-  readonly refusedSenders: Map<string, RefusedSender>;
+  refusedSenders: Map<string, RefusedSender> | undefined;
   /** Limits in whose lines it stands. */
   readonly waitsOn: Set<Scarce>;
   /** The settings changed: sessions end after what they do now. */
@@ -407,7 +407,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     domain,
     lines: new Map(),
     turns: newChain(),
-    parked: new Map(),
+    parked: undefined,
     readyCount: 0,
     batchCount: 0,
     sessions: new Set(),
@@ -419,7 +419,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     asksFor: "",
     candidates: [],
     freshUntilAt: 0,
-    tried: new Set(),
+    tried: undefined,
     failures: [],
     roundStartedAt: 0,
     mishaps: 0,
@@ -427,7 +427,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     greylist: undefined,
     welcomedAt: 0,
     transactionMs: 0,
-    refusedSenders: new Map(),
+    refusedSenders: undefined,
     waitsOn: new Set(),
     isRetired: false,
     heapAt: -1,

@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { tell } from "./action.ts";
 import { append, newChain } from "./chain.ts";
 import { suspended, suspensionEnded } from "./events.ts";
@@ -75,7 +76,7 @@ function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [Suspens
   const { all, envelope, message, sender, domain, tenant } = s.suspensions;
   if (all.size > 0) yield ["all", "*"];
   if (envelope.size > 0) yield ["envelope", ticket.id];
-  if (message.size > 0) yield ["message", ticket.message.id];
+  if (message.size > 0) yield ["message", messageOfEnvelope(ticket.id)];
   if (sender.size > 0) {
     const from = ticket.message.sender;
     yield ["sender", suspensionKey("sender", from)];

@@ -1,4 +1,4 @@
-import type { MessageId } from "../../foundation/ids.ts";
+import { messageOfEnvelope, type MessageId } from "../../foundation/ids.ts";
 import type { EnvelopeProgress, EnvelopeState } from "../envelope/envelope.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
@@ -38,7 +38,6 @@ export function admit(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): 
 
 function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
   return {
-    id: loaded.message,
     sender: sharedText(s.texts, loaded.sender),
     receivedAt: loaded.receivedAt,
     sizeBytes: loaded.sizeBytes,
@@ -115,7 +114,7 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
   s.tickets.delete(ticket.id);
   if (--ticket.message.total > 0) return;
   s.messageCount--;
-  s.out.push(tell(removed, { message: ticket.message.id }));
+  s.out.push(tell(removed, { message: messageOfEnvelope(ticket.id) }));
 }
 
 /** The durable form, without the last failure, which only the store keeps. */

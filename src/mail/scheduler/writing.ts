@@ -1,3 +1,4 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { assert } from "../../foundation/assert.ts";
 import type { MailOperation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
@@ -75,7 +76,7 @@ function flushFates(s: SchedulerState, isSlice: boolean): void {
       quiet.push(fate);
       continue;
     }
-    const key = `${fate.ticket.message.id} ${fate.notice.kind} ${fate.notice.to ?? ""}`;
+    const key = `${messageOfEnvelope(fate.ticket.id)} ${fate.notice.kind} ${fate.notice.to ?? ""}`;
     const group = told.get(key);
     if (group === undefined) told.set(key, [fate]);
     else group.push(fate);
@@ -102,7 +103,7 @@ function noticesOf(fates: readonly Fate[]): readonly NoticePlan[] {
   const plans = new Map<string, { plan: NoticePlan; about: NoticePlan["about"][number][] }>();
   for (const { ticket, notice } of fates) {
     if (notice === undefined) continue;
-    const key = `${ticket.message.id} ${notice.kind}`;
+    const key = `${messageOfEnvelope(ticket.id)} ${notice.kind}`;
     const known = plans.get(key);
     if (known !== undefined) {
       known.about.push(notice.about);
@@ -110,7 +111,7 @@ function noticesOf(fates: readonly Fate[]): readonly NoticePlan[] {
     }
     const about = [notice.about];
     const to = notice.to === undefined ? {} : { to: notice.to };
-    plans.set(key, { plan: { kind: notice.kind, message: ticket.message.id, ...to, about }, about });
+    plans.set(key, { plan: { kind: notice.kind, message: messageOfEnvelope(ticket.id), ...to, about }, about });
   }
   return [...plans.values()].map(({ plan }) => plan);
 }
