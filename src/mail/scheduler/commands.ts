@@ -4,6 +4,7 @@ import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
 import { domainOf, makeReady, release, schedule } from "./ready.ts";
 import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
+import { relayText } from "./relay-text.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { endGreylistRest } from "./greylisting.ts";
 import { endRestsOf } from "./round.ts";
@@ -165,9 +166,18 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
     if (!isHost(route, which) && !isHost(route, wanted) && shown.toLowerCase() !== wanted) continue;
     if (clear(route.penalty, s.now)) forgiven++;
   }
+  for (const [source, penalty] of s.sourceRests)
+    if (source.toLowerCase() === wanted && clear(penalty, s.now)) forgiven++;
   for (const relay of s.relays.values()) {
-    const isNamed = relay.domain === wanted || relay.plan.ways.some(({ text }) => text.toLowerCase() === wanted);
-    if (isNamed && clear(relay.penalty, s.now)) forgiven++;
+    const isNamed =
+      relayText(relay).toLowerCase() === wanted ||
+      relay.lines.has(wanted) ||
+      relay.plan.ways.some(({ text }) => text.toLowerCase() === wanted);
+    if (isNamed) {
+      const isGreylisted = relay.greylist?.phase === "resting";
+      endGreylistRest(s, relay);
+      if (clear(relay.penalty, s.now) || isGreylisted) forgiven++;
+    }
     // Whatever goes there may go now.
     if (relay.readyCount > 0) s.dirty.add(relay);
   }

@@ -1,10 +1,12 @@
 import { failureText } from "../envelope/failure-text.ts";
 import { hostText, routeKey, type Route } from "../route/route.ts";
 import type { Hindrance } from "./admin.ts";
+import { sourceRest } from "./choose.ts";
 import { sourcesTo } from "./claims.ts";
+import { homeOf } from "./homes.ts";
 import { fullFor, limitText } from "./limits-of.ts";
 import { relayKeyOf } from "./ready.ts";
-import { relayName } from "./show.ts";
+import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { suspensionsOn } from "./suspensions.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
@@ -72,11 +74,23 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
       },
     ];
   const plan = s.settings.plans[ticket.action];
-  const found: Hindrance[] = [notDue(ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
-  if (plan?.kind !== "relay") return found;
+  if (plan?.kind !== "relay") return [notDue(ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
+  const { key } = relayKeyOf(plan, ticket.recipient);
+  const relay = homeOf(s, key) ?? s.relays.get(key);
+  if (relay === undefined) return [notDue(ticket, false), ...pausedFor(s, ticket)];
+  const refused = relay.refusedSenders?.get(ticket.message.sender);
+  const found: Hindrance[] =
+    refused === undefined || refused.untilAt <= s.now
+      ? [notDue(ticket, false)]
+      : [
+          {
+            what: "not-due",
+            text: `its sender <${ticket.message.sender}> is refused at ${relayText(relay)}: ${failureText(refused.failure)}`,
+            untilAt: Math.max(dueAtOf(ticket), refused.untilAt),
+          },
+        ];
+  found.push(...pausedFor(s, ticket));
   // What would hold it up next, if it were due now: only what has an end later than that matters.
-  const relay = s.relays.get(relayKeyOf(plan, ticket.recipient).key);
-  if (relay === undefined) return found;
   const next = restsOf(s, relay).filter(({ untilAt = 0 }) => untilAt > dueAtOf(ticket));
   return [...found, ...next];
 }
@@ -123,13 +137,9 @@ function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   found.push(...atRelay(s, queue.line));
   found.push({
     what: "queue",
-    text: `its turn comes: ${queue.line.relay.readyCount} ready for ${nameOf(queue.line.relay)} in ${queue.line.relay.batchCount} messages, ${queue.line.relay.sessions.size} sessions`,
+    text: `its turn comes: ${queue.line.relay.readyCount} ready for ${relayText(queue.line.relay)} in ${queue.line.relay.batchCount} messages, ${queue.line.relay.sessions.size} sessions`,
   });
   return found;
-}
-
-function nameOf(relay: RelayQueue): string {
-  return relayName(relay.plan, relay.domain);
 }
 
 /** What of a relay, or of all its next hosts, rests. */
@@ -140,20 +150,33 @@ function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
     return [
       {
         what: "relay-rests",
-        text: `${nameOf(relay)} rests, penalty ${relay.penalty.count}${why}`,
+        text: `${relayText(relay)} rests, penalty ${relay.penalty.count}${why}`,
         untilAt: relay.penalty.restsUntilAt,
         setting: ["route", "penaltyStep"],
       },
     ];
   }
+  const { greylist } = relay;
+  if (greylist !== undefined && greylist.phase === "resting" && greylist.restsUntilAt > s.now)
+    return [
+      {
+        what: "greylisted",
+        text:
+          `${relayText(relay)} greylists: ${greylist.refused + greylist.refusedAgain} refused, ` +
+          `${greylist.holds === "all" ? "nobody" : "nobody who was refused"} is tried` +
+          (greylist.lastFailure === undefined ? "" : `: ${failureText(greylist.lastFailure)}`),
+        untilAt: greylist.restsUntilAt,
+        setting: ["route", "greylisting"],
+      },
+    ];
   const connectors = connectorsOf(s, relay);
-  const resting = connectors.filter(({ route }) => route !== undefined && route.penalty.restsUntilAt > s.now);
+  const resting = connectors.filter(({ restsUntilAt }) => restsUntilAt > s.now);
   if (resting.length === 0 || resting.length < connectors.length) return [];
   return [
     {
       what: "route-rests",
       text: restingText(resting),
-      untilAt: Math.min(...resting.map(({ route }) => route?.penalty.restsUntilAt ?? Infinity)),
+      untilAt: Math.min(...resting.map(({ restsUntilAt }) => restsUntilAt)),
       setting: ["route", "penaltyStep"],
     },
   ];
@@ -164,25 +187,27 @@ interface Connector {
   readonly text: string;
   readonly source: string;
   readonly route: Route | undefined;
+  /** The route, or our address altogether. */
+  readonly restsUntilAt: number;
 }
 
 function connectorsOf(s: SchedulerState, relay: RelayQueue): readonly Connector[] {
   const domain = relay.lines.keys().next().value ?? "";
   return relay.candidates.flatMap(({ host }) =>
-    sourcesTo(s, relay.plan, domain, host).map((source) => ({
-      text: hostText(host),
-      source: source?.address ?? "*",
-      route: s.routes.get(routeKey(source?.address, host)),
-    })),
+    sourcesTo(s, relay.plan, domain, host).map((source) => {
+      const route = s.routes.get(routeKey(source?.address, host));
+      const restsUntilAt = Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source));
+      return { text: hostText(host), source: source?.address ?? "*", route, restsUntilAt };
+    }),
   );
 }
 
 function atRelay(s: SchedulerState, { relay, domain }: DomainLine): readonly Hindrance[] {
-  if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${nameOf(relay)} are being looked up` }];
+  if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${relayText(relay)} are being looked up` }];
   const rests = restsOf(s, relay);
   if (rests.length > 0) return rests;
   return fullFor(s, relay, domain).map((one) => ({
-    what: "limit",
+    what: one.unit === "connections" ? "limit" : "rate",
     text: limitText(one),
     untilAt: one.untilAt,
     setting: one.setting,

@@ -1,11 +1,15 @@
 import { forgive } from "../route/penalty.ts";
-import type { Limited } from "../route/limited.ts";
 import type { Penalty } from "../route/penalty.ts";
+import type { Route } from "../route/route.ts";
+import { domainTerms, general, hostTerms, sourceTerms } from "../route/terms.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import { penaltyRules } from "./choose.ts";
+import { relayText } from "./relay-text.ts";
 import { noneStanding, type Standing, type StandingCounts } from "./standing.ts";
 import type { RelayPlan } from "./plan.ts";
 import type { RelayQueue, SchedulerState } from "./state.ts";
+import { suspensionKey, type SuspensionLevel } from "./suspension.ts";
+import { suspensionOfRelay } from "./suspensions.ts";
 import type { Tallies, Tally } from "./tallies.ts";
 
 /**
@@ -130,8 +134,10 @@ interface Facts {
   /** Where several may have one name. */
   readonly id?: string;
   readonly connections: number;
-  readonly allowed: number;
-  readonly limit: number;
+  /** The limit in force, and where slow start stands, where there is such; asked only for rows that are shown. */
+  readonly limit: () => number;
+  readonly allowed?: number | undefined;
+  readonly isSuspended?: boolean;
   readonly penalty?: Penalty | undefined;
   /** Where no penalty of its own says so. */
   readonly restsUntilAt?: number;
@@ -149,7 +155,7 @@ function thing(s: SchedulerState, facts: Facts): Thing {
     facts.connections > 0,
     isResting,
     counts.ready + counts.waiting > 0,
-    counts.held > 0,
+    counts.held > 0 || facts.isSuspended === true,
   ];
   let state = 0;
   is.forEach((holds, at) => (state |= holds ? 1 << at : 0));
@@ -163,8 +169,8 @@ function thing(s: SchedulerState, facts: Facts): Thing {
       name: facts.name,
       states: ROW_STATES.filter((_, at) => is[at] === true),
       connections: facts.connections,
-      allowed: facts.allowed,
-      limit: facts.limit,
+      allowed: Math.min(facts.allowed ?? Infinity, facts.limit()),
+      limit: facts.limit(),
       sessions: tally?.sessions ?? 0,
       failures: tally?.failures ?? 0,
       refused: tally?.refused ?? 0,
@@ -193,12 +199,13 @@ type Things = (s: SchedulerState, tallies: Tallies, standing: Standing) => Itera
 const THINGS: Readonly<Record<Shown, Things>> = {
   *routes(s, tallies) {
     for (const route of s.routes.values()) {
-      const { used, limit } = route.connections;
+      const name = `${route.source ?? "*"} > ${route.text}`;
       yield thing(s, {
-        name: `${route.source ?? "*"} > ${route.text}`,
-        connections: used,
-        allowed: limit,
-        limit: s.settings.route.limits.route,
+        name,
+        connections: route.connections.used,
+        allowed: route.connections.limit,
+        limit: () => hostTerms(s.settings.route, route.name, ipOf(route.address)).route.value,
+        isSuspended: isSuspended(s, "route", [name]) || isHostSuspended(s, route),
         penalty: route.penalty,
         tally: tallies.routes.get(route.key),
         counts: noneStanding,
@@ -206,14 +213,18 @@ const THINGS: Readonly<Record<Shown, Things>> = {
     }
   },
   *relays(s, tallies, standing) {
+    const limit = (): number => general(s.settings.route, "relay").value;
     for (const relay of s.relays.values()) {
+      const { greylist } = relay;
       yield thing(s, {
-        name: relayName(relay.plan, relay.domain),
+        name: relayText(relay),
         id: relay.key,
         connections: relay.sessions.size,
         allowed: relay.connections.limit,
-        limit: s.settings.route.limits.relay,
+        limit,
+        isSuspended: suspensionOfRelay(s, relay) !== undefined,
         penalty: relay.penalty,
+        ...(greylist?.phase === "resting" ? { restsUntilAt: greylist.restsUntilAt } : {}),
         tally: tallies.relays.get(relay.key),
         counts: standing.relays.get(relay.key)?.counts ?? noneStanding,
         note: () => relayNote(relay),
@@ -222,32 +233,45 @@ const THINGS: Readonly<Record<Shown, Things>> = {
     // Nothing is ready there, so the scheduler has no books of it; but something waits.
     for (const [key, { plan, domain, counts }] of standing.relays) {
       if (s.relays.has(key)) continue;
+      const name = relayName(plan, domain);
       yield thing(s, {
-        name: relayName(plan, domain),
+        name,
         id: key,
         connections: 0,
         allowed: 1,
-        limit: s.settings.route.limits.relay,
+        limit,
+        isSuspended: isSuspended(s, "relay", [name]),
         tally: tallies.relays.get(key),
         counts,
       });
     }
   },
   *hosts(s, tallies) {
-    const rests = new Map<string, { until: number; text: string; penalty: Penalty }>();
-    for (const { address, text, penalty } of s.routes.values()) {
-      const before = rests.get(address);
-      // From one source it may rest and from another not: it rests when every one does.
-      if (before === undefined) rests.set(address, { until: penalty.restsUntilAt, text, penalty });
+    interface Host {
+      readonly route: Route;
+      until: number;
+      penalty: Penalty;
+      used: number;
+    }
+    const hosts = new Map<string, Host>();
+    for (const route of s.routes.values()) {
+      const { address, penalty, connections } = route;
+      const host = hosts.get(address);
+      if (host === undefined)
+        hosts.set(address, { route, until: penalty.restsUntilAt, penalty, used: connections.used });
       else {
-        const worse = penalty.count > before.penalty.count ? penalty : before.penalty;
-        rests.set(address, { until: Math.min(before.until, penalty.restsUntilAt), text, penalty: worse });
+        // From one source it may rest and from another not: it rests when every one does.
+        host.until = Math.min(host.until, penalty.restsUntilAt);
+        host.used += connections.used;
+        if (penalty.count > host.penalty.count) host.penalty = penalty;
       }
     }
-    for (const [address, { until, text, penalty }] of rests) {
+    for (const [address, { route, until, penalty, used }] of hosts) {
       yield thing(s, {
-        ...limitFacts(s.hosts.get(address), s.settings.route.limits.host),
-        name: text,
+        name: route.text,
+        connections: used,
+        limit: () => hostTerms(s.settings.route, route.name, ipOf(address)).host.value,
+        isSuspended: isHostSuspended(s, route),
         penalty: { ...penalty, restsUntilAt: until },
         tally: tallies.hosts.get(address),
         counts: noneStanding,
@@ -255,42 +279,55 @@ const THINGS: Readonly<Record<Shown, Things>> = {
     }
   },
   *sources(s, tallies) {
-    const resting = new Map<string, number>();
-    for (const { source = "*", penalty } of s.routes.values())
-      if (penalty.restsUntilAt > s.now) resting.set(source, (resting.get(source) ?? 0) + 1);
-    for (const [source, limit] of s.sources) {
+    const sources = new Map<string, { used: number; resting: number }>();
+    for (const { source = "*", connections, penalty } of s.routes.values()) {
+      let known = sources.get(source);
+      if (known === undefined) sources.set(source, (known = { used: 0, resting: 0 }));
+      known.used += connections.used;
+      if (penalty.restsUntilAt > s.now) known.resting++;
+    }
+    for (const [source, { used, resting }] of sources) {
       yield thing(s, {
-        ...limitFacts(limit, s.settings.route.limits.source),
         name: source,
+        connections: used,
+        limit: () => sourceTerms(s.settings.route, [], source === "*" ? undefined : source).connections.value,
+        penalty: s.sourceRests.get(source),
         tally: tallies.sources.get(source),
         counts: noneStanding,
-        note: () => (resting.has(source) ? `${resting.get(source) ?? 0} of its routes rest` : undefined),
+        note: () => (resting > 0 ? `${resting} of its routes rest` : undefined),
       });
     }
   },
   *domains(s, tallies, standing) {
-    for (const [domain, counts] of standing.domains) {
-      yield thing(s, {
-        ...limitFacts(s.domains.get(domain), s.settings.route.limits.domain),
+    const row = (domain: string, counts: Readonly<StandingCounts>): Thing =>
+      thing(s, {
         name: domain,
+        connections: s.domains.get(domain)?.used ?? 0,
+        limit: () => domainTerms(s.settings.route, domain).domain.value,
+        isSuspended: isSuspended(s, "domain", [domain]),
         tally: tallies.domains.get(domain),
         counts,
       });
-    }
-    for (const [domain, limit] of s.domains) {
-      if (standing.domains.has(domain)) continue;
-      yield thing(s, {
-        ...limitFacts(limit, s.settings.route.limits.domain),
-        name: domain,
-        tally: tallies.domains.get(domain),
-        counts: noneStanding,
-      });
-    }
+    for (const [domain, counts] of standing.domains) yield row(domain, counts);
+    for (const domain of s.domains.keys()) if (!standing.domains.has(domain)) yield row(domain, noneStanding);
   },
 };
 
-function limitFacts(limit: Limited | undefined, most: number): Pick<Facts, "connections" | "allowed" | "limit"> {
-  return { connections: limit?.used ?? 0, allowed: limit?.limit ?? most, limit: most };
+function isSuspended(s: SchedulerState, level: SuspensionLevel, names: readonly string[]): boolean {
+  const known = s.suspensions[level];
+  return known.size > 0 && names.some((name) => known.has(suspensionKey(level, name)));
+}
+
+function isHostSuspended(s: SchedulerState, { name, address, text }: Route): boolean {
+  return isSuspended(s, "host", [name, address, ipOf(address) ?? address, text]);
+}
+
+/** Of `ip:port` or `[ip]:port`; a socket's path has none. */
+function ipOf(address: string): string | undefined {
+  return /^(?:\[([^\]]+)\]|([^/[\]]+)):\d+$/
+    .exec(address)
+    ?.slice(1)
+    .find((part) => part !== undefined);
 }
 
 /** As people know it: the domain, where that decides by itself; else what it goes to. */
@@ -302,6 +339,11 @@ export function relayName(plan: RelayPlan, domain: string | undefined): string {
 }
 
 function relayNote(relay: RelayQueue): string | undefined {
-  if (relay.isResolving) return "its next hosts are being looked up";
-  return undefined;
+  const { greylist, lines } = relay;
+  const notes = [
+    ...(relay.isResolving ? ["its next hosts are being looked up"] : []),
+    ...(lines.size > 1 ? [`${lines.size} domains`] : []),
+    ...(greylist === undefined || greylist.phase === "watching" ? [] : [`greylists: ${greylist.phase}`]),
+  ];
+  return notes.length === 0 ? undefined : notes.join("; ");
 }

@@ -1,5 +1,6 @@
 import type { RelayPlan } from "./plan.ts";
 import { domainOf, relayKeyOf } from "./ready.ts";
+import { homeOf } from "./homes.ts";
 import { liveStateOf, type SchedulerState } from "./state.ts";
 
 /** How many envelopes there are for each relay and each recipient domain, by what they wait for. */
@@ -44,13 +45,15 @@ export function* countStanding(s: SchedulerState): Generator<undefined, Standing
     if (counts === undefined) standing.domains.set(domain, (counts = { ...noneStanding }));
     counts[kind]++;
     const plan = s.settings.plans[ticket.action];
-    if (plan?.kind === "relay") countsAt(standing, plan, ticket.recipient)[kind]++;
+    if (plan?.kind === "relay") countsAt(s, standing, plan, ticket.recipient)[kind]++;
   }
   return standing;
 }
 
-function countsAt(standing: Standing, plan: RelayPlan, recipient: string): StandingCounts {
-  const { key, domain } = relayKeyOf(plan, recipient);
+/** At the relay that the domain shares with others, where that is known. */
+function countsAt(s: SchedulerState, standing: Standing, plan: RelayPlan, recipient: string): StandingCounts {
+  const { key: own, domain } = relayKeyOf(plan, recipient);
+  const key = homeOf(s, own)?.key ?? own;
   let relay = standing.relays.get(key);
   if (relay === undefined) standing.relays.set(key, (relay = { plan, domain, counts: { ...noneStanding } }));
   return relay.counts;
