@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { hostname, networkInterfaces } from "node:os";
 import { extname, join, resolve } from "node:path";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../foundation/error.ts";
@@ -15,6 +15,7 @@ import { parseTableText } from "../service/table/text.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
 import { checkSettings } from "./check-settings.ts";
 import { checkTlsPolicy } from "./check-tls-policy.ts";
+import { checkRoutes, shapingWithTable } from "./check-routes.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
 import { certificateTablesOf, inspectedOf } from "./tls-files.ts";
 
@@ -60,10 +61,14 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   const tableTexts = await loadTables(parsed.value, problems);
   const acmeBindingKey = await loadBindingKey(parsed.value, problems);
   problems.push(...checkTlsPolicy(parsed.value, tableTexts));
+  const shaping = shapingWithTable(parsed.value, tableTexts);
+  problems.push(...shaping.problems, ...checkRoutes(parsed.value, shaping.rules, ownAddresses()));
   if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));
+  const { file, places } = parsed.value.origins;
   return ok({
-    settings,
-    origins: options.file === undefined ? { file: undefined, places: {} } : parsed.value.origins,
+    settings: { ...settings, route: { ...settings.route, shaping: shaping.rules } },
+    origins:
+      options.file === undefined ? { file: undefined, places: {} } : { file, places: { ...places, ...shaping.places } },
     secrets: { credentials, ...(acmeBindingKey === undefined ? {} : { acmeBindingKey }) },
     tableTexts,
     warnings: inOrder(problems),
@@ -90,6 +95,11 @@ export async function loadPlaces(options: LoadOptions): Promise<Result<Settings,
   if (whole.ok) return ok(complete(whole.value));
   const rest = only("state", "hostname", "user", "group", "control");
   return rest.ok ? ok({ ...complete(rest.value), listeners: [] }) : rest;
+}
+
+/** The addresses of this machine, with the length of their network's prefix: `192.0.2.1/24`. */
+function ownAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((found) => (found ?? []).flatMap(({ cidr }) => cidr ?? []));
 }
 
 function readSource(options: LoadOptions): Promise<Result<SettingsSource, readonly SettingsProblem[]>> {

@@ -5,41 +5,34 @@ import { parseShapingPattern } from "./shaping.ts";
 
 const connections = count({ min: 1, max: 100_000 });
 
-export const shapingRule = z
-  .strictObject({
-    connections: connections
-      .optional()
-      .describe("Most connections for each domain that matches, or to each address of a host."),
-    connectionsPerSource: connections
-      .optional()
-      .describe(
-        "For mx: patterns: most connections from one of our addresses to one of the host's. Without it: as `connections`.",
-      ),
-    mailsPerConnection: count({ min: 1, max: 100_000 }).optional().describe("Most transactions in one session."),
-    recipientsPerMail: count({ min: 1, max: 10_000 }).optional().describe("Most recipients in one transaction."),
-    rate: rate().optional().describe("Most mails for each of them in a time: `100/min`."),
-    connectionRate: rate().optional().describe("Most connections opened for each of them in a time: `5/s`."),
-    connectTimeout: duration({ min: "1s", max: "10m" })
-      .optional()
-      .describe("How long a connection may take to come about. Without it: `delivery.connectTimeout`."),
-    sources: sourceChoice
-      .optional()
-      .describe("Our addresses to connect from, or `pool:name`, where the action names none."),
-    together: z
-      .strictObject({
-        connections: connections.optional().describe("Most connections in all."),
-        rate: rate().optional().describe("Most mails in all in a time."),
-        connectionRate: rate().optional().describe("Most connections opened in all in a time."),
-      })
-      .optional()
-      .describe(
-        "What holds for everything that matches, counted as one, whatever more exact rules say of parts of it.",
-      ),
-  })
-  .superRefine((rule, context) => {
-    if (Object.keys(rule).length === 0)
-      context.addIssue({ code: "custom", message: "says nothing: expected connections, rate or another limit" });
-  });
+export const shapingRule = z.strictObject({
+  connections: connections
+    .optional()
+    .describe("Most connections for each domain that matches, or to each address of a host."),
+  connectionsPerSource: connections
+    .optional()
+    .describe(
+      "For mx: patterns: most connections from one of our addresses to one of the host's. Without it: as `connections`.",
+    ),
+  mailsPerConnection: count({ min: 1, max: 100_000 }).optional().describe("Most transactions in one session."),
+  recipientsPerMail: count({ min: 1, max: 10_000 }).optional().describe("Most recipients in one transaction."),
+  rate: rate().optional().describe("Most mails for each of them in a time: `100/min`."),
+  connectionRate: rate().optional().describe("Most connections opened for each of them in a time: `5/s`."),
+  connectTimeout: duration({ min: "1s", max: "10m" })
+    .optional()
+    .describe("How long a connection may take to come about. Without it: `delivery.connectTimeout`."),
+  sources: sourceChoice
+    .optional()
+    .describe("Our addresses to connect from, or `pool:name`, where the action names none."),
+  together: z
+    .strictObject({
+      connections: connections.optional().describe("Most connections in all."),
+      rate: rate().optional().describe("Most mails in all in a time."),
+      connectionRate: rate().optional().describe("Most connections opened in all in a time."),
+    })
+    .optional()
+    .describe("What holds for everything that matches, counted as one, whatever more exact rules say of parts of it."),
+});
 
 export const shapingSettings = z
   .record(z.string(), shapingRule)

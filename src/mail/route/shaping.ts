@@ -51,12 +51,12 @@ export function parseShapingPattern(written: string): Result<ShapingPattern, str
   const bare = text.replace(/^\[(?:ipv6:)?(.*)\]$/i, "$1").toLowerCase();
   if (isIP(bare) !== 0)
     return isHost ? ok({ of, key: bare }) : refused(`an address is a host's: expected mx:${bare}, got ${quoted(text)}`);
-  const below = text.startsWith("*.");
-  const name = foldDomain(below ? text.slice(2) : text);
+  const below = /^\*?\.(?=[^.])/.exec(text)?.[0];
+  const name = foldDomain(text.slice(below?.length ?? 0));
   if (name.includes("*")) return refused(`expected * for whole labels, in front only, got ${quoted(text)}`);
   if (name.length > 253 || !/^[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(name))
     return refused(`expected a domain, *.domain, mx: and a host's name, mx:*.domain or *, got ${quoted(text)}`);
-  return ok({ of, key: below ? `*.${name}` : name });
+  return ok({ of, key: below === undefined ? name : `*.${name}` });
 }
 
 /** The keys that match a name, the most exact first. */

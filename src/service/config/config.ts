@@ -17,6 +17,8 @@ export type SettingPath = readonly (string | number)[];
 export interface Place {
   readonly line: number;
   readonly column: number;
+  /** Where it is not the settings' own file: a table that belongs to them. */
+  readonly file?: string | undefined;
 }
 
 export interface SettingsProblem {
@@ -80,7 +82,7 @@ export function problemIn(
   );
   const isPlace = place !== undefined && place.line > 0;
   return {
-    file: origins.file ?? "defaults",
+    file: place?.file ?? origins.file ?? "defaults",
     ...(isPlace ? { place } : {}),
     path: words.join(""),
     text,
@@ -92,5 +94,6 @@ export function problemIn(
 export function locate(origins: Origins, path: SettingPath): string {
   const place = origins.places[path.join(".")];
   if (origins.file === undefined || place === undefined) return "default";
-  return place.line === 0 ? origins.file : `${origins.file}:${place.line}:${place.column}`;
+  const file = place.file ?? origins.file;
+  return place.line === 0 ? file : `${file}:${place.line}:${place.column}`;
 }
