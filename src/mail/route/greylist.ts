@@ -46,13 +46,15 @@ export interface Greylist {
   untriedRefused: number;
   keys: "unknown" | "recipient" | "none";
   keysUntilAt: number;
-  /** How long those refused first had waited when they were accepted. */
+  /** The wait that was enough for those refused first. */
   passesAfterMs: number | undefined;
   /** Since when everybody is presented, and how many were refused since. */
   presentingSinceAt: number;
   presented: number;
   /** How many were ready then. */
   readyBefore: number;
+  /** What presenting all that is ready would take, as it was known last. */
+  sweepMs: number;
   /** The wait that the host named last; undefined: none. */
   toldMs: number | undefined;
   lastFailure: Failure | undefined;
@@ -80,6 +82,7 @@ export function newGreylist(): Greylist {
     presentingSinceAt: 0,
     presented: 0,
     readyBefore: 0,
+    sweepMs: 0,
     toldMs: undefined,
     lastFailure: undefined,
   };
@@ -134,6 +137,7 @@ const PASS_TIMES_MS: readonly number[] = [1510, 1990, 3620, 5560, 7500, 9300, 11
 export function onRefused(of: Greylist, refused: Refused, around: Surroundings): Learnt {
   const { now, rules } = around;
   note(of, refused, rules, now);
+  of.sweepMs = around.sweepMs;
   if (rules.strategy === "batch") return refusedInBatch(of, around);
   forgetKeys(of, now);
   if (!refused.wasTried) of.untriedRefused++;
@@ -157,8 +161,8 @@ export function onRefused(of: Greylist, refused: Refused, around: Surroundings):
     case "presenting":
       of.presented++;
       if (isLong(of, around)) return rest(of, around, "all");
-      // They waited, and it did not help: perhaps because others were presented meanwhile.
-      return of.refusedAgain >= rules.after ? rest(of, around, "refused") : undefined;
+      // They waited, and it did not help: perhaps because others were presented meanwhile. Once it is quiet for all.
+      return of.refusedAgain >= rules.after ? rest(of, around, "all") : undefined;
     case "resting":
       // It was on its way when the rest began. The greylister may count from here.
       of.restsUntilAt = Math.max(of.restsUntilAt, of.holds === "all" ? now + firstWaitMs(of, rules) : 0);
@@ -172,15 +176,16 @@ export function onRefused(of: Greylist, refused: Refused, around: Surroundings):
 /** An envelope was accepted. */
 export function onAccepted(of: Greylist, accepted: Answered, around: Surroundings): Learnt {
   const { now, rules } = around;
-  const { phase, firstRefusedAt, refusedAgain } = of;
+  const { phase, round, firstRefusedAt, refusedAgain } = of;
   const wasSuspicious = phase !== "watching";
   if (rules.strategy === "adaptive") {
     forgetKeys(of, now);
     if (accepted.wasTried) {
       // What was refused before one passed says nothing of those who come after it.
       if (of.passed++ === 0) of.untriedRefused = 0;
-      if (firstRefusedAt > 0 && (phase === "probing" || phase === "presenting"))
-        of.passesAfterMs = now - firstRefusedAt;
+      // After one rest its length was enough; after more the time since the first refusal is what is known.
+      if (phase === "probing" || phase === "presenting")
+        of.passesAfterMs = round <= 1 ? firstWaitMs(of, rules) : now - firstRefusedAt;
     } else {
       of.untriedRefused = 0;
       of.passed = 0;
@@ -251,9 +256,14 @@ export function rememberedUntilAt(of: Greylist): number {
   );
 }
 
-/** Those refused before go first, so that what they proved is learnt, and used before it is forgotten over there. */
+/**
+ * Those refused before go first: when they are the probes; and where each recipient is known for itself, when presenting all
+ * others before them would take so long that they might be forgotten over there (after 4 hours mostly). Otherwise they
+ * are tried in their turn, so that the last one to be presented is not kept waiting, and the line with it.
+ */
 export function servesRefusedFirst(of: Greylist): boolean {
-  return of.phase === "resting" || of.phase === "probing" || of.keys === "recipient";
+  if (of.phase === "resting" || of.phase === "probing") return true;
+  return of.keys === "recipient" && of.sweepMs >= HOUR_MS;
 }
 
 function note(of: Greylist, refused: Refused, rules: GreylistingSettings, now: number): void {

@@ -38,7 +38,8 @@ const EQUALS = 0x3d;
 
 /** A new batch goes to the end of the line, or behind what its sender has there already. */
 export function takePlace(line: DomainLine, batch: Batch): void {
-  if (line.batches.size < SHORT_LINE) {
+  // Once senders have turns, nobody goes past what waits behind them.
+  if (line.senders === undefined && line.batches.size < SHORT_LINE) {
     append(line.batches, batch);
     return;
   }
