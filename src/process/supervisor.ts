@@ -158,7 +158,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   });
   const onMessage = (message: FromWorker, name: string): void => {
     if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
-    if (message.kind === "ask-counts") tellOtherIngress(name, { kind: "tell-all-counts" });
+    if (message.kind === "ask-counts") {
+      tellOtherIngress(name, { kind: "tell-all-counts" });
+      // It may have come in the place of one that had been told.
+      for (const worker of workers) if (worker.name === name) worker.tell({ kind: "reception", ...reception });
+    }
     if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "dump") traces.dump(message.file, message.text);
     if (message.kind === "ask-traces") {

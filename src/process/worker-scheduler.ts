@@ -60,6 +60,8 @@ export async function schedulerRole(
     }
   });
   say({ kind: "ask-traces" });
+  // It knows of no pause: one that was set before this process came in the place of another is over.
+  say({ kind: "reception", isPaused: false, because: "" });
   return {
     onMessage(message) {
       if (message.kind === "settings") scheduler.reload(message.loaded);

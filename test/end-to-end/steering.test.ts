@@ -212,3 +212,27 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
     await again.stop();
   });
 }
+
+test("split: reception stays paused when a receiving process is started again, and goes on when the scheduler is", async () => {
+  await using server = await startServer({ layout: "split" });
+  const mail = { from: "a@b.test", to: "ada@localhost", content: "Subject: x\n\nx" };
+  const answers = async (wanted: string): Promise<boolean> =>
+    (await sendMail(server.ports.smtp, mail).catch(() => "")).startsWith(wanted);
+  const again = async (isMeant: (name: string) => boolean): Promise<void> => {
+    const before = [...server.workers()].filter(([name]) => isMeant(name));
+    for (const [, pid] of before) process.kill(pid, "SIGKILL");
+    await eventually("they are there again", () => {
+      const now = server.workers();
+      return Promise.resolve(before.every(([name, pid]) => ![undefined, pid].includes(now.get(name))));
+    });
+  };
+  await run(server, 0, "pause", "in", "--because", "a new disk");
+  await eventually("mail is put off", () => answers("450 4.3.2 "));
+  await again((name) => name.startsWith("ingress-"));
+  await eventually("mail is put off again", () => answers("450 4.3.2 "));
+  await again((name) => name === "scheduler");
+  await eventually("mail is taken", () => answers("250 "));
+  const status = await run(server, 0, "show", "status");
+  assert.match(status, /^flags +RESTARTED$/m);
+  assert.doesNotMatch(status, /^PAUSED/m);
+});
