@@ -56,6 +56,8 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
   for (const [at, source] of settings.certificates.entries())
     if (source.kind === "table") known("table", source.table, tableNames, ["certificates", at, "table"]);
   for (const [at, listener] of settings.listeners.entries())
+    knownList(listener.etrn.domains, ["listeners", at, "etrn", "domains"]);
+  for (const [at, listener] of settings.listeners.entries())
     for (const [place, label] of (listener.certificates ?? []).entries())
       known("certificate", label, labels, ["listeners", at, "certificates", place]);
 

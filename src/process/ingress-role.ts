@@ -7,7 +7,7 @@ import type { CountChanges } from "../mail/connection/shared-counts.ts";
 import { clientCertificateOf, type ListenerSettings } from "../mail/connection/settings.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
-import type { QueuePort } from "../mail/queue/queue.ts";
+import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import { certificateIdentifier } from "../service/account/client-certificate.ts";
 import { nobodyMayLogIn, tableAuthenticator } from "../service/account/table-authenticator.ts";
 import { locate } from "../service/config/config.ts";
@@ -22,6 +22,7 @@ import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { Topics } from "./topics.ts";
+import { allowedWaker } from "../mail/session/allowed-waker.ts";
 import { certificateTablesOf, termsOf } from "./tls-files.ts";
 
 /**
@@ -57,6 +58,7 @@ export interface IngressParts {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly queue: QueuePort;
+  readonly waker: DomainWaker;
   readonly keeper: Keeper;
   readonly maker: number;
   readonly sessionPrefix: string;
@@ -94,6 +96,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       newMessageId,
       intake: { begin: (id) => intake.begin(id), shortage: () => intake.shortage(), paused: () => pausedBecause },
       queue: parts.queue,
+      waker: allowedWaker(settings.listeners, tables, parts.waker),
       policy: rulesPolicy(
         {
           hostname: settings.hostname,

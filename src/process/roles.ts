@@ -1,5 +1,5 @@
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
-import type { QueuePort } from "../mail/queue/queue.ts";
+import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
@@ -16,10 +16,10 @@ import type { TopicSwitch } from "./topics.ts";
  * | role | serves | asks |
  * |---|---|---|
  * | log | `write`, `recordInputs` | |
- * | scheduler | `QueuePort`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
+ * | scheduler | `QueuePort`, `DomainWaker`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
  * | egress | `NetworkDelivery` | `Keeper` |
  * | delivery | `LocalDelivery` | |
- * | ingress | SMTP | `QueuePort`, `Keeper` |
+ * | ingress | SMTP | `QueuePort`, `DomainWaker`, `Keeper` |
  * | keeper | `Keeper`, `KeeperStore` | |
  * | acme | | `Keeper`, `KeeperStore` |
  */
@@ -94,6 +94,7 @@ export const networkMethods = [
 ] as const satisfies readonly (keyof NetworkDelivery)[];
 export const localMethods = ["deliver"] as const satisfies readonly (keyof LocalDelivery)[];
 export const queueMethods = ["commit"] as const satisfies readonly (keyof QueuePort)[];
+export const wakerMethods = ["wake"] as const satisfies readonly (keyof DomainWaker)[];
 export const adminMethods = [
   "list",
   "show",

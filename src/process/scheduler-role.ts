@@ -8,7 +8,7 @@ import { createNotices } from "../mail/delivery/bounce/bounce.ts";
 import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
 import type { TlsHostsSettings } from "../mail/delivery/tls-policy/tls-hosts.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
-import type { QueuePort } from "../mail/queue/queue.ts";
+import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import { selfHealingStore } from "../mail/queue/self-healing-store.ts";
 import { openStore } from "../mail/queue/store.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
@@ -28,6 +28,7 @@ import type { Topics } from "./topics.ts";
 /** The queue and all decisions about it: owner of the store. */
 export interface SchedulerRole {
   readonly queue: QueuePort;
+  readonly waker: DomainWaker;
   readonly admin: SchedulerAdmin;
   reload(loaded: LoadedSettings): void;
   /** Lets what runs end within the deadline, then closes the store. */
@@ -105,6 +106,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
   scheduler.start();
   return {
     queue: scheduler,
+    waker: scheduler,
     admin: createSchedulerAdmin({ scheduler, store, clock, network, origins: () => loaded.origins, profiling }),
     reload(next) {
       loaded = next;

@@ -107,6 +107,7 @@ export async function startSingle(parts: {
       clock,
       emit,
       queue: scheduler.queue,
+      waker: scheduler.waker,
       keeper: keeping.keeper,
       tracer,
       topics,

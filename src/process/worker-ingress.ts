@@ -1,12 +1,12 @@
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Timer } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
-import type { QueuePort } from "../mail/queue/queue.ts";
+import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import { remote } from "./channel.ts";
 import { startIngress } from "./ingress-role.ts";
 import { makeTracer } from "./make-tracer.ts";
 import { remoteKeeper } from "./remote-keeper.ts";
-import { queueMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { queueMethods, wakerMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { Topics } from "./topics.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
 
@@ -27,6 +27,7 @@ export async function ingressRole(
   const ingress = await startIngress({
     ...roleParts(start, emit),
     queue,
+    waker: remote<DomainWaker>(scheduler.current, wakerMethods, "scheduler"),
     keeper: keeper.keeper,
     tracer,
     topics,

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
-import type { CommitRequest } from "../mail/queue/queue.ts";
+import type { CommitRequest, WakeRequest } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { InputJournal } from "../mail/scheduler/replay.ts";
 import { remote, type Channel, type Handlers } from "./channel.ts";
@@ -37,11 +37,16 @@ export async function schedulerRole(
     topics,
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
-  const { queue, admin } = scheduler;
+  const { queue, waker, admin } = scheduler;
   const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel) => {
     switch (role) {
       case "ingress":
-        return { handlers: { commit: (request: CommitRequest) => queue.commit(request) } };
+        return {
+          handlers: {
+            commit: (request: CommitRequest) => queue.commit(request),
+            wake: (request: WakeRequest) => waker.wake(request),
+          },
+        };
       case "supervisor":
         return { handlers: adminHandlers(admin) };
       case "egress": {

@@ -31,6 +31,7 @@ export const PLAIN_TERMS: Terms = {
   addsMissingFields: false,
   vrfy: "noncommittal",
   expn: "refuse",
+  mayEtrn: false,
   mayXclient: false,
   mayXforward: false,
 };

@@ -25,6 +25,7 @@ export interface ListenerRules {
   readonly session: SessionSettings;
   readonly hostname: string;
   readonly proxies: Networks;
+  readonly etrn: Networks;
   readonly xclient: Networks;
   readonly xforward: Networks;
 }
@@ -36,6 +37,7 @@ export function rulesOf(settings: ListenerSettings, common: SessionSettings, hos
     session: overridden(common, settings.session),
     hostname: settings.hostname ?? hostname,
     proxies: networksOf(settings.proxyFrom),
+    etrn: networksOf(settings.etrn.allow),
     xclient: networksOf(settings.xclientFrom),
     xforward: networksOf(settings.xforwardFrom),
   };
@@ -62,6 +64,7 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCe
     addsMissingFields: addsMissingFields(settings),
     vrfy: settings.vrfy,
     expn: settings.expn,
+    mayEtrn: peer.address !== undefined && rules.etrn.has(peer.address),
     mayXclient: peer.address !== undefined && rules.xclient.has(peer.address),
     ...(settings.tenant === undefined ? {} : { tenant: settings.tenant }),
     mayXforward: peer.address !== undefined && rules.xforward.has(peer.address),

@@ -46,6 +46,7 @@ const NO_COUNTS: Counts = {
   recipient: 0,
   handshake: 0,
   "authentication-failure": 0,
+  etrn: 0,
 };
 
 export function createLimits(initial: LimitSettings, clock: Clock): Limits {
@@ -106,6 +107,8 @@ export function createLimits(initial: LimitSettings, clock: Clock): Limits {
         return settings.handshakeRate;
       case "authentication-failure":
         return settings.authenticationFailureRate;
+      case "etrn":
+        return settings.etrnRate;
     }
   };
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { count, duration, ipAddress, path, port, tableName } from "../../service/config/kinds.ts";
+import { count, duration, ipAddress, path, port, tableName, tableOrList } from "../../service/config/kinds.ts";
 import { listenerTlsSettings } from "../../service/tls/settings.ts";
 import type { IdentityBy } from "../../service/account/client-certificate.ts";
 import { sessionOverrides } from "../session/settings.ts";
@@ -34,6 +34,9 @@ export const limitSettings = z
     authenticationFailureRate: count({ min: 0, max: 1_000_000 })
       .prefault(20)
       .describe("Wrong passwords of one client in a minute; beyond that AUTH gets 454."),
+    etrnRate: count({ min: 0, max: 1_000_000 })
+      .prefault(30)
+      .describe("How often one client may ask with ETRN in a minute; beyond that it gets 458."),
     exempt: z
       .array(network())
       .prefault(["loopback"])
@@ -123,6 +126,20 @@ export const listenerSettings = z
       .prefault("noncommittal")
       .describe("VRFY: 502, 252 whatever the address, or the truth."),
     expn: z.enum(["refuse", "answer"]).prefault("refuse").describe("EXPN: 502, or the addresses behind the name."),
+    etrn: z
+      .strictObject({
+        allow: z
+          .array(network())
+          .prefault([])
+          .describe("Clients that may ask with ETRN for the mail of domains. Left out: nobody, and it is not offered."),
+        domains: tableOrList()
+          .prefault([])
+          .describe(
+            "For which domains they may ask: names, *.domain, table:name. `ETRN @domain` needs the domain and *.domain.",
+          ),
+      })
+      .prefault({})
+      .describe("Clients that were away and fetch what is queued for them (RFC 1985)."),
     addMissingFields: z
       .boolean()
       .optional()

@@ -31,6 +31,28 @@ export interface QueuePort {
   commit(request: CommitRequest): Promise<void>;
 }
 
+/** Whom a host that was away asks for the mail of its domain (ETRN). */
+export interface DomainWaker {
+  /** Must not reject: what could not be found out is a failure. */
+  wake(request: WakeRequest): Promise<Woken>;
+}
+
+export interface WakeRequest {
+  /** A-labels, lower case. */
+  readonly domain: string;
+  /** All domains below it as well. */
+  readonly withSubdomains: boolean;
+}
+
+export type Woken =
+  /**
+   * `envelopes`: so many are due now. Without it they were woken a moment ago, by somebody else perhaps. `isStarting`: not all
+   * that is queued is known yet; it is due when it is.
+   */
+  | { readonly kind: "woken"; readonly envelopes?: number | undefined; readonly isStarting?: boolean | undefined }
+  | { readonly kind: "not-allowed" }
+  | { readonly kind: "failed"; readonly text: string };
+
 export interface CommitRequest {
   readonly message: Message;
   readonly body: Body;

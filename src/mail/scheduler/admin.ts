@@ -104,8 +104,8 @@ export type Selector =
   | { readonly by: "message"; readonly id: MessageId }
   /** The reverse path, compared without regard to case; `""` selects the null sender's. */
   | { readonly by: "sender"; readonly sender: string }
-  /** The recipient's domain. */
-  | { readonly by: "domain"; readonly domain: string }
+  /** The recipient's domain, with all below it if so said. */
+  | { readonly by: "domain"; readonly domain: string; readonly withSubdomains?: boolean | undefined }
   /** A next host by name or address (as `routes` shows them): what goes there now or went there last. */
   | { readonly by: "route"; readonly route: string }
   | { readonly by: "all" };

@@ -121,3 +121,38 @@ test("the sender's own times hold for what is awake early: nothing before FUTURE
   // Two mails and a bounce before.
   assert.equal(world.delivered.size, 4);
 });
+
+test("ETRN: a domain's mail is due at once, whatever it waited for, with the rests of its hosts; again within seconds costs nothing", async () => {
+  const simulation = simulatedScheduling({ scheduler: LONG });
+  const { clock, world, scheduler } = simulation;
+  let isUp = false;
+  const down = (ip: string): SimulatedHost => host(ip, { onConnect: () => (isUp ? undefined : unreachable(ip)) });
+  world.setDomain("a.example", [down("192.0.2.1")]);
+  world.setDomain("sub.a.example", [down("192.0.2.2")]);
+  world.setDomain("xa.example", [down("192.0.2.3")]);
+  for (const domain of ["a.example", "sub.a.example", "xa.example"]) await simulation.send({ to: [`u@${domain}`] });
+  await clock.advance(10 * SECOND);
+  isUp = true;
+  assert.deepEqual(await scheduler.wake({ domain: "a.example", withSubdomains: false }), {
+    kind: "woken",
+    envelopes: 1,
+  });
+  assert.deepEqual(await scheduler.wake({ domain: "a.example", withSubdomains: false }), { kind: "woken" });
+  await clock.advance(SECOND);
+  assert.equal(world.delivered.size, 1);
+  assert.deepEqual(await scheduler.wake({ domain: "a.example", withSubdomains: true }), {
+    kind: "woken",
+    envelopes: 1,
+  });
+  await clock.advance(SECOND);
+  assert.equal(world.delivered.size, 2);
+  assert.deepEqual(
+    (await simulation.store.list({})).map((row) => row.recipient),
+    ["u@xa.example"],
+  );
+  await clock.advance(10 * SECOND);
+  assert.deepEqual(await scheduler.wake({ domain: "a.example", withSubdomains: false }), {
+    kind: "woken",
+    envelopes: 0,
+  });
+});

@@ -7,7 +7,7 @@ import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../del
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { queuePort } from "../queue/queue-port.ts";
-import type { CommitRequest, QueuePort } from "../queue/queue.ts";
+import type { CommitRequest, DomainWaker, QueuePort, WakeRequest, Woken } from "../queue/queue.ts";
 import type { LoadedEnvelope, Store } from "../queue/store.ts";
 import type { Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
@@ -16,6 +16,7 @@ import { Contents, type Content } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
 import { deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
 import type { Notices } from "./notices.ts";
+import { RecentWakes } from "./recent-wakes.ts";
 import { InputRecorder, type InputJournal } from "./replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
@@ -48,13 +49,14 @@ export interface SchedulerParts {
  * say nothing, die with its process) becomes an outcome; whatever the store does, no decided outcome is dropped before
  * it is durable or this process ends.
  */
-export class Scheduler implements QueuePort, AsyncDisposable {
+export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   readonly #parts: SchedulerParts;
   readonly #state: SchedulerState;
   readonly #recorder: InputRecorder | undefined;
   readonly #contents: Contents;
   readonly #commit: QueuePort;
   readonly #ended = new AbortController();
+  readonly #wakes = new RecentWakes();
   /** Events that wait for the step that runs. */
   readonly #events: SchedulerEvent[] = [];
   readonly #incoming: LoadedEnvelope[] = [];
@@ -164,6 +166,18 @@ export class Scheduler implements QueuePort, AsyncDisposable {
       this.#answers.set(command, { resolve, reject });
       this.#post(eventOf(command));
     });
+  }
+
+  /** A host that was away asks for its mail: due at once, and the rests of its relays end. */
+  async wake({ domain, withSubdomains }: WakeRequest): Promise<Woken> {
+    if (!this.#wakes.isNews(`${withSubdomains ? "@" : ""}${domain}`, this.#parts.clock.monotonicMs()))
+      return { kind: "woken" };
+    const wake: Command = { do: "retryNow", selector: { by: "domain", domain, withSubdomains } };
+    const envelopes = await this.command(wake);
+    if (!this.#isLoading) return { kind: "woken", envelopes };
+    // What is not known yet is woken when it is; a stop on the way loses nothing but that.
+    void this.#loading?.then(() => this.command(wake)).catch(() => {});
+    return { kind: "woken", isStarting: true };
   }
 
   pause(direction: Direction, because: string): void {

@@ -1,5 +1,5 @@
 /** What a client may do only so often in a minute, over all its sessions. */
-export type Rated = "command" | "message" | "recipient" | "handshake" | "authentication-failure";
+export type Rated = "command" | "message" | "recipient" | "handshake" | "authentication-failure" | "etrn";
 
 /** The client's share, handed over by the connection stage; its rates and their settings are there. */
 export interface Allowance {

@@ -103,6 +103,15 @@ export const misused = defineEvent({
   line: (e) => `improper command from ${e.client}: ${e.command}: ${e.reply}`,
 });
 
+export const wakeAsked = defineEvent({
+  name: "session.etrn",
+  level: "info",
+  speaker: "smtpd",
+  says: "A client asked with ETRN for the mail of a domain: what it was told.",
+  fields: { session: "text", listener: "text", client: "text", node: "text", reply: "text", because: "text?" },
+  line: (e) => `ETRN ${e.node} from ${e.client}: ${e.reply}${e.because === undefined ? "" : ` (${e.because})`}`,
+});
+
 export const improperPipelining = defineEvent({
   name: "session.improper-pipelining",
   level: "info",

@@ -3,6 +3,7 @@ import { formatExtensions, limitsExtension, type Extension } from "../../protoco
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import { mechanismsFor } from "./auth.ts";
+import { mayWake } from "./etrn.ts";
 import { tellStarted, whoIsIt } from "./client-certificate.ts";
 import { answer, holdsContent, misuse } from "./refusing.ts";
 import { greeting, replies } from "./replies.ts";
@@ -62,6 +63,7 @@ function extensionsFor(world: World, facts: Facts): readonly Extension[] {
         parameters: [String(holdSeconds), formatRfc3339(world.now() + holdSeconds * 1000)],
       },
     terms.expn === "answer" && { keyword: "EXPN" },
+    mayWake(world, facts) && { keyword: "ETRN" },
     terms.mayXclient && { keyword: "XCLIENT", parameters: XCLIENT_ATTRIBUTES },
     terms.mayXforward && { keyword: "XFORWARD", parameters: XFORWARD_ATTRIBUTES },
   ];

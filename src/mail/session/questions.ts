@@ -13,12 +13,14 @@ export interface Question {
   readonly what: string;
 }
 
-type Asking = Extract<Action, { do: "judge" | "check" | "identify" }>;
+type Asking = Extract<Action, { do: "judge" | "wake" | "check" | "identify" }>;
 
 export function questionOf(services: SessionServices, terms: Terms, action: Asking): Question {
   switch (action.do) {
     case "judge":
       return judging(services, terms, action);
+    case "wake":
+      return waking(services, terms, action);
     case "check":
       return checking(services, terms, action);
     case "identify":
@@ -42,6 +44,24 @@ function judging(
     }),
     limitMs: terms.settings.questionTimeout,
     what: "rules",
+  };
+}
+
+function waking(
+  services: SessionServices,
+  terms: Terms,
+  { domain, withSubdomains }: Extract<Action, { do: "wake" }>,
+): Question {
+  const { waker } = services;
+  const nobody = { kind: "failed", text: "nobody is there to wake mail" } as const;
+  return {
+    answer: Promise.try(() => waker?.(terms.listener).wake({ domain, withSubdomains }) ?? nobody).then((outcome) => ({
+      kind: "woken",
+      outcome,
+    })),
+    otherwise: (because) => ({ kind: "woken", outcome: { kind: "failed", text: messageOf(because) } }),
+    limitMs: terms.settings.questionTimeout,
+    what: "ETRN",
   };
 }
 

@@ -9,7 +9,7 @@ import type { FlightSampler } from "../../service/tls/flight-sampler.ts";
 import type { Tracer } from "../../service/tls/tracer.ts";
 import type { TlsConnection, TlsServer } from "../../service/tls/tls.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
-import type { Intake, QueuePort } from "../queue/queue.ts";
+import type { DomainWaker, Intake, QueuePort } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
 import type { Peer, Terms } from "./state.ts";
 
@@ -21,6 +21,8 @@ export interface SessionServices {
   readonly intake: Intake;
   readonly queue: QueuePort;
   readonly policy: EnvelopePolicy;
+  /** For ETRN at a listener; absent: nobody's mail is woken. */
+  readonly waker?: ((listener: string) => DomainWaker) | undefined;
   readonly authenticator: Authenticator | undefined;
   /** Who clients are by their certificates; absent: nobody. */
   readonly certificates?: CertificateIdentifier | undefined;

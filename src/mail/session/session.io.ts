@@ -263,6 +263,7 @@ class SessionDriver implements RunningSession {
       case "tell":
         return action.tell(this.#services.emit);
       case "judge":
+      case "wake":
       case "check":
       case "identify":
         return this.#ask(questionOf(this.#services, this.#terms, action));

@@ -17,6 +17,7 @@ import {
 } from "./content.ts";
 import { barelyEnded, connectionLost, limitReached, timedOut, tlsOnPlaintextPort } from "./events.ts";
 import { endText } from "./encryption.ts";
+import { etrn, woken } from "./etrn.ts";
 import { begin, hello } from "./greeting.ts";
 import { mail, rcpt, recipientJudged } from "./mail.ts";
 import { help, query, queryJudged } from "./queries.ts";
@@ -51,13 +52,14 @@ import { xclient, xforward } from "./xclient.ts";
  * | `auth.ts`, `starttls.ts`, `xclient.ts` | AUTH; STARTTLS; XCLIENT, XFORWARD |
  * | `client-certificate.ts` | who the client is by what it showed in the handshake |
  * | `queries.ts` | VRFY, EXPN, HELP |
+ * | `etrn.ts` | ETRN |
  *
  * Invariants: 250 for content is said only after `committed`. While a phase waits for an answer (judging, asking,
  * checking, committing, handshake) no command is given in. Every command gets its replies in order. Whatever way a
  * session ends, content that was not committed is abandoned. Where RFC 2920 wants the client to wait, bytes behind a
  * command end the session, so that nobody can make one of us read as commands what the other sent as data.
  *
- * RFC 5321; 2033 LMTP; 1870 SIZE; 2034 ENHANCEDSTATUSCODES; 2852 DELIVERBY; 2920 PIPELINING; 3030 CHUNKING, BINARYMIME;
+ * RFC 5321; 1985 ETRN; 2033 LMTP; 1870 SIZE; 2034 ENHANCEDSTATUSCODES; 2852 DELIVERBY; 2920 PIPELINING; 3030 CHUNKING, BINARYMIME;
  * 3207 STARTTLS; 3461 DSN; 4865 FUTURERELEASE; 4954 AUTH; 6152 8BITMIME; 6409 submission; 6531 SMTPUTF8; 9422 LIMITS.
  */
 export function step(world: World, session: Session, input: Input): Step {
@@ -105,6 +107,8 @@ function react(world: World, session: Session, input: Input): Step {
     case "judged":
       if (phase.at === "asking") return queryJudged(session, input.judgement);
       return phase.at === "judging" ? recipientJudged(world, session, phase, input.judgement) : [session, []];
+    case "woken":
+      return woken(world, session, input.outcome);
     case "password-checked":
       return passwordChecked(world, session, input.verdict);
     case "identified":
@@ -214,7 +218,7 @@ function obey(world: World, session: Session, phase: Resting, command: Command, 
     case "HELP":
       return help(session);
     case "ETRN":
-      return misuse(world, session, "ETRN", replies.notImplemented);
+      return etrn(world, session, phase, command.argument);
     case "XCLIENT":
       return xclient(world, session, command.attributes);
     case "XFORWARD":

@@ -13,6 +13,7 @@ import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
+import type { Woken } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
 import type { SessionSettings } from "./settings.ts";
 
@@ -74,6 +75,8 @@ export type Phase =
     }
   /** A VRFY or EXPN is out for an answer; `back` goes on afterwards. */
   | { readonly at: "asking"; readonly verb: "VRFY" | "EXPN"; readonly address: string; readonly back: Resting }
+  /** An ETRN is out for an answer. */
+  | { readonly at: "waking"; readonly node: string; readonly back: Resting }
   | { readonly at: "data"; readonly transaction: Transaction }
   /** A chunk is on its way. With a refusal it is only swallowed, and then refused. */
   | {
@@ -139,6 +142,8 @@ export interface Terms {
   readonly addsMissingFields: boolean;
   readonly vrfy: "refuse" | "noncommittal" | "answer";
   readonly expn: "refuse" | "answer";
+  /** This client may ask for the mail of domains. */
+  readonly mayEtrn: boolean;
   readonly mayXclient: boolean;
   readonly mayXforward: boolean;
   /** Kept with each message, for people and for suspensions. */
@@ -174,6 +179,8 @@ export type Input =
   /** The answer to `judge`. */
   | { readonly kind: "judged"; readonly judgement: Judgement }
   | { readonly kind: "password-checked"; readonly verdict: PasswordVerdict }
+  /** The answer to `wake`. */
+  | { readonly kind: "woken"; readonly outcome: Woken }
   /** The answer to `identify`. */
   | { readonly kind: "identified"; readonly identity: CertificateIdentity }
   /** Plaintext that came between STARTTLS and our reply to it. */
@@ -212,6 +219,7 @@ export type Action =
   | { readonly do: "reply"; readonly reply: Reply }
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
+  | { readonly do: "wake"; readonly domain: string; readonly withSubdomains: boolean }
   | { readonly do: "check"; readonly user: string; readonly password: string }
   | { readonly do: "identify"; readonly by: IdentityBy; readonly shown: ShownCertificate }
   | { readonly do: "receiveData"; readonly opening: Opening }

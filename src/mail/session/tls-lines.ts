@@ -99,6 +99,7 @@ const MOMENTS: Readonly<Record<Phase["at"], Moment>> = {
   transaction: "between",
   judging: "answer",
   asking: "answer",
+  waking: "answer",
   data: "content",
   chunk: "content",
   committing: "answer",
