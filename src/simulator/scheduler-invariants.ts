@@ -1,5 +1,6 @@
 import { BrokenInvariant } from "../foundation/assert.ts";
 import { isWaitedFor, type Limited } from "../mail/route/limited.ts";
+import { assertGreylist } from "./greylist-invariants.ts";
 import { batchesIn } from "../mail/scheduler/sender-turns.ts";
 import {
   liveStateOf,
@@ -41,7 +42,10 @@ export function assertSchedulerInvariants(s: SchedulerState): void {
   assertHeap(s.bucketWakes);
   assertShelves(s);
   assertLimits(s);
-  for (const relay of s.relays.values()) assertRelay(relay);
+  for (const relay of s.relays.values()) {
+    assertRelay(relay);
+    assertGreylist(s, relay);
+  }
   if (mayWork(s, "out")) for (const relay of s.relays.values()) assertIsServed(s, relay);
 }
 
@@ -218,6 +222,7 @@ function assertLimits(s: SchedulerState): void {
     if (one.used > most && !isBefore.has(one)) broken(`${what}: ${one.used} of at most ${most}`);
   };
   check("total", s.total, limits.total);
+  check("hanging", s.hanging, limits.hanging);
   for (const [key, one] of s.hosts) check(`host ${key}`, one, one.limit);
   for (const [key, one] of s.sources) check(`source ${key}`, one, one.limit);
   for (const [key, one] of s.domains) check(`domain ${key}`, one, one.limit);
@@ -246,7 +251,7 @@ function assertShaping(s: SchedulerState): void {
     const known = groups.get(what) ?? { count: 0, most };
     groups.set(what, { count: known.count + 1, most });
   };
-  for (const { domain, candidate, route } of sessions) {
+  for (const { domain, candidate, route, occupies } of sessions) {
     const { name } = candidate.host;
     const rules = (of: string, isHost: boolean) =>
       Object.entries(shaping)
@@ -254,7 +259,9 @@ function assertShaping(s: SchedulerState): void {
         .toSorted(([a], [b]) => b.length - a.length);
     const [byHost] = rules(name, true).filter(([, rule]) => rule.connections !== undefined);
     count(`host ${route.address} ${byHost?.[0] ?? ""}`, byHost?.[1].connections ?? limits.host);
-    count(`source ${route.source ?? "*"}`, ofSource.get(route.source ?? "") ?? limits.source);
+    // Those that hang are counted apart.
+    if (!occupies.includes(s.hanging))
+      count(`source ${route.source ?? "*"}`, ofSource.get(route.source ?? "") ?? limits.source);
     if (domain !== "") {
       const [byDomain] = rules(domain, false).filter(([, rule]) => rule.connections !== undefined);
       count(`domain ${domain}`, byDomain?.[1].connections ?? limits.domain);

@@ -18,7 +18,7 @@ import { tell } from "./action.ts";
 import { chanceOf } from "./chance.ts";
 import { greylistLearnt, greylistPassed, greylistSeen } from "./events.ts";
 import { readyAt } from "./lines.ts";
-import { makeReady } from "./ready.ts";
+import { makeReady, schedule } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import { mayBeGreylisting } from "./scope.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -26,7 +26,7 @@ import { returnAt } from "./ticket.ts";
 import { toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
 import { postpone } from "./writing.ts";
-import { expiresAtOf, setDueAt } from "./ticket-times.ts";
+import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /**
  * Greylisting at a relay: feeds its machine (`route/greylist.ts`) with what hosts answer, and obeys it. What rests stays
@@ -201,5 +201,13 @@ function follow(s: SchedulerState, relay: RelayQueue, of: Greylist, learnt: Lear
 }
 
 function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number, failure: Failure): void {
+  // Those refused before it was suspicious wait a little longer as well.
+  const refusedUntilAt = nextAttemptAt(relay.greylist ?? newGreylist(), true, around(s, relay)) ?? untilAt;
+  for (const id of relay.greylist?.first ?? []) {
+    const ticket = s.tickets.get(id);
+    if (ticket?.place !== "waiting" || ticket.state !== "queued") continue;
+    setDueAt(ticket, Math.min(Math.max(dueAtOf(ticket), refusedUntilAt), expiresAtOf(ticket)));
+    schedule(s, ticket);
+  }
   for (const ticket of readyAt(relay)) postpone(s, { do: "put-off", ticket, untilAt, failure });
 }
