@@ -23,6 +23,11 @@ export const routeSettings = z
           .default(100)
           .describe("Most connections that carry mail for one recipient domain, whatever relays it goes through."),
         total: count({ min: 1, max: 100_000 }).default(500).describe("Most outgoing connections in all."),
+        hanging: count({ min: 0, max: 100_000 })
+          .default(500)
+          .describe(
+            "Most connections that have waited for more than three seconds to be made: hosts that are gone. They count here instead of in `source` and `total`, so that they take no place of mail to hosts that are well.",
+          ),
         mailsPerSession: count({ min: 1, max: 100_000 })
           .default(100)
           .describe("Most transactions in one session; then it is closed and a new one opened if there is more."),

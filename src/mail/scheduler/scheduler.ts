@@ -10,6 +10,7 @@ import type { Fate } from "./fate.ts";
 import { awakenShelf, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
+import { countApart } from "./hanging.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
@@ -204,6 +205,7 @@ function putOff(s: SchedulerState, fate: Fate): void {
 function changeSettings(s: SchedulerState, settings: CoreSettings): void {
   s.settings = settings;
   s.total.limit = settings.route.limits.total;
+  s.hanging.limit = settings.route.limits.hanging;
   s.homes.clear();
   const ready = [];
   for (const relay of s.relays.values()) {
@@ -275,8 +277,10 @@ function onTimer(s: SchedulerState): void {
     s.dirty.add(relay);
   for (let bucket = takeDue(s.bucketWakes, s.now); bucket !== undefined; bucket = takeDue(s.bucketWakes, s.now))
     s.freed.add(bucket);
-  for (let session = takeDue(s.idleSessions, s.now); session !== undefined; session = takeDue(s.idleSessions, s.now))
-    leave(s, session);
+  for (let session = takeDue(s.idleSessions, s.now); session !== undefined; session = takeDue(s.idleSessions, s.now)) {
+    if (session.phase === "connecting") countApart(s, session);
+    else leave(s, session);
+  }
 }
 
 /** The next instant at which something falls due. */

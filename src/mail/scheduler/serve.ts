@@ -9,6 +9,7 @@ import { general } from "../route/terms.ts";
 import { choose, domainLimits, domainOpens, domainPays, penaltyRules, type Connector } from "./choose.ts";
 import { connectTimeoutFor, limitFor, mostRecipients, relayClaim } from "./claims.ts";
 import { greylistWakeAt, handsOut, nextProbe, noteProbes } from "./greylisting.ts";
+import { watchConnecting } from "./hanging.ts";
 import { readyAt, readyIn } from "./lines.ts";
 import { schedule } from "./ready.ts";
 import { takeBatch, takeLocal } from "./ready-queues.ts";
@@ -276,6 +277,7 @@ function connect(
   s.sessions.set(session.id, session);
   relay.sessions.add(session);
   relay.connecting++;
+  watchConnecting(s, session);
   const { way, host } = candidate;
   const connectTimeoutMs = connectTimeoutFor(s, host, domain);
   s.out.push({

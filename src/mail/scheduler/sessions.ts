@@ -9,6 +9,7 @@ import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
 import { noteRefusedSender, noteWelcomeSender } from "./refused-senders.ts";
 import { farthestOf, scopeOf } from "./scope.ts";
 import { routeResumed } from "./events.ts";
+import { countTogether } from "./hanging.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
 import { awakenAt } from "./awaken.ts";
 import { leaveHome, settle } from "./homes.ts";
@@ -104,6 +105,7 @@ export function onConnected(s: SchedulerState, id: string, connected: Connected)
     return;
   }
   session.relay.connecting--;
+  countTogether(s, session);
   session.facts = connected.facts;
   if (session.route.source !== undefined) s.sourceRests.delete(session.route.source);
   session.connectMs = connected.tookMs;

@@ -66,6 +66,8 @@ export interface SchedulerState {
   /** Addresses of ours that cannot be used, and until when nobody tries them again. */
   readonly sourceRests: Map<string, Penalty>;
   readonly total: Limited;
+  /** Connections that wait for an answer too long: `hanging.ts`. */
+  readonly hanging: Limited;
   readonly resolving: Limited;
 
   readonly localQueues: Map<string, LocalQueue>;
@@ -326,7 +328,7 @@ export interface Session extends Wakeable {
   readonly route: Route;
   readonly candidate: Candidate;
   /** What it occupies a place of, whatever it carries. */
-  readonly occupies: readonly Limited[];
+  occupies: readonly Limited[];
   /** The recipients' domain whose mail it carries or carried last, and that domain's limits; `""` at a smarthost. */
   domain: string;
   domainLimits: readonly Limited[];
@@ -374,6 +376,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     bucketWakes: newWakeHeap(),
     sourceRests: new Map(),
     total: limited(settings.route.limits.total),
+    hanging: limited(settings.route.limits.hanging),
     resolving: limited(MOST_RESOLVING),
     localQueues: new Map(),
     localTurns: newChain(),

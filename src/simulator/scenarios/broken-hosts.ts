@@ -75,7 +75,8 @@ export function deadBesideLive(dead: number, live: number): WrittenScenario {
       },
     },
     workloads: {
-      dead: { mails: dead * 2, to: "dead", over: "4h", senders: 100 },
+      // As many a minute, however many there are.
+      dead: { mails: dead * 2, to: "dead", over: `${Math.ceil((dead * 240) / 10_000)}m`, senders: 100 },
       live: { mails: live * 10, to: "live", spread: "random", over: "12h", arrivals: "poisson", senders: 100 },
     },
     variants: { alone: { without: ["dead"] }, beside: {} },
