@@ -20,6 +20,12 @@ const failure = (lasting: Failure["lasting"], during: string): Failure => ({
   cause: { kind: "reply", during },
   reply: reply(lasting === "temporary" ? 450 : 550, undefined, "no"),
 });
+const said = (during: string, code: number, status: string, text: string): Failure => ({
+  lasting: "temporary",
+  status,
+  cause: { kind: "reply", during },
+  reply: reply(code, status, text),
+});
 const lost = (during: string): Failure => ({
   lasting: "temporary",
   status: "4.4.2",
@@ -39,6 +45,12 @@ const moods = [
   "dies",
   "shuts-out",
   "not-ours",
+  "greylists",
+  "is-told",
+  "is-full",
+  "blocks-us",
+  "dislikes-senders",
+  "says-goodbye",
 ] as const;
 type Mood = (typeof moods)[number];
 
@@ -133,6 +145,13 @@ type Scene = typeof action extends fc.Arbitrary<infer Value> ? Value : never;
  * relay with one of the others. Gives a function that sets the hosts of a domain.
  */
 function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number, by: number) => void {
+  const firstAt = new Map<string, number>();
+  const greylister = (triplet: string): Failure | undefined => {
+    const now = simulation.clock.now();
+    const since = firstAt.get(triplet) ?? now;
+    firstAt.set(triplet, since);
+    return now - since >= 300_000 ? undefined : said("RCPT", 450, "4.2.0", "greylisted");
+  };
   const hosts = Array.from({ length: 6 }, (_, n): SimulatedHost => {
     const mood = (): Mood => moodOf[n] ?? "fine";
     return {
@@ -151,14 +170,30 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
         return undefined;
       },
       failureScope: n === 4 ? "relay" : n === 5 ? "host" : "address",
-      onEnvelope: () =>
-        mood() === "defers"
-          ? failure("temporary", "RCPT")
-          : mood() === "refuses"
-            ? failure("permanent", "RCPT")
-            : undefined,
+      onEnvelope: (id, recipient) => {
+        switch (mood()) {
+          case "defers":
+            return failure("temporary", "RCPT");
+          case "refuses":
+            return failure("permanent", "RCPT");
+          case "greylists":
+            return greylister(`${n} ${recipient}`);
+          case "is-told":
+            return said("RCPT", 451, "4.7.1", "greylisted, try again in 90 seconds");
+          case "is-full":
+            // Whoever stands behind the first one of a message does not fit.
+            return id.endsWith(".1") ? undefined : said("RCPT", 452, "4.5.3", "too many recipients");
+          case "blocks-us":
+            return said("RCPT", 450, "4.7.1", "client host blocked");
+          case "dislikes-senders":
+            return said("MAIL", 450, "4.1.8", "sender's domain not found");
+          default:
+            return undefined;
+        }
+      },
       onTransaction: () => {
         if (mood() === "dies") throw new Error("the worker died");
+        if (mood() === "says-goodbye") return { failure: said("RCPT", 421, "4.3.2", "going down") };
         return mood() === "closes"
           ? { failure: lost("MAIL") }
           : mood() === "cuts"

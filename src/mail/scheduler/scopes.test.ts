@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { reply } from "../../protocol/smtp/reply.ts";
+import type { SimulatedHost } from "../../simulator/deliveries.ts";
+import { NOON, simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
+import type { Failure } from "../envelope/failure.ts";
+import { scopeOf } from "./scope.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const EXACT = { retry: { spread: 0 } };
+
+function said(during: string, code: number, status: string | undefined, text: string): Failure {
+  return {
+    lasting: code < 500 ? "temporary" : "permanent",
+    status: status ?? `${String(code)[0]}.0.0`,
+    cause: { kind: "reply", during },
+    reply: reply(code, status, text),
+    host: "mx[192.0.2.1]:25",
+  };
+}
+
+const host = (ip: string, more: Partial<SimulatedHost>): SimulatedHost => ({ name: `mx-${ip}`, ip, ...more });
+
+function rests(simulation: SimulatedScheduling): number {
+  return simulation.emitted.filter((one) => one.name === "route.rests").length;
+}
+function seconds(simulation: SimulatedScheduling, what: string): readonly number[] {
+  const at = simulation.world.happenings.filter((one) => one.what === what).map((one) => one.at - NOON);
+  return at.map((ms) => Math.floor(ms / SECOND));
+}
+
+test("a failure that speaks of a recipient never rests a route; a 421 always does, whenever it is said", async () => {
+  const reply4 = fc.record({
+    during: fc.constantFrom("MAIL", "RCPT", "DATA", "end of DATA"),
+    code: fc.constantFrom(421, 450, 451, 452, 454, 550, 552, 553, 554),
+    detail: fc.constantFrom(undefined, "0.0", "1.1", "1.8", "2.0", "2.1", "2.2", "3.0", "3.1", "3.2", "5.3", "7.1"),
+    text: fc.constantFrom("", "greylisted", "your ip is blocked", "try again in 30 seconds", "too many recipients"),
+    hasWorked: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(reply4, async ({ during, code, detail, text, hasWorked }) => {
+      const failure = said(during, code, detail === undefined ? undefined : `${String(code)[0]}.${detail}`, text);
+      const simulation = simulatedScheduling();
+      let transactions = 0;
+      const isTurn = (): boolean => !hasWorked || transactions > 1;
+      simulation.world.setDomain("example.org", [
+        host("192.0.2.1", {
+          onTransaction: () => (++transactions && code === 421 && isTurn() ? { failure } : undefined),
+          onEnvelope: () => (code !== 421 && isTurn() ? failure : undefined),
+        }),
+      ]);
+      for (let n = 0; n < 3; n++) await simulation.send({ to: [`user${n}@example.org`] });
+      await simulation.clock.advance(20 * SECOND);
+      const scope = scopeOf(failure, "recipient");
+      if (code === 421) assert.ok(rests(simulation) > 0, "421 rests the route");
+      else if (scope === "route" || scope === "host") assert.ok(rests(simulation) > 0, scope);
+      else assert.equal(rests(simulation), 0, scope);
+      await simulation.scheduler.stop(0);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("a goodbye after work costs nobody an attempt: what is ready goes on when the route has rested", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const goodbye = said("MAIL", 421, "4.7.0", "too many mails in this session");
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", { onTransaction: (_, nth) => (nth > 2 ? { failure: goodbye } : undefined) }),
+  ]);
+  for (let n = 0; n < 6; n++) await simulation.send({ to: [`user${n}@example.org`] });
+  await simulation.clock.advance(10 * MINUTE);
+  assert.equal(simulation.world.delivered.size, 6);
+  assert.ok(!simulation.lines.some((line) => line.includes("status=deferred")));
+});
+
+test("a host that shuts down with a wait in its words is left alone for that wait", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  let isDown = true;
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", {
+      onConnect: () => (isDown ? said("greeting", 421, "4.3.2", "restarting, try again in 120 seconds") : undefined),
+    }),
+  ]);
+  await simulation.send({ to: ["jane@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  isDown = false;
+  await simulation.send({ to: ["john@example.org"] });
+  await simulation.clock.advance(50 * SECOND);
+  assert.deepEqual(seconds(simulation, "connect"), [0]);
+  await simulation.clock.advance(20 * SECOND);
+  assert.equal(simulation.world.delivered.size, 2);
+});
+
+test("a refused sender waits there with all its mail, and nobody else does", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const no = said("MAIL", 450, "4.1.8", "sender's domain not found");
+  const tried: string[] = [];
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", {
+      transactMs: 2 * SECOND,
+      onEnvelope: (_, recipient) => {
+        tried.push(recipient);
+        return recipient.startsWith("bad") ? no : undefined;
+      },
+    }),
+  ]);
+  for (let n = 0; n < 20; n++) {
+    await simulation.send({ from: "bad@sender.example", to: [`bad${n}@example.org`] });
+    await simulation.send({ from: "good@sender.example", to: [`good${n}@example.org`] });
+  }
+  await simulation.clock.advance(2 * MINUTE);
+  assert.equal(simulation.world.delivered.size, 20);
+  const bad = tried.filter((one) => one.startsWith("bad"));
+  assert.ok(bad.length <= 3, `${bad.length} tried`);
+  const rows = await simulation.store.list({});
+  assert.equal(rows.length, 20);
+  assert.equal(rows.filter((row) => row.attempts > 0).length, bad.length);
+});
+
+test("a sender refused for good fails alike, after the host has said so three times in a row", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  let tried = 0;
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", {
+      transactMs: 2 * SECOND,
+      onEnvelope: () => (tried++, said("MAIL", 550, "5.7.1", "sender refused")),
+    }),
+  ]);
+  for (let n = 0; n < 30; n++) await simulation.send({ to: [`user${n}@example.org`] });
+  await simulation.clock.advance(2 * MINUTE);
+  assert.ok(tried >= 3 && tried <= 10, `${tried}`);
+  assert.equal(simulation.notices.filter((one) => one.kind === "bounce").length, 30);
+});
+
+test("who did not fit into a transaction follows in the next one, without an attempt counted", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  let fits = 0;
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", {
+      onTransaction: () => void (fits = 2),
+      onEnvelope: () => (fits-- > 0 ? undefined : said("RCPT", 452, "4.5.3", "too many recipients")),
+    }),
+  ]);
+  await simulation.send({ to: ["a@example.org", "b@example.org", "c@example.org", "d@example.org", "e@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  assert.equal(simulation.world.delivered.size, 5);
+  assert.ok(!simulation.lines.some((line) => line.includes("status=deferred")));
+});
+
+test("a reply that names a wait sets the next attempt, whatever the schedule says, but not beyond expiry", async () => {
+  const simulation = simulatedScheduling({ scheduler: { ...EXACT, expireAfter: "1h", warnAfter: "0s" } });
+  const told = said("RCPT", 450, "4.2.1", "mailbox is busy, try again in 60 seconds");
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => told, transactMs: 0 })]);
+  await simulation.send({ to: ["jane@example.org"] });
+  await simulation.clock.advance(2 * HOUR);
+  const tried = seconds(simulation, "transact");
+  const waits = tried.slice(1).map((at, n) => at - (tried[n] ?? 0));
+  // Five times it is believed; then the schedule's waits bound it.
+  for (const wait of waits.slice(0, 5)) assert.ok(wait >= 61 && wait <= 65, `${wait}`);
+  assert.ok((waits[5] ?? 0) >= 400);
+  assert.equal(tried.at(-1), 3600);
+});
