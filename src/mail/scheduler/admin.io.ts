@@ -107,7 +107,7 @@ export function createSchedulerAdmin({
       return routesOf(state);
     },
     async shown(filter, behind) {
-      return showPage(state, scheduler.watchers.tallies, await standing(), filter, behind);
+      return inSlices(showPage(state, scheduler.watchers.tallies, await standing(), filter, behind));
     },
     async stats() {
       return readMeter(scheduler.watchers.tallies.meter, clock.now());
@@ -156,20 +156,21 @@ const NO_ORIGINS: Origins = { file: undefined, places: {} };
 /** A list of many pages, or one that is looked at all the time, is not counted anew for each page. */
 const STANDING_KEPT_MS = 2000;
 
-/** Counts envelopes by relay and domain, in slices between which everything else has its turn. */
+/** Looks through a great many things; between two slices everything else has its turn. */
+async function inSlices<Answer>(looking: Generator<undefined, Answer, void>): Promise<Answer> {
+  for (;;) {
+    const step = looking.next();
+    if (step.done === true) return step.value;
+    await nextTurn();
+  }
+}
+
+/** Counts envelopes by relay and domain. */
 function standingCounts(state: SchedulerState, clock: Clock): () => Promise<Standing> {
   let kept: { readonly standing: Promise<Standing>; readonly atMs: number } | undefined;
-  const count = async (): Promise<Standing> => {
-    const counting = countStanding(state);
-    for (;;) {
-      const step = counting.next();
-      if (step.done === true) return step.value;
-      await nextTurn();
-    }
-  };
   return () => {
     if (kept === undefined || clock.monotonicMs() - kept.atMs > STANDING_KEPT_MS)
-      kept = { standing: count(), atMs: clock.monotonicMs() };
+      kept = { standing: inSlices(countStanding(state)), atMs: clock.monotonicMs() };
     return kept.standing;
   };
 }

@@ -68,13 +68,13 @@ test("rows say what rests and why, what worked and when, and what waits there; t
 test("thousands of rows come in pages, each of them once, and a filter counts what it lets through", async () => {
   const { send, clock, admin } = world();
   await admin.pause("out", "a look");
-  for (let at = 0; at < 30; at++)
+  for (let at = 0; at < 90; at++)
     await send({ to: Array.from({ length: 50 }, (_, one) => `x@d${String(at * 50 + one).padStart(4, "0")}.test`) });
   await clock.advance(3000);
   const { rows, pages } = await allRows(admin, { what: "relays" });
-  assert.equal(rows.length, 1500);
-  assert.equal(new Set(rows.map(({ name }) => name)).size, 1500);
-  assert.ok(pages >= 3);
+  assert.equal(rows.length, 4500);
+  assert.equal(new Set(rows.map(({ name }) => name)).size, 4500);
+  assert.equal(pages, 3);
   const some = await allRows(admin, { what: "domains", name: "d000" });
   assert.equal(some.rows.length, 10);
   assert.equal((await admin.shown({ what: "relays", limit: 7 })).rows.length, 7);
