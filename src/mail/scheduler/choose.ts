@@ -112,7 +112,7 @@ function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host }: C
 }
 
 function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, source: Source | undefined): Connector {
-  const host = hostClaims(s, candidate.host, source);
+  const host = hostClaims(s, candidate.host, source, candidate.address, route.key);
   const own = sourceClaims(s, source);
   return {
     candidate,
@@ -164,22 +164,10 @@ function routeTo(s: SchedulerState, source: Source | undefined, candidate: Candi
   const key = routeKey(source?.address, candidate.host);
   let route = s.routes.get(key);
   if (route === undefined) {
-    sweepRoutes(s);
     route = newRoute(key, source?.address, candidate.host);
     s.routes.set(key, route);
   }
   return route;
-}
-
-/** Forgets routes about which there is nothing to remember, whenever there are twice as many as after the last time. */
-function sweepRoutes(s: SchedulerState): void {
-  if (s.routes.size < 2 * s.routesAfterSweep + 1000) return;
-  for (const [key, route] of s.routes) {
-    forgive(route.penalty, s.now, penaltyRules(s));
-    const { connections, penalty } = route;
-    if (connections.used === 0 && penalty.count === 0 && penalty.restsUntilAt <= s.now) s.routes.delete(key);
-  }
-  s.routesAfterSweep = s.routes.size;
 }
 
 /** What bounds the connections that carry mail for this recipient domain; nothing where all domains are alike (`""`). */

@@ -1,7 +1,7 @@
 import type { Rate } from "../../foundation/units.ts";
 import { limited, type Limited } from "../route/limited.ts";
 import type { NextHost } from "../route/next-host.ts";
-import { isIdle, newBucket, type Bucket } from "../route/rate.ts";
+import { newBucket, type Bucket } from "../route/rate.ts";
 import { addressText, hostText, routeKey, sourcesFor } from "../route/route.ts";
 import {
   domainTerms,
@@ -55,10 +55,14 @@ export function domainClaims(s: SchedulerState, domain: string): Claims {
 }
 
 /** Of one address of a next host, reached from one of our addresses. */
-export function hostClaims(s: SchedulerState, host: NextHost, source: Source | undefined): Claims {
+export function hostClaims(
+  s: SchedulerState,
+  host: NextHost,
+  source: Source | undefined,
+  address = addressText(host),
+  route = routeKey(source?.address, host),
+): Claims {
   const terms = hostTerms(s.settings.route, host.name, ipOf(host));
-  const address = addressText(host);
-  const route = routeKey(source?.address, host);
   const of = hostText(host);
   // An address under two names, each with a rule of its own, has two limits: neither is the other's.
   const mark = ({ pattern }: { readonly pattern?: string | undefined }): string =>
@@ -116,7 +120,12 @@ function claimsOf(
 
 /** Of everything that goes one way, whatever sessions of it were opened under earlier settings. */
 export function relayClaim(s: SchedulerState, relay: RelayQueue): Claim {
-  return { scope: "relay", of: relayText(relay), key: `relay ${relay.key}`, said: general(s.settings.route, "relay") };
+  return { scope: "relay", of: relayText(relay), key: relay.key, said: general(s.settings.route, "relay") };
+}
+
+/** The limit that `relayClaim` names: asked for at each session, which needs no text for people. */
+export function relayLimit(s: SchedulerState, relay: RelayQueue): Limited {
+  return limitAmong(s.shaped, relay.key, s.settings.route.limits.relay);
 }
 
 /** Most recipients in a session's next transaction, by our settings and by what the host announced (RFC 9422). */
@@ -163,21 +172,22 @@ function ipOf({ address }: NextHost): string | undefined {
 
 /** The limit itself, with the value that is in force now. */
 export function limitFor(s: SchedulerState, { scope, key, said }: Claim): Limited {
-  const among = limitsAmong(s, scope);
+  return limitAmong(limitsAmong(s, scope), key, said.value);
+}
+
+function limitAmong(among: Map<string, Limited>, key: string, value: number): Limited {
   let known = among.get(key);
   if (known === undefined) {
-    forgetUnused(among);
-    known = limited(said.value);
+    known = limited(value);
     among.set(key, known);
   }
-  known.limit = said.value;
+  known.limit = value;
   return known;
 }
 
 export function bucketFor(s: SchedulerState, { key, said }: RateClaim): Bucket {
   let known = s.buckets.get(key);
   if (known === undefined) {
-    forgetIdle(s);
     known = newBucket(said.value);
     s.buckets.set(key, known);
   }
@@ -228,17 +238,4 @@ function sourceChoiceFor(s: SchedulerState, plan: RelayPlan, domain: string, hos
     hostTerms(route, host.name, ipOf(host)).sources?.value ??
     route.sources
   );
-}
-
-const MANY = 10_000;
-
-/** Limits that nobody uses carry no knowledge; they are dropped when they are many. */
-function forgetUnused(among: Map<string, Limited>): void {
-  if (among.size === 0 || among.size % MANY !== 0) return;
-  for (const [key, { used, waiting, from }] of among) if (used === 0 && from >= waiting.length) among.delete(key);
-}
-
-function forgetIdle(s: SchedulerState): void {
-  if (s.buckets.size === 0 || s.buckets.size % MANY !== 0) return;
-  for (const [key, bucket] of s.buckets) if (isIdle(bucket, s.now) && bucket.heapAt < 0) s.buckets.delete(key);
 }

@@ -9,6 +9,7 @@ import { paused, resumed } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import { awakenShelf, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
+import { forgetUnused } from "./forgetting.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
 import { countApart } from "./hanging.ts";
 import { leaveQueue } from "./ready-queues.ts";
@@ -95,6 +96,7 @@ export function step(s: SchedulerState, event: SchedulerEvent, now: number): rea
   take(s, event);
   dispatch(s);
   flush(s);
+  forgetUnused(s);
   setTimer(s);
   return s.out.splice(0);
 }

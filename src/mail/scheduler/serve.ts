@@ -7,7 +7,7 @@ import { forgive } from "../route/penalty.ts";
 import type { Scarce } from "../route/rate.ts";
 import { general } from "../route/terms.ts";
 import { choose, domainLimits, domainOpens, domainPays, penaltyRules, type Connector } from "./choose.ts";
-import { connectTimeoutFor, limitFor, mostRecipients, relayClaim } from "./claims.ts";
+import { connectTimeoutFor, mostRecipients, relayLimit } from "./claims.ts";
 import { greylistWakeAt, handsOut, nextProbe, noteProbes } from "./greylisting.ts";
 import { watchConnecting } from "./hanging.ts";
 import { readyAt, readyIn } from "./lines.ts";
@@ -214,7 +214,7 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
 
   const isStale = relay.freshUntilAt <= s.now && relay.tried === undefined;
   if (relay.candidates.length === 0 || isStale) return resolve(s, relay);
-  const whole = limitFor(s, relayClaim(s, relay));
+  const whole = relayLimit(s, relay);
   if (!isFree(s, relay, whole, turn)) return stand(s, relay, [whole]);
   const line = nextUnparked(s, relay, turn);
   if (line === undefined) return false;

@@ -15,7 +15,7 @@ import { awakenAt } from "./awaken.ts";
 import { leaveHome, settle } from "./homes.ts";
 import { schedule } from "./ready.ts";
 import { unparkNext } from "./lines.ts";
-import { mostMails, mostToRoute, relayClaim } from "./claims.ts";
+import { mostMails, mostToRoute } from "./claims.ts";
 import { othersWait } from "./scarce.ts";
 import { goesByMx } from "./plan.ts";
 import {
@@ -316,7 +316,7 @@ function noteSuccess(s: SchedulerState, session: Session): void {
   relay.mishaps = 0;
   awakenAt(s, relay, (ticket) => schedule(s, ticket));
   if (relay.penalty.count > 0) reward(relay.penalty, s.now);
-  relay.connections.limit = Math.min(relay.connections.limit + 1, relayClaim(s, relay).said.value);
+  relay.connections.limit = Math.min(relay.connections.limit + 1, s.settings.route.limits.relay);
   growRoute(route, mostToRoute(s, session));
   if (route.penalty.count === 0) return;
   reward(route.penalty, s.now);

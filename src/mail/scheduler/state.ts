@@ -54,7 +54,8 @@ export interface SchedulerState {
   sessionCount: number;
 
   readonly routes: Map<string, Route>;
-  routesAfterSweep: number;
+  /** Routes, limits and buckets kept when the unused ones were forgotten last. */
+  keptAfterSweep: number;
   readonly hosts: Map<string, Limited>;
   readonly sources: Map<string, Limited>;
   readonly domains: Map<string, Limited>;
@@ -152,6 +153,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
 
   /** Present when it differs from `recipient`. */
   givenRecipient?: string;
+  /** FUTURERELEASE: not tried before, unless an operator names the envelope or its message. */
+  notBeforeAt?: number;
   heldUntilAt?: number | undefined;
   heldBecause?: string | undefined;
   /** Failures of our own side in a row. */
@@ -367,7 +370,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     idleSessions: newWakeHeap(),
     sessionCount: 0,
     routes: new Map(),
-    routesAfterSweep: 0,
+    keptAfterSweep: 0,
     hosts: new Map(),
     sources: new Map(),
     domains: new Map(),
