@@ -104,6 +104,7 @@ export function memoryStore(): Store {
           ...(held.message.deliverBy === undefined
             ? {}
             : { deliverByAt: held.message.deliverBy.at, deliverByMode: held.message.deliverBy.mode }),
+          ...(envelope.notBeforeAt === undefined ? {} : { notBeforeAt: envelope.notBeforeAt }),
           ...(held.message.tenant === undefined ? {} : { tenant: held.message.tenant }),
           wantsDelayNotice: wantsDelayNotice(held.message.sender, envelope.notify),
         }));

@@ -101,7 +101,7 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
 
 export function loadedOf(row: LoadedRow): LoadedEnvelope {
   const message = messageIdOf(row.message);
-  const { notify = [], givenRecipient } = envelopeFactsOf(row);
+  const { notify = [], givenRecipient, notBeforeAt } = envelopeFactsOf(row);
   return {
     id: envelopeIdOf(message, row.n),
     message,
@@ -115,6 +115,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
     ...(row.deliver_by_mode === null ? {} : { deliverByMode: row.deliver_by_mode as "return" | "notify" }),
     ...(row.tenant === null ? {} : { tenant: row.tenant }),
+    ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
     wantsDelayNotice: wantsDelayNotice(row.sender, notify),
   };
 }

@@ -74,12 +74,14 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
     }
     case "retryNow": {
       if (isBusy) return "none";
+      const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
       if (ticket.state !== "queued") {
-        const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
         if (!isNamed) return "none";
         release(s, ticket, id);
         return "written";
       }
+      // RFC 4865: the sender's time holds, unless somebody means this mail and no other.
+      if (!isNamed && (ticket.notBeforeAt ?? 0) > s.now) return "none";
       // What is suspended stays so: who wants it tried lifts that.
       if (ticket.queue?.kind === "suspension") return "none";
       if (ticket.place === "waiting") {

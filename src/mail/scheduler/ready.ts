@@ -124,7 +124,7 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
       : expiresAtOf(ticket);
   startWriting(s, ticket);
   move(s, ticket, "writing", "queued");
-  setDueAt(ticket, s.now);
+  setDueAt(ticket, Math.max(s.now, ticket.notBeforeAt ?? 0));
   setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;

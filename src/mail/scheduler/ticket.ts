@@ -75,6 +75,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     heapAt: -1,
   };
   if (givenRecipient !== undefined) ticket.givenRecipient = givenRecipient;
+  if (loaded.notBeforeAt !== undefined) ticket.notBeforeAt = loaded.notBeforeAt;
   setDueAt(ticket, dueAt);
   setExpiresAt(ticket, expiresAt);
   if (warnedAt !== undefined) setWarnedAt(ticket, warnedAt);
