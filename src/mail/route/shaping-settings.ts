@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { count, duration, rate } from "../../service/config/kinds.ts";
 import { sourceChoice } from "../envelope/source.ts";
-import { parseShapingPattern } from "./shaping.ts";
+import { retrySchedule } from "./retry-schedule.ts";
+import { parseShapingPattern, ruleProblem } from "./shaping.ts";
 
 const connections = count({ min: 1, max: 100_000 });
 
@@ -24,6 +25,9 @@ export const shapingRule = z.strictObject({
   sources: sourceChoice
     .optional()
     .describe("Our addresses to connect from, or `pool:name`, where the action names none."),
+  retry: retrySchedule("400s")
+    .optional()
+    .describe("For domains: the waits between attempts. Without it: `scheduler.retry.relay`."),
   together: z
     .strictObject({
       connections: connections.optional().describe("Most connections in all."),
@@ -37,10 +41,10 @@ export const shapingRule = z.strictObject({
 export const shapingSettings = z
   .record(z.string(), shapingRule)
   .superRefine((rules, context) => {
-    for (const [written, { connectionsPerSource }] of Object.entries(rules)) {
-      if (connectionsPerSource === undefined || written.toLowerCase().startsWith("mx:")) continue;
-      const message = "is for a host's addresses: it goes with a pattern mx:…";
-      context.addIssue({ code: "custom", path: [written, "connectionsPerSource"], message });
+    for (const [written, rule] of Object.entries(rules)) {
+      const problem = ruleProblem(written.toLowerCase().startsWith("mx:") ? "host" : "domain", rule);
+      if (problem !== undefined)
+        context.addIssue({ code: "custom", path: [written, problem.name], message: problem.text });
     }
     const seen = new Map<string, string>();
     for (const written of Object.keys(rules)) {

@@ -19,6 +19,10 @@ test("a rule on one line has the names and values of the settings", () => {
       { address: "192.0.2.2", weight: 1 },
     ],
   });
+  assert.deepEqual(parseShapingRule("retry=5m,1h"), {
+    ok: true,
+    value: { retry: { by: "list", waits: [300_000, 3_600_000] } },
+  });
   assert.deepEqual(parseShapingRule("sources=pool:bulk"), { ok: true, value: { sources: { pool: "bulk" } } });
 });
 
@@ -42,6 +46,7 @@ test("what is wrong with a line is said", () => {
   assert.match(shapingEntryProblem("example.org", undefined) ?? "", /expected limits behind the pattern/);
   assert.match(shapingEntryProblem("example.org", "connections-per-source=1") ?? "", /goes with a pattern mx:/);
   assert.equal(shapingEntryProblem("mx:example.org", "connections-per-source=1"), undefined);
+  assert.match(shapingEntryProblem("mx:example.org", "retry=5m") ?? "", /without mx:/);
 });
 
 test("no text makes the parser throw", () => {

@@ -1,11 +1,11 @@
 import { ok, refused, type Result } from "../../foundation/result.ts";
-import { camelCase, nearestName } from "../../service/config/names.ts";
+import { camelCase, kebabCase, nearestName } from "../../service/config/names.ts";
 import { shapingRule } from "./shaping-settings.ts";
-import { parseShapingPattern, type ShapingRule } from "./shaping.ts";
+import { parseShapingPattern, ruleProblem, type ShapingRule } from "./shaping.ts";
 
 /**
  * A rule of shaping on one line of a table: `connections=2 rate=100/min together.rate=500/min sources=pool:bulk`. The names
- * are those of the settings; several addresses stand behind `sources=`, separated by commas.
+ * are those of the settings; several addresses stand behind `sources=`, separated by commas, and so do the waits behind `retry=`.
  */
 export function parseShapingRule(text: string): Result<ShapingRule, string> {
   const written: Record<string, unknown> = {};
@@ -21,7 +21,7 @@ export function parseShapingRule(text: string): Result<ShapingRule, string> {
       return refused(`unknown name ${name}${nearest === undefined ? "" : `; did you mean ${nearest}?`}`);
     }
     if (Object.hasOwn(into, key)) return refused(`${name} is written twice`);
-    into[key] = key === "sources" && value.includes(",") ? value.split(",") : numberOr(value);
+    into[key] = valueOf(key, value);
   }
   if (Object.keys(together).length > 0) written["together"] = together;
   if (Object.keys(written).length === 0)
@@ -39,19 +39,15 @@ export function shapingEntryProblem(key: string, value: string | undefined): str
   if (value === undefined) return "expected limits behind the pattern, such as connections=2 rate=100/min";
   const rule = parseShapingRule(value);
   if (!rule.ok) return rule.problem;
-  return ruleProblem(pattern.value.of, rule.value);
-}
-
-/** What does not go together with the pattern. */
-export function ruleProblem(of: "domain" | "host", rule: ShapingRule): string | undefined {
-  if (of === "domain" && rule.connectionsPerSource !== undefined)
-    return "connections-per-source is for a host's addresses: it goes with a pattern mx:…";
-  return undefined;
+  const problem = ruleProblem(pattern.value.of, rule.value);
+  return problem === undefined ? undefined : `${kebabCase(problem.name)} ${problem.text}`;
 }
 
 const NAMES: Readonly<Record<string, unknown>> = shapingRule.shape;
 const GROUP_NAMES: Readonly<Record<string, true>> = { connections: true, rate: true, connectionRate: true };
 
-function numberOr(text: string): number | string {
+function valueOf(key: string, text: string): unknown {
+  if (key === "retry") return { by: "list", waits: text.split(",") };
+  if (key === "sources" && text.includes(",")) return text.split(",");
   return /^\d{1,9}$/.test(text) ? Number(text) : text;
 }

@@ -3,6 +3,7 @@ import { ok, refused, type Result } from "../../foundation/result.ts";
 import type { Rate } from "../../foundation/units.ts";
 import { foldDomain } from "../../service/table/pattern.ts";
 import type { SourceChoice } from "../envelope/source.ts";
+import type { RetrySchedule } from "./retry-schedule.ts";
 
 /**
  * Shaping: what may be done towards some destinations, other than `route.limits` say. A table by pattern rather than an
@@ -25,6 +26,8 @@ export interface ShapingRule {
   readonly connectionRate?: Rate | undefined;
   readonly connectTimeout?: number | undefined;
   readonly sources?: SourceChoice | undefined;
+  /** Of a domain's envelopes. */
+  readonly retry?: RetrySchedule | undefined;
   /** For all that the pattern matches, counted as one. */
   readonly together?: Together | undefined;
 }
@@ -57,6 +60,18 @@ export function parseShapingPattern(written: string): Result<ShapingPattern, str
   if (name.length > 253 || !/^[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(name))
     return refused(`expected a domain, *.domain, mx: and a host's name, mx:*.domain or *, got ${quoted(text)}`);
   return ok({ of, key: below === undefined ? name : `*.${name}` });
+}
+
+/** What does not go together with a pattern of its kind. */
+export function ruleProblem(
+  of: ShapingPattern["of"],
+  rule: ShapingRule,
+): { readonly name: keyof ShapingRule; readonly text: string } | undefined {
+  if (of === "domain" && rule.connectionsPerSource !== undefined)
+    return { name: "connectionsPerSource", text: "is for a host's addresses: it goes with a pattern mx:…" };
+  if (of === "host" && rule.retry !== undefined)
+    return { name: "retry", text: "is for the mail of a domain: it goes with a pattern without mx:" };
+  return undefined;
 }
 
 /** The keys that match a name, the most exact first. */

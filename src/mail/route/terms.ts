@@ -1,6 +1,7 @@
 import type { Rate } from "../../foundation/units.ts";
 import type { SettingPath } from "../../service/config/config.ts";
 import type { Source, SourceChoice } from "../envelope/source.ts";
+import type { RetrySchedule } from "./retry-schedule.ts";
 import type { RouteSettings } from "./settings.ts";
 import { keysFor, parseShapingPattern, type ShapingPattern, type ShapingRule } from "./shaping.ts";
 
@@ -26,6 +27,7 @@ interface CommonTerms {
   readonly connectionRate: Said<Rate> | undefined;
   readonly connectTimeout: Said<number> | undefined;
   readonly sources: Said<SourceChoice> | undefined;
+  readonly retry: Said<RetrySchedule> | undefined;
   /** Rules that count all they match as one. */
   readonly groups: readonly GroupTerms[];
 }
@@ -57,8 +59,9 @@ export interface SourceTerms {
 
 /** `undefined`: the relay is a smarthost, whose mail is for any domain. */
 export function domainTerms(route: RouteSettings, domain: string | undefined): DomainTerms {
-  const { domains } = indexOf(route);
+  const { domains, plain } = indexOf(route);
   const rules = domain === undefined || domains.size === 0 ? [] : rulesFor(domains, keysFor(domain));
+  if (rules.length === 0) return plain.domain;
   return {
     ...commonTerms(rules),
     domain: first(rules, "connections") ?? general(route, "domain"),
@@ -66,9 +69,10 @@ export function domainTerms(route: RouteSettings, domain: string | undefined): D
 }
 
 export function hostTerms(route: RouteSettings, name: string, ip: string | undefined): HostTerms {
-  const { hosts } = indexOf(route);
+  const { hosts, plain } = indexOf(route);
   // The address is more exact than any name.
   const rules = hosts.size === 0 ? [] : rulesFor(hosts, ip === undefined ? keysFor(name) : [ip, ...keysFor(name)]);
+  if (rules.length === 0) return plain.host;
   // Who allows a host twenty connections means it for a single address of ours, too, unless it is said.
   const ruled = rules.find(({ rule }) => rule.connectionsPerSource !== undefined || rule.connections !== undefined);
   const key = ruled?.rule.connectionsPerSource === undefined ? "connections" : "connectionsPerSource";
@@ -128,24 +132,31 @@ interface Ruled {
 interface Index {
   readonly domains: ReadonlyMap<string, Ruled>;
   readonly hosts: ReadonlyMap<string, Ruled>;
+  /** What holds for those about whom no rule says anything: nearly all, and for each mail it is asked for. */
+  readonly plain: { readonly domain: DomainTerms; readonly host: HostTerms };
 }
 
 /** Settings never change once they are in force: their index is made once. */
-const indexes = new WeakMap<RouteSettings["shaping"], Index>();
+const indexes = new WeakMap<RouteSettings, Index>();
 
-function indexOf({ shaping }: RouteSettings): Index {
-  let index = indexes.get(shaping);
+function indexOf(route: RouteSettings): Index {
+  let index = indexes.get(route);
   if (index === undefined) {
     const domains = new Map<string, Ruled>();
     const hosts = new Map<string, Ruled>();
-    for (const [written, rule] of Object.entries(shaping)) {
+    for (const [written, rule] of Object.entries(route.shaping)) {
       const pattern = parseShapingPattern(written);
       if (!pattern.ok) continue;
       const { of, key }: ShapingPattern = pattern.value;
       (of === "domain" ? domains : hosts).set(key, { written, rule });
     }
-    index = { domains, hosts };
-    indexes.set(shaping, index);
+    const none = commonTerms([]);
+    const plain = {
+      domain: { ...none, domain: general(route, "domain") },
+      host: { ...none, host: general(route, "host"), route: general(route, "route") },
+    };
+    index = { domains, hosts, plain };
+    indexes.set(route, index);
   }
   return index;
 }
@@ -173,6 +184,7 @@ function commonTerms(rules: readonly Ruled[]): CommonTerms {
     connectionRate: first(rules, "connectionRate"),
     connectTimeout: first(rules, "connectTimeout"),
     sources: first(rules, "sources"),
+    retry: first(rules, "retry"),
     groups: rules.flatMap(({ written, rule: { together } }) => {
       if (together === undefined) return [];
       const said = <Value>(value: Value | undefined, name: string): Said<Value> | undefined =>

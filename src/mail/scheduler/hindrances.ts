@@ -5,6 +5,7 @@ import { sourceRest } from "./choose.ts";
 import { sourcesTo } from "./claims.ts";
 import { homeOf } from "./homes.ts";
 import { fullFor, limitText } from "./limits-of.ts";
+import { relaySchedule } from "./retry.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -74,14 +75,14 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
       },
     ];
   const plan = s.settings.plans[ticket.action];
-  if (plan?.kind !== "relay") return [notDue(ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
+  if (plan?.kind !== "relay") return [notDue(s, ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
   const { key } = relayKeyOf(plan, ticket.recipient);
   const relay = homeOf(s, key) ?? s.relays.get(key);
-  if (relay === undefined) return [notDue(ticket, false), ...pausedFor(s, ticket)];
+  if (relay === undefined) return [notDue(s, ticket, false), ...pausedFor(s, ticket)];
   const refused = relay.refusedSenders?.get(ticket.message.sender);
   const found: Hindrance[] =
     refused === undefined || refused.untilAt <= s.now
-      ? [notDue(ticket, false)]
+      ? [notDue(s, ticket, false)]
       : [
           {
             what: "not-due",
@@ -95,7 +96,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   return [...found, ...next];
 }
 
-function notDue(ticket: Ticket, isLocal: boolean): Hindrance {
+function notDue(s: SchedulerState, ticket: Ticket, isLocal: boolean): Hindrance {
   const { attempts } = ticket;
   const untilAt = dueAtOf(ticket);
   if ((ticket.mishaps ?? 0) > 0) {
@@ -108,7 +109,7 @@ function notDue(ticket: Ticket, isLocal: boolean): Hindrance {
     };
   }
   if (attempts === 0) return { what: "not-due", text: "not due yet", untilAt };
-  const setting = ["scheduler", "retry", isLocal ? "local" : "relay"];
+  const setting = isLocal ? ["scheduler", "retry", "local"] : relaySchedule(s, ticket).path;
   return { what: "not-due", text: `waits after attempt ${attempts}`, untilAt, setting };
 }
 

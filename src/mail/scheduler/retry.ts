@@ -1,5 +1,8 @@
 import { unreachable } from "../../foundation/assert.ts";
-import type { RetrySchedule } from "./settings.ts";
+import type { RetrySchedule } from "../route/retry-schedule.ts";
+import { domainTerms, type Said } from "../route/terms.ts";
+import { domainOf } from "./plan.ts";
+import type { SchedulerState, Ticket } from "./state.ts";
 
 /**
  * The wait after attempt `attempt` (1, 2, …), in milliseconds, before it is spread. RFC 5321 section 4.5.4.1 asks for
@@ -26,4 +29,11 @@ export function spreadMs(wait: number, spread: number, random: number): number {
 /** After failures of our own side: `firstMs`, doubling, at most an hour. */
 export function internalWaitMs(firstMs: number, failuresInARow: number): number {
   return Math.min(firstMs * 2 ** Math.min(failuresInARow - 1, 20), Math.max(firstMs, 3_600_000));
+}
+
+/** The schedule of an envelope that goes to other hosts: its domain's, or that of all. */
+export function relaySchedule(s: SchedulerState, ticket: Ticket): Said<RetrySchedule> {
+  const { route, scheduler } = s.settings;
+  const general = { value: scheduler.retry.relay, path: ["scheduler", "retry", "relay"] };
+  return domainTerms(route, domainOf(ticket.recipient)).retry ?? general;
 }

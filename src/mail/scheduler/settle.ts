@@ -9,7 +9,7 @@ import { delaysText, delayText } from "./delay.ts";
 import { attemptBy, died, expired, held, removedByOperator } from "./events.ts";
 import type { Fate, NoticeWish } from "./fate.ts";
 import { leaveQueue } from "./ready-queues.ts";
-import { internalWaitMs, spreadMs, waitMs } from "./retry.ts";
+import { internalWaitMs, relaySchedule, spreadMs, waitMs } from "./retry.ts";
 import { chanceOf } from "./chance.ts";
 import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
@@ -79,7 +79,7 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   } else {
     if (ticket.mishaps !== undefined) ticket.mishaps = 0;
     const isLocal = s.settings.plans[ticket.action]?.kind === "local";
-    wait = waitMs(isLocal ? retry.local : retry.relay, ticket.attempts);
+    wait = waitMs(isLocal ? retry.local : relaySchedule(s, ticket).value, ticket.attempts);
   }
   const retryAt =
     nextAttemptAt(s, ticket, attempt, failure) ?? s.now + spreadMs(wait, retry.spread, chanceOf(s).next());
@@ -112,7 +112,7 @@ function nextAttemptAt(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
   if (toldMs === undefined || failure.lasting === "permanent") return undefined;
   const at = s.now + afterToldMs(toldMs, chanceOf(s).next());
   if (ticket.attempts <= TOLD_BELIEVED) return at;
-  return Math.max(at, s.now + waitMs(s.settings.scheduler.retry.relay, ticket.attempts - TOLD_BELIEVED));
+  return Math.max(at, s.now + waitMs(relaySchedule(s, ticket).value, ticket.attempts - TOLD_BELIEVED));
 }
 
 /**

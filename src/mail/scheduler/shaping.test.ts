@@ -6,6 +6,7 @@ import { unreachable, type SimulatedHost } from "../../simulator/deliveries.ts";
 import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import { assertSchedulerInvariants } from "../../simulator/scheduler-invariants.ts";
 import type { Failure } from "../envelope/failure.ts";
+import { hindrancesOf } from "./hindrances.ts";
 import { limitsOf, limitText } from "./limits-of.ts";
 
 const SECOND = 1000;
@@ -410,4 +411,26 @@ test("what limits mail at a relay is told with its use and the setting it comes 
   const toHost = ways[0]?.limits.find((one) => one.scope === "host");
   assert.deepEqual(toHost?.setting, ["route", "shaping", "mx:*.provider.example", "connections"]);
   assert.equal(toHost?.limit, 2);
+});
+
+test("a domain may have waits of its own between attempts, and they are named as what an envelope waits for", async () => {
+  const simulation = simulatedScheduling({
+    route: { shaping: { "slow.example": { retry: { by: "list", waits: ["1h"] } } } },
+    scheduler: { retry: { relay: { by: "list", waits: ["5m"] }, spread: 0 } },
+  });
+  const busy: Failure = { ...greeting(450, "4.2.1 busy"), cause: { kind: "reply", during: "RCPT" } };
+  for (const domain of ["slow.example", "other.example"])
+    simulation.world.setDomain(domain, [host("192.0.2.1", { connectMs: 0, transactMs: 0, onEnvelope: () => busy })]);
+  await simulation.send({ to: ["a@slow.example", "a@other.example"] });
+  const startedAt = simulation.clock.now();
+  await watch(simulation, 10 * SECOND);
+  const { state } = simulation.scheduler;
+  const waits = (await simulation.store.list({})).map(({ recipient, dueAt }) => [
+    recipient,
+    Math.round((dueAt - startedAt) / MINUTE),
+  ]);
+  assert.deepEqual(Object.fromEntries(waits), { "a@slow.example": 60, "a@other.example": 5 });
+  const slow = [...state.tickets.values()].find(({ recipient }) => recipient === "a@slow.example");
+  assert.ok(slow !== undefined);
+  assert.deepEqual(hindrancesOf(state, slow)[0]?.setting, ["route", "shaping", "slow.example", "retry"]);
 });
