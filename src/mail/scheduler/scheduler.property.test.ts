@@ -26,6 +26,14 @@ const said = (during: string, code: number, status: string, text: string): Failu
   cause: { kind: "reply", during },
   reply: reply(code, status, text),
 });
+const refusals: { readonly [name in Mood]?: Failure } = {
+  defers: failure("temporary", "RCPT"),
+  refuses: failure("permanent", "RCPT"),
+  "is-told": said("RCPT", 451, "4.7.1", "greylisted, try again in 90 seconds"),
+  "is-full": said("RCPT", 452, "4.5.3", "too many recipients"),
+  "blocks-us": said("RCPT", 450, "4.7.1", "client host blocked"),
+  "dislikes-senders": said("MAIL", 450, "4.1.8", "sender's domain not found"),
+};
 const lost = (during: string): Failure => ({
   lasting: "temporary",
   status: "4.4.2",
@@ -171,25 +179,11 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
       },
       failureScope: n === 4 ? "relay" : n === 5 ? "host" : "address",
       onEnvelope: (id, recipient) => {
-        switch (mood()) {
-          case "defers":
-            return failure("temporary", "RCPT");
-          case "refuses":
-            return failure("permanent", "RCPT");
-          case "greylists":
-            return greylister(`${n} ${recipient}`);
-          case "is-told":
-            return said("RCPT", 451, "4.7.1", "greylisted, try again in 90 seconds");
-          case "is-full":
-            // Whoever stands behind the first one of a message does not fit.
-            return id.endsWith(".1") ? undefined : said("RCPT", 452, "4.5.3", "too many recipients");
-          case "blocks-us":
-            return said("RCPT", 450, "4.7.1", "client host blocked");
-          case "dislikes-senders":
-            return said("MAIL", 450, "4.1.8", "sender's domain not found");
-          default:
-            return undefined;
-        }
+        const current = mood();
+        if (current === "greylists") return greylister(`${n} ${recipient}`);
+        // Whoever stands behind the first one of a message does not fit.
+        if (current === "is-full" && id.endsWith(".1")) return undefined;
+        return refusals[current];
       },
       onTransaction: () => {
         if (mood() === "dies") throw new Error("the worker died");
