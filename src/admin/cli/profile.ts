@@ -30,7 +30,7 @@ export const profile: CliCommand = {
   },
 };
 
-export function profileText({ what, tookMs, rows }: Profile): string {
+function profileText({ what, tookMs, rows }: Profile): string {
   if (rows.length === 0) return `the ${what} did nothing in ${roughDuration(tookMs)}\n`;
   const times = rows.filter(({ unit }) => unit === "us");
   const sum = times.reduce((whole, row) => whole + row.sum, 0);

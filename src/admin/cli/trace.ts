@@ -120,7 +120,7 @@ export const traceList: CliCommand = {
   },
 };
 
-export function tracesText(topics: readonly TopicShown[], tls: readonly TraceShown[], now: number): string {
+function tracesText(topics: readonly TopicShown[], tls: readonly TraceShown[], now: number): string {
   return textTable(
     [{ title: "TRACE" }, { title: "OF" }, { title: "FOR" }],
     [

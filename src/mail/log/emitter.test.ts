@@ -50,6 +50,17 @@ test("debug events are made only when they are wanted, also when that changes", 
   assert.deepEqual(names, ["test.detail"]);
 });
 
+test("what somebody asked for is made whatever the level is", () => {
+  const asked = defineEvent({ ...happened, name: "test.asked", level: "debug", isAsked: true });
+  const names: string[] = [];
+  const { emit, flush, setLevel } = emitterFor((records) => void names.push(...records.map(({ name }) => name)));
+  setLevel("error");
+  emit(happened, { what: "unseen" });
+  emit(asked, { what: "seen" });
+  flush();
+  assert.deepEqual(names, ["test.asked"]);
+});
+
 test("records that nobody takes come again; beyond the bound debug goes first, and the gap is said", async () => {
   let isOpen = false;
   const taken: EventRecord[] = [];

@@ -64,6 +64,17 @@ test("lines in a file look as Postfix's do", async () => {
   assert.equal(statSync(path).mode & 0o777, 0o640);
 });
 
+test("a line that somebody asked for is written below the level of the log, others are not", async () => {
+  using directory = temporaryDirectory();
+  const path = join(String(directory), "mail.log");
+  const quiet = defineEvent({ ...said, name: "test.quiet", level: "debug" });
+  const asked = defineEvent({ ...said, name: "test.asked", level: "debug", isAsked: true });
+  const writer = writerTo({ to: `file:${path}`, level: "error" }, { catalogue: catalogueOf([said, quiet, asked]) });
+  for (const { name, level } of [said, quiet, asked]) writer.write([{ ...saying(name), name, level }]);
+  await writer.close();
+  assert.match(readFileSync(path, "utf8"), /^[^\n]*: said test\.asked\n$/);
+});
+
 test("a file that was renamed for rotation is opened anew when told", async () => {
   using directory = temporaryDirectory();
   const path = join(String(directory), "mail.log");

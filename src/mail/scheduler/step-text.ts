@@ -1,5 +1,6 @@
 import { failureText } from "../envelope/failure-text.ts";
 import type { Connected, Outcome, Resolved } from "../delivery/delivery.ts";
+import type { RelayTarget } from "../route/next-host.ts";
 import type { Action } from "./action.ts";
 import type { SchedulerEvent } from "./scheduler.ts";
 
@@ -17,11 +18,10 @@ export function stepText(event: SchedulerEvent, actions: readonly Action[], now:
 const MOST_TOLD = 12;
 const MOST_NAMED = 5;
 
-export function eventText(event: SchedulerEvent): string {
+function eventText(event: SchedulerEvent): string {
   if (event.on === "loaded" || event.on === "queued")
     return `${event.on} ${some(event.envelopes.map(({ id, recipient }) => `${id} <${recipient}>`))}`;
-  if (event.on === "resolved")
-    return `resolved ${relayText(event.relay)}: ${event.answers.map(resolvedText).join(", ")}`;
+  if (event.on === "resolved") return `resolved ${keyText(event.relay)}: ${event.answers.map(resolvedText).join(", ")}`;
   if (event.on === "connected") return `connected ${event.session}: ${connectedText(event.connected)}`;
   if (event.on === "transacted") {
     const { outcomes, ended, isUsable } = event.transacted;
@@ -37,10 +37,10 @@ export function eventText(event: SchedulerEvent): string {
 }
 
 /** Undefined for what is not worth a word. */
-export function actionText(action: Action, now: number): string | undefined {
+function actionText(action: Action, now: number): string | undefined {
   switch (action.do) {
     case "resolve":
-      return `resolve ${relayText(action.relay)}`;
+      return `resolve ${some(action.requests.map(({ target }) => targetText(target)))} for ${keyText(action.relay)}`;
     case "connect": {
       const { session, host, sourceAddress } = action.request;
       const at = "path" in host.address ? host.address.path : `${host.address.ip}]:${host.address.port}`;
@@ -87,11 +87,18 @@ function some(texts: readonly string[]): string {
   return `${texts.slice(0, MOST_NAMED).join(", ")}${more}`;
 }
 
-/** Keys of relays hold the whole plan; the domain in front of it is what people know. */
-export function relayText(key: string): string {
-  const [, domain, ways] = /^(?:(\S+) )?\[\[\["([^"]*)"/.exec(key) ?? [];
-  if (ways === undefined) return key;
-  return domain === undefined ? ways : domain;
+/** Keys of relays hold the whole plan: of them the domain, the mail exchangers that domains share, or the smarthosts. */
+function keyText(key: string): string {
+  const domain = /^([^\s["]+) \[/.exec(key)?.[1];
+  if (domain !== undefined) return domain;
+  // `["mx", plan, ["way preference host port", …], …]`, or the plan alone.
+  const [, hosts] = /^\["mx",".*",\[((?:"\d+ \d+ [^"]*",?)*)\]/.exec(key) ?? [];
+  if (hosts !== undefined) return [...hosts.matchAll(/"\d+ \d+ (\S+) [^"]*"/g)].map(([, name = ""]) => name).join(", ");
+  return /^\[\[\["([^"]*)"/.exec(key)?.[1] ?? key;
+}
+
+function targetText(target: RelayTarget): string {
+  return target.kind === "domain" ? target.domain : target.kind === "host" ? target.host : target.path;
 }
 
 function resolvedText(answer: Resolved): string {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sleep } from "../../foundation/clock.ts";
 import type { DnsData, DnsMessage, DnsRecord } from "../../protocol/dns/message.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import { createDnsResolver, type Exchanged } from "./dns.ts";
@@ -232,4 +233,37 @@ test("servers are read from resolv.conf and from the settings' writings", () => 
   assert.equal(serverText(server("[2001:db8::53]:5353")), "[2001:db8::53]:5353");
   assert.equal(parseDnsServer("ns.example.org"), undefined);
   assert.equal(parseDnsServer("192.0.2.1:99999"), undefined);
+});
+
+test("a trace shows each question with its server, answer and time, and what was remembered; off it shows nothing", async () => {
+  const clock = virtualClock(noon);
+  const lines: string[] = [];
+  const trace = { isOn: true, show: (line: string) => void lines.push(line) };
+  const resolver = createDnsResolver({
+    clock,
+    settings: dnsSettings.parse({}),
+    servers: [server("127.0.0.1"), server("192.0.2.53:5353")],
+    exchange: async (at, name, type) => {
+      await sleep(clock, 20);
+      if (serverText(at).includes("5353")) return { ok: false, reason: "timeout", text: "no answer" };
+      if (type === "AAAA") return answer(name, [], { rcode: 3, isAuthenticated: true });
+      return answer(name, [
+        { type: "MX", preference: 10, exchange: "mx1.a.test" },
+        { type: "MX", preference: 20, exchange: "mx2.a.test" },
+      ]);
+    },
+    trace,
+  });
+  const asking = [resolver.mx("a.test"), resolver.ipv6("nobody.test")];
+  await clock.advance(1000);
+  await Promise.all(asking);
+  await resolver.mx("a.test");
+  assert.deepEqual(lines, [
+    "MX a.test @127.0.0.1:53: NOERROR: MX 10 mx1.a.test (60 s), MX 20 mx2.a.test (60 s), 20 ms",
+    "AAAA nobody.test @127.0.0.1:53: NXDOMAIN ad, no records, 20 ms",
+    "MX a.test: remembered, found",
+  ]);
+  trace.isOn = false;
+  await resolver.mx("a.test");
+  assert.equal(lines.length, 3);
 });
