@@ -17,7 +17,11 @@ import { suspensionOfRoute } from "./suspensions.ts";
  * other host is left in this round.
  */
 export type Choice =
-  | ({ readonly kind: "use" } & Connector)
+  | ({
+      readonly kind: "use";
+      /** No address of ours rests there: this session is one of those that they share by weight. */
+      readonly isShared: boolean;
+    } & Connector)
   /** All that could be used is full, or has no token left. */
   | { readonly kind: "full"; readonly scarce: readonly Scarce[] }
   /** Nothing is left in this round; what rests can be used again at `untilAt`. `suspension`: of what else there would be. */
@@ -60,6 +64,7 @@ function chooseAmong(
 ): Choice {
   const full: Scarce[] = [];
   let best: readonly Connector[] | undefined;
+  let isShared = false;
   let leastConnections = Infinity;
   let untilAt = Infinity;
   let suspension: Suspension | undefined;
@@ -102,8 +107,10 @@ function chooseAmong(
     if (mayGo.length === 0) continue;
     leastConnections = connections;
     best = mayGo;
+    // While one rests the others carry its share, and owe it nothing when it is back.
+    isShared = awake.length === sources.length;
   }
-  if (best !== undefined) return { kind: "use", ...byWeight(s, best) };
+  if (best !== undefined) return { kind: "use", isShared, ...byWeight(s, best) };
   return full.length > 0 ? { kind: "full", scarce: full } : { kind: "none", untilAt, suspension };
 }
 

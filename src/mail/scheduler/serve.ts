@@ -236,6 +236,7 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
     // With sessions at work they carry on; without a failure in this round everything rests.
     return comeBackAt(s, relay, choice.untilAt);
   }
+  if (choice.isShared) choice.route.opened++;
   connect(s, relay, line.domain, choice, [s.total, whole, relay.connections]);
   return true;
 }
@@ -269,7 +270,6 @@ function connect(
     heapAt: -1,
   };
   if (relay.tried === undefined) relay.roundStartedAt = s.now;
-  route.opened++;
   take(session.occupies);
   take(session.domainLimits);
   spend(s, [...connector.opens, ...domainOpens(s, domain)]);

@@ -265,6 +265,31 @@ test("our addresses share the sessions by weight", async () => {
   assert.equal(used.has("2001:db8::9"), false, "an IPv6 address is not for IPv4 hosts");
 });
 
+test("an address that was shut out for a while has its share again afterwards, and not more", async () => {
+  const sources = [{ address: "198.51.100.1", weight: 3 }, "198.51.100.2"];
+  const simulation = simulatedScheduling({ route: { sources, shaping: { "*": { mailsPerConnection: 1 } } } });
+  let isShutOut = true;
+  const used: string[] = [];
+  const onConnect: SimulatedHost["onConnect"] = ({ sourceAddress = "" }) => {
+    if (isShutOut && sourceAddress === "198.51.100.1") return greeting(554, "5.7.1 blocked");
+    used.push(sourceAddress);
+    return undefined;
+  };
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onConnect })]);
+  const send = async (count: number): Promise<void> => {
+    for (let n = 0; n < count; n++) await simulation.send({ to: [`a${n}@example.org`] });
+    await simulation.clock.advance(MINUTE);
+  };
+  await send(200);
+  assert.deepEqual(new Set(used), new Set(["198.51.100.2"]));
+  isShutOut = false;
+  await simulation.clock.advance(2 * 60 * MINUTE);
+  used.length = 0;
+  await send(80);
+  const share = used.filter((one) => one === "198.51.100.1").length / 80;
+  assert.ok(share > 0.68 && share < 0.82, `${share} of the sessions came from the address that is back`);
+});
+
 test("a host that shuts out one of our addresses gets its mail from the other, and the first works elsewhere", async () => {
   const simulation = simulatedScheduling({ route: { sources: ["198.51.100.1", "198.51.100.2"] } });
   const connects: string[] = [];
