@@ -62,8 +62,7 @@ async function scenarioFrom(file: string): Promise<Scenario> {
       advice: "posthorn simulate, without a name, lists those that come with Posthorn",
     });
   }
-  // What `import { defineScenario } from "posthorn"` means in it.
-  const source = await sourceOf(file, `../simulator/scenario`);
+  const source = await sourceOf(file, "../simulator/library", "posthorn/simulator");
   const parsed = parseSettings(scenarioSettings, source);
   if (!parsed.ok) throw invalid(parsed.problem);
   const scenario = parsed.value.settings;
@@ -74,15 +73,16 @@ async function scenarioFrom(file: string): Promise<Scenario> {
 
 /** The parts of a server's settings that matter here, as they were written. The rest may be wrong. */
 async function settingsTree(file: string): Promise<SettingsTree> {
-  const { root } = await sourceOf(file, "./settings");
+  const { root } = await sourceOf(file, "./settings", "posthorn");
   const tree = plain(root);
   if (typeof tree !== "object" || tree === null) return {};
   return Object.fromEntries(Object.entries(tree).filter(([name]) => simulatedParts.includes(camelCase(name))));
 }
 
-async function sourceOf(file: string, library: string): Promise<SettingsSource> {
+/** `library` is what code in the file may import, by that name. */
+async function sourceOf(file: string, library: string, libraryName: string): Promise<SettingsSource> {
   const address = new URL(`${library}${extname(import.meta.url)}`, import.meta.url);
-  const source = await readSettingsFile(file, { clock: systemClock, library: address });
+  const source = await readSettingsFile(file, { clock: systemClock, library: address, libraryName });
   if (!source.ok) throw invalid(source.problem);
   return source.value;
 }

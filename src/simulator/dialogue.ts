@@ -27,7 +27,7 @@ export interface DialogueParts {
 }
 
 /** Where connections come from when the settings name no source. */
-export const SYSTEM_SOURCE = "203.0.113.1";
+const SYSTEM_SOURCE = "203.0.113.1";
 /** Round trips of a TLS 1.3 handshake. */
 const HANDSHAKE_ROUND_TRIPS = 1;
 /** Octets of one command, for the time that they take on their way: next to nothing. */

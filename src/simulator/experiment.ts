@@ -112,6 +112,6 @@ function merged(base: SettingsTree, over: SettingsTree): SettingsTree {
   return result;
 }
 
-export function isTree(value: unknown): value is SettingsTree {
+function isTree(value: unknown): value is SettingsTree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

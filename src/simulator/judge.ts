@@ -57,7 +57,7 @@ export function figureText(figure: string, value: number | undefined): string {
   if (value === undefined || Number.isNaN(value)) return "none";
   if (value === Infinity) return "never";
   if (DURATIONS.has(figure.slice(figure.lastIndexOf(".") + 1))) return timeText(value);
-  return Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(3).replace(/0+$/, "");
+  return Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(3).replace(/\.?0+$/, "");
 }
 
 /** `412 ms`, `8.6 s`, `7 min 4 s`, `2 h 31 min`. */

@@ -14,7 +14,7 @@ import { Timeline } from "./timeline.ts";
 import { SimulatedWorld } from "./world/world.ts";
 
 /** Midnight, so that instants from the beginning are times of day. */
-export const STARTS_AT = Date.UTC(2026, 0, 1);
+const STARTS_AT = Date.UTC(2026, 0, 1);
 /** Envelopes that come in one event. */
 const MOST_AT_ONCE = 1000;
 

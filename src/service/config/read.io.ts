@@ -21,6 +21,8 @@ export interface ReadOptions {
   readonly clock: Clock;
   /** What `import … from "posthorn"` means in a settings file: the module with `defineConfig`. */
   readonly library: URL;
+  /** By which name it is imported, where that is not `posthorn`. */
+  readonly libraryName?: string | undefined;
 }
 
 /** Reads a settings file of either kind as far as the tree of what was written. Messages name it as `file` does. */
@@ -58,7 +60,7 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
   const mark = `posthorn=${++reads}`;
   const hooks = registerHooks({
     resolve(specifier, context, next) {
-      if (specifier === "posthorn") return { url: options.library.href, shortCircuit: true };
+      if (specifier === (options.libraryName ?? "posthorn")) return { url: options.library.href, shortCircuit: true };
       const found = next(specifier, context);
       const isOurs = context.parentURL?.endsWith(mark) === true && found.url.startsWith("file:");
       return isOurs && !found.url.includes("/node_modules/") ? { ...found, url: `${found.url}?${mark}` } : found;

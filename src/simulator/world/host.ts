@@ -152,7 +152,7 @@ function helloOf(name: string, { announces }: HostModel): Reply {
   return reply(250, undefined, ...formatExtensions(name, extensions));
 }
 
-export function replyOf(model: ReplyModel): Reply {
+function replyOf(model: ReplyModel): Reply {
   return reply(model.code, model.status === "" ? undefined : model.status, model.text);
 }
 
