@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import { a, startDnsServer } from "../dns-server.ts";
 import { startScriptedHost } from "../scripted-host.ts";
 import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
 import { sendMail } from "../smtp-client.ts";
@@ -148,9 +149,11 @@ route: { penalty-step: 5m }
 
   test(`${layout}: traces appear where they are asked for and in the log, for their time, without secrets`, async () => {
     await using host = await startScriptedHost();
+    await using dns = await startDnsServer({ "mx.there.test": [a("127.0.0.1")] });
     await using server = await startServer({
       layout,
-      settings: `actions: { out: { relay: { to: "smtp://127.0.0.1:${host.port}" } } }
+      settings: `dns: { servers: ["${dns.at}"] }
+actions: { out: { relay: { to: "smtp://mx.there.test:${host.port}" } } }
 rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, action: out } ]
 `,
     });
@@ -160,18 +163,22 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
     const scheduler = follow(server, "trace", "on", "scheduler", "--for", "1m");
     await run(server, 0, "trace", "on", "mta", "--detach", "--for", "1m");
     await run(server, 0, "trace", "on", "smtp", "--detach", "--filter", "c@d.test");
+    await run(server, 0, "trace", "on", "dns", "--detach");
     await eventually(
       "all are on",
-      async () => (await server.posthorn("trace", "--json")).stdout.split("\n").length === 4,
+      async () => (await server.posthorn("trace", "--json")).stdout.split("\n").length === 5,
     );
     await wait(200);
     await send("c@d.test");
     await host.waitForMails(1);
     await server.waitForOutput(
-      /posthorn\/smtp\[\d+\]: trace mta: s\w+ 127\.0\.0\.1\[127\.0\.0\.1\]:\d+ .*C: RCPT TO:<c@d\.test>/,
+      /posthorn\/smtp\[\d+\]: trace mta: s\w+ mx\.there\.test\[127\.0\.0\.1\]:\d+ .*C: RCPT TO:<c@d\.test>/,
     );
     await server.waitForOutput(/trace mta: .*C: \[\d+ bytes of content\]/);
     await server.waitForOutput(/trace mta: .*S: 250/);
+    await server.waitForOutput(
+      /trace dns: A mx\.there\.test @127\.0\.0\.1:\d+: NOERROR: A 127\.0\.0\.1 \(\d+ s\), \d+ ms/,
+    );
     await server.waitForOutput(/posthorn\/smtpd\[\d+\]: trace smtp: .*C: RCPT TO:<c@d\.test>/);
     await server.waitForOutput(/posthorn\/qmgr\[\d+\]: trace scheduler: connected s\w+: ready in .* => .*transact/);
     await eventually("the one who asked has it too", async () =>
@@ -184,13 +191,13 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
       async () => !(await server.posthorn("trace")).stdout.includes("scheduler"),
     );
     assert.match(await run(server, 0, "trace"), /^mta +all +\d+s$/m);
-    assert.match(await run(server, 0, "trace", "off"), /^2 traces ended$/m);
+    assert.match(await run(server, 0, "trace", "off"), /^3 traces ended$/m);
     await wait(200);
-    const before = server.output().match(/trace (mta|smtp|scheduler): /g)?.length;
+    const before = server.output().match(/trace (mta|smtp|scheduler|dns): /g)?.length;
     await send("e@d.test");
     await host.waitForMails(2);
     await wait(200);
-    assert.equal(server.output().match(/trace (mta|smtp|scheduler): /g)?.length, before);
+    assert.equal(server.output().match(/trace (mta|smtp|scheduler|dns): /g)?.length, before);
 
     // A look that goes on survives a restart of what it looks at.
     const stats = follow(server, "show", "stats", "--watch", "0.3");
