@@ -131,7 +131,7 @@ function assertShelves(s: SchedulerState): void {
 }
 
 function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["place"]) => void): void {
-  for (const relay of s.relays.values()) {
+  for (const relay of [...s.relays.values(), ...s.failing.map((group) => group.relay)]) {
     let count = 0;
     let batches = 0;
     for (const line of relay.lines.values()) {
@@ -147,7 +147,7 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
           count++;
         }
       }
-      if (line.batches.size === 0) broken("no line is empty");
+      if (line.batchCount === 0) broken("no line is empty");
       if (line.relay !== relay) broken(`the line of ${line.domain} knows its relay`);
       equal(line.readyCount, count - before.count, `the line of ${line.domain} counts what is ready`);
       equal(line.batchCount, batches - before.batches, `the line of ${line.domain} counts its batches`);

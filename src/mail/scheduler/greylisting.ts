@@ -17,10 +17,12 @@ import {
 import { tell } from "./action.ts";
 import { chanceOf } from "./chance.ts";
 import { greylistLearnt, greylistPassed, greylistSeen } from "./events.ts";
+import { failTogether } from "./failing.ts";
 import { readyAt } from "./lines.ts";
 import { makeReady, schedule } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import { mayBeGreylisting } from "./scope.ts";
+import { firstRanked } from "./priorities.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { returnAt } from "./ticket.ts";
 import { toldWaitMs } from "./told-wait.ts";
@@ -94,7 +96,7 @@ export function nextProbe(relay: RelayQueue): { line: DomainLine; batch: Batch; 
   if (fresh === 0 || isBusy(relay)) return undefined;
   looked = 0;
   for (line = relay.turns.first; line !== undefined && looked < MOST_LINES; line = line.next, looked++) {
-    const batch = line.front === undefined ? line.batches.first : line.front.next;
+    const batch = (line.front === undefined ? line.batches.first : line.front.next) ?? firstRanked(line);
     if (batch !== undefined) return { line, batch, most: fresh };
   }
   return undefined;
@@ -209,5 +211,5 @@ function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number, failu
     setDueAt(ticket, Math.min(Math.max(dueAtOf(ticket), refusedUntilAt), expiresAtOf(ticket)));
     schedule(s, ticket);
   }
-  for (const ticket of readyAt(relay)) postpone(s, { do: "put-off", ticket, untilAt, failure });
+  failTogether(s, relay, relay.lines.values(), { do: "put-off", untilAt, failure });
 }

@@ -6,14 +6,13 @@ import { tell } from "./action.ts";
 import { penaltyRules } from "./choose.ts";
 import { sourceAddresses, sourcesTo } from "./claims.ts";
 import { routeRests, sourceRests } from "./events.ts";
+import { failTogether } from "./failing.ts";
 import { relayText } from "./relay-text.ts";
 import { chanceOf } from "./chance.ts";
 import { internalWaitMs } from "./retry.ts";
 import { afterToldMs, toldWaitMs } from "./told-wait.ts";
 import { ownKey } from "./homes.ts";
-import { readyAt, readyIn } from "./lines.ts";
 import type { Attempt, DomainLine, RelayQueue, SchedulerState, Session } from "./state.ts";
-import { postpone } from "./writing.ts";
 
 /**
  * A round: a relay's hosts tried one after the other, at once, until one works. When none is left the whole of what is
@@ -149,7 +148,7 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
     round: { relay: relay.key, tried: relay.candidates.map(({ host }) => hostText(host)) },
   };
   endRound(relay);
-  for (const ticket of readyAt(relay)) postpone(s, { do: "fail", ticket, attempt, failure });
+  failTogether(s, relay, relay.lines.values(), { do: "fail", attempt, failure });
 }
 
 /** The domain's mail exchangers could not be found; what else is ready at the relay has nothing to do with it. */
@@ -163,7 +162,7 @@ export function deferLine(s: SchedulerState, line: DomainLine, failure: Failure)
     tookMs: 0,
     round: { relay: ownKey(relay, line.domain), tried: [] },
   };
-  for (const ticket of readyIn(line)) postpone(s, { do: "fail", ticket, attempt, failure });
+  failTogether(s, relay, [line], { do: "fail", attempt, failure });
 }
 
 function addTried(relay: RelayQueue, what: string): void {

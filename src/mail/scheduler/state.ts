@@ -13,7 +13,9 @@ import type { Action } from "./action.ts";
 import type { Direction, LiveState } from "./admin.ts";
 import { newChain, type Chain, type Chained } from "./chain.ts";
 import type { AttemptSpeaker } from "./events.ts";
+import type { Failing } from "./failing.ts";
 import type { Fate } from "./fate.ts";
+import type { Ranked } from "./priorities.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
 import type { SenderTurn } from "./sender-turns.ts";
@@ -80,6 +82,8 @@ export interface SchedulerState {
   urgent: Fate[];
   /** What concerns very many envelopes (a relay that failed, an operator's command): decided and written in slices. */
   readonly backlog: { tasks: Task[]; from: number };
+  /** What failed together and is not among those tasks yet (`failing.ts`). */
+  readonly failing: Failing[];
   readonly writes: Map<number, { readonly fates: readonly Fate[]; readonly isSlice: boolean }>;
   writeCount: number;
   slicesInFlight: number;
@@ -119,6 +123,8 @@ export interface MessageEntry {
   readonly deliverBy: { readonly at: number; readonly mode: "return" | "notify" } | undefined;
   /** Present where a listener says for whom it takes mail. */
   tenant?: string;
+  /** RFC 6710, where it is not 0. */
+  priority?: number;
   /** Envelopes of it in the queue, and how many of them are ready or active. */
   total: number;
   inPlay: number;
@@ -219,6 +225,8 @@ export interface Batch extends Chained<Batch> {
   readonly tickets: Chain<Ticket>;
   /** Its sender's turn, where several of a sender are in the line. */
   turn: SenderTurn | undefined;
+  /** Of mail with a priority: where it waits instead (`priorities.ts`). */
+  rank?: "urgent" | "low" | undefined;
 }
 
 /** What is ready at a relay for one recipient domain; at a smarthost, for all of them: its domain is `""` then. */
@@ -233,6 +241,8 @@ export interface DomainLine extends Chained<DomainLine> {
   byMessage: Map<MessageEntry, Batch> | undefined;
   /** Who is in a long line (`sender-turns.ts`): a sender's only batch, or its turn. */
   senders: Map<string, Batch | SenderTurn> | undefined;
+  /** What has a priority; absent while nothing has. */
+  ranked?: Ranked | undefined;
   readyCount: number;
   batchCount: number;
   /** A limit of the domain that is full: it has no turns until something is given back. */
@@ -386,6 +396,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     localActive: 0,
     urgent: [],
     backlog: { tasks: [], from: 0 },
+    failing: [],
     writes: new Map(),
     writeCount: 0,
     slicesInFlight: 0,

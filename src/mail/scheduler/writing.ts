@@ -2,9 +2,10 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { assert } from "../../foundation/assert.ts";
 import type { MailOperation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
+import { nextFailing } from "./failing.ts";
 import type { Fate } from "./fate.ts";
 import { decide, giveUp, settleFailed, settlePutOff, startWriting, untried, warn } from "./settle.ts";
-import type { SchedulerState, Task } from "./state.ts";
+import type { SchedulerState, Task, Ticket } from "./state.ts";
 import { progressOf } from "./ticket.ts";
 
 /**
@@ -47,7 +48,9 @@ function run(s: SchedulerState, task: Task): void {
 export function flush(s: SchedulerState): void {
   flushFates(s, false);
   const { backlog } = s;
-  while (s.isStoreUsable && backlog.from < backlog.tasks.length && s.slicesInFlight < MOST_SLICES_IN_FLIGHT) {
+  while (s.isStoreUsable && s.slicesInFlight < MOST_SLICES_IN_FLIGHT) {
+    if (backlog.from === backlog.tasks.length) takeFailing(s);
+    if (backlog.from === backlog.tasks.length) break;
     let count = 0;
     for (let task = backlog.tasks[backlog.from]; task !== undefined; task = backlog.tasks[backlog.from]) {
       const before = backlog.tasks[backlog.from - 1];
@@ -61,6 +64,19 @@ export function flush(s: SchedulerState): void {
   if (backlog.from === backlog.tasks.length && backlog.from > 0) {
     backlog.tasks = [];
     backlog.from = 0;
+  }
+}
+
+/** A slice of what failed together, each message's envelopes in one as far as that goes. */
+function takeFailing(s: SchedulerState): void {
+  let before: Ticket | undefined;
+  let count = 0;
+  for (let next = nextFailing(s); next !== undefined; next = nextFailing(s)) {
+    const { ticket, fate } = next;
+    if (count >= LONGEST_SLICE || (count >= SLICE && before?.message !== ticket.message)) return;
+    postpone(s, { ...fate, ticket });
+    before = ticket;
+    count++;
   }
 }
 
