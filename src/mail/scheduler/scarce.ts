@@ -22,6 +22,11 @@ export function othersWait(scarce: Scarce, relay: RelayQueue): boolean {
   return waitingFor(scarce) > (relay.waitsOn.has(scarce) ? 1 : 0);
 }
 
+/** Other relays wait for a place that this session has. */
+export function isWanted({ relay, occupies, domainLimits }: Session): boolean {
+  return [...occupies, ...domainLimits].some((limit) => othersWait(limit, relay));
+}
+
 export function stand(s: SchedulerState, relay: RelayQueue, scarce: readonly Scarce[]): false {
   standInLine(relay, scarce);
   // What is there for those who wait is given out in this step, and a bucket's next token is waited for.

@@ -20,6 +20,7 @@ import {
   callNext,
   giveBack,
   isFree,
+  isWanted,
   missingToken,
   park,
   pay,
@@ -94,6 +95,8 @@ function serveRelay(s: SchedulerState, relay: RelayQueue, turn: Turn): void {
       turn.isCalled = false;
     }
     while (wantsSession(s, relay, hands === "probes") && openSession(s, relay, turn)) turn.isCalled = false;
+    // A place that there is nothing to be done with now is not kept open while others wait for it.
+    for (const session of relay.idle.filter(isWanted)) leave(s, session);
   }
   forgetIfDone(s, relay);
 }

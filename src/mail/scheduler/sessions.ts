@@ -16,7 +16,7 @@ import { leaveHome, settle } from "./homes.ts";
 import { schedule } from "./ready.ts";
 import { unparkNext } from "./lines.ts";
 import { mostMails, mostToRoute } from "./claims.ts";
-import { othersWait } from "./scarce.ts";
+import { isWanted } from "./scarce.ts";
 import { goesByMx } from "./plan.ts";
 import {
   deferLine,
@@ -136,10 +136,7 @@ function yieldsPlace(session: Session): boolean {
   const { relay } = session;
   const most = relay.sessions.size > 1 ? 1 : MAILS_WHILE_OTHERS_WAIT;
   // A relay that stands in line for one more connection gains nothing by closing one it has.
-  return (
-    session.transactions >= most &&
-    [...session.occupies, ...session.domainLimits].some((limit) => othersWait(limit, relay))
-  );
+  return session.transactions >= most && isWanted(session);
 }
 
 /** Envelopes that the store no longer has: somebody took them out behind our back, or a load met a removal. */

@@ -133,6 +133,14 @@ test("who gives a place back does not take it again before those who wait for it
   assert.ok(left.length > 30 && left.every((recipient) => recipient.endsWith("busy.example")));
 });
 
+test("a session with nothing to carry gives its place to those who wait for it, instead of being kept open", async () => {
+  const simulation = simulatedScheduling({ route: { limits: { total: 1 }, keepOpen: "1m" } });
+  for (let n = 0; n < 50; n++) simulation.world.setDomain(`d${n}.example`, [host(`192.0.2.${n}`)]);
+  for (let n = 0; n < 50; n++) await simulation.send({ to: [`a@d${n}.example`] });
+  await watch(simulation, 50 * 80);
+  assert.equal(simulation.world.delivered.size, 50);
+});
+
 test("connections are opened at the rate that was set", async () => {
   const simulation = simulatedScheduling({
     route: { shaping: { "mx:*": { connectionRate: "2/10s", mailsPerConnection: 1 } } },
