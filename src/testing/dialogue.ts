@@ -31,6 +31,7 @@ export const PLAIN_TERMS: Terms = {
   addsMissingFields: false,
   vrfy: "noncommittal",
   expn: "refuse",
+  highestPriority: 9,
   mayEtrn: false,
   mayXclient: false,
   mayXforward: false,

@@ -66,6 +66,7 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCe
     expn: settings.expn,
     mayEtrn: peer.address !== undefined && rules.etrn.has(peer.address),
     mayXclient: peer.address !== undefined && rules.xclient.has(peer.address),
+    highestPriority: settings.highestPriority,
     ...(settings.tenant === undefined ? {} : { tenant: settings.tenant }),
     mayXforward: peer.address !== undefined && rules.xforward.has(peer.address),
   };

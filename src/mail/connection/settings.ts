@@ -144,6 +144,15 @@ export const listenerSettings = z
       .boolean()
       .optional()
       .describe("Whether missing Message-ID, Date and From are added. Left out: on submission listeners only."),
+    highestPriority: z
+      .number()
+      .int()
+      .min(-9)
+      .max(9)
+      .prefault(9)
+      .describe(
+        "The highest MT-PRIORITY (RFC 6710) of clients that have logged in or have a certificate to relay; others get at most 0.",
+      ),
     tenant: z
       .string()
       .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: "expected letters, digits, dot, dash or underscore" })

@@ -23,6 +23,8 @@ export interface Message {
   /** The Message-ID field's value, when there is one; for the log. */
   readonly messageIdField?: string | undefined;
   readonly origin: Origin;
+  /** RFC 6710 MT-PRIORITY, -9 to 9; absent when none was asked for. */
+  readonly priority?: number | undefined;
   /** For whom we took it, where the listener says so. */
   readonly tenant?: string | undefined;
   /** RFC 3461: what a DSN should return, and the sender's own identifier (decoded xtext). */

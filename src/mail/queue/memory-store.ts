@@ -105,6 +105,7 @@ export function memoryStore(): Store {
             ? {}
             : { deliverByAt: held.message.deliverBy.at, deliverByMode: held.message.deliverBy.mode }),
           ...(envelope.notBeforeAt === undefined ? {} : { notBeforeAt: envelope.notBeforeAt }),
+          ...(held.message.priority === undefined ? {} : { priority: held.message.priority }),
           ...(held.message.tenant === undefined ? {} : { tenant: held.message.tenant }),
           wantsDelayNotice: wantsDelayNotice(held.message.sender, envelope.notify),
         }));

@@ -52,7 +52,11 @@ export type ListedRow = readonly [
 ];
 export type LoadedRow = Omit<EnvelopeRow, "last_failure"> &
   OfMessage &
-  Pick<MessageRow, "deliver_by_at"> & { readonly deliver_by_mode: string | null; readonly tenant: string | null };
+  Pick<MessageRow, "deliver_by_at"> & {
+    readonly deliver_by_mode: string | null;
+    readonly tenant: string | null;
+    readonly priority: number | null;
+  };
 
 export interface AttemptRow {
   readonly started_at: number;
@@ -115,6 +119,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
     ...(row.deliver_by_mode === null ? {} : { deliverByMode: row.deliver_by_mode as "return" | "notify" }),
     ...(row.tenant === null ? {} : { tenant: row.tenant }),
+    ...(row.priority === null ? {} : { priority: row.priority }),
     ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
     wantsDelayNotice: wantsDelayNotice(row.sender, notify),
   };

@@ -75,6 +75,23 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     assert.equal(store.counters().messages, 0);
   });
 
+  check(
+    "a load tells tenant, priority and the time before which nothing is sent, where there are any",
+    async (store) => {
+      const with_ = commitOf(1, { message: { tenant: "acme", priority: -3 }, envelopes: [{ notBeforeAt: 77_000 }] });
+      await store.apply([with_, commitOf(2)]);
+      const loaded: LoadedEnvelope[] = [];
+      for await (const portion of store.load()) loaded.push(...portion);
+      assert.deepEqual(
+        loaded.map(({ tenant, priority, notBeforeAt }) => [tenant, priority, notBeforeAt]),
+        [
+          ["acme", -3, 77_000],
+          [undefined, undefined, undefined],
+        ],
+      );
+    },
+  );
+
   check("an empty body is a body", async (store) => {
     const commit = { ...commitOf(1), body: { kind: "inline", bytes: new Uint8Array(0) } as const };
     await store.apply([commit]);

@@ -111,6 +111,8 @@ export interface LoadedEnvelope {
   readonly deliverByAt?: number | undefined;
   readonly deliverByMode?: "return" | "notify" | undefined;
   readonly tenant?: string | undefined;
+  /** RFC 6710. */
+  readonly priority?: number | undefined;
   /** FUTURERELEASE: not tried before, whoever asks. */
   readonly notBeforeAt?: number | undefined;
   /** NOTIFY without DELAY and the null sender get no delay warning. */

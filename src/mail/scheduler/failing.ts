@@ -1,4 +1,5 @@
 import { moveLine } from "./lines.ts";
+import { firstRanked } from "./priorities.ts";
 import {
   newRelayQueue,
   type DomainLine,
@@ -35,7 +36,7 @@ export function failTogether(s: SchedulerState, from: RelayQueue, lines: Iterabl
 export function nextFailing(s: SchedulerState): { readonly ticket: Ticket; readonly fate: Fate } | undefined {
   for (let group = s.failing[0]; group !== undefined; group = s.failing[0]) {
     const [line] = group.relay.lines.values();
-    const ticket = line?.batches.first?.tickets.first;
+    const ticket = line && (line.batches.first ?? firstRanked(line))?.tickets.first;
     if (ticket !== undefined) return { ticket, fate: group.fate };
     s.failing.shift();
   }

@@ -46,7 +46,7 @@ export function placeBatch(line: DomainLine, batch: Batch, first: Ticket): void 
 
 /** Takes a line away with its last batch. */
 export function settleLine(line: DomainLine): void {
-  if (line.batches.size > 0) return;
+  if (line.batchCount > 0) return;
   leaveTurns(line);
   line.relay.lines.delete(line.domain);
 }
@@ -113,6 +113,7 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
     if (same === undefined) {
       batch.line = there;
       batch.turn = undefined;
+      batch.rank = undefined;
       noteMessage(there, batch);
       if (first !== undefined) placeBatch(there, batch, first);
       there.batchCount++;

@@ -2,6 +2,7 @@ import { assert } from "../../foundation/assert.ts";
 import { append, newChain, unlink } from "./chain.ts";
 import { lineAt, noteMessage, placeBatch, settleLine } from "./lines.ts";
 import { lineOf } from "./plan.ts";
+import { nextInLine } from "./priorities.ts";
 import { giveTurn, losePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, LocalQueue, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
@@ -92,7 +93,7 @@ export function takeBatch(
   s: SchedulerState,
   line: DomainLine,
   most: number,
-  batch: Batch | undefined = line.batches.first,
+  batch: Batch | undefined = nextInLine(line),
 ): readonly Ticket[] {
   if (batch === undefined) return [];
   const { turns } = line.relay;

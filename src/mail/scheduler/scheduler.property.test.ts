@@ -256,7 +256,11 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
       case "send": {
         const to = scene.to.map((n, at) => `u${at}@d${n}.example`);
         const action = scene.isLocal ? "deliver" : "relay";
-        const message = scene.to.length % 2 === 0 ? { tenant: "t1" } : {};
+        const tenant = scene.to.length % 2 === 0 ? { tenant: "t1" } : {};
+        const message = {
+          ...tenant,
+          priority: (scene.to[0] ?? 0) % 3 === 0 ? ((scene.to[0] ?? 0) % 2 === 0 ? 4 : -4) : 0,
+        };
         ids.push(await simulation.send({ from: scene.isNull ? "" : "s@mail.example", to, action, message }));
         break;
       }

@@ -1,4 +1,5 @@
 import { append, newChain, unlink, type Chain } from "./chain.ts";
+import { giveRankedTurn, loseRankedPlace, rankedIn, takeRankedPlace } from "./priorities.ts";
 import type { Batch, DomainLine } from "./state.ts";
 
 /**
@@ -38,6 +39,7 @@ const EQUALS = 0x3d;
 
 /** A new batch goes to the end of the line, or behind what its sender has there already. */
 export function takePlace(line: DomainLine, batch: Batch): void {
+  if (takeRankedPlace(line, batch)) return;
   // Once senders have turns, nobody goes past what waits behind them.
   if (line.senders === undefined && line.batches.size < SHORT_LINE) {
     append(line.batches, batch);
@@ -65,6 +67,7 @@ function newTurn(sender: string, head: Batch): SenderTurn {
 
 /** Something of it was served, and something is left: its sender's next has the next turn, or itself, at the end. */
 export function giveTurn(line: DomainLine, batch: Batch): void {
+  if (giveRankedTurn(line, batch)) return;
   unlink(line.batches, batch);
   const { turn } = batch;
   const next = turn?.head === batch ? turn.waiting.first : undefined;
@@ -78,6 +81,7 @@ export function giveTurn(line: DomainLine, batch: Batch): void {
 
 /** Nothing is left of it. */
 export function losePlace(line: DomainLine, batch: Batch): void {
+  if (loseRankedPlace(line, batch)) return;
   const { turn } = batch;
   if (turn !== undefined && turn.head !== batch) {
     unlink(turn.waiting, batch);
@@ -102,8 +106,9 @@ function advance(line: DomainLine, turn: SenderTurn, next: Batch): void {
   append(line.batches, next);
 }
 
-/** All of them: those of the line, then those behind. */
+/** All of them: those with a priority, those of the line, then those behind. */
 export function* batchesIn(line: DomainLine): Generator<Batch, void, void> {
+  yield* rankedIn(line);
   for (let batch = line.batches.first; batch !== undefined; batch = batch.next) yield batch;
   for (const one of line.senders?.values() ?? []) {
     if (one.kind !== "sender") continue;

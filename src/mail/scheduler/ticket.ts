@@ -46,6 +46,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
         ? undefined
         : { at: loaded.deliverByAt, mode: loaded.deliverByMode },
     ...(loaded.tenant === undefined ? {} : { tenant: sharedText(s.texts, loaded.tenant) }),
+    ...(loaded.priority === undefined || loaded.priority === 0 ? {} : { priority: loaded.priority }),
     total: 0,
     inPlay: 0,
   };

@@ -116,6 +116,7 @@ export function loadedFrom({ message }: CommitRequest, { envelope, progress }: N
     deliverByAt: message.deliverBy?.at,
     deliverByMode: message.deliverBy?.mode,
     tenant: message.tenant,
+    priority: message.priority,
     notBeforeAt: envelope.notBeforeAt,
     wantsDelayNotice: wantsDelayNotice(message.sender, envelope.notify),
   };

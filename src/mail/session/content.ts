@@ -6,7 +6,7 @@ import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import { barelyEnded, improperPipelining, messageIdSeen, messageKept, messageNotKept } from "./events.ts";
 import { traceOf } from "./encryption.ts";
-import { greetFirst, releaseOf } from "./mail.ts";
+import { greetFirst, releaseOf, priorityOf } from "./mail.ts";
 import { answer, close, misuse, refuse, tellRejected } from "./refusing.ts";
 import { chunkReceived, queued, replies } from "./replies.ts";
 import {
@@ -113,6 +113,7 @@ function openingOf(world: World, session: Session, transaction: Transaction, mes
     id: message,
     tls: facts.tls === undefined ? undefined : traceOf(facts.tls),
     onlyRecipient: others.length === 0 ? only?.given : undefined,
+    priority: priorityOf(world, facts, transaction.parameters),
     at,
     offsetMinutes,
   });
@@ -216,6 +217,7 @@ function messageOf(world: World, session: Session, transaction: Transaction, id:
       helo: facts.helo,
       account: facts.account,
     },
+    priority: priorityOf(world, facts, parameters),
     tenant: terms.tenant,
     dsnReturn: parameters.dsnReturn,
     dsnEnvelopeId: parameters.dsnEnvelopeId,

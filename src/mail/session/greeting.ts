@@ -63,6 +63,7 @@ function extensionsFor(world: World, facts: Facts): readonly Extension[] {
         parameters: [String(holdSeconds), formatRfc3339(world.now() + holdSeconds * 1000)],
       },
     terms.expn === "answer" && { keyword: "EXPN" },
+    { keyword: "MT-PRIORITY" },
     mayWake(world, facts) && { keyword: "ETRN" },
     terms.mayXclient && { keyword: "XCLIENT", parameters: XCLIENT_ATTRIBUTES },
     terms.mayXforward && { keyword: "XFORWARD", parameters: XFORWARD_ATTRIBUTES },

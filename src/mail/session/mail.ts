@@ -6,7 +6,7 @@ import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
 import { certificateForRules, certificateRefusal } from "./client-certificate.ts";
 import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
 import { answer, close, misuse, refuse } from "./refusing.ts";
-import { replies } from "./replies.ts";
+import { priorityChanged, replies } from "./replies.ts";
 import { clientText, reply, tell, type Facts, type Session, type Step, type Transaction, type World } from "./state.ts";
 
 /** MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3), with the parameters of the extensions. */
@@ -48,7 +48,9 @@ export function mail(world: World, session: Session, command: Extract<Command, {
     messages: session.messages + 1,
     idleCommands: 0,
   };
-  return answer(next, replies.senderOk);
+  const priority = priorityOf(world, facts, command.parameters);
+  // RFC 6710 section 4.1: who gets less than was asked for is told.
+  return answer(next, priority === command.parameters.priority ? replies.senderOk : priorityChanged(priority ?? 0));
 }
 
 /** The order of greeting, encryption and authentication that the listener asks for. */
@@ -92,6 +94,17 @@ function parameterRefusal(
   // RFC 4865 section 6.
   if (releaseAt > world.now() + terms.settings.futureRelease) return replies.holdTooLong;
   return releaseAt <= world.now() ? replies.holdOver : undefined;
+}
+
+/**
+ * The priority that the message gets. To wait longer anybody may ask; to go first, only who has logged in or has a certificate
+ * that stands for a login (RFC 6710 section 5: whoever may is trusted).
+ */
+export function priorityOf({ terms }: World, facts: Facts, { priority }: MailParameters): number | undefined {
+  if (priority === undefined) return undefined;
+  const identity = facts.certificate?.identity;
+  const isProven = facts.account !== undefined || (identity?.kind === "known" && identity.mayRelay);
+  return Math.min(priority, isProven ? terms.highestPriority : Math.min(0, terms.highestPriority));
 }
 
 /** RFC 4865: the moment before which the message is not to be sent. */

@@ -93,6 +93,11 @@ export function queued(message: string): Reply {
   return reply(250, "2.0.0", `Ok: queued as ${message}`);
 }
 
+/** RFC 6710 section 4.1. */
+export function priorityChanged(priority: number): Reply {
+  return reply(250, "2.3.6", `${priority} is the priority it gets`);
+}
+
 export function chunkReceived(octets: number): Reply {
   return reply(250, "2.0.0", `${octets} octets received`);
 }

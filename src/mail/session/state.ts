@@ -146,6 +146,8 @@ export interface Terms {
   readonly mayEtrn: boolean;
   readonly mayXclient: boolean;
   readonly mayXforward: boolean;
+  /** The highest priority (RFC 6710) that clients may give their mail who proved who they are; others get at most 0. */
+  readonly highestPriority: number;
   /** Kept with each message, for people and for suspensions. */
   readonly tenant?: string | undefined;
 }

@@ -19,6 +19,8 @@ export interface ReceivedFacts {
   readonly tls?: ReceivedTls | undefined;
   /** The for-clause: only when the message has this one recipient, or it would betray the others (RFC 5321 section 7.6). */
   readonly onlyRecipient?: string | undefined;
+  /** RFC 6710, where the message has one. */
+  readonly priority?: number | undefined;
   readonly at: number;
   /** Of our zone, minutes ahead of UTC. */
   readonly offsetMinutes: number;
@@ -43,6 +45,8 @@ export function formatReceived(facts: ReceivedFacts): string {
   if (facts.tls !== undefined) lines.push(tlsComment(facts.tls));
   const recipient = forClause(facts);
   if (recipient !== undefined) lines.push(recipient);
+  // RFC 6710 section 4.4.
+  if (facts.priority !== undefined) lines.push(`PRIORITY ${facts.priority}`);
   return `${lines.join("\r\n\t")};\r\n\t${formatDateTime(facts.at, facts.offsetMinutes)}\r\n`;
 }
 

@@ -33,6 +33,8 @@ export interface MailParameters {
   /** RFC 4865. */
   readonly holdForSeconds?: number | undefined;
   readonly holdUntilAt?: number | undefined;
+  /** RFC 6710: -9 to 9. */
+  readonly priority?: number | undefined;
 }
 
 export type Body = "7BIT" | "8BITMIME" | "BINARYMIME";
@@ -64,6 +66,7 @@ const MAIL_READERS: ReadonlyMap<string, Reader<MailParameters>> = new Map<string
   ["BY", readBy],
   ["HOLDFOR", readHoldFor],
   ["HOLDUNTIL", readHoldUntil],
+  ["MT-PRIORITY", readPriority],
 ]);
 const RCPT_READERS: ReadonlyMap<string, Reader<RcptParameters>> = new Map<string, Reader<RcptParameters>>([
   ["NOTIFY", readNotify],
@@ -178,6 +181,12 @@ function readHoldUntil(value: string | undefined, into: Mutable<MailParameters>)
   return undefined;
 }
 
+function readPriority(value: string | undefined, into: Mutable<MailParameters>): string | undefined {
+  if (!/^(?:-?[1-9]|0)$/.test(value ?? "")) return "MT-PRIORITY=-9 to 9";
+  into.priority = Number(value);
+  return undefined;
+}
+
 function readNotify(value: string | undefined, into: Mutable<RcptParameters>): string | undefined {
   const expected = "NOTIFY=NEVER, or a list of SUCCESS, FAILURE, DELAY";
   const list: Notify[] = [];
@@ -221,6 +230,7 @@ export function formatMailParameters(parameters: MailParameters): string {
   }
   if (parameters.holdForSeconds !== undefined) text += ` HOLDFOR=${parameters.holdForSeconds}`;
   if (parameters.holdUntilAt !== undefined) text += ` HOLDUNTIL=${formatRfc3339(parameters.holdUntilAt)}`;
+  if (parameters.priority !== undefined) text += ` MT-PRIORITY=${parameters.priority}`;
   return text;
 }
 

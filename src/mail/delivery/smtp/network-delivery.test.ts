@@ -299,6 +299,15 @@ test("announced limits are kept: recipients, domains and transactions", async ()
   assert.equal(world.network.counters.open, 0);
 });
 
+test("a priority goes to the hosts that offer the extension, and keeps mail from no other", async () => {
+  for (const extensions of [USUAL_EXTENSIONS, [...USUAL_EXTENSIONS, "MT-PRIORITY"]]) {
+    const world = setUp({ extensions });
+    await send(world, [{ recipient: "b@x.example" }], { message: { priority: -4 } });
+    const has = /MT-PRIORITY=-4\b/.test(world.peer.messages[0]?.mailParameters ?? "");
+    assert.equal(has, extensions.length > USUAL_EXTENSIONS.length);
+  }
+});
+
 test("what was announced and asked for travels as parameters", async () => {
   const world = setUp({ extensions: [...USUAL_EXTENSIONS, "DELIVERBY"] });
   await send(

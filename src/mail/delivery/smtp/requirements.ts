@@ -70,6 +70,7 @@ export function commandsOf(
     ...(isBinary ? { body: "BINARYMIME" } : content === "8bit" && has8bitMime ? { body: "8BITMIME" } : {}),
     ...(needsUtf8 ? { isInternational: true } : {}),
     ...(hasDsn ? { dsnReturn: message.dsnReturn, dsnEnvelopeId: message.dsnEnvelopeId } : {}),
+    ...(message.priority !== undefined && offers(extensions, "MT-PRIORITY") ? { priority: message.priority } : {}),
     ...(deliverBy !== undefined && hasDeliverBy
       ? {
           deliverBy: {
