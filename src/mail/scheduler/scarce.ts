@@ -1,4 +1,4 @@
-import { isWaitedFor, nextWaiting, waitingFor, type Limited } from "../route/limited.ts";
+import { hasRoom, isWaitedFor, nextWaiting, waitingFor, type Limited } from "../route/limited.ts";
 import { isToBeHad, nextTokenAt, refundToken, spendToken, type Bucket, type Scarce } from "../route/rate.ts";
 import { parkLine, standInLine, unparkNext } from "./lines.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Session } from "./state.ts";
@@ -22,9 +22,9 @@ export function othersWait(scarce: Scarce, relay: RelayQueue): boolean {
   return waitingFor(scarce) > (relay.waitsOn.has(scarce) ? 1 : 0);
 }
 
-/** Other relays wait for a place that this session has. */
+/** Other relays wait for a place that this session has, and there is no other. */
 export function isWanted({ relay, occupies, domainLimits }: Session): boolean {
-  return [...occupies, ...domainLimits].some((limit) => othersWait(limit, relay));
+  return [...occupies, ...domainLimits].some((limit) => !hasRoom(limit) && othersWait(limit, relay));
 }
 
 export function stand(s: SchedulerState, relay: RelayQueue, scarce: readonly Scarce[]): false {
