@@ -76,6 +76,39 @@ test("a goodbye after work costs nobody an attempt: what is ready goes on when t
   assert.ok(!simulation.lines.some((line) => line.includes("status=deferred")));
 });
 
+test("what a host says of itself in its first transaction sends the mail to the next host, in the same round", async () => {
+  for (const [failure, isCut] of [
+    [said("RCPT", 421, "4.3.2", "shutting down"), true],
+    [said("RCPT", 451, "4.3.2", "system not accepting mail"), false],
+    [said("end of DATA", 452, "4.3.1", "out of space"), false],
+  ] as const) {
+    const simulation = simulatedScheduling({ scheduler: EXACT });
+    simulation.world.setDomain("example.org", [
+      host("192.0.2.1", {
+        preference: 10,
+        onTransaction: () => (isCut ? { failure } : undefined),
+        onEnvelope: () => (isCut ? undefined : failure),
+      }),
+      host("192.0.2.2", { preference: 20 }),
+    ]);
+    for (let n = 0; n < 3; n++) await simulation.send({ to: [`user${n}@example.org`] });
+    await simulation.clock.advance(MINUTE);
+    assert.equal(simulation.world.delivered.size, 3);
+    assert.ok(!simulation.lines.some((line) => line.includes("status=deferred")));
+  }
+});
+
+test("where every host speaks of itself the round ends, and its mail is deferred once", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const failure = said("RCPT", 421, "4.3.2", "shutting down");
+  const shut = (ip: string, preference: number) => host(ip, { preference, onTransaction: () => ({ failure }) });
+  simulation.world.setDomain("example.org", [shut("192.0.2.1", 10), shut("192.0.2.2", 20)]);
+  await simulation.send({ to: ["jane@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  assert.deepEqual(seconds(simulation, "transact").length, 2);
+  assert.equal(simulation.lines.filter((line) => line.includes("status=deferred")).length, 1);
+});
+
 test("a host that shuts down with a wait in its words is left alone for that wait", async () => {
   const simulation = simulatedScheduling({ scheduler: EXACT });
   let isDown = true;

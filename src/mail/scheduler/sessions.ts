@@ -167,7 +167,7 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
       else if (worked) noteWelcomeSender(relay, sender);
     }
     noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);
-    settleAll(s, session, tickets, outcomes, isFirst);
+    settleAll(s, session, tickets, outcomes, { isFirst, isTold: transacted.isUsable || ended !== undefined });
   }
 
   if (worked && tickets.length > 0) {
@@ -253,12 +253,16 @@ function settleAll(
   session: Session,
   tickets: readonly Ticket[],
   outcomes: readonly Outcome[],
-  isFirst: boolean,
+  { isFirst, isTold }: { readonly isFirst: boolean; readonly isTold: boolean },
 ): void {
   const byEnvelope = new Map(outcomes.map((outcome) => [outcome.envelope, outcome]));
   const mayFollow = !outcomes.every(isOverflow);
   for (const ticket of tickets) {
     const outcome = byEnvelope.get(ticket.id) ?? noOutcome(ticket);
+    if (isTold && belongsElsewhere(session, outcome)) {
+      putBack(s, session, ticket);
+      continue;
+    }
     if (mayFollow && isOverflow(outcome)) {
       // RFC 5321 section 4.5.3.1.10: who did not fit follows in the next transaction, and has had no attempt. As others
       // did fit, this has an end.
@@ -277,6 +281,24 @@ function settleAll(
       ...(retryAt === undefined ? {} : { retryAt }),
     });
   }
+}
+
+/**
+ * The host spoke of itself, not of the envelope, which has its turn at the relay's next host in the same round (RFC 5321
+ * section 5.1). Only of a session that never worked: then this address counts as tried, so a round ends.
+ */
+function belongsElsewhere({ relay, candidate, hasWorked }: Session, outcome: Outcome): boolean {
+  if (hasWorked || outcome.kind === "delivered") return false;
+  const { failure } = outcome;
+  if (failure.lasting !== "temporary" || failure.cause.kind !== "reply") return false;
+  const scope = scopeOf(failure, "recipient");
+  if (scope !== "route" && scope !== "host") return false;
+  return relay.candidates.some(
+    ({ address, host }) =>
+      address !== candidate.address &&
+      relay.tried?.has(address) !== true &&
+      (scope === "route" || host.name !== candidate.host.name),
+  );
 }
 
 function isOverflow(outcome: Outcome): boolean {
