@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import type { Rate } from "../../foundation/units.ts";
+import { canonicalIpText } from "../../protocol/address/ip-address.ts";
 import { foldDomain } from "../../service/table/pattern.ts";
 import type { SourceChoice } from "../envelope/source.ts";
 import type { RetrySchedule } from "./retry-schedule.ts";
@@ -51,8 +52,8 @@ export function parseShapingPattern(written: string): Result<ShapingPattern, str
   const text = (isHost ? written.slice(HOST.length) : written).trim();
   const of = isHost ? "host" : "domain";
   if (text === "*") return ok({ of, key: "*" });
-  const bare = text.replace(/^\[(?:ipv6:)?(.*)\]$/i, "$1").toLowerCase();
-  if (isIP(bare) !== 0)
+  const bare = canonicalIpText(text.replace(/^\[(?:ipv6:)?(.*)\]$/i, "$1"));
+  if (bare !== undefined)
     return isHost ? ok({ of, key: bare }) : refused(`an address is a host's: expected mx:${bare}, got ${quoted(text)}`);
   const below = /^\*?\.(?=[^.])/.exec(text)?.[0];
   const name = foldDomain(text.slice(below?.length ?? 0));

@@ -16,7 +16,7 @@ const route = routeSettings.parse({
     "mx:*.google.com": { connections: 20, together: { rate: "500/min" } },
     "mx:*.l.google.com": { mailsPerConnection: 50 },
     "mx:slow.example": { connections: 8, connectionsPerSource: 1 },
-    "mx:2001:db8::1": { connections: 1 },
+    "mx:[IPv6:2001:DB8:0::1]": { connections: 1 },
     "Bücher.example": { sources: "pool:bulk" },
   },
 });

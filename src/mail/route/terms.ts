@@ -1,3 +1,4 @@
+import { canonicalIpText } from "../../protocol/address/ip-address.ts";
 import type { Rate } from "../../foundation/units.ts";
 import type { SettingPath } from "../../service/config/config.ts";
 import type { Source, SourceChoice } from "../envelope/source.ts";
@@ -59,29 +60,46 @@ export interface SourceTerms {
 
 /** `undefined`: the relay is a smarthost, whose mail is for any domain. */
 export function domainTerms(route: RouteSettings, domain: string | undefined): DomainTerms {
-  const { domains, plain } = indexOf(route);
-  const rules = domain === undefined || domains.size === 0 ? [] : rulesFor(domains, keysFor(domain));
-  if (rules.length === 0) return plain.domain;
-  return {
-    ...commonTerms(rules),
-    domain: first(rules, "connections") ?? general(route, "domain"),
-  };
+  const { domains, ofDomain, plain } = indexOf(route);
+  if (domain === undefined || domains.size === 0) return plain.domain;
+  return remembered(ofDomain, domain, () => {
+    const rules = rulesFor(domains, keysFor(domain));
+    if (rules.length === 0) return plain.domain;
+    return { ...commonTerms(rules), domain: first(rules, "connections") ?? general(route, "domain") };
+  });
 }
 
 export function hostTerms(route: RouteSettings, name: string, ip: string | undefined): HostTerms {
-  const { hosts, plain } = indexOf(route);
-  // The address is more exact than any name.
-  const rules = hosts.size === 0 ? [] : rulesFor(hosts, ip === undefined ? keysFor(name) : [ip, ...keysFor(name)]);
-  if (rules.length === 0) return plain.host;
-  // Who allows a host twenty connections means it for a single address of ours, too, unless it is said.
-  const ruled = rules.find(({ rule }) => rule.connectionsPerSource !== undefined || rule.connections !== undefined);
-  const key = ruled?.rule.connectionsPerSource === undefined ? "connections" : "connectionsPerSource";
-  return {
-    ...commonTerms(rules),
-    host: first(rules, "connections") ?? general(route, "host"),
-    route: (ruled === undefined ? undefined : first([ruled], key)) ?? general(route, "route"),
-  };
+  const { hosts, ofHost, plain } = indexOf(route);
+  if (hosts.size === 0) return plain.host;
+  return remembered(ofHost, `${name} ${ip}`, () => {
+    // The address is more exact than any name.
+    const address = ip === undefined ? [] : [canonicalIpText(ip) ?? ip];
+    const rules = rulesFor(hosts, [...address, ...keysFor(name)]);
+    if (rules.length === 0) return plain.host;
+    // Who allows a host twenty connections means it for a single address of ours, too, unless it is said.
+    const ruled = rules.find(({ rule }) => rule.connectionsPerSource !== undefined || rule.connections !== undefined);
+    const key = ruled?.rule.connectionsPerSource === undefined ? "connections" : "connectionsPerSource";
+    return {
+      ...commonTerms(rules),
+      host: first(rules, "connections") ?? general(route, "host"),
+      route: (ruled === undefined ? undefined : first([ruled], key)) ?? general(route, "route"),
+    };
+  });
 }
+
+/** Terms follow from settings and name alone, and are asked for at every session and mail. */
+function remembered<Terms>(among: Map<string, Terms>, name: string, make: () => Terms): Terms {
+  let known = among.get(name);
+  if (known === undefined) {
+    if (among.size >= MOST_REMEMBERED) among.clear();
+    known = make();
+    among.set(name, known);
+  }
+  return known;
+}
+
+const MOST_REMEMBERED = 20_000;
 
 /** `undefined`: the system chooses the address. */
 export function sourceTerms(route: RouteSettings, own: readonly Source[], address: string | undefined): SourceTerms {
@@ -132,6 +150,8 @@ interface Ruled {
 interface Index {
   readonly domains: ReadonlyMap<string, Ruled>;
   readonly hosts: ReadonlyMap<string, Ruled>;
+  readonly ofDomain: Map<string, DomainTerms>;
+  readonly ofHost: Map<string, HostTerms>;
   /** What holds for those about whom no rule says anything: nearly all, and for each mail it is asked for. */
   readonly plain: { readonly domain: DomainTerms; readonly host: HostTerms };
 }
@@ -155,7 +175,7 @@ function indexOf(route: RouteSettings): Index {
       domain: { ...none, domain: general(route, "domain") },
       host: { ...none, host: general(route, "host"), route: general(route, "route") },
     };
-    index = { domains, hosts, plain };
+    index = { domains, hosts, ofDomain: new Map(), ofHost: new Map(), plain };
     indexes.set(route, index);
   }
   return index;
