@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { cpuSecondsOf, pssKiBOf } from "../test/processes.ts";
 import { RECIPIENT, type Contender } from "./contenders.ts";
-import type { CountingSink } from "./counting-sink.ts";
+import type { CountingSink } from "../test/peers/counting-sink.ts";
 import { smtpSource } from "./smtp-source.ts";
 
 export interface Load {

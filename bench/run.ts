@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../test/server.ts";
 import { contenderNames, postfixVersion, startContender, type Contender, type ContenderName } from "./contenders.ts";
-import { startCountingSink } from "./counting-sink.ts";
+import { startCountingSink } from "../test/peers/counting-sink.ts";
 import { median, memoryOf, sampleOf, type Load, type MemoryUse, type Sample } from "./measure.ts";
 
 const { values: options } = parseArgs({

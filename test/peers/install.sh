@@ -52,5 +52,7 @@ unpack opensmtpd "opensmtpd:952 opensmtpq:953" opensmtpd
 unpack exim4 "Debian-exim:954" exim4-daemon-light exim4-base exim4-config
 unpack pebble "" pebble
 unpack dovecot "dovecot:955 dovenull:956" dovecot-core dovecot-lmtpd
+unpack postgrey "postgrey:957" postgrey libberkeleydb-perl libnetaddr-ip-perl libnet-dns-perl libnet-server-perl \
+  libio-multiplex-perl libnet-cidr-perl libio-socket-inet6-perl libsocket6-perl libcgi-pm-perl libhtml-parser-perl
 
 echo "peers: $(ls "$folder" | tr '\n' ' ')in $folder"
