@@ -118,8 +118,11 @@ export type Learnt = "presenting" | "resting" | "put-off" | "recipient" | "none"
 
 /** A probe is of so many who were refused, and as many who were not tried, as make it suspicious. */
 export const MOST_FIRST = 10;
-/** Presenting everybody costs a second sweep where a rest would have shown that it is needed: worth a tenth of both. */
-const LONG_LINE = 7;
+/**
+ * In first waits. A rest before the two sweeps that a greylister of recipients needs makes them later by less than a tenth
+ * when one sweep takes five waits; one more because nobody knows a list's length while it comes in.
+ */
+const LONG_LINE = 6;
 /** A host that has just taken strangers does not greylist the client; a longer run says that something has changed. */
 const WELCOME_MS = 3_600_000;
 const WELCOME_RUN = 10;

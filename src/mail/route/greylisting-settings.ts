@@ -20,7 +20,7 @@ export const greylistingSettings = z
         "batch: how long the rest waits when the host names no wait. Those really refused wait a tenth longer.",
       ),
     probe: duration({ min: "1s", max: "1h" })
-      .prefault("310s")
+      .prefault("305s")
       .describe(
         "adaptive: after how long the first of those refused are tried again when the host names no wait. Most greylisters let " +
           "pass after 300 s; later ones are tried after 25 minutes, then less often, at least once an hour.",

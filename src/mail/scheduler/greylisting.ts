@@ -18,7 +18,7 @@ import { tell } from "./action.ts";
 import { chanceOf } from "./chance.ts";
 import { greylistLearnt, greylistPassed, greylistSeen } from "./events.ts";
 import { failTogether } from "./failing.ts";
-import { readyAt } from "./lines.ts";
+import { placeFirst, readyAt } from "./lines.ts";
 import { makeReady, schedule } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import { mayBeGreylisting } from "./scope.ts";
@@ -73,7 +73,7 @@ export function handsOut(s: SchedulerState, relay: RelayQueue): ReturnType<typeo
   const of = relay.greylist;
   if (of === undefined) return "any";
   if (of.phase === "resting" && s.now >= of.restsUntilAt && endRest(of, s.settings.route.greylisting))
-    for (const id of of.first) fetchFirst(s, id);
+    for (const id of of.first.toReversed()) fetchFirst(s, id);
   if (of.phase === "probing" && isProbed(relay, of)) {
     const learnt = endProbing(of, around(s, relay));
     follow(s, relay, of, learnt);
@@ -160,13 +160,16 @@ function isProbed(relay: RelayQueue, of: Greylist): boolean {
   return of.probeAnswers > 0 || (of.probesLeft.refused === 0 && of.probesLeft.untried === 0);
 }
 
-/** It waits, perhaps for its own time; now it is wanted as a probe. */
+/** It waits, perhaps for its own time, or in the line behind others; now it is wanted as the first of the probes. */
 function fetchFirst(s: SchedulerState, id: string): void {
   const ticket = s.tickets.get(id);
-  if (ticket?.place !== "waiting" || ticket.state !== "queued" || s.now >= returnAt(ticket)) return;
-  dropWake(s.wakes, ticket);
-  setDueAt(ticket, s.now);
-  makeReady(s, ticket);
+  if (ticket === undefined || ticket.state !== "queued" || s.now >= returnAt(ticket)) return;
+  if (ticket.place === "waiting") {
+    dropWake(s.wakes, ticket);
+    setDueAt(ticket, s.now);
+    makeReady(s, ticket);
+  }
+  if (ticket.queue?.kind === "batch") placeFirst(ticket.queue);
 }
 
 /** What rests in the line expires there: nobody else would look at it before its turn. */

@@ -1,7 +1,7 @@
 import type { Scarce } from "../route/rate.ts";
 import { servesRefusedFirst } from "../route/greylist.ts";
 import { append, insertBehind, newChain, unlink } from "./chain.ts";
-import { batchesIn, takePlace } from "./sender-turns.ts";
+import { batchesIn, losePlace, takePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
 /**
@@ -42,6 +42,16 @@ export function placeBatch(line: DomainLine, batch: Batch, first: Ticket): void 
   }
   insertBehind(line.batches, line.front, batch);
   line.front = batch;
+}
+
+/** It goes before all others of its line: it has waited longest for what is to be found out. */
+export function placeFirst(batch: Batch): void {
+  const { line } = batch;
+  if (line.front === batch) line.front = batch.previous;
+  losePlace(line, batch);
+  batch.turn = undefined;
+  insertBehind(line.batches, undefined, batch);
+  line.front ??= batch;
 }
 
 /** Takes a line away with its last batch. */
