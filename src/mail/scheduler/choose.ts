@@ -1,5 +1,5 @@
 import type { Source } from "../envelope/source.ts";
-import type { Limited } from "../route/limited.ts";
+import { waitingFor, type Limited } from "../route/limited.ts";
 import { forgive, type PenaltyRules } from "../route/penalty.ts";
 import type { Bucket, Scarce } from "../route/rate.ts";
 import { newRoute, routeKey, type Route } from "../route/route.ts";
@@ -97,7 +97,7 @@ function chooseAmong(
       const connector = connectorOf(s, candidate, route, source);
       awake.push(connector);
       const missing = [...connector.occupies, ...connector.opens, ...connector.pays].filter((one) => !isFree(one));
-      if (missing.length > 0) full.push(...missing);
+      if (missing.length > 0) full.push(narrowest(missing));
       else usable.push(connector);
     }
     // The host's own limit stands first behind slow start's.
@@ -112,6 +112,14 @@ function chooseAmong(
   }
   if (best !== undefined) return { kind: "use", isShared, ...byWeight(s, best) };
   return full.length > 0 ? { kind: "full", scarce: full } : { kind: "none", untilAt, suspension };
+}
+
+/**
+ * Of what is missing the one for which most wait. Standing in all these lines, everybody would be called at each place that
+ * is given back, and find the next thing missing.
+ */
+function narrowest(missing: readonly Scarce[]): Scarce {
+  return missing.reduce((most, one) => (waitingFor(one) > waitingFor(most) ? one : most));
 }
 
 function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host }: Candidate): boolean {
