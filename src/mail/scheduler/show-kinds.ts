@@ -58,6 +58,7 @@ const routes: Kind<Route> = {
 
 const relays: Kind<RelayQueue | undefined> = {
   *things(s, tallies, standing) {
+    const resting = restingHosts(s);
     for (const relay of s.relays.values()) {
       yield {
         name: relayText(relay),
@@ -66,7 +67,7 @@ const relays: Kind<RelayQueue | undefined> = {
         connections: relay.sessions.size,
         allowed: relay.connections.limit,
         isSuspended: suspensionOfRelay(s, relay) !== undefined,
-        penalty: relay.penalty,
+        penalty: relay.penalty.restsUntilAt > s.now ? relay.penalty : (restOf(relay, resting) ?? relay.penalty),
         restsUntilAt: relay.greylist?.phase === "resting" ? relay.greylist.restsUntilAt : 0,
         tally: tallies.relays.get(relay.key),
         counts: standing.relays.get(relay.key)?.counts ?? noneStanding,
@@ -100,6 +101,36 @@ const relays: Kind<RelayQueue | undefined> = {
     return notes.length === 0 ? undefined : notes.join("; ");
   },
 };
+
+/** Next hosts by address that rest from wherever we come: until the first of these rests ends, with the worst penalty. */
+function restingHosts(s: SchedulerState): ReadonlyMap<string, Penalty> {
+  const resting = new Map<string, Penalty>();
+  const awake = new Set<string>();
+  for (const { address, penalty } of s.routes.values()) {
+    if (penalty.restsUntilAt <= s.now) awake.add(address);
+    else resting.set(address, together(resting.get(address), penalty));
+  }
+  for (const address of awake) resting.delete(address);
+  return resting;
+}
+
+/** A relay rests when every one of its next hosts does. */
+function restOf({ candidates }: RelayQueue, resting: ReadonlyMap<string, Penalty>): Penalty | undefined {
+  if (resting.size === 0) return undefined;
+  let rest: Penalty | undefined;
+  for (const { address } of candidates) {
+    const host = resting.get(address);
+    if (host === undefined) return undefined;
+    rest = together(rest, host);
+  }
+  return rest;
+}
+
+function together(one: Penalty | undefined, other: Penalty): Penalty {
+  if (one === undefined) return other;
+  const worse = one.count > other.count ? one : other;
+  return { ...worse, restsUntilAt: Math.min(one.restsUntilAt, other.restsUntilAt) };
+}
 
 interface Host {
   readonly route: Route;

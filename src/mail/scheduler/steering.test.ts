@@ -50,7 +50,11 @@ test("rows say what rests and why, what worked and when, and what waits there; t
   assert.match(bad?.lastFailure ?? "", /Connection timed out/);
   assert.ok((bad?.restsUntilAt ?? 0) > clock.now() && (good?.lastSuccessAt ?? 0) >= NOON);
   const { rows: relays } = await allRows(admin, { what: "relays" });
-  const waiting = relays.find(({ name }) => name === "down.test");
+  const waiting = relays.find(({ name }) => /down\.test$/.test(name));
+  await send({ to: ["c@down.test"] });
+  await clock.advance(3000);
+  const [resting] = (await allRows(admin, { what: "relays", state: "resting" })).rows;
+  assert.deepEqual([resting?.name, resting?.penalty, resting?.ready], ["mx.down.test", 1, 1]);
   assert.deepEqual([waiting?.waiting, waiting?.ready, waiting?.states.includes("queued")], [2, 0, true]);
   const { rows: hosts } = await allRows(admin, { what: "hosts", state: "resting" });
   assert.deepEqual(
