@@ -59,6 +59,7 @@ test("each level holds what is under it, lets everything else go, and lets go wh
     ["sender", "@here.EXAMPLE"],
     ["domain", "A.example"],
     ["relay", "mx-192.0.2.1"],
+    ["relay", "a.example"],
     ["host", "192.0.2.1"],
     ["host", "MX-192.0.2.1"],
     ["host", "mx-192.0.2.1[192.0.2.1]:25"],
@@ -101,6 +102,20 @@ test("a message, an envelope of it, and everything", async () => {
   await scheduler.unsuspend("all", "*", "ann");
   await clock.advance(MINUTE);
   assert.deepEqual([...world.delivered.keys()], [`${first}.1`]);
+});
+
+test("a smarthost is a relay by its URL, and its suspension has nothing to do with other ways", async () => {
+  const relay = { kind: "relay", to: ["smtp://smart.example"], backup: false } as const;
+  const direct = { kind: "relay", to: [], backup: false } as const;
+  const simulation = simulatedScheduling({ actions: { relay, direct } });
+  const { world, clock } = simulation;
+  for (const domain of ["smart.example", "a.example"]) world.setDomain(domain, [host("192.0.2.1")]);
+  await suspend(simulation, "relay", "smtp://smart.example");
+  await suspend(simulation, "relay", "b.example");
+  await simulation.send({ to: ["u@a.example", "u@b.example"] });
+  const free = await simulation.send({ to: ["u@a.example"], action: "direct" });
+  await clock.advance(HOUR);
+  assert.deepEqual([...world.delivered.keys()], [`${free}.1`]);
 });
 
 test("everything means final delivery as well", async () => {

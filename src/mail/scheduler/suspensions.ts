@@ -3,7 +3,7 @@ import { tell } from "./action.ts";
 import { append, newChain } from "./chain.ts";
 import { suspended, suspensionEnded } from "./events.ts";
 import { readyAt } from "./lines.ts";
-import { domainOf } from "./plan.ts";
+import { domainOf, goesByMx } from "./plan.ts";
 import { relayText } from "./relay-text.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -73,7 +73,7 @@ export function suspensionOf(s: SchedulerState, ticket: Ticket): Suspension | un
 }
 
 function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [SuspensionLevel, string], void, void> {
-  const { all, envelope, message, sender, domain, tenant } = s.suspensions;
+  const { all, envelope, message, sender, domain, relay, tenant } = s.suspensions;
   if (all.size > 0) yield ["all", "*"];
   if (envelope.size > 0) yield ["envelope", ticket.id];
   if (message.size > 0) yield ["message", messageOfEnvelope(ticket.id)];
@@ -83,6 +83,11 @@ function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [Suspens
     if (from !== "") yield ["sender", `@${domainOf(from)}`];
   }
   if (domain.size > 0) yield ["domain", domainOf(ticket.recipient)];
+  if (relay.size > 0) {
+    // A relay is known by its domain until its mail exchangers are.
+    const plan = s.settings.plans[ticket.action];
+    if (plan?.kind === "relay" && goesByMx(plan)) yield ["relay", domainOf(ticket.recipient)];
+  }
   if (tenant.size > 0 && ticket.message.tenant !== undefined) yield ["tenant", ticket.message.tenant];
 }
 
