@@ -50,7 +50,9 @@ const relayAction = z.strictObject({
   source: ipAddress().optional().describe("The local address that connections come from; or several, as `sources`."),
   sources: sourceChoice
     .optional()
-    .describe("The local addresses that connections come from, shared by weight: a list, or `pool:name` of `route.pools`."),
+    .describe(
+      "The local addresses that connections come from, shared by weight: a list, or `pool:name` of `route.pools`.",
+    ),
   helo: hostName().optional().describe("The name given in EHLO. Without it: the host name."),
   backup: z
     .boolean()

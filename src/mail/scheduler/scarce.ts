@@ -18,7 +18,7 @@ export function isFree(s: SchedulerState, relay: RelayQueue, scarce: Scarce, tur
   return isToBeHad(scarce, s.now) && (turn.isCalled || !othersWait(scarce, relay));
 }
 
-export function othersWait(scarce: Scarce, relay: RelayQueue): boolean {
+function othersWait(scarce: Scarce, relay: RelayQueue): boolean {
   return waitingFor(scarce) > (relay.waitsOn.has(scarce) ? 1 : 0);
 }
 
