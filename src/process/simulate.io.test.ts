@@ -83,6 +83,20 @@ test("the settings of an installation are tried, and single ones besides", async
   assert.ok((await connections({ settingsFile, set: { "route.limits.mails-per-session": 5 } })) >= 20);
 });
 
+test("limits by destination are taken from the settings' table, too", async () => {
+  const scenario = file("limited.yaml", YAML.replace("settings:\n", "").replace(/ {2}route: .*\n/, ""));
+  const settingsFile = file(
+    "limited-server.yaml",
+    `state: ${join(directory, "state")}
+hostname: mail.example
+tables: { limits: { map: { "there": "mails-per-connection=2", "*.example": "mails-per-connection=2" } } }
+route: { shaping-table: table:limits }
+`,
+  );
+  const report = await play(scenario, { settingsFile });
+  assert.ok((report.runs[0]?.figures.run.connections ?? 0) >= 50, "two mails a connection");
+});
+
 test("what is wrong in a scenario or a setting is told with its place", async () => {
   const refused = async (text: string, expected: RegExp, more: Partial<SimulationRequest> = {}): Promise<void> => {
     await assert.rejects(play(file("wrong.yaml", text), more), (thrown) => {

@@ -9,20 +9,24 @@ import { parseSettings, type SettingsSource } from "../service/config/parse.ts";
 import { readSettingsFile } from "../service/config/read.io.ts";
 import type { SourceNode } from "../service/config/source.ts";
 import { checkScenario } from "../simulator/check-scenario.ts";
-import { simulatedParts } from "../simulator/core-settings.ts";
+import { simulatedParts, type ShapingRules } from "../simulator/core-settings.ts";
 import { runExperiment, type SettingsTree } from "../simulator/experiment.ts";
 import { plotOf } from "../simulator/plot.ts";
 import { reportText } from "../simulator/report-text.ts";
 import { scenarioOf, scenarioSettings, type Scenario } from "../simulator/scenario.ts";
 import { shippedScenarios } from "../simulator/scenarios/catalogue.ts";
+import { loadSettings } from "./load-settings.ts";
 
 /** What `posthorn simulate` does, loaded when somebody asks for it: no server needs it. */
 export async function simulate(request: SimulationRequest, tell: (line: string) => void): Promise<SimulationAnswer> {
   const scenario = await scenarioFor(request);
   const settings = request.settingsFile === undefined ? undefined : await settingsTree(request.settingsFile);
+  const shapingTable =
+    request.settingsFile === undefined ? undefined : await shapingTableOf(request.settingsFile, settings);
   const report = runExperiment(scenario, {
     seed: request.seed,
     settings,
+    shapingTable,
     set: request.set,
     compare: request.compare,
     variant: request.variant,
@@ -77,6 +81,19 @@ async function settingsTree(file: string): Promise<SettingsTree> {
   const tree = plain(root);
   if (typeof tree !== "object" || tree === null) return {};
   return Object.fromEntries(Object.entries(tree).filter(([name]) => simulatedParts.includes(camelCase(name))));
+}
+
+/** Limits by destination may stand in a table: then the settings are read as the server reads them, with all they name. */
+async function shapingTableOf(file: string, tree: SettingsTree = {}): Promise<ShapingRules | undefined> {
+  const { route } = tree;
+  const hasTable =
+    typeof route === "object" &&
+    route !== null &&
+    Object.keys(route).some((name) => camelCase(name) === "shapingTable");
+  if (!hasTable) return undefined;
+  const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  if (!loaded.ok) throw invalid(loaded.problem);
+  return loaded.value.settings.route.shaping;
 }
 
 /** `library` is what code in the file may import, by that name. */

@@ -29,8 +29,13 @@ export interface SimulatedSettings {
   readonly delivery: SmtpClientSettings;
 }
 
+export type ShapingRules = CoreSettings["route"]["shaping"];
+
 /** Names may be written as in YAML or as in code. Throws with all that is wrong, a line for each. */
-export function coreSettingsOf(tree: Readonly<Record<string, unknown>>): SimulatedSettings {
+export function coreSettingsOf(
+  tree: Readonly<Record<string, unknown>>,
+  shapingTable: ShapingRules = {},
+): SimulatedSettings {
   const { root, problems } = readCode(tree, WHERE);
   if (root === undefined) throw wrong(problems);
   const parsed = parseSettings(simulatedSettings, { root, file: WHERE, directory: "/", spelling: "kebab" });
@@ -40,7 +45,7 @@ export function coreSettingsOf(tree: Readonly<Record<string, unknown>>): Simulat
     delivery: settings.delivery,
     core: {
       scheduler: settings.scheduler,
-      route: settings.route,
+      route: { ...settings.route, shaping: { ...shapingTable, ...settings.route.shaping } },
       plans: planAll({ ...ownActions, ...settings.actions }, settings.hostname),
       postmaster: `postmaster@${settings.hostname}`,
     },

@@ -2,7 +2,7 @@ import { deliveredOverTime, figuresOf, type Figures } from "./figures.ts";
 import { judge, type Judgement } from "./judge.ts";
 import type { Scenario } from "./scenario.ts";
 import { simulate, type Progress, type Run } from "./simulation.ts";
-import { withSetting } from "./core-settings.ts";
+import { withSetting, type ShapingRules } from "./core-settings.ts";
 
 export type SettingsTree = Readonly<Record<string, unknown>>;
 
@@ -11,6 +11,8 @@ export interface ExperimentOptions {
   readonly seed?: number | undefined;
   /** Of a real installation; what they say wins over the scenario's. */
   readonly settings?: SettingsTree | undefined;
+  /** Limits by destination that stand in a table. */
+  readonly shapingTable?: ShapingRules | undefined;
   /** Single settings, by path, for all runs; they win over everything but what a variant sets. */
   readonly set?: Readonly<Record<string, unknown>> | undefined;
   /** One setting with several values: a run for each, instead of the scenario's own variants. */
@@ -63,6 +65,7 @@ export function runExperiment(scenario: Scenario, options: ExperimentOptions = {
       {
         seed,
         settings,
+        shapingTable: options.shapingTable,
         checkEvery: options.checkEvery,
         onProgress: onProgress === undefined ? undefined : (progress) => onProgress(variant.name, progress),
         onTell: onTell === undefined ? undefined : (at, name, fields) => onTell(variant.name, at, name, fields),

@@ -5,7 +5,7 @@ import type { Action } from "../mail/scheduler/action.ts";
 import { expired } from "../mail/scheduler/events.ts";
 import { step, type SchedulerEvent } from "../mail/scheduler/scheduler.ts";
 import { newScheduler, type SchedulerState, type Session, type Ticket } from "../mail/scheduler/state.ts";
-import { coreSettingsOf, type SimulatedSettings } from "./core-settings.ts";
+import { coreSettingsOf, type ShapingRules, type SimulatedSettings } from "./core-settings.ts";
 import { Dialogue, type DialogueParts } from "./dialogue.ts";
 import { fates, Mails } from "./mails.ts";
 import type { Scenario } from "./scenario.ts";
@@ -22,6 +22,8 @@ export interface SimulationOptions {
   readonly seed?: number | undefined;
   /** Settings other than the scenario's. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
+  /** Limits by destination that stand in a table, besides those of the settings, which win. */
+  readonly shapingTable?: ShapingRules | undefined;
   /** All invariants are looked at after so many events; 0: never. Those of what an event touched always are. */
   readonly checkEvery?: number | undefined;
   /** Told now and then; for whoever waits. */
@@ -91,7 +93,7 @@ class Simulation {
     const seed = options.seed ?? scenario.seed;
     this.#scenario = scenario;
     this.#options = options;
-    this.#settings = coreSettingsOf(options.settings ?? scenario.settings);
+    this.#settings = coreSettingsOf(options.settings ?? scenario.settings, options.shapingTable);
     // One sequence for each, so that more mail does not change the weather.
     const time = { startAt: STARTS_AT, random: seededRandom(seed * 7919 + 1) };
     this.#world = new SimulatedWorld(scenario.world, time);

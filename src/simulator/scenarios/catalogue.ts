@@ -13,13 +13,13 @@ export interface ShippedScenario {
 
 export const shippedScenarios: readonly ShippedScenario[] = [
   ...(["restarting", "spamd", "triplets"] as const).map((kind) =>
-    shipped((size) => greylisting(kind, size === "full" ? 300_000 : 10_000)),
+    shipped((size) => greylisting(kind, size === "full" ? 300_000 : 5000)),
   ),
-  shipped((size) => (size === "full" ? listBesideSingles(300_000, 1000) : listBesideSingles(10_000, 500))),
+  shipped((size) => (size === "full" ? listBesideSingles(300_000, 1000) : listBesideSingles(5000, 500))),
   shipped((size) => firstTwoOfThreeDown(size === "full" ? 5000 : 300)),
   shipped((size) => brokenIpv6(size === "full" ? 2000 : 200)),
   shipped((size) => (size === "full" ? deadBesideLive(10_000, 1000) : deadBesideLive(1000, 100))),
-  shipped((size) => (size === "full" ? dayOfMail(1_000_000, 50_000) : dayOfMail(20_000, 1000))),
+  shipped((size) => (size === "full" ? dayOfMail(1_000_000, 50_000) : dayOfMail(10_000, 1000))),
 ];
 
 function shipped(make: ShippedScenario["make"]): ShippedScenario {

@@ -32,7 +32,7 @@ export function greylisting(kind: GreylistingKind, mails: number): WrittenScenar
     name: `greylisting-${kind}`,
     says: `${mails.toLocaleString("en")} single-recipient messages to one domain that greylists (${kind}).`,
     // With triplets batch deferral would go on for days, with all of the list put off and written every 400 s.
-    until: kind === "triplets" ? "8h" : "4d",
+    until: kind === "triplets" ? "3h" : "4d",
     world: {
       hosts: { mx: { greylisting: MODELS[kind] } },
       domains: { readers: { mx: [{ host: "mx" }] } },
