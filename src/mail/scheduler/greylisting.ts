@@ -164,6 +164,7 @@ function isProbed(relay: RelayQueue, of: Greylist): boolean {
 function fetchFirst(s: SchedulerState, id: string): void {
   const ticket = s.tickets.get(id);
   if (ticket === undefined || ticket.state !== "queued" || s.now >= returnAt(ticket)) return;
+  if (ticket.queue?.kind === "suspension") return;
   if (ticket.place === "waiting") {
     dropWake(s.wakes, ticket);
     setDueAt(ticket, s.now);
@@ -210,7 +211,7 @@ function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number, failu
   const refusedUntilAt = nextAttemptAt(relay.greylist ?? newGreylist(), true, around(s, relay)) ?? untilAt;
   for (const id of relay.greylist?.first ?? []) {
     const ticket = s.tickets.get(id);
-    if (ticket?.place !== "waiting" || ticket.state !== "queued") continue;
+    if (ticket?.place !== "waiting" || ticket.state !== "queued" || ticket.queue !== undefined) continue;
     setDueAt(ticket, Math.min(Math.max(dueAtOf(ticket), refusedUntilAt), expiresAtOf(ticket)));
     schedule(s, ticket);
   }
