@@ -31,11 +31,14 @@ export interface Tally {
   lastFailure: string | undefined;
   lastFailureAt: number | undefined;
   lastSuccessAt: number | undefined;
+  /** When it was put behind all others last. */
+  seenAt: number;
 }
 
 /** Of each kind; of more, those go that nothing was heard of for longest. */
 const MOST_TALLIES = 100_000;
 const LONGEST_FAILURE = 300;
+const SEEN_MS = 60_000;
 
 export function newTallies(): Tallies {
   return {
@@ -65,15 +68,15 @@ function noteSearch(tallies: Tallies, s: SchedulerState, key: string, answers: r
   if (failed === undefined || failed.ok || answers.some((answer) => answer.ok)) return;
   countFailure(tallies, failed.failure, now);
   const domain = s.relays.get(key)?.domain;
-  fail(tallyOf(tallies.relays, key), failed.failure, now);
-  if (domain !== undefined) fail(tallyOf(tallies.domains, domain), failed.failure, now);
+  fail(tallyOf(tallies.relays, key, now), failed.failure, now);
+  if (domain !== undefined) fail(tallyOf(tallies.domains, domain, now), failed.failure, now);
 }
 
 function noteConnected(tallies: Tallies, session: Session | undefined, connected: Connected, now: number): void {
   if (session === undefined) return;
   countOne(tallies.meter, connected.ok ? "sessions" : "session-failures", now);
   if (!connected.ok) countFailure(tallies, connected.failure, now);
-  for (const tally of talliesOf(tallies, session)) {
+  for (const tally of talliesOf(tallies, session, now)) {
     if (connected.ok) tally.sessions++;
     else fail(tally, connected.failure, now);
   }
@@ -92,7 +95,7 @@ function noteTransacted(
   noteOutcomes(tallies, s, session, outcomes, now);
   if (ended === undefined) return;
   countOne(tallies.meter, "session-failures", now);
-  for (const tally of talliesOf(tallies, session)) fail(tally, ended.failure, now);
+  for (const tally of talliesOf(tallies, session, now)) fail(tally, ended.failure, now);
 }
 
 /** After the step: what the scheduler itself counts. */
@@ -116,10 +119,10 @@ function noteOutcomes(
   outcomes: readonly Outcome[],
   now: number,
 ): void {
-  const places = talliesOf(tallies, session);
+  const places = talliesOf(tallies, session, now);
   for (const outcome of outcomes) {
     const recipient = s.tickets.get(outcome.envelope)?.recipient;
-    const domain = recipient === undefined ? undefined : tallyOf(tallies.domains, domainOf(recipient));
+    const domain = recipient === undefined ? undefined : tallyOf(tallies.domains, domainOf(recipient), now);
     const concerned = domain === undefined ? places : [...places, domain];
     if (outcome.kind === "delivered") {
       for (const tally of concerned) tally.lastSuccessAt = now;
@@ -133,16 +136,16 @@ function noteOutcomes(
   }
 }
 
-function talliesOf(tallies: Tallies, { relay, route, candidate }: Session): readonly Tally[] {
+function talliesOf(tallies: Tallies, { relay, route, candidate }: Session, now: number): readonly Tally[] {
   return [
-    tallyOf(tallies.routes, route.key),
-    tallyOf(tallies.relays, relay.key),
-    tallyOf(tallies.hosts, candidate.address),
-    tallyOf(tallies.sources, route.source ?? "*"),
+    tallyOf(tallies.routes, route.key, now),
+    tallyOf(tallies.relays, relay.key, now),
+    tallyOf(tallies.hosts, candidate.address, now),
+    tallyOf(tallies.sources, route.source ?? "*", now),
   ];
 }
 
-function tallyOf(among: Map<string, Tally>, key: string): Tally {
+function tallyOf(among: Map<string, Tally>, key: string, now: number): Tally {
   let tally = among.get(key);
   if (tally === undefined) {
     tally = {
@@ -152,14 +155,19 @@ function tallyOf(among: Map<string, Tally>, key: string): Tally {
       lastFailure: undefined,
       lastFailureAt: undefined,
       lastSuccessAt: undefined,
+      seenAt: now,
     };
     if (among.size >= MOST_TALLIES) {
       const [oldest] = among.keys();
       if (oldest !== undefined) among.delete(oldest);
     }
-  } else among.delete(key);
-  // The newest is the last.
-  among.set(key, tally);
+    among.set(key, tally);
+  } else if (now - tally.seenAt > SEEN_MS) {
+    // The newest is the last, to within a minute: to move it each time would cost more than to count.
+    tally.seenAt = now;
+    among.delete(key);
+    among.set(key, tally);
+  }
   return tally;
 }
 
