@@ -192,7 +192,8 @@ export class Dialogue implements Listener {
     const client = this.request.sourceAddress ?? SYSTEM_SOURCE;
     const end = host?.connect(client, "ip" in address && isIpv6(address.ip), timeline.now) ?? "hangs";
     if (end === "hangs" || host === undefined) {
-      timeline.after(settings.connectTimeout, () => this.#notDialled("timeout", "Connection timed out"));
+      const limitMs = this.request.connectTimeoutMs ?? settings.connectTimeout;
+      timeline.after(limitMs, () => this.#notDialled("timeout", "Connection timed out"));
       return;
     }
     const { latency, bandwidth } = host.model;

@@ -129,6 +129,16 @@ test("a host that is down is reached when it is back", () => {
   }
 });
 
+test("how long a connection may take is what shaping says for its host", () => {
+  const settings = { route: { shaping: { "mx:*": { connectTimeout: "5s" } } } };
+  const world: WrittenScenario["world"] = {
+    hosts: { gone: { ipv4: "hangs" }, well: {} },
+    domains: { there: { mx: [{ host: "gone" }, { host: "well", preference: 20 }] } },
+  };
+  const { all } = toHost({}, { world, settings, workloads: { mail: { mails: 1, to: "there" } } });
+  assert.ok(all.p100 >= 5000 && all.p100 < 6000, `${all.p100}`);
+});
+
 test("an address of ours that a host does not want is told from one that it takes", () => {
   const settings = { actions: { relay: { relay: { source: "192.0.2.1" } } } };
   const refused = toHost({ sources: [{ address: "192.0.2.1" }] }, { settings, until: "10m" });
