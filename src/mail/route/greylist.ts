@@ -219,6 +219,8 @@ export function endRest(of: Greylist, rules: GreylistingSettings): boolean {
   of.phase = "probing";
   of.probesLeft = { refused: Math.min(rules.after, MOST_FIRST), untried: Math.min(rules.after, MOST_FIRST) };
   of.probeAnswers = 0;
+  // What the probes say is counted anew, of the same recipients.
+  of.run = [];
   of.refusedAgain = 0;
   return true;
 }
@@ -240,7 +242,7 @@ export function nextAttemptAt(of: Greylist, wasTried: boolean, around: Surroundi
   const { now, rules } = around;
   if (rules.strategy === "none") return undefined;
   if (rules.strategy === "batch") {
-    return of.phase === "resting" ? now + Math.ceil(1.1 * (of.restsUntilAt - now)) : undefined;
+    return of.phase === "resting" ? now + Math.ceil(1.1 * Math.max(of.restsUntilAt - now, 1000)) : undefined;
   }
   if (of.phase === "resting") return Math.max(of.restsUntilAt, now + 1000);
   // Nothing else will have come of the probes, as it seems; if it does, those refused first are fetched.
