@@ -92,8 +92,11 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
         ];
   found.push(...pausedFor(s, ticket));
   // What would hold it up next, if it were due now: only what has an end later than that matters.
-  const next = restsOf(s, relay).filter(({ untilAt = 0 }) => untilAt > dueAtOf(ticket));
-  return [...found, ...next];
+  const rests = restsOf(s, relay);
+  // Greylisting is why it is not due: those that were not even tried are due when its rest ends.
+  const greylisted = rests.filter(({ what }) => what === "greylisted");
+  const next = rests.filter(({ what, untilAt = 0 }) => what !== "greylisted" && untilAt > dueAtOf(ticket));
+  return [...greylisted, ...found, ...next];
 }
 
 function notDue(s: SchedulerState, ticket: Ticket, isLocal: boolean): Hindrance {

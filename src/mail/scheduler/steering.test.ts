@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unreachable } from "../../simulator/deliveries.ts";
+import type { Failure } from "../envelope/failure.ts";
 import { NOON, simulatedScheduling, type SimulatedMail } from "../../simulator/scheduling.ts";
 import { createSchedulerAdmin } from "./admin.io.ts";
 import { earliestOf } from "./hindrances.ts";
@@ -160,6 +161,55 @@ test("why: a message's envelopes are grouped where the same holds them, with the
   assert.equal(held?.envelopes[0]?.recipient, "one@down.test");
   assert.equal((await admin.whyAll(`${id}.3`))?.groups[0]?.count, 1);
   assert.equal(await admin.whyAll("00000000000"), undefined);
+});
+
+test("why, show: what a greylisting host or an own limit holds up says so, with its setting", async () => {
+  const simulation = simulatedScheduling({
+    scheduler: { retry: { spread: 0 } },
+    route: { greylisting: { strategy: "batch", after: 5 } },
+  });
+  const admin = createSchedulerAdmin({ ...simulation, origins });
+  const { clock, world: hosts } = simulation;
+  const reply = { code: 450, status: "4.2.0", lines: ["Greylisted"] };
+  const onEnvelope = (): Failure => ({
+    lasting: "temporary",
+    status: "4.2.0",
+    cause: { kind: "reply", during: "RCPT" },
+    reply,
+    host: "mx.grey.test[192.0.2.3]:25",
+  });
+  hosts.setDomain("grey.test", [{ name: "mx.grey.test", ip: "192.0.2.3", onEnvelope }]);
+  hosts.setDomain("slow.test", [{ name: "mx.slow.test", ip: "192.0.2.4", transactMs: 60_000 }]);
+  const grey: string[] = [];
+  for (let at = 0; at < 30; at++) grey.push(await simulation.send({ to: [`u${at}@grey.test`] }));
+  const slow = [await simulation.send({ to: ["a@slow.test"] }), await simulation.send({ to: ["b@slow.test"] })];
+  await clock.advance(5000);
+  const reasons = await Promise.all(grey.map((id) => admin.why(`${id}.1`)));
+  // Some were refused and wait for their next attempt; the rest was not tried at all.
+  const [held] = reasons.find((one) => one?.[0]?.what === "greylisted") ?? [];
+  assert.ok(held !== undefined, JSON.stringify(reasons));
+  assert.match(held.text, /^mx\.grey\.test greylists: \d+ refused, .*450 4\.2\.0 Greylisted/);
+  assert.ok((held.untilAt ?? 0) > clock.now());
+  const [row] = (await allRows(admin, { what: "relays", name: "grey" })).rows;
+  assert.ok(row?.states.includes("resting") && (row.refused ?? 0) >= 5, JSON.stringify(row));
+  assert.match(row?.note ?? "", /greylists: resting/);
+  const full = await admin.why(`${slow[1]}.1`);
+  assert.deepEqual(
+    full?.map(({ what, setting }) => [what, setting?.join(".")]),
+    [
+      ["limit", "route.limits.relay"],
+      ["queue", undefined],
+    ],
+  );
+  assert.match(
+    full?.[0]?.text ?? "",
+    /^1 of 1 connections for mx\.slow\.test are open; more when they have worked, up to 100$/,
+  );
+  const tried = await admin.why(`${slow[0]}.1`);
+  assert.match(
+    tried?.[0]?.text ?? "",
+    /^it is being tried at mx\.slow\.test\[192\.0\.2\.4\]:25, session s\w+, for [3-5] s now/,
+  );
 });
 
 test("the earliest time is the latest of all ends, and unknown when somebody must do something first", () => {
