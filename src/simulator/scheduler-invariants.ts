@@ -304,6 +304,9 @@ export function assertTouched(s: SchedulerState, sessions: readonly Session[], t
     if (isOpen !== relay.sessions.has(session)) broken(`session ${session.id} is in both books or in none`);
     for (const limit of session.occupies)
       if (limit.used < (isOpen ? 1 : 0)) broken(`session ${session.id}: what it occupies is counted`);
+    const isNew = isOpen && session.phase === "connecting" && session.openedAt === s.now;
+    if (isNew && [...session.occupies, ...session.domainLimits].some((limit) => limit.used > limit.limit))
+      broken(`session ${session.id} was opened beyond a limit`);
     if (session.phase !== "busy" && session.tickets.length > 0) broken(`session ${session.id} carries and is idle`);
   }
   for (const ticket of tickets) {
