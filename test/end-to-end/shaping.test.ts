@@ -31,7 +31,7 @@ route:
 `;
     await using server = await startServer({ layout, settings: settings(", rate: 4/4s") });
     assert.match(server.output(), /posthorn\.yaml:\d+:7: warning: .*192\.0\.2\.77 is no address of this machine/);
-    for (let n = 0; n < 16; n++)
+    for (let n = 0; n < 24; n++)
       await sendMail(server.ports.smtp, { from: "joe@client.test", to: [`u${n}@far.test`], content: "hello" });
     await host.waitForMails(9);
     const waiting = await server.posthorn("queue", "list", "--json");
@@ -43,11 +43,14 @@ route:
     server.rewrite({ settings: settings("") });
     const reloadedAt = Date.now();
     assert.equal((await server.posthorn("reload")).status, 0);
-    await host.waitForMails(16);
-    assert.ok(Date.now() - reloadedAt < PERIOD_MS, "what waited for the rate goes at once");
+    await host.waitForMails(24);
+    // By the rate there would be a period between the last mail and the fifth before it, and so a whole one here.
+    const [eighthLast = 0] = cameAt.slice(-8);
+    assert.ok((cameAt.at(-1) ?? 0) - eighthLast < PERIOD_MS - 500, "what waited for the rate goes at once");
     const before = cameAt.filter((at) => at < reloadedAt);
     for (let n = 4; n < before.length; n++)
-      assert.ok((before[n] ?? 0) - (before[n - 4] ?? 0) > PERIOD_MS - 100, `mail ${n} came too early`);
+      // When a mail comes is not when it was handed over: a busy machine blurs it.
+      assert.ok((before[n] ?? 0) - (before[n - 4] ?? 0) > PERIOD_MS / 2, `mail ${n} came too early`);
 
     const from = new Set(host.sessions.map(({ socket }) => socket.remoteAddress));
     assert.equal(from.has("127.0.0.2"), true);
