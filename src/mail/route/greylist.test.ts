@@ -129,7 +129,7 @@ test("whatever hosts answer, rests end within a day and a bit, and what is remem
       let now = SECOND;
       for (const { what, n, wasTried, toldMs, passMs, sweepMs, strategy } of answers) {
         now += passMs;
-        const here = around(now, { sweepMs, rules: { ...rules, strategy: strategy as "adaptive" | "batch" } });
+        const here = around(now, { sweepMs, rules: { ...rules, strategy } });
         if (what === "refused") {
           onRefused(of, { ...refused(n), wasTried, toldMs }, here);
           const at = nextAttemptAt(of, wasTried, here);
