@@ -166,7 +166,8 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
       name: `mx${n}`,
       ip: `192.0.2.${n}`,
       preference: n % 2 === 0 ? 10 : 20,
-      connectMs: 30,
+      // One hangs before it answers.
+      connectMs: n === 1 ? 5000 : 30,
       transactMs: 20,
       facts: n === 3 ? { mostRecipients: 2, mostTransactions: 2 } : {},
       onConnect: ({ sourceAddress = "none" }) => {
@@ -241,7 +242,17 @@ async function play(scenes: readonly Scene[], seed: number): Promise<SimulatedSc
   const simulation = simulatedScheduling({
     seed,
     route: {
-      limits: { host: 3, route: 2, source: 4, relay: 3, domain: 2, total: 5, mailsPerSession: 4, recipientsPerMail: 3 },
+      limits: {
+        host: 3,
+        route: 2,
+        source: 4,
+        relay: 3,
+        domain: 2,
+        total: 5,
+        hanging: 2,
+        mailsPerSession: 4,
+        recipientsPerMail: 3,
+      },
     },
     scheduler: { local: { atOnce: 3, perRecipient: 2 }, expireAfter: "1d" },
     wantsStart: (recorded) => recorded % 50 === 0,
