@@ -41,6 +41,7 @@ for (const { name, make } of wanted) {
         );
     },
   });
+  mostBytes = Math.max(mostBytes, process.memoryUsage.rss());
   const seconds = (performance.now() - startedAt) / 1000;
   process.stdout.write(reportText(report));
   process.stdout.write(`\n${seconds.toFixed(1)} s, at most ${Math.round(mostBytes / 1024 / 1024)} MiB resident\n\n`);
