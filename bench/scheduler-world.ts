@@ -127,6 +127,7 @@ export class World {
       case "answer":
       case "deliver":
       case "leave":
+      case "note":
       case "tell":
     }
   }

@@ -135,7 +135,7 @@ function isStatus(status: string | undefined, wanted: string): boolean {
 }
 
 /** The words of greylisting, whatever else the reply says. */
-export function namesGreylisting(failure: Failure): boolean {
+function namesGreylisting(failure: Failure): boolean {
   return failure.reply?.lines.some((line) => GREYLISTING.test(line.slice(0, 1000))) === true;
 }
 

@@ -8,7 +8,7 @@ export interface ServingPairs<Pair> {
    * By exact name, then, for kinds of key that are missing, by a wildcard for exactly one label (RFC 9525 section 6.3). Of two
    * with the same name and kind the first counts. Undefined where nobody has the name.
    */
-  forName(name: string): readonly Pair[] | undefined;
+  readonly forName: (name: string) => readonly Pair[] | undefined;
   /** What may be shown to who asks for no name, in the order of the list: each pair, and what serves beside it. */
   readonly defaults: readonly (readonly Pair[])[];
 }
