@@ -26,8 +26,13 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindra
       return [...found, { what: "attempt", text: attemptText(s, ticket) }];
     case "writing":
       return [...found, { what: "store", text: "what was decided about it is being written" }];
-    case "waiting":
-      return [...found, ...suspendedBy(s, ticket), ...whileWaiting(s, ticket)];
+    case "waiting": {
+      const holding = suspendedBy(s, ticket);
+      const waits = whileWaiting(s, ticket);
+      // It was due long ago, had somebody not suspended it.
+      const left = waits.filter(({ what, untilAt = Infinity }) => what !== "not-due" || untilAt > s.now);
+      return [...found, ...holding, ...(holding.length === 0 ? waits : left)];
+    }
     case "ready":
       return [...found, ...suspendedBy(s, ticket), ...whileReady(s, ticket)];
   }

@@ -293,7 +293,9 @@ test("why: who suspended it, when, why and until when, beside what else holds it
   await clock.advance(SECOND);
   const ticket = scheduler.state.tickets.get(`${held}.1`);
   assert.ok(ticket !== undefined);
-  const told = hindrancesOf(scheduler.state, ticket).filter(({ what }) => what === "suspended");
+  const hindrances = hindrancesOf(scheduler.state, ticket);
+  const told = hindrances.filter(({ what }) => what === "suspended");
+  assert.deepEqual(hindrances, told, "that it was due before is no reason");
   assert.deepEqual(
     told.map(({ text }) => text),
     [
