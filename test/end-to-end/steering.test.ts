@@ -161,7 +161,7 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
       sendMail(server.ports.smtp, { from: "a@b.test", to, content: "Subject: x\n\nthe-body" });
     await run(server, 1, "trace");
     const scheduler = follow(server, "trace", "on", "scheduler", "--for", "1m");
-    await run(server, 0, "trace", "on", "mta", "--detach", "--for", "1m");
+    await run(server, 0, "trace", "mta", "--detach", "--for", "1m");
     await run(server, 0, "trace", "on", "smtp", "--detach", "--filter", "c@d.test");
     await run(server, 0, "trace", "on", "dns", "--detach");
     await eventually(

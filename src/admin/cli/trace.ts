@@ -102,13 +102,16 @@ export const traceOff: CliCommand = {
 
 export const traceList: CliCommand = {
   name: "trace",
-  operands: "",
+  operands: "[scheduler|mta|smtp|dns]",
   leastOperands: 0,
-  mostOperands: 0,
-  says: "Lists what is being traced, TLS among it, and for how long.",
-  explains: "Exits with 1 when nothing is.",
-  options: { json: { says: "One JSON object a line." } },
+  mostOperands: 1,
+  says: "Lists what is being traced, TLS among it, and for how long. With a topic it is `trace on`.",
+  explains: "The options are for a topic, but for --json. Exits with 1 when nothing is traced.",
+  options: traceOn.options,
   async run(given, world) {
+    if (given.operands.length > 0) return traceOn.run(given, world);
+    const [misplaced] = Object.keys(traceOn.options).filter((option) => option !== "json" && given.has(option));
+    if (misplaced !== undefined) throw usage(traceList, `--${misplaced} goes with what is to be traced`);
     const { topics, tls } = await withServer(given, world, "query", async (server) => ({
       topics: await server.call("trace.topics"),
       tls: await server.call("trace.list"),
