@@ -56,3 +56,22 @@ test("traces end one by one, by topic, or all, and a process that begins late is
   assert.equal(topics.of("smtp").isOn, false);
   late.close();
 });
+
+test("whoever follows a trace ends nobody else's, and hears when it is ended", async () => {
+  const { clock, topics, traces } = traced();
+  const gone: string[] = [];
+  const follow = (who: string, forMs: number) => traces.set({ topic: "smtp", forMs, onGone: () => gone.push(who) });
+  await traces.set({ topic: "smtp", forMs: 60_000 });
+  const first = await follow("first", 30_000);
+  const second = await follow("second", 2000);
+  await traces.end(second);
+  assert.deepEqual([gone, (await traces.list()).length], [[], 2]);
+  await traces.set({ topic: "smtp", forMs: 1000 });
+  await clock.advance(1001);
+  assert.ok(topics.of("smtp").isOn, "the first is still being followed");
+  await traces.end(first);
+  assert.equal(topics.of("smtp").isOn, false);
+  await follow("third", 30_000);
+  assert.deepEqual(await traces.remove("smtp"), { removed: 1 });
+  assert.deepEqual([gone, topics.of("smtp").isOn], [["third"], false]);
+});

@@ -88,6 +88,8 @@ export class TopicTraces implements TopicAdmin {
   readonly #emit: Emit;
   readonly #tell: (switches: readonly TopicSwitch[]) => void;
   #switches: readonly TopicSwitch[] = [];
+  /** Whom to tell that the trace they look at is gone. */
+  readonly #followers = new Map<TopicSwitch, () => void>();
 
   constructor(parts: { clock: Clock; emit: Emit; tell: (switches: readonly TopicSwitch[]) => void }) {
     this.#clock = parts.clock;
@@ -99,9 +101,12 @@ export class TopicTraces implements TopicAdmin {
     return this.#switches;
   }
 
-  async set({ topic, filter, forMs }: Parameters<TopicAdmin["set"]>[0]): Promise<TopicShown> {
+  async set({ topic, filter, forMs, onGone }: Parameters<TopicAdmin["set"]>[0]): Promise<TopicShown> {
     const made: TopicSwitch = { topic, filter, untilAt: this.#clock.now() + forMs };
-    const others = this.#holding().filter((one) => one.topic !== topic || one.filter !== filter);
+    const isReplaced = (one: TopicSwitch): boolean =>
+      onGone === undefined && one.topic === topic && one.filter === filter && !this.#followers.has(one);
+    const others = this.#holding().filter((one) => !isReplaced(one));
+    if (onGone !== undefined) this.#followers.set(made, onGone);
     this.#replace([...others, made].slice(-MOST_TOPICS));
     this.#emit(events.topicTraced, made);
     return made;
@@ -117,8 +122,9 @@ export class TopicTraces implements TopicAdmin {
     return { removed };
   }
 
-  async end({ topic, filter }: TopicShown): Promise<void> {
-    this.#replace(this.#holding().filter((one) => one.topic !== topic || one.filter !== filter));
+  async end(ended: TopicShown): Promise<void> {
+    this.#followers.delete(ended);
+    this.#replace(this.#holding().filter((one) => one !== ended));
   }
 
   async list(): Promise<readonly TopicShown[]> {
@@ -133,5 +139,10 @@ export class TopicTraces implements TopicAdmin {
   #replace(next: readonly TopicSwitch[]): void {
     this.#switches = next;
     this.#tell(next);
+    for (const [one, onGone] of [...this.#followers]) {
+      if (next.includes(one)) continue;
+      this.#followers.delete(one);
+      onGone();
+    }
   }
 }

@@ -66,14 +66,19 @@ export interface TraceShown {
 
 /** Traces of what the server does, line by line, each until its end. */
 export interface TopicAdmin {
+  /**
+   * In place of one that was set with the same topic and filter; but whoever follows a trace (`onGone`) has it alone, and is
+   * told when somebody else ends it.
+   */
   set(wish: {
     readonly topic: TraceTopic;
     readonly filter?: string | undefined;
     readonly forMs: number;
+    readonly onGone?: (() => void) | undefined;
   }): Promise<TopicShown>;
   /** Without a topic all end. */
   remove(topic: TraceTopic | undefined): Promise<{ readonly removed: number }>;
-  /** Ends one of them. */
+  /** Ends this one, as `set` gave it, and no other. */
   end(one: TopicShown): Promise<void>;
   list(): Promise<readonly TopicShown[]>;
 }

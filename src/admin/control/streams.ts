@@ -135,8 +135,8 @@ async function trace(admin: Admin, wish: Parameters<Admin["topics"]["set"]>[0], 
     name === TRACE_LINE &&
     topic === wish.topic &&
     (filter === undefined || (typeof shown === "string" && shown.toLowerCase().includes(filter)));
-  const shown = await admin.topics.set(wish);
   const over = new AbortController();
+  const shown = await admin.topics.set({ ...wish, onGone: () => over.abort() });
   const timer = client.after(wish.forMs, () => over.abort());
   try {
     await follow(admin, isMeant, { ...client, signal: AbortSignal.any([client.signal, over.signal]) });
