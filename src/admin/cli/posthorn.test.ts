@@ -5,6 +5,7 @@ import { PosthornError } from "../../foundation/error.ts";
 import { catalogueOf, mailEvents } from "../../mail/log/log.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
 import type { ControlClient } from "../control/control.ts";
+import { snapshot } from "../../mail/scheduler/snapshot.ts";
 import { commands } from "./commands.ts";
 import { commandsReference } from "./help.ts";
 import { runPosthorn } from "./posthorn.ts";
@@ -563,4 +564,46 @@ test("holds shows who suspended what, since when, until when and why, and escape
   assert.deepEqual(JSON.parse(json.out), row);
   const none = await posthorn(["holds"], { answers: { suspensions: [] } });
   assert.deepEqual([none.code, none.out], [1, "nothing is suspended\n"]);
+});
+
+test("a duration is whole milliseconds, and one that no calendar holds is refused", async () => {
+  const traced = await posthorn(["trace", "on", "dns", "--for", "1.1h", "--detach"], {
+    answers: { "trace.on": { topic: "dns", untilAt: NOON } },
+  });
+  assert.deepEqual(traced.asked, [["change", "trace.on", { topic: "dns", filter: undefined, forMs: 3_960_000 }]]);
+  for (const argv of [
+    ["suspend", "all", "--for", "100000000d"],
+    ["schedule", "x.test", "--in", "99999999999999999999999w"],
+  ]) {
+    const { code, err, asked } = await posthorn(argv);
+    assert.deepEqual([code, asked], [64, []], argv.join(" "));
+    assert.match(err, /36500d at most/);
+  }
+});
+
+test("schedule does not take a domain together with another way to say which", async () => {
+  for (const other of [["--all"], ["--sender", "a@b.test"], ["--route", "mx.test"]]) {
+    const { code, asked } = await posthorn(["schedule", "x.test", ...other]);
+    assert.deepEqual([code, asked], [64, []], other.join(" "));
+  }
+});
+
+test("replay takes a day that is to come as its end; a time of day is one that was", async () => {
+  const empty = snapshot({ tickets: new Map() });
+  const replayed = (...argv: readonly string[]) =>
+    posthorn(["replay", ...argv], {
+      world: {
+        openJournal: () => ({
+          story: () => [],
+          tls: () => assert.fail("not asked"),
+          sql: () => assert.fail("not asked"),
+          inputs: () => [{ at: NOON - 60_000, isStart: true, json: empty }],
+          [Symbol.dispose]: () => {},
+        }),
+      },
+    });
+  for (const until of ["2026-11-22", "2026-11-21 23:00", "11:59:30"])
+    assert.match((await replayed("--until", until)).err, /says nothing of that/, until);
+  for (const until of ["13:00", "2026-11-21 11:58"])
+    assert.match((await replayed("--until", until)).err, /nothing was recorded/, until);
 });

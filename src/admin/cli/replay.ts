@@ -81,5 +81,6 @@ function instantOf(given: Given, option: "since" | "until", world: World): numbe
   if (/^\d+(\.\d+)?[a-z]+/i.test(text)) return now - (durationOf(replay, given, option) ?? 0);
   const parsed = parseInstant(text, now, world.offsetMinutes);
   if (!parsed.ok) throw usage(replay, `--${option}: expected a duration or ${parsed.problem.expected}`);
-  return parsed.value > now ? parsed.value - 24 * AN_HOUR_MS : parsed.value;
+  const isTimeOfDay = /^\s*\d\d:/.test(text);
+  return isTimeOfDay && parsed.value > now ? parsed.value - 24 * AN_HOUR_MS : parsed.value;
 }

@@ -55,7 +55,9 @@ function selected(given: Given): readonly Selector[] {
     });
   const ids = given.operands.filter(isId);
   const isMore = Object.keys(otherSelectors).some((option) => given.has(option));
-  if (domains.length > 0 && ids.length === 0 && !isMore) return domains;
+  if (domains.length > 0 && isMore)
+    throw usage(schedule, "say which in one way only: ids and domains, --sender, --route or --all");
+  if (domains.length > 0 && ids.length === 0) return domains;
   return [...domains, ...selectorsOf(schedule, { ...given, operands: ids })];
 }
 

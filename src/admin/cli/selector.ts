@@ -44,12 +44,18 @@ export function idOf(command: CliCommand, id: string): string {
   return selector.by === "envelope" || selector.by === "message" ? selector.id : id;
 }
 
+/** A hundred years: what is added to now stays an instant that can be shown. */
+const LONGEST_MS = 36_500 * 86_400_000;
+
 export function durationOf(command: CliCommand, given: Given, option: string): number | undefined {
   const text = given.text(option);
   if (text === undefined) return undefined;
   const parsed = parseDuration(text);
   if (!parsed.ok) throw usage(command, `--${option}: expected ${parsed.problem.expected}, got ${JSON.stringify(text)}`);
-  return parsed.value;
+  if (parsed.value > LONGEST_MS)
+    throw usage(command, `--${option}: expected 36500d at most, got ${JSON.stringify(text)}`);
+  // `1.1h` is no whole number of milliseconds, for a computer.
+  return Math.round(parsed.value);
 }
 
 export function countOf(command: CliCommand, given: Given, option: string): number | undefined {

@@ -38,7 +38,8 @@ const messageId = z.string().refine((id) => numberOfMessageId(id) !== undefined,
 const envelopeId = z.string().refine((id) => partsOfEnvelopeId(id) !== undefined, { error: "expected an envelope id" });
 const eitherId = z.union([messageId, envelopeId], { error: "expected a message id or an envelope id" });
 const text = z.string().max(1000);
-const instant = z.number().int().nonnegative();
+/** No later than a Date can tell. */
+const instant = z.number().int().nonnegative().max(8_640_000_000_000_000);
 
 const selector = z.discriminatedUnion("by", [
   z.strictObject({ by: z.literal("envelope"), id: envelopeId }),
