@@ -242,3 +242,38 @@ test("an operator's retry ends the rest", async () => {
   await pass(watched, MINUTE);
   assert.ok(watched.attempts.length > before);
 });
+
+test("while everything is paused the end of a rest is no reason to look again and again", async () => {
+  const watched = watch(restarting(), {}, SLOW_MS);
+  const { simulation } = watched;
+  await sendMany(watched, LONG);
+  await pass(watched, 2 * MINUTE);
+  assert.ok([...simulation.scheduler.state.relays.values()].some(({ greylist }) => greylist?.phase === "resting"));
+  simulation.scheduler.pause("out", "maintenance");
+  await pass(watched, MINUTE);
+  const before = simulation.inputs.length;
+  await pass(watched, HOUR);
+  assert.ok(simulation.inputs.length - before < 50, `${simulation.inputs.length - before} events while paused`);
+  simulation.scheduler.resume("out");
+  await pass(watched, 2 * HOUR);
+  assert.equal(simulation.world.delivered.size, LONG);
+});
+
+test("probes whose answers say nothing of greylisting keep nobody else waiting", async () => {
+  // Those refused first, and the first ones asked beside them, are unknown there when the rest is over.
+  const unknown: Failure = { ...refusal("No such user", "5.1.1"), lasting: "permanent" };
+  const refused = new Set<string>();
+  let asked = 0;
+  const judge: Judge = (recipient, at) => {
+    if (at < 300) {
+      refused.add(recipient);
+      return refusal();
+    }
+    return refused.has(recipient) || ++asked <= 12 ? unknown : undefined;
+  };
+  const watched = watch(judge, {}, SLOW_MS);
+  await sendMany(watched, LONG);
+  await pass(watched, 4 * HOUR);
+  const accepted = watched.attempts.filter((one) => !one.isRefused).length;
+  assert.equal(accepted, LONG - refused.size - 12);
+});

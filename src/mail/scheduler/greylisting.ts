@@ -157,7 +157,9 @@ function isBusy(relay: RelayQueue): boolean {
 
 function isProbed(relay: RelayQueue, of: Greylist): boolean {
   if (isBusy(relay) || nextProbe(relay) !== undefined) return false;
-  return of.probeAnswers > 0 || (of.probesLeft.refused === 0 && of.probesLeft.untried === 0);
+  if (of.probeAnswers > 0 || (of.probesLeft.refused === 0 && of.probesLeft.untried === 0)) return true;
+  // Of those refused nobody is left to ask, and what the others were told says nothing: somebody else is asked.
+  return relay.turns.size > 0;
 }
 
 /** It waits, perhaps for its own time, or in the line behind others; now it is wanted as the first of the probes. */

@@ -85,7 +85,9 @@ function serveRelay(s: SchedulerState, relay: RelayQueue, turn: Turn): void {
   if (hands === "none") {
     // Nobody is tried for a while: no connection is kept for it.
     for (const session of relay.idle.splice(0)) leave(s, session);
-    if (relay.greylist?.phase === "resting") comeBackAt(s, relay, relay.greylist.restsUntilAt);
+    // While mail is paused a rest may have passed; who resumes it has all relays looked at.
+    const restsUntilAt = relay.greylist?.phase === "resting" ? relay.greylist.restsUntilAt : 0;
+    if (restsUntilAt > s.now) comeBackAt(s, relay, restsUntilAt);
   } else {
     while (relay.idle.length > 0) {
       const found = nextFor(s, relay, turn, hands === "probes");
