@@ -1,6 +1,10 @@
-import { type Handlers } from "./channel.ts";
+import { systemClock } from "../foundation/clock.io.ts";
+import { withDeadline } from "../foundation/deadline.ts";
+import type { Channel, Handlers } from "./channel.ts";
 import type { WorkerStart } from "./roles.ts";
 import { connectToScheduler, type RunningRole } from "./worker-role.ts";
+
+const RETIRE_WITHIN_MS = 2000;
 
 /** Egress and delivery: they serve the scheduler over a connection that they make. */
 export async function servedToScheduler(
@@ -33,7 +37,7 @@ export async function servedToScheduler(
   return {
     async stop(deadlineMs) {
       isStopping = true;
-      scheduler.current()?.note("retire", []);
+      await retire(scheduler.current(), deadlineMs);
       if (inCall > 0 || sessions.size > 0) {
         await new Promise<void>((resolve) => {
           onIdle = resolve;
@@ -47,6 +51,17 @@ export async function servedToScheduler(
       onStopped?.();
     },
   };
+}
+
+/**
+ * Asks for no new work. What was handed out before comes ahead of the answer, so that who goes then leaves nothing behind; a
+ * scheduler that is away, or does not answer, hands out nothing.
+ */
+async function retire(scheduler: Channel | undefined, deadlineMs: number): Promise<void> {
+  if (scheduler === undefined) return;
+  await withDeadline(systemClock, Math.min(deadlineMs, RETIRE_WITHIN_MS), "the scheduler's answer", () =>
+    scheduler.call("retire", []),
+  ).catch(() => {});
 }
 
 /** Which network sessions are open, from the calls that pass: a leaving process waits for them. */
