@@ -156,3 +156,32 @@ test("ETRN: a domain's mail is due at once, whatever it waited for, with the res
     envelopes: 0,
   });
 });
+
+test("a smarthost that refuses our login is not tried again for all that waits whenever a mail comes", async () => {
+  const relay = { kind: "relay", to: ["smtp://smart.example"], backup: false } as const;
+  const simulation = simulatedScheduling({ scheduler: LONG, actions: { relay } });
+  const { clock, world, scheduler } = simulation;
+  const refused: Failure = {
+    lasting: "temporary",
+    status: "4.7.8",
+    cause: { kind: "auth", reason: "refused", text: "the login was refused" },
+    reply: reply(454, "4.7.0", "Temporary authentication failure"),
+  };
+  let isWelcome = false;
+  world.setDomain("smart.example", [
+    host("192.0.2.1", { failureScope: "relay", onConnect: () => (isWelcome ? undefined : refused) }),
+  ]);
+  for (let n = 0; n < 50; n++) await simulation.send({ to: [`u${n}@a.example`] });
+  await clock.advance(MINUTE);
+  for (let n = 0; n < 10; n++) {
+    await simulation.send({ to: [`later${n}@a.example`] });
+    await clock.advance(20 * MINUTE);
+  }
+  const attempts = [...scheduler.state.tickets.values()].map((ticket) => ticket.attempts);
+  assert.ok(Math.max(...attempts) <= 1, `${Math.max(...attempts)} attempts`);
+  isWelcome = true;
+  await clock.advance(HOUR);
+  await simulation.send({ to: ["new@a.example"] });
+  await clock.advance(2 * MINUTE);
+  assert.equal(world.delivered.size, 61);
+});

@@ -27,8 +27,7 @@ interface Found {
 export function settle(s: SchedulerState, relay: RelayQueue, found: Found): void {
   if (!goesByMx(relay.plan)) {
     refresh(relay, found);
-    // Its name may have been looked for in vain before.
-    if (relay.penalty.count > 0) awakenAll(s, relay.key);
+    if (wasInVain(relay)) awakenAll(s, relay.key);
     return;
   }
   const domain = relay.asksFor;
@@ -52,6 +51,13 @@ export function settle(s: SchedulerState, relay: RelayQueue, found: Found): void
   s.homes.set(own, { relay: key, untilAt: Math.min(found.freshUntilAt, s.now + LONGEST_HOME_MS) });
   s.dirty.add(home);
 }
+
+/** Its hosts were looked for and not found the last time; what failed otherwise (a login) a lookup does not mend. */
+function wasInVain({ penalty }: RelayQueue): boolean {
+  return penalty.count > 0 && LOOKUPS.has(penalty.lastFailure?.cause.kind);
+}
+
+const LOOKUPS: ReadonlySet<string | undefined> = new Set(["dns", "no-such-domain", "no-address", "mx-loop"]);
 
 /** The relay at which the domain's mail is, while that is known. `own`: the key of the domain's own relay. */
 export function homeOf(s: SchedulerState, own: string): RelayQueue | undefined {

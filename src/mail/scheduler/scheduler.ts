@@ -258,6 +258,8 @@ function lift(
   if (suspension === undefined) return undefined;
   s.out.push({ do: "note", key: noteKeyOf(what), command, envelopes: suspension.tickets.size });
   awakenShelf(s, suspension);
+  // What was suspended may be a way for mail that waits for another one's rest.
+  lookAtAllRelays(s);
   return suspension;
 }
 

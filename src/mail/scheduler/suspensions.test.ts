@@ -313,3 +313,22 @@ test("lifting what is not suspended says so", async () => {
   const simulation = simulatedScheduling();
   assert.equal(await simulation.scheduler.unsuspend("tenant", "nobody", "ann"), undefined);
 });
+
+test("when a host's suspension ends, mail that waits for another host's rest goes there at once", async () => {
+  const simulation = simulatedScheduling({ route: { penaltyStep: "10m", longestRest: "1h" } });
+  const { clock, world, scheduler } = simulation;
+  world.setDomain("a.example", [
+    host("192.0.2.1"),
+    host("192.0.2.2", { onConnect: () => unreachable("192.0.2.2"), preference: 20 }),
+  ]);
+  await suspend(simulation, "host", "192.0.2.1");
+  await simulation.send({ to: ["one@a.example"] });
+  await clock.advance(MINUTE);
+  // Its round is over; this one finds one host suspended and the other one at rest.
+  const id = await simulation.send({ to: ["two@a.example"] });
+  await clock.advance(MINUTE);
+  assert.equal(world.delivered.size, 0);
+  await scheduler.unsuspend("host", suspensionKey("host", "192.0.2.1"), "ann");
+  await clock.advance(SECOND);
+  assert.ok(world.delivered.has(`${id}.1`));
+});
