@@ -32,7 +32,7 @@ export const PLAIN_TERMS: Terms = {
   vrfy: "noncommittal",
   expn: "refuse",
   highestPriority: 9,
-  mayEtrn: false,
+  mayEtrn: () => false,
   mayXclient: false,
   mayXforward: false,
 };

@@ -64,7 +64,7 @@ export function termsOf(rules: ListenerRules, session: string, peer: Peer, hasCe
     addsMissingFields: addsMissingFields(settings),
     vrfy: settings.vrfy,
     expn: settings.expn,
-    mayEtrn: peer.address !== undefined && rules.etrn.has(peer.address),
+    mayEtrn: ({ address }) => address !== undefined && rules.etrn.has(address),
     mayXclient: peer.address !== undefined && rules.xclient.has(peer.address),
     highestPriority: settings.highestPriority,
     ...(settings.tenant === undefined ? {} : { tenant: settings.tenant }),

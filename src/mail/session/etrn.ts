@@ -33,7 +33,7 @@ export function etrn(world: World, session: Session, back: Resting, argument: st
 
 /** Whether it is offered to this client: where it may be used, in a session that may send mail. */
 export function mayWake({ terms }: World, facts: Facts): boolean {
-  return terms.mayEtrn && terms.protocol !== "lmtp" && facts.greeting !== "HELO";
+  return terms.mayEtrn(facts.peer) && terms.protocol !== "lmtp" && facts.greeting !== "HELO";
 }
 
 const NOT_A_DOMAIN = replyOf(501, "5.5.4", "Syntax: ETRN domain, or ETRN @domain with all below it");

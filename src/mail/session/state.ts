@@ -142,8 +142,8 @@ export interface Terms {
   readonly addsMissingFields: boolean;
   readonly vrfy: "refuse" | "noncommittal" | "answer";
   readonly expn: "refuse" | "answer";
-  /** This client may ask for the mail of domains. */
-  readonly mayEtrn: boolean;
+  /** Whether a client may ask for the mail of domains: whoever it is after XCLIENT. */
+  readonly mayEtrn: (peer: Peer) => boolean;
   readonly mayXclient: boolean;
   readonly mayXforward: boolean;
   /** The highest priority (RFC 6710) that clients may give their mail who proved who they are; others get at most 0. */
