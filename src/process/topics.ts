@@ -139,7 +139,7 @@ export class TopicTraces implements TopicAdmin {
   #replace(next: readonly TopicSwitch[]): void {
     this.#switches = next;
     this.#tell(next);
-    for (const [one, onGone] of [...this.#followers]) {
+    for (const [one, onGone] of this.#followers) {
       if (next.includes(one)) continue;
       this.#followers.delete(one);
       onGone();
