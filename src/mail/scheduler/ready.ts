@@ -63,7 +63,8 @@ export function onWake(s: SchedulerState, ticket: Ticket): void {
   else setWake(s.wakes, ticket, nextWakeAt(s, ticket));
 }
 
-function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
+/** A deadline of its sender's, or its warning; and when it is due, while it is not ready yet. */
+export function nextWakeAt(s: SchedulerState, ticket: Ticket): number {
   return Math.min(ticket.place === "waiting" ? dueAtOf(ticket) : Infinity, alarmAt(s, ticket), returnAt(ticket));
 }
 

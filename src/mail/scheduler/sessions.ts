@@ -13,7 +13,7 @@ import { countTogether } from "./hanging.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
 import { awakenAt } from "./awaken.ts";
 import { leaveHome, settle } from "./homes.ts";
-import { schedule } from "./ready.ts";
+import { nextWakeAt, schedule } from "./ready.ts";
 import { unparkNext } from "./lines.ts";
 import { mostMails, mostToRoute } from "./claims.ts";
 import { isWanted } from "./scarce.ts";
@@ -245,6 +245,8 @@ function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
     return;
   }
   move(s, ticket, "ready");
+  // The line may rest for long; deadlines hold there as before.
+  setWake(s.wakes, ticket, nextWakeAt(s, ticket));
   joinRelay(s, session.relay, ticket);
 }
 

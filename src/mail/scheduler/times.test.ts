@@ -207,3 +207,25 @@ test("mail that was suspended on and off has lived only between: it expires afte
   await clock.advance(10 * HOUR);
   assert.deepEqual(told(simulation).filter((kind) => kind === "bounce").length, 1);
 });
+
+test("mail that its session's end sent back into the line is returned at its sender's deadline while the route rests", async () => {
+  const simulation = simulatedScheduling();
+  const { clock, world } = simulation;
+  const goodbye: Failure = {
+    lasting: "temporary",
+    status: "4.3.2",
+    cause: { kind: "reply", during: "MAIL" },
+    reply: reply(421, undefined, "closing, try again in 30 minutes"),
+  };
+  world.setDomain("a.example", [
+    { name: "mx", ip: "192.0.2.1", onTransaction: (_, nth) => (nth > 1 ? { failure: goodbye } : undefined) },
+  ]);
+  await simulation.send({ to: ["one@a.example"] });
+  const deliverBy = { at: clock.now() + 300_000, mode: "return", trace: false } as const;
+  await simulation.send({ to: ["two@a.example"], message: { deliverBy } });
+  await clock.advance(299_000);
+  assert.equal(world.delivered.size, 1);
+  assert.equal(simulation.notices.length, 0);
+  await clock.advance(2000);
+  assert.equal(simulation.notices.length, 1);
+});
