@@ -30,7 +30,7 @@ import {
 } from "./round.ts";
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
-import { suspensionOfRoute } from "./suspensions.ts";
+import { shelve, suspensionOf, suspensionOfRoute } from "./suspensions.ts";
 import { settleDelivered, settleFailed } from "./settle.ts";
 import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
@@ -242,6 +242,11 @@ function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
     setDueAt(ticket, s.now);
     s.urgent.push({ ticket, kind: "kept" });
     move(s, ticket, "writing");
+    return;
+  }
+  const suspension = suspensionOf(s, ticket);
+  if (suspension !== undefined) {
+    shelve(s, ticket, suspension);
     return;
   }
   move(s, ticket, "ready");

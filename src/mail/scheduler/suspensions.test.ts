@@ -332,3 +332,27 @@ test("when a host's suspension ends, mail that waits for another host's rest goe
   await clock.advance(SECOND);
   assert.ok(world.delivered.has(`${id}.1`));
 });
+
+test("mail that was under way when it was suspended, and comes back into the line unasked, is held", async () => {
+  const goodbye: Failure = {
+    lasting: "temporary",
+    status: "4.3.2",
+    cause: { kind: "reply", during: "MAIL" },
+    reply: reply(421, undefined, "closing, try again in 60 seconds"),
+  };
+  const simulation = simulatedScheduling();
+  const { clock, world, scheduler } = simulation;
+  world.setDomain("a.example", [
+    host("192.0.2.1", { transactMs: 10_000, onTransaction: (_, nth) => (nth > 1 ? { failure: goodbye } : undefined) }),
+  ]);
+  await simulation.send({ to: ["one@a.example"] });
+  const id = await simulation.send({ from: "joe@here.example", to: ["two@a.example"] });
+  await clock.advance(15_000);
+  await suspend(simulation, "sender", "joe@here.example");
+  await clock.advance(HOUR);
+  assert.ok(!world.delivered.has(`${id}.1`));
+  assertSchedulerInvariants(scheduler.state);
+  await scheduler.unsuspend("sender", "joe@here.example", "ann");
+  await clock.advance(MINUTE);
+  assert.ok(world.delivered.has(`${id}.1`));
+});
