@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -128,6 +129,91 @@ spoolTest("a spool of the format before gets what is new, and keeps what it has"
     [["k", "t"]],
   );
   assert.equal(store.counters().messages, 1);
+});
+
+/** What stood in a new queue of format 1, and the mail that a version of that time wrote. Never changed again. */
+const FORMAT_1 = `
+  CREATE TABLE messages (
+    id            INTEGER PRIMARY KEY,
+    sender        TEXT    NOT NULL,
+    received_at   INTEGER NOT NULL,
+    size_bytes    INTEGER NOT NULL,
+    deliver_by_at INTEGER,
+    body_file     TEXT,
+    body_bytes    INTEGER NOT NULL,
+    facts         TEXT    NOT NULL
+  ) STRICT;
+
+  CREATE TABLE bodies (
+    message INTEGER PRIMARY KEY,
+    bytes   BLOB NOT NULL
+  ) STRICT;
+
+  CREATE TABLE envelopes (
+    message      INTEGER NOT NULL,
+    n            INTEGER NOT NULL,
+    recipient    TEXT    NOT NULL,
+    domain       TEXT    NOT NULL,
+    action       TEXT    NOT NULL,
+    facts        TEXT,
+    state        TEXT    NOT NULL,
+    due_at       INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL,
+    progress     TEXT,
+    last_failure TEXT,
+    PRIMARY KEY (message, n)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE attempts (
+    message    INTEGER NOT NULL,
+    n          INTEGER NOT NULL,
+    number     INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    took_ms    INTEGER NOT NULL,
+    outcome    TEXT    NOT NULL,
+    relay      TEXT    NOT NULL,
+    failure    TEXT,
+    reply      TEXT,
+    PRIMARY KEY (message, n, number)
+  ) STRICT, WITHOUT ROWID;
+
+  INSERT INTO messages VALUES (1, 'joe@example.org', 1000, 13, NULL, NULL, 12, '{"content":"7bit","isInternational":false,"origin":{"listener":"smtp","protocol":"ESMTP","session":"s1"}}');
+  INSERT INTO bodies VALUES (1, CAST('content of 1' AS BLOB));
+  INSERT INTO envelopes VALUES (1, 1, 'ann@example.com', 'example.com', 'relay', NULL, 'queued', 2000, 9000, 1, NULL, NULL);
+  INSERT INTO attempts VALUES (1, 1, 1, 1500, 20, 'deferred', 'example.com', NULL, NULL);
+  PRAGMA application_id = 1349743720;
+  PRAGMA user_version = 1;
+`;
+
+spoolTest("a spool as the first format had it is opened with its mail, and is then as a new one", async (directory) => {
+  await (await open(`${directory}-new`))[Symbol.asyncDispose]();
+  mkdirSync(directory);
+  const first = new DatabaseSync(`${directory}/queue.db`);
+  first.exec(FORMAT_1);
+  first.close();
+  {
+    await using store = await open(directory);
+    const loaded = [];
+    for await (const portion of store.load()) loaded.push(...portion);
+    assert.deepEqual(
+      loaded.map(({ id, recipient, progress: { dueAt, attempts } }) => [id, recipient, dueAt, attempts]),
+      [[envelopeIdOf(messageIdOf(1), 1), "ann@example.com", 2000, 1]],
+    );
+    assert.equal((await store.attempts(envelopeIdOf(messageIdOf(1), 1))).length, 1);
+    assert.equal((await store.message(messageIdOf(1)))?.sender, "joe@example.org");
+    assert.equal((await store.body(messageIdOf(1)))?.kind, "inline");
+    await store.apply([{ do: "note", key: "k", text: "t" }, commitOf(2)]);
+    assert.deepEqual([store.counters().messages, store.counters().envelopes], [2, 2]);
+  }
+  const layoutOf = (path: string): unknown => {
+    const database = new DatabaseSync(`${path}/queue.db`, { readOnly: true });
+    const tables = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").all();
+    const version = database.prepare("PRAGMA user_version").get()?.["user_version"];
+    database.close();
+    return { tables, version };
+  };
+  assert.deepEqual(layoutOf(directory), layoutOf(`${directory}-new`));
 });
 
 spoolTest("a file that is no database fails the start with SPOOL_FAILED", async (directory) => {
