@@ -73,6 +73,21 @@ test("the picture is written where it is wanted, and the report is JSON where th
   assert.equal(out, '{"seed":7}\n');
 });
 
+test("the report is there even where the picture cannot be written", async () => {
+  let out = "";
+  const output: Output = { isTerminal: false, write: (text) => void (out += String(text)), room: async () => {} };
+  const world: Pick<World, "simulate" | "saveFile" | "stdout" | "stderr"> = {
+    stdout: output,
+    stderr: output,
+    simulate: async () => ({ report: {}, text: "the report\n", svg: "<svg/>", isFine: true }),
+    saveFile: () => Promise.reject(new Error("EEXIST")),
+  };
+  // Only these parts of the world are touched.
+  const run = simulateCommand.run(parseGiven(simulateCommand, ["storm", "--svg", "x.svg"]), world as World);
+  await assert.rejects(Promise.resolve(run), { code: "USAGE", message: "x.svg cannot be written: EEXIST" });
+  assert.equal(out, "the report\n");
+});
+
 test("what does not hold is an exit with 1", async () => {
   assert.equal((await call(["storm"], { isFine: false })).code, 1);
 });

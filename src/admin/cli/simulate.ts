@@ -1,5 +1,5 @@
 import { harmlessJson } from "../../foundation/escape.ts";
-import { PosthornError } from "../../foundation/error.ts";
+import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { usage, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { textTable } from "./text-table.ts";
@@ -35,15 +35,16 @@ export const simulateCommand: CliCommand = {
       if (world.stderr.isTerminal) world.stderr.write(`\r\u001B[K${line}`);
     });
     if (world.stderr.isTerminal) world.stderr.write("\r\u001B[K");
+    // First, for it may have taken long, and a picture that cannot be written is no reason to lose it.
+    world.stdout.write(given.has("json") ? `${harmlessJson(answer.report)}\n` : answer.text);
     if (svgFile !== undefined) {
       await world.saveFile(svgFile, new TextEncoder().encode(answer.svg)).catch((thrown: unknown) => {
         throw new PosthornError("USAGE", {
-          message: `${svgFile} cannot be written: ${String(thrown)}`,
-          advice: "name a file that is not there yet",
+          message: `${svgFile} cannot be written: ${messageOf(thrown)}`,
+          advice: "name a file that is not there yet, in a directory where this user may write",
         });
       });
     }
-    world.stdout.write(given.has("json") ? `${harmlessJson(answer.report)}\n` : answer.text);
     return answer.isFine ? exitCodes.ok : exitCodes.nothing;
   },
 };
