@@ -18,7 +18,9 @@ export function forgetUnused(s: SchedulerState): void {
     forgive(penalty, s.now, rules);
     if (isUnused(connections) && penalty.count === 0 && penalty.restsUntilAt <= s.now) s.routes.delete(key);
   }
-  for (const limits of [s.hosts, s.sources, s.domains, s.shaped])
+  // Connections that hang go back to the limits of our addresses when they are made: `hanging.ts`.
+  const ofSources = s.hanging.used > 0 ? [] : [s.sources];
+  for (const limits of [s.hosts, ...ofSources, s.domains, s.shaped])
     for (const [key, limit] of limits) if (isUnused(limit)) limits.delete(key);
   for (const [key, bucket] of s.buckets) if (isIdle(bucket, s.now) && bucket.heapAt < 0) s.buckets.delete(key);
   s.keptAfterSweep = sizeOf(s);

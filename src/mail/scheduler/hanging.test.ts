@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { unreachable } from "../../simulator/deliveries.ts";
 import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
+import { limited } from "../route/limited.ts";
+import { forgetUnused } from "./forgetting.ts";
 
 /** Ten domains whose hosts answer nothing for half a minute, and one that is well. */
 function world(limits: Record<string, number>): SimulatedScheduling {
@@ -63,4 +65,19 @@ test("a connection that is made late goes back where there is room", async () =>
   await simulation.clock.advance(60_000);
   assert.equal(simulation.world.delivered.size, 1);
   assert.deepEqual([state.hanging.used, state.total.used], [0, 0]);
+});
+
+test("the limit of our address is not forgotten while all that counts in it hangs", () => {
+  const s = simulatedScheduling().scheduler.state;
+  const ours = limited(1);
+  s.sources.set("*", ours);
+  for (let n = 0; n < 1000; n++) s.hosts.set(`192.0.2.${n}`, limited(1));
+  s.hanging.used = 1;
+  forgetUnused(s);
+  assert.equal(s.hosts.size, 0);
+  assert.equal(s.sources.get("*"), ours, "a connection that is made after all goes back to it");
+  s.hanging.used = 0;
+  for (let n = 0; n < 1003; n++) s.hosts.set(`192.0.2.${n}`, limited(1));
+  forgetUnused(s);
+  assert.equal(s.sources.size, 0);
 });
