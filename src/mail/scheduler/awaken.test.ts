@@ -185,3 +185,20 @@ test("a smarthost that refuses our login is not tried again for all that waits w
   await clock.advance(2 * MINUTE);
   assert.equal(world.delivered.size, 61);
 });
+
+test("what an operator has scheduled for later is not woken when its host is back", async () => {
+  const simulation = simulatedScheduling({ scheduler: LONG });
+  const { clock, world, scheduler } = simulation;
+  let isUp = false;
+  world.setDomain("a.example", [host("192.0.2.1", { onConnect: () => (isUp ? undefined : unreachable("192.0.2.1")) })]);
+  const id = await simulation.send({ to: ["late@a.example"] });
+  await clock.advance(HOUR);
+  await scheduler.command({ do: "schedule", selector: { by: "message", id }, at: NOON + 6 * HOUR });
+  isUp = true;
+  await simulation.send({ to: ["new@a.example"] });
+  await clock.advance(HOUR);
+  assert.equal(world.delivered.size, 1);
+  await clock.advance(5 * HOUR);
+  assert.equal(world.delivered.size, 2);
+  assertSchedulerInvariants(scheduler.state);
+});

@@ -96,6 +96,8 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       startWriting(s, ticket);
       // Tried once more at the very end rather than returned untried.
       setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));
+      // Its relay's recovery does not bring it back earlier.
+      ticket.lastRound = undefined;
       postpone(s, { do: "write", ticket, kind: "kept", command: id });
       return "written";
     }
