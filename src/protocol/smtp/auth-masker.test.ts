@@ -115,3 +115,24 @@ test("any cut of the bytes shows the same, and never the secret", () => {
     }),
   );
 });
+
+test("a client that goes on with name and password after a refusal betrays neither, and a command is shown again", () => {
+  const turns: Turn[] = [
+    ["client", "AUTH LOGIN\r\n"],
+    ["server", "530 5.7.0 Must issue a STARTTLS command first\r\n"],
+    ["client", "YW5u\r\n"],
+    ["server", "500 5.5.1 no such command\r\n"],
+    ["client", `${secret}\r\n`],
+    ["server", "500 5.5.1 no such command\r\n"],
+    ["client", "QUIT\r\n"],
+  ];
+  assert.equal(
+    shown(turns)
+      .split("\r\n")
+      .filter((line) => !/^\d/.test(line))
+      .join("|"),
+    "AUTH LOGIN|[hidden]|[hidden]|QUIT|",
+  );
+  for (const malformed of [`AUTH=PLAIN ${secret}`, `AUTH\r\n${secret}`])
+    assert.doesNotMatch(shown([["client", `${malformed}\r\n`]]), new RegExp(secret), malformed);
+});

@@ -4,6 +4,9 @@ export type DialogueSide = "client" | "server";
 /** What a line may have before it is shown in pieces. */
 const LINE_LIMIT = 2048;
 const HIDDEN = "[hidden]";
+/** Commands that have nothing secret in them, whatever went before. */
+const HARMLESS =
+  /^\s*(?:ehlo|helo|lhlo|mail|rcpt|data|bdat|rset|noop|quit|vrfy|expn|help|starttls|etrn|xclient|xforward)(?:\s|$)/i;
 
 /**
  * Hides the AUTH exchange (RFC 4954) in a recorded dialogue: initial responses, challenges and what answers them. Works on
@@ -20,6 +23,8 @@ export class AuthMasker {
   #isPending = false;
   /** Challenges that were not answered yet. */
   #challenges = 0;
+  /** AUTH was said and nobody is logged in: a client that did not understand the refusal goes on with name and password. */
+  #isTrying = false;
   #lastVerb = "";
   #content: { readonly kind: "data" } | { readonly kind: "chunk"; left: number } | undefined;
 
@@ -73,6 +78,7 @@ export class AuthMasker {
     const auth = /^(\s*auth\s+\S+)(\s+\S[\s\S]*)?$/i.exec(line.replace(/\r?\n$/, ""));
     if (auth !== null && !this.#isPending && this.#challenges === 0) {
       this.#isPending = true;
+      this.#isTrying = true;
       this.#lastVerb = "AUTH";
       return auth[2] === undefined ? line : `${auth[1] ?? ""} ${HIDDEN}${endOf(line)}`;
     }
@@ -80,6 +86,12 @@ export class AuthMasker {
       this.#challenges = Math.max(0, this.#challenges - 1);
       return `${HIDDEN}${endOf(line)}`;
     }
+    const malformed = /^\s*auth(?![a-z])/i.exec(line)?.[0];
+    if (malformed !== undefined) {
+      this.#isTrying = true;
+      return line.trim() === malformed.trim() ? line : `${malformed} ${HIDDEN}${endOf(line)}`;
+    }
+    if (this.#isTrying && line.trim() !== "" && !HARMLESS.test(line)) return `${HIDDEN}${endOf(line)}`;
     const [verb = "", size = ""] = line.trim().split(/\s+/, 2);
     this.#lastVerb = verb.toUpperCase();
     if (this.#lastVerb === "BDAT" && /^\d{1,15}$/.test(size) && Number(size) > 0)
@@ -94,6 +106,7 @@ export class AuthMasker {
       return `334 ${HIDDEN}${endOf(line)}`;
     }
     if (code === "354" && this.#lastVerb === "DATA") this.#content = { kind: "data" };
+    if (code === "235") this.#isTrying = false;
     // Other replies in between are those to commands that were sent ahead of AUTH.
     if (code === "235" || code?.startsWith("4") === true || code?.startsWith("5") === true) {
       this.#isPending = false;
