@@ -184,7 +184,8 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
         if (current === "greylists") return greylister(`${n} ${recipient}`);
         // Whoever stands behind the first one of a message does not fit.
         if (current === "is-full" && id.endsWith(".1")) return undefined;
-        return refusals[current];
+        // Each answer is an object of its own, as the answers of deliveries are.
+        return structuredClone(refusals[current]);
       },
       onTransaction: () => {
         if (mood() === "dies") throw new Error("the worker died");
