@@ -20,6 +20,8 @@ import type { Wire, WireListener } from "./wire.io.ts";
 
 /** Chunks of BDAT whose answers are still on their way: enough to keep a long line busy. */
 const MOST_CHUNKS_AHEAD = 8;
+/** A write under TLS is told of as done after two or three, one behind others later. */
+const MOST_TURNS_TO_WRITE = 50;
 /** Content is put together to blocks of this size before a BDAT names them. */
 const CHUNK_BYTES = 256 * 1024;
 
@@ -46,6 +48,8 @@ class Runner implements WireListener {
   readonly #settle: (transaction: Transaction) => void;
   readonly #total: Timer;
   #isStopped = false;
+  /** Replies that came while we do not know whether the content has left. */
+  #held: Reply[] | undefined;
   #awaited: During | undefined;
   #onReplyTaken: (() => void) | undefined;
 
@@ -73,13 +77,43 @@ class Runner implements WireListener {
   }
 
   onReply(reply: Reply): void {
+    if (this.#held !== undefined) {
+      this.#held.push(reply);
+      return;
+    }
+    if (!this.#wire.hasUnsent || waitingFor(this.#transaction) !== "end of DATA") return this.#answered(reply);
+    this.#held = [reply];
+    void this.#whenWritten();
+  }
+
+  #answered(reply: Reply, isPremature = this.#wire.hasUnsent): void {
     // Every answer is progress, even if the same command waits for the next one.
     this.#awaited = undefined;
-    this.#perform(onTransactionReply(this.#transaction, reply, this.#wire.hasUnsent));
+    this.#perform(onTransactionReply(this.#transaction, reply, isPremature));
     this.#takeReply();
   }
 
+  /**
+   * The answer to the content may be here before we know that its end has left: under TLS a write is told of as done some turns
+   * of the event loop later. What is unsent even then has not been sent, and the answer is to something else.
+   */
+  async #whenWritten(): Promise<void> {
+    for (let turn = 0; turn < MOST_TURNS_TO_WRITE && this.#wire.hasUnsent && this.#held !== undefined; turn++)
+      await new Promise((resolve) => setImmediate(resolve));
+    this.#release(this.#wire.hasUnsent);
+  }
+
+  #release(isPremature: boolean): void {
+    const [first, ...others] = this.#held ?? [];
+    this.#held = undefined;
+    if (first !== undefined) this.#answered(first, isPremature);
+    // Whoever listens by now.
+    for (const reply of others) this.#wire.listener.onReply(reply);
+  }
+
   onEnded(ended: Ended): void {
+    // Who answers and leaves has answered.
+    this.#release(this.#wire.hasMuchUnsent);
     this.#perform(onTransactionLost(this.#transaction, ended));
     this.#takeReply();
   }

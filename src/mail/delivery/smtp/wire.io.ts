@@ -21,6 +21,8 @@ export const INJECTED: Ended = { reason: "protocol", text: "bytes behind the ans
 
 /** After a write failed: how long what the peer said before may take to be read. */
 const LAST_WORDS_MS = 2000;
+/** A record of TLS (RFC 8446 section 5.1) and a little. */
+const MOST_TOLD_LATE_BYTES = 17 * 1024;
 
 /**
  * One connection as the client's machines see it: replies come in, bytes go out, there is one deadline at a time, and one
@@ -52,6 +54,10 @@ export class Wire {
 
   get ended(): Ended | undefined {
     return this.#ended;
+  }
+
+  get listener(): WireListener {
+    return this.#listener;
   }
 
   set listener(listener: WireListener) {
@@ -118,9 +124,20 @@ export class Wire {
     return this.#ended === undefined && this.#stream.writableNeedDrain;
   }
 
-  /** Bytes that have not even reached the kernel: no answer can be an answer to them. */
+  /**
+   * Bytes that have not even reached the kernel: no answer can be an answer to them. Under TLS those that have are told of some
+   * turns of the event loop later.
+   */
   get hasUnsent(): boolean {
     return this.#stream.writableLength > 0;
+  }
+
+  /**
+   * The same where the connection has ended, and nobody can wait for what is told late: under TLS a last piece that is not told
+   * of as sent may well have been.
+   */
+  get hasMuchUnsent(): boolean {
+    return this.#stream.writableLength > (this.#tls === undefined ? 0 : MOST_TOLD_LATE_BYTES);
   }
 
   /** Settles when there is room again, or the connection has ended. One waits at a time. */
