@@ -1,11 +1,20 @@
 /** A DNS server for tests, over UDP and TCP at one port of loopback, from a table of names. */
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import * as dnsPacket from "dns-packet";
 
 export type TestRecord =
-  | { readonly type: "A" | "AAAA" | "CNAME"; readonly data: string }
+  | { readonly type: "A" | "AAAA" | "CNAME" | "TXT" | "PTR"; readonly data: string }
+  | {
+      readonly type: "SRV";
+      readonly data: {
+        readonly priority: number;
+        readonly weight: number;
+        readonly port: number;
+        readonly target: string;
+      };
+    }
   | { readonly type: "MX"; readonly data: { readonly preference: number; readonly exchange: string } };
 
 export interface TestDnsServer extends AsyncDisposable {
@@ -21,6 +30,12 @@ export const mx = (preference: number, exchange: string): TestRecord => ({
 });
 export const a = (data: string): TestRecord => ({ type: "A", data });
 export const aaaa = (data: string): TestRecord => ({ type: "AAAA", data });
+export const txt = (data: string): TestRecord => ({ type: "TXT", data });
+export const ptr = (data: string): TestRecord => ({ type: "PTR", data });
+export const srv = (priority: number, port: number, target: string): TestRecord => ({
+  type: "SRV",
+  data: { priority, weight: 1, port, target },
+});
 export const cname = (data: string): TestRecord => ({ type: "CNAME", data });
 
 const RESPONSE = 0x8180;
@@ -35,6 +50,7 @@ const SERVER_FAILED = 2;
 export async function startDnsServer(
   zone: Readonly<Record<string, readonly TestRecord[] | "failed">>,
   onlyTcp: readonly string[] = [],
+  port = 0,
 ): Promise<TestDnsServer> {
   const questions: string[] = [];
   const sockets = new Set<Socket>();
@@ -53,7 +69,12 @@ export async function startDnsServer(
       id,
       flags: RESPONSE | (cut ? TRUNCATED : 0) | code,
       questions: asked,
-      answers: given.map((record) => ({ name, ttl: 60, ...record })),
+      answers: given.map((record) =>
+        // A string of a TXT record has at most 255 octets; longer texts are several.
+        record.type === "TXT"
+          ? { name, ttl: 60, type: "TXT", data: record.data.match(/[^]{1,255}/g) ?? [""] }
+          : { name, ttl: 60, ...record },
+      ),
     });
   };
   const tcp = createServer((socket) => {
@@ -66,16 +87,11 @@ export async function startDnsServer(
       head.writeUInt16BE(reply.length);
       socket.write(Buffer.concat([head, reply]));
     });
-  }).listen(0, "127.0.0.1");
-  await once(tcp, "listening");
-  const address = tcp.address();
-  if (address === null || typeof address === "string") throw new Error("a TCP server has a numeric address");
-  const udp = createSocket("udp4");
+  });
+  const udp = await boundAlike(tcp, port);
   udp.on("message", (bytes, from) => udp.send(answer(bytes, "udp"), from.port, from.address));
-  udp.bind(address.port, "127.0.0.1");
-  await once(udp, "listening");
   return {
-    at: `127.0.0.1:${address.port}`,
+    at: `127.0.0.1:${udp.address().port}`,
     questions,
     async [Symbol.asyncDispose]() {
       udp.close();
@@ -84,4 +100,24 @@ export async function startDnsServer(
       await once(tcp, "close");
     },
   };
+}
+
+/** Both at one port. One that is free for TCP may be somebody's for UDP: then another, unless it was asked for by number. */
+async function boundAlike(tcp: Server, wanted: number): Promise<UdpSocket> {
+  for (;;) {
+    tcp.listen(wanted, "127.0.0.1");
+    await once(tcp, "listening");
+    const address = tcp.address();
+    if (address === null || typeof address === "string") throw new Error("a TCP server has a numeric address");
+    const udp = createSocket("udp4");
+    const taken = await new Promise<Error | undefined>((resolve) => {
+      udp.once("error", resolve);
+      udp.bind(address.port, "127.0.0.1", () => resolve(undefined));
+    });
+    if (taken === undefined) return udp;
+    udp.close();
+    tcp.close();
+    await once(tcp, "close");
+    if (wanted !== 0) throw taken;
+  }
 }

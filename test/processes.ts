@@ -52,3 +52,35 @@ export function pssKiBOf(root: number): number {
     }
   }, 0);
 }
+
+/** A process and all its descendants in a line each: number, state, tracer, what the kernel does for it, command. */
+export function pictureOf(root: number): string {
+  return treeOf(root)
+    .map(({ pid, cpuSeconds }) => {
+      const status = textOf(`/proc/${pid}/status`);
+      const of = (field: string): string => new RegExp(`^${field}:\\s+(.*)$`, "m").exec(status)?.[1] ?? "?";
+      const threads = namesIn(`/proc/${pid}/task`).map((id) => {
+        const state = /^State:\s+(\S)/m.exec(textOf(`/proc/${pid}/task/${id}/status`))?.[1] ?? "?";
+        return `${state}:${textOf(`/proc/${pid}/task/${id}/wchan`)}`;
+      });
+      const command = textOf(`/proc/${pid}/cmdline`).replaceAll("\0", " ").slice(0, 60);
+      return `${pid} ${command} ${of("State")}, tracer ${of("TracerPid")}, ${cpuSeconds} s of CPU, threads ${threads.join(" ")}`;
+    })
+    .join("\n");
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}

@@ -61,7 +61,7 @@ export async function startScriptedHost(options: ScriptedHostOptions = {}): Prom
     port: address === null || typeof address === "string" ? 0 : address.port,
     sessions,
     mails,
-    async waitForMails(count, withinMs = 15_000) {
+    async waitForMails(count, withinMs = 60_000) {
       const untilAt = Date.now() + withinMs;
       while (mails.length < count) {
         if (Date.now() > untilAt)

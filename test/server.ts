@@ -56,6 +56,8 @@ export interface ServerOptions {
   readonly settings?: string;
   /** Replaces the harness's settings; `{smtp}` and so on are replaced by port numbers. */
   readonly wholeSettings?: string;
+  /** The name of the settings' file, where they are code: posthorn.config.ts, with `wholeSettings`. */
+  readonly settingsFile?: string;
   readonly folder?: string;
   readonly ports?: TestServer["ports"];
   readonly verbose?: boolean;
@@ -65,19 +67,61 @@ export interface ServerOptions {
   readonly readyWithinMs?: number;
   /** What the server writes when it is up, where that is not the log's line. */
   readonly readyWhen?: RegExp;
+  /** A checkout of another version, whose server and client are run. */
+  readonly tree?: string;
   /** Gets the number of the process, and of its group, as soon as there is one: for those who kill it before it is up. */
   readonly onSpawn?: (pid: number) => void;
 }
 
 /**
  * A port that nobody listens on. From below the range that the system gives to outgoing connections, and at random: test
- * files run beside each other, and a port taken from the system is free for anybody until somebody listens on it.
+ * files run beside each other, and a port taken from the system is free for anybody until somebody listens on it. Whoever
+ * gets one may listen much later, so it is written down whose it is, for tests in other processes to see.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(10_240, 32_000);
+    if (!takePort(port)) continue;
     if (await isFree(port)) return port;
   }
+}
+
+const TAKEN_PORTS = join(tmpdir(), `posthorn-test-ports-${process.getuid?.() ?? 0}`);
+const ownPorts = new Set<number>();
+
+/** Makes a file of the port's name, which lives as long as this process. */
+function takePort(port: number): boolean {
+  if (ownPorts.has(port)) return false;
+  if (ownPorts.size === 0) {
+    mkdirSync(TAKEN_PORTS, { recursive: true });
+    process.once("exit", () => {
+      for (const own of ownPorts) rmSync(join(TAKEN_PORTS, String(own)), { force: true });
+    });
+  }
+  const file = join(TAKEN_PORTS, String(port));
+  try {
+    writeFileSync(file, String(process.pid), { flag: "wx" });
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+    // It outlives a process that was killed; then the port is anybody's, the next time.
+    if (!isHeld(file)) rmSync(file, { force: true });
+    return false;
+  }
+  ownPorts.add(port);
+  return true;
+}
+
+function isHeld(file: string): boolean {
+  try {
+    process.kill(Number(readFileSync(file, "utf8")), 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === "EPERM";
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -95,7 +139,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   // The workers of a split server are somebody else.
   chmodSync(folder, 0o755);
   const ports = options.ports ?? { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
-  const file = join(folder, "posthorn.yaml");
+  const file = join(folder, options.settingsFile ?? "posthorn.yaml");
   const write: TestServer["rewrite"] = ({ settings, wholeSettings }) =>
     writeFileSync(
       file,
@@ -107,10 +151,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     );
   write(options);
   const command = [...(options.wrapper ?? []), process.execPath];
+  const tree = options.tree ?? ROOT;
   const [program = "", ...wrapped] = command;
   const child = spawn(
     program,
-    [...wrapped, join(ROOT, "bin", "posthornd.js"), options.verbose === true ? "-dv" : "-d", "-f", file],
+    [...wrapped, join(tree, "bin", "posthornd.js"), options.verbose === true ? "-dv" : "-d", "-f", file],
     {
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],
@@ -145,7 +190,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ports,
     process: child,
     output: () => output,
-    async waitForOutput(pattern, withinMs = 15_000) {
+    async waitForOutput(pattern, withinMs = 60_000) {
       const untilAt = Date.now() + withinMs;
       for (;;) {
         const match = pattern.exec(output);
@@ -157,7 +202,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       }
     },
     async posthorn(...argv) {
-      const cli = spawn(process.execPath, [join(ROOT, "bin", "posthorn.js"), ...argv, "--file", file], {
+      const cli = spawn(process.execPath, [join(tree, "bin", "posthorn.js"), ...argv, "--file", file], {
         cwd: folder,
         stdio: ["ignore", "pipe", "pipe"],
       });
@@ -175,7 +220,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
         return readdirSync(place).map((name) => readFileSync(join(place, name), "latin1"));
       });
     },
-    async waitForMails(user, count, withinMs = 15_000) {
+    async waitForMails(user, count, withinMs = 60_000) {
       const untilAt = Date.now() + withinMs;
       for (;;) {
         const mails = server.mailsOf(user);
@@ -196,10 +241,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     },
     async stop() {
       if (!isOver) child.kill("SIGTERM");
-      const status = await Promise.race([over, wait(30_000, undefined, { ref: false })]);
+      const status = await Promise.race([over, wait(60_000, undefined, { ref: false })]);
       if (status === undefined) {
         killGroup("SIGKILL");
-        throw new Error(`the server did not stop within 30 s:\n${output.slice(-6000)}`);
+        throw new Error(`the server did not stop within 60 s:\n${output.slice(-6000)}`);
       }
       return status;
     },
@@ -211,7 +256,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     async [Symbol.asyncDispose]() {
       if (!isOver) {
         child.kill("SIGTERM");
-        await Promise.race([over, wait(10_000, undefined, { ref: false })]);
+        await Promise.race([over, wait(30_000, undefined, { ref: false })]);
       }
       killGroup("SIGKILL");
       if (options.folder === undefined && process.env["POSTHORN_KEEP"] === undefined)
@@ -220,7 +265,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     },
   };
   try {
-    await server.waitForOutput(options.readyWhen ?? /daemon started/, options.readyWithinMs ?? 30_000);
+    await server.waitForOutput(options.readyWhen ?? /daemon started/, options.readyWithinMs ?? 90_000);
   } catch (error) {
     killGroup("SIGKILL");
     if (child.pid !== undefined) await groupEnd(child.pid);
@@ -235,7 +280,7 @@ function emitted(layout: Layout): Readonly<Record<string, string>> {
 }
 
 /** Resolves when nobody of a process group lives any more: a killed worker holds its port and the queue for a moment. */
-async function groupEnd(group: number, withinMs = 10_000): Promise<void> {
+async function groupEnd(group: number, withinMs = 60_000): Promise<void> {
   const untilAt = Date.now() + withinMs;
   while (isAlive(group)) {
     if (Date.now() > untilAt) throw new Error(`processes of group ${group} live on ${withinMs} ms after SIGKILL`);

@@ -1,6 +1,7 @@
 /** A next host for tests: takes every mail over SMTP and remembers which, and when. It outlives the server it gets mail from. */
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
 
 export interface Taken {
   readonly recipient: string;
@@ -16,7 +17,22 @@ export interface Sink extends AsyncDisposable {
   readonly mostOpen: number;
 }
 
-export async function startSink(options: { onTaken?: (taken: Taken) => void; keeps?: boolean } = {}): Promise<Sink> {
+/** How a sink behaves; whoever started it may change it while it runs. */
+export interface SinkManner {
+  /** Connections are cut as soon as they are made, and those that are open at their next word. */
+  isDown: boolean;
+  /** Between taking a mail and saying so. */
+  replyAfterMs: number;
+  /** Recipients that it refuses for good. */
+  readonly refuses: (recipient: string) => boolean;
+}
+
+const USUAL_MANNER: SinkManner = { isDown: false, replyAfterMs: 0, refuses: () => false };
+
+export async function startSink(
+  options: { onTaken?: (taken: Taken) => void; keeps?: boolean; manner?: SinkManner } = {},
+): Promise<Sink> {
+  const manner = options.manner ?? USUAL_MANNER;
   const taken: Taken[] = [];
   const open = new Set<Socket>();
   let mostOpen = 0;
@@ -26,7 +42,7 @@ export async function startSink(options: { onTaken?: (taken: Taken) => void; kee
     socket.on("close", () => open.delete(socket));
     // Those who come from here are killed in the middle of things.
     socket.on("error", () => socket.destroy());
-    serve(socket, (recipient, content) => {
+    serve(socket, manner, (recipient, content) => {
       const one = { recipient, content, atMs: performance.now() };
       if (options.keeps !== false) taken.push(one);
       options.onTaken?.(one);
@@ -49,13 +65,35 @@ export async function startSink(options: { onTaken?: (taken: Taken) => void; kee
   };
 }
 
-function serve(socket: Socket, onMail: (recipient: string, content: string) => void): void {
+function serve(socket: Socket, manner: SinkManner, onMail: (recipient: string, content: string) => void): void {
   let recipients: string[] = [];
   let isData = false;
   let held = "";
-  const say = (line: string): void => void socket.write(`${line}\r\n`);
+  /** Replies that are held back, in their order. */
+  let before: Promise<unknown> | undefined;
+  const say = (line: string, afterMs = 0): void => {
+    if (before === undefined && afterMs === 0) {
+      socket.write(`${line}\r\n`);
+      return;
+    }
+    const mine = (before ?? Promise.resolve())
+      .then(() => (afterMs === 0 ? undefined : wait(afterMs)))
+      .then(() => {
+        if (before === mine) before = undefined;
+        if (socket.writable) socket.write(`${line}\r\n`);
+      });
+    before = mine;
+  };
+  if (manner.isDown) {
+    socket.destroy();
+    return;
+  }
   say("220 sink.test ESMTP");
   socket.on("data", (bytes: Buffer) => {
+    if (manner.isDown) {
+      socket.destroy();
+      return;
+    }
     held += bytes.toString("latin1");
     for (;;) {
       if (isData) {
@@ -66,7 +104,7 @@ function serve(socket: Socket, onMail: (recipient: string, content: string) => v
         isData = false;
         for (const recipient of recipients) onMail(recipient, content);
         recipients = [];
-        say("250 2.0.0 taken");
+        say("250 2.0.0 taken", manner.replyAfterMs);
         continue;
       }
       const lineEnd = held.indexOf("\r\n");
@@ -82,7 +120,14 @@ function serve(socket: Socket, onMail: (recipient: string, content: string) => v
         say("221 2.0.0 bye");
         socket.end();
       } else {
-        if (verb === "RCPT") recipients.push(/<([^>]*)>/.exec(line)?.[1] ?? "");
+        if (verb === "RCPT") {
+          const recipient = /<([^>]*)>/.exec(line)?.[1] ?? "";
+          if (manner.refuses(recipient)) {
+            say("550 5.1.1 nobody of that name");
+            continue;
+          }
+          recipients.push(recipient);
+        }
         if (verb === "MAIL" || verb === "RSET") recipients = [];
         say("250 2.0.0 ok");
       }

@@ -15,10 +15,12 @@ export interface TestClient {
   close(): void;
 }
 
-export async function smtpConnect(to: number | string, withinMs = 15_000): Promise<TestClient> {
+export async function smtpConnect(to: number | string, withinMs = 60_000): Promise<TestClient> {
   const socket = typeof to === "number" ? connect(to, "127.0.0.1") : connect(to);
   await once(socket, "connect");
   let held = "";
+  /** For whoever waits in vain: what the server does not answer. */
+  let said = "the connection";
   let isOver = false;
   const replies: string[] = [];
   let waiting: { resolve: (text: string) => void; reject: (error: Error) => void }[] = [];
@@ -47,6 +49,7 @@ export async function smtpConnect(to: number | string, withinMs = 15_000): Promi
     socket,
     send: (bytes) => void socket.write(bytes),
     say(line) {
+      said = JSON.stringify(line.slice(0, 100));
       socket.write(`${line}\r\n`);
       return client.reply();
     },
@@ -56,7 +59,8 @@ export async function smtpConnect(to: number | string, withinMs = 15_000): Promi
       if (isOver) return Promise.reject(new Error("the server closed the connection"));
       return new Promise((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(new Error(`no reply within ${withinMs} ms; so far: ${JSON.stringify(held)}`)),
+          () =>
+            reject(new Error(`no reply from ${to} within ${withinMs} ms to ${said}; so far: ${JSON.stringify(held)}`)),
           withinMs,
         );
         waiting.push({

@@ -1,7 +1,8 @@
 /**
  * Which way imports point: the table of ARCHITECTURE.md as data, checked on every change. Type-only imports count.
- * `node tools/check-layers.ts` reports each import that points the wrong way, and fails when the diagram of imports that
- * ARCHITECTURE.md carries is out of date; `--write` brings that one up to date, `--diagram` prints it.
+ * `node tools/check-layers.ts` reports each import that points the wrong way, and what processes read at their start although they
+ * do without it, and fails when the diagram of imports that ARCHITECTURE.md carries is out of date; `--write` brings that one up to
+ * date, `--diagram` prints it.
  */
 import { readFileSync, globSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -26,9 +27,10 @@ const LAYERS: readonly Layer[] = [
   { place: "service/acme/", may: ["foundation/", PROTOCOL, "service/config/", "service/tls/"] },
   { place: "service/", may: ["foundation/", PROTOCOL, "service/config/", "service/table/"] },
   { place: "mail/envelope/", may: RINGS_BELOW_MAIL },
+  { place: "mail/filter/", may: [...RINGS_BELOW_MAIL, "mail/envelope/"] },
   { place: "mail/queue/", may: [...RINGS_BELOW_MAIL, "mail/envelope/"] },
-  { place: "mail/session/", may: [...RINGS_BELOW_MAIL, "mail/envelope/", "mail/queue/"] },
-  { place: "mail/connection/", may: [...RINGS_BELOW_MAIL, "mail/envelope/", "mail/session/"] },
+  { place: "mail/session/", may: [...RINGS_BELOW_MAIL, "mail/envelope/", "mail/filter/", "mail/queue/"] },
+  { place: "mail/connection/", may: [...RINGS_BELOW_MAIL, "mail/envelope/", "mail/filter/", "mail/session/"] },
   { place: "mail/route/", may: [...RINGS_BELOW_MAIL, "mail/envelope/"] },
   { place: "mail/delivery/", may: [...RINGS_BELOW_MAIL, "mail/envelope/", "mail/route/", "mail/queue/"] },
   {
@@ -42,6 +44,35 @@ const LAYERS: readonly Layer[] = [
   { place: "process/", may: [...RINGS_BELOW_MAIL, "mail/", "simulator/", "admin/"] },
   { place: "main.ts", may: [...RINGS_BELOW_MAIL, "mail/", "simulator/", "admin/", "process/"] },
   { place: "testing/", may: [""] },
+];
+
+/**
+ * What each process may not read at its start, because its role does without: every one of them reads its code anew, and it is the
+ * time of a start (docs/decisions/0038). What a module loads with `import()` when it needs it does not count.
+ */
+const STARTS: readonly { readonly entry: string; readonly never: readonly string[] }[] = [
+  { entry: "process/worker-log.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/scheduler.ts"] },
+  {
+    entry: "process/worker-keeper.ts",
+    never: ["zod", "mail/session/session.ts", "mail/scheduler/", "mail/filter/chain.ts"],
+  },
+  { entry: "process/worker-lookup.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/"] },
+  {
+    entry: "process/worker-egress.ts",
+    never: ["zod", "mail/session/session.ts", "mail/scheduler/scheduler.ts", "mail/filter/chain.ts"],
+  },
+  {
+    entry: "process/worker-scheduler.ts",
+    never: ["zod", "mail/session/session.ts", "mail/filter/chain.ts", "mail/delivery/smtp/connector.io.ts"],
+  },
+  {
+    entry: "process/worker-ingress.ts",
+    never: ["zod", "mail/scheduler/scheduler.ts", "mail/delivery/smtp/connector.io.ts", "process/settings.ts"],
+  },
+  {
+    entry: "process/daemon.ts",
+    never: ["process/single.ts", "mail/session/session.ts", "mail/scheduler/scheduler.ts"],
+  },
 ];
 
 /** Effects live in `.io.ts`; a pure file may use these of Node's modules, which touch nothing. */
@@ -61,14 +92,16 @@ interface Import {
   readonly to: string;
   readonly line: number;
   readonly isTypeOnly: boolean;
+  /** `import()`: when it is needed. */
+  readonly isLater: boolean;
 }
 
 function importsOf(file: string): readonly Import[] {
   const text = readFileSync(join(ROOT, "src", file), "utf8");
   const parsed = parseSync(file, text);
   const found: Import[] = [];
-  const add = (to: string, start: number, isTypeOnly: boolean): void => {
-    found.push({ from: file, to, line: text.slice(0, start).split("\n").length, isTypeOnly });
+  const add = (to: string, start: number, isTypeOnly: boolean, isLater = false): void => {
+    found.push({ from: file, to, line: text.slice(0, start).split("\n").length, isTypeOnly, isLater });
   };
   for (const statement of parsed.module.staticImports) {
     const entries = statement.entries;
@@ -81,7 +114,7 @@ function importsOf(file: string): readonly Import[] {
   }
   for (const statement of parsed.module.dynamicImports) {
     const literal = /^["'`](.*)["'`]$/.exec(text.slice(statement.moduleRequest.start, statement.moduleRequest.end));
-    if (literal?.[1] !== undefined) add(literal[1], statement.start, false);
+    if (literal?.[1] !== undefined) add(literal[1], statement.start, false, true);
   }
   return found;
 }
@@ -137,6 +170,23 @@ function problemsOf(file: string): readonly string[] {
   return problems;
 }
 
+/** What an entry reads at its start that it may not, and by which way. */
+function startProblems({ entry, never }: (typeof STARTS)[number]): readonly string[] {
+  const ways = new Map([[entry, entry]]);
+  const problems: string[] = [];
+  for (const [file, way] of ways) {
+    for (const { to, isTypeOnly, isLater } of importsOf(file)) {
+      if (isTypeOnly || isLater || to.startsWith("node:")) continue;
+      const target = to.startsWith(".") ? relative(join(ROOT, "src"), resolve(ROOT, "src", dirname(file), to)) : to;
+      if (ways.has(target)) continue;
+      if (never.some((one) => target === one || (one.endsWith("/") && target.startsWith(one))))
+        problems.push(`src/${entry} reads ${target} at its start: ${way} → ${target}`);
+      else if (to.startsWith(".")) ways.set(target, `${way} → ${target}`);
+    }
+  }
+  return problems;
+}
+
 function diagram(files: readonly string[]): string {
   const arrows = new Map<string, Set<string>>();
   for (const file of files.filter((name) => !name.endsWith(".test.ts") && !name.endsWith(".suite.ts"))) {
@@ -175,7 +225,7 @@ if (process.argv.includes("--diagram")) {
 } else if (process.argv.includes("--write")) {
   writeFileSync(ARCHITECTURE, withDiagram(architecture, diagram(files)));
 } else {
-  const problems = files.flatMap(problemsOf);
+  const problems = [...files.flatMap(problemsOf), ...STARTS.flatMap(startProblems)];
   if (withDiagram(architecture, diagram(files)) !== architecture) {
     problems.push("ARCHITECTURE.md: its diagram of imports is out of date: run node tools/check-layers.ts --write");
   }

@@ -26,6 +26,8 @@ const PROCESSORS: Readonly<Record<string, string>> = {
   ppc64: "ppc64",
   riscv64: "riscv64",
   s390x: "s390x",
+  // A processor of no system: what is compiled for it runs within Node.
+  wasm32: "wasm32",
   x64: "x64",
 };
 
@@ -48,7 +50,7 @@ for (const [from, entry] of Object.entries(lock.packages)) {
     const words = name.split(/[/-]/);
     const os = words.find((word) => SYSTEMS.includes(word));
     const cpu = words.map((word) => PROCESSORS[word]).find((word) => word !== undefined);
-    if (os === undefined || cpu === undefined) {
+    if (cpu === undefined || (os === undefined && cpu !== "wasm32")) {
       process.stderr.write(`${name}: its name does not say its platform\n`);
       process.exitCode = 1;
       continue;
@@ -64,7 +66,7 @@ for (const [from, entry] of Object.entries(lock.packages)) {
       ...(entry.dev === true ? { dev: true } : {}),
       ...(libc === undefined || os !== "linux" ? {} : { libc }),
       optional: true,
-      os: [os],
+      ...(os === undefined ? {} : { os: [os] }),
     };
     added++;
   }

@@ -10,6 +10,8 @@ type Failed = Extract<TestEvent, { type: "test:fail" }>["data"];
 /** How much of a failing file's output is shown: its end. */
 const OUTPUT_CHARACTERS = 4_000;
 const VALUE_LINES = 60;
+const SLOW_MS = 5000;
+const SLOW_FILES = 12;
 
 export default async function* testReporter(source: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   let passed = 0;
@@ -17,6 +19,8 @@ export default async function* testReporter(source: AsyncIterable<TestEvent>): A
   let skipped = 0;
   const failedFiles = new Set<string>();
   const outputs = new Map<string, string>();
+  /** Milliseconds of the tests of each file, one after the other. */
+  const spent = new Map<string, number>();
   for await (const event of source) {
     if (event.type === "test:stderr" || event.type === "test:stdout") {
       const { file, message } = event.data;
@@ -25,6 +29,8 @@ export default async function* testReporter(source: AsyncIterable<TestEvent>): A
     }
     if (event.type !== "test:pass" && event.type !== "test:fail") continue;
     const { data } = event;
+    if (data.nesting === 0 && data.file !== undefined)
+      spent.set(data.file, (spent.get(data.file) ?? 0) + data.details.duration_ms);
     if (event.type === "test:fail" && isOnlyByChildren(event.data)) continue;
     if (event.type === "test:pass" && data.details.type === "suite") continue;
     const todo = data.todo !== undefined && data.todo !== false;
@@ -43,7 +49,15 @@ export default async function* testReporter(source: AsyncIterable<TestEvent>): A
   for (const [file, output] of outputs) {
     if (failedFiles.has(file)) yield `\noutput of ${shortPath(file)}:\n${indent(output.trimEnd())}\n`;
   }
+  yield slowestText(spent);
   yield `${passed} passed, ${failed} failed, ${skipped} skipped\n`;
+}
+
+/** Whoever adds a test sees what it costs everybody. */
+function slowestText(spent: ReadonlyMap<string, number>): string {
+  const slow = [...spent].filter(([, ms]) => ms > SLOW_MS).toSorted(([, a], [, b]) => b - a);
+  const shown = slow.slice(0, SLOW_FILES).map(([file, ms]) => `${shortPath(file)} ${(ms / 1000).toFixed(0)} s`);
+  return shown.length === 0 ? "" : `slowest: ${shown.join(", ")}\n`;
 }
 
 /** A suite, or a test with tests inside, that failed because some of them did: they have been told already. */

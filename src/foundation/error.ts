@@ -13,6 +13,7 @@ export type ErrorCode =
   | "CONTROL_REFUSED"
   | "CONTROL_UNREACHABLE"
   | "LIBRARY_UNAVAILABLE"
+  | "FILTER_FAILED"
   | "USAGE";
 
 /** An error for people: what happened, where, and what to do (`advice`). */

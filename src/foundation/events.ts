@@ -53,6 +53,8 @@ export type Speaker =
   | "virtual"
   | "bounce"
   | "discard"
+  | "http"
+  | "pickup"
   | "control";
 
 export interface EventDeclaration<Declared extends Record<string, FieldDeclaration>> {

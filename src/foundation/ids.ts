@@ -47,6 +47,8 @@ export function messageIdOf(number: number): MessageId {
 /** Six digits' worth. */
 const LOW = 2 ** 30;
 const PAIRS = Array.from({ length: 1024 }, (_, pair) => DIGITS.charAt(pair >>> 5) + DIGITS.charAt(pair & 31));
+/** What each character of ASCII is worth as a digit; -1 where it is none. */
+const VALUES = Array.from({ length: 128 }, (_, code) => DIGITS.indexOf(String.fromCharCode(code)));
 
 function pairOf(number: number): string {
   return PAIRS[number & 1023] ?? "";
@@ -56,8 +58,8 @@ function pairOf(number: number): string {
 export function numberOfMessageId(id: string): number | undefined {
   if (id.length !== MESSAGE_ID_LENGTH) return undefined;
   let number = 0;
-  for (const digit of id) {
-    const value = DIGITS.indexOf(digit);
+  for (let at = 0; at < MESSAGE_ID_LENGTH; at++) {
+    const value = VALUES[id.charCodeAt(at)] ?? -1;
     if (value < 0) return undefined;
     number = number * 32 + value;
   }

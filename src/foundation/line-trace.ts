@@ -12,5 +12,5 @@ export interface LineTrace {
 export const noTrace: LineTrace = { isOn: false, show: () => {} };
 
 /** What can be traced line by line. */
-export const TRACE_TOPICS = ["scheduler", "mta", "smtp", "dns"] as const;
+export const TRACE_TOPICS = ["scheduler", "mta", "smtp", "dns", "filter"] as const;
 export type TraceTopic = (typeof TRACE_TOPICS)[number];

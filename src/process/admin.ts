@@ -6,12 +6,15 @@ import type { Result } from "../foundation/result.ts";
 import { openJournalReader } from "../mail/log/journal-reader.io.ts";
 import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { changedPaths, reloader } from "../service/config/reload.ts";
-import { bodyOpener } from "./egress-role.ts";
+import { writtenNames } from "../service/config/written-names.ts";
+import { bodyOpener } from "./open-body.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
+import { posthornSettings } from "./settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { Server } from "./server.ts";
 import { SettingsRefused } from "./settings-refused.ts";
+import { shownTables } from "./show-tables.ts";
 import { version } from "./version.ts";
 
 /** The admin interface of a running server, and what SIGHUP uses of it. */
@@ -20,7 +23,7 @@ export interface ServerAdmin extends Admin {
 }
 
 /** Settings that shape the processes themselves. */
-const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control)\b/;
+const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control|queue\.store)\b/;
 
 export function buildAdmin(parts: {
   server: Server;
@@ -54,10 +57,13 @@ export function buildAdmin(parts: {
     switch (result.kind) {
       case "swapped": {
         loadedAt = clock.now();
-        const changed = changedPaths(before, server.loaded.settings);
+        const paths = changedPaths(before, server.loaded.settings);
+        const spelling = /\.[cm]?[jt]s$/.test(settingsName) ? "camel" : "kebab";
+        const inWords = (some: readonly string[]): readonly string[] => writtenNames(posthornSettings, some, spelling);
+        const changed = inWords(paths);
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
         server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed });
-        return { kind: "swapped", changed, needsRestart: changed.filter((path) => NEEDS_RESTART.test(path)) };
+        return { kind: "swapped", changed, needsRestart: inWords(paths.filter((path) => NEEDS_RESTART.test(path))) };
       }
       case "refused":
         return refuse(result.problems.map(problemLine));
@@ -103,6 +109,30 @@ export function buildAdmin(parts: {
     async renewCertificates(label) {
       return { labels: server.renewCertificates(label) };
     },
+    logins: {
+      shown: async () => (await server.askLookup((port) => port.shownLogins())) ?? [],
+      clear: async (which) => (await server.askLookup((port) => port.clearLogins(which))) ?? { cleared: 0 },
+    },
+    senders: {
+      shown: async () => (await server.askLookup((port) => port.shownSenders())) ?? [],
+      clear: async (account) => (await server.askLookup((port) => port.clearSender(account))) ?? { cleared: 0 },
+    },
+    rates: {
+      shown: async () => (await server.askLookup((port) => port.shownRates())) ?? [],
+      clear: async (key) => (await server.askLookup((port) => port.clearRate(key))) ?? { cleared: 0 },
+    },
+    greylist: {
+      list: async (wanted) => (await server.askLookup((port) => port.greylistRows(wanted))) ?? [],
+      remove: async (which) => (await server.askLookup((port) => port.removeFromGreylist(which))) ?? { removed: 0 },
+      allow: async (address) => (await server.askLookup((port) => port.allowInGreylist(address))) ?? { networks: [] },
+    },
+    dmarc: {
+      list: async () => (await server.askLookup((port) => port.dmarcReports())) ?? [],
+      read: (domain, day) => server.askLookup((port) => port.dmarcReport(domain, day)),
+      hasten: async (domain) => (await server.askLookup((port) => port.hastenDmarcReports(domain))) ?? { due: 0 },
+    },
+    filters: async () => server.filters(),
+    tables: () => shownTables(server.loaded, () => server.askLookup((port) => port.tableHealth())),
     traces: server.traces,
     topics: server.topics,
     reload: () => reloadFor("posthorn reload"),

@@ -1,14 +1,14 @@
-import { deserialize, serialize } from "node:v8";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, PosthornError, systemCodeOf, type ErrorCode } from "../foundation/error.ts";
+import { frameBytes, HEAD_BYTES, readFrame } from "./frame.ts";
 
 /**
  * Typed calls between two roles over a stream: requests, answers and one-way notes in both directions. What is said in
  * one turn of the event loop travels in one frame, so that a busy server pays one write for many calls.
  *
- * A frame is a length (32 bits, big endian) and a structured clone of an array of parts. Both ends are ours and of one
- * version; a frame that does not decode, or is longer than `MOST_FRAME_BYTES`, ends the channel.
+ * A frame is a length and an array of parts (`frame.ts`). Both ends are ours and of one version; a frame that does not
+ * decode, or is longer than `MOST_FRAME_BYTES`, ends the channel.
  *
  * When the stream ends, every call that waits rejects with ROLE_UNAVAILABLE: nobody waits for a process that is gone.
  */
@@ -59,14 +59,12 @@ export function openChannel(options: {
   const flush = (): void => {
     isFlushPlanned = false;
     if (!isOpen || outgoing.length === 0) return;
-    const payload = serialize(outgoing);
+    const [bytes, ...more] = frameBytes(outgoing);
     outgoing = [];
-    const head = Buffer.allocUnsafe(4);
-    head.writeUInt32BE(payload.byteLength);
-    stream.cork();
-    stream.write(head);
-    stream.write(payload);
-    stream.uncork();
+    if (more.length > 0) stream.cork();
+    stream.write(bytes);
+    for (const each of more) stream.write(each);
+    if (more.length > 0) stream.uncork();
   };
   const say = (part: Part): void => {
     outgoing.push(part);
@@ -118,7 +116,7 @@ export function openChannel(options: {
 
   const feed = frameReader((payload) => {
     // Both ends are ours: a frame holds an array of parts, and one that does not is caught below.
-    for (const part of deserialize(payload) as readonly Part[]) take(part);
+    for (const part of readFrame(payload) as readonly Part[]) take(part);
   });
   stream.on("data", (bytes: Buffer) => {
     try {
@@ -166,16 +164,16 @@ export function frameReader(onFrame: (payload: Buffer) => void): (bytes: Buffer)
     heldBytes += bytes.length;
     for (;;) {
       if (wanted < 0) {
-        if (heldBytes < 4) return;
+        if (heldBytes < HEAD_BYTES) return;
         const head = held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held);
         held = [head];
         wanted = head.readUInt32BE(0);
         if (wanted > MOST_FRAME_BYTES) throw new Error(`a frame of ${wanted} bytes is longer than any of ours`);
       }
-      if (heldBytes < 4 + wanted) return;
+      if (heldBytes < HEAD_BYTES + wanted) return;
       const whole = held.length === 1 && held[0] !== undefined ? held[0] : Buffer.concat(held);
-      onFrame(whole.subarray(4, 4 + wanted));
-      const rest = whole.subarray(4 + wanted);
+      onFrame(whole.subarray(HEAD_BYTES, HEAD_BYTES + wanted));
+      const rest = whole.subarray(HEAD_BYTES + wanted);
       held = rest.length === 0 ? [] : [rest];
       heldBytes = rest.length;
       wanted = -1;

@@ -5,6 +5,7 @@ import { parseShapingRule, shapingEntryProblem } from "../mail/route/shaping-tex
 import type { Place, SettingPath, SettingsProblem } from "../service/config/config.ts";
 import { nearestName } from "../service/config/names.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
+import { isBackendSource } from "../service/table/backend-source.ts";
 import { parseTableText } from "../service/table/text.ts";
 import type { WrittenSettings } from "./settings.ts";
 
@@ -37,6 +38,16 @@ export function shapingWithTable(
       problems: [parsed.problemAt(["route", "shapingTable"], `there is no table ${shapingTable}${hint}`)],
     };
   }
+  if (isBackendSource(source) || (source.kind === "file" && source.syntax !== undefined))
+    return {
+      ...none,
+      problems: [
+        parsed.problemAt(
+          ["route", "shapingTable"],
+          `table ${shapingTable} is no list, map or file: the rules are read as a whole, with the settings`,
+        ),
+      ],
+    };
   const entries: readonly Entry[] =
     source.kind === "file"
       ? parseTableText(tableTexts[shapingTable] ?? "").entries.map(({ line, key, value }) => ({

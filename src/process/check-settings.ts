@@ -1,15 +1,28 @@
 import type { Condition } from "../mail/envelope/condition.ts";
-import { ownActions } from "../mail/envelope/rules.ts";
-import type { Action, Match } from "../mail/envelope/settings.ts";
-import { clientCertificateOf, type ListenerSettings } from "../mail/connection/settings.ts";
+import { ownActions } from "../mail/envelope/default-rules.ts";
+import type { Action } from "../mail/envelope/action-settings.ts";
+import type { Match } from "../mail/envelope/rule-settings.ts";
+import type { ListenerSettings } from "../mail/connection/settings.ts";
+import { clientCertificateOf } from "../mail/connection/listener-choices.ts";
 import { parseRelay } from "../mail/route/relay.ts";
 import type { SettingPath, SettingsProblem } from "../service/config/config.ts";
 import type { TableOrList } from "../service/config/kinds.ts";
+import { mechanismProblems } from "../service/account/offered-mechanisms.ts";
 import { nearestName } from "../service/config/names.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
 import { parseNetwork } from "../service/table/network.ts";
 import type { WrittenSettings } from "./settings.ts";
+import { usersProblems } from "./check-users.ts";
 import { acmeProblems } from "./acme-files.ts";
+import { contentFilterProblems } from "./check-content-filters.ts";
+import { filterProblems } from "./check-filters.ts";
+import { signingProblems } from "./signing-files.ts";
+import { ruleProblems } from "./check-rules.ts";
+import { recipientProblems } from "./check-recipients.ts";
+import { LOCAL_LISTENER } from "./local-users.ts";
+import { accountProblems, backendPath } from "./check-accounts.ts";
+import { restrictionProblems } from "./check-restrictions.ts";
+import { rewritingProblems } from "./check-rewriting.ts";
 import { certificateTablesOf } from "./tls-files.ts";
 
 /** What no single declaration can see: names that nobody defined, ports taken twice, rules that open the relay. */
@@ -39,7 +52,10 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
 
   knownList(settings.local.domains, ["local", "domains"]);
   knownList(settings.local.users, ["local", "users"]);
-  if (settings.accounts !== undefined) knownTable(settings.accounts, ["accounts"]);
+  for (const [at, backend] of (settings.accounts?.backends ?? []).entries())
+    if ("table" in backend) knownTable(backend.table, backendPath(parsed.origins, at, backend.kind));
+  for (const problem of mechanismProblems(settings.accounts, settings.accounts?.mechanisms ?? []))
+    tell(["accounts", "mechanisms"], problem);
   for (const [name, source] of Object.entries(settings.tables)) {
     const keys = source.kind === "list" ? source.items : source.kind === "map" ? Object.keys(source.entries) : [];
     for (const [at, written] of keys.entries()) {
@@ -62,6 +78,31 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
       known("certificate", label, labels, ["listeners", at, "certificates", place]);
 
   for (const { path, text, severity } of acmeProblems(settings)) tell(path, text, severity);
+  for (const { path, text, severity } of usersProblems(settings, process.getuid?.() === 0)) tell(path, text, severity);
+  for (const { path, text, severity } of accountProblems(settings, parsed.origins)) tell(path, text, severity);
+  for (const { path, text, severity } of rewritingProblems(settings)) tell(path, text, severity);
+  const names = {
+    table: knownTable,
+    action: (name: string, path: SettingPath): void => known("action", name, Object.keys(actions), path),
+  };
+  for (const { path, text, severity } of contentFilterProblems(settings)) tell(path, text, severity);
+  const filterNames = Object.keys(settings.filters);
+  const inFilters = {
+    ...names,
+    filter: (name: string, path: SettingPath): void => known("filter", name, filterNames, path),
+  };
+  for (const { path, text, severity } of filterProblems(settings, inFilters)) tell(path, text, severity);
+  for (const { path, text } of signingProblems(settings)) tell(path, text);
+  for (const [name, { authenticate }] of Object.entries(settings.filters))
+    if (authenticate?.reports === true && settings.dmarcReports === undefined)
+      tell(
+        ["filters", name, "authenticate", "reports"],
+        "nobody sends these reports: `dmarc-reports` says from whom",
+        "warning",
+      );
+  for (const { path, text, severity } of recipientProblems(settings, names)) tell(path, text, severity);
+  for (const { path, text, severity } of restrictionProblems(settings, knownTable)) tell(path, text, severity);
+  knownList(settings.verp.senders, ["verp", "senders"]);
 
   const seenListeners = new Map<string, number>();
   for (const [at, listener] of settings.listeners.entries()) {
@@ -74,14 +115,22 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
       if (earlier === undefined) seenListeners.set(key, at);
       else tell(["listeners", at], `there is ${words} already: listeners[${earlier}]`);
     }
+    // Rights and mail of users of this host go by that name, and somebody's account here is not theirs.
+    if (listener.name === LOCAL_LISTENER)
+      tell(
+        ["listeners", at, "name"],
+        `${LOCAL_LISTENER} is the name of the socket for users of this host; take another`,
+      );
     checkClientCertificates(listener, ["listeners", at]);
+    for (const problem of mechanismProblems(settings.accounts, listener.authMechanisms ?? []))
+      tell(["listeners", at, "authMechanisms"], problem);
     if (
       listener.auth === "require" &&
       listener.clientIdentities === undefined &&
       listener.clientAccount === "none" &&
       settings.accounts === undefined
     )
-      tell(["listeners", at, "auth"], "nobody can log in: `accounts` names no table", "warning");
+      tell(["listeners", at, "auth"], "nobody can log in: there are no `accounts`", "warning");
   }
 
   for (const [name, action] of Object.entries(settings.actions)) checkAction(name, action);
@@ -95,9 +144,8 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
         path,
         "relays for everybody to everywhere: an open relay. Say who may use it (from, auth, tag or listener), or for which domains; from: any if that is what you want",
       );
-    if (Object.keys(rule.match).length === 0 && at < (settings.rules ?? []).length - 1)
-      tell(path, "matches everything: the rules behind it are never reached", "warning");
   }
+  for (const { path, text, severity } of ruleProblems(settings)) tell(path, text, severity);
   return problems;
 
   function checkClientCertificates(listener: ListenerSettings, path: SettingPath): void {

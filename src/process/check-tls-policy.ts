@@ -6,6 +6,7 @@ import { policyKey, policyKeys } from "../mail/delivery/tls-policy/policy-key.ts
 import { parseRelay, type Relay } from "../mail/route/relay.ts";
 import type { SettingPath, SettingsProblem } from "../service/config/config.ts";
 import type { ParsedSettings } from "../service/config/parse.ts";
+import { isBackendSource } from "../service/table/backend-source.ts";
 import { parseTableText } from "../service/table/text.ts";
 import type { WrittenSettings } from "./settings.ts";
 import { authoritiesOf } from "./tls-files.ts";
@@ -57,6 +58,7 @@ export function checkTlsPolicy(
       return;
     }
     if (source.kind === "file") {
+      if (source.syntax !== undefined) return;
       for (const { line, key, value } of parseTableText(tableTexts[policyTable] ?? "").entries) {
         const text = entryProblem(key, value);
         if (text !== undefined)
@@ -64,6 +66,8 @@ export function checkTlsPolicy(
       }
       return;
     }
+    // What a backend has is judged when it is asked.
+    if (isBackendSource(source)) return;
     const entries: readonly (readonly [string, string | undefined])[] =
       source.kind === "map" ? Object.entries(source.entries) : source.items.map((key) => [key, undefined] as const);
     for (const [at, [key, value]] of entries.entries()) {

@@ -3,22 +3,39 @@ import { join, resolve } from "node:path";
 import type { Places, World } from "../admin/cli/world.ts";
 import { controlPaths } from "../admin/control/server.io.ts";
 import { systemClock } from "../foundation/clock.io.ts";
+import { systemRandom } from "../foundation/random.io.ts";
 import { PosthornError } from "../foundation/error.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { restore } from "../mail/queue/backup.io.ts";
-import { problemLine, type SettingsProblem } from "../service/config/config.ts";
+import { inOrder, problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { foldersOf } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
-import { findSettingsFile, loadPlaces, loadSettings, type LoadedSettings } from "./load-settings.ts";
+import { findSettingsFile, loadPlaces, loadSettings, loadTableSources, type LoadedSettings } from "./load-settings.ts";
 import { catalogue } from "./log-role.ts";
 import { runningPid } from "./pid-file.ts";
 import type { Identity } from "./privileges.ts";
+import { submitPath } from "./submit-socket.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
 export const cliParts: Pick<
   World,
-  "version" | "catalogue" | "locate" | "checkSettings" | "restore" | "simulate" | "listSimulations"
+  | "version"
+  | "catalogue"
+  | "locate"
+  | "checkSettings"
+  | "restore"
+  | "simulate"
+  | "listSimulations"
+  | "adviseDomains"
+  | "autoconfig"
+  | "explain"
+  | "lookupTable"
+  | "aliasFiles"
+  | "testPolicy"
+  | "comparePolicy"
+  | "makeSigningKey"
+  | "checkSigning"
 > = {
   version,
   catalogue,
@@ -32,13 +49,67 @@ export const cliParts: Pick<
       controlPaths: controlPaths(settings.control, folders.run),
       journalFile: folders.journalFile,
       injection: injectionPlaces(settings.listeners),
+      ...(settings.localSubmission.enabled
+        ? {
+            submit: {
+              path: submitPath(settings.localSubmission, folders.run),
+              ...(settings.localSubmission.drop ? { drop: folders.drop } : {}),
+            },
+          }
+        : {}),
     };
   },
   async checkSettings(given) {
     const file = await fileOf(given);
     const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
-    const problems = loaded.ok ? loaded.value.warnings : loaded.problem;
-    return { isFine: loaded.ok, lines: problems.map(problemLine) };
+    if (!loaded.ok) return { file, isFine: false, lines: loaded.problem.map(problemLine) };
+    const { checkBackends } = await import("./check-backends.ts");
+    const { checkPrograms } = await import("./check-programs.ts");
+    const problems = await checkBackends(loaded.value, { clock: systemClock, random: systemRandom });
+    const { checkHooks } = await import("./check-hooks.ts");
+    const hooks = await checkHooks(loaded.value, systemClock);
+    const all = [...loaded.value.warnings, ...checkPrograms(loaded.value), ...problems, ...hooks];
+    return { file, isFine: hooks.length === 0, lines: inOrder(all).map(problemLine) };
+  },
+  async explain(request) {
+    const file = await fileOf(request.settingsFile);
+    // Certificates and keys do not matter here, and whoever asks may not be allowed to read them.
+    const loaded = await loadSettings({
+      file,
+      directory: process.cwd(),
+      clock: systemClock,
+      isKeptElsewhere: () => true,
+    });
+    if (!loaded.ok) throw invalid(loaded.problem);
+    return (await import("./explain.ts")).explain(request, loaded.value, systemClock);
+  },
+  async lookupTable(question) {
+    const loaded = await loadSettings({
+      file: await fileOf(question.settingsFile),
+      directory: process.cwd(),
+      clock: systemClock,
+      isKeptElsewhere: () => true,
+    });
+    if (!loaded.ok) throw invalid(loaded.problem);
+    return (await import("./explain-table.ts")).explainTable(question, loaded.value, systemClock);
+  },
+  // Loaded when they are asked for, as simulations are.
+  async testPolicy({ settingsFile, files }, tell) {
+    const settings = await fileOf(settingsFile);
+    const { runPolicyTests } = await import("./policy-test/run-policy-tests.ts");
+    return runPolicyTests({ settings, files, cwd: process.cwd() }, tell);
+  },
+  async comparePolicy(request) {
+    return (await import("./policy-test/compare-settings.ts")).compareSettings({
+      ...request,
+      settingsFile: await fileOf(request.settingsFile),
+      cwd: process.cwd(),
+    });
+  },
+  async aliasFiles(given) {
+    const tables = await loadTableSources({ file: await fileOf(given), directory: process.cwd(), clock: systemClock });
+    if (!tables.ok) throw invalid(tables.problem);
+    return (await import("./explain-table.ts")).aliasFilesOf(tables.value);
   },
   // Loaded when it is asked for: neither server nor client needs it otherwise.
   async simulate(request, tell) {
@@ -47,10 +118,27 @@ export const cliParts: Pick<
   async listSimulations() {
     return (await import("./simulate.ts")).listSimulations();
   },
+  async adviseDomains(given, question) {
+    return (await import("./domain-advice.ts")).adviseDomains(await settingsOf(given), question);
+  },
+  async makeSigningKey(wish) {
+    return (await import("./dkim-keys.ts")).makeKey(wish);
+  },
+  async checkSigning(given) {
+    return (await import("./dkim-keys.ts")).checkKeys(await settingsOf(given));
+  },
+  async autoconfig(given, question) {
+    return (await import("./domain-advice.ts")).autoconfigFor(await settingsOf(given), question);
+  },
   async restore(given, backup) {
     const { settings } = await settingsOf(given);
     const { identity } = layoutOf(settings, await fileOf(given));
     const folders = foldersOf(settings.state);
+    if (settings.queue.store.process !== undefined)
+      throw new PosthornError("USAGE", {
+        message: "queue.store names a program, which alone can take its mail back",
+        advice: "use the program's own means; the backups of this command are for the server's own store",
+      });
     const pid = runningPid(folders.pidFile);
     if (pid !== undefined) {
       throw new PosthornError("SPOOL_IN_USE", {
@@ -102,6 +190,7 @@ function injectionPlaces(listeners: readonly ListenerSettings[]): Places["inject
   const usable = listeners.filter(
     ({ protocol, tls, auth }) =>
       protocol !== "lmtp" &&
+      protocol !== "http" &&
       (tls === "off" || tls === "offer") &&
       (protocol === "submission" ? auth === "offer" || auth === "off" : auth !== "require"),
   );

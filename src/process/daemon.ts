@@ -2,22 +2,26 @@ import { resolve } from "node:path";
 import { startControl, controlPaths, type ControlServer } from "../admin/control/server.io.ts";
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
+import { ok } from "../foundation/result.ts";
 import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
 import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { buildAdmin } from "./admin.ts";
 import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
 import * as events from "./events.ts";
 import { callsOf, firstMailHint } from "./first-mail-hint.ts";
+import { checkFormats } from "./check-formats.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
 import { isSplit, layoutOf } from "./layout.ts";
 import { heldSignals } from "./held-signals.ts";
 import { findSettingsFile, loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
+import { LOCAL_LISTENER } from "./local-users.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
 import type { Server } from "./server.ts";
 import { SettingsRefused } from "./settings-refused.ts";
-import { startSingle } from "./single.ts";
-import { startSupervisor } from "./supervisor.ts";
+import { withSrsSecret } from "./srs-secret.ts";
+import { openSubmitSocket, type SubmitSocket } from "./submit-socket.ts";
 import { inheritedSockets } from "./systemd.ts";
+import { userNames } from "./user-names.ts";
 import { version } from "./version.ts";
 
 /** `posthornd`: one server from its start to its end. Exit statuses are those of sysexits(3). */
@@ -112,12 +116,14 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
   const signals = heldSignals(process);
   const { layout, identity, keeper } = layoutOf(read.settings, options.file);
   const folders = foldersOf(read.settings.state);
+  checkFormats(folders);
   makeFolders(folders, identity, keeper);
   const pidFile: PidFile = writePidFile(folders.pidFile, process.pid);
   let server: Server | undefined;
   let control: ControlServer | undefined;
+  let submit: SubmitSocket | undefined;
   try {
-    const loaded = read;
+    const loaded = withSrsSecret(read);
     const inherited = inheritedSockets(process.env, process, loaded.settings.listeners);
     const common = {
       loaded,
@@ -127,10 +133,14 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       isForeground: options.isForeground,
       inherited,
     };
-    server =
-      layout === "split"
-        ? await startSupervisor({ ...common, identity, keeperIdentity: keeper })
-        : await startSingle({ ...common, onStuck });
+    // Only what this layout takes is loaded: a supervisor needs hardly a third of what a single process does.
+    if (layout === "split") {
+      const { startSupervisor } = await import("./supervisor.ts");
+      server = await startSupervisor({ ...common, identity, keeperIdentity: keeper });
+    } else {
+      const { startSingle } = await import("./single.ts");
+      server = await startSingle({ ...common, onStuck });
+    }
     const running = server;
     const ended = Promise.withResolvers<void>();
     let isStopping = false;
@@ -145,17 +155,23 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       folders,
       startedAt,
       settingsFile: options.file,
-      read: () => loadSettings(loadOptionsOf(options.file)),
+      read: async () => {
+        const next = await loadSettings(loadOptionsOf(options.file));
+        return next.ok ? ok(withSrsSecret(next.value)) : next;
+      },
       stop: () => stop("posthorn stop"),
       clock: systemClock,
     });
+    const names = userNames(systemClock);
     control = await startControl({
       settings: loaded.settings.control,
       paths: controlPaths(loaded.settings.control, folders.run),
       admin,
       clock: systemClock,
       emit: running.emit,
+      users: { listener: LOCAL_LISTENER, accountOf: (uid) => names.of(uid) },
     });
+    submit = await openSubmitSocket(running, folders);
     for (const problem of loaded.warnings) running.emit(events.settingsWarning, { problem: problemLine(problem) });
     running.emit(events.serverStarted, {
       version,
@@ -180,6 +196,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     await server?.stop(messageOf(thrown));
     throw thrown;
   } finally {
+    await submit?.[Symbol.asyncDispose]();
     await control?.[Symbol.asyncDispose]();
     pidFile.remove();
   }

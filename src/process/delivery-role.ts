@@ -1,33 +1,139 @@
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
+import { actAs, mayChangeIdentity } from "../foundation/ffi/identity.io.ts";
+import type { RunAs } from "../foundation/ffi/identity.ts";
 import type { LocalDelivery } from "../mail/delivery/delivery.ts";
+import type { FileAgent, FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import { createLocalDelivery } from "../mail/delivery/mailbox/local-delivery.io.ts";
-import { bodyOpener } from "./egress-role.ts";
+import { mailFs } from "../mail/delivery/mailbox/mail-fs.io.ts";
+import { ownFiles } from "../mail/delivery/mailbox/own-files.ts";
+import type { FilingParts } from "../mail/delivery/mailbox/filing.ts";
+import type { MailboxNames } from "../mail/delivery/mailbox/path-template.ts";
+import type { LocalSettings } from "../mail/envelope/settings.ts";
+import { isSystemUsers } from "../mail/envelope/system-users.ts";
+import { systemUsers } from "../service/account/system-users.io.ts";
+import { tableUsers, type UserDirectory } from "../service/account/users.ts";
+import { actionsOfDeliveries, deliversAsOthers, userOfDeliveries } from "./delivers-as-others.ts";
+import { bodyOpener } from "./open-body.ts";
+import { FilingAgents } from "./filing-agents.ts";
 import type { Folders } from "./folders.ts";
+import { tablesOf } from "./tables-of-settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { LookupPort } from "./lookup.ts";
+import { groupId, type Identity } from "./privileges.ts";
 
 /** Final delivery. Closing it waits for what runs. */
 export interface DeliveryRole extends AsyncDisposable {
   readonly port: LocalDelivery;
 }
 
+/**
+ * `rest`: the server's own user, where this process was started by root to deliver with users' rights. It is that user
+ * from here on, and root only in the moments in which it starts what runs as somebody else.
+ */
 export function startDelivery(parts: {
   loaded: LoadedSettings;
   folders: Folders;
   clock: Clock;
   emit: Emit;
+  lookup: LookupPort;
+  rest?: Identity | undefined;
 }): DeliveryRole {
-  const { settings } = parts.loaded;
-  const open = bodyOpener(parts.folders);
-  const delivery = createLocalDelivery({
-    clock: parts.clock,
-    emit: parts.emit,
+  const { loaded, folders, clock, emit } = parts;
+  const { settings } = loaded;
+  const { extensionDelimiter, includesFrom } = settings.local;
+  const mayInclude = includesFrom.includes("forward");
+  const open = bodyOpener(folders);
+  const common: Omit<FilingParts, "intentsOf"> = {
+    clock,
+    emit,
+    fs: mailFs,
     settings: settings.mailbox,
-    actions: (name) => settings.actions[name],
     openBody: async (body) => open(body),
-    stateDirectory: parts.folders.state,
     hostname: settings.hostname,
-    extensionDelimiter: settings.local.extensionDelimiter,
+    extensionDelimiter,
+    mayInclude,
+  };
+  const rest: RunAs =
+    parts.rest === undefined
+      ? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] }
+      : { uid: parts.rest.uid, gid: parts.rest.gid, groups: [] };
+  const isSwitching = mayChangeIdentity() && deliversAsOthers(settings);
+  const { group } = settings.mailbox;
+  const others = isSwitching
+    ? new FilingAgents({
+        clock,
+        emit,
+        settings: settings.mailbox,
+        group: group === undefined ? undefined : groupId(group),
+        start: {
+          rest,
+          queue: folders.queue,
+          users: folders.users,
+          hostname: settings.hostname,
+          extensionDelimiter,
+          mayInclude,
+        },
+      })
+    : undefined;
+  if (parts.rest !== undefined && mayChangeIdentity()) actAs(rest);
+  const own = ownFiles({ ...common, intentsOf: () => `${folders.state}/delivery` });
+  const system = systemUsers(clock);
+  const delivery = createLocalDelivery({
+    ...common,
+    actions: actionsOfDeliveries(settings),
+    command: settings.command,
+    users: usersOf(parts, system),
+    keysOf: recipientKeys(settings.local),
+    system,
+    defaultUser: settings.local.defaultUser,
+    user: userOfDeliveries(settings),
+    forward: forwardTemplates(settings.local.forward),
+    stateDirectory: folders.state,
+    others: others === undefined ? undefined : { files: both(own, others), ownUid: rest.uid },
+    own,
   });
   return { port: delivery, [Symbol.asyncDispose]: () => delivery[Symbol.asyncDispose]() };
+}
+
+/** Each by whoever has the rights. */
+function both(own: FileAgent, others: FileAgent): FileAgent {
+  return {
+    run: (errand: FileErrand) => (errand.as === undefined ? own : others).run(errand),
+    leave() {
+      own.leave();
+      others.leave();
+    },
+    async [Symbol.asyncDispose]() {
+      await own[Symbol.asyncDispose]();
+      await others[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function usersOf(
+  { loaded, clock, emit, lookup }: Parameters<typeof startDelivery>[0],
+  system: UserDirectory,
+): UserDirectory | undefined {
+  const { users } = loaded.settings.local;
+  if (isSystemUsers(users)) return system;
+  if (users?.kind !== "table") return undefined;
+  const source = loaded.settings.tables[users.name];
+  if (source === undefined) return undefined;
+  // Only this one: other tables are not this role's to read.
+  const settings = { ...loaded.settings, tables: { [users.name]: source } };
+  const table = tablesOf({ ...loaded, settings }, clock, emit, lookup).get(users.name);
+  return table === undefined ? undefined : tableUsers(table);
+}
+
+/** What a recipient is called among the users, the best first. */
+export function recipientKeys({ users }: Pick<LocalSettings, "users">): (names: MailboxNames) => readonly string[] {
+  return isSystemUsers(users)
+    ? ({ user }) => [user]
+    : ({ user, domain }) => (domain === "" ? [user] : [`${user}@${domain}`, user]);
+}
+
+export function forwardTemplates(wanted: boolean | readonly string[]): readonly string[] {
+  if (wanted === false) return [];
+  return wanted === true ? ["{home}/.forward+{extension}", "{home}/.forward"] : wanted;
 }

@@ -19,6 +19,7 @@ function member(): EgressMember & { readonly calls: string[] } {
     leave: async (session) => {
       calls.push(`leave ${session}`);
     },
+    tryRecipient: async () => ({ kind: "failed", text: "" }),
     tryTls: async () => ({ result: "not-tried", text: "" }),
     tlsPolicy: async () => ({ kind: "none", byMx: "may", keysTried: [] }),
   };

@@ -6,6 +6,8 @@ import type {
   ConnectRequest,
   Connected,
   NetworkDelivery,
+  RecipientTrial,
+  RecipientTried,
   ResolveRequest,
   Resolved,
   TlsTried,
@@ -119,6 +121,12 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
     },
     async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
       return (await someMember()).port.tryTls(request, variant);
+    },
+    async tryRecipient(session: string, ask: RecipientTrial): Promise<RecipientTried> {
+      const member = sessions.get(session);
+      return member === undefined
+        ? { kind: "failed", text: `the egress process of session ${session} is gone` }
+        : member.port.tryRecipient(session, ask);
     },
     async tlsPolicy(question: PolicyQuestion): Promise<PolicyReport> {
       return (await someMember()).port.tlsPolicy(question);

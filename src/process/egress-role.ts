@@ -1,3 +1,4 @@
+import { bodyOpener } from "./open-body.ts";
 import { networkInterfaces } from "node:os";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
@@ -6,16 +7,15 @@ import type { NetworkDelivery } from "../mail/delivery/delivery.ts";
 import { createNetworkDelivery } from "../mail/delivery/smtp/network-delivery.io.ts";
 import { tcpDial } from "../mail/delivery/smtp/tcp-dial.io.ts";
 import { policyFinder } from "../mail/delivery/tls-policy/find-policy.ts";
-import { bodyFilesIn } from "../mail/queue/intake.io.ts";
-import type { Body } from "../mail/queue/store.ts";
 import { locate } from "../service/config/config.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
 import type { Table } from "../service/table/table.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
 import type { Tracer } from "../service/tls/tracer.ts";
 import type { Folders } from "./folders.ts";
-import { tablesOf } from "./ingress-role.ts";
+import { tablesOf } from "./tables-of-settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { LookupPort } from "./lookup.ts";
 import type { Topics } from "./topics.ts";
 
 /** Sending over the network, with a resolver of its own. */
@@ -29,6 +29,7 @@ export function startEgress(parts: {
   clock: Clock;
   emit: Emit;
   keeper: Keeper;
+  lookup: LookupPort;
   tracer: Tracer;
   topics: Topics;
 }): EgressRole {
@@ -45,7 +46,7 @@ export function startEgress(parts: {
     policies: policyFinder({
       policies,
       whereIs: (key) => locate(parts.loaded.origins, ["delivery", "tls", "policy", key]),
-      table: policyTable === undefined ? undefined : oneTable(parts.loaded, policyTable, clock, emit),
+      table: policyTable === undefined ? undefined : oneTable(parts.loaded, policyTable, clock, emit, parts.lookup),
     }),
     random: systemRandom,
     settings: settings.delivery,
@@ -68,18 +69,15 @@ export function startEgress(parts: {
 }
 
 /** The only table that this role may read. */
-function oneTable(loaded: LoadedSettings, name: string, clock: Clock, emit: Emit): Table | undefined {
+function oneTable(
+  loaded: LoadedSettings,
+  name: string,
+  clock: Clock,
+  emit: Emit,
+  lookup: LookupPort,
+): Table | undefined {
   const source = loaded.settings.tables[name];
   if (source === undefined) return undefined;
   const settings = { ...loaded.settings, tables: { [name]: source } };
-  return tablesOf({ ...loaded, settings }, clock, emit).get(name);
-}
-
-/** The content of a body, wherever it is kept. Stopping early closes the file. */
-export function bodyOpener(folders: Folders): (body: Body) => AsyncIterable<Uint8Array> {
-  const files = bodyFilesIn(folders.queue);
-  return async function* open(body) {
-    if (body.kind === "inline") yield body.bytes;
-    else yield* await files.open(body.name);
-  };
+  return tablesOf({ ...loaded, settings }, clock, emit, lookup).get(name);
 }

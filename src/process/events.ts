@@ -65,6 +65,15 @@ export const workerLost = defineEvent({
   line: (e) => `warning: process ${e.worker} pid ${e.pid} ended: ${e.how}; starting it again in ${e.restartInMs} ms`,
 });
 
+export const workerHangs = defineEvent({
+  name: "worker.hangs",
+  level: "error",
+  speaker: "master",
+  says: "A worker process stood still: it did not answer its supervisor for a minute. It was killed and is started again; what it had in hand is tried again.",
+  fields: { role: "text", worker: "text", pid: "count", forMs: "ms" },
+  line: (e) => `warning: process ${e.worker} pid ${e.pid} stood still for ${e.forMs / 1000} s; killed`,
+});
+
 export const workerUnresponsive = defineEvent({
   name: "worker.unresponsive",
   level: "error",
@@ -244,4 +253,22 @@ export const traceTrouble = defineEvent({
   says: "A file of decrypted content could not be written.",
   fields: { problem: "text" },
   line: (e) => `warning: a trace is not written: ${e.problem}`,
+});
+
+export const submitListening = defineEvent({
+  name: "process.submit-listening",
+  level: "info",
+  speaker: "pickup",
+  says: "Users of this host may hand in mail through this socket.",
+  fields: { path: "text" },
+  line: (e) => `listening on ${e.path} for users of this host`,
+});
+
+export const submitTrouble = defineEvent({
+  name: "process.submit-trouble",
+  level: "warning",
+  speaker: "pickup",
+  says: "The socket for users of this host cannot take a connection at the moment, or is not there at all.",
+  fields: { problem: "text" },
+  line: (e) => `warning: mail from users of this host: ${e.problem}`,
 });

@@ -31,7 +31,7 @@ Posthorn runs with its built-in settings, on this machine only: ${listening.join
      or with     swaks --server ${address} --port ${port} --to you@localhost
   read it        cat ${join(settings.state, "mail", "you", "Maildir", "new")}/*
   look around    ${posthorn} queue list        ${posthorn} --help
-  settings       write posthorn.yaml here (docs/manual/settings.md), then: ${posthornd} -n
+  settings       write posthorn.yaml here (docs/manual/settings.md), then: ${posthornd} -n -f posthorn.yaml
   stop           Ctrl-C
 
 `;

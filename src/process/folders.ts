@@ -9,6 +9,11 @@ export interface Folders {
   readonly queue: string;
   readonly journal: string;
   readonly journalFile: string;
+  /** What greylisting remembers. */
+  readonly memory: string;
+  readonly greylistFile: string;
+  /** What DMARC's reports are made of. */
+  readonly dmarcFile: string;
   /** Control sockets and the pid file. */
   readonly run: string;
   /** Channels between the processes of a split server. */
@@ -19,7 +24,16 @@ export interface Folders {
   readonly tls: string;
   /** Decrypted content that somebody asked for (`posthorn trace tls --decrypted`); made when it is. */
   readonly traces: string;
+  /** Notes of unfinished deliveries into users' mboxes, a directory for each uid: theirs, in one that only root may change. */
+  readonly users: string;
+  /** Mail that users hand in while the server is down: everybody may put files into it, nobody but us may look. */
+  readonly drop: string;
   readonly pidFile: string;
+}
+
+/** Only the keeper's: the folder of certificates is. */
+export function loginSecretOf(folders: Pick<Folders, "tls">): string {
+  return join(folders.tls, "login-secret");
 }
 
 export function foldersOf(state: string): Folders {
@@ -29,11 +43,16 @@ export function foldersOf(state: string): Folders {
     queue: join(state, "queue"),
     journal: join(state, "journal"),
     journalFile: join(state, "journal", "journal.db"),
+    memory: join(state, "memory"),
+    greylistFile: join(state, "memory", "greylist.db"),
+    dmarcFile: join(state, "memory", "dmarc.db"),
     run,
     channels: join(run, "channels"),
     keeper: join(run, "keeper"),
     tls: join(state, "tls"),
     traces: join(state, "traces"),
+    users: join(state, "users"),
+    drop: join(state, "drop"),
     pidFile: join(run, "posthornd.pid"),
   };
 }
@@ -48,9 +67,11 @@ export function makeFolders(folders: Folders, owner: Identity | undefined, keepe
   try {
     const firstMade = mkdirSync(folders.state, { recursive: true, mode: 0o755 });
     mkdirSync(folders.run, { recursive: true, mode: 0o755 });
+    mkdirSync(folders.users, { recursive: true, mode: 0o755 });
     for (const folder of [
       folders.queue,
       folders.journal,
+      folders.memory,
       folders.channels,
       join(folders.state, "mail"),
       join(folders.state, "delivery"),
@@ -73,6 +94,7 @@ export function makeFolders(folders: Folders, owner: Identity | undefined, keepe
       }
       chmodSync(folder, mode);
     }
+    makeDrop(folders.drop, owner);
     // Those that were there may come from a life that ended before it got to this.
     syncDirectory(folders.run);
     for (
@@ -91,6 +113,19 @@ export function makeFolders(folders: Folders, owner: Identity | undefined, keepe
     });
   } finally {
     process.umask(mask);
+  }
+}
+
+/** Sticky, and closed to looks: who knows no name of a file in it can do nothing with it. `taken` is ours alone. */
+function makeDrop(drop: string, owner: Identity | undefined): void {
+  for (const [folder, mode] of [
+    [drop, 0o1733],
+    [join(drop, "taken"), 0o700],
+  ] as const) {
+    mkdirSync(folder, { recursive: true, mode });
+    if (!lstatSync(folder).isDirectory()) throw new Error(`${folder} is no directory`);
+    if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
+    chmodSync(folder, mode);
   }
 }
 

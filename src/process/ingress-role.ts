@@ -1,29 +1,43 @@
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
+import { systemRandom } from "../foundation/random.io.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
 import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import type { CountChanges } from "../mail/connection/shared-counts.ts";
-import { clientCertificateOf, type ListenerSettings } from "../mail/connection/settings.ts";
+import { clientCertificateOf } from "../mail/connection/listener-choices.ts";
+import { policyClient } from "../mail/envelope/restrictions/policy-client.io.ts";
 import { rulesPolicy } from "../mail/envelope/rules.ts";
+import type { ShownFilter } from "../mail/filter/merged-health.ts";
+import type { Filters } from "../mail/filter/filters.ts";
 import { openIntake } from "../mail/queue/intake.io.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
+import type { Callouts } from "../mail/scheduler/callouts.ts";
+import { remoteCallouts } from "../mail/scheduler/remote-callouts.ts";
+import type { KnownClient } from "../mail/session/services.ts";
 import { certificateIdentifier } from "../service/account/client-certificate.ts";
-import { nobodyMayLogIn, tableAuthenticator } from "../service/account/table-authenticator.ts";
-import { locate } from "../service/config/config.ts";
+import { noLogins } from "../service/account/logins.ts";
+import { offeredMechanisms } from "../service/account/offered-mechanisms.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
-import { watchedFile } from "../service/table/file.io.ts";
-import { createTables, type Tables } from "../service/table/tables.ts";
+import type { SigningKeeper } from "../service/signing/signing-keys.ts";
 import type { Keeper } from "../service/tls/keeper.ts";
 import type { Tracer } from "../service/tls/tracer.ts";
 import { FlightSampler } from "../service/tls/flight-sampler.ts";
 import { listenerProfile, type ListenerProfile } from "../service/tls/profile.io.ts";
 import * as events from "./events.ts";
+import { dmarcReporting } from "./dmarc-reporting.ts";
+import { filtersOf, rulesAskTags } from "./filtering.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { placeOf } from "./listener-place.ts";
+import { policySettingsOf, submitting } from "./policy-settings.ts";
+import { remoteLogins, remoteQuota, remoteMemory, remotePolicyParts, type LookupPort } from "./lookup.ts";
+import { restricting } from "./restricting.ts";
 import type { Topics } from "./topics.ts";
+import { webSourcesOf } from "./web-sources.ts";
 import { allowedWaker } from "../mail/session/allowed-waker.ts";
-import { certificateTablesOf, termsOf } from "./tls-files.ts";
+import { tablesOf } from "./tables-of-settings.ts";
+import { termsOf } from "./tls-files.ts";
 
 /**
  * Reception: the listeners of the settings, and the world that their sessions live in. A reload gives new connections a
@@ -35,7 +49,7 @@ export interface IngressRole {
   /** MAIL is answered 452 while paused. */
   setPaused(isPaused: boolean, because: string): void;
   /** Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. */
-  reload(loaded: LoadedSettings, keeper?: Keeper): Promise<void>;
+  reload(loaded: LoadedSettings, keeper?: IngressKeeper): Promise<void>;
   /** Other processes serve the same listeners: `onUntold` when they have something to be told, which `counts` gives. */
   shareCounts(onUntold: () => void): void;
   counts(): SharedCounts | undefined;
@@ -43,6 +57,10 @@ export interface IngressRole {
   forgetCounts(from: string): void;
   /** Somebody has come who knows nothing yet. */
   tellAllCounts(): void;
+  /** How the filters of the settings in force do. */
+  filters(): readonly ShownFilter[];
+  /** A user of this host, known by whoever accepted the connection. */
+  acceptLocal(socket: Socket, known: KnownClient): void;
   /** No new connections; resolves when the last session has ended by itself. */
   leave(): Promise<void>;
   /** No new connections; what runs may end within the deadline. */
@@ -52,6 +70,9 @@ export interface IngressRole {
 /** By the listener's place. */
 export type SharedCounts = readonly (readonly [place: string, changes: CountChanges])[];
 
+/** What it shows, and what it signs with. */
+export type IngressKeeper = Keeper & SigningKeeper;
+
 export interface IngressParts {
   readonly loaded: LoadedSettings;
   readonly folders: Folders;
@@ -59,7 +80,9 @@ export interface IngressParts {
   readonly emit: Emit;
   readonly queue: QueuePort;
   readonly waker: DomainWaker;
-  readonly keeper: Keeper;
+  readonly callouts: Callouts;
+  readonly keeper: IngressKeeper;
+  readonly lookup: LookupPort;
   readonly maker: number;
   readonly sessionPrefix: string;
   readonly tracer: Tracer;
@@ -74,6 +97,21 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const listeners = new Map<string, Listener>();
   /** Listeners that later settings do not have, until their last session has ended. */
   const leaving = new Set<Listener>();
+  /** For users of this host, whose connections others accept. */
+  let local: Listener | undefined;
+  /** Their open connections, by account. */
+  const openOf = new Map<string, number>();
+  let mostOfUser = parts.loaded.settings.localSubmission.connectionsPerUser;
+  const own = (): readonly Listener[] => (local === undefined ? [] : [local]);
+  const askPolicy = policyClient(clock, systemRandom);
+  const asking = { ...remoteMemory(parts.lookup), askPolicy, callOut: remoteCallouts(parts.callouts).callOut };
+  let role: IngressRole | undefined;
+  const reporting = dmarcReporting({
+    lookup: parts.lookup,
+    clock,
+    emit,
+    accept: (socket, known) => role?.acceptLocal(socket, known),
+  });
   /** One for all listeners, so that reloads and many listeners keep no more. */
   const flights = new FlightSampler();
   let pausedBecause: string | undefined;
@@ -85,34 +123,63 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     for (const profile of old.values()) profile.close();
   };
 
-  const worldOf = (loaded: LoadedSettings): Omit<ListenerWorld, "tls"> => {
+  /** Of the present settings. */
+  let filters: Filters | undefined;
+  /** Those of settings before, whose sessions have not ended yet, or whose programs have not. */
+  const leavingFilters = new Set<Promise<void>>();
+  const letGo = (old: Filters | undefined): void => {
+    if (old === undefined) return;
+    const gone = old.close().finally(() => leavingFilters.delete(gone));
+    leavingFilters.add(gone);
+  };
+  /** When no session is left. */
+  const closeFilters = async (): Promise<void> => {
+    letGo(filters);
+    await Promise.all(leavingFilters);
+  };
+  const worldOf = async (
+    loaded: LoadedSettings,
+    keeper: IngressKeeper,
+  ): Promise<Omit<ListenerWorld, "tls"> & { readonly filters: Filters | undefined }> => {
     const { settings } = loaded;
-    const tables = tablesOf(loaded, clock, emit);
+    const tables = tablesOf(loaded, clock, emit, parts.lookup);
+    const resolver = createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") });
+    const rules = rulesPolicy(policySettingsOf(loaded, clock), tables, remotePolicyParts(parts.lookup));
     const intake = openIntake({ directory: parts.folders.queue, settings: settings.queue, clock, emit });
-    const accounts = settings.accounts === undefined ? undefined : tables.get(settings.accounts);
     return {
       clock,
       emit,
       newMessageId,
-      intake: { begin: (id) => intake.begin(id), shortage: () => intake.shortage(), paused: () => pausedBecause },
+      intake: {
+        begin: (id, version) => intake.begin(id, version),
+        shortage: () => intake.shortage(),
+        paused: () => pausedBecause,
+      },
       queue: parts.queue,
-      waker: allowedWaker(settings.listeners, tables, parts.waker),
-      policy: rulesPolicy(
-        {
-          hostname: settings.hostname,
-          local: settings.local,
-          actions: settings.actions,
-          rules: settings.rules,
-          whereIs: (rule) => locate(loaded.origins, ["rules", rule]),
-        },
+      filters: await filtersOf(loaded, {
+        clock,
+        emit,
+        resolver,
         tables,
+        trace: parts.topics.of("filter"),
+        signing: keeper,
+        observeDmarc: (observation) => reporting.observe(observation),
+      }),
+      ...(rulesAskTags(settings) ? { judgeAgain: (facts, recipient) => rules.judgeRecipient(facts, recipient) } : {}),
+      chooseTargets: (recipient) => rules.chooseTargets(recipient),
+      waker: allowedWaker(settings.listeners, tables, parts.waker),
+      policy: restricting(
+        loaded,
+        { clock, tables, resolver, rules, asking },
+        submitting(loaded, tables, remoteQuota(parts.lookup), rules),
       ),
       certificates: certificateIdentifier(tables),
-      authenticator: accounts === undefined ? nobodyMayLogIn : tableAuthenticator(accounts),
-      resolver: createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") }),
+      logins: settings.accounts === undefined ? noLogins : remoteLogins(parts.lookup),
+      resolver,
       flights,
       tracer: parts.tracer,
       trace: parts.topics.of("smtp"),
+      web: webSourcesOf(settings, tables),
     };
   };
   const profilesOf = ({ settings }: LoadedSettings, keeper: Keeper): ReadonlyMap<string, ListenerProfile> =>
@@ -132,18 +199,27 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     );
 
   /** Binds first what is new, so that a port that can't be had leaves everything as it was. */
-  const take = async (loaded: LoadedSettings, keeper: Keeper): Promise<void> => {
+  const take = async (loaded: LoadedSettings, keeper: IngressKeeper): Promise<void> => {
     const { settings } = loaded;
-    const common = worldOf(loaded);
+    const common = await worldOf(loaded, keeper);
     const nextProfiles = profilesOf(loaded, keeper);
     await Promise.all([...nextProfiles.values()].map(({ ready }) => ready));
     const fresh = new Map<string, Listener>();
+    const ownNames = settings.listeners.flatMap(({ hostname }) => hostname ?? []);
     const configurations = new Map(
       settings.listeners.map((listener) => {
         const world: ListenerWorld = { ...common, tls: () => nextProfiles.get(listener.name)?.current() };
         return [
           placeOf(listener),
-          { settings: listener, session: settings.session, hostname: settings.hostname, world },
+          {
+            settings: listener,
+            session: settings.session,
+            rewriting: settings,
+            hostname: settings.hostname,
+            ownNames,
+            mechanisms: offeredMechanisms(settings.accounts),
+            world,
+          },
         ];
       }),
     );
@@ -157,12 +233,28 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       }
     } catch (thrown) {
       closeProfiles(nextProfiles);
+      await common.filters?.close();
       await Promise.all([...fresh.values()].map((listener) => listener.close(0)));
       throw thrown;
     }
+    mostOfUser = settings.localSubmission.connectionsPerUser;
+    const forLocal = {
+      settings: loaded.localListener,
+      session: settings.session,
+      hostname: settings.hostname,
+      rewriting: settings,
+      mechanisms: [],
+      world: { ...common, tls: () => undefined },
+    };
+    if (local === undefined) local = createListener({ ...forLocal, sessionPrefix: parts.sessionPrefix });
+    else local.reconfigure(forLocal);
     // Sessions of the settings before go on with what was shown last.
     closeProfiles(profiles);
     profiles = nextProfiles;
+    // Dialogues that are open end by themselves.
+    letGo(filters);
+    filters = common.filters;
+    reporting.take(settings, common.resolver);
     for (const [place, listener] of listeners) {
       const configuration = configurations.get(place);
       if (configuration !== undefined) {
@@ -180,10 +272,26 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   };
 
   await take(parts.loaded, parts.keeper);
-  return {
+  role = {
+    acceptLocal(socket, known) {
+      const open = openOf.get(known.account) ?? 0;
+      if (local === undefined || open >= mostOfUser) {
+        socket.end("421 4.7.0 Too many connections of yours; come again later\r\n");
+        socket.resume();
+        return;
+      }
+      openOf.set(known.account, open + 1);
+      socket.once("close", () => {
+        const left = (openOf.get(known.account) ?? 1) - 1;
+        if (left > 0) openOf.set(known.account, left);
+        else openOf.delete(known.account);
+      });
+      local.accept(socket, known);
+    },
     get listening() {
       return [...listeners.values()].map((listener) => `${listener.name}=${addressText(listener.address())}`);
     },
+    filters: () => filters?.health() ?? [],
     setPaused(isPaused, because) {
       pausedBecause = isPaused ? because : undefined;
     },
@@ -209,31 +317,20 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       for (const { limits } of listeners.values()) limits.tellAll();
     },
     async leave() {
-      await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.drain()));
+      await reporting.close();
+      await Promise.all([...listeners.values(), ...leaving, ...own()].map((listener) => listener.drain()));
+      askPolicy.close();
+      await closeFilters();
     },
     async stop(deadlineMs) {
-      await Promise.all([...listeners.values(), ...leaving].map((listener) => listener.close(deadlineMs)));
+      await reporting.close();
+      await Promise.all([...listeners.values(), ...leaving, ...own()].map((listener) => listener.close(deadlineMs)));
       closeProfiles(profiles);
+      askPolicy.close();
+      await closeFilters();
     },
   };
-}
-
-/** The tables of the settings, in whatever process needs them; but for those that only the keeper reads. */
-export function tablesOf(loaded: LoadedSettings, clock: Clock, emit: Emit): Tables {
-  const tell = (finding: { table: string; text: string }): void =>
-    emit(events.tableTrouble, { table: finding.table, problem: finding.text });
-  const keepers = certificateTablesOf(loaded.settings);
-  return createTables(
-    Object.fromEntries(Object.entries(loaded.settings.tables).filter(([name]) => !keepers.has(name))),
-    (table, path) => watchedFile(table, path, clock, tell, loaded.tableTexts[table]),
-    tell,
-    (path) => locate(loaded.origins, path),
-  );
-}
-
-/** What two listeners can't share. */
-export function placeOf(settings: ListenerSettings): string {
-  return settings.path ?? `${settings.address ?? "*"}:${settings.port ?? 0}/${settings.name}`;
+  return role;
 }
 
 function addressText(address: AddressInfo | string | undefined): string {

@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { locate } from "../service/config/config.ts";
+import { signingKeeper } from "../service/signing/signing-keys.io.ts";
+import type { SigningKeeper } from "../service/signing/signing-keys.ts";
 import { watchedFile } from "../service/table/file.io.ts";
 import { createTables } from "../service/table/tables.ts";
 import { startKeeper, type KeeperFinding, type RunningKeeper } from "../service/tls/keeper.io.ts";
@@ -9,11 +11,12 @@ import { ticketKeys, type TicketKeys } from "../service/tls/tickets.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { signingSourcesOf } from "./signing-files.ts";
 import { certificateTablesOf, keeperSettingsOf } from "./tls-files.ts";
 
 /** The keeper with what it reads: certificates, keys, authorities, and the tables that hold certificates. */
 export interface KeeperRole {
-  readonly keeper: RunningKeeper;
+  readonly keeper: RunningKeeper & SigningKeeper;
   /** For the next keeper of this process, so that tickets outlive a reload. */
   readonly tickets: TicketKeys;
   /** Without the tickets. */
@@ -50,7 +53,7 @@ export async function startKeeperRole(parts: {
     onFinding: (finding) => tellFinding(emit, finding),
   });
   return {
-    keeper,
+    keeper: { ...keeper, ...signingKeeper(signingSourcesOf(settings), (name) => tables.get(name)) },
     tickets,
     close: () => keeper.close(),
   };

@@ -244,6 +244,11 @@ rules:
     "posthorn.yaml:3:5: listeners[1]: there is a listener on 127.0.0.1:25 already: listeners[0]",
   ],
   [
+    "a listener with the name of the socket for users of this host",
+    { "posthorn.yaml": "listeners:\n  - { name: local, address: 127.0.0.1, port: 25 }\n" },
+    "posthorn.yaml:2:7: listeners[0].name: local is the name of the socket for users of this host; take another",
+  ],
+  [
     "files that are not there",
     {
       "posthorn.yaml":

@@ -1,22 +1,31 @@
 import { readFile, stat } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
-import { extname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
+import { ownModule } from "../foundation/own-module.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../foundation/error.ts";
 import { ok, refused, type Result } from "../foundation/result.ts";
 import { parsePasswordHash } from "../service/account/password.ts";
 import type { Credentials } from "../service/account/settings.ts";
+import { passwordTablesOf } from "../service/account/password-tables.ts";
 import { inOrder, type Origins, type SettingsProblem } from "../service/config/config.ts";
 import { parseSettings, type ParsedSettings, type SettingsSource } from "../service/config/parse.ts";
 import { readSettingsFile } from "../service/config/read.io.ts";
 import { readTableFile } from "../service/table/file.io.ts";
-import { tableProblems } from "../service/table/tables.ts";
+import { readContent } from "../service/table/read-content.ts";
 import { parseTableText } from "../service/table/text.ts";
+import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
+import { loadAccountSecrets } from "./account-secrets.ts";
+import { loadBackendPasswords } from "./backend-secrets.ts";
 import { checkSettings } from "./check-settings.ts";
 import { checkTlsPolicy } from "./check-tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "./check-routes.ts";
+import { loadFilterSecrets } from "./filter-secrets.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
+import { inspectSigning } from "./signing-files.ts";
+import { localListener } from "./local-listener.ts";
+import { loadSrsSecrets } from "./srs-secret.ts";
 import { certificateTablesOf, inspectedOf } from "./tls-files.ts";
 
 /** Everything the processes need of the settings, as plain data. */
@@ -26,6 +35,8 @@ export interface LoadedSettings {
   readonly secrets: Secrets;
   /** The text of each table file, for processes that may not read it themselves. */
   readonly tableTexts: Readonly<Record<string, string>>;
+  /** The one behind the socket for users of this host; here, so that processes need not know how settings are read. */
+  readonly localListener: ListenerSettings;
   readonly warnings: readonly SettingsProblem[];
 }
 
@@ -57,9 +68,21 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
           ? parsed.value.problemAt(at.path, text, severity)
           : { file: at.file, place: { line: at.line, column: 1 }, path: "", text, severity },
       );
+  if (options.isKeptElsewhere?.(settings) !== true)
+    for (const { path, text } of await inspectSigning(settings)) problems.push(parsed.value.problemAt(path, text));
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
   const acmeBindingKey = await loadBindingKey(parsed.value, problems);
+  const accounts = await loadAccountSecrets(parsed.value, problems);
+  const srs = await loadSrsSecrets(settings, (path, text, severity) => {
+    problems.push(parsed.value.problemAt(path, text, severity));
+  });
+  const tables = await loadBackendPasswords(parsed.value.settings.tables, (path, text) => {
+    problems.push(parsed.value.problemAt(path, text));
+  });
+  const filters = await loadFilterSecrets(parsed.value.settings.filters, (path, text) => {
+    problems.push(parsed.value.problemAt(path, text));
+  });
   problems.push(...checkTlsPolicy(parsed.value, tableTexts));
   const shaping = shapingWithTable(parsed.value, tableTexts);
   problems.push(...shaping.problems, ...checkRoutes(parsed.value, shaping.rules, ownAddresses()));
@@ -69,8 +92,16 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
     settings: { ...settings, route: { ...settings.route, shaping: shaping.rules } },
     origins:
       options.file === undefined ? { file: undefined, places: {} } : { file, places: { ...places, ...shaping.places } },
-    secrets: { credentials, ...(acmeBindingKey === undefined ? {} : { acmeBindingKey }) },
+    secrets: {
+      accounts,
+      credentials,
+      ...(acmeBindingKey === undefined ? {} : { acmeBindingKey }),
+      ...(srs === undefined ? {} : { srs }),
+      ...(Object.keys(tables).length === 0 ? {} : { tables }),
+      ...(Object.keys(filters).length === 0 ? {} : { filters }),
+    },
     tableTexts,
+    localListener: localListener(),
     warnings: inOrder(problems),
   });
 }
@@ -91,10 +122,25 @@ export async function loadPlaces(options: LoadOptions): Promise<Result<Settings,
       root: root.kind === "map" ? { ...root, entries: root.entries.filter(({ name }) => names.includes(name)) } : root,
     });
   const complete = ({ settings }: Parsed): Settings => completeSettings(settings, { hostname: hostname() });
-  const whole = only("state", "hostname", "user", "group", "control", "listeners");
+  const whole = only("state", "hostname", "user", "group", "control", "localSubmission", "listeners");
   if (whole.ok) return ok(complete(whole.value));
-  const rest = only("state", "hostname", "user", "group", "control");
+  const rest = only("state", "hostname", "user", "group", "control", "localSubmission");
   return rest.ok ? ok({ ...complete(rest.value), listeners: [] }) : rest;
+}
+
+/** Only what `tables` says: for whoever makes files anew, which nothing else of the settings may keep from it. */
+export async function loadTableSources(
+  options: LoadOptions,
+): Promise<Result<Settings["tables"], readonly SettingsProblem[]>> {
+  const source = await readSource(options);
+  if (!source.ok) return source;
+  const { root } = source.value;
+  const entries = root.kind === "map" ? root.entries.filter(({ name }) => name === "tables") : [];
+  const parsed = parseSettings(posthornSettings, {
+    ...source.value,
+    root: root.kind === "map" ? { ...root, entries } : root,
+  });
+  return parsed.ok ? ok(parsed.value.settings.tables) : parsed;
 }
 
 /** The addresses of this machine, with the length of their network's prefix: `192.0.2.1/24`. */
@@ -103,7 +149,7 @@ function ownAddresses(): readonly string[] {
 }
 
 function readSource(options: LoadOptions): Promise<Result<SettingsSource, readonly SettingsProblem[]>> {
-  const library = new URL(`./settings${extname(import.meta.url)}`, import.meta.url);
+  const library = ownModule("process/library");
   if (options.file !== undefined) return readSettingsFile(options.file, { clock: options.clock, library });
   return Promise.resolve(
     ok({
@@ -176,30 +222,37 @@ async function loadBindingKey(parsed: Parsed, problems: SettingsProblem[]): Prom
 
 async function loadTables(parsed: Parsed, problems: SettingsProblem[]): Promise<Record<string, string>> {
   const texts: Record<string, string> = {};
-  const { accounts, tables } = parsed.settings;
+  const { tables } = parsed.settings;
+  const passwordTables = passwordTablesOf(parsed.settings.accounts);
   const certificateTables = certificateTablesOf(parsed.settings);
   for (const [name, source] of Object.entries(tables)) {
     if (certificateTables.has(name)) continue;
     if (source.kind !== "file") {
       const hasBadHash =
-        name === accounts &&
+        passwordTables.has(name) &&
         source.kind === "map" &&
         Object.values(source.entries).some((hash) => parsePasswordHash(hash) === undefined);
-      if (hasBadHash || (name === accounts && source.kind === "list"))
+      if (hasBadHash || (passwordTables.has(name) && source.kind === "list"))
         problems.push(parsed.problemAt(["tables", name], NO_HASH));
       continue;
     }
     try {
       const text = await readTableFile(source.file);
       texts[name] = text;
-      for (const { line, text: words } of tableProblems(name, text))
+      for (const { line, text: words } of (await readContent(name, text, source.syntax)).problems)
         problems.push({ file: source.file, place: { line, column: 1 }, path: "", text: words, severity: "error" });
-      if (name !== accounts) continue;
+      if (!passwordTables.has(name)) continue;
+      if (source.syntax !== undefined) {
+        problems.push(
+          parsed.problemAt(["tables", name, source.syntax], "passwords stand in a file of keys and values"),
+        );
+        continue;
+      }
       for (const { line, value } of parseTableText(text).entries)
         if (value === undefined || parsePasswordHash(value) === undefined)
           problems.push({ file: source.file, place: { line, column: 1 }, path: "", text: NO_HASH, severity: "error" });
     } catch (thrown) {
-      problems.push(parsed.problemAt(["tables", name, "file"], unreadable(source.file, thrown)));
+      problems.push(parsed.problemAt(["tables", name, source.syntax ?? "file"], unreadable(source.file, thrown)));
     }
   }
   return texts;

@@ -5,11 +5,20 @@ import { isDeepStrictEqual } from "node:util";
 import { problemLine } from "../service/config/config.ts";
 import { parseSettings } from "../service/config/parse.ts";
 import { readYaml } from "../service/config/yaml.ts";
-import { defaultRules } from "../mail/envelope/rules.ts";
+import { defaultRules } from "../mail/envelope/default-rules.ts";
 import { checkSettings } from "./check-settings.ts";
 import { posthornSettings, type WrittenSettings } from "./settings.ts";
 
-const manual = ["settings", "tls"]
+const manual = [
+  "settings",
+  "tls",
+  "senders",
+  "accounts",
+  "restrictions",
+  "filters",
+  "content-filter",
+  "mail-authentication",
+]
   .map((page) => readFileSync(new URL(`../../docs/manual/${page}.md`, import.meta.url), "utf8"))
   .join("\n");
 const examples = [...manual.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");

@@ -31,7 +31,7 @@ export function identityOf(user: string, group: string | undefined): Identity {
 }
 
 /** The number of a group. Throws `PRIVILEGES` when there is none. */
-function groupId(group: string): number {
+export function groupId(group: string): number {
   const gid = Number(lineOf("/etc/group", group)?.[2]);
   if (!Number.isInteger(gid)) {
     throw new PosthornError("PRIVILEGES", {
@@ -56,6 +56,7 @@ export function permissionOptions(grants: {
   readonly write: readonly string[];
   readonly mayUseThreads: boolean;
   readonly mayLoadLibraries: boolean;
+  readonly mayRunPrograms?: boolean;
 }): readonly string[] {
   return [
     "--permission",
@@ -63,5 +64,6 @@ export function permissionOptions(grants: {
     ...grants.write.map((path) => `--allow-fs-write=${path}`),
     ...(grants.mayUseThreads ? ["--allow-worker"] : []),
     ...(grants.mayLoadLibraries ? ["--allow-addons"] : []),
+    ...(grants.mayRunPrograms === true ? ["--allow-child-process"] : []),
   ];
 }

@@ -1,13 +1,22 @@
 import { connect } from "node:net";
 import { systemClock } from "../foundation/clock.io.ts";
+import type { SigningKeeper } from "../service/signing/signing-keys.ts";
 import type { Keeper, KeeperChange, KeeperStore } from "../service/tls/keeper.ts";
 import { keepConnected, remote } from "./channel.ts";
-import { acmeKeeperMethods, egressKeeperMethods, ingressKeeperMethods, type WorkerStart } from "./roles.ts";
+import { messageOf } from "../foundation/error.ts";
+import type { AccountKeeper } from "../service/account/system-passwords.ts";
+import {
+  acmeKeeperMethods,
+  egressKeeperMethods,
+  ingressKeeperMethods,
+  lookupKeeperMethods,
+  type WorkerStart,
+} from "./roles.ts";
 import { RECONNECT_MS } from "./worker-role.ts";
 
 /** A keeper that lives in another process and may come and go. */
 export interface RemoteKeeper {
-  readonly keeper: Keeper;
+  readonly keeper: Keeper & SigningKeeper;
   /** For the acme process only. */
   readonly store: Pick<Keeper & KeeperStore, (typeof acmeKeeperMethods)[number]>;
   close(): void;
@@ -39,7 +48,7 @@ export async function remoteKeeper(start: WorkerStart, role: keyof typeof method
   const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
   await reached.promise;
   timer.cancel();
-  const calls = remote<Pick<Keeper & KeeperStore, (typeof allMethods)[number]>>(
+  const calls = remote<Pick<Keeper & KeeperStore & SigningKeeper, (typeof allMethods)[number]>>(
     connection.current,
     methodsOf[role],
     "keeper",
@@ -53,6 +62,35 @@ export async function remoteKeeper(start: WorkerStart, role: keyof typeof method
       },
     },
     store: calls,
+    close: connection.close,
+  };
+}
+
+/** For the lookup process: the keeper checks the passwords of the system's users. */
+export async function remoteAccountKeeper(start: WorkerStart): Promise<{ keeper: AccountKeeper; close: () => void }> {
+  const { keeper } = start;
+  const reached = Promise.withResolvers<void>();
+  const connection = keepConnected({
+    connect: () => connect(keeper?.path ?? ""),
+    peer: "keeper",
+    handlers: {},
+    clock: systemClock,
+    retryMs: RECONNECT_MS,
+    onOpen: (channel) => {
+      channel.note("iAm", [`lookup ${keeper?.words["lookup"] ?? ""}`]);
+      reached.resolve();
+    },
+  });
+  const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
+  await reached.promise;
+  timer.cancel();
+  const calls = remote<AccountKeeper>(connection.current, lookupKeeperMethods, "keeper");
+  return {
+    keeper: {
+      loginSecret: () => calls.loginSecret(),
+      checkSystemPassword: (question) =>
+        calls.checkSystemPassword(question).catch((thrown: unknown) => ({ kind: "failed", text: messageOf(thrown) })),
+    },
     close: connection.close,
   };
 }

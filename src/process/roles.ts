@@ -1,12 +1,19 @@
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
+import type { Callouts } from "../mail/scheduler/callouts.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
 import type { TraceSwitch } from "../service/tls/trace-switches.ts";
+import type { AccountKeeper } from "../service/account/system-passwords.ts";
+import type { SigningKeeper } from "../service/signing/signing-keys.ts";
 import type { Keeper, KeeperStore } from "../service/tls/keeper.ts";
+import type { ShownFilter } from "../mail/filter/merged-health.ts";
+import type { KnownClient } from "../mail/session/services.ts";
 import type { SharedCounts } from "./ingress-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { LookupPort } from "./lookup.ts";
+import type { Identity } from "./privileges.ts";
 import type { TopicSwitch } from "./topics.ts";
 
 /**
@@ -16,16 +23,17 @@ import type { TopicSwitch } from "./topics.ts";
  * | role | serves | asks |
  * |---|---|---|
  * | log | `write`, `recordInputs` | |
- * | scheduler | `QueuePort`, `DomainWaker`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery` |
- * | egress | `NetworkDelivery` | `Keeper` |
- * | delivery | `LocalDelivery` | |
- * | ingress | SMTP | `QueuePort`, `DomainWaker`, `Keeper` |
- * | keeper | `Keeper`, `KeeperStore` | |
+ * | scheduler | `QueuePort`, `DomainWaker`, `Callouts`, `SchedulerAdmin` | `NetworkDelivery`, `LocalDelivery`, `LookupPort` |
+ * | egress | `NetworkDelivery` | `Keeper`, `LookupPort` |
+ * | delivery | `LocalDelivery` | `LookupPort` |
+ * | ingress | SMTP | `QueuePort`, `DomainWaker`, `Callouts`, `Keeper`, `LookupPort` |
+ * | lookup | `LookupPort` | `AccountKeeper` |
+ * | keeper | `Keeper`, `KeeperStore`, `AccountKeeper` | |
  * | acme | | `Keeper`, `KeeperStore` |
  */
-export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress" | "keeper" | "acme";
+export type Role = "log" | "scheduler" | "egress" | "delivery" | "ingress" | "lookup" | "keeper" | "acme";
 
-/** Where a keeper is, and the words with which roles show that they are what they say. */
+/** Where a keeper (or a lookup process) is, and the words with which roles show that they are what they say. */
 export interface KeeperAccess {
   readonly path: string;
   readonly words: Readonly<Record<string, string>>;
@@ -45,6 +53,10 @@ export interface WorkerStart {
   readonly listening: readonly { readonly listener: string; readonly fd: number }[];
   /** Only for those who may ask it, with their own word; the keeper itself gets them all. */
   readonly keeper?: KeeperAccess | undefined;
+  /** Likewise; absent where the settings have nothing to look up there. */
+  readonly lookup?: KeeperAccess | undefined;
+  /** To the delivery process that was started by root: who it is when it is nobody else. */
+  readonly rest?: Identity | undefined;
   readonly isVerbose: boolean;
   readonly isForeground: boolean;
 }
@@ -52,9 +64,11 @@ export interface WorkerStart {
 export type ToWorker =
   | { readonly kind: "start"; readonly start: WorkerStart }
   | { readonly kind: "stop"; readonly deadlineMs: number }
+  /** Answered by `alive` as long as the process turns. */
+  | { readonly kind: "alive?" }
   /** Take nothing new, and go when the last session has ended. */
   | { readonly kind: "leave" }
-  | { readonly kind: "settings"; readonly loaded: LoadedSettings }
+  | { readonly kind: "settings"; readonly loaded: LoadedSettings; readonly lookup?: KeeperAccess | undefined }
   | { readonly kind: "reopen" }
   /** To the acme process: a certificate is wanted anew, or all. */
   | { readonly kind: "renew"; readonly label?: string | undefined }
@@ -63,6 +77,10 @@ export type ToWorker =
   | { readonly kind: "counts-gone"; readonly from: string }
   | { readonly kind: "tell-all-counts" }
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string }
+  /** To an ingress, with a connection: a user of this host, who is known. */
+  | { readonly kind: "local-client"; readonly known: KnownClient }
+  /** To an ingress: the answer to `who`. */
+  | { readonly kind: "who"; readonly uid: number; readonly account: string }
   /** To ingress and egress: the traces that hold now, all of them. */
   | { readonly kind: "traces"; readonly switches: readonly TraceSwitch[] }
   /** To ingress, egress and scheduler: what is shown line by line, all of it. */
@@ -76,7 +94,12 @@ export type FromWorker =
   /** From an ingress, for the others; and that it has just begun. */
   | { readonly kind: "counts"; readonly counts: SharedCounts }
   | { readonly kind: "ask-counts" }
+  /** From an ingress, when something has changed: how its filters do. */
+  | { readonly kind: "filters"; readonly filters: readonly ShownFilter[] }
+  | { readonly kind: "alive" }
   | { readonly kind: "ready"; readonly listening: readonly string[] }
+  /** From an ingress: whose file this is. */
+  | { readonly kind: "who"; readonly uid: number }
   /** From the acme process, whenever it changes. */
   | { readonly kind: "acme"; readonly status: readonly AcmeStatus[] }
   /** `problems`: the settings are to blame. */
@@ -90,10 +113,12 @@ export const networkMethods = [
   "transact",
   "leave",
   "tryTls",
+  "tryRecipient",
   "tlsPolicy",
 ] as const satisfies readonly (keyof NetworkDelivery)[];
 export const localMethods = ["deliver"] as const satisfies readonly (keyof LocalDelivery)[];
 export const queueMethods = ["commit"] as const satisfies readonly (keyof QueuePort)[];
+export const calloutMethods = ["callOut"] as const satisfies readonly (keyof Callouts)[];
 export const wakerMethods = ["wake"] as const satisfies readonly (keyof DomainWaker)[];
 export const adminMethods = [
   "list",
@@ -128,7 +153,8 @@ export const ingressKeeperMethods = [
   "profile",
   "certificateFor",
   "anchors",
-] as const satisfies readonly (keyof Keeper)[];
+  "signingKeys",
+] as const satisfies readonly (keyof Keeper | keyof SigningKeeper)[];
 export const egressKeeperMethods = ["anchors", "clientCertificate"] as const satisfies readonly (keyof Keeper)[];
 export const acmeKeeperMethods = [
   "anchors",
@@ -140,21 +166,45 @@ export const acmeKeeperMethods = [
   "keepNotes",
   "setChallenge",
 ] as const satisfies readonly (keyof Keeper | keyof KeeperStore)[];
+/** What tables say, and who the users are: for all who have to do with recipients and routes. */
+export const tableLookupMethods = [
+  "lookupTable",
+  "tableEntries",
+  "findUser",
+  "readInclude",
+] as const satisfies readonly (keyof LookupPort)[];
+/** Passwords are tried by nobody else. */
+export const ingressLookupMethods = [
+  ...tableLookupMethods,
+  "answer",
+  "spend",
+  "countRate",
+  "askGreylist",
+  "noteDmarc",
+  "claimDmarcReport",
+  "dmarcReportEnded",
+] as const satisfies readonly (keyof LookupPort)[];
+export const supervisorLookupMethods = [
+  "tableHealth",
+  "shownLogins",
+  "clearLogins",
+  "shownSenders",
+  "clearSender",
+  "shownRates",
+  "clearRate",
+  "greylistRows",
+  "removeFromGreylist",
+  "allowInGreylist",
+  "dmarcReports",
+  "dmarcReport",
+  "hastenDmarcReports",
+] as const satisfies readonly (keyof LookupPort)[];
+export const LOOKUP_CALLERS = ["ingress", "scheduler", "egress", "delivery", "supervisor"] as const;
+export type LookupCaller = (typeof LOOKUP_CALLERS)[number];
+export const lookupKeeperMethods = [
+  "checkSystemPassword",
+  "loginSecret",
+] as const satisfies readonly (keyof AccountKeeper)[];
+
 /** None of these gives a key. */
 export const supervisorKeeperMethods = ["listing"] as const satisfies readonly (keyof KeeperStore)[];
-
-/** Settings as a role may see them: without the secrets that are not its business. */
-export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
-  const credentials = role === "egress" ? loaded.secrets.credentials : {};
-  const { policyTable } = loaded.settings.delivery.tls;
-  const policyText = policyTable === undefined ? undefined : loaded.tableTexts[policyTable];
-  const tableTexts =
-    role === "ingress" || role === "scheduler"
-      ? loaded.tableTexts
-      : role === "egress" && policyTable !== undefined && policyText !== undefined
-        ? { [policyTable]: policyText }
-        : {};
-  const { acmeBindingKey } = loaded.secrets;
-  const secrets = role === "acme" && acmeBindingKey !== undefined ? { credentials, acmeBindingKey } : { credentials };
-  return { ...loaded, secrets, tableTexts };
-}

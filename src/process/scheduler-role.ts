@@ -7,10 +7,11 @@ import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.t
 import { createNotices } from "../mail/delivery/bounce/bounce.ts";
 import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
 import type { TlsHostsSettings } from "../mail/delivery/tls-policy/tls-hosts.ts";
-import { rulesPolicy } from "../mail/envelope/rules.ts";
+import { rulesPolicy, type RulesPolicy } from "../mail/envelope/rules.ts";
+import { ownActions } from "../mail/envelope/default-rules.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import { selfHealingStore } from "../mail/queue/self-healing-store.ts";
-import { openStore } from "../mail/queue/store.io.ts";
+import { openQueueStore } from "../mail/queue/open-queue-store.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import { createSchedulerAdmin } from "../mail/scheduler/admin.io.ts";
 import type { InputJournal } from "../mail/scheduler/replay.ts";
@@ -18,19 +19,22 @@ import type { Notices } from "../mail/scheduler/notices.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
 import { Scheduler } from "../mail/scheduler/scheduler.io.ts";
 import type { CoreSettings } from "../mail/scheduler/state.ts";
-import { locate } from "../service/config/config.ts";
-import { bodyOpener } from "./egress-role.ts";
+import { createCallouts, type Callouts } from "../mail/scheduler/callouts.ts";
+import { bodyOpener } from "./open-body.ts";
 import type { Folders } from "./folders.ts";
-import { tablesOf } from "./ingress-role.ts";
+import { tablesOf } from "./tables-of-settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { policySettingsOf } from "./policy-settings.ts";
+import { remotePolicyParts, type LookupPort } from "./lookup.ts";
 import type { Topics } from "./topics.ts";
 
 /** The queue and all decisions about it: owner of the store. */
 export interface SchedulerRole {
   readonly queue: QueuePort;
   readonly waker: DomainWaker;
+  readonly callouts: Callouts;
   readonly admin: SchedulerAdmin;
-  reload(loaded: LoadedSettings): void;
+  reload(loaded: LoadedSettings, lookup?: LookupPort): void;
   /** Lets what runs end within the deadline, then closes the store. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -43,6 +47,7 @@ export interface SchedulerRoleParts {
   readonly maker: number;
   readonly network: NetworkDelivery;
   readonly local: LocalDelivery;
+  readonly lookup: LookupPort;
   /** Where the scheduler's inputs are recorded. */
   readonly inputs: InputJournal;
   readonly topics: Topics;
@@ -55,34 +60,28 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
   const newMessageId = messageIdMaker(clock, parts.maker);
   const open = bodyOpener(folders);
   let loaded = parts.loaded;
-  let notices = noticesOf(loaded);
+  let policy: RulesPolicy;
+  let notices = noticesOf(loaded, parts.lookup);
 
-  function noticesOf(from: LoadedSettings): Notices {
+  function noticesOf(from: LoadedSettings, lookup: LookupPort): Notices {
     const { settings } = from;
-    const policy = rulesPolicy(
-      {
-        hostname: settings.hostname,
-        local: settings.local,
-        actions: settings.actions,
-        rules: settings.rules,
-        whereIs: (rule) => locate(from.origins, ["rules", rule]),
-      },
-      tablesOf(from, clock, emit),
-    );
+    policy = rulesPolicy(policySettingsOf(from, clock), tablesOf(from, clock, emit, lookup), remotePolicyParts(lookup));
     return createNotices({
       hostname: settings.hostname,
       clock,
       emit,
       newMessageId,
       openBody: async (body) => open(body),
-      chooseAction: (recipient) => policy.chooseAction(recipient),
+      chooseTargets: (recipient) => policy.chooseTargets(recipient),
       settings: settings.bounce,
     });
   }
 
   const profiling: Profiling = { profiler: undefined };
+  // Who keeps the queue is not changed under way: the mail would be left with the one before.
+  const { store: keeper } = parts.loaded.settings.queue;
   const store = await selfHealingStore(
-    () => openStore({ directory, settings: loaded.settings.queue, clock, emit, profiling }),
+    () => openQueueStore({ directory, settings: { ...loaded.settings.queue, store: keeper }, clock, emit, profiling }),
     {
       directory,
       clock,
@@ -95,6 +94,11 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     network,
     local: parts.local,
     notices: { make: (request) => notices.make(request) },
+    forwards: {
+      expand: (message, envelope, { user, relay, targets }) =>
+        policy.expandForward({ message, envelope, user, where: relay.replace(/^forward:/, ""), targets }),
+      place: (message, envelope) => policy.placeUnfiltered(message, envelope),
+    },
     clock,
     emit,
     seed: randomInt(2 ** 32),
@@ -104,13 +108,20 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     onReception: parts.onReception,
   });
   scheduler.start();
+  const callouts = createCallouts({
+    network,
+    clock,
+    actions: () => ({ ...ownActions, ...loaded.settings.actions }),
+    helo: () => loaded.settings.hostname,
+  });
   return {
+    callouts,
     queue: scheduler,
     waker: scheduler,
     admin: createSchedulerAdmin({ scheduler, store, clock, network, origins: () => loaded.origins, profiling }),
-    reload(next) {
+    reload(next, lookup = parts.lookup) {
       loaded = next;
-      notices = noticesOf(next);
+      notices = noticesOf(next, lookup);
       network.reload(tlsHostsSettings(next));
       scheduler.reload(coreSettings(next));
     },

@@ -1,8 +1,13 @@
+import type { Socket } from "node:net";
+import type { KnownClient } from "../mail/session/services.ts";
+import type { Clock } from "../foundation/clock.ts";
 import type { CertificateReport, TopicAdmin, TraceAdmin } from "../admin/control/admin.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { EventRecord } from "../mail/log/record.ts";
+import type { ShownFilter } from "../mail/filter/merged-health.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { LookupPort } from "./lookup.ts";
 
 /** A server that runs, however it is laid out. */
 export interface Server {
@@ -23,8 +28,14 @@ export interface Server {
   reload(loaded: LoadedSettings): Promise<void>;
   /** What the keeper shows, and how it stands with certificates from an authority. */
   certificates(): Promise<CertificateReport>;
+  /** The filters in use, over all processes. */
+  filters(): readonly ShownFilter[];
   /** Asks an authority for certificates anew; gives their labels. */
   renewCertificates(label?: string): readonly string[];
+  /** Asks the lookup role; undefined where the settings need none. */
+  askLookup<Value>(ask: (port: LookupPort) => Promise<Value>): Promise<Value | undefined>;
+  /** Gives reception a connection of a user of this host; false when nobody is there to take it. */
+  acceptLocal(socket: Socket, known: KnownClient): boolean;
   /** After rotation of log files. */
   reopen(): void;
   /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */
@@ -35,3 +46,11 @@ export interface Server {
 
 /** How long running transactions and deliveries may take to end when the server stops. */
 export const STOP_DEADLINE_MS = 25_000;
+/** What a part gets to end in when those before it have used all of that. */
+const LEAST_STOP_MS = 2000;
+
+/** The time that is left of a stop for each of its parts in turn: all of them together take hardly longer than `deadlineMs`. */
+export function stopTime(clock: Clock, deadlineMs: number): () => number {
+  const untilMs = clock.monotonicMs() + deadlineMs;
+  return () => Math.max(Math.min(deadlineMs, LEAST_STOP_MS), untilMs - clock.monotonicMs());
+}

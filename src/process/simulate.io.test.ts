@@ -83,6 +83,20 @@ test("the settings of an installation are tried, and single ones besides", async
   assert.ok((await connections({ settingsFile, set: { "route.limits.mails-per-session": 5 } })) >= 20);
 });
 
+test("settings in code import from posthorn what the server lets them import", async () => {
+  const settingsFile = file(
+    "posthorn.config.ts",
+    `import { accept, defineConfig, defineHooks } from "posthorn";
+     export default defineConfig({
+       hostname: ["mail", "example"].join("."),
+       route: { limits: { host: 1 } },
+       filters: { own: { hooks: defineHooks({ onData: () => accept() }) } },
+     });`,
+  );
+  const report = await play(file("code.yaml", YAML), { settingsFile });
+  assert.equal(report.isFine, true);
+});
+
 test("limits by destination are taken from the settings' table, too", async () => {
   const scenario = file("limited.yaml", YAML.replace("settings:\n", "").replace(/ {2}route: .*\n/, ""));
   const settingsFile = file(

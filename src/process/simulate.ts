@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { extname } from "node:path";
+import { ownModule } from "../foundation/own-module.ts";
 import type { SimulationAnswer, SimulationRequest } from "../admin/cli/world.ts";
 import { systemClock } from "../foundation/clock.io.ts";
 import { PosthornError } from "../foundation/error.ts";
@@ -66,7 +66,7 @@ async function scenarioFrom(file: string): Promise<Scenario> {
       advice: "posthorn simulate, without a name, lists those that come with Posthorn",
     });
   }
-  const source = await sourceOf(file, "../simulator/library", "posthorn/simulator");
+  const source = await sourceOf(file, "simulator/library", "posthorn/simulator");
   const parsed = parseSettings(scenarioSettings, source);
   if (!parsed.ok) throw invalid(parsed.problem);
   const scenario = parsed.value.settings;
@@ -77,7 +77,7 @@ async function scenarioFrom(file: string): Promise<Scenario> {
 
 /** The parts of a server's settings that matter here, as they were written. The rest may be wrong. */
 async function settingsTree(file: string): Promise<SettingsTree> {
-  const { root } = await sourceOf(file, "./settings", "posthorn");
+  const { root } = await sourceOf(file, "process/library", "posthorn");
   const tree = plain(root);
   if (typeof tree !== "object" || tree === null) return {};
   return Object.fromEntries(Object.entries(tree).filter(([name]) => simulatedParts.includes(camelCase(name))));
@@ -98,7 +98,7 @@ async function shapingTableOf(file: string, tree: SettingsTree = {}): Promise<Sh
 
 /** `library` is what code in the file may import, by that name. */
 async function sourceOf(file: string, library: string, libraryName: string): Promise<SettingsSource> {
-  const address = new URL(`${library}${extname(import.meta.url)}`, import.meta.url);
+  const address = ownModule(library);
   const source = await readSettingsFile(file, { clock: systemClock, library: address, libraryName });
   if (!source.ok) throw invalid(source.problem);
   return source.value;

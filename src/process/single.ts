@@ -1,22 +1,34 @@
+import { dropIntake } from "./drop-intake.ts";
+import { userNames } from "./user-names.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import { messageOf } from "../foundation/error.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
+import { loginSecret } from "../service/account/login-secret.io.ts";
+import { systemPasswords } from "../service/account/system-passwords.io.ts";
 import { startDelivery, type DeliveryRole } from "./delivery-role.ts";
 import { egressPool, type EgressMember } from "./egress-pool.ts";
 import { startAcmeRole } from "./acme-role.ts";
 import { startEgress, type EgressRole } from "./egress-role.ts";
 import * as events from "./events.ts";
-import type { Folders } from "./folders.ts";
+import { loginSecretOf, type Folders } from "./folders.ts";
 import { startIngress } from "./ingress-role.ts";
 import { startKeeperRole } from "./keeper-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { followingPort } from "./lookup.ts";
+import { Rates } from "../mail/envelope/restrictions/rates.ts";
+import { SendingLimits } from "../service/account/sending-limits.ts";
+import { loginsFor, startLookup, type LookupRole } from "./lookup-role.ts";
 import { startLog } from "./log-role.ts";
 import { startScheduler } from "./scheduler-role.ts";
 import { makeTracer } from "./make-tracer.ts";
 import { Topics, TopicTraces } from "./topics.ts";
 import { Traces } from "./traces.ts";
-import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+import { STOP_DEADLINE_MS, stopTime, type Server } from "./server.ts";
+
+/** The longest that a lookup may take by its settings, and a moment more. */
+const LOOKUPS_END_MS = 330_000;
 
 /** All roles in one process: for a machine of one user, for tests, and for the library. */
 export async function startSingle(parts: {
@@ -63,12 +75,36 @@ export async function startSingle(parts: {
     await closeLog();
     throw thrown;
   });
+  const system = systemPasswords({ clock, atOnce: () => loaded.settings.accounts?.checksAtOnce ?? 1 });
+  const lookupOf = (from: LoadedSettings): Promise<LookupRole> =>
+    startLookup({
+      loaded: from,
+      clock,
+      emit,
+      random: systemRandom,
+      system,
+      logins,
+      sending,
+      rates,
+      greylistFile: folders.greylistFile,
+      dmarcFile: folders.dmarcFile,
+      loginSecret: secret,
+    });
+  const secret = await loginSecret(loginSecretOf(folders));
+  const logins = loginsFor(loaded.settings.accounts, clock, secret);
+  const sending = new SendingLimits(clock);
+  const rates = new Rates(clock);
+  let looking = await lookupOf(loaded);
+  looking.takeLogins();
+  /** Always of the settings in force: sessions that began under earlier ones ask there, too. */
+  const lookup = followingPort(() => looking.port);
   let egress: EgressRole & EgressMember = startEgress({
     loaded,
     folders,
     clock,
     emit,
     keeper: keeping.keeper,
+    lookup,
     tracer,
     topics,
   });
@@ -77,7 +113,7 @@ export async function startSingle(parts: {
     keeping.tickets.close();
   };
   pool.add(egress);
-  let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit });
+  let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit, lookup });
   /** Deliveries of earlier settings that still work. */
   const leaving = new Set<Promise<void>>();
   const retire = (role: AsyncDisposable): void => {
@@ -97,6 +133,7 @@ export async function startSingle(parts: {
       maker: 0,
       network: pool,
       local: { deliver: (request) => delivery.port.deliver(request) },
+      lookup,
       inputs: log,
       topics,
       onReception: (isPaused, because) => setPaused(isPaused, because),
@@ -108,7 +145,9 @@ export async function startSingle(parts: {
       emit,
       queue: scheduler.queue,
       waker: scheduler.waker,
+      callouts: scheduler.callouts,
       keeper: keeping.keeper,
+      lookup,
       tracer,
       topics,
       maker: 1,
@@ -132,12 +171,24 @@ export async function startSingle(parts: {
       throw thrown;
     });
 
+    const names = userNames(clock);
+    const drop = dropIntake({
+      folder: folders.drop,
+      clock,
+      emit,
+      mostBytes: () => loaded.settings.localSubmission.dropSize,
+      hostname: () => loaded.settings.hostname,
+      accountOf: (uid) => names.of(uid),
+      accept: (socket, known) => ingress.acceptLocal(socket, known),
+    });
+    if (loaded.settings.localSubmission.enabled && loaded.settings.localSubmission.drop) drop.start();
     return {
       layout: "single",
       get listening() {
         return ingress.listening;
       },
       admin: scheduler.admin,
+      filters: () => ingress.filters(),
       subscribe: (listener) => log.subscribe(listener),
       emit,
       traces,
@@ -153,21 +204,28 @@ export async function startSingle(parts: {
           nextKeeping.close();
           throw thrown;
         });
+        const nextLooking = await lookupOf(next);
         await ingress.reload(next, keeper).catch(async (thrown: unknown) => {
           await nextAcme.discard();
+          await nextLooking.close();
           nextKeeping.close();
           throw thrown;
         });
         await nextAcme.commit();
         keeping.close();
         keeping = nextKeeping;
-        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, tracer, topics });
+        const before = looking;
+        // What it was asked before has an answer by then.
+        clock.after(LOOKUPS_END_MS, () => void before.close());
+        looking = nextLooking;
+        looking.takeLogins();
+        const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, lookup, tracer, topics });
         pool.add(freshEgress);
         pool.retire(egress);
         retireWhenIdle(egress, pool, clock, retire);
         egress = freshEgress;
         const oldDelivery = delivery;
-        delivery = startDelivery({ loaded: next, folders, clock, emit });
+        delivery = startDelivery({ loaded: next, folders, clock, emit, lookup });
         retire(oldDelivery);
         scheduler.reload(next);
         tracer.settings(next.settings.tls.trace);
@@ -177,18 +235,33 @@ export async function startSingle(parts: {
       },
       certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),
       renewCertificates: (label) => acme.renew(label),
+      acceptLocal(socket, known) {
+        ingress.acceptLocal(socket, known);
+        return true;
+      },
+      askLookup: (ask) => ask(lookup),
       reopen: () => log.reopen(),
       async stop(because) {
         const startedAtMs = clock.monotonicMs();
+        const left = stopTime(clock, STOP_DEADLINE_MS);
         emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
         emitter.flush();
+        await drop.close();
         await acme.close();
-        await ingress.stop(STOP_DEADLINE_MS);
-        await scheduler.stop(STOP_DEADLINE_MS);
-        await egress[Symbol.asyncDispose]();
-        await delivery[Symbol.asyncDispose]();
-        await Promise.all(leaving);
+        await ingress.stop(left());
+        await scheduler.stop(left());
+        const rest = async (): Promise<void> => {
+          await egress[Symbol.asyncDispose]();
+          await delivery[Symbol.asyncDispose]();
+          await Promise.all(leaving);
+        };
+        // What hangs on a disk beyond that ends with the process, and is tried again after the next start.
+        await withDeadline(clock, left(), "the end of deliveries", rest).catch((thrown: unknown) => {
+          emit(events.roleTrouble, { role: "server", problem: messageOf(thrown) });
+        });
         closeKeeping();
+        await looking.close();
+        await system.close();
         emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
         await closeLog();
       },
@@ -198,6 +271,8 @@ export async function startSingle(parts: {
     await egress[Symbol.asyncDispose]();
     await delivery[Symbol.asyncDispose]();
     closeKeeping();
+    await looking.close();
+    await system.close();
     await closeLog();
     throw thrown;
   }

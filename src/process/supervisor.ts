@@ -1,7 +1,9 @@
+import { ownModule } from "../foundation/own-module.ts";
+import { userNames } from "./user-names.ts";
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { connect } from "node:net";
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
@@ -9,7 +11,7 @@ import { messageOf } from "../foundation/error.ts";
 import { MOST_MAKERS } from "../foundation/ids.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../mail/log/record.ts";
-import { removeDeadSocket } from "../mail/connection/listener.io.ts";
+import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
 import type { KeeperStore, ListedCertificate } from "../service/tls/keeper.ts";
@@ -17,23 +19,29 @@ import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "./acme-files.ts";
 import { bindSocket, type BoundSocket } from "./bound-sockets.ts";
 import { keepConnected, remote } from "./channel.ts";
 import * as events from "./events.ts";
+import { deliversAsOthers } from "./delivers-as-others.ts";
 import type { Folders } from "./folders.ts";
-import { placeOf } from "./ingress-role.ts";
+import { placeOf } from "./listener-place.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import type { LookupPort } from "./lookup.ts";
+import { needsLookup } from "./lookup-needs.ts";
 import type { Identity } from "./privileges.ts";
+import { remoteLookup } from "./remote-lookup.ts";
 import { grantsOf } from "./role-grants.ts";
 import {
   adminMethods,
-  loadedFor,
   supervisorKeeperMethods,
   type FromWorker,
+  LOOKUP_CALLERS,
   type KeeperAccess,
   type Role,
   type ToWorker,
   type WorkerStart,
 } from "./roles.ts";
-import { STOP_DEADLINE_MS, type Server } from "./server.ts";
+import { loadedFor } from "./role-settings.ts";
+import { STOP_DEADLINE_MS, stopTime, type Server } from "./server.ts";
 import { TopicTraces } from "./topics.ts";
+import { mergedHealth, type ShownFilter } from "../mail/filter/merged-health.ts";
 import { Traces } from "./traces.ts";
 import { startWorker, type WorkerProcess } from "./worker-process.ts";
 
@@ -42,7 +50,7 @@ import { startWorker, type WorkerProcess } from "./worker-process.ts";
  * new settings in force as a whole. It never accepts a connection from the network. Started by root it stays root, and every
  * worker is somebody else.
  *
- * Start: keeper and log → scheduler → egress and delivery → ingress → acme, each ready before the next. Stop: the other way
+ * Start: keeper and log → lookup → scheduler → egress and delivery → ingress → acme, each ready before the next. Stop: the other way
  * round. No key is ever in this process: the keeper opens them, and refuses settings whose certificates are wrong.
  * Reload: see docs/decisions/0001-processes.md.
  */
@@ -72,10 +80,25 @@ interface Keeping {
   readonly access: KeeperAccess;
 }
 
-/** The keeper knows all words, everybody else only their own. */
-function accessFor(role: Role, access: KeeperAccess): KeeperAccess {
-  if (role === "keeper") return access;
+/** Whom a worker may ask for keys, and for what tables and passwords say. */
+interface Accesses {
+  readonly keeper?: KeeperAccess | undefined;
+  readonly lookup?: KeeperAccess | undefined;
+}
+
+/** The one who is asked knows all words, everybody else only their own. */
+function accessFor(role: Role, asked: Role, access: KeeperAccess): KeeperAccess {
+  if (role === asked) return access;
   return { path: access.path, words: { [role]: access.words[role] ?? "" } };
+}
+
+/** Node's own four threads, which read files, and one for each password that is hashed. */
+function threadsFor({ settings }: LoadedSettings): Readonly<Record<string, string>> {
+  return { UV_THREADPOOL_SIZE: String(4 + (settings.accounts?.checksAtOnce ?? 0)) };
+}
+
+function wordsFor(callers: readonly string[]): Record<string, string> {
+  return Object.fromEntries(callers.map((caller) => [caller, randomBytes(24).toString("base64url")]));
 }
 
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
@@ -91,8 +114,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let ingressCount = 0;
   let egressCount = 0;
   let keeperCount = 0;
+  let localTurn = 0;
+  const names = userNames(clock);
   let acmeCount = 0;
+  let lookupCount = 0;
   const acmeStatus = new Map<string, readonly AcmeStatus[]>();
+  /** By the name of the ingress. */
+  const filterHealth = new Map<string, readonly ShownFilter[]>();
 
   const log = keepConnected({
     connect: () => connect(join(folders.channels, "log.sock")),
@@ -163,7 +191,15 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       // It may have come in the place of one that had been told.
       for (const worker of workers) if (worker.name === name) worker.tell({ kind: "reception", ...reception });
     }
+    if (message.kind === "who") {
+      const { uid } = message;
+      void names.of(uid).then((account) => {
+        for (const worker of new Set([...workers, ...leaving.keys()]))
+          if (worker.name === name) worker.tell({ kind: "who", uid, account });
+      });
+    }
     if (message.kind === "acme") acmeStatus.set(name, message.status);
+    if (message.kind === "filters") filterHealth.set(name, message.filters);
     if (message.kind === "dump") traces.dump(message.file, message.text);
     if (message.kind === "ask-traces") {
       tellTraces((worker) => worker.name === name);
@@ -179,9 +215,12 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     name: string,
     from: LoadedSettings,
     maker: number,
-    access?: KeeperAccess,
+    access: Accesses = {},
+    after?: Promise<unknown>,
   ): WorkerProcess => {
     const bound = socketsFor(role, from);
+    // It becomes the recipients' users, and is the workers' user between them.
+    const staysRoot = role === "delivery" && identity !== undefined && deliversAsOthers(from.settings);
     const told: WorkerStart = {
       role,
       name,
@@ -190,22 +229,33 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       channels: folders.channels,
       // Descriptors 0 to 3 are the standard ones and the process channel.
       listening: bound.map((socket, index) => ({ listener: socket.name, fd: 4 + index })),
-      ...(access === undefined ? {} : { keeper: accessFor(role, access) }),
+      ...(access.keeper === undefined ? {} : { keeper: accessFor(role, "keeper", access.keeper) }),
+      ...(access.lookup === undefined ? {} : { lookup: accessFor(role, "lookup", access.lookup) }),
+      ...(staysRoot ? { rest: identity } : {}),
       isVerbose: parts.isVerbose,
       isForeground: parts.isForeground,
     };
     const worker = startWorker({
       name,
       role,
-      entry: fileURLToPath(new URL(`./worker-main${extname(import.meta.url)}`, import.meta.url)),
+      entry: fileURLToPath(ownModule("process/worker-main")),
       nodeOptions: [
         "--disable-warning=ExperimentalWarning",
         "--disable-warning=SecurityWarning",
         ...grantsOf(role, from, folders),
       ],
       descriptors: bound.map((socket) => socket.fd),
-      user: role === "keeper" ? (identity === undefined ? undefined : parts.keeperIdentity) : identity,
+      user:
+        role === "keeper"
+          ? identity === undefined
+            ? undefined
+            : parts.keeperIdentity
+          : staysRoot
+            ? undefined
+            : identity,
       start: told,
+      after,
+      env: role === "lookup" ? threadsFor(from) : undefined,
       clock,
       emit,
       onMessage: (message) => onMessage(message, name),
@@ -231,6 +281,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   };
   const stopped = (worker: WorkerProcess): void => {
     acmeStatus.delete(worker.name);
+    filterHealth.delete(worker.name);
     workers.delete(worker);
     leaving.delete(worker);
     makers.delete(worker);
@@ -279,12 +330,18 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   /** Each version of the settings has a keeper of its own: what it may read is fixed when it starts. */
   const startKeeper = (from: LoadedSettings): Keeping => {
     const name = `keeper-${++keeperCount}`;
-    const word = (): string => randomBytes(24).toString("base64url");
     const access = {
       path: join(folders.keeper, `${name}.sock`),
-      words: { ingress: word(), egress: word(), acme: word(), supervisor: word() },
+      words: wordsFor(["ingress", "egress", "acme", "lookup", "supervisor"]),
     };
-    return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, access) };
+    return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, { keeper: access }) };
+  };
+  /** Likewise, for its permissions depend on the tables; none where there is nothing to look up. */
+  const startLookup = (from: LoadedSettings, keeper: KeeperAccess, after: Promise<unknown>): Keeping | undefined => {
+    if (!needsLookup(from.settings)) return undefined;
+    const name = `lookup-${++lookupCount}`;
+    const access = { path: join(folders.channels, `${name}.sock`), words: wordsFor(LOOKUP_CALLERS) };
+    return { access, worker: start("lookup", name, from, SCHEDULER_MAKER, { keeper, lookup: access }, after) };
   };
   /** What the keeper shows; never a key. */
   const listing = async ({ path, words }: KeeperAccess): Promise<readonly ListedCertificate[]> => {
@@ -310,23 +367,43 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
   };
 
+  const askLookup = async <Value>(ask: (port: LookupPort) => Promise<Value>): Promise<Value | undefined> => {
+    if (lookedUp === undefined) return undefined;
+    const connection = remoteLookup(lookedUp.access, "supervisor");
+    try {
+      return await withDeadline(clock, LISTING_WITHIN_MS, "the answer of the lookup process", () =>
+        connection.reached.then(() => ask(connection.port)),
+      );
+    } finally {
+      connection.close();
+    }
+  };
+
   /** The processes that change with the settings, all ready or none. */
-  const startChanging = async (next: LoadedSettings, keeping: Keeping): Promise<readonly WorkerProcess[]> => {
+  const startChanging = async (
+    next: LoadedSettings,
+    keeping: Keeping,
+    lookup: Keeping | undefined,
+    after: Promise<unknown>,
+  ): Promise<readonly WorkerProcess[]> => {
     const cores = availableParallelism();
     const { ingress = cores, egress = cores } = next.settings.processes;
-    const { access } = keeping;
-    const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER)];
+    const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
+    const lookups: Accesses = { lookup: lookup?.access };
+    const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER, lookups, after)];
     for (let index = 0; index < egress; index++)
-      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access));
-    const started = [keeping.worker, ...deliveries];
+      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access, after));
+    const delivering = Promise.all(deliveries.map((worker) => worker.ready));
+    const started = [keeping.worker, ...(lookup === undefined ? [] : [lookup.worker]), ...deliveries];
     try {
-      await Promise.all(deliveries.map((worker) => worker.ready));
       for (let index = 0; index < ingress; index++)
-        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access));
+        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access, delivering));
+      await after;
+      await delivering;
       await Promise.all(started.map((worker) => worker.ready));
       // Last, for the one before goes on until all are ready: two at once would answer for each other.
       if (acmeItemsOf(next.settings).length > 0) {
-        const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, access);
+        const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, { keeper: keeping.access });
         started.push(worker);
         await worker.ready;
       }
@@ -339,10 +416,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   };
 
   const stopAll = async (deadlineMs: number): Promise<void> => {
+    const left = stopTime(clock, deadlineMs);
     // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
-    for (const role of ["acme", "ingress", "scheduler", "egress", "delivery", "keeper"] as const) {
+    for (const role of ["acme", "ingress", "scheduler", "egress", "delivery", "lookup", "keeper"] as const) {
       const ofRole = [...workers, ...leaving.keys()].filter((worker) => worker.role === role);
-      await Promise.all(ofRole.map((worker) => worker.stop(deadlineMs).finally(() => stopped(worker))));
+      await Promise.all(ofRole.map((worker) => worker.stop(left()).finally(() => stopped(worker))));
     }
     scheduler.close();
   };
@@ -357,6 +435,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
 
   let changing: readonly WorkerProcess[];
   let kept: Keeping;
+  let lookedUp: Keeping | undefined;
   let logWorker: WorkerProcess;
   let schedulerWorker: WorkerProcess;
   try {
@@ -364,11 +443,12 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     const keeping = startKeeper(loaded);
     kept = keeping;
     logWorker = start("log", "log", loaded, SCHEDULER_MAKER);
-    await logWorker.ready;
-    await keeping.worker.ready;
-    schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER);
-    await schedulerWorker.ready;
-    changing = await startChanging(loaded, keeping);
+    // All of them load their code at once, and begin one after the other, each when those are there whom it asks.
+    const asked = Promise.all([logWorker.ready, keeping.worker.ready]);
+    lookedUp = startLookup(loaded, keeping.access, asked);
+    const known = Promise.all([asked, lookedUp?.worker.ready]);
+    schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER, { lookup: lookedUp?.access }, known);
+    changing = await startChanging(loaded, keeping, lookedUp, Promise.all([known, schedulerWorker.ready]));
   } catch (thrown) {
     await stopAll(0);
     await stopLog();
@@ -383,6 +463,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       return changing.find((worker) => worker.role === "ingress")?.listening() ?? [];
     },
     admin,
+    filters: () => mergedHealth(changing.flatMap(({ name }) => [filterHealth.get(name) ?? []])),
     emit,
     traces,
     topics,
@@ -400,18 +481,25 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     async reload(next) {
       const fresh = await bind(next);
       const keeping = startKeeper(next);
+      let lookup: Keeping | undefined;
       let started: readonly WorkerProcess[];
       try {
-        await keeping.worker.ready;
-        started = await startChanging(next, keeping);
+        lookup = startLookup(next, keeping.access, keeping.worker.ready);
+        const asked = Promise.all([keeping.worker.ready, lookup?.worker.ready]);
+        started = await startChanging(next, keeping, lookup, asked);
       } catch (thrown) {
-        if (workers.has(keeping.worker)) await keeping.worker.stop(0).finally(() => stopped(keeping.worker));
+        for (const worker of [lookup?.worker, keeping.worker])
+          if (worker !== undefined && workers.has(worker)) await worker.stop(0).finally(() => stopped(worker));
         release(fresh);
         throw thrown;
       }
       for (const worker of [logWorker, schedulerWorker]) {
-        worker.setStart({ ...startOf(worker.role, next), name: worker.name });
-        worker.tell({ kind: "settings", loaded: loadedFor(worker.role, next) });
+        const theirs =
+          worker.role === "scheduler" && lookup !== undefined
+            ? { lookup: accessFor("scheduler", "lookup", lookup.access) }
+            : {};
+        worker.setStart({ ...startOf(worker.role, next), ...theirs, name: worker.name });
+        worker.tell({ kind: "settings", loaded: loadedFor(worker.role, next), ...theirs });
       }
       for (const old of changing) {
         workers.delete(old);
@@ -421,6 +509,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         );
       }
       kept = keeping;
+      lookedUp = lookup;
       const acme = acmePlaceOf(next.settings);
       const wanted = new Set([
         ...next.settings.listeners.map(placeOf),
@@ -437,6 +526,16 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       const chosen = acmeNow().filter((one) => label === undefined || one.label === label || one.names.includes(label));
       return [...new Set(chosen.map((one) => one.label))];
     },
+    acceptLocal(socket, known) {
+      const receiving = changing.filter(({ role }) => role === "ingress");
+      // Each in turn; one that is just being started again has none.
+      for (let tries = 0; tries < receiving.length; tries++) {
+        const worker = receiving[localTurn++ % receiving.length];
+        if (worker?.hand({ kind: "local-client", known }, socket) === true) return true;
+      }
+      return false;
+    },
+    askLookup: (ask) => askLookup(ask),
     reopen: () => logWorker.tell({ kind: "reopen" }),
     async stop(because) {
       const startedAtMs = clock.monotonicMs();

@@ -5,6 +5,7 @@ import type { KeeperSettings } from "../service/tls/keeper.io.ts";
 import { acmeItemsOf } from "./acme-files.ts";
 import type { Folders } from "./folders.ts";
 import type { Settings } from "./settings.ts";
+import { signingTablesOf } from "./signing-files.ts";
 
 /** What the settings say of certificates, keys and authorities, as the parts of `service/tls` take it. */
 
@@ -42,9 +43,12 @@ function filesUnder(value: unknown, path: SettingPath): readonly NamedFile[] {
   });
 }
 
-/** The tables that hold certificates and keys: the keeper's alone. */
-export function certificateTablesOf(settings: Pick<Settings, "certificates">): ReadonlySet<string> {
-  return new Set(settings.certificates.flatMap((source) => (source.kind === "table" ? [source.table] : [])));
+/** The tables that hold certificates and keys, or name keys: the keeper's alone. */
+export function certificateTablesOf(settings: Pick<Settings, "certificates" | "filters">): ReadonlySet<string> {
+  return new Set([
+    ...settings.certificates.flatMap((source) => (source.kind === "table" ? [source.table] : [])),
+    ...signingTablesOf(settings),
+  ]);
 }
 
 export function keeperSettingsOf(settings: Settings, folders: Pick<Folders, "tls">): KeeperSettings {

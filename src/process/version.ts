@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
+import { ownRoot } from "../foundation/own-module.ts";
 
-/** From package.json, which stands two folders above both the sources and what is emitted from them. */
-export const version: string = versionIn(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+export const version: string = versionIn(readFileSync(new URL("package.json", ownRoot), "utf8"));
 
 function versionIn(text: string): string {
   const data: unknown = JSON.parse(text);

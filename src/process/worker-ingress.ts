@@ -1,17 +1,24 @@
+import { Socket } from "node:net";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Timer } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
+import type { Callouts } from "../mail/scheduler/callouts.ts";
 import { remote } from "./channel.ts";
+import { dropIntake } from "./drop-intake.ts";
+import { foldersOf } from "./folders.ts";
 import { startIngress } from "./ingress-role.ts";
 import { makeTracer } from "./make-tracer.ts";
 import { remoteKeeper } from "./remote-keeper.ts";
-import { queueMethods, wakerMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { remoteLookup } from "./remote-lookup.ts";
+import { calloutMethods, queueMethods, wakerMethods, type FromWorker, type WorkerStart } from "./roles.ts";
 import { Topics } from "./topics.ts";
 import { connectToScheduler, roleParts, type RunningRole } from "./worker-role.ts";
 
 /** How long what was counted may wait to be told: limits are as exact as that. */
 const TELL_COUNTS_MS = 50;
+/** The same of how filters do, which people look at. */
+const TELL_FILTERS_MS = 2000;
 
 /** Reception in a process of its own, on sockets that the supervisor bound. */
 export async function ingressRole(
@@ -21,6 +28,8 @@ export async function ingressRole(
 ): Promise<RunningRole> {
   const scheduler = connectToScheduler(start, "ingress", {});
   const keeper = await remoteKeeper(start, "ingress");
+  const lookup = remoteLookup(start.lookup, "ingress");
+  await lookup.reached;
   const queue = remote<QueuePort>(scheduler.current, queueMethods, "scheduler");
   const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
   const topics = new Topics(systemClock, emit);
@@ -28,13 +37,39 @@ export async function ingressRole(
     ...roleParts(start, emit),
     queue,
     waker: remote<DomainWaker>(scheduler.current, wakerMethods, "scheduler"),
+    callouts: remote<Callouts>(scheduler.current, calloutMethods, "scheduler"),
     keeper: keeper.keeper,
+    lookup: lookup.port,
     tracer,
     topics,
     maker: start.maker,
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
     inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
   });
+  const askedWho = new Map<
+    number,
+    { readonly promise: Promise<string>; readonly resolve: (account: string) => void }
+  >();
+  const { hostname, localSubmission } = start.loaded.settings;
+  const drop = dropIntake({
+    folder: foldersOf(start.loaded.settings.state).drop,
+    clock: systemClock,
+    emit,
+    mostBytes: () => localSubmission.dropSize,
+    hostname: () => hostname,
+    // The system's directory of users is for the supervisor to ask.
+    accountOf: (uid) => {
+      let asked = askedWho.get(uid);
+      if (asked === undefined) {
+        asked = Promise.withResolvers<string>();
+        askedWho.set(uid, asked);
+        say({ kind: "who", uid });
+      }
+      return asked.promise;
+    },
+    accept: (socket, known) => ingress.acceptLocal(socket, known),
+  });
+  if (localSubmission.enabled && localSubmission.drop) drop.start();
   let telling: Timer | undefined;
   ingress.shareCounts(() => {
     telling ??= systemClock.after(TELL_COUNTS_MS, () => {
@@ -43,12 +78,31 @@ export async function ingressRole(
       if (counts !== undefined) say({ kind: "counts", counts });
     });
   });
+  let told = "";
+  const tellFilters = (): void => {
+    const filters = ingress.filters();
+    const text = JSON.stringify(filters);
+    if (text !== told) say({ kind: "filters", filters });
+    told = text;
+    tellingFilters = systemClock.after(TELL_FILTERS_MS, tellFilters);
+  };
+  let tellingFilters: Timer | undefined;
+  // The settings of a worker are those that it began with.
+  if (ingress.filters().length > 0) tellFilters();
   say({ kind: "ask-counts" });
   say({ kind: "ask-traces" });
   return {
     listening: ingress.listening,
-    leave: () => ingress.leave(),
-    onMessage(message) {
+    async leave() {
+      await drop.close();
+      await ingress.leave();
+    },
+    onMessage(message, handle) {
+      if (message.kind === "local-client" && handle instanceof Socket) ingress.acceptLocal(handle, message.known);
+      if (message.kind === "who") {
+        askedWho.get(message.uid)?.resolve(message.account);
+        askedWho.delete(message.uid);
+      }
       if (message.kind === "reception") ingress.setPaused(message.isPaused, message.because);
       if (message.kind === "traces") tracer.take(message.switches);
       if (message.kind === "topics") topics.take(message.switches);
@@ -57,11 +111,14 @@ export async function ingressRole(
       if (message.kind === "tell-all-counts") ingress.tellAllCounts();
     },
     async stop(deadlineMs) {
+      await drop.close();
       await ingress.stop(deadlineMs);
       telling?.cancel();
+      tellingFilters?.cancel();
       topics.close();
       scheduler.close();
       keeper.close();
+      lookup.close();
     },
   };
 }

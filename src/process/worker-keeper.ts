@@ -2,10 +2,15 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import { inspectCertificates } from "../service/tls/inspect.io.ts";
+import type { SigningKeeper } from "../service/signing/signing-keys.ts";
 import type { Keeper, KeeperChange, KeeperStore } from "../service/tls/keeper.ts";
-import { inOrder, problemLine } from "../service/config/config.ts";
+import { inOrder, problemIn, problemLine } from "../service/config/config.ts";
+import { loginSecret } from "../service/account/login-secret.io.ts";
 import type { Channel, Handlers } from "./channel.ts";
 import * as events from "./events.ts";
+import type { SystemQuestion } from "../service/account/system-passwords.ts";
+import { systemPasswords } from "../service/account/system-passwords.io.ts";
+import { foldersOf, loginSecretOf } from "./folders.ts";
 import { startKeeperRole } from "./keeper-role.ts";
 import {
   acmeKeeperMethods,
@@ -16,6 +21,7 @@ import {
 } from "./roles.ts";
 import { serveChannels } from "./served-channels.ts";
 import { SettingsRefused } from "./settings-refused.ts";
+import { inspectSigning } from "./signing-files.ts";
 import { inspectedOf, locatedProblem } from "./tls-files.ts";
 import { roleParts, type RunningRole } from "./worker-role.ts";
 
@@ -27,23 +33,27 @@ import { roleParts, type RunningRole } from "./worker-role.ts";
 export async function keeperRole(start: WorkerStart, emit: Emit): Promise<RunningRole> {
   const { loaded, keeper: access } = start;
   const inspected = await inspectCertificates(inspectedOf(loaded.settings, systemClock.now()));
-  const problems = inOrder(inspected.map((problem) => locatedProblem(problem, loaded.origins)));
+  const problems = inOrder([
+    ...inspected.map((problem) => locatedProblem(problem, loaded.origins)),
+    ...(await inspectSigning(loaded.settings)).map(({ path, text }) => problemIn(loaded.origins, path, text, "error")),
+  ]);
   if (problems.some(({ severity }) => severity === "error")) throw new SettingsRefused(problems);
   for (const problem of problems) emit(events.settingsWarning, { problem: problemLine(problem) });
 
   const role = await startKeeperRole(roleParts(start, emit));
+  const system = systemPasswords({
+    clock: systemClock,
+    atOnce: () => loaded.settings.accounts?.checksAtOnce ?? 1,
+  });
   const { keeper } = role;
   const open = new Set<Channel>();
   let onEmpty = (): void => {};
   const forget = keeper.onChange((change: KeeperChange) => {
     for (const channel of open) channel.note("changed", [change]);
   });
-  const granted = (methods: readonly (keyof Keeper | keyof KeeperStore)[]): Handlers =>
+  const granted = (methods: readonly (keyof typeof keeper)[]): Handlers =>
     Object.fromEntries(
-      methods.map((method) => [
-        method,
-        (...args: never[]) => Reflect.apply(keeper[method] as (...args: never[]) => unknown, keeper, args),
-      ]),
+      methods.map((method) => [method, (...args: never[]) => Reflect.apply(keeper[method], keeper, args)]),
     );
   const server = await serveChannels(
     start.keeper?.path ?? "",
@@ -58,7 +68,11 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
         open.delete(channel);
         if (open.size === 0) onEmpty();
       };
-      return { handlers: granted(methodsOf[name] ?? []), onEnd };
+      const accounts = {
+        checkSystemPassword: (question: SystemQuestion) => system.checkSystemPassword(question),
+        loginSecret: () => loginSecret(loginSecretOf(foldersOf(loaded.settings.state))),
+      };
+      return { handlers: name === "lookup" ? accounts : granted(methodsOf[name] ?? []), onEnd };
     },
     // Who may come here at all is settled by the folder.
     0o666,
@@ -76,12 +90,13 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
       server.close();
       role.close();
       role.tickets.close();
+      await system.close();
     },
   };
 }
 
 /** What each may call; who it is was proved by its word. */
-const methodsOf: Readonly<Record<string, readonly (keyof Keeper | keyof KeeperStore)[]>> = {
+const methodsOf: Readonly<Record<string, readonly (keyof Keeper | keyof KeeperStore | keyof SigningKeeper)[]>> = {
   ingress: ingressKeeperMethods,
   egress: egressKeeperMethods,
   acme: acmeKeeperMethods,

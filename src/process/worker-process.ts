@@ -1,4 +1,5 @@
 import { fork, type ChildProcess, type StdioOptions } from "node:child_process";
+import type { Socket } from "node:net";
 import type { Clock, Timer } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageOf } from "../foundation/error.ts";
@@ -20,6 +21,8 @@ export interface WorkerProcess {
   setStart(start: WorkerStart): void;
   /** Tells the running process something; lost when it is just being started again. */
   tell(message: ToWorker): void;
+  /** Gives it a connection with the message; false when it is not there to take it. */
+  hand(message: ToWorker, socket: Socket): boolean;
   /** What it said when it was ready last: where it listens. */
   listening(): readonly string[];
   /** Restarts after ends that nobody asked for. */
@@ -35,6 +38,9 @@ const LONGEST_RESTART_MS = 30_000;
 /** A process that lived this long has recovered; its next restart is quick again. */
 const RECOVERED_AFTER_MS = 60_000;
 const READY_WITHIN_MS = 60_000;
+/** How often a process is asked whether it still turns, and how many questions in a row may go without an answer. */
+const ASK_EVERY_MS = 10_000;
+const MOST_UNANSWERED = 6;
 
 export interface WorkerOptions {
   readonly name: string;
@@ -46,7 +52,14 @@ export interface WorkerOptions {
   /** Inherited from descriptor 4 on (3 is the process channel). */
   readonly descriptors: readonly number[];
   readonly user?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Beside our own environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   readonly start: WorkerStart;
+  /**
+   * Whom the role needs at its first start. The process is there before that and loads its code meanwhile: on a machine with
+   * several cores that is most of the time that a start takes. When it rejects, nothing is started; whoever asked stops it.
+   */
+  readonly after?: Promise<unknown> | undefined;
   readonly clock: Clock;
   readonly emit: Emit;
   readonly onMessage?: (message: FromWorker) => void;
@@ -69,25 +82,46 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   first.promise.catch(() => {});
 
   const spawn = (): void => {
-    const startedAtMs = clock.monotonicMs();
+    let startedAtMs = clock.monotonicMs();
     const stdio: StdioOptions = ["ignore", "inherit", "inherit", "ipc", ...options.descriptors];
-    const started = fork(options.entry, [name], {
+    const started = fork(options.entry, [name, role], {
       execArgv: [...options.nodeOptions],
       serialization: "advanced",
       stdio,
+      ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
       ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
     });
     child = started;
     let isReady = false;
     let complaint = "";
     let refusal: SettingsRefused | undefined;
+    // Counted in questions, not in time: while the machine or we stood still, nothing was asked.
+    let unanswered = 0;
+    let asking: Timer | undefined;
+    const ask = (): void => {
+      if (unanswered >= MOST_UNANSWERED) {
+        emit(events.workerHangs, {
+          role,
+          worker: name,
+          pid: started.pid ?? 0,
+          forMs: MOST_UNANSWERED * ASK_EVERY_MS,
+        });
+        started.kill("SIGKILL");
+        return;
+      }
+      unanswered++;
+      if (started.connected) started.send({ kind: "alive?" } satisfies ToWorker, () => {});
+      asking = clock.after(ASK_EVERY_MS, ask);
+    };
     const readyTimer = clock.after(READY_WITHIN_MS, () => {
       if (!isReady) started.kill("SIGKILL");
     });
     started.on("message", (message) => {
       // Our own worker of our own version speaks here.
       const said = message as FromWorker;
-      if (said.kind === "ready") {
+      if (said.kind === "alive") unanswered = 0;
+      else if (said.kind === "ready") {
+        asking = clock.after(ASK_EVERY_MS, ask);
         isReady = true;
         wasReady = true;
         readyTimer.cancel();
@@ -109,6 +143,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     });
     started.on("exit", (code, signal) => {
       readyTimer.cancel();
+      asking?.cancel();
       child = undefined;
       options.onEnd?.();
       if (isStopping) return;
@@ -123,7 +158,12 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       restart = clock.after(restartMs, spawn);
       restartMs = Math.min(restartMs * 2, LONGEST_RESTART_MS);
     });
-    started.send({ kind: "start", start } satisfies ToWorker, () => {});
+    const begin = (): void => {
+      startedAtMs = clock.monotonicMs();
+      if (started.connected) started.send({ kind: "start", start } satisfies ToWorker, () => {});
+    };
+    if (wasReady || options.after === undefined) begin();
+    else void options.after.then(begin, () => {});
   };
   spawn();
 
@@ -137,6 +177,12 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     },
     tell(message) {
       if (child?.connected === true) child.send(message, () => {});
+    },
+    hand(message, socket) {
+      if (child?.connected !== true) return false;
+      // Ours is closed as soon as theirs is open; what fails on the way closes both.
+      child.send(message, socket, { keepOpen: false }, () => socket.destroy());
+      return true;
     },
     listening: () => listening,
     restarts: () => restarts,

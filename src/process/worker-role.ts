@@ -11,7 +11,8 @@ export interface RunningRole {
   readonly listening?: readonly string[];
   /** Takes nothing new; resolves when the last session has ended. */
   leave?(): Promise<void>;
-  onMessage?(message: ToWorker): void;
+  /** `handle`: a connection that came with it. */
+  onMessage?(message: ToWorker, handle?: unknown): void;
   stop(deadlineMs: number): Promise<void>;
 }
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
+import type { CalloutAsk } from "../mail/envelope/restrictions/callout.ts";
 import type { CommitRequest, WakeRequest } from "../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { InputJournal } from "../mail/scheduler/replay.ts";
@@ -9,6 +10,7 @@ import { remote, type Channel, type Handlers } from "./channel.ts";
 import { egressPool, type EgressMember } from "./egress-pool.ts";
 import { localPool } from "./local-pool.ts";
 import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { remoteLookup } from "./remote-lookup.ts";
 import { startScheduler } from "./scheduler-role.ts";
 import { serveChannels } from "./served-channels.ts";
 import { Topics } from "./topics.ts";
@@ -28,16 +30,18 @@ export async function schedulerRole(
   const inputs = inputsOver(log, start.loaded.settings.journal);
   const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS });
   const topics = new Topics(systemClock, emit);
+  let lookup = remoteLookup(start.lookup, "scheduler");
   const scheduler = await startScheduler({
     ...roleParts(start, emit),
     maker: start.maker,
     network: pool,
     local: locals,
+    lookup: lookup.port,
     inputs,
     topics,
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
-  const { queue, waker, admin } = scheduler;
+  const { queue, waker, callouts, admin } = scheduler;
   const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel) => {
     switch (role) {
       case "ingress":
@@ -45,6 +49,7 @@ export async function schedulerRole(
           handlers: {
             commit: (request: CommitRequest) => queue.commit(request),
             wake: (request: WakeRequest) => waker.wake(request),
+            callOut: (ask: CalloutAsk) => callouts.callOut(ask),
           },
         };
       case "supervisor":
@@ -69,13 +74,19 @@ export async function schedulerRole(
   say({ kind: "reception", isPaused: false, because: "" });
   return {
     onMessage(message) {
-      if (message.kind === "settings") scheduler.reload(message.loaded);
+      if (message.kind === "settings") {
+        const before = lookup;
+        lookup = remoteLookup(message.lookup, "scheduler");
+        scheduler.reload(message.loaded, lookup.port);
+        before.close();
+      }
       if (message.kind === "topics") topics.take(message.switches);
     },
     async stop(deadlineMs) {
       await scheduler.stop(deadlineMs);
       inputs.send();
       server.close();
+      lookup.close();
     },
   };
 }

@@ -6,16 +6,17 @@ import type { Emit } from "../foundation/events.ts";
 import { createEmitter, type Emitter } from "../mail/log/emitter.ts";
 import { encodeRecords } from "../mail/log/record.ts";
 import { keepConnected, type Channel } from "./channel.ts";
-import { localMethods, networkMethods, type FromWorker, type ToWorker, type WorkerStart } from "./roles.ts";
+import type { FromWorker, Role, ToWorker, WorkerStart } from "./roles.ts";
 import { SettingsRefused } from "./settings-refused.ts";
-import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, roleParts, type RunningRole } from "./worker-role.ts";
+import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, type RunningRole } from "./worker-role.ts";
 
 /**
  * A worker process of a split server: one role behind channels. It begins when the supervisor has told it what to be,
  * and ends when told to, when its role ends, or when the supervisor is gone.
  *
  *     ingress, egress, delivery ──▶ channels/scheduler.sock ◀── supervisor (queries and commands)
- *     ingress, egress, acme ──▶ keeper/keeper-1.sock ◀── supervisor (what is shown, without keys)
+ *     ingress, egress, acme, lookup ──▶ keeper/keeper-1.sock ◀── supervisor (what is shown, without keys)
+ *     ingress, scheduler, egress, delivery ──▶ channels/lookup-1.sock ◀── supervisor (how tables do)
  *     all ──▶ channels/log.sock
  *
  * Whoever connects to the scheduler says which role it is; what each may call is fixed by that. The sockets are in a
@@ -25,6 +26,8 @@ import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, roleParts, type RunningRole } fro
 const LEAVE_DEADLINE_MS = 3_600_000;
 
 export function runWorker(): void {
+  // It may be a while until we are told to begin; what is wrong with the code is told then.
+  for (const [role, load] of Object.entries(codeOf)) if (role === process.argv[3]) load().catch(() => {});
   let running: Promise<RunningRole> | undefined;
   const say = (message: FromWorker): void => {
     // A supervisor that has just gone cannot be told; its end is ours, by "disconnect".
@@ -38,7 +41,7 @@ export function runWorker(): void {
     await (await running)?.leave?.();
     await end(LEAVE_DEADLINE_MS);
   };
-  process.on("message", (received) => {
+  process.on("message", (received, handle) => {
     // Only the supervisor, of this same version, is at the other end.
     const message = received as ToWorker;
     if (message.kind === "start") {
@@ -53,9 +56,10 @@ export function runWorker(): void {
           setTimeout(() => process.exit(70), 100);
         },
       );
-    } else if (message.kind === "stop") void end(message.deadlineMs);
+    } else if (message.kind === "alive?") say({ kind: "alive" });
+    else if (message.kind === "stop") void end(message.deadlineMs);
     else if (message.kind === "leave") void leave();
-    else void running?.then((role) => role.onMessage?.(message));
+    else void running?.then((role) => role.onMessage?.(message, handle));
   });
   // Without a supervisor nobody restarts or stops us: finish what runs, and go.
   process.on("disconnect", () => void end(5000));
@@ -64,7 +68,7 @@ export function runWorker(): void {
 }
 
 async function startRole(start: WorkerStart, say: (message: FromWorker) => void): Promise<RunningRole> {
-  if (start.role === "log") return (await import("./worker-log.ts")).logRole(start);
+  if (start.role === "log") return (await codeOf.log()).logRole(start);
   const log = keepConnected({
     connect: () => connect(join(start.channels, "log.sock")),
     peer: "log",
@@ -90,9 +94,9 @@ async function startRole(start: WorkerStart, say: (message: FromWorker) => void)
   const role = await roleOf(start, emitter.emit, log.current, say);
   return {
     ...role,
-    onMessage(message) {
+    onMessage(message, handle) {
       if (message.kind === "settings") emitter.setLevel(start.isVerbose ? "debug" : message.loaded.settings.log.level);
-      role.onMessage?.(message);
+      role.onMessage?.(message, handle);
     },
     async stop(deadlineMs) {
       await role.stop(deadlineMs);
@@ -106,6 +110,17 @@ async function startRole(start: WorkerStart, say: (message: FromWorker) => void)
 }
 
 /** Only the code of its own role is loaded into a process. */
+const codeOf = {
+  scheduler: () => import("./worker-scheduler.ts"),
+  ingress: () => import("./worker-ingress.ts"),
+  egress: () => import("./worker-egress.ts"),
+  delivery: () => import("./worker-local.ts"),
+  acme: () => import("./worker-acme.ts"),
+  lookup: () => import("./worker-lookup.ts"),
+  keeper: () => import("./worker-keeper.ts"),
+  log: () => import("./worker-log.ts"),
+} satisfies Record<Role, () => Promise<unknown>>;
+
 async function roleOf(
   start: WorkerStart,
   emit: Emit,
@@ -114,38 +129,20 @@ async function roleOf(
 ): Promise<RunningRole> {
   switch (start.role) {
     case "scheduler":
-      return (await import("./worker-scheduler.ts")).schedulerRole(start, emit, log, say);
+      return (await codeOf.scheduler()).schedulerRole(start, emit, log, say);
     case "ingress":
-      return (await import("./worker-ingress.ts")).ingressRole(start, emit, say);
-    case "egress": {
-      const { startEgress } = await import("./egress-role.ts");
-      const { servedToScheduler } = await import("./worker-delivery.ts");
-      const { remoteKeeper } = await import("./remote-keeper.ts");
-      const keeper = await remoteKeeper(start, "egress");
-      const { makeTracer } = await import("./make-tracer.ts");
-      const tracer = makeTracer(start.loaded, systemClock, (file, text) => say({ kind: "dump", file, text }));
-      const { Topics } = await import("./topics.ts");
-      const topics = new Topics(systemClock, emit);
-      const role = startEgress({ ...roleParts(start, emit), keeper: keeper.keeper, tracer, topics });
-      say({ kind: "ask-traces" });
-      return {
-        ...(await servedToScheduler(start, role, networkMethods, () => keeper.close())),
-        onMessage(message) {
-          if (message.kind === "traces") tracer.take(message.switches);
-          if (message.kind === "topics") topics.take(message.switches);
-        },
-      };
-    }
-    case "delivery": {
-      const { startDelivery } = await import("./delivery-role.ts");
-      const { servedToScheduler } = await import("./worker-delivery.ts");
-      return servedToScheduler(start, startDelivery(roleParts(start, emit)), localMethods);
-    }
+      return (await codeOf.ingress()).ingressRole(start, emit, say);
+    case "egress":
+      return (await codeOf.egress()).egressRole(start, emit, say);
+    case "delivery":
+      return (await codeOf.delivery()).deliveryRole(start, emit);
     case "acme":
-      return (await import("./worker-acme.ts")).acmeRole(start, emit, say);
+      return (await codeOf.acme()).acmeRole(start, emit, say);
+    case "lookup":
+      return (await codeOf.lookup()).lookupRole(start, emit);
     case "keeper":
-      return (await import("./worker-keeper.ts")).keeperRole(start, emit);
+      return (await codeOf.keeper()).keeperRole(start, emit);
     case "log":
-      return (await import("./worker-log.ts")).logRole(start);
+      return (await codeOf.log()).logRole(start);
   }
 }

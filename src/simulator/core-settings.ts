@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { PosthornError } from "../foundation/error.ts";
 import { smtpClientSettings, type SmtpClientSettings } from "../mail/delivery/settings.ts";
-import { ownActions } from "../mail/envelope/rules.ts";
-import { actionsSettings } from "../mail/envelope/settings.ts";
+import { ownActions } from "../mail/envelope/default-rules.ts";
+import { actionsSettings } from "../mail/envelope/action-settings.ts";
 import { routeSettings } from "../mail/route/settings.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
 import { schedulerSettings } from "../mail/scheduler/settings.ts";

@@ -33,7 +33,7 @@ export interface SimulatedHost {
   onConnect?: (request: ConnectRequest) => Extract<Connected, { ok: false }>["failure"] | undefined;
   failureScope?: "address" | "host" | "relay";
   /** What becomes of an envelope; undefined: delivered. */
-  onEnvelope?: (envelope: EnvelopeId, recipient: string) => Failure | undefined;
+  onEnvelope?: (envelope: EnvelopeId, recipient: string, request: TransactRequest) => Failure | undefined;
   /** Ends the session instead of the transaction. */
   onTransaction?: (request: TransactRequest, nth: number) => { failure: Failure } | undefined;
 }
@@ -143,7 +143,7 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
       const ended = host.onTransaction?.(request, ++session.transactions);
       if (ended !== undefined) close(request.session);
       const outcomes = request.envelopes.map(({ id, recipient }): Outcome => {
-        const failure = ended?.failure ?? host.onEnvelope?.(id, recipient);
+        const failure = ended?.failure ?? host.onEnvelope?.(id, recipient, request);
         if (failure !== undefined) return { kind: "failed", envelope: id, relay, failure, tookMs };
         delivered.set(id, (delivered.get(id) ?? 0) + 1);
         return deliveredTo(id, relay, tookMs, false);
@@ -155,6 +155,7 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
       note("leave", session);
       close(session);
     },
+    tryRecipient: () => Promise.resolve({ kind: "failed", text: "nobody is asked for addresses here" }),
     tryTls: () => Promise.resolve({ result: "not-tried", text: "nobody speaks TLS here" }),
     tlsPolicy: () => Promise.resolve({ kind: "none", byMx: "may", keysTried: [] }),
   };

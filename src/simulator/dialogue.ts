@@ -313,6 +313,7 @@ export class Dialogue implements Listener {
         host: hostName(this.request.host),
         extensions: [...extensions.keywords.keys()],
         mostRecipients: limits.rcptMax,
+        mostDomains: limits.rcptDomainMax,
         mostTransactions: limits.mailMax,
         sizeLimitBytes: sizeLimit(extensions),
       },

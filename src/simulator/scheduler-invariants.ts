@@ -54,6 +54,8 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
   const counts = { waiting: 0, ready: 0, active: 0, writing: 0, held: 0, dead: 0 };
   /** Only of messages with several envelopes: the others are looked at as they come. */
   const totals = new Map<MessageEntry, { total: number; inPlay: number }>();
+  /** Messages whose envelopes have several senders. */
+  const heads = new Set<MessageEntry>();
   let messages = 0;
   let localActive = 0;
   let seen = 0;
@@ -61,8 +63,9 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
     counts[liveStateOf(ticket)]++;
     const { message, place } = ticket;
     const isInPlay = place === "ready" || place === "active";
+    if (message.of !== undefined || message.others !== undefined) heads.add(message.of ?? message);
     if (message.total === 1) {
-      messages++;
+      if (message.of === undefined && message.others === undefined) messages++;
       if (message.inPlay !== (isInPlay ? 1 : 0)) broken(`the message of ${ticket.id} knows its own`);
     } else {
       const total = totals.get(message) ?? { total: 0, inPlay: 0 };
@@ -83,7 +86,8 @@ function assertTickets(s: SchedulerState, places: Map<Ticket, Ticket["place"]>):
     equal(message.total, total, "a message knows how many envelopes it has");
     equal(message.inPlay, inPlay, "a message knows how many of its envelopes are in play");
   }
-  equal(s.messageCount, messages + totals.size, "messages are counted");
+  const whole = [...totals.keys()].filter((message) => message.of === undefined && message.others === undefined);
+  equal(s.messageCount, messages + whole.length + heads.size, "messages are counted");
   for (const state of ["waiting", "ready", "active", "writing", "held", "dead"] as const)
     equal(s.counts[state], counts[state], `${state} envelopes are counted`);
   return localActive;
@@ -151,7 +155,15 @@ function collectReady(s: SchedulerState, put: (ticket: Ticket, place: Ticket["pl
       if (line.relay !== relay) broken(`the line of ${line.domain} knows its relay`);
       equal(line.readyCount, count - before.count, `the line of ${line.domain} counts what is ready`);
       equal(line.batchCount, batches - before.batches, `the line of ${line.domain} counts its batches`);
-      for (const batch of line.byMessage?.values() ?? []) if (batch.line !== line) broken("a batch is in its line");
+      for (const batch of line.byMessage?.values() ?? []) {
+        if (batch.line !== line) broken("a batch is in its line");
+        if (
+          relay.domain === undefined &&
+          line.domain !== "" &&
+          relay.byMessage?.get(batch.message)?.has(batch) !== true
+        )
+          broken("the batches of a message at a shared relay know of each other");
+      }
       assertSenders(line);
     }
     assertTurns(relay);

@@ -1,12 +1,13 @@
 import type { AnyEvent, Emit } from "../foundation/events.ts";
 import { envelopeIdOf, messageIdMaker, type MessageId } from "../foundation/ids.ts";
 import type { Envelope, Message } from "../mail/envelope/envelope.ts";
-import type { Action } from "../mail/envelope/settings.ts";
+import type { Action } from "../mail/envelope/action-settings.ts";
 import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
 import { memoryStore } from "../mail/queue/memory-store.ts";
 import type { CommitRequest } from "../mail/queue/queue.ts";
 import type { Store } from "../mail/queue/store.ts";
 import { routeSettings } from "../mail/route/settings.ts";
+import type { Forwards } from "../mail/scheduler/forwarding.ts";
 import type { NoticeRequest, Notices } from "../mail/scheduler/notices.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
 import type { RecordedInput } from "../mail/scheduler/replay.ts";
@@ -48,6 +49,8 @@ export interface SimulatedMail {
   readonly action?: string;
   readonly message?: Partial<Message>;
   readonly envelope?: Partial<Envelope>;
+  /** A filter put it there. */
+  readonly quarantine?: CommitRequest["quarantine"];
 }
 
 export interface SimulationOptions {
@@ -57,6 +60,7 @@ export interface SimulationOptions {
   readonly route?: Parameters<typeof routeSettings.parse>[0];
   readonly actions?: Readonly<Record<string, Action>>;
   readonly store?: Store;
+  readonly forwards?: Forwards;
   readonly clock?: VirtualClock;
   /** Whether the journal of inputs asks for a new start. */
   readonly wantsStart?: (recorded: number) => boolean;
@@ -99,6 +103,7 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
     network,
     local: world.local,
     notices,
+    ...(options.forwards === undefined ? {} : { forwards: options.forwards }),
     clock,
     emit,
     seed: options.seed ?? 1,
@@ -166,5 +171,6 @@ export function mailOf(id: MessageId, now: number, mail: SimulatedMail): CommitR
       action: mail.action ?? "relay",
       ...mail.envelope,
     })),
+    ...(mail.quarantine === undefined ? {} : { quarantine: mail.quarantine }),
   };
 }

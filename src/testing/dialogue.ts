@@ -25,6 +25,7 @@ export const PLAIN_TERMS: Terms = {
   settings: sessionSettings.parse({}),
   tls: "offer",
   auth: "off",
+  mechanisms: ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN", "EXTERNAL"],
   clientCertificate: "none",
   mayAuthenticateInPlain: false,
   bareLineEnds: "reject",
@@ -39,7 +40,7 @@ export const PLAIN_TERMS: Terms = {
 
 export function dialogue(
   terms: Partial<Terms> = {},
-  about: { peer?: Peer; tls?: TlsFacts; emit?: Emit } = {},
+  about: { peer?: Peer; tls?: TlsFacts; emit?: Emit; bindings?: Readonly<Record<string, Buffer>> } = {},
 ): Dialogue {
   let ids = 0;
   const world = {
@@ -52,7 +53,10 @@ export function dialogue(
     offsetMinutes: () => 0,
     shortage: () => world.short,
     paused: () => world.because,
+    wantsAuthor: (): boolean => false,
     newMessageId: () => `MESSAGE${++ids}`,
+    binding: (kind: string) => about.bindings?.[kind],
+    nonce: () => "a-nonce-of-the-server",
   };
   let session = newSession(about.peer ?? { address: "192.0.2.9", port: 4242, name: "client.example" }, about.tls);
   let asked: readonly Action[] = [];

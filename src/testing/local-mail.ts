@@ -2,9 +2,13 @@ import type { Clock } from "../foundation/clock.ts";
 import type { AnyEvent, Emit } from "../foundation/events.ts";
 import { virtualClock } from "../simulator/clock.ts";
 import type { LocalDelivery, LocalRequest } from "../mail/delivery/delivery.ts";
+import type { CommandRunner } from "../mail/delivery/command/command.ts";
+import type { OpenBody } from "../mail/delivery/mailbox/delivered-content.ts";
 import { localDelivery } from "../mail/delivery/mailbox/local-delivery.ts";
+import { ownFiles } from "../mail/delivery/mailbox/own-files.ts";
 import { mailboxSettings } from "../mail/delivery/mailbox/settings.ts";
-import type { Action } from "../mail/envelope/settings.ts";
+import type { Action } from "../mail/envelope/action-settings.ts";
+import type { UserDirectory } from "../service/account/users.ts";
 import type { MailDisk } from "./mail-disk.ts";
 
 export const NOON = Date.UTC(2026, 10, 21, 12, 0, 0);
@@ -14,6 +18,12 @@ export interface LocalParts {
   readonly settings?: Parameters<typeof mailboxSettings.parse>[0];
   readonly actions?: Readonly<Record<string, Action>>;
   readonly told?: string[];
+  readonly commands?: CommandRunner;
+  readonly users?: UserDirectory;
+  readonly system?: UserDirectory;
+  readonly mayChange?: boolean;
+  /** `mailbox.user`. */
+  readonly user?: string;
 }
 
 /** Final delivery on a disk of the tests: actions `maildir` and `mbox` deliver to /mail/<user>/Maildir and /mail/<user>/mbox. */
@@ -28,25 +38,45 @@ export function localOn(disk: MailDisk, parts: LocalParts = {}): LocalDelivery &
     const told = (event as AnyEvent).line(fields as never);
     if (told !== undefined) parts.told?.push(told);
   };
+  const clock = parts.clock ?? virtualClock(NOON);
+  const settings = mailboxSettings.parse(parts.settings ?? {});
+  const openBody: OpenBody = async (body) => {
+    if (body.kind === "file") throw new Error("there are no body files here");
+    const { bytes } = body;
+    // In two pieces, cut in the middle of a line.
+    const middle = bytes.length >> 1;
+    return (async function* () {
+      yield bytes.subarray(0, middle);
+      yield bytes.subarray(middle);
+    })();
+  };
+  const common = { clock, settings, extensionDelimiter: "+" };
+  const nobody: UserDirectory = { find: async () => ({ kind: "none" }) };
   return localDelivery({
-    clock: parts.clock ?? virtualClock(NOON),
-    emit,
-    fs: disk.fs(),
-    settings: mailboxSettings.parse(parts.settings ?? {}),
+    ...common,
     actions: (name) => actions[name],
-    openBody: async (body) => {
-      if (body.kind === "file") throw new Error("there are no body files here");
-      const { bytes } = body;
-      // In two pieces, cut in the middle of a line.
-      const middle = bytes.length >> 1;
-      return (async function* () {
-        yield bytes.subarray(0, middle);
-        yield bytes.subarray(middle);
-      })();
+    files: ownFiles({
+      ...common,
+      emit,
+      fs: disk.fs(),
+      openBody,
+      intentsOf: (uid) => (uid === undefined ? "/state/delivery" : `/state/users/${uid}`),
+      hostname: "mail.example.org",
+      mayInclude: true,
+    }),
+    commands: parts.commands ?? { run: async () => ({ kind: "trouble", text: "there are no commands here" }) },
+    whom: {
+      users: parts.users,
+      system: parts.system ?? nobody,
+      defaultUser: "nobody",
+      ownUid: 1000,
+      mayChange: parts.mayChange ?? false,
+      keysOf: ({ user }) => [user],
     },
+    user: parts.user ?? "server",
+    forward: ["{home}/.forward+{extension}", "{home}/.forward"],
+    commandPath: "/usr/bin:/bin",
     stateDirectory: "/state",
-    hostname: "mail.example.org",
-    extensionDelimiter: "+",
   });
 }
 

@@ -22,6 +22,7 @@ interface Node {
   links: number;
   modifiedAt: number;
   isTrusted: boolean;
+  isWritableByOthers: boolean;
 }
 
 /** A disk in memory that can die at any step that changes something, and forgets what was not synced. */
@@ -87,6 +88,22 @@ export class MailDisk {
         const node = this.#find(path);
         if (node?.kind === "symlink") throw systemError("ELOOP");
         return node === undefined ? undefined : this.#file(node, check);
+      },
+      read: async (path, mostBytes) => {
+        check();
+        const node = this.#find(path);
+        if (node?.kind === "symlink") throw systemError("ELOOP");
+        return node && { status: statusOf(node), bytes: Buffer.from(node.data.subarray(0, mostBytes)) };
+      },
+      append: async (path, bytes) => {
+        check();
+        const node = this.#find(path);
+        if (node === undefined) return false;
+        this.#step("append", () => {
+          node.data = Buffer.concat([node.data, bytes]);
+          node.modifiedAt = this.now;
+        });
+        return true;
       },
       makeDirectory: async (path) => {
         check();
@@ -158,7 +175,10 @@ export class MailDisk {
     parent.durableNames.set(basename(path), node);
   }
 
-  change(path: string, how: Partial<Pick<Node, "links" | "modifiedAt" | "isTrusted">> & { lock?: boolean }): void {
+  change(
+    path: string,
+    how: Partial<Pick<Node, "links" | "modifiedAt" | "isTrusted" | "isWritableByOthers">> & { lock?: boolean },
+  ): void {
     const node = this.#find(path);
     if (node === undefined) throw new Error(`no ${path}`);
     const { lock, ...rest } = how;
@@ -277,12 +297,13 @@ export class MailDisk {
       links: 1,
       modifiedAt: this.now,
       isTrusted: true,
+      isWritableByOthers: false,
     };
   }
 
   #find(path: string): Node | undefined {
     let node: Node | undefined = this.#root;
-    for (const part of path.split("/").filter(Boolean)) node = node?.names.get(part);
+    for (const part of path.split("/").filter((each) => each !== "" && each !== ".")) node = node?.names.get(part);
     return node;
   }
 
@@ -312,6 +333,7 @@ function statusOf(node: Node): FileStatus {
     sizeBytes: node.data.length,
     modifiedAt: node.modifiedAt,
     isTrusted: node.isTrusted,
+    isWritableByOthers: node.isWritableByOthers,
   };
 }
 

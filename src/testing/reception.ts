@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { PosthornError } from "../foundation/error.ts";
 import type { Emit } from "../foundation/events.ts";
 import { reply } from "../protocol/smtp/reply.ts";
-import type { Authenticator } from "../service/account/authenticator.ts";
+import type { Logins } from "../service/account/logins.ts";
 import type { EnvelopePolicy, SessionFactsForRules } from "../mail/envelope/policy.ts";
 import type { BodyWriter, CommitRequest, Intake, QueuePort } from "../mail/queue/queue.ts";
 
@@ -54,6 +54,15 @@ export function memoryQueue(): MemoryQueue {
           sizeBytes += bytes.length;
           return queue.isSlow ? new Promise((resolve) => setImmediate(resolve)) : undefined;
         },
+        settle() {
+          const whole = Buffer.concat(pieces);
+          return Promise.resolve({
+            sizeBytes: whole.length,
+            async *read() {
+              yield whole;
+            },
+          });
+        },
         finish() {
           end();
           return Promise.resolve({ kind: "inline", bytes: Buffer.concat(pieces) });
@@ -103,8 +112,10 @@ export function lenientPolicy(): EnvelopePolicy & { readonly asked: readonly [Se
 }
 
 /** One account, `ann` with the password `secret`; for `broken` the backend fails. */
-export const oneAccount: Authenticator = {
-  checkPassword(user, password) {
+export const oneAccount: Logins = {
+  answer(question) {
+    if (question.kind !== "password") return Promise.resolve({ kind: "wrong" });
+    const { user, password } = question;
     if (user === "broken") return Promise.resolve({ kind: "failed", text: "the table is away" });
     const isRight = user === "ann" && password === "secret";
     return Promise.resolve(isRight ? { kind: "right", account: "ann" } : { kind: "wrong" });
@@ -170,7 +181,7 @@ export function rawClient(target: number | string | Socket, from?: string): RawC
     wake();
   });
   const until = async (isDone: () => boolean, what: string): Promise<void> => {
-    const deadline = Date.now() + 3000;
+    const deadline = Date.now() + 60_000;
     while (!isDone()) {
       const leftMs = deadline - Date.now();
       if (leftMs <= 0) throw new Error(`waited for ${what}, heard ${JSON.stringify(heard)}`);

@@ -59,7 +59,7 @@ export async function testListener(
       intake: queue,
       queue,
       policy: lenientPolicy(),
-      authenticator: oneAccount,
+      logins: oneAccount,
       tls: () => undefined,
       ...options.world,
     },
@@ -81,7 +81,7 @@ export async function testListener(
       return client;
     },
     async logged(pattern) {
-      for (let at = 0; at < 300; at++) {
+      for (let at = 0; at < 6000; at++) {
         const line = log.lines.find((one) => pattern.test(one));
         if (line !== undefined) return line;
         await new Promise((resolve) => setTimeout(resolve, 10));

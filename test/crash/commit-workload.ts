@@ -7,9 +7,10 @@ import { envelopeIdOf, messageIdMaker, type MessageId } from "../../src/foundati
 import { seededRandom } from "../../src/foundation/random.ts";
 import { openIntake } from "../../src/mail/queue/intake.io.ts";
 import { selfHealingStore } from "../../src/mail/queue/self-healing-store.ts";
+import { openQueueStore } from "../../src/mail/queue/open-queue-store.io.ts";
 import { queueSettings } from "../../src/mail/queue/settings.ts";
-import { openStore } from "../../src/mail/queue/store.io.ts";
 import type { Store } from "../../src/mail/queue/store.ts";
+import { storeIn } from "./spool-check.ts";
 
 /**
  * A program that receives messages as a server would, and says on standard output what it would have promised:
@@ -29,16 +30,23 @@ const { values: options } = parseArgs({
     messages: { type: "string", default: "60" },
     committers: { type: "string", default: "6" },
     seed: { type: "string", default: "1" },
+    // Who keeps the queue in place of the embedded store; gets the name of its file.
+    "queue-program": { type: "string" },
   },
 });
 const random = seededRandom(Number(options.seed));
 const nextId = messageIdMaker(systemClock, 3);
-const settings = queueSettings.parse({ inlineBodyUpTo: "4KiB", minFreeBytes: 0, minFreeInodes: 0 });
 const directory = options.directory ?? "";
+const settings = queueSettings.parse({
+  inlineBodyUpTo: "4KiB",
+  minFreeBytes: 0,
+  minFreeInodes: 0,
+  store: storeIn(directory, options["queue-program"]),
+});
 
 say("starting");
 const store = await selfHealingStore(
-  () => openStore({ directory, settings, clock: systemClock, checkpointPages: 150 }),
+  () => openQueueStore({ directory, settings, clock: systemClock, checkpointPages: 150 }),
   {
     directory,
     clock: systemClock,

@@ -31,6 +31,8 @@ export type RecordedStep =
   | { readonly do: "makeDirectory"; readonly at: number; readonly path: string }
   | { readonly do: "unlink"; readonly at: number; readonly path: string }
   | { readonly do: "rename"; readonly at: number; readonly path: string; readonly to: string; readonly file: number }
+  /** A second name of a file. */
+  | { readonly do: "link"; readonly at: number; readonly path: string; readonly file: number }
   | {
       readonly do: "write";
       readonly at: number;
@@ -64,25 +66,24 @@ export async function recordWrites(
   faults: readonly string[] = [],
 ): Promise<Recording> {
   const exitCode = await new Promise<number | null>((resolve, reject) => {
-    const tracing = [
-      "-f",
-      "--seccomp-bpf",
-      "-y",
-      "-xx",
-      "-s",
-      String(LONGEST_WRITE_BYTES),
-      "-e",
-      `trace=${CALLS}`,
-      "-o",
-      traceFile,
-    ];
+    const [tracer = "", ...tracing] = recordingCommand(strace, traceFile);
     for (const fault of faults) tracing.push("-e", `inject=${fault}`);
-    const child = spawn(strace, [...tracing, ...program], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(tracer, [...tracing, ...program], { stdio: ["ignore", "pipe", "inherit"] });
     child.stdout.resume();
     child.once("error", reject);
     child.once("close", (code) => resolve(code));
   });
-  return { root, steps: stepsOf(readFileSync(traceFile, "latin1"), root), exitCode };
+  return { ...finishRecording(traceFile, root), exitCode };
+}
+
+/** What goes before a program's command to record it; whoever runs it calls `finishRecording` when it has ended. */
+export function recordingCommand(strace: string, traceFile: string): readonly string[] {
+  const texts = ["-y", "-xx", "-s", String(LONGEST_WRITE_BYTES)];
+  return [strace, "-f", "--seccomp-bpf", ...texts, "-e", `trace=${CALLS}`, "-o", traceFile];
+}
+
+export function finishRecording(traceFile: string, root: string): Recording {
+  return { root, steps: stepsOf(readFileSync(traceFile, "latin1"), root), exitCode: null };
 }
 
 interface Call {
@@ -143,7 +144,8 @@ function stepsOf(trace: string, root: string): RecordedStep[] {
       case "open":
       case "creat": {
         const opened = text(0);
-        positions.set(String(result), 0);
+        // By name, for several processes have descriptors of the same number.
+        if (/O_(?:WRONLY|RDWR)/.test(args)) positions.set(opened, 0);
         const isNew = !names.has(opened);
         if (!isOurs(opened) || !(isNew ? /O_CREAT/ : /O_TRUNC/).test(args)) break;
         if (isNew) {
@@ -170,15 +172,23 @@ function stepsOf(trace: string, root: string): RecordedStep[] {
         steps.push({ do: "rename", at, path: text(0), to: text(1), file: moved });
         break;
       }
+      case "link":
+      case "linkat": {
+        const linked = names.get(text(0));
+        if (linked === undefined) break;
+        names.set(text(1), linked);
+        steps.push({ do: "link", at, path: text(1), file: linked });
+        break;
+      }
       case "write":
       case "pwrite64": {
         const bytes = bytesOf(texts[0]?.[1] ?? "").subarray(0, result);
         if (descriptor === "1" || path.startsWith("socket:")) steps.push({ do: "say", at, text: bytes.toString() });
         if (file === undefined) break;
         if (texts[0]?.[2] !== undefined) throw new Error(`a write of ${path} is longer than the trace shows`);
-        const position = positions.get(descriptor) ?? 0;
+        const position = positions.get(path) ?? 0;
         const offset = name === "pwrite64" ? Number(/(\d+)$/.exec(args)?.[1]) : position;
-        if (name === "write") positions.set(descriptor, position + result);
+        if (name === "write") positions.set(path, position + result);
         steps.push({ do: "write", at, file, offset, bytes });
         break;
       }
@@ -244,15 +254,25 @@ export interface PowerCut {
 export function rebuild(recording: Recording, into: string, cut: PowerCut): void {
   const { cutAt, survival, random } = cut;
   const steps = recording.steps.filter((step) => step.at < cutAt);
-  const isSynced = (at: number, covers: (step: RecordedStep) => boolean): boolean =>
-    cut.ignoresSyncs !== true &&
-    steps.some((step) => "endedAt" in step && step.at > at && step.endedAt < cutAt && covers(step));
+  const syncsOfFiles = new Map<number, Sync[]>();
+  const syncsOfDirectories = new Map<string, Sync[]>();
+  const changesOf = new Map<number, Change[]>();
+  const failuresOf = new Map<number, number[]>();
+  for (const step of steps) {
+    if (step.do === "write" || step.do === "truncate") listIn(changesOf, step.file).push(step);
+    else if (step.do === "failedSync") listIn(failuresOf, step.file).push(step.at);
+    else if (cut.ignoresSyncs === true || !("endedAt" in step) || step.endedAt >= cutAt) continue;
+    else if (step.do === "syncFile") listIn(syncsOfFiles, step.file).push(step);
+    else listIn(syncsOfDirectories, step.path).push(step);
+  }
+  const isSynced = (syncs: readonly Sync[] | undefined, at: number, before = Infinity): boolean =>
+    syncs?.some((sync) => sync.at > at && sync.at < before) === true;
 
   // Names first: for each directory, how far its uncertain part got.
   const reached = new Map<string, number>();
   const nameSurvives = (path: string, at: number): boolean => {
     const directory = dirname(path);
-    if (isSynced(at, (step) => step.do === "syncDirectory" && step.path === directory)) return true;
+    if (isSynced(syncsOfDirectories.get(directory), at)) return true;
     let until = reached.get(directory);
     if (until === undefined) {
       until = survival === 1 ? Infinity : survival === 0 ? -1 : random.next() * cutAt * 1.2;
@@ -264,7 +284,8 @@ export function rebuild(recording: Recording, into: string, cut: PowerCut): void
   const directories = new Set<string>();
   for (const step of steps) {
     if (step.do === "makeDirectory" && nameSurvives(step.path, step.at)) directories.add(step.path);
-    else if (step.do === "create" && nameSurvives(step.path, step.at)) names.set(step.path, step.file);
+    else if ((step.do === "create" || step.do === "link") && nameSurvives(step.path, step.at))
+      names.set(step.path, step.file);
     else if (step.do === "unlink" && nameSurvives(step.path, step.at)) names.delete(step.path);
     else if (step.do === "rename" && nameSurvives(step.to, step.at)) {
       names.set(step.to, step.file);
@@ -281,24 +302,31 @@ export function rebuild(recording: Recording, into: string, cut: PowerCut): void
       mkdirSync(moved(directory), { recursive: true });
   for (const [path, file] of names) {
     if (!reachable(dirname(path), recording.root, directories)) continue;
-    let content: Buffer = Buffer.alloc(0);
-    for (const step of steps) {
-      if ((step.do !== "write" && step.do !== "truncate") || step.file !== file) continue;
-      const failedAt = steps.find(
-        (other) => other.do === "failedSync" && other.file === file && other.at > step.at,
-      )?.at;
+    const content = new Content();
+    const syncs = syncsOfFiles.get(file);
+    const failures = failuresOf.get(file) ?? [];
+    for (const step of changesOf.get(file) ?? []) {
       const isCertain = isSynced(
+        syncs,
         step.at,
-        (sync) => sync.do === "syncFile" && sync.file === file && (failedAt === undefined || sync.at < failedAt),
+        failures.find((at) => at > step.at),
       );
       if (!isCertain && random.next() >= survival) {
-        if (step.do === "write" && survival > 0 && random.next() < 0.5) content = tear(content, step, random);
-        continue;
-      }
-      content = step.do === "write" ? overwrite(content, step.offset, step.bytes) : resize(content, step.length);
+        if (step.do === "write" && survival > 0 && random.next() < 0.5) tear(content, step, random);
+      } else if (step.do === "write") content.write(step.offset, step.bytes);
+      else content.resize(step.length);
     }
-    writeFileSync(moved(path), content);
+    writeFileSync(moved(path), content.bytes());
   }
+}
+
+type Sync = Extract<RecordedStep, { readonly endedAt: number }>;
+type Change = Extract<RecordedStep, { readonly do: "write" | "truncate" }>;
+
+function listIn<Key, Item>(lists: Map<Key, Item[]>, key: Key): Item[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
 }
 
 function reachable(directory: string, root: string, directories: ReadonlySet<string>): boolean {
@@ -307,25 +335,35 @@ function reachable(directory: string, root: string, directories: ReadonlySet<str
 }
 
 /** Some sectors of the write arrived, in no order. */
-function tear(content: Buffer, { offset, bytes }: { offset: number; bytes: Buffer }, random: Random): Buffer {
-  let torn = content;
+function tear(content: Content, { offset, bytes }: { offset: number; bytes: Buffer }, random: Random): void {
   for (let at = 0; at < bytes.length;) {
     const end = Math.min(bytes.length, (Math.floor((offset + at) / SECTOR_BYTES) + 1) * SECTOR_BYTES - offset);
-    if (random.next() < 0.5) torn = overwrite(torn, offset + at, bytes.subarray(at, end));
+    if (random.next() < 0.5) content.write(offset + at, bytes.subarray(at, end));
     at = end;
   }
-  return torn;
 }
 
-function overwrite(content: Buffer, offset: number, bytes: Buffer): Buffer {
-  const result = resize(content, Math.max(content.length, offset + bytes.length));
-  bytes.copy(result, offset);
-  return result;
-}
+/** What a file holds; what was never written is zero. */
+class Content {
+  #held = Buffer.alloc(4096);
+  #length = 0;
 
-function resize(content: Buffer, length: number): Buffer {
-  if (content.length === length) return content;
-  const result = Buffer.alloc(length);
-  content.copy(result);
-  return result;
+  write(offset: number, bytes: Buffer): void {
+    if (offset + bytes.length > this.#length) this.resize(offset + bytes.length);
+    bytes.copy(this.#held, offset);
+  }
+
+  resize(length: number): void {
+    if (length > this.#held.length) {
+      const grown = Buffer.alloc(Math.max(length, 2 * this.#held.length));
+      this.#held.copy(grown, 0, 0, this.#length);
+      this.#held = grown;
+    }
+    if (length < this.#length) this.#held.fill(0, length, this.#length);
+    this.#length = length;
+  }
+
+  bytes(): Buffer {
+    return this.#held.subarray(0, this.#length);
+  }
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Random } from "../../src/foundation/random.ts";
 import { smtpConnect, type TestClient } from "../smtp-client.ts";
-import { startSink, type Sink } from "../sink.ts";
+import { startSink, type Sink, type SinkManner } from "../sink.ts";
 
 /**
  * Mail for a server that is killed again and again: several clients that send without a pause, and the account of what
@@ -30,7 +30,14 @@ export interface Account extends AsyncDisposable {
   takenTwice(): ReadonlyMap<string, readonly number[]>;
 }
 
+/** Whom a mail is sent to, and where it is looked for then: an alias' mail is somebody else's. */
+export interface Addressed {
+  readonly to: string;
+  readonly arrivesAt: string;
+}
+
 const MAILDIR_USERS = ["ada", "bob", "cid"];
+const LARGEST_BYTES = 183_000;
 
 export function loadSettings(sinkPort: number): string {
   return `local: { domains: [localhost, box.test] }
@@ -56,14 +63,23 @@ export async function startLoad(options: {
   random: Random;
   /** Between two mails of one client. */
   pauseMs: number;
+  sender?: string;
+  recipients?: (random: Random) => readonly Addressed[];
+  largestBytes?: number;
+  manner?: SinkManner;
 }): Promise<Account> {
   const promised = new Set<string>();
   const unknown = new Set<string>();
   const refusals = new Map<string, number>();
   const takenAt = new Map<string, number[]>();
   const broken: string[] = [];
+  const sender = options.sender ?? "sender@example.org";
+  const addressed =
+    options.recipients ??
+    ((random: Random): readonly Addressed[] => recipientsOf(random).map((to) => ({ to, arrivesAt: to })));
   const sink = await startSink({
     keeps: false,
+    ...(options.manner === undefined ? {} : { manner: options.manner }),
     onTaken: ({ recipient, content, atMs }) => {
       const key = `${recipient} ${subjectOf(content)}`;
       takenAt.set(key, [...(takenAt.get(key) ?? []), atMs]);
@@ -76,8 +92,8 @@ export async function startLoad(options: {
 
   const sendOne = async (client: TestClient): Promise<void> => {
     const subject = `m${made++}`;
-    const recipients = recipientsOf(random);
-    const lines = ["MAIL FROM:<sender@example.org>", ...recipients.map((one) => `RCPT TO:<${one}>`), "DATA"];
+    const recipients = addressed(random);
+    const lines = [`MAIL FROM:<${sender}>`, ...recipients.map(({ to }) => `RCPT TO:<${to}>`), "DATA"];
     for (const line of lines) {
       const reply = await client.say(line);
       if (!/^[23]/.test(reply)) {
@@ -87,9 +103,9 @@ export async function startLoad(options: {
         return;
       }
     }
-    const keys = recipients.map((one) => `${one} ${subject}`);
+    const keys = recipients.map(({ arrivesAt }) => `${arrivesAt} ${subject}`);
     for (const key of keys) unknown.add(key);
-    client.send(`${contentOf(subject, random)}\r\n.\r\n`);
+    client.send(`${contentOf(subject, random, options.largestBytes ?? LARGEST_BYTES)}\r\n.\r\n`);
     const reply = await client.reply();
     if (!reply.startsWith("250 ")) {
       note(refusals, reply);
@@ -180,8 +196,8 @@ function recipientsOf(random: Random): readonly string[] {
 }
 
 /** Most are small; one in six has a body file. */
-function contentOf(subject: string, random: Random): string {
-  const bytes = random.next() < 0.83 ? 200 + random.next() * 3000 : 33_000 + random.next() * 150_000;
+function contentOf(subject: string, random: Random, largestBytes: number): string {
+  const bytes = random.next() < 0.83 ? 200 + random.next() * 3000 : 33_000 + random.next() * (largestBytes - 33_000);
   const lines: string[] = [];
   for (let at = 0, line = 0; at < bytes; line++) {
     const text = `${subject} line ${line} ${"x".repeat(Math.floor(random.next() * 70))}`;
@@ -206,7 +222,8 @@ function subjectOf(content: string): string {
   return /^Subject: (m\d+)\r?$/m.exec(content)?.[1] ?? `no subject in ${JSON.stringify(content.slice(0, 300))}`;
 }
 
-function* maildir(folder: string, user: string): Iterable<string> {
+/** The mails in a user's Maildir, as text. */
+export function* maildir(folder: string, user: string): Iterable<string> {
   for (const part of ["new", "cur"]) {
     const place = join(folder, "data", "mail", user, "Maildir", part);
     if (!existsSync(place)) continue;

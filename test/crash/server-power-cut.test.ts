@@ -68,7 +68,7 @@ async function arrivals(
   server: { mailsOf(user: string): readonly string[] },
   kept: readonly Kept[],
 ): Promise<ReadonlyMap<string, number>> {
-  const untilAt = Date.now() + 15_000;
+  const untilAt = Date.now() + 60_000;
   for (;;) {
     const counts = new Map<string, number>();
     for (const mail of [...server.mailsOf("ada"), ...server.mailsOf("bob")]) {

@@ -19,7 +19,9 @@ const CLIENTS = 6;
 const MOST_IN_TRANSACTION = 2;
 const MOST_SESSIONS = 5;
 /** An outcome is durable within this after the next host took the mail, on a slow machine under load. */
-const OUTCOME_WITHIN_MS = 2000;
+const OUTCOME_WITHIN_MS = 10_000;
+/** Deliveries promised: fewer prove nothing. */
+export const ENOUGH = 100;
 
 interface Kills {
   /** By `performance.now()`: when the server, or a part of it, was killed. */
@@ -55,9 +57,9 @@ export interface World {
 
 /** A quiet server brings everything to its end; then the account is made up. */
 async function conclude(t: TestContext, { start, kills, account, folder }: World): Promise<void> {
-  await using server = await start({ readyWithinMs: 60_000 });
-  const missing = await waitForPromised(account, folder, 60_000);
-  const left = await emptied(folder, 30_000);
+  await using server = await start({ readyWithinMs: 90_000 });
+  const missing = await waitForPromised(account, folder, 90_000);
+  const left = await emptied(folder, 60_000);
   assert.equal(await server.stop(), 0);
   const { counts, broken } = account.delivered(folder);
   const repeated = [...counts].filter(([, count]) => count > 1).map(([key]) => key);
@@ -83,7 +85,7 @@ async function conclude(t: TestContext, { start, kills, account, folder }: World
   assert.ok(!byKill.has("outside"), `taken twice without a kill between: ${JSON.stringify([...twice])}`);
   for (const [kill, count] of byKill)
     assert.ok(count <= 2 * MOST_SESSIONS * MOST_IN_TRANSACTION, `kill ${kill} led to ${count} duplicates`);
-  assert.ok(account.promised.size > 100, "there was too little mail to prove anything");
+  assert.ok(account.promised.size > ENOUGH, "there was too little mail to prove anything");
 }
 
 /**

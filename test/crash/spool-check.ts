@@ -3,8 +3,8 @@ import { DatabaseSync } from "node:sqlite";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import { envelopeIdOf, type MessageId } from "../../src/foundation/ids.ts";
 import { bodyFilesIn } from "../../src/mail/queue/intake.io.ts";
+import { openQueueStore } from "../../src/mail/queue/open-queue-store.io.ts";
 import { queueSettings } from "../../src/mail/queue/settings.ts";
-import { openStore } from "../../src/mail/queue/store.io.ts";
 import type { Store } from "../../src/mail/queue/store.ts";
 
 /** What a workload promised until it ended, from its words (`commit-workload.ts`). */
@@ -35,11 +35,15 @@ export function promisedBy(words: string): Promised {
  * Opens the spool as a starting server would and compares it with the promises. Returns what is wrong, in words; an
  * empty list is what every crash must leave.
  */
-export async function faultsOf(directory: string, promised: Promised): Promise<readonly string[]> {
+export async function faultsOf(
+  directory: string,
+  promised: Promised,
+  queueProgram?: string,
+): Promise<readonly string[]> {
   const faults: string[] = [];
   {
-    const settings = queueSettings.parse({});
-    await using store = await openStore({ directory, settings, clock: systemClock });
+    const settings = queueSettings.parse({ store: storeIn(directory, queueProgram) });
+    await using store = await openQueueStore({ directory, settings, clock: systemClock });
     for (const [id, hash] of promised.kept) {
       const fault = await faultOf(store, directory, id, hash);
       if (fault !== undefined) faults.push(`${id}: ${fault}`);
@@ -55,11 +59,19 @@ export async function faultsOf(directory: string, promised: Promised): Promise<r
         faults.push(`${id}: in the queue, but not whole`);
     }
   }
-  const database = new DatabaseSync(`${directory}/queue.db`, { readOnly: true });
+  const file = queueProgram === undefined ? "queue.db" : PROGRAM_FILE;
+  const database = new DatabaseSync(`${directory}/${file}`, { readOnly: true });
   const verdict = String(database.prepare("PRAGMA integrity_check").get()?.["integrity_check"]);
   database.close();
   if (verdict !== "ok") faults.push(`integrity_check: ${verdict}`);
   return faults;
+}
+
+const PROGRAM_FILE = "program.db";
+
+/** `queue.store` of the settings. The program's file lies in the queue's own directory. */
+export function storeIn(directory: string, queueProgram: string | undefined): object {
+  return queueProgram === undefined ? {} : { process: { command: [queueProgram, `${directory}/${PROGRAM_FILE}`] } };
 }
 
 async function faultOf(store: Store, directory: string, id: MessageId, hash: string): Promise<string | undefined> {

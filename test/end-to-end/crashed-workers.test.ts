@@ -10,7 +10,7 @@ rules: [ { match: { for: local }, action: deliver }, { match: { from: local }, a
 scheduler: { retry: { internal: 1s } }
 `;
 
-async function until(what: string, holds: () => boolean, withinMs = 15_000): Promise<void> {
+async function until(what: string, holds: () => boolean, withinMs = 60_000): Promise<void> {
   const untilAt = Date.now() + withinMs;
   while (!holds()) {
     if (Date.now() > untilAt) throw new Error(`not within ${withinMs} ms: ${what}`);
@@ -21,7 +21,7 @@ async function until(what: string, holds: () => boolean, withinMs = 15_000): Pro
 /** Sends until it is taken; gives what it was told on the way. */
 async function sendUntilTaken(server: TestServer, subject: string): Promise<readonly string[]> {
   const told: string[] = [];
-  const untilAt = Date.now() + 20_000;
+  const untilAt = Date.now() + 60_000;
   for (;;) {
     try {
       const to = ["ada@localhost", "x@far.test"];

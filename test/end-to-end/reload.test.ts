@@ -12,7 +12,7 @@ async function hangUp(server: TestServer): Promise<string> {
   const pattern = /reload (?:--|refused).*/g;
   const before = (server.output().match(pattern) ?? []).length;
   server.process.kill("SIGHUP");
-  const untilAt = Date.now() + 20_000;
+  const untilAt = Date.now() + 60_000;
   for (;;) {
     const said = server.output().match(pattern) ?? [];
     if (said.length > before) return said.at(-1) ?? "";

@@ -5,7 +5,8 @@ import { startScriptedHost } from "../scripted-host.ts";
 import { LAYOUTS, startServer } from "../server.ts";
 import { sendMail } from "../smtp-client.ts";
 
-const PERIOD_MS = 4000;
+/** So many at once; the next one when ten minutes have passed, which nobody waits for here. */
+const FIRST = 9;
 
 for (const layout of LAYOUTS) {
   test(`${layout}: mail leaves from several addresses at the rate of its next host, until a reload says otherwise`, async () => {
@@ -29,28 +30,24 @@ route:
   shaping:
     "mx:127.0.0.1": { mails-per-connection: 2, connections: 2${rate} }
 `;
-    await using server = await startServer({ layout, settings: settings(", rate: 4/4s") });
+    await using server = await startServer({ layout, settings: settings(`, rate: ${FIRST}/10m`) });
     assert.match(server.output(), /posthorn\.yaml:\d+:7: warning: .*192\.0\.2\.77 is no address of this machine/);
     for (let n = 0; n < 24; n++)
       await sendMail(server.ports.smtp, { from: "joe@client.test", to: [`u${n}@far.test`], content: "hello" });
-    await host.waitForMails(9);
+    await host.waitForMails(FIRST);
     const waiting = await server.posthorn("queue", "list", "--json");
     const envelopes = [...waiting.stdout.matchAll(/"envelope":"([^"]+)"/g)].map(([, id = ""]) => id);
     const why = await server.posthorn("why", envelopes.at(-1) ?? "");
-    assert.match(why.stdout, /the rate of mails to .*127\.0\.0\.1.* is spent \(4\/4s\)/);
+    assert.match(why.stdout, /the rate of mails to .*127\.0\.0\.1.* is spent \(9\/10m\)/);
     assert.match(why.stdout, /posthorn\.yaml:\d+:\d+/);
 
     server.rewrite({ settings: settings("") });
     const reloadedAt = Date.now();
     assert.equal((await server.posthorn("reload")).status, 0);
+    // What waited for the rate goes at once.
     await host.waitForMails(24);
-    // By the rate there would be a period between the last mail and the fifth before it, and so a whole one here.
-    const [eighthLast = 0] = cameAt.slice(-8);
-    assert.ok((cameAt.at(-1) ?? 0) - eighthLast < PERIOD_MS - 500, "what waited for the rate goes at once");
     const before = cameAt.filter((at) => at < reloadedAt);
-    for (let n = 4; n < before.length; n++)
-      // When a mail comes is not when it was handed over: a busy machine blurs it.
-      assert.ok((before[n] ?? 0) - (before[n - 4] ?? 0) > PERIOD_MS / 2, `mail ${n} came too early`);
+    assert.ok(before.length >= FIRST && before.length < 24 - 5, `${before.length} came before the reload`);
 
     const from = new Set(host.sessions.map(({ socket }) => socket.remoteAddress));
     assert.equal(from.has("127.0.0.2"), true);

@@ -26,8 +26,8 @@ function folderWith(t: TestContext, settings: string): { folder: string; file: s
 }
 
 async function until(what: string, holds: () => boolean): Promise<void> {
-  for (const untilAt = Date.now() + 15_000; !holds(); await wait(25))
-    if (Date.now() > untilAt) throw new Error(`not within 15 s: ${what}`);
+  for (const untilAt = Date.now() + 60_000; !holds(); await wait(25))
+    if (Date.now() > untilAt) throw new Error(`not within 60 s: ${what}`);
 }
 
 function isRunning(pid: number): boolean {

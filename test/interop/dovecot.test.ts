@@ -24,7 +24,7 @@ rules: [ { match: { for: dovecot.test }, action: box }, { match: { for: local },
     assert.equal(status, 0, output);
   };
   const copiesOf = async (content: Content, count = 1): Promise<readonly string[]> => {
-    const untilAt = Date.now() + 20_000;
+    const untilAt = Date.now() + 60_000;
     for (;;) {
       const copies = dovecot.mails().filter((mail) => isOf(mail, content));
       if (copies.length >= count) return copies;

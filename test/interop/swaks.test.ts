@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hashPassword } from "../../src/service/account/password.ts";
+import { hashPassword } from "../../src/service/account/hash-password.io.ts";
 import { differenceOf, eightBitContents, isOf, message, sevenBitContents } from "../peers/contents.ts";
 import { readWithMutt } from "../peers/mutt.ts";
 import { requirePeer } from "../peers/peer.ts";

@@ -11,6 +11,9 @@ import { startPeer, type RunningPeer } from "./running.ts";
  * @param ports more ports that it listens on
  * @param ways by domain, other ways out than the usual one: lines of a transport
  * @param authenticators the section of them: whom it lets log in, and how
+ * @param localDomain takes mail for this one into the Maildir instead
+ * @param queueRuns how often it looks at its queue; without, every five seconds
+ * @param wrapper a command that it is started with: `unshare --pid --fork` and the like
  */
 export function startExim(
   options: {
@@ -20,6 +23,9 @@ export function startExim(
     ports?: readonly number[];
     ways?: Readonly<Record<string, readonly string[]>>;
     authenticators?: string;
+    localDomain?: string;
+    queueRuns?: "never";
+    wrapper?: string;
   } = {},
 ): Promise<RunningPeer> {
   return startPeer({
@@ -41,7 +47,7 @@ log_file_path = ${folder}/%slog
 pid_file_path = ${folder}/exim.pid
 daemon_smtp_ports = ${[port, ...(options.ports ?? [])].join(" : ")}
 local_interfaces = 127.0.0.1
-domainlist local_domains = exim.test
+domainlist local_domains = ${options.localDomain ?? "exim.test"}
 acl_smtp_rcpt = rcpt
 acl_smtp_data = accept
 never_users =
@@ -96,7 +102,11 @@ ${options.authenticators ?? ""}
       );
       return {
         // Exim gives up its rights when told of another settings file, so the file is put where it looks by itself.
-        command: ["sh", "-c", `mkdir -p /etc/exim4 && cp ${file} /etc/exim4/exim4.conf && exec exim4 -bdf -q5s`],
+        command: [
+          "sh",
+          "-c",
+          `mkdir -p /etc/exim4 && cp ${file} /etc/exim4/exim4.conf && exec ${options.wrapper ?? ""} exim4 -bdf${options.queueRuns === "never" ? "" : " -q5s"}`,
+        ],
         at: port,
         mails: "mail/box/new/*",
         log: "mainlog",

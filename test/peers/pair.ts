@@ -86,7 +86,7 @@ export async function copiesOf(
   pair: Pair,
   count = 1,
 ): Promise<readonly string[]> {
-  const untilAt = Date.now() + 20_000;
+  const untilAt = Date.now() + 60_000;
   for (;;) {
     const copies = mails().filter((mail) => isOf(mail, content));
     if (copies.length >= count) return copies;

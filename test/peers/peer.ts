@@ -27,7 +27,8 @@ export function requirePeer(name: string, t: TestContext): string | undefined {
   return undefined;
 }
 
-function findPeer(name: string): string | undefined {
+/** The path of such a program, wherever it may be; undefined when it is missing. */
+export function findPeer(name: string): string | undefined {
   const unpacked = process.env["POSTHORN_PEERS"];
   const candidates = [
     ...(unpacked === undefined ? [] : DIRECTORIES.map((directory) => join(unpacked, directory))),

@@ -9,9 +9,16 @@ import { startPeer, type RunningPeer } from "./running.ts";
  * everything else on to `relayTo`. With TLS, it offers STARTTLS and takes it where offered.
  * @param settings further lines of main.cf
  * @param services further lines of master.cf
+ * @param before what is done in its namespace before it starts, `FOLDER` being its folder: users, compiled tables
  */
 export function startPostfix(
-  options: { relayTo?: number; hasTls?: boolean; settings?: readonly string[]; services?: readonly string[] } = {},
+  options: {
+    relayTo?: number;
+    hasTls?: boolean;
+    settings?: readonly string[];
+    services?: readonly string[];
+    before?: string;
+  } = {},
 ): Promise<RunningPeer> {
   return startPeer({
     name: "postfix",
@@ -22,7 +29,7 @@ export function startPostfix(
       const pair = options.hasTls === true ? await makeCertificate(folder) : undefined;
       writeFileSync(
         join(folder, "etc", "main.cf"),
-        [
+        withoutRepetition([
           "compatibility_level = 3.6",
           `queue_directory = ${folder}/queue`,
           `data_directory = ${folder}/data`,
@@ -61,8 +68,7 @@ export function startPostfix(
               ]),
           ...(options.relayTo === undefined ? [] : [`relayhost = [127.0.0.1]:${options.relayTo}`]),
           ...(options.settings ?? []),
-          "",
-        ].join("\n"),
+        ]),
       );
       const services = [
         `127.0.0.1:${port} inet n - n - - smtpd`,
@@ -93,7 +99,7 @@ export function startPostfix(
         command: [
           "sh",
           "-c",
-          `mkdir -p ${folder}/data && chown postfix ${folder}/data && exec postfix -c ${folder}/etc start-fg`,
+          `${options.before === undefined ? "" : `${options.before.replaceAll("FOLDER", folder)} && `}mkdir -p ${folder}/data && chown postfix ${folder}/data && exec postfix -c ${folder}/etc start-fg`,
         ],
         at: port,
         mails: "mail/box/new/*",
@@ -101,4 +107,13 @@ export function startPostfix(
       };
     },
   });
+}
+
+/**
+ * Lines of main.cf, a setting's last one only. Each process warns of the others when it starts, its log daemon too, which then
+ * waits for itself for ever when it has more to say than its own socket holds.
+ */
+function withoutRepetition(lines: readonly string[]): string {
+  const last = new Map(lines.map((line) => [line.split("=", 1)[0]?.trim() ?? "", line]));
+  return `${[...last.values()].join("\n")}\n`;
 }

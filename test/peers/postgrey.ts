@@ -54,7 +54,8 @@ export async function startGreylistingPostfix(options: {
   };
 }
 
-function startPostgrey(options: {
+/** Debian's postgrey alone: a policy server at 127.0.0.1:`at`. */
+export function startPostgrey(options: {
   readonly delayS: number;
   readonly admitsClientAfter: number;
   readonly text?: string;

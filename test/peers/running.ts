@@ -81,7 +81,7 @@ export async function startPeer(plan: PeerPlan): Promise<RunningPeer> {
     folder,
     log,
     mails: () => globSync(prepared.mails, { cwd: folder }).map((file) => readFileSync(join(folder, file), "latin1")),
-    async waitForMails(count, withinMs = 20_000) {
+    async waitForMails(count, withinMs = 60_000) {
       const untilAt = Date.now() + withinMs;
       for (;;) {
         const mails = peer.mails();
@@ -100,10 +100,10 @@ export async function startPeer(plan: PeerPlan): Promise<RunningPeer> {
       for (const member of [...members, ...treeOf(pid)]) end(member.pid, "SIGKILL");
       child.stdout.destroy();
       child.stderr.destroy();
-      rmSync(folder, { recursive: true, force: true });
+      if (process.env["POSTHORN_KEEP"] === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
-  const untilAt = Date.now() + 15_000;
+  const untilAt = Date.now() + 60_000;
   while (!(await answers(prepared.at))) {
     if (child.exitCode !== null || Date.now() > untilAt) {
       const text = log();
@@ -160,7 +160,7 @@ export async function converse(
   program: string,
   argv: readonly string[],
   steps: readonly (readonly [RegExp, string])[],
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<{ status: number; output: string }> {
   const child = spawn(program, argv, { stdio: ["pipe", "pipe", "pipe"], timeout: withinMs, killSignal: "SIGKILL" });
   let output = "";

@@ -293,7 +293,7 @@ log: { format: json }
 /** `posthorn tls closes` counts the same. The journal is written a moment after the log. */
 async function compareWithCommand(server: TestServer, runs: readonly TlsRun[]): Promise<void> {
   const clean = runs.filter(({ seen }) => seen?.peerEnd === "close_notify").length;
-  const untilAt = Date.now() + 15_000;
+  const untilAt = Date.now() + 60_000;
   for (;;) {
     const { stdout } = await server.posthorn("tls", "closes", "--json");
     if (stdout.includes(`"total":${runs.length},"clean":${clean},`)) return;

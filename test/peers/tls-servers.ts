@@ -203,7 +203,7 @@ async function toolRuns(): Promise<readonly TlsRun[]> {
     child.stderr.on("data", (bytes: Buffer) => (said += bytes.toString()));
     try {
       // Not by connecting: they would complain of a client that says nothing.
-      const untilAt = Date.now() + 15_000;
+      const untilAt = Date.now() + 60_000;
       while (!/ACCEPT|listening/i.test(said)) {
         if (Date.now() > untilAt) throw new Error(`${peer} did not start:\n${said}`);
         await wait(20);

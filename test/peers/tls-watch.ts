@@ -29,7 +29,7 @@ export function watchLog(server: TestServer) {
       .filter((line) => line.startsWith("{") && line.endsWith("}"))
       // Our own server's lines.
       .map((line) => JSON.parse(line) as LoggedEvent);
-  const waitFor = async (what: string, isIt: (event: LoggedEvent) => boolean, withinMs = 20_000) => {
+  const waitFor = async (what: string, isIt: (event: LoggedEvent) => boolean, withinMs = 60_000) => {
     const untilAt = Date.now() + withinMs;
     for (;;) {
       const found = events().find(isIt);

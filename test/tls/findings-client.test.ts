@@ -37,7 +37,7 @@ async function clientFinds(setting: Setting, port: number): Promise<TlsFinding> 
   await once(raw, "connect");
   try {
     const result = await engine.connect(raw, {
-      deadlineMs: 5000,
+      deadlineMs: 30_000,
       serverName: "mx.example",
       ...options,
       context: createSecureContext({ minVersion: "TLSv1.2", ca: authority.cert, ...context }),

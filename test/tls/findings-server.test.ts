@@ -58,7 +58,7 @@ async function serverFinds(setting: Setting, play: (port: number) => unknown): P
   try {
     const [raw] = (await accepted) as [Socket];
     const result = await server.accept(raw, {
-      deadlineMs: setting.deadlineMs ?? 5000,
+      deadlineMs: setting.deadlineMs ?? 30_000,
       isUpgrade: setting.isUpgrade,
     });
     await played;
@@ -135,7 +135,7 @@ function afterAnswer(act: (socket: Socket) => void, first: Buffer = hello): (por
   return rawClient(async (socket) => {
     socket.write(first);
     await once(socket, "data");
-    await sleep(30);
+    await sleep(150);
     act(socket);
   });
 }
@@ -204,7 +204,7 @@ const cases: Readonly<Record<string, () => Promise<TlsFinding>>> = {
       {},
       rawClient(async (socket) => {
         socket.write(hello.subarray(0, 200));
-        await sleep(30);
+        await sleep(150);
         socket.resetAndDestroy();
       }),
     ),

@@ -25,7 +25,7 @@ const { good } = await testCertificates();
 
 /** The finding of the first event that has one; it is what the journal keeps. */
 async function findingIn(log: EventLog): Promise<TlsFinding> {
-  for (let at = 0; at < 500; at++) {
+  for (let at = 0; at < 6000; at++) {
     for (const { fields } of log.events) {
       const told = parseTold(fields["details"]);
       if (told?.told === "failed") return told.finding;
@@ -189,14 +189,14 @@ async function serverLines(point: string, end: string): Promise<string> {
   const say = async (text: string, pattern: RegExp): Promise<void> => {
     heard = "";
     if (text !== "") socket.write(text);
-    for (let at = 0; at < 500 && !pattern.test(heard); at++) await sleep(10);
+    for (let at = 0; at < 6000 && !pattern.test(heard); at++) await sleep(10);
     assert.match(heard, pattern);
   };
   await say("", /^220/);
   await say("EHLO me.example\r\n", /^250 /m);
   for (const [text, pattern] of POINTS[point] ?? []) await say(text, pattern);
   if (point === "inside DATA") socket.write("Subject: half a mail\r\n");
-  await sleep(30);
+  await sleep(150);
   const lineCount = server.log.lines.length;
   ENDS[end]?.({ raw, socket });
   await server.logged(/^TLS connection from \S+ closed/);
@@ -235,7 +235,7 @@ async function clientLines(act: HostEnd, isAfterQuit: boolean): Promise<string> 
       await delivery.leave("s");
     },
   );
-  for (let at = 0; at < 300 && !log.names.includes("delivery.tls-closed"); at++) await sleep(10);
+  for (let at = 0; at < 6000 && !log.names.includes("delivery.tls-closed"); at++) await sleep(10);
   return log.lines.filter((line) => /^(?:TLS connection to|lost)/.test(line)).join("\n");
 }
 

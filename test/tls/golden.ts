@@ -32,7 +32,7 @@ export class Golden {
 
   /** The same of whatever people read. */
   text(title: string, provoke: (t: TestContext) => Promise<string | undefined>): void {
-    test(title, { timeout: 30_000 }, async (t) => {
+    test(title, { timeout: 120_000 }, async (t) => {
       const said = await provoke(t);
       if (said === undefined) return;
       const text = mask(said);

@@ -63,6 +63,10 @@ async function converse(
   if (hello.code !== 250) return refusal("sender", hello);
   const extensions = parseExtensions(hello);
 
+  if (request.verp !== undefined && !offers(extensions, "XVERP")) {
+    const text = "the server lets nobody here ask for VERP: set verp.clients, or verp.senders";
+    return { kind: "refused", at: "sender", isLasting: true, lines: [text] };
+  }
   const mail = await dialogue.ask(
     formatMail(pathOf(message.sender), mailParameters(message, request, extensions)),
     COMMAND_MS,
@@ -112,6 +116,7 @@ function mailParameters(message: OutgoingMessage, request: SendmailRequest, exte
     isInternational: needsUtf8 && offers(extensions, "SMTPUTF8"),
     dsnReturn: hasDsn ? request.dsnReturn : undefined,
     dsnEnvelopeId: hasDsn ? request.envelopeId : undefined,
+    verp: request.verp,
   };
 }
 

@@ -3,6 +3,7 @@ import { PosthornError } from "../../foundation/error.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import { usage, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { journalInstead } from "./journal-instead.ts";
 import { recordJson, recordLine } from "./record-line.ts";
 import { countOf, durationOf, idOf } from "./selector.ts";
 import { textTable } from "./text-table.ts";
@@ -74,7 +75,7 @@ async function storyOf(
     using server = await world.connectControl(places.controlPaths.query);
     return await server.call("log.story", { query, ...options });
   } catch (thrown) {
-    if (!(thrown instanceof PosthornError) || thrown.code !== "CONTROL_UNREACHABLE") throw thrown;
+    if (!journalInstead(thrown)) throw thrown;
     try {
       using journal = world.openJournal(places.journalFile);
       return journal.story(query, options);

@@ -35,6 +35,7 @@ interface Fakes {
 }
 
 async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Told> {
+  const dropped: string[] = [];
   let out = "";
   let err = "";
   const asked: Told["asked"][number][] = [];
@@ -84,7 +85,8 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
         journalFile: "journal.db",
         injection: [{ host: "127.0.0.1", port: 2587 }],
       }),
-    checkSettings: () => Promise.resolve({ isFine: false, lines: ["posthorn.yaml:3:5: unknown name"] }),
+    checkSettings: () =>
+      Promise.resolve({ file: "posthorn.yaml", isFine: false, lines: ["posthorn.yaml:3:5: unknown name"] }),
     connectControl: (path) => Promise.resolve(clientAt(path)),
     openJournal: () => {
       throw new Error("no journal here");
@@ -92,7 +94,22 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     saveFile: () => Promise.reject(new Error("not asked")),
     probeTls: () => Promise.reject(new Error("not asked")),
     simulate: () => Promise.reject(new Error("not asked")),
+    adviseDomains: () => Promise.reject(new Error("not asked")),
+    drop: (folder, bytes) => {
+      dropped.push(`${folder}: ${Buffer.from(bytes).toString()}`);
+      return Promise.resolve();
+    },
+    autoconfig: () => Promise.reject(new Error("not asked")),
+    explain: () => Promise.reject(new Error("not asked")),
+    lookupTable: () => Promise.reject(new Error("not asked")),
+    aliasFiles: () => Promise.resolve([]),
+    makeMap: () => Promise.reject(new Error("not asked")),
+    checkAliases: () => Promise.reject(new Error("not asked")),
     listSimulations: () => Promise.resolve([{ name: "storm", says: "A storm." }]),
+    testPolicy: () => Promise.resolve({ outcomes: [], settings: [] }),
+    makeSigningKey: () => Promise.resolve({ line: 's._domainkey.example.org. IN TXT "v=DKIM1"' }),
+    checkSigning: () => Promise.resolve([]),
+    comparePolicy: () => Promise.resolve({ sessions: 0, unclear: 0, queued: 0, hasQueue: false, changes: [] }),
     hashPassword: (password) => Promise.resolve(`hash of ${password}`),
     readSecret: () => Promise.resolve("secret"),
     restore: () => Promise.resolve({ messages: 1, bytes: 2 }),
@@ -340,6 +357,13 @@ test("a story comes from the server, or from the journal itself when no server r
     }),
   };
   assert.equal((await posthorn(["log", "--to", "a@b.example"], { world })).out, online.out);
+  // The user of the server's processes may read the file, but is told only of own mail.
+  const refused = new PosthornError("CONTROL_REFUSED", { message: "own mail only", advice: "use root" });
+  const { openJournal } = world;
+  const answers = { "log.story": refused };
+  assert.equal((await posthorn(["log", MESSAGE], { answers, world: { openJournal } })).out, online.out);
+  const neither = await posthorn(["log", MESSAGE], { answers });
+  assert.deepEqual([neither.code, neither.err], [77, "own mail only\nuse root\n"]);
 });
 
 const SERVER: Readonly<Record<string, string>> = {
@@ -424,7 +448,9 @@ test("called as sendmail, mailq or newaliases it does what these do", async () =
   const sendmail = await posthorn(["bert"], { stdin: "x", smtp: smtpServer(lines), world: { calledAs: "sendmail" } });
   assert.equal(sendmail.code, 0);
   const mailq = await posthorn([], { portions: [[row]], world: { calledAs: "mailq" } });
-  assert.match(mailq.out, /^ENVELOPE/);
+  assert.match(mailq.out, /^-Queue ID-/);
+  const listed = await posthorn(["-v", "-bp"], { portions: [[row]], world: { calledAs: "sendmail" } });
+  assert.equal(listed.out, mailq.out);
   assert.equal((await posthorn([], { world: { calledAs: "newaliases" } })).code, 0);
 });
 
@@ -606,4 +632,38 @@ test("replay takes a day that is to come as its end; a time of day is one that w
     assert.match((await replayed("--until", until)).err, /says nothing of that/, until);
   for (const until of ["13:00", "2026-11-21 11:58"])
     assert.match((await replayed("--until", until)).err, /nothing was recorded/, until);
+});
+
+test("show logins tells who is slowed down and blocked, and logins clear forgets one or all", async () => {
+  const row = {
+    what: "address",
+    key: "192.0.2.7",
+    state: "blocked",
+    failures: 20,
+    sinceAt: NOON - 60_000,
+    lastAt: NOON - 1000,
+    untilAt: NOON + 840_000,
+    delayMs: 8000,
+  };
+  const slow = { ...row, what: "account", key: "ann", state: "slowed", failures: 3, delayMs: 2000 };
+  const shown = await posthorn(["show", "logins"], { answers: { "logins.show": [row, slow] } });
+  assert.equal(shown.code, 0);
+  assert.match(shown.out, /^STATE +WHAT +WHO +FAILURES +SINCE/);
+  assert.match(shown.out, /blocked +address +192\.0\.2\.7 +20 .* 14m *\n/);
+  assert.match(shown.out, /slowed +account +ann +3 .* 14m +2s\n/);
+  const json = await posthorn(["show", "logins", "--json"], { answers: { "logins.show": [row] } });
+  assert.deepEqual(JSON.parse(json.out), row);
+  assert.equal((await posthorn(["show", "logins"], { answers: { "logins.show": [] } })).code, 1);
+
+  const cleared = await posthorn(["logins", "clear", "ann"], { answers: { "logins.clear": { cleared: 1 } } });
+  assert.equal(cleared.out, "1 record forgotten\n");
+  assert.deepEqual(cleared.asked.at(-1)?.slice(1), ["logins.clear", { which: "ann" }]);
+  const all = await posthorn(["logins", "clear", "--all"], { answers: { "logins.clear": { cleared: 0 } } });
+  assert.deepEqual(all.asked.at(-1)?.slice(1), ["logins.clear", {}]);
+  assert.equal(all.code, 1);
+  for (const argv of [
+    ["logins", "clear"],
+    ["logins", "clear", "--all", "ann"],
+  ])
+    assert.equal((await posthorn(argv)).code, 64);
 });

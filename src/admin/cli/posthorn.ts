@@ -6,6 +6,7 @@ import { commands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { helpFor, overview } from "./help.ts";
 import { runSend, send } from "./send.ts";
+import { parseSendmailArguments } from "./sendmail-arguments.ts";
 import type { World } from "./world.ts";
 
 /**
@@ -30,9 +31,15 @@ export async function runPosthorn(argv: readonly string[], world: World): Promis
 /** What the names of other mail servers' programs mean, where a link has them point here. */
 function calledAs(name: string, argv: readonly string[]): readonly string[] {
   if (name === "sendmail") return ["send", ...argv];
-  if (name === "mailq") return ["queue", "list"];
-  if (name === "newaliases") return ["send", "-bi"];
+  if (name === "mailq") return ["mailq", ...fileIn(argv)];
+  if (name === "newaliases") return ["newaliases", ...argv];
   return argv;
+}
+
+/** Which settings are meant. What else other servers' programs were given here, as `-v` or `-Ac`, changes nothing. */
+function fileIn(argv: readonly string[]): readonly string[] {
+  const asked = parseSendmailArguments(argv);
+  return asked.ok && asked.value.settingsFile !== undefined ? ["--file", asked.value.settingsFile] : [];
 }
 
 async function dispatch(argv: readonly string[], world: World): Promise<number> {
@@ -44,13 +51,17 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   if (first === "--version" || first === "-V") return dispatch(["version"], world);
   if (first === "help" || first === "--help" || first === "-h") return help(argv.slice(1), world);
   if (first === "send") return sendOrList(argv.slice(1), world);
-  const two = commands.find((command) => command.name === `${first} ${second ?? ""}`);
-  const command = two ?? commands.find(({ name }) => name === first);
+  // A command is named by one, two or three words; the longest name decides.
+  const command = [3, 2, 1].flatMap((words) => {
+    const said = argv.slice(0, words).join(" ");
+    return commands.find(({ name }) => name === said) ?? [];
+  })[0];
   if (command === undefined) {
     if (second === "--help" || second === "-h") return help([first], world);
+    if (argv[2] === "--help" || argv[2] === "-h") return help([first, second ?? ""], world);
     return unknown(first, second, world);
   }
-  const rest = argv.slice(two === undefined ? 1 : 2);
+  const rest = argv.slice(command.name.split(" ").length);
   const given = parseGiven(command, rest);
   if (given.has("help")) {
     world.stdout.write(helpFor(command));
@@ -65,7 +76,8 @@ async function sendOrList(argv: readonly string[], world: World): Promise<number
     return exitCodes.ok;
   }
   // Before anything reads the mail: `sendmail -bp` is `mailq`.
-  if (argv.includes("-bp")) return dispatch(["queue", "list"], world);
+  if (argv.includes("-bp")) return dispatch(["mailq", ...fileIn(argv)], world);
+  if (argv.includes("-bi")) return dispatch(["newaliases", ...fileIn(argv)], world);
   return runSend(argv, world);
 }
 

@@ -32,7 +32,11 @@ function changeCommand(
         for (const selector of selectors) sum += (await change(server, selector, given, world)).envelopes;
         return sum;
       });
-      world.stdout.write(`${counted(envelopes, "envelope")} ${done}\n`);
+      const aside =
+        envelopes === 0 && verb !== "remove" && verb !== "bounce"
+          ? "; for mail in quarantine there is `posthorn quarantine`"
+          : "";
+      world.stdout.write(`${counted(envelopes, "envelope")} ${done}${aside}\n`);
       return envelopes > 0 ? exitCodes.ok : exitCodes.nothing;
     },
   };

@@ -71,7 +71,7 @@ const COLUMNS = [
 function cellsOf(row: LiveRow, now: number): readonly string[] {
   return [
     row.envelope,
-    row.live ?? row.state,
+    row.quarantine === undefined ? (row.live ?? row.state) : "quarantine",
     roughDuration(now - row.receivedAt),
     roughSize(row.sizeBytes),
     String(row.attempts),
@@ -83,7 +83,8 @@ function cellsOf(row: LiveRow, now: number): readonly string[] {
 }
 
 /** When something happens to it by itself: an attempt, the end of its hold, or, for a dead one, the end. */
-function nextText({ state, dueAt, expiresAt, heldUntilAt }: LiveRow, now: number): string {
+function nextText({ state, dueAt, expiresAt, heldUntilAt, quarantine }: LiveRow, now: number): string {
+  if (quarantine !== undefined && heldUntilAt !== undefined) return `removed in ${roughDuration(heldUntilAt - now)}`;
   if (state === "held") return heldUntilAt === undefined ? "-" : `released in ${roughDuration(heldUntilAt - now)}`;
   if (state === "dead") return `removed in ${roughDuration(expiresAt - now)}`;
   return dueAt <= now ? "now" : `in ${roughDuration(dueAt - now)}`;

@@ -1,5 +1,6 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
+import type { EnvelopeTarget } from "../../mail/envelope/envelope.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { Hindrance, ShownEnvelope, ShownMessage } from "../../mail/scheduler/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
@@ -16,7 +17,9 @@ export const queueShow: CliCommand = {
   says: "Shows a message: where it came from, its envelopes, their attempts, and why it is still here.",
   options: {
     headers: { says: "With the message's header section." },
-    body: { says: "Writes the message's whole content and nothing else. Needs the control socket, and is logged." },
+    body: {
+      says: "Writes the message's whole content and nothing else, on a terminal with control characters made visible. Needs the control socket, and is logged.",
+    },
     json: { says: "As one JSON object." },
   },
   async run(given, world) {
@@ -25,10 +28,14 @@ export const queueShow: CliCommand = {
     if (given.has("body")) {
       return withServer(given, world, "change", async (server) => {
         let isThere = false;
+        const decoder = world.stdout.isTerminal ? new TextDecoder() : undefined;
         for await (const portion of server.stream("queue.content", { message })) {
           isThere = true;
-          world.stdout.write(Buffer.from(portion, "base64"));
+          const bytes = Buffer.from(portion, "base64");
+          // Into a file or a program it goes as it is; on a terminal, somebody else's mail would act.
+          world.stdout.write(decoder === undefined ? bytes : shownContent(decoder.decode(bytes, { stream: true })));
         }
+        if (decoder !== undefined) world.stdout.write(shownContent(decoder.decode()));
         return isThere ? exitCodes.ok : notThere(world, id);
       });
     }
@@ -53,6 +60,11 @@ export const queueShow: CliCommand = {
     });
   },
 };
+
+/** Lines and tabs stay; carriage returns in front of a line's end are part of it. A line end may be cut apart: then it shows. */
+function shownContent(text: string): string {
+  return text.replace(/[^\t\n]+/g, (run) => escapeControls(run.replace(/\r$/, "")));
+}
 
 function notThere(world: World, id: string): number {
   world.stderr.write(`${id} is not in the queue; posthorn log ${id} tells what became of it\n`);
@@ -93,6 +105,31 @@ function textOf(
   return `${lines.join("\n")}\n`;
 }
 
+/** How aliases and users' forwards came to it, where that is more than the address that was given. */
+function viaLines(via: readonly string[] = []): readonly string[] {
+  return via.length === 0 ? [] : [`by way of  ${via.join(" -> ")}`];
+}
+
+function targetText(target: EnvelopeTarget): string {
+  const user = "user" in target && target.user !== "" ? ` as ${target.user}` : "";
+  switch (target.kind) {
+    case "user":
+      return `the mailbox of ${target.user}${target.isFinal ? ", whatever a .forward says" : ""}`;
+    case "command":
+      return `|${target.command}${user}`;
+    case "file":
+      return `${target.path}${user}`;
+    case "error":
+      return `none: ${target.failure.status} ${failureText(target.failure)}`;
+    case "none":
+      return `none: ${target.text}`;
+  }
+}
+
+function stateText({ live, progress }: ShownEnvelope): string {
+  return progress.quarantine === undefined ? (live ?? progress.state) : "quarantine";
+}
+
 function envelopeLines(
   shown: ShownEnvelope,
   reasons: ReadonlyMap<string, readonly Hindrance[]>,
@@ -105,8 +142,14 @@ function envelopeLines(
     "",
     `envelope   ${envelope.id}`,
     `recipient  ${envelope.recipient}${given}`,
+    ...viaLines(envelope.via),
+    ...(envelope.sender === undefined ? [] : [`sender     ${senderText(envelope.sender)}`]),
+    ...(envelope.target === undefined ? [] : [`target     ${targetText(envelope.target)}`]),
     `action     ${envelope.action}`,
-    `state      ${shown.live ?? progress.state}, ${progress.attempts} ${progress.attempts === 1 ? "attempt" : "attempts"}, expires ${instant(progress.expiresAt)}`,
+    `state      ${stateText(shown)}, ${progress.attempts} ${progress.attempts === 1 ? "attempt" : "attempts"}${
+      // Its time begins anew when it is let go.
+      progress.quarantine === undefined ? `, expires ${instant(progress.expiresAt)}` : ""
+    }`,
     ...(reasons.get(envelope.id) ?? []).map(
       ({ text, untilAt }) =>
         `waits      ${text}${untilAt === undefined ? "" : `, until ${instant(untilAt)} (in ${roughDuration(untilAt - now)})`}`,

@@ -3,9 +3,10 @@ import { messageOf, PosthornError } from "../../foundation/error.ts";
 import type { CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { injectMessage, type Injected } from "./inject.ts";
-import { prepareMessage } from "./outgoing-message.ts";
+import { writeDropped } from "../../mail/connection/dropped-mail.ts";
+import { prepareMessage, type OutgoingMessage } from "./outgoing-message.ts";
 import { parseSendmailArguments, type SendmailRequest } from "./sendmail-arguments.ts";
-import type { Dialled, InjectionPlace, World } from "./world.ts";
+import type { Dialled, InjectionPlace, Places, World } from "./world.ts";
 
 /** A message beyond this is no mail; the listener's own limit is far below. */
 const MOST_BYTES = 512 * 1024 * 1024;
@@ -20,7 +21,7 @@ export const send: CliCommand = {
   mostOperands: Number.POSITIVE_INFINITY,
   says: "Sends the mail on standard input, as programs expect of a sendmail.",
   explains:
-    "The mail goes to all recipients or to none. Exits with 0 when the server has it on disk, 75 when it may be tried again, " +
+    "The mail goes to all recipients or to none. Users hand it in as who they are, through the socket of `local-submission`; while the server is down it waits in the drop folder.  Exits with 0 when the server has it on disk, 75 when it may be tried again, " +
     "67 for an unknown recipient, 64 or 65 for mistakes in the call or the message. " +
     "Classic options without a meaning here (-o..., -m, -U, -v, -B, ...) are accepted.",
   options: {
@@ -32,6 +33,7 @@ export const send: CliCommand = {
     N: { short: "N", value: "WHEN", says: "Notices wanted: never, or success,failure,delay." },
     R: { short: "R", value: "WHAT", says: "What a bounce returns: full or hdrs." },
     V: { short: "V", value: "ID", says: "The envelope id that notices name." },
+    XV: { says: "(-XV, -XV+=) A sender of its own for each recipient (VERP), where the server lets you ask." },
     file: { value: "FILE", says: "The settings file (-f is the sender here)." },
     server: { value: "PLACE", says: "HOST:PORT or a socket's path, rather than the settings' listener." },
   },
@@ -47,7 +49,8 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
   const places = server === undefined ? await world.locate(settingsFile) : undefined;
   const injection = server === undefined ? (places?.injection ?? []) : [placeOf(server)];
   const hostname = places?.hostname ?? world.hostname;
-  if (mode === "smtp") return speakSmtp(await dialFirst(injection, world), world);
+  const submit = places?.submit;
+  if (mode === "smtp") return speakSmtp(await dialFirst(submit === undefined ? injection : [submit], world), world);
 
   const input = await readAll(world);
   if (input === undefined) return complain(world, "the mail is larger than 512 MiB", exitCodes.dataError);
@@ -64,8 +67,38 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
     const code = message.problem.in === "arguments" ? exitCodes.usage : exitCodes.dataError;
     return complain(world, message.problem.text, code);
   }
-  const connection = await dialFirst(injection, world);
+  // Never a port while the server should be there: whoever has taken it meanwhile would get the mail.
+  const connection = submit === undefined ? await dialFirst(injection, world) : await reach(submit, world);
+  if (connection === undefined) return leave(submit?.drop ?? "", message.value, request.value, world);
   return report(await injectMessage(connection, message.value, request.value, hostname), request.value, world);
+}
+
+/** Undefined: the server is not there, and there is a place where the mail can wait for it. */
+async function reach(submit: NonNullable<Places["submit"]>, world: World): Promise<Dialled | undefined> {
+  try {
+    return await dialFirst([submit], world);
+  } catch (thrown) {
+    if (submit.drop === undefined) throw thrown;
+    return undefined;
+  }
+}
+
+/** The server takes it in when it comes back, and gives it back by mail if it must refuse it. */
+async function leave(
+  folder: string,
+  message: OutgoingMessage,
+  request: SendmailRequest,
+  world: World,
+): Promise<number> {
+  const { sender, recipients, content } = message;
+  const { notify, dsnReturn, envelopeId, verp } = request;
+  try {
+    await world.drop(folder, writeDropped({ sender, recipients, notify, dsnReturn, envelopeId, verp }, content));
+    return exitCodes.ok;
+  } catch (thrown) {
+    const text = `no server takes mail, and it cannot wait in ${folder}: ${messageOf(thrown)}`;
+    return complain(world, text, exitCodes.temporary, "start the server with posthornd");
+  }
 }
 
 function report(injected: Injected, request: SendmailRequest, world: World): number {

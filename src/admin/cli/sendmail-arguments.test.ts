@@ -29,6 +29,8 @@ test("the ways in which programs call a sendmail are understood", () => {
     [["-bm", "c"], { mode: "mail" }],
     [["-bp"], { mode: "queue" }],
     [["-bi"], { mode: "nothing" }],
+    [["-XV", "c"], { verp: "" }],
+    [["-XV-=", "-f", "list@here.example", "c"], { verp: "-=", sender: "list@here.example" }],
     [
       ["-N", "success,failure", "-R", "hdrs", "-V", "x1", "c"],
       { notify: "SUCCESS,FAILURE", dsnReturn: "HDRS", envelopeId: "x1" },

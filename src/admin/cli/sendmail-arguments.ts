@@ -16,6 +16,8 @@ export interface SendmailRequest {
   readonly notify?: string | undefined;
   readonly dsnReturn?: "FULL" | "HDRS" | undefined;
   readonly envelopeId?: string | undefined;
+  /** `-XV`, `-XV+=`, as Postfix has it: a sender for each recipient, with these delimiters or (`""`) the server's. */
+  readonly verp?: string | undefined;
   readonly recipients: readonly string[];
   readonly settingsFile?: string | undefined;
   /** `--server`: HOST:PORT or the path of a socket, instead of the settings' listener. */
@@ -94,6 +96,7 @@ export function parseSendmailArguments(argv: readonly string[]): Result<Sendmail
     notify,
     dsnReturn,
     envelopeId: values.get("V"),
+    verp: /^V((?:[-=+]{2})?)$/.exec(values.get("X") ?? "")?.[1],
     recipients,
     settingsFile: values.get("file"),
     server: values.get("server"),

@@ -55,6 +55,14 @@ test("a why reads from the top: who, how often tried, each hindrance with its se
           attempts: 0,
           expiresAt: NOW - 1,
         },
+        {
+          hindrances: [{ what: "quarantine", text: "in quarantine; removed then", untilAt: NOW + 60_000 }],
+          count: 1,
+          envelopes: [{ id: "06XT4VVCG40.42", recipient: "q@x.test" }],
+          state: "held",
+          attempts: 0,
+          expiresAt: NOW + 1000,
+        },
       ],
     },
     times,
@@ -71,6 +79,11 @@ test("a why reads from the top: who, how often tried, each hindrance with its se
 06XT4VVCG40.41 <z@x.test>
   held, not tried yet, expires 09:10:59 (now)
   1. held: a look
+  earliest: when somebody lets it go
+
+06XT4VVCG40.42 <q@x.test>
+  in quarantine, not tried yet
+  1. in quarantine; removed then, until 09:12:00
   earliest: when somebody lets it go
 `,
   );

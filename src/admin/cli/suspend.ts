@@ -1,4 +1,4 @@
-import { harmlessJson } from "../../foundation/escape.ts";
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import type { ShownSuspension } from "../../mail/scheduler/admin.ts";
 import { SUSPENSION_LEVELS, type SuspensionLevel } from "../../mail/scheduler/suspension.ts";
 import { usage, withServer, type CliCommand } from "./command.ts";
@@ -59,7 +59,9 @@ export const suspend: CliCommand = {
     const { envelopes } = await withServer(given, world, "change", (server) => server.call("suspend", wish));
     const end =
       wish.untilAt === undefined ? "until it is lifted" : `until ${instantText(wish.untilAt, world.offsetMinutes)}`;
-    world.stdout.write(`suspended ${textOf(what)} ${end}; ${counted(envelopes, "envelope")} held by it now\n`);
+    world.stdout.write(
+      `suspended ${escapeControls(textOf(what))} ${end}; ${counted(envelopes, "envelope")} held by it now\n`,
+    );
     return exitCodes.ok;
   },
 };
@@ -79,10 +81,12 @@ export const unsuspend: CliCommand = {
     );
     // A call without a value answers with an empty list.
     if (lifted === undefined || !("envelopes" in lifted)) {
-      world.stderr.write(`${textOf(what)} is not suspended; posthorn holds shows what is\n`);
+      world.stderr.write(`${escapeControls(textOf(what))} is not suspended; posthorn holds shows what is\n`);
       return exitCodes.nothing;
     }
-    world.stdout.write(`${textOf(what)} is not suspended any more; ${counted(lifted.envelopes, "envelope")} due now\n`);
+    world.stdout.write(
+      `${escapeControls(textOf(what))} is not suspended any more; ${counted(lifted.envelopes, "envelope")} due now\n`,
+    );
     return exitCodes.ok;
   },
 };

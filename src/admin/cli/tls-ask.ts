@@ -1,7 +1,7 @@
-import { PosthornError } from "../../foundation/error.ts";
 import type { Selection, TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 import type { CliCommand, CliOption, Given } from "./command.ts";
 import { usage } from "./command.ts";
+import { journalInstead } from "./journal-instead.ts";
 import { durationOf } from "./selector.ts";
 import type { World } from "./world.ts";
 
@@ -20,7 +20,7 @@ export async function askTls<Asked extends TlsQuestion["ask"]>(
     // The operation answers each question with its own kind of answer.
     return (await server.call("tls.ask", question)) as TlsAnswers[Asked];
   } catch (thrown) {
-    if (!(thrown instanceof PosthornError) || thrown.code !== "CONTROL_UNREACHABLE") throw thrown;
+    if (!journalInstead(thrown)) throw thrown;
     try {
       using journal = world.openJournal(places.journalFile);
       return journal.tls(question);

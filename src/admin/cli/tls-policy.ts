@@ -79,6 +79,13 @@ function reportFacts(report: PolicyReport): Facts {
   }
 }
 
+/** The level in one line, with the rule that says so. */
+export function policyText(report: PolicyReport): string {
+  const where = report.kind === "found" ? ` (${report.where}, key ${report.key})` : "";
+  const [, text = ""] = reportFacts(report)[0] ?? [];
+  return `${text}${where}`;
+}
+
 const LEVELS: Readonly<Record<string, string>> = {
   none: "plaintext, always",
   may: "encrypted when it can be had, else plaintext",

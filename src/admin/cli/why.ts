@@ -44,12 +44,16 @@ export function whyText(report: WhyReport, times: Times): string {
 
 function groupLines(group: WhyGroup, times: Times): readonly string[] {
   const { count, envelopes, attempts, expiresAt, lastFailure, hindrances } = group;
+  // Nothing expires in quarantine: it is removed at its own time, or begins anew when it is let go.
+  const isKept = hindrances.some(({ what }) => what === "quarantine");
   const named = envelopes.slice(0, count === 1 ? 1 : MOST_NAMED).map(({ id, recipient }) => `${id} <${recipient}>`);
   const more = count > named.length ? ` and ${count - named.length} more` : "";
   const tries = attempts === 0 ? "not tried yet" : counted(attempts, "attempt");
   return [
     `${named.join(", ")}${more}`,
-    `  ${group.state ?? "not known to the scheduler"}, ${tries}, expires ${whenText(expiresAt, times)}`,
+    isKept
+      ? `  in quarantine, ${tries}`
+      : `  ${group.state ?? "not known to the scheduler"}, ${tries}, expires ${whenText(expiresAt, times)}`,
     ...(lastFailure === undefined ? [] : [`  last: ${lastFailure}`]),
     ...hindrances.map((one, at) => `  ${at + 1}. ${hindranceText(one, times)}`),
     `  ${earliestText(group, times)}`,
@@ -65,7 +69,9 @@ function hindranceText({ text, untilAt, setting, origin }: Hindrance, times: Tim
 
 function earliestText({ earliestAt, latestAt, hindrances, count }: WhyGroup, times: Times): string {
   if (earliestAt === undefined)
-    return hindrances.some(({ what }) => what === "held" || what === "paused" || what === "suspended")
+    return hindrances.some(
+      ({ what }) => ["held", "quarantine", "dead"].includes(what) || what === "paused" || what === "suspended",
+    )
       ? "earliest: when somebody lets it go"
       : hindrances.some(({ what }) => what === "attempt")
         ? "earliest: now, it is being tried"

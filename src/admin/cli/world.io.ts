@@ -9,13 +9,32 @@ import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
-import { hashPassword } from "../../service/account/password.ts";
 import { connectControl } from "../control/client.io.ts";
+import { dialledOver } from "./dialled.io.ts";
+import { dropFile } from "./drop-file.io.ts";
 import type { Caller, Dialled, InjectionPlace, OpenJournal, Output, World } from "./world.ts";
 
 /** The world as it is: the process's streams, the machine's names. What only the server's parts know is handed in. */
 export function systemWorld(
-  parts: Pick<World, "version" | "catalogue" | "locate" | "checkSettings" | "restore" | "simulate" | "listSimulations">,
+  parts: Pick<
+    World,
+    | "version"
+    | "catalogue"
+    | "locate"
+    | "checkSettings"
+    | "restore"
+    | "simulate"
+    | "listSimulations"
+    | "adviseDomains"
+    | "autoconfig"
+    | "explain"
+    | "lookupTable"
+    | "aliasFiles"
+    | "testPolicy"
+    | "comparePolicy"
+    | "makeSigningKey"
+    | "checkSigning"
+  >,
 ): World {
   const interrupted = new AbortController();
   const onInterrupt = (): AbortSignal => {
@@ -41,8 +60,13 @@ export function systemWorld(
     saveFile: (path, bytes) => writeFile(resolve(path), bytes, { flag: "wx", mode: 0o600 }),
     // Loaded when it is asked for: other commands need no TLS.
     probeTls: async (...given) => (await import("./tls-probe.io.ts")).probeTls(...given),
-    hashPassword,
+    makeMap: async (source, ...rest) =>
+      (await import("../../service/table/cdb/make-cdb.io.ts")).makeCdb(resolve(source), ...rest),
+    checkAliases: async (file) => (await import("../../service/table/cdb/make-cdb.io.ts")).checkAliases(resolve(file)),
+    hashPassword: async (...given) =>
+      (await import("../../service/account/hash-password.io.ts")).hashPassword(...given),
     readSecret: (prompt) => readSecret(process.stdin, prompt),
+    drop: dropFile,
     dial,
     get interrupted() {
       return onInterrupt();
@@ -133,25 +157,5 @@ async function dial(place: InjectionPlace, limitMs: number): Promise<Dialled> {
     socket.destroy();
     throw thrown;
   }
-  const chunks = socket[Symbol.asyncIterator]();
-  return {
-    async read(limitMs) {
-      const timer = setTimeout(() => {
-        socket.destroy(new Error(`the server was silent for ${Math.round(limitMs / 1000)} seconds`));
-      }, limitMs);
-      try {
-        const step = await chunks.next();
-        // Without an encoding a socket gives buffers.
-        return step.done === true ? undefined : (step.value as Buffer);
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-    write: (bytes) =>
-      new Promise((resolve, reject) => {
-        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
-      }),
-    end: () => void socket.end(),
-    close: () => void socket.destroy(),
-  };
+  return dialledOver(socket);
 }

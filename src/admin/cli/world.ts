@@ -1,16 +1,23 @@
+import type { HashScheme } from "../../service/account/hash-schemes.ts";
 import type { Readable } from "node:stream";
+import type { ExplainRequest, Explanation } from "./explanation.ts";
 import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { ProbeOutcome, ProbeReport, ProbeTarget } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { RecordedInput } from "../../mail/scheduler/replay.ts";
+import type { Standing } from "../../service/autoconfig/compare-records.ts";
+import type { ExpectedRecord } from "../../service/autoconfig/expected-records.ts";
+import type { PolicyWorld } from "./policy-world.ts";
+import type { SigningWorld } from "./signing-world.ts";
+import type { TableWorld } from "./table-world.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 
 /**
  * What the commands know of the world: the streams of the person who called, and what `main.ts` can do for them. Commands
  * touch nothing else, so a test hands in a world of its own.
  */
-export interface World {
+export interface World extends TableWorld, PolicyWorld, SigningWorld {
   readonly stdin: Readable;
   readonly stdout: Output;
   readonly stderr: Output;
@@ -45,15 +52,26 @@ export interface World {
     tell: (outcome: ProbeOutcome) => void,
     interrupted: AbortSignal,
   ) => Promise<ProbeReport>;
+  /** What would become of a mail. Rejects with `SETTINGS_INVALID` when the settings cannot be used. */
+  readonly explain: (request: ExplainRequest) => Promise<Explanation>;
   /** Plays a scenario; `tell` hears how far it is. Rejects for a scenario or settings that are wrong. */
   readonly simulate: (request: SimulationRequest, tell: (line: string) => void) => Promise<SimulationAnswer>;
   /** The scenarios that come with Posthorn. */
   readonly listSimulations: () => Promise<readonly { readonly name: string; readonly says: string }[]>;
-  readonly hashPassword: (password: string) => Promise<string>;
+  /** The DNS records that domains should have, and how they are published. */
+  readonly adviseDomains: (
+    settingsFile: string | undefined,
+    question: DomainQuestion,
+  ) => Promise<readonly DomainAdvice[]>;
+  /** What mail programs are told for an address. */
+  readonly autoconfig: (settingsFile: string | undefined, question: AutoconfigQuestion) => Promise<AutoconfigAnswer>;
+  readonly hashPassword: (password: string, scheme: HashScheme) => Promise<string>;
   /** Puts a backup in place of an empty queue, while no server runs on it. */
   readonly restore: (settingsFile: string | undefined, backup: string) => Promise<{ messages: number; bytes: number }>;
   /** Asks for something that is not to be shown while it is typed; from a pipe, its first line. */
   readonly readSecret: (prompt: string) => Promise<string>;
+  /** Leaves a file in a folder that everybody may put files into. Rejects when it cannot be made durable there. */
+  readonly drop: (folder: string, bytes: Uint8Array) => Promise<void>;
   /** Opens a connection for `send`. Rejects when nobody answers within the limit. */
   readonly dial: (place: InjectionPlace, limitMs: number) => Promise<Dialled>;
   /** Waits; ends early when the person wants to leave. */
@@ -61,6 +79,32 @@ export interface World {
   /** Aborts when the person wants to leave (SIGINT). */
   readonly interrupted: AbortSignal;
 }
+
+export interface DomainQuestion {
+  /** Empty: the local ones. */
+  readonly domains: readonly string[];
+  readonly isChecking: boolean;
+  /** Of the public keys that the server shows by its name, SHA-256, hex. */
+  readonly keyHashes: readonly string[];
+}
+
+export interface DomainAdvice {
+  readonly domain: string;
+  readonly records: readonly (ExpectedRecord & {
+    /** As a zone file has it. */
+    readonly line: string;
+    readonly standing?: Standing | undefined;
+  })[];
+  /** What is wrong with the host's own name, forwards and back. */
+  readonly host: readonly string[];
+}
+
+export interface AutoconfigQuestion {
+  readonly of: "thunderbird" | "outlook" | "apple";
+  readonly address: string;
+}
+
+export type AutoconfigAnswer = { readonly text: string } | { readonly problem: string };
 
 export interface SimulationRequest {
   /** The name of a scenario that comes with Posthorn, or a file. */
@@ -109,11 +153,15 @@ export interface Places {
   readonly journalFile: string;
   /** The listeners where local mail can be handed in, the best first. */
   readonly injection: readonly InjectionPlace[];
+  /** The socket for users of this host, and where their mail waits while the server is down; absent: not wanted. */
+  readonly submit?: { readonly path: string; readonly drop?: string | undefined } | undefined;
 }
 
 export type InjectionPlace = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export interface SettingsCheck {
+  /** Undefined: no file was named or found, and the built-in settings were looked at. */
+  readonly file: string | undefined;
   readonly isFine: boolean;
   readonly lines: readonly string[];
 }

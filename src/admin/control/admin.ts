@@ -3,6 +3,13 @@ import type { TraceTopic } from "../../foundation/line-trace.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
+import type { LoginsAdmin } from "../../service/account/logins.ts";
+import type { ShownFilter } from "../../mail/filter/merged-health.ts";
+import type { DmarcReportData, ShownDmarcReport } from "../../mail/filter/authentication/dmarc-collector.ts";
+import type { GreylistRow, GreylistWanted } from "../../mail/envelope/restrictions/greylist-store.ts";
+import type { ShownRate } from "../../mail/envelope/restrictions/rates.ts";
+import type { ShownSender } from "../../service/account/sending-limits.ts";
+import type { BackendHealth } from "../../service/table/keyed-backend.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
 import type { TraceLevel, TraceTarget } from "../../service/tls/trace-switches.ts";
 import type { ListedCertificate } from "../../service/tls/keeper.ts";
@@ -20,6 +27,34 @@ export interface Admin {
   };
   /** A message's stored content, in portions; undefined when there is no such message. */
   content(message: MessageId): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Failed logins, slowed down and blocked. */
+  readonly logins: LoginsAdmin;
+  /** What accounts have sent, where that is limited. */
+  readonly senders: {
+    shown(): Promise<readonly ShownSender[]>;
+    clear(account: string): Promise<{ readonly cleared: number }>;
+  };
+  /** What restrictions count, and what greylisting remembers. */
+  readonly rates: {
+    shown(): Promise<readonly ShownRate[]>;
+    clear(key: string): Promise<{ readonly cleared: number }>;
+  };
+  readonly greylist: {
+    list(wanted: GreylistWanted): Promise<readonly GreylistRow[]>;
+    remove(which: string): Promise<{ readonly removed: number }>;
+    /** The networks that the address counts towards. */
+    allow(address: string): Promise<{ readonly networks: readonly string[] }>;
+  };
+  /** What is collected for, and became of, daily reports on DMARC. */
+  readonly dmarc: {
+    list(): Promise<readonly ShownDmarcReport[]>;
+    read(domain: string, day: number): Promise<DmarcReportData | undefined>;
+    hasten(domain: string | undefined): Promise<{ readonly due: number }>;
+  };
+  /** All tables of the settings. */
+  tables(): Promise<readonly ShownTable[]>;
+  /** Those that are asked somewhere. */
+  filters(): Promise<readonly ShownFilter[]>;
   readonly traces: TraceAdmin;
   readonly topics: TopicAdmin;
   status(): Promise<ServerStatus>;
@@ -33,6 +68,13 @@ export interface Admin {
   stop(): Promise<void>;
   /** Every event from now on, in batches, until the returned function is called. */
   subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
+}
+
+export interface ShownTable {
+  readonly table: string;
+  /** `list`, `aliases`, `postgres` ... */
+  readonly kind: string;
+  readonly health: BackendHealth;
 }
 
 export interface CertificateReport {

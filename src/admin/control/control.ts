@@ -7,7 +7,8 @@ import type { ItemOf, StreamName } from "./streams.ts";
  *     posthorn, console → unix socket (protocol.ts) → operations.ts, streams.ts → Admin (admin.ts) → the roles
  *
  * Two sockets: `query.sock` answers questions, `control.sock` makes changes too. File mode and group decide who may use
- * which; every change is logged with the uid that the kernel tells. Invariants: nothing that a client sends ends the
+ * which; every change is logged with the uid that the kernel tells. On `query.sock` users of this host whom mode and group
+ * do not let in see the mail that they handed in themselves (`own-view.ts`). Invariants: nothing that a client sends ends the
  * process; lines, waiting requests, clients and the backlog of live events have bounds; each operation has a deadline, and
  * a client has one for taking each portion of an answer. A list is read a page at a time, as the client takes it: between
  * two pages the server keeps nothing of it, so one that hangs up or stalls costs nothing but its place.

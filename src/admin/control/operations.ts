@@ -18,7 +18,21 @@ import type {
 import type { Counted } from "../../mail/scheduler/meter.ts";
 import { SUSPENSION_LEVELS } from "../../mail/scheduler/suspension.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
-import type { Admin, CertificateReport, ReloadReport, ServerStatus, TopicShown, TraceShown } from "./admin.ts";
+import type { ShownFilter } from "../../mail/filter/merged-health.ts";
+import type { DmarcReportData, ShownDmarcReport } from "../../mail/filter/authentication/dmarc-collector.ts";
+import type { GreylistRow } from "../../mail/envelope/restrictions/greylist-store.ts";
+import type { ShownRate } from "../../mail/envelope/restrictions/rates.ts";
+import type { ShownLogin } from "../../service/account/logins.ts";
+import type { ShownSender } from "../../service/account/sending-limits.ts";
+import type {
+  Admin,
+  CertificateReport,
+  ReloadReport,
+  ServerStatus,
+  ShownTable,
+  TopicShown,
+  TraceShown,
+} from "./admin.ts";
 
 /**
  * What can be asked through the control sockets. `query` is answered on both, `change` on the control socket alone and
@@ -217,6 +231,90 @@ export const operations = {
     z.strictObject({ label: text.min(1).optional() }),
     (admin, args): Promise<{ readonly labels: readonly string[] }> => admin.renewCertificates(args.label),
   ),
+  "tables.show": operation(
+    "query",
+    "The tables of the settings, and how their backends do.",
+    nothing,
+    (admin): Promise<readonly ShownTable[]> => admin.tables(),
+  ),
+  "filters.show": operation(
+    "query",
+    "The filters in use, and how they do.",
+    nothing,
+    (admin): Promise<readonly ShownFilter[]> => admin.filters(),
+  ),
+  "logins.show": operation(
+    "query",
+    "Addresses and accounts whose logins are slowed down or blocked after failures.",
+    nothing,
+    (admin): Promise<readonly ShownLogin[]> => admin.logins.shown(),
+  ),
+  "logins.clear": operation(
+    "change",
+    "Forgets the failed logins of an address or account, or all.",
+    z.strictObject({ which: text.min(1).optional() }),
+    (admin, { which }): Promise<{ readonly cleared: number }> => admin.logins.clear(which),
+  ),
+  "senders.show": operation(
+    "query",
+    "What accounts have sent, where that is limited.",
+    nothing,
+    (admin): Promise<readonly ShownSender[]> => admin.senders.shown(),
+  ),
+  "senders.clear": operation(
+    "change",
+    "Lets an account send as if it had sent nothing yet.",
+    z.strictObject({ account: text.min(1) }),
+    (admin, { account }): Promise<{ readonly cleared: number }> => admin.senders.clear(account),
+  ),
+  "rates.show": operation(
+    "query",
+    "What restrictions count of clients and accounts.",
+    nothing,
+    (admin): Promise<readonly ShownRate[]> => admin.rates.shown(),
+  ),
+  "rates.clear": operation(
+    "change",
+    "Lets whoever it counts begin anew.",
+    z.strictObject({ key: text.min(1) }),
+    (admin, { key }): Promise<{ readonly cleared: number }> => admin.rates.clear(key),
+  ),
+  "greylist.list": operation(
+    "query",
+    "What greylisting remembers.",
+    z.strictObject({ state: z.enum(["waiting", "passed", "networks"]).optional(), text: text.optional() }),
+    (admin, wanted): Promise<readonly GreylistRow[]> => admin.greylist.list(wanted),
+  ),
+  "greylist.remove": operation(
+    "change",
+    "Forgets a network, a sender, a recipient, or all of a domain.",
+    z.strictObject({ which: text.min(1) }),
+    (admin, { which }): Promise<{ readonly removed: number }> => admin.greylist.remove(which),
+  ),
+  "greylist.allow": operation(
+    "change",
+    "Lets an address and its network in at once from now on.",
+    z.strictObject({ address: z.union([z.ipv4(), z.ipv6()]) }),
+    (admin, { address }): Promise<{ readonly networks: readonly string[] }> => admin.greylist.allow(address),
+  ),
+  "dmarc.list": operation(
+    "query",
+    "Reports on DMARC: what is collected, what is due, what became of it.",
+    nothing,
+    (admin): Promise<readonly ShownDmarcReport[]> => admin.dmarc.list(),
+  ),
+  "dmarc.read": operation(
+    "query",
+    "What was collected of one domain on one day.",
+    z.strictObject({ domain: text.min(1), day: z.number().int().nonnegative() }),
+    async (admin, { domain, day }): Promise<DmarcReportData | null> => (await admin.dmarc.read(domain, day)) ?? null,
+  ),
+  "dmarc.send": operation(
+    "change",
+    "Makes reports due at once, those of today included.",
+    z.strictObject({ domain: text.min(1).optional() }),
+    (admin, { domain }): Promise<{ readonly due: number }> => admin.dmarc.hasten(domain),
+  ),
   "trace.list": operation(
     "query",
     "Which TLS connections are traced, until when.",
@@ -267,8 +365,8 @@ export const operations = {
   "queue.release": operation(
     "change",
     "Releases held envelopes.",
-    z.strictObject({ selector }),
-    (admin, args): Promise<Changed> => admin.queue.release(args.selector),
+    z.strictObject({ selector, quarantined: z.boolean().optional() }),
+    (admin, args): Promise<Changed> => admin.queue.release(args.selector, args.quarantined),
   ),
   "queue.retry": operation(
     "change",
@@ -291,8 +389,8 @@ export const operations = {
   "queue.remove": operation(
     "change",
     "Removes envelopes without telling their senders.",
-    z.strictObject({ selector, because: text }),
-    (admin, args): Promise<Changed> => admin.queue.remove(args.selector, args.because),
+    z.strictObject({ selector, because: text, quarantined: z.boolean().optional() }),
+    (admin, args): Promise<Changed> => admin.queue.remove(args.selector, args.because, args.quarantined),
   ),
   "queue.bounce": operation(
     "change",

@@ -9,6 +9,7 @@ import { descriptorOf, peerCredentials } from "../../foundation/ffi/peer-credent
 import type { Admin } from "./admin.ts";
 import { changeAsked, changeFailed, requestRefused } from "./events.ts";
 import { findOperation } from "./operations.ts";
+import { OWN_QUESTIONS } from "./own-view.ts";
 import { errorOf, LineSplitter, LONGEST_REQUEST, parseRequest, type Answer, type Request } from "./protocol.ts";
 import { findStream, type StreamClient } from "./streams.ts";
 
@@ -16,10 +17,13 @@ export interface ClientContext {
   readonly admin: Admin;
   readonly clock: Clock;
   readonly emit: Emit;
-  readonly mayChange: boolean;
+  /** `own`: only `OWN_QUESTIONS`, and `admin` answers them with the client's own mail. */
+  readonly may: "change" | "query" | "own";
 }
 
 const IDLE_MS = 5 * 60_000;
+/** Of those who share a few places with everybody on this host. */
+const OWN_IDLE_MS = 30_000;
 const MOST_WAITING = 16;
 /** Rows in one line of an answer. Between two portions other work gets its turn. */
 const PORTION = 500;
@@ -42,13 +46,14 @@ export function serveClient(socket: Socket, context: ClientContext): void {
   const decoder = new StringDecoder("utf8");
   const lines = new LineSplitter(LONGEST_REQUEST);
   const waiting: string[] = [];
+  const idleMs = context.may === "own" ? OWN_IDLE_MS : IDLE_MS;
   let isBusy = false;
   let idle: Timer | undefined;
 
   // Only who asks for nothing is idle: a backup may take an hour.
   const rearm = (): void => {
     idle?.cancel();
-    if (!isBusy && !socket.destroyed) idle = clock.after(IDLE_MS, () => socket.destroy());
+    if (!isBusy && !socket.destroyed) idle = clock.after(idleMs, () => socket.destroy());
   };
   const sendLine = async (line: string): Promise<void> => {
     if (socket.destroyed || socket.write(line)) return;
@@ -84,7 +89,13 @@ export function serveClient(socket: Socket, context: ClientContext): void {
       await send({ id, ok: false, error: { ...error, advice: "use a client of the same version as the server" } });
       return;
     }
-    if (kind === "change" && !context.mayChange) {
+    if (context.may === "own" && !OWN_QUESTIONS.has(request.do)) {
+      // Not logged: anybody on this host could fill the log so.
+      const error = { code: "CONTROL_REFUSED", message: `this user sees own mail only, not ${request.do}` };
+      await send({ id, ok: false, error: { ...error, advice: "use root, or see control.query in the settings" } });
+      return;
+    }
+    if (kind === "change" && context.may !== "change") {
       emit(requestRefused, { operation: request.do, uid });
       const error = { code: "CONTROL_REFUSED", message: `${request.do} is not allowed on the socket for queries` };
       await send({ id, ok: false, error: { ...error, advice: "changes need the control socket (control.change)" } });

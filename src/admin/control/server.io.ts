@@ -1,15 +1,18 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import { canKnowPeers } from "../../foundation/ffi/peer-credentials.io.ts";
 import type { Admin } from "./admin.ts";
 import { serveClient } from "./serve-client.io.ts";
 import { controlListening } from "./events.ts";
+import { ownClients } from "./own-clients.io.ts";
 import type { ControlSettings } from "./settings.ts";
+import type { Place } from "./viewer.ts";
 
-/** The two sockets. File mode and group decide who may query and who may change. */
+/** The two sockets. File mode and group decide who may query and who may change; others may see their own mail. */
 export interface ControlServer extends AsyncDisposable {
   /** Where they are: for the pid file's neighbours and the messages of the client. */
   readonly paths: ControlPaths;
@@ -26,9 +29,19 @@ export interface ControlOptions {
   readonly admin: Admin;
   readonly clock: Clock;
   readonly emit: Emit;
+  /** Who users of this host are. Without it, or where the system tells nothing of peers, nobody sees own mail only. */
+  readonly users?: HostUsers | undefined;
+}
+
+export interface HostUsers {
+  /** The listener that users of this host hand in their mail at. */
+  readonly listener: string;
+  /** The account that their mail goes by there. Never rejects. */
+  accountOf(uid: number): Promise<string>;
 }
 
 const MOST_CLIENTS = 64;
+const FOR_ALL = 0o666;
 const BACKLOG = 16;
 /** sockaddr_un's limit under Linux, the final NUL included. */
 const LONGEST_PATH = 107;
@@ -43,29 +56,44 @@ export function controlPaths(settings: ControlSettings, runDirectory: string): C
 
 /** Throws `PORT_UNAVAILABLE` when another server listens there, or the place cannot be had. */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
-  const { settings, paths, admin, clock, emit } = options;
+  const { settings, paths, admin, clock, emit, users } = options;
   const clients = new Set<Socket>();
   const servers: Server[] = [];
-  const accept = (socket: Socket, mayChange: boolean): void => {
+  const others =
+    users !== undefined && settings.query.others === "own" && canKnowPeers()
+      ? ownClients({ users, admin, clock, emit })
+      : undefined;
+  // Whom the system would let in by these is served as ever, for who may change may look as well; others get what is theirs.
+  const places: Place[] = [];
+  const accept = (socket: Socket, may: "query" | "change"): void => {
     if (clients.size >= MOST_CLIENTS) {
       socket.destroy();
       return;
     }
     clients.add(socket);
     socket.on("close", () => clients.delete(socket));
-    serveClient(socket, { admin, clock, emit, mayChange });
+    serveClient(socket, { admin, clock, emit, may });
   };
   const close = async (): Promise<void> => {
     for (const socket of clients) socket.destroy();
+    others?.close();
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   };
   try {
-    for (const [path, place, mayChange] of [
-      [paths.query, settings.query, false],
-      [paths.change, settings.change, true],
+    for (const [path, place, may] of [
+      [paths.query, settings.query, "query"],
+      [paths.change, settings.change, "change"],
     ] as const) {
-      servers.push(await listen(path, place, (socket) => accept(socket, mayChange)));
-      emit(controlListening, { path, mode: place.mode.toString(8).padStart(4, "0") });
+      const forAll = may === "query" && others !== undefined;
+      const mode = forAll ? FOR_ALL : place.mode;
+      const onSocket = (socket: Socket): void => {
+        if (!forAll || others.seesAll(socket, places)) accept(socket, may);
+        else others.accept(socket);
+      };
+      servers.push(await listen(path, { ...place, mode }, onSocket));
+      const { uid, gid } = statSync(path);
+      places.push({ mode: place.mode, uid, gid });
+      emit(controlListening, { path, mode: mode.toString(8).padStart(4, "0") });
     }
   } catch (thrown) {
     await close();

@@ -6,7 +6,11 @@ import { isWanted, type EventRecord } from "../../mail/log/record.ts";
 import { pagesOf } from "../../mail/queue/pages.ts";
 import type { QueueFilter } from "../../mail/queue/store.ts";
 import type { LiveRow } from "../../mail/scheduler/admin.ts";
-import { ROW_STATES, SHOWN, type ShowFilter, type ShowPlace, type ShownRow } from "../../mail/scheduler/show.ts";
+import type { ShowPlace } from "../../mail/scheduler/shown-row.ts";
+import type { ShowFilter } from "../../mail/scheduler/shown-row.ts";
+import type { ShownRow } from "../../mail/scheduler/shown-row.ts";
+import { ROW_STATES } from "../../mail/scheduler/shown-row.ts";
+import { SHOWN } from "../../mail/scheduler/shown-row.ts";
 import type { Admin } from "./admin.ts";
 import { checked, queueFilter, topicWish } from "./operations.ts";
 

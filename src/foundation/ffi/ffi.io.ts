@@ -9,8 +9,16 @@ import { messageOf, PosthornError, systemCodeOf } from "../error.ts";
 export interface Ffi {
   /** A function of the C library by its C declaration. Its `async` form runs on Node's pool and calls back. */
   declare(prototype: string): CFunction;
+  /** Likewise of another library (`libcrypt.so.1`). Throws `LIBRARY_UNAVAILABLE` where the system has none of that name. */
+  library(name: string): { declare(prototype: string): CFunction };
+  /** The binding itself, for what has callbacks and structures; only for the files beside this one. */
+  readonly binding: Koffi;
   /** The reason of the last failed synchronous call on this thread, as a name: `EAGAIN`. */
   lastError(): string;
+  /** An error's number, as functions that return one give it, as a name: `EAGAIN`. */
+  errorName(number: number): string;
+  /** Where a buffer's bytes are, to tell what pointers that the library put somewhere mean in it. */
+  addressOf(bytes: Uint8Array): bigint;
 }
 
 /** Called as its C declaration says; the declaration stands beside each use, which is where the types are checked. */
@@ -19,7 +27,7 @@ export interface CFunction {
   async: (...args: readonly unknown[]) => unknown;
 }
 
-type Koffi = typeof import("koffi");
+export type Koffi = typeof import("koffi");
 
 let loaded: Ffi | PosthornError | undefined;
 
@@ -49,6 +57,7 @@ function load(): Ffi | PosthornError {
     const koffi = createRequire(import.meta.url)("koffi") as Koffi;
     const libc = koffi.load(null);
     const declared = new Map<string, CFunction>();
+    const libraries = new Map<string, ReturnType<Koffi["load"]>>();
     const names = new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name]));
     return {
       declare(prototype) {
@@ -56,7 +65,22 @@ function load(): Ffi | PosthornError {
         declared.set(prototype, known);
         return known;
       },
+      library(name) {
+        const opened = libraries.get(name) ?? open(koffi, name);
+        libraries.set(name, opened);
+        return {
+          declare(prototype) {
+            const mark = `${name} ${prototype}`;
+            const known = declared.get(mark) ?? opened.func(prototype);
+            declared.set(mark, known);
+            return known;
+          },
+        };
+      },
+      binding: koffi,
       lastError: () => names.get(koffi.errno()) ?? `errno ${koffi.errno()}`,
+      errorName: (number) => names.get(number) ?? `errno ${number}`,
+      addressOf: (bytes) => koffi.address(bytes),
     };
   } catch (thrown) {
     return new PosthornError("LIBRARY_UNAVAILABLE", {
@@ -66,6 +90,23 @@ function load(): Ffi | PosthornError {
     });
   }
 }
+
+function open(koffi: Koffi, name: string): ReturnType<Koffi["load"]> {
+  try {
+    return koffi.load(name);
+  } catch (thrown) {
+    throw new PosthornError("LIBRARY_UNAVAILABLE", {
+      message: `the library ${name} cannot be loaded: ${messageOf(thrown).split("\n", 1)[0]}`,
+      advice: `install the package that has it (${LIBRARY_PACKAGES[name] ?? "on Debian: apt-file search tells which"})`,
+      cause: thrown,
+    });
+  }
+}
+
+const LIBRARY_PACKAGES: Readonly<Record<string, string>> = {
+  "libcrypt.so.1": "libcrypt1 on Debian, libxcrypt elsewhere",
+  "libpam.so.0": "libpam0g on Debian, pam elsewhere",
+};
 
 function adviceFor(code: string | undefined): string {
   if (code === "MODULE_NOT_FOUND")

@@ -10,6 +10,10 @@ export interface PeerCredentials {
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+/** Since Linux 4.13; the number is that of every architecture Node runs on. */
+const SO_PEERGROUPS = 59;
+/** NGROUPS_MAX. */
+const MOST_GROUPS = 65_536;
 /** struct ucred: pid, uid, gid, four bytes each. */
 const UCRED_BYTES = 12;
 
@@ -36,6 +40,31 @@ export function peerCredentials(descriptor: number): PeerCredentials | undefined
   // A socket that is not of the unix family answers with pid 0 and ids of -1.
   if (pid === undefined || uid === undefined || gid === undefined || pid === 0 || uid === 0xffff_ffff) return undefined;
   return { pid, uid, gid };
+}
+
+/**
+ * The supplementary groups of the process at the other end, as it had them when it connected (SO_PEERGROUPS): what file
+ * modes would have been judged by. Empty where the system does not tell; a caller then knows the peer's first group only.
+ */
+export function peerGroups(descriptor: number): readonly number[] {
+  const ffi = tryFfi();
+  if (ffi instanceof PosthornError || process.platform !== "linux") return [];
+  const getsockopt = ffi.declare("int getsockopt(int fd, int level, int name, void *value, void *length)");
+  const value = new Uint32Array(MOST_GROUPS);
+  const length = Uint32Array.of(value.byteLength);
+  const answer = getsockopt(
+    descriptor,
+    SOL_SOCKET,
+    SO_PEERGROUPS,
+    new Uint8Array(value.buffer),
+    new Uint8Array(length.buffer),
+  );
+  return answer === 0 ? [...value.subarray(0, (length[0] ?? 0) / 4)] : [];
+}
+
+/** Whether this process can be told who its peers are at all. */
+export function canKnowPeers(): boolean {
+  return process.platform === "linux" && !(tryFfi() instanceof PosthornError);
 }
 
 /** The descriptor under a connected socket; undefined when there is none (destroyed, or not yet connected). */

@@ -48,6 +48,15 @@ export const refused = defineEvent({
   line: (e) => `warning: Connection ${e.limit} limit exceeded: from ${e.client} for service ${e.listener}`,
 });
 
+export const webAnswered = defineEvent({
+  name: "connection.web-answered",
+  level: "info",
+  speaker: "http",
+  says: "Somebody asked a listener for HTTP: a mail program for its settings, or a server for an MTA-STS policy.",
+  fields: { session: "text", listener: "text", client: "text", asked: "text", status: "count?" },
+  line: (e) => `${e.client}: ${e.asked}: ${e.status ?? "no answer"}`,
+});
+
 export const badProxyHeader = defineEvent({
   name: "connection.bad-proxy-header",
   level: "warning",
@@ -64,4 +73,31 @@ export const implicitTlsFailed = defineEvent({
   says: "The TLS handshake on an implicit TLS port failed: why, whose fault it is, and what usually cures it.",
   fields: { session: "text", listener: "text", client: "text", ...findingFields, details: "data?" },
   line: (e) => `SSL_accept error from ${e.client}: ${findingText(e)}`,
+});
+
+export const dropKept = defineEvent({
+  name: "drop.taken",
+  level: "info",
+  speaker: "pickup",
+  says: "A mail that a user of this host had left while the server was down is in the queue.",
+  fields: { file: "text", uid: "count", account: "text", recipients: "count" },
+  line: (e) => `${e.file}: uid=${e.uid} account=${e.account}, nrcpt=${e.recipients}`,
+});
+
+export const dropRefused = defineEvent({
+  name: "drop.refused",
+  level: "warning",
+  speaker: "pickup",
+  says: "Something in the drop folder is no mail, or its mail was refused; then its user gets it back.",
+  fields: { file: "text", uid: "count?", account: "text?", problem: "text" },
+  line: (e) => `warning: ${e.file}: uid=${e.uid ?? "?"}: ${e.problem}`,
+});
+
+export const dropLeft = defineEvent({
+  name: "drop.left",
+  level: "warning",
+  speaker: "pickup",
+  says: "A mail in the drop folder cannot be taken now; it stays and is tried again.",
+  fields: { file: "text", problem: "text", againInMs: "ms" },
+  line: (e) => `warning: drop folder: ${e.file}: ${e.problem}; again in ${Math.round(e.againInMs / 1000)} s`,
 });

@@ -1,6 +1,6 @@
 import type { Clock } from "../../foundation/clock.ts";
 import type { Allowance, Rated } from "../session/allowance.ts";
-import { clientOf, networkOf, networksOf } from "./networks.ts";
+import { clientOf, networkOf, networksOf } from "../../service/table/networks.ts";
 import type { LimitSettings } from "./settings.ts";
 import { OthersCounts, UntoldCounts, type CountChanges } from "./shared-counts.ts";
 

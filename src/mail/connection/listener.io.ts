@@ -1,13 +1,16 @@
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { removeDeadSocket } from "./dead-socket.io.ts";
+import { chmodSync } from "node:fs";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { shortIdMaker } from "../../foundation/ids.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
+import type { WebSources } from "../../service/autoconfig/answer.ts";
 import { tlsServer } from "../../service/tls/server.io.ts";
 import type { ServerProfile } from "../../service/tls/tls.ts";
-import type { SessionServices } from "../session/services.ts";
+import type { KnownClient, SessionServices } from "../session/services.ts";
 import type { SessionSettings } from "../session/settings.ts";
-import { rulesOf, type ListenerRules } from "./connection.ts";
+import type { SaslMechanism } from "../../protocol/sasl/question.ts";
+import { rulesOf, type CommonRewriting, type ListenerRules } from "./connection.ts";
 import { listenerFailed, listening } from "./events.ts";
 import { createLimits, type Limits } from "./limits.ts";
 import { Reception, type Receiving } from "./reception.io.ts";
@@ -19,6 +22,8 @@ export interface ListenerWorld extends Omit<SessionServices, "tls"> {
   readonly resolver?: Resolver | undefined;
   /** Asked at each handshake; undefined while there is no certificate: STARTTLS then fails. */
   readonly tls: () => ServerProfile | undefined;
+  /** What listeners for HTTP tell; absent: nothing. */
+  readonly web?: WebSources | undefined;
 }
 
 export interface ListenerConfiguration {
@@ -27,6 +32,12 @@ export interface ListenerConfiguration {
   readonly session: SessionSettings;
   /** The server's name, unless the listener has its own. */
   readonly hostname: string;
+  /** How clients may log in, where the listener does not say otherwise. Left out: PLAIN, LOGIN, EXTERNAL. */
+  readonly mechanisms?: readonly SaslMechanism[] | undefined;
+  /** Left out: nothing is rewritten. */
+  readonly rewriting?: CommonRewriting | undefined;
+  /** Names of ours besides, by which a trace field is known as ours. */
+  readonly ownNames?: readonly string[] | undefined;
 }
 
 export interface ListenerOptions extends ListenerConfiguration {
@@ -46,8 +57,8 @@ export interface Listener {
   readonly name: string;
   /** Resolves when connections are taken. Throws `PORT_UNAVAILABLE`. */
   listen(inherited?: Inherited): Promise<void>;
-  /** A connection that was accepted elsewhere. */
-  accept(socket: Socket): void;
+  /** A connection that was accepted elsewhere, of a client that is known there, perhaps. */
+  accept(socket: Socket, known?: KnownClient): void;
   /**
    * No new connections; idle sessions are told 421, transactions may end until `deadlineMs` has passed, then everything is
    * cut. Resolves when the last connection is closed.
@@ -88,7 +99,7 @@ class NetListener implements Listener {
     const { world, settings } = options;
     this.name = settings.name;
     this.#world = world;
-    this.#rules = rulesOf(settings, options.session, options.hostname);
+    this.#rules = rulesOf(options);
     this.#limits = createLimits(settings.limits, world.clock);
     this.#newSessionId = shortIdMaker(`${options.sessionPrefix ?? ""}${settings.name}-`);
     this.#services = servicesOf(world);
@@ -157,18 +168,20 @@ class NetListener implements Listener {
     });
   }
 
-  accept(socket: Socket): void {
+  accept(socket: Socket, known?: KnownClient): void {
     if (this.#isClosing) {
       socket.destroy();
       return;
     }
-    const { tls, resolver } = this.#world;
+    const { tls, resolver, web } = this.#world;
     const receiving = new Reception({
       socket,
       rules: this.#rules,
       limits: this.#limits,
       services: this.#services,
       resolver,
+      web,
+      known,
       hasCertificate: () => tls() !== undefined,
       newSessionId: this.#newSessionId,
       onEnd: () => {
@@ -185,7 +198,7 @@ class NetListener implements Listener {
       this.#world = next.world;
       this.#services = servicesOf(next.world);
     }
-    this.#rules = rulesOf(next.settings, next.session, next.hostname);
+    this.#rules = rulesOf(next);
     this.#limits.reconfigure(next.settings.limits);
   }
 
@@ -226,27 +239,6 @@ class NetListener implements Listener {
 
 function servicesOf(world: ListenerWorld): SessionServices {
   return { ...world, tls: tlsServer({ profile: world.tls, clock: world.clock }) };
-}
-
-/**
- * A socket file that nobody listens on is left from a process that was killed, and in the way. One that answers belongs
- * to somebody, and so does a file that is no socket: both stay, and binding says so.
- */
-export async function removeDeadSocket(path: string): Promise<void> {
-  try {
-    if (!lstatSync(path).isSocket()) return;
-  } catch {
-    return;
-  }
-  const isAlive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once("connect", () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once("error", (error) => resolve(systemCodeOf(error) !== "ECONNREFUSED"));
-  });
-  if (!isAlive) unlinkSync(path);
 }
 
 function addressText(address: AddressInfo | string | undefined): string {

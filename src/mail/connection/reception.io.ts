@@ -3,20 +3,22 @@ import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import { knownFinding } from "../../service/tls/known-finding.ts";
+import type { WebSources } from "../../service/autoconfig/answer.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import type { Allowance } from "../session/allowance.ts";
 import { connectionLost } from "../session/events.ts";
-import type { RunningSession, SessionServices } from "../session/services.ts";
+import type { KnownClient, RunningSession, SessionServices } from "../session/services.ts";
 import { runSession } from "../session/session.io.ts";
 import { failureOf } from "../session/tls-lines.ts";
 import { traceOf } from "../session/tls-trace.ts";
 import { clientText, type Peer } from "../session/state.ts";
 import { clientName } from "./client-name.ts";
 import { termsOf, type ListenerRules } from "./connection.ts";
-import { badProxyHeader, connected, disconnected, implicitTlsFailed, refused } from "./events.ts";
+import { badProxyHeader, connected, disconnected, implicitTlsFailed, refused, webAnswered } from "./events.ts";
 import type { Admission, Limits } from "./limits.ts";
-import { isLoopback, plainAddress } from "./networks.ts";
+import { isLoopback, plainAddress } from "../../service/table/networks.ts";
 import { parseProxyHeader } from "./proxy-header.ts";
+import { runWebSession } from "./web-session.io.ts";
 
 /** One connection from its acceptance to its end: limits, PROXY header, implicit TLS, the client's name, session. */
 export interface Receiving {
@@ -30,6 +32,10 @@ export interface ReceptionOptions {
   readonly limits: Limits;
   readonly services: SessionServices;
   readonly resolver: Resolver | undefined;
+  /** What is told over HTTP. */
+  readonly web?: WebSources | undefined;
+  /** Whoever accepted the connection knows who it is. */
+  readonly known?: KnownClient | undefined;
   readonly hasCertificate: () => boolean;
   readonly newSessionId: () => string;
   /** The session is over and the socket closed. */
@@ -212,18 +218,42 @@ export class Reception implements Receiving {
       return this.#tellDisconnected(clientText(peer), "commands=0/0");
     }
     if (tls === undefined) this.#tellConnected(peer);
+    if (rules.settings.protocol === "http") return this.#beginWeb(peer, socket, tls, early);
     const about = { session: this.#sessionId, listener: rules.settings.name };
     const isTlsQuiet = traceOf(services, about, peer)?.level === 0 || undefined;
     this.#session = runSession({
       socket,
-      terms: { ...termsOf(rules, this.#sessionId, peer, this.#options.hasCertificate()), isTlsQuiet },
+      terms: termsOf(rules, this.#sessionId, peer, this.#options.hasCertificate(), isTlsQuiet),
       peer,
       tls,
       allowance: admission.allowance,
+      known: this.#options.known,
       services,
       early,
       onEnd: (summary) => {
         this.#tellDisconnected(clientText(summary.peer), summary.commands);
+        this.#isSessionOver = true;
+        this.#leave();
+      },
+    });
+    return undefined;
+  }
+
+  #beginWeb(peer: Peer, socket: Socket, tls: TlsConnection | undefined, early: Buffer | undefined): void {
+    const { services, web, rules } = this.#options;
+    const { clock } = services;
+    const session = this.#sessionId;
+    const { name: listener } = rules.settings;
+    if (web === undefined) return void (tls ?? socket).destroy();
+    this.#session = runWebSession({
+      socket,
+      sources: web,
+      clock,
+      early,
+      onEnd: ({ asked, status }) => {
+        const client = clientText(peer);
+        if (asked !== undefined) services.emit(webAnswered, { session, listener, client, asked, status });
+        this.#tellDisconnected(client, "");
         this.#isSessionOver = true;
         this.#leave();
       },
@@ -247,6 +277,7 @@ export class Reception implements Receiving {
     const { socket, rules, services } = this.#options;
     services.emit(refused, { listener: rules.settings.name, client: clientText(peer), limit: LIMITS[limit] ?? limit });
     if (rules.settings.tls === "implicit") return void socket.destroy();
+    if (rules.settings.protocol === "http") return void socket.destroy();
     socket.end(`421 4.7.0 ${rules.hostname} Too many connections; come again later\r\n`);
     socket.resume();
     this.#timer = services.clock.after(REFUSAL_MS, () => socket.destroy());

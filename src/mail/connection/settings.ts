@@ -1,9 +1,13 @@
 import { z } from "zod";
 import { count, duration, ipAddress, path, port, tableName, tableOrList } from "../../service/config/kinds.ts";
 import { listenerTlsSettings } from "../../service/tls/settings.ts";
-import type { IdentityBy } from "../../service/account/client-certificate.ts";
+import { saslMechanisms } from "../../service/account/sasl-mechanisms.ts";
+import { contentFilterSetting } from "../envelope/content-filter-settings.ts";
+import { senderRightsSettings } from "../envelope/settings.ts";
+import { restrictionsSettings } from "../envelope/restrictions/settings.ts";
+import { filteredBySettings } from "../filter/settings.ts";
 import { sessionOverrides } from "../session/settings.ts";
-import { network } from "./networks.ts";
+import { network } from "../../service/table/network-setting.ts";
 
 /** How many, and how fast. Rates are per client (an IPv4 address, or an IPv6 /64) and minute; 0 is any number. */
 export const limitSettings = z
@@ -66,9 +70,11 @@ export const listenerSettings = z
       .prefault(511)
       .describe("Connections that the system keeps waiting until we take them."),
     protocol: z
-      .enum(["smtp", "submission", "lmtp"])
+      .enum(["smtp", "submission", "lmtp", "http"])
       .prefault("smtp")
-      .describe("smtp is between servers, submission (RFC 6409) is for users' programs, lmtp is RFC 2033."),
+      .describe(
+        "smtp is between servers, submission (RFC 6409) is for users' programs, lmtp is RFC 2033; http gives mail programs their settings (`autoconfig`) and other servers the MTA-STS policy.",
+      ),
     hostname: z.string().min(1).max(255).optional().describe("The name we greet with here, instead of the server's."),
     tls: z
       .enum(["off", "offer", "require", "implicit"])
@@ -81,10 +87,16 @@ export const listenerSettings = z
       .enum(["off", "offer", "require"])
       .optional()
       .describe("Left out: require on submission listeners, off on others."),
+    authMechanisms: saslMechanisms().optional().describe("How clients may log in here. Left out: as `accounts` says."),
     authWithoutTls: z
       .enum(["never", "loopback"])
       .prefault("never")
       .describe("Whether passwords are taken without TLS from clients on this machine."),
+    senderRights: senderRightsSettings
+      .optional()
+      .describe(
+        "Which addresses clients that have logged in may give as theirs; `{}`: only their own. Left out: any, but RFC 6409 asks for better.",
+      ),
     clientCertificate: z
       .enum(["none", "ask", "require", "verify"])
       .optional()
@@ -116,7 +128,15 @@ export const listenerSettings = z
     xforwardFrom: z
       .array(network())
       .prefault([])
-      .describe("Clients that may tell the original client with XFORWARD, for the log."),
+      .describe(
+        "Clients that may tell with XFORWARD who gave them a mail: content filters and proxies that hand it to us.",
+      ),
+    judgeForwarded: z
+      .boolean()
+      .prefault(false)
+      .describe(
+        "Whether rules and restrictions here judge the client that XFORWARD names, instead of the one that speaks. Not for a login: nobody may relay by it.",
+      ),
     bareLineEnds: z
       .enum(["reject", "normalise"])
       .prefault("reject")
@@ -166,31 +186,24 @@ export const listenerSettings = z
       .prefault("3s")
       .describe("The longest the greeting waits for the client's name."),
     limits: limitSettings.describe("Connections and rates."),
+    restrictions: restrictionsSettings
+      .optional()
+      .describe("What is asked here before the rules, instead of the common `restrictions`; `[]`: nothing."),
+    filteredBy: filteredBySettings()
+      .optional()
+      .describe("The filters that are asked here, in this order, instead of the common `filteredBy`; `[]`: none."),
+    contentFilter: contentFilterSetting()
+      .optional()
+      .describe(
+        "Where mail that comes in here goes before it goes anywhere else, instead of the common `content-filter`; `none`: nowhere, as where a filter hands it back.",
+      ),
     session: sessionOverrides.optional().describe("Session settings that differ on this listener."),
   })
   .refine((listener) => (listener.port === undefined) !== (listener.path === undefined), {
     error: "expected either a port or a path",
+  })
+  .refine(({ protocol, tls }) => protocol !== "http" || tls === "off" || tls === "implicit", {
+    error: "expected off or implicit where the protocol is http",
+    path: ["tls"],
   });
 export type ListenerSettings = z.output<typeof listenerSettings>;
-
-/** The part that depends on the protocol. */
-export function authOf(listener: ListenerSettings): "off" | "offer" | "require" {
-  return listener.auth ?? (listener.protocol === "submission" ? "require" : "off");
-}
-
-/** Whether clients are asked for certificates, and what a client without one gets. */
-export function clientCertificateOf(listener: ListenerSettings): "none" | "ask" | "require" | "verify" {
-  const isUsed = listener.clientAuthorities !== undefined || listener.clientIdentities !== undefined;
-  return listener.clientCertificate ?? (isUsed ? "ask" : "none");
-}
-
-/** How certificates make clients somebody; undefined when they make them nobody. */
-export function identifyByOf(listener: ListenerSettings): IdentityBy | undefined {
-  const { clientIdentities: table, clientAccount: account } = listener;
-  if (clientCertificateOf(listener) === "none") return undefined;
-  return table === undefined && account === "none" ? undefined : { table, account };
-}
-
-export function addsMissingFields(listener: ListenerSettings): boolean {
-  return listener.addMissingFields ?? listener.protocol === "submission";
-}

@@ -1,4 +1,5 @@
 import type { EnvelopeId } from "../../foundation/ids.ts";
+import type { Reply } from "../../protocol/smtp/reply.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { Body } from "../queue/store.ts";
@@ -27,6 +28,8 @@ export interface NetworkDelivery {
   leave(session: string): Promise<void>;
   /** Would a handshake of this kind work? Connects, encrypts and leaves, without a login or mail. */
   tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried>;
+  /** Would an open session's host take mail for this address? MAIL and RCPT, no content; the session is to be left then. */
+  tryRecipient(session: string, ask: RecipientTrial): Promise<RecipientTried>;
   /** Which TLS policy is in force for a destination, and why. */
   tlsPolicy(question: PolicyQuestion): Promise<PolicyReport>;
 }
@@ -39,8 +42,19 @@ export interface TlsTried {
 
 /** Final delivery: mailboxes, commands, discard. */
 export interface LocalDelivery {
-  deliver(request: LocalRequest): Promise<Outcome>;
+  deliver(request: LocalRequest): Promise<LocalOutcome>;
 }
+
+/** Addresses in wire form; `from` may be the null sender. */
+export interface RecipientTrial {
+  readonly from: string;
+  readonly recipient: string;
+}
+
+export type RecipientTried =
+  /** The reply to the last command that was said. */
+  | { readonly kind: "answered"; readonly to: "MAIL" | "RCPT"; readonly reply: Reply; readonly host: string }
+  | { readonly kind: "failed"; readonly text: string };
 
 export interface ResolveRequest {
   readonly target: RelayTarget;
@@ -80,6 +94,13 @@ export interface ConnectRequest {
   readonly connectTimeoutMs?: number | undefined;
   /** EHLO name. */
   readonly helo: string;
+  /** A host that offers XFORWARD is told who gave us each mail. */
+  readonly xforward?: boolean | undefined;
+  /**
+   * It is a filter. Some hand on what the listener behind them offers, and stumble over BDAT, of which they know nothing:
+   * content goes there by DATA only.
+   */
+  readonly isContentFilter?: boolean | undefined;
   /** The relay as people know it (domain or URL without secrets), for the log. */
   readonly relay: string;
   /** The next hop as it was written, for TLS policies: `example.org`, `[192.0.2.1]:25`. Without it: the host's name. */
@@ -128,6 +149,8 @@ export interface SessionFacts {
   readonly tlsRule?: { readonly level: string; readonly rule: string } | undefined;
   /** RFC 9422 LIMITS: most recipients in a transaction, most transactions in a session. */
   readonly mostRecipients?: number | undefined;
+  /** The same, RCPTDOMAINMAX: most recipient domains in a transaction. */
+  readonly mostDomains?: number | undefined;
   readonly mostTransactions?: number | undefined;
   /** Why the session is not encrypted although it was tried: the handshake failed and the mode allows plaintext. */
   readonly plaintextBecause?: string | undefined;
@@ -181,3 +204,26 @@ export type Outcome =
       readonly failure: Failure;
       readonly tookMs: number;
     };
+
+/** What became of one envelope in a final delivery. */
+export type LocalOutcome = Outcome | Forwarded;
+
+/** The user sends it on. The envelope goes, and one for each target comes, of the same message, in one step. */
+export interface Forwarded {
+  readonly kind: "forwarded";
+  readonly envelope: EnvelopeId;
+  /** `forward:/home/jane/.forward`. */
+  readonly relay: string;
+  /** Whose file it is: commands and files in it are run and written as this user. */
+  readonly user: string;
+  readonly targets: readonly ForwardTarget[];
+  readonly text: string;
+  readonly tookMs: number;
+}
+
+/** One entry of a user's `.forward`. */
+export type ForwardTarget =
+  /** `isFinal`: written as `\\user`: into the mailbox. */
+  | { readonly kind: "address"; readonly address: string; readonly isFinal: boolean }
+  | { readonly kind: "command"; readonly command: string }
+  | { readonly kind: "file"; readonly path: string };

@@ -4,7 +4,9 @@ import { z } from "zod";
 import { inlineTable } from "../../service/table/tables.ts";
 import type { CertificateForRules, SessionFactsForRules } from "./policy.ts";
 import { rulesPolicy } from "./rules.ts";
-import { actionsSettings, localSettings, rulesSettings } from "./settings.ts";
+import { actionsSettings } from "./action-settings.ts";
+import { rulesSettings } from "./rule-settings.ts";
+import { localSettings } from "./settings.ts";
 
 const settingsSchema = z.strictObject({ local: localSettings, actions: actionsSettings, rules: rulesSettings });
 type Match = NonNullable<z.input<typeof rulesSettings>>[number]["match"];

@@ -1,4 +1,5 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
+import type { ForwardedClient } from "../../protocol/smtp/xforward.ts";
 import type { Failure } from "./failure.ts";
 
 /**
@@ -47,6 +48,8 @@ export interface Origin {
   readonly clientName?: string | undefined;
   readonly helo?: string | undefined;
   readonly account?: string | undefined;
+  /** For whom the client spoke, as it said with XFORWARD: who gave us the mail before it went through a filter. */
+  readonly forwarded?: ForwardedClient | undefined;
 }
 
 export type Notify = "NEVER" | "SUCCESS" | "FAILURE" | "DELAY";
@@ -66,6 +69,34 @@ export interface Envelope {
   readonly action: string;
   /** FUTURERELEASE (RFC 4865): not tried before. */
   readonly notBeforeAt?: number | undefined;
+  /** MAIL FROM of this envelope when it is not the message's: a list's owner, SRS, VERP. `""` is the null sender. */
+  readonly sender?: string | undefined;
+  /** What expansion found instead of a mailbox by the recipient's name. */
+  readonly target?: EnvelopeTarget | undefined;
+  /** Addresses this one was expanded from, the given one first; at most `MOST_VIA`. */
+  readonly via?: readonly string[] | undefined;
+}
+
+/**
+ * Where an envelope goes that an alias or a `.forward` sent elsewhere than to the mailbox of its recipient. `user` of a
+ * command or file: on whose behalf; `""` is the default user of the settings.
+ */
+export type EnvelopeTarget =
+  /** `isFinal`: into the mailbox, whatever the user's `.forward` says. */
+  | { readonly kind: "user"; readonly user: string; readonly isFinal: boolean }
+  | { readonly kind: "command"; readonly command: string; readonly user: string }
+  | { readonly kind: "file"; readonly path: string; readonly user: string }
+  /** Nowhere, and the sender is to hear why: one member of a list that has others. */
+  | { readonly kind: "error"; readonly failure: Failure }
+  /** Nothing is left to be done but to tell who asked for it: a list took the mail (RFC 3461 section 5.2.7.3), or it is thrown away. */
+  | { readonly kind: "none"; readonly text: string };
+
+/** More steps than this are a loop. */
+export const MOST_VIA = 32;
+
+/** Who an envelope is from, for MAIL FROM, the log and notices. */
+export function senderOf(message: Pick<Message, "sender">, envelope: Pick<Envelope, "sender"> | undefined): string {
+  return envelope?.sender ?? message.sender;
 }
 
 /**
@@ -73,6 +104,13 @@ export interface Envelope {
  * `dead` is a null-sender envelope that failed for good, kept until `expiresAt` so that it is never dropped in silence.
  */
 export type EnvelopeState = "queued" | "held" | "dead";
+
+/** Held since it came, because a filter said so, and until somebody has looked at it. */
+export interface Quarantine {
+  /** The filter's name. */
+  readonly filter: string;
+  readonly because?: string | undefined;
+}
 
 /** What changes about an envelope during its life in the queue. */
 export interface EnvelopeProgress {
@@ -86,5 +124,7 @@ export interface EnvelopeProgress {
   readonly heldUntilAt?: number | undefined;
   /** Why and by whom it is held. */
   readonly heldBecause?: string | undefined;
+  /** Only of what is held. What releases mail that is held leaves this alone, unless it is meant. */
+  readonly quarantine?: Quarantine | undefined;
   readonly lastFailure?: Failure | undefined;
 }

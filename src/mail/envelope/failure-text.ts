@@ -42,6 +42,8 @@ export function failureText(failure: Failure): string {
       return `mailbox: ${MAILBOX_REASONS[cause.reason]}${withText(cause.text)}`;
     case "command":
       return `command: ${cause.text}`;
+    case "alias":
+      return `alias: ${cause.text}`;
     case "hops":
       return `too many hops: ${cause.count}`;
     case "expired":
@@ -80,6 +82,7 @@ const MAILBOX_REASONS = {
   full: "full",
   permission: "permission denied",
   io: "input/output error",
+  forward: "the .forward cannot be used",
 } as const;
 
 function wholeMinutes(durationMs: number): number {

@@ -53,10 +53,17 @@ export type Cause =
     }
   | {
       readonly kind: "mailbox";
-      readonly reason: "no-such-user" | "locked" | "full" | "permission" | "io";
+      /** `forward`: the user's own `.forward` cannot be used. */
+      readonly reason: "no-such-user" | "locked" | "full" | "permission" | "io" | "forward";
       readonly text: string;
     }
   | { readonly kind: "command"; readonly text: string }
+  /** An alias or a `.forward` leads nowhere; `text` is for people, its sender included. */
+  | {
+      readonly kind: "alias";
+      readonly reason: "loop" | "too-many" | "unknown" | "refused" | "not-now";
+      readonly text: string;
+    }
   | { readonly kind: "hops"; readonly count: number }
   | { readonly kind: "expired"; readonly afterMs: number }
   | { readonly kind: "deliver-by"; readonly at: number }

@@ -1,43 +1,96 @@
-import { splitAddress, unquote } from "../../protocol/address/mailbox.ts";
-import { foldDomain } from "../../service/table/pattern.ts";
+import { formatLocal, splitAddress, unquote } from "../../protocol/address/mailbox.ts";
+import type { UserDirectory } from "../../service/account/users.ts";
+import { foldDomain, foldKey } from "../../service/table/pattern.ts";
 import { inlineTable, tableFor, type Tables } from "../../service/table/tables.ts";
-import type { Table } from "../../service/table/table.ts";
+import type { Table, TableService } from "../../service/table/table.ts";
+import { namesOf } from "./extension.ts";
 import type { LocalSettings } from "./settings.ts";
+import { isSystemUsers } from "./system-users.ts";
 
 /** Yes, no, or a table could not be asked. */
 export type Holds = boolean | { readonly failed: string };
 
 /** What is ours: domains, users, and who is postmaster. */
 export interface LocalNames {
+  /** Primary or virtual. */
   isLocalDomain(domain: string): Promise<Holds>;
-  /** Whether the user may receive mail; always true when no users are set. `address` is in a local domain. */
+  /** The entry of `local.virtual` that has the domain. */
+  virtualOf(domain: string): Promise<VirtualDomain | "none" | { readonly failed: string }>;
+  /** Whether the user may receive mail; always true when no users are set. `address` is in a primary domain. */
   isKnownUser(address: string): Promise<Holds>;
   isPostmaster(localPart: string): boolean;
   /** The mailbox of the postmaster of a domain of ours; without one, of the server. */
   postmasterOf(domain: string): string;
+  /** Of names without one. */
+  readonly primaryDomain: string;
+  /** What `local.aliases` names. */
+  readonly aliases: readonly Table[];
 }
 
-export function localNames(settings: LocalSettings, hostname: string, tables: Tables): LocalNames {
+export interface VirtualDomain {
+  readonly aliases: readonly Table[];
+  readonly action?: string | undefined;
+  /** Whether the address has a mailbox of its own there. */
+  isKnownUser(address: string): Promise<Holds>;
+}
+
+export function localNames(
+  settings: LocalSettings,
+  hostname: string,
+  tables: Tables,
+  directory?: UserDirectory,
+): LocalNames {
   const ownNames = ["localhost", hostname, "[127.0.0.1]", "[IPv6:::1]"];
   const domains =
     settings.domains === undefined
       ? inlineTable("local.domains", { kind: "list", items: ownNames })
       : tableFor(tables, settings.domains, "local.domains");
-  const users = settings.users === undefined ? undefined : tableFor(tables, settings.users, "local.users");
+  const { users: written } = settings;
+  const asksSystem = isSystemUsers(written);
+  const users = written === undefined || asksSystem ? undefined : tableFor(tables, written, "local.users");
   const firstDomain =
     settings.domains?.kind === "list" ? settings.domains.items.find((name) => /^[^!*.@]/.test(name)) : undefined;
+  const primaryDomain = firstDomain ?? hostname;
+  const { extensionDelimiter: delimiters } = settings;
+  const virtual = settings.virtual.map((entry, at) => {
+    const name = `local.virtual[${at}]`;
+    const mailboxes = entry.users === undefined ? undefined : tableFor(tables, entry.users, `${name}.users`);
+    const domain: VirtualDomain = {
+      aliases: tablesNamed(tables, entry.aliases),
+      action: entry.action,
+      isKnownUser: async (address) =>
+        entry.users === undefined ? false : isListed(mailboxes, `${name}.users`, address, delimiters, "address"),
+    };
+    return { name, domains: tableFor(tables, entry.domains, `${name}.domains`), domain };
+  });
+
+  const virtualOf = async (domain: string): Promise<VirtualDomain | "none" | { readonly failed: string }> => {
+    for (const entry of virtual) {
+      const holds = await member(entry.domains, `${entry.name}.domains`, foldDomain(domain), "domain");
+      if (typeof holds !== "boolean") return holds;
+      if (holds) return entry.domain;
+    }
+    return "none";
+  };
 
   return {
-    isLocalDomain: (domain) => member(domains, "local.domains", foldDomain(domain)),
+    primaryDomain,
+    aliases: tablesNamed(tables, settings.aliases),
+    virtualOf,
+    async isLocalDomain(domain) {
+      const holds = await member(domains, "local.domains", foldDomain(domain), "domain");
+      if (holds !== false || virtual.length === 0) return holds;
+      const entry = await virtualOf(domain);
+      return entry === "none" ? false : "failed" in entry ? entry : true;
+    },
     async isKnownUser(address) {
-      if (settings.users === undefined) return true;
-      const { local, domain } = splitAddress(address);
-      const name = unquote(local).toLowerCase();
-      const delimiterAt = settings.extensionDelimiter === "" ? -1 : name.indexOf(settings.extensionDelimiter, 1);
-      const names = delimiterAt < 0 ? [name] : [name, name.slice(0, delimiterAt)];
-      for (const key of names.flatMap((each) => [`${each}@${domain}`, each])) {
-        const holds = await member(users, "local.users", key);
-        if (holds !== false) return holds;
+      if (written === undefined) return true;
+      if (!asksSystem) return isListed(users, "local.users", address, delimiters, "userinfo");
+      if (directory === undefined) return { failed: "local.users: the system's users cannot be asked here" };
+      for (const name of namesOf(unquote(splitAddress(address).local), delimiters)) {
+        const answer = await directory.find(name);
+        if (answer.kind === "failed") return { failed: answer.text };
+        if (answer.kind === "found") return true;
       }
       return false;
     },
@@ -45,15 +98,42 @@ export function localNames(settings: LocalSettings, hostname: string, tables: Ta
     isPostmaster: (localPart) => unquote(localPart).toLowerCase() === "postmaster",
     postmasterOf(domain) {
       if (settings.postmaster.includes("@")) return settings.postmaster;
-      return `${settings.postmaster}@${domain === "" ? (firstDomain ?? hostname) : domain}`;
+      return `${settings.postmaster}@${domain === "" ? primaryDomain : domain}`;
     },
   };
 }
 
+async function isListed(
+  table: Table | undefined,
+  name: string,
+  address: string,
+  delimiters: string,
+  service: TableService,
+): Promise<Holds> {
+  const { local, domain } = splitAddress(address);
+  for (const user of namesOf(unquote(local), delimiters)) {
+    for (const key of [foldKey(`${formatLocal(user)}@${domain}`), user]) {
+      const holds = await member(table, name, key, service);
+      if (holds !== false) return holds;
+    }
+  }
+  return false;
+}
+
+/** Those that are not there were refused when the settings were checked. */
+function tablesNamed(tables: Tables, names: readonly string[] = []): readonly Table[] {
+  return names.flatMap((name) => tables.get(name) ?? []);
+}
+
 /** Asks a table; one that the settings name but do not have was refused when they were checked. */
-export async function member(table: Table | undefined, name: string, key: string): Promise<Holds> {
+export async function member(
+  table: Table | undefined,
+  name: string,
+  key: string,
+  service?: TableService,
+): Promise<Holds> {
   if (table === undefined) return { failed: `${name}: there is no such table` };
-  const answer = await table.has(key);
+  const answer = await table.has(key, service === undefined ? undefined : { service });
   if (answer.kind === "failed") return { failed: answer.text };
   return answer.kind === "found" && answer.value;
 }

@@ -5,7 +5,7 @@ import type { Tables } from "../../service/table/tables.ts";
 import type { Condition } from "./condition.ts";
 import { member, type Holds } from "./local-names.ts";
 import type { SessionFactsForRules } from "./policy.ts";
-import type { Match } from "./settings.ts";
+import type { Match } from "./rule-settings.ts";
 
 /** One recipient of one session, folded once for all rules. */
 export interface Candidate {
@@ -18,23 +18,71 @@ export interface Candidate {
   readonly sender: string;
   /** For mail that we make ourselves: what asks who gives us the mail is taken as answered well. */
   readonly isOurOwn: boolean;
+  /** Is told why a rule does not match, for whoever wants it explained. */
+  readonly onMiss?: ((miss: Miss) => void) | undefined;
+}
+
+/** The first condition that does not hold. */
+export interface Miss {
+  /** As the settings name it, `mailFrom`; `not` in front where it should not hold and does. */
+  readonly condition: string;
+  /** What it was asked of: `example.net`, `192.0.2.1`; empty: there is nothing of the kind. */
+  readonly subject: string;
 }
 
 /** Whether all that a rule asks for is so. Stops at the first no; a table that fails is told only when it matters. */
 export async function matches(match: Match, candidate: Candidate, tables: Tables): Promise<Holds> {
   const { not, ...asked } = match;
   for (const part of partsOf(asked)) {
-    const holds = await partHolds(part, candidate, tables);
-    if (holds !== true) return holds;
+    const answer = partHolds(part, candidate, tables);
+    // Without a table it is known at once.
+    const holds = answer instanceof Promise ? await answer : answer;
+    if (holds === true) continue;
+    candidate.onMiss?.({ condition: part.name, subject: subjectOf(part.name, candidate) });
+    return holds;
   }
   // What our own mail cannot be asked is not held against it either.
-  for (const part of partsOf(not ?? {})) {
+  for (const part of not === undefined ? [] : partsOf(not)) {
     if (candidate.isOurOwn && WHO.has(part.name)) continue;
     const holds = await partHolds(part, candidate, tables);
-    if (holds === true) return false;
-    if (holds !== false) return holds;
+    if (holds === false) continue;
+    candidate.onMiss?.({ condition: `not ${part.name}`, subject: subjectOf(part.name, candidate) });
+    return holds === true ? false : holds;
   }
   return true;
+}
+
+/** What a condition looks at, in the words of the log. */
+function subjectOf(name: Part["name"], { facts, recipient, domain, sender }: Candidate): string {
+  const { certificate } = facts;
+  switch (name) {
+    case "tls":
+      return facts.isEncrypted ? "encrypted" : "not encrypted";
+    case "listener":
+      return facts.listener;
+    case "tag":
+      return tagsOf(facts).join(" ");
+    case "auth":
+      return facts.account ?? "";
+    case "certificateVerified":
+      return certificate === undefined ? "" : certificate.isVerified ? "verified" : "not verified";
+    case "certificateFingerprint":
+      return certificate?.fingerprints.join(" ") ?? "";
+    case "certificateName":
+      return certificate?.names.join(" ") ?? "";
+    case "certificateSubject":
+      return certificate?.subject ?? "";
+    case "from":
+      return facts.clientAddress ?? "this host";
+    case "helo":
+      return facts.helo ?? "";
+    case "for":
+      return domain;
+    case "rcptTo":
+      return recipient;
+    case "mailFrom":
+      return sender;
+  }
 }
 
 type Asked = Omit<Match, "not">;
@@ -56,14 +104,15 @@ const ORDER = [
   "rcptTo",
   "mailFrom",
 ] as const;
-const WHO: ReadonlySet<string> = new Set(ORDER.slice(0, ORDER.indexOf("for")));
+/** Conditions about who gives the mail; not about where it goes, nor whose it is. */
+export const WHO: ReadonlySet<string> = new Set(ORDER.slice(0, ORDER.indexOf("for")));
 
 function partsOf(asked: Asked): readonly Part[] {
   // Name and value come from the same object under the same name, which the union cannot see.
   return ORDER.filter((name) => asked[name] !== undefined).map((name) => ({ name, value: asked[name] }) as Part);
 }
 
-async function partHolds(part: Part, candidate: Candidate, tables: Tables): Promise<Holds> {
+function partHolds(part: Part, candidate: Candidate, tables: Tables): Holds | Promise<Holds> {
   const { facts } = candidate;
   if (candidate.isOurOwn && WHO.has(part.name)) return true;
   switch (part.name) {
@@ -72,7 +121,7 @@ async function partHolds(part: Part, candidate: Candidate, tables: Tables): Prom
     case "listener":
       return listHolds(part.value, facts.listener, tables);
     case "tag":
-      return listHolds(part.value, facts.tag, tables);
+      return listHolds(part.value, tagsOf(facts), tables);
     case "auth":
       return listHolds(part.value, facts.account, tables);
     case "certificateVerified":
@@ -99,6 +148,11 @@ async function partHolds(part: Part, candidate: Candidate, tables: Tables): Prom
     case "mailFrom":
       return listHolds(part.value, candidate.sender, tables);
   }
+}
+
+/** The listener's, and those of filters. */
+function tagsOf({ tag, tags = [] }: SessionFactsForRules): readonly string[] {
+  return tag === undefined ? tags : [tag, ...tags];
 }
 
 /** A table may have a fingerprint plain, or with colons as openssl prints it. */
@@ -130,14 +184,25 @@ function sourceHolds(condition: Condition, facts: SessionFactsForRules): Holds {
  * One that is not negated holds (if there is such a one), and none that is negated. Nothing holds of what is not there.
  * Of several subjects each condition holds when it holds of one of them.
  */
-async function listHolds(
+function listHolds(
   conditions: readonly Condition[],
   subject: string | readonly string[] | undefined,
   tables: Tables,
   special: (condition: Condition) => Holds = () => false,
-): Promise<Holds> {
+): Holds | Promise<Holds> {
+  const [only] = conditions;
+  if (conditions.length === 1 && only?.isNegated === false && typeof subject === "string")
+    return conditionHolds(only, subject, tables, special);
   const subjects = typeof subject === "string" ? [subject] : (subject ?? []);
-  if (subjects.length === 0) return false;
+  return subjects.length > 0 && listHoldsOf(conditions, subjects, tables, special);
+}
+
+async function listHoldsOf(
+  conditions: readonly Condition[],
+  subjects: readonly string[],
+  tables: Tables,
+  special: (condition: Condition) => Holds,
+): Promise<Holds> {
   let holds = conditions.every((condition) => condition.isNegated);
   for (const condition of conditions) {
     // Once one holds, only a negated one can change that.
@@ -163,12 +228,12 @@ async function holdsOfOne(
   return false;
 }
 
-async function conditionHolds(
+function conditionHolds(
   condition: Condition,
   subject: string,
   tables: Tables,
   special: (condition: Condition) => Holds,
-): Promise<Holds> {
+): Holds | Promise<Holds> {
   switch (condition.kind) {
     case "any":
       return true;

@@ -1,4 +1,8 @@
 import type { Reply } from "../../protocol/smtp/reply.ts";
+import type { EnvelopeTarget } from "./envelope.ts";
+import type { ExpansionStep } from "./expansion.ts";
+import type { MailChange, RestrictionStage } from "./restrictions/mail-change.ts";
+import type { VerpDelimiters } from "./rewrite/verp.ts";
 
 /**
  * What reception asks about senders and recipients: may this be accepted here, and what becomes of it. The answer comes
@@ -6,12 +10,30 @@ import type { Reply } from "../../protocol/smtp/reply.ts";
  */
 export interface EnvelopePolicy {
   judgeRecipient(facts: SessionFactsForRules, recipient: string): Promise<Judgement>;
+  /** Whether the From fields of this client's mail are to be judged; absent: never. */
+  wantsAuthor?(facts: SessionFactsForRules): boolean;
+  /** At which other stages this listener's restrictions want to be asked; absent: at none. */
+  stagesAt?(listener: string): ReadonlySet<RestrictionStage>;
+  /** What restrictions say at a stage other than RCPT. `changes`: what they wanted done to the mail so far. */
+  judgeStage?(
+    facts: SessionFactsForRules,
+    stage: RestrictionStage,
+    changes?: readonly MailChange[],
+  ): Promise<StageJudgement>;
+  /** `fields`: the values of all From fields, as they stand. */
+  judgeAuthor?(facts: SessionFactsForRules, fields: readonly string[]): Promise<AuthorVerdict>;
 }
+
+export type AuthorVerdict =
+  | { readonly kind: "accept" }
+  | { readonly kind: "reject"; readonly reply: Reply; readonly because: string };
 
 /** What rules may look at. All of it was said or proven in the session. */
 export interface SessionFactsForRules {
   readonly listener: string;
   readonly tag?: string | undefined;
+  /** What filters said of the session and the mail. */
+  readonly tags?: readonly string[] | undefined;
   /** Absent for a unix socket. */
   readonly clientAddress?: string | undefined;
   readonly clientName?: string | undefined;
@@ -22,6 +44,37 @@ export interface SessionFactsForRules {
   readonly certificate?: CertificateForRules | undefined;
   /** The reverse path, `""` for the null sender. */
   readonly sender: string;
+  /** Recipients of this mail that were accepted before; absent where no mail is on its way. */
+  readonly accepted?: number | undefined;
+  /** The client asked for VERP, and may. */
+  readonly verp?: VerpDelimiters | undefined;
+  /** What restrictions of earlier stages refused, one of each, to be told now. */
+  readonly earlier?: readonly Extract<Judgement, { kind: "reject" }>[] | undefined;
+  /** What only restrictions look at. */
+  readonly more?: SessionFactsForRestrictions | undefined;
+}
+
+/** What else is known of a session and its mail, for those who ask others about it. */
+export interface SessionFactsForRestrictions {
+  /** One for each session, and for each mail in it. */
+  readonly session: string;
+  readonly transaction?: string | undefined;
+  readonly message?: string | undefined;
+  /** `ESMTP`, `SMTP`, `LMTP` */
+  readonly protocol: string;
+  readonly clientPort?: number | undefined;
+  readonly serverAddress?: string | undefined;
+  readonly serverPort?: number | undefined;
+  readonly mechanism?: string | undefined;
+  readonly encryption?:
+    | { readonly protocol: string; readonly cipher: string; readonly bits?: number | undefined }
+    | undefined;
+  readonly certificateIssuer?: string | undefined;
+  /** Accepted so far. */
+  readonly recipients: readonly { readonly given: string }[];
+  /** What the client announced; at the end of the content, what it sent. */
+  readonly sizeBytes?: number | undefined;
+  readonly isInternational?: boolean | undefined;
 }
 
 export interface CertificateForRules {
@@ -36,11 +89,58 @@ export interface CertificateForRules {
 }
 
 export type Judgement =
-  | { readonly kind: "accept"; readonly targets: readonly Target[]; readonly rule: string }
+  | {
+      readonly kind: "accept";
+      readonly targets: readonly Target[];
+      readonly rule: string;
+      /** By which entries of tables it came to these targets; absent where it is one itself. */
+      readonly steps?: readonly ExpansionStep[] | undefined;
+      readonly notes?: readonly RestrictionNote[] | undefined;
+      /** What restrictions want done to the mail. */
+      readonly changes?: readonly MailChange[] | undefined;
+    }
   /** `because` is for the log; the reply is what the client is told. 4xx when a table could not be asked. */
-  | { readonly kind: "reject"; readonly reply: Reply; readonly because: string };
+  | {
+      readonly kind: "reject";
+      readonly reply: Reply;
+      readonly because: string;
+      /** The name of the rule that refused, where it was one. */
+      readonly rule?: string | undefined;
+      /** The name of the one that refused, where that was not the rules. */
+      readonly restriction?: string | undefined;
+      readonly notes?: readonly RestrictionNote[] | undefined;
+    };
+
+export type StageJudgement =
+  | {
+      readonly kind: "accept";
+      readonly notes?: readonly RestrictionNote[] | undefined;
+      /** Found at this stage. */
+      readonly changes?: readonly MailChange[] | undefined;
+    }
+  | (Extract<Judgement, { kind: "reject" }> & {
+      /** Not at the next RCPT, but here. */
+      readonly isAtOnce: boolean;
+    });
+
+/** What a restriction has to say that decided nothing: what it would have refused, or what it was told. */
+export interface RestrictionNote {
+  readonly restriction: string;
+  readonly text: string;
+  /** It would have refused or changed the mail, and is only to warn. */
+  readonly isWarning?: boolean | undefined;
+}
 
 export interface Target {
   readonly recipient: string;
   readonly action: string;
+  /** What else an envelope for it carries; see there. */
+  readonly target?: EnvelopeTarget | undefined;
+  readonly via?: readonly string[] | undefined;
+  /** RFC 3461 section 5.2.7: a list makes the mail its own, so what was asked of it does not go to its members. */
+  readonly isListMember?: boolean | undefined;
+  /** The list itself: only for whoever asked to hear that the list has the mail. */
+  readonly isReceipt?: boolean | undefined;
+  /** MAIL FROM of its envelope, where that is not the message's. */
+  readonly sender?: string | undefined;
 }

@@ -6,7 +6,9 @@ import type { Table } from "../../service/table/table.ts";
 import { inlineTable, type Tables } from "../../service/table/tables.ts";
 import type { SessionFactsForRules } from "./policy.ts";
 import { rulesPolicy } from "./rules.ts";
-import { actionsSettings, localSettings, rulesSettings } from "./settings.ts";
+import { actionsSettings } from "./action-settings.ts";
+import { rulesSettings } from "./rule-settings.ts";
+import { localSettings } from "./settings.ts";
 
 const settingsSchema = z.strictObject({ local: localSettings, actions: actionsSettings, rules: rulesSettings });
 
@@ -210,31 +212,59 @@ test("our own notices find their action whoever may give us mail", async () => {
       { match: { auth: "any", tls: true, not: { tag: "outside" } }, action: "smart" },
     ],
   });
-  assert.deepEqual(await own.chooseAction("joe@elsewhere.example"), {
-    kind: "action",
-    action: "smart",
-    recipient: "joe@elsewhere.example",
+  assert.deepEqual(await own.chooseTargets("joe@elsewhere.example"), {
+    kind: "targets",
+    targets: [{ action: "smart", recipient: "joe@elsewhere.example" }],
   });
-  assert.deepEqual(await own.chooseAction("joe@localhost"), {
-    kind: "action",
-    action: "deliver",
-    recipient: "joe@localhost",
+  assert.deepEqual(await own.chooseTargets("joe@localhost"), {
+    kind: "targets",
+    targets: [{ action: "deliver", recipient: "joe@localhost" }],
   });
-  assert.deepEqual(await own.chooseAction("postmaster"), {
-    kind: "action",
-    action: "deliver",
-    recipient: "postmaster@mail.example.org",
+  assert.deepEqual(await own.chooseTargets("postmaster"), {
+    kind: "targets",
+    targets: [{ action: "deliver", recipient: "postmaster@mail.example.org" }],
   });
 });
 
 test("our own notices go out even where rules let nothing out, but not to a user we do not have", async () => {
   const own = policy({ local: { users: ["joe"] }, rules: [{ match: { for: "local" }, action: "deliver" }] });
-  assert.deepEqual(await own.chooseAction("a@elsewhere.example"), {
-    kind: "action",
-    action: "relay",
-    recipient: "a@elsewhere.example",
+  assert.deepEqual(await own.chooseTargets("a@elsewhere.example"), {
+    kind: "targets",
+    targets: [{ action: "relay", recipient: "a@elsewhere.example" }],
   });
-  assert.deepEqual(await own.chooseAction("jane@localhost"), { kind: "none", because: "no such user here" });
+  assert.deepEqual(await own.chooseTargets("jane@localhost"), { kind: "none", because: "no such user here" });
+});
+
+test("whoever is refused gets the reply of the rule, whatever the rule asked for", async () => {
+  const actions = { busy: { reject: { code: 450, status: "4.7.25", text: "not today" } }, no: { reject: {} } };
+  const asked: readonly (readonly [
+    NonNullable<z.input<typeof rulesSettings>>[number]["match"],
+    Partial<SessionFactsForRules>,
+  ])[] = [
+    [{ mailFrom: "<>" }, { sender: "" }],
+    [{ mailFrom: ["*.stranger.example", "stranger.example"] }, {}],
+    [{ mailFrom: "them@stranger.example", for: "b.example" }, {}],
+    [{ helo: "mx.stranger.example" }, {}],
+    [{ from: "203.0.113.0/24" }, {}],
+    [{ tls: false }, {}],
+    [{ listener: "smtp" }, {}],
+    [{ tag: "junk" }, { tags: ["junk"] }],
+    [{ auth: "eve" }, { account: "eve" }],
+    [{ not: { auth: "any" } }, {}],
+    [{ rcptTo: "a@b.example" }, {}],
+    [{ for: "!local" }, {}],
+  ];
+  for (const [match, facts] of asked) {
+    for (const [action, reply] of [
+      ["busy", "450 4.7.25 not today"],
+      ["no", "550 5.7.1 refused by policy"],
+    ] as const) {
+      const rules = [{ name: "closed", match, action }, { action: "relay" }];
+      assert.equal(await ask({ actions, rules }, facts, "a@b.example"), reply, JSON.stringify(match));
+      const judged = await policy({ actions, rules }).judgeRecipient({ ...stranger, ...facts }, "a@b.example");
+      assert.equal(judged.kind === "reject" && judged.rule, "closed");
+    }
+  }
 });
 
 test("the rule that decided is named for the log", async () => {
@@ -242,4 +272,8 @@ test("the rule that decided is named for the log", async () => {
   assert.equal(judged.kind === "accept" && judged.rule, "rule 1");
   const denied = await policy().judgeRecipient(stranger, "a@b.example");
   assert.equal(denied.kind === "reject" && denied.because, "no rule matches");
+  assert.equal(denied.kind === "reject" && denied.rule, undefined);
+  const rules = [{ name: "all-out", match: {}, action: "relay" }];
+  const named = await policy({ rules }).judgeRecipient(stranger, "a@b.example");
+  assert.equal(named.kind === "accept" && named.rule, "all-out");
 });

@@ -1,28 +1,63 @@
+import { defaultRules, ownActions } from "./default-rules.ts";
 import { splitAddress } from "../../protocol/address/mailbox.ts";
 import { reply } from "../../protocol/smtp/reply.ts";
-import { foldDomain, foldKey, NULL_SENDER } from "../../service/table/pattern.ts";
+import type { UserDirectory } from "../../service/account/users.ts";
 import type { Tables } from "../../service/table/tables.ts";
+import type { ContentFilterChoice } from "./content-filter.ts";
+import type { Message, Envelope } from "./envelope.ts";
+import { draftOf, type EnvelopeDraft } from "./draft.ts";
+import { expandForward, expandRecipient } from "./expand.ts";
+import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude } from "./expansion.ts";
+import type { Failure } from "./failure.ts";
 import { localNames, type Holds } from "./local-names.ts";
-import { matches, type Candidate } from "./match.ts";
-import type { EnvelopePolicy, Judgement, SessionFactsForRules } from "./policy.ts";
-import type { Action, Actions, LocalSettings, Rule } from "./settings.ts";
+import { matches, type Candidate, type Miss } from "./match.ts";
+import type { PolicyTrace } from "./policy-trace.ts";
+import { OURSELVES, placing, type Decided, type Giver } from "./placing.ts";
+import type { EnvelopePolicy, Judgement, SessionFactsForRules, Target } from "./policy.ts";
+import { createSenders } from "./rewrite/senders.ts";
+import type { SrsSettings, VerpSettings } from "./rewrite/settings.ts";
+import type { SenderOverride } from "./rewrite/sender-override.ts";
+import type { Actions } from "./action-settings.ts";
+import type { Rule } from "./rule-settings.ts";
+import type { LocalSettings } from "./settings.ts";
+import type { AliasTarget } from "../../protocol/address/alias-targets.ts";
 
 /**
  * Rules: the first that matches decides what becomes of a recipient; without a match it is refused. So relaying is
  * closed unless a rule opens it. A table that cannot be asked is a temporary refusal, never a no.
  *
+ * What the rules let in is expanded (`expand.ts`): by the aliases of the domain or of the action. Where that leads elsewhere
+ * the rules are asked again, for mail of our own: whoever wrote the alias may send there, not the client.
+ *
  * Before the rules: postmaster is accepted always (RFC 5321 section 4.5.1). After them: an unknown user of a local
  * domain is refused, whatever the action.
  */
 export interface RulesPolicy extends EnvelopePolicy {
-  /** The action for mail that we make ourselves: bounces and notices. Questions about who gives the mail do not apply. */
-  chooseAction(recipient: string): Promise<ChosenAction>;
+  /** Where mail that we make ourselves goes, bounces and notices. Questions about who gives the mail do not apply. */
+  chooseTargets(recipient: string): Promise<ChosenTargets>;
+  /** Where what a user's `.forward` names leads. */
+  expandForward(ask: ForwardAsk): Promise<ForwardAnswer>;
+  /** Where mail goes whose content filter is not in the settings any more: it was accepted, so only its way is asked for. */
+  placeUnfiltered(message: Pick<Message, "sender" | "origin">, envelope: Envelope): Promise<ForwardAnswer>;
 }
 
-export type ChosenAction =
-  | { readonly kind: "action"; readonly action: string; readonly recipient: string }
+export type ChosenTargets =
+  | { readonly kind: "targets"; readonly targets: readonly Target[] }
   | { readonly kind: "none"; readonly because: string }
   | { readonly kind: "failed"; readonly text: string };
+
+export interface ForwardAsk {
+  readonly message: Pick<Message, "sender">;
+  readonly envelope: Envelope;
+  readonly user: string;
+  /** Where the targets stand. */
+  readonly where: string;
+  readonly targets: readonly AliasTarget[];
+}
+
+export type ForwardAnswer =
+  | { readonly kind: "envelopes"; readonly envelopes: readonly EnvelopeDraft[] }
+  | { readonly kind: "failed"; readonly failure: Failure };
 
 export interface RulesPolicySettings {
   readonly hostname: string;
@@ -31,139 +66,284 @@ export interface RulesPolicySettings {
   readonly rules?: readonly Rule[] | undefined;
   /** Where a rule was written, for the log. */
   readonly whereIs?: ((rule: number) => string) | undefined;
+  /** What mail goes through before it goes where the rules say. */
+  readonly contentFilters?: ContentFilterChoice | undefined;
+  /** Without it, and without its secrets, forwarded mail keeps its sender. */
+  readonly srs?: SrsSettings | undefined;
+  readonly srsSecrets?: readonly string[] | undefined;
+  readonly verp?: VerpSettings | undefined;
+  /** For the age of addresses that SRS made. */
+  readonly now?: (() => number) | undefined;
 }
 
-/** What rules can choose without anybody having written it: local mailboxes, and relaying by MX. */
-export const ownActions: Actions = {
-  deliver: { kind: "deliver", as: "maildir" },
-  relay: { kind: "relay", to: [], backup: false },
-};
+/** What the rules ask beside tables. */
+export interface RulesPolicyParts {
+  /** Whom `local.users: system` means. */
+  readonly users?: UserDirectory | undefined;
+  /** The targets in a file that an alias includes. */
+  readonly readInclude?: ReadInclude | undefined;
+  /** Is told each step to a decision. Tables are told of by `tracedTables`. */
+  readonly trace?: PolicyTrace | undefined;
+}
 
-export const defaultRules: readonly Rule[] = [
-  { match: { for: [{ kind: "local", isNegated: false }] }, action: "deliver" },
-  {
-    match: {
-      from: [
-        { kind: "local", isNegated: false },
-        { kind: "auth", isNegated: false },
-        { kind: "certificate", isNegated: false },
-      ],
-    },
-    action: "relay",
-  },
-];
-
-export function rulesPolicy(settings: RulesPolicySettings, tables: Tables): RulesPolicy {
-  const { rules = defaultRules } = settings;
+export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts: RulesPolicyParts = {}): RulesPolicy {
+  const { rules = defaultRules, hostname } = settings;
+  const { trace } = parts;
   const actions: Actions = { ...ownActions, ...settings.actions };
-  const local = localNames(settings.local, settings.hostname, tables);
-  const names = rules.map((_rule, at) =>
-    settings.rules === undefined ? `default rule ${at + 1}` : (settings.whereIs?.(at) ?? `rule ${at + 1}`),
+  const local = localNames(settings.local, hostname, tables, parts.users);
+  const { extensionDelimiter: delimiters } = settings.local;
+  const senders = createSenders({
+    ...settings,
+    tables,
+    isLocalDomain: (domain) => local.isLocalDomain(domain),
+    now: settings.now ?? (() => 0),
+  });
+  const names = rules.map((rule, at) =>
+    settings.rules === undefined ? `default rule ${at + 1}` : (rule.name ?? settings.whereIs?.(at) ?? `rule ${at + 1}`),
   );
   const nameOf = (at: number): string => names[at] ?? `rule ${at + 1}`;
+  const overrides = new Map<string, SenderOverride | undefined>(rules.map((rule, at) => [nameOf(at), rule.as]));
 
   /** The first rule that matches. Our own mail is refused only by a rule that asks for nothing it cannot answer. */
   const decide = async (candidate: Candidate): Promise<Decided> => {
+    let miss: Miss | undefined;
+    const traced = trace === undefined ? candidate : { ...candidate, onMiss: (one: Miss) => void (miss = one) };
+    const tell = (at: number, holds: Holds): void => {
+      const because = holds === true || miss === undefined ? {} : { miss };
+      trace?.({ step: "rule", rule: nameOf(at), action: rules[at]?.action ?? "", holds, ...because });
+      miss = undefined;
+    };
     for (const [at, rule] of rules.entries()) {
       const action = actions[rule.action];
       if (action === undefined) {
-        const holds = await matches(rule.match, candidate, tables);
+        const holds = await matches(rule.match, traced, tables);
+        tell(at, holds);
         if (holds === false) continue;
         return { kind: "failed", text: `${nameOf(at)}: there is no action ${rule.action}` };
       }
-      const asked = candidate.isOurOwn && action.kind === "reject" ? { ...candidate, isOurOwn: false } : candidate;
+      const asked = candidate.isOurOwn && action.kind === "reject" ? { ...traced, isOurOwn: false } : traced;
       const holds = await matches(rule.match, asked, tables);
+      tell(at, holds);
       if (typeof holds !== "boolean") return { kind: "failed", text: holds.failed };
       if (holds) return { kind: "matched", rule: nameOf(at), name: rule.action, action };
     }
     return { kind: "none" };
   };
 
-  const candidateOf = (
-    facts: SessionFactsForRules,
-    recipient: string,
-    isLocal: boolean,
-    isOurOwn: boolean,
-  ): Candidate => ({
-    facts,
-    recipient: foldKey(recipient),
-    domain: foldDomain(splitAddress(recipient).domain),
-    sender: facts.sender === "" ? NULL_SENDER : foldKey(facts.sender),
-    isLocal,
-    isOurOwn,
+  const place = placing({ settings: settings.local, local, tables, senders, decide, trace });
+
+  const ofRules = new Map(names.map((name, at) => [name, settings.contentFilters?.ofRule(at)]));
+
+  const worldFor = (giver: Giver, onPlaced?: (rule: string) => void): ExpansionWorld => ({
+    place:
+      onPlaced === undefined
+        ? (address, from) => place(giver, address, from)
+        : async (address, from) => {
+            const placed = await place(giver, address, from);
+            if (from === undefined && placed.kind === "placed") onPlaced(placed.rule);
+            return placed;
+          },
+    readInclude:
+      parts.readInclude ?? (async (path) => ({ kind: "failed", text: `${path}: lists in files cannot be read here` })),
+    primaryDomain: local.primaryDomain,
+    isTold: trace !== undefined,
+    limits: {
+      depth: settings.local.expansionDepth,
+      targets: settings.local.expansionTargets,
+      commandsFrom: settings.local.commandsFrom,
+      filesFrom: settings.local.filesFrom,
+      includesFrom: settings.local.includesFrom,
+      hasOwners: settings.local.ownerAliases,
+    },
   });
 
-  const choose = async (recipient: string, isLocal: boolean): Promise<ChosenAction> => {
-    const decided = await decide(candidateOf(OURSELVES, recipient, isLocal, true));
-    if (decided.kind === "failed") return decided;
-    if (decided.kind === "none") return { kind: "action", action: isLocal ? "deliver" : "relay", recipient };
-    if (decided.action.kind === "reject") return { kind: "none", because: `${decided.rule}: ${decided.action.text}` };
-    return { kind: "action", action: decided.name, recipient };
+  /** Targets as envelopes carry them, with the sender that each leaves with. */
+  const finish = async (
+    expanded: readonly ExpandedTarget[],
+    giver: Giver,
+    given: string,
+    ownSender?: string,
+  ): Promise<readonly Target[] | { readonly failed: string }> => {
+    const targets: Target[] = [];
+    for (const { recipient, action, rule, target, via, owner, isReceipt } of expanded) {
+      // RFC 5321 section 6.1: what has no sender keeps none, lists or not.
+      const { sender } = giver.facts;
+      const listOwner = sender === "" ? undefined : owner;
+      const answer = await senders.senderFor({
+        sender: ownSender ?? sender,
+        owner: listOwner,
+        given,
+        action: actions[action],
+        as: overrides.get(rule),
+        // What answers forwarded mail goes from elsewhere to elsewhere too.
+        isForwarded: via.length > 0 || rule === "srs",
+        verp: giver.facts.verp,
+      });
+      if (answer.kind === "failed") return { failed: answer.text };
+      const own = answer.sender;
+      trace?.({ step: "sender", recipient, sender: own ?? ownSender ?? sender, by: answer.by });
+      targets.push({
+        recipient,
+        action,
+        ...(own === undefined ? {} : { sender: own }),
+        ...(target === undefined ? {} : { target }),
+        ...(via.length === 0 ? {} : { via }),
+        ...(owner === undefined ? {} : { isListMember: true }),
+        ...(isReceipt === true ? { isReceipt } : {}),
+      });
+    }
+    return targets;
   };
 
-  /** The postmaster's mailbox, delivered even where the rules or the table of users forgot it. */
-  const postmaster = async (domain: string): Promise<ChosenAction> => {
+  /** `postmaster` without a domain is of the server; other names without one are of this host. */
+  const addressed = (given: string): { address: string; isBare: boolean } => {
+    const { local: localPart, domain } = splitAddress(given);
+    if (domain !== "") return { address: given, isBare: false };
+    return { address: `${given}@${local.isPostmaster(localPart) ? local.primaryDomain : hostname}`, isBare: true };
+  };
+
+  /** The postmaster's mailbox, where the rules, the aliases or the table of users forgot it. */
+  const lastResort = async (given: string, isBare: boolean): Promise<Target | undefined> => {
+    const { local: localPart, domain } = splitAddress(given);
+    if (!local.isPostmaster(localPart)) return undefined;
+    if (!isBare && (await local.isLocalDomain(domain)) !== true) return undefined;
     const recipient = local.postmasterOf(domain);
     const isOurs = recipient.endsWith(`@${domain}`) || !settings.local.postmaster.includes("@");
-    const isLocal = isOurs || (await local.isLocalDomain(splitAddress(recipient).domain));
-    if (typeof isLocal !== "boolean") return { kind: "failed", text: isLocal.failed };
-    const chosen = await choose(recipient, isLocal);
-    return chosen.kind === "none" ? { kind: "action", action: isLocal ? "deliver" : "relay", recipient } : chosen;
+    const isLocal = isOurs || (await local.isLocalDomain(splitAddress(recipient).domain)) === true;
+    return { recipient, action: isLocal ? "deliver" : "relay" };
   };
 
-  /** Where an address belongs: `<postmaster>` has no domain, and other bare names are of this host. */
-  const classify = async (given: string): Promise<{ address: string; isLocal: Holds; isPostmaster: boolean }> => {
-    const { local: localPart, domain } = splitAddress(given);
-    const isLocal = domain === "" || (await local.isLocalDomain(domain));
-    const isPostmaster = isLocal === true && local.isPostmaster(localPart);
-    return { address: domain === "" ? `${given}@${settings.hostname}` : given, isLocal, isPostmaster };
+  const expandFor = async (
+    giver: Giver,
+    given: string,
+    onPlaced?: (rule: string) => void,
+  ): Promise<Expansion & { readonly failed?: string }> =>
+    expandRecipient(worldFor(giver, onPlaced), addressed(given).address);
+
+  /** By which content filter accepted mail goes: what the recipient's rule says, or else its listener. */
+  const filterFor = (listener: string, rule: string | undefined): string | undefined => {
+    const said = rule === undefined ? undefined : ofRules.get(rule);
+    return said === "none" ? undefined : (said ?? settings.contentFilters?.at(listener));
   };
 
   return {
     async judgeRecipient(facts, given): Promise<Judgement> {
-      const { address, isLocal, isPostmaster } = await classify(given);
-      if (typeof isLocal !== "boolean") return notNow(isLocal.failed);
-      if (isPostmaster) {
-        const chosen = await postmaster(splitAddress(given).domain);
-        if (chosen.kind === "failed") return notNow(chosen.text);
-        if (chosen.kind === "action")
-          return {
-            kind: "accept",
-            targets: [{ recipient: chosen.recipient, action: chosen.action }],
-            rule: "postmaster",
-          };
+      const { isBare } = addressed(given);
+      const giver: Giver = { facts, isOurOwn: false, isBare };
+      let ownRule: string | undefined;
+      const onPlaced = settings.contentFilters && ((rule: string) => void (ownRule ??= rule));
+      const expansion = await expandFor(giver, given, onPlaced);
+      if (expansion.kind === "not-now") {
+        const { because, status = "4.3.0", text } = expansion;
+        return text === undefined ? notNow(because) : refuse(450, status, text, because);
       }
-      const decided = await decide(candidateOf(facts, address, isLocal, false));
-      if (decided.kind === "failed") return notNow(decided.text);
-      if (decided.kind === "none") return refuse(550, "5.7.1", "relaying denied", "no rule matches");
-      const { action, name, rule } = decided;
-      if (action.kind === "reject") return refuse(action.code, action.status, action.text, rule);
-      const isKnown = isLocal ? await local.isKnownUser(address) : true;
-      if (typeof isKnown !== "boolean") return notNow(isKnown.failed);
-      if (!isKnown) return refuse(550, "5.1.1", "no such user here", "not among local.users");
-      return { kind: "accept", targets: [{ recipient: address, action: name }], rule };
+      if (expansion.kind === "refused") {
+        const { code, status, text, because, rule } = expansion.wrong;
+        const postmaster = await lastResort(given, isBare);
+        if (postmaster !== undefined) return { kind: "accept", targets: [postmaster], rule: "postmaster" };
+        return { ...refuse(code, status, text, because), ...(rule === undefined ? {} : { rule }) };
+      }
+      const filter = settings.contentFilters && filterFor(facts.listener, ownRule);
+      // As it was given: who it stands for is asked again when it comes back.
+      if (filter !== undefined)
+        return {
+          kind: "accept",
+          targets: [{ recipient: addressed(given).address, action: filter }],
+          rule: ownRule ?? expansion.targets[0]?.rule ?? "",
+        };
+      const targets = await finish(expansion.targets, giver, given);
+      if ("failed" in targets) return notNow(targets.failed);
+      const rule = expansion.targets[0]?.rule ?? "";
+      const { steps } = expansion;
+      return { kind: "accept", targets, rule, ...(steps.length === 0 ? {} : { steps }) };
     },
 
-    async chooseAction(given): Promise<ChosenAction> {
-      const { address, isLocal, isPostmaster } = await classify(given);
-      if (typeof isLocal !== "boolean") return { kind: "failed", text: isLocal.failed };
-      if (isPostmaster) return postmaster(splitAddress(given).domain);
-      const isKnown = isLocal ? await local.isKnownUser(address) : true;
-      if (typeof isKnown !== "boolean") return { kind: "failed", text: isKnown.failed };
-      if (!isKnown) return { kind: "none", because: "no such user here" };
-      return choose(address, isLocal);
+    async chooseTargets(given): Promise<ChosenTargets> {
+      const { isBare } = addressed(given);
+      const giver: Giver = { facts: OURSELVES, isOurOwn: true, isBare };
+      const expansion = await expandFor(giver, given);
+      if (expansion.kind === "not-now") return { kind: "failed", text: expansion.because };
+      if (expansion.kind === "refused") {
+        const postmaster = await lastResort(given, isBare);
+        if (postmaster !== undefined) return { kind: "targets", targets: [postmaster] };
+        const { because, reason, text } = expansion.wrong;
+        return { kind: "none", because: reason === "unknown" ? text : because };
+      }
+      const targets = await finish(expansion.targets, giver, given);
+      if ("failed" in targets) return { kind: "failed", text: targets.failed };
+      // Nobody is to be told of a notice that did not arrive: a member that is wrong is left out.
+      const good = targets.filter(({ target, isReceipt }) => target?.kind !== "error" && isReceipt !== true);
+      return { kind: "targets", targets: good };
+    },
+
+    async placeUnfiltered({ sender, origin }, envelope): Promise<ForwardAnswer> {
+      const { recipient, givenRecipient: given = recipient, originalRecipient, notify } = envelope;
+      const { listener, address, clientName, helo, account } = origin;
+      const facts: SessionFactsForRules = {
+        listener,
+        clientAddress: address,
+        clientName,
+        helo,
+        isEncrypted: false,
+        account,
+        sender,
+      };
+      const giver: Giver = { facts, isOurOwn: true, isBare: addressed(given).isBare };
+      const expansion = await expandRecipient(worldFor(giver), recipient);
+      if (expansion.kind === "not-now")
+        return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
+      if (expansion.kind === "refused") {
+        const { code, status, reason, because } = expansion.wrong;
+        return failed(code < 500 ? "temporary" : "permanent", status, reason, because);
+      }
+      const finished = await finish(expansion.targets, giver, given);
+      if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
+      const envelopes = finished.flatMap(
+        (target) => draftOf(target, { given, originalRecipient, notify, sender: envelope.sender }) ?? [],
+      );
+      return { kind: "envelopes", envelopes };
+    },
+
+    async expandForward({ message, envelope, user, where, targets }): Promise<ForwardAnswer> {
+      const sender = envelope.sender ?? message.sender;
+      const giver: Giver = { facts: { ...OURSELVES, sender }, isOurOwn: true, isBare: false };
+      const expansion = await expandForward(worldFor(giver), {
+        recipient: envelope.recipient,
+        action: envelope.action,
+        via: envelope.via ?? [],
+        user,
+        where,
+        targets,
+        delimiters,
+      });
+      if (expansion.kind === "not-now")
+        return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
+      if (expansion.kind === "refused") {
+        const { code, status, reason, because } = expansion.wrong;
+        return failed(code < 500 ? "temporary" : "permanent", status, reason, because);
+      }
+      const given = envelope.givenRecipient ?? envelope.recipient;
+      const finished = await finish(expansion.targets, giver, given, sender);
+      if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
+      const { originalRecipient, notify } = envelope;
+      const envelopes = finished.flatMap(
+        (target) => draftOf(target, { given, originalRecipient, notify, sender: envelope.sender }) ?? [],
+      );
+      return { kind: "envelopes", envelopes };
     },
   };
 }
 
-type Decided =
-  | { readonly kind: "matched"; readonly rule: string; readonly name: string; readonly action: Action }
-  | { readonly kind: "none" }
-  | { readonly kind: "failed"; readonly text: string };
+function failed(
+  lasting: Failure["lasting"],
+  status: string,
+  reason: Extract<Failure["cause"], { kind: "alias" }>["reason"],
+  text: string,
+): ForwardAnswer {
+  return { kind: "failed", failure: { lasting, status, cause: { kind: "alias", reason, text } } };
+}
 
-const OURSELVES: SessionFactsForRules = { listener: "bounce", isEncrypted: false, sender: "" };
-
-function refuse(code: number, status: string, text: string, because: string): Judgement {
+function refuse(code: number, status: string, text: string, because: string): Extract<Judgement, { kind: "reject" }> {
   return { kind: "reject", reply: reply(code, status, text), because };
 }
 

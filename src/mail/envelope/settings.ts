@@ -1,14 +1,30 @@
 import { z } from "zod";
-import { count, hostName, ipAddress, oneOrMore, path, tableOrList } from "../../service/config/kinds.ts";
-import {
-  certificateNameCondition,
-  domainCondition,
-  fingerprintCondition,
-  mailboxCondition,
-  nameCondition,
-  sourceCondition,
-} from "./condition.ts";
-import { sourceChoice, type SourceChoice } from "./source.ts";
+import { count, homePath, oneOrMore, path, tableName, tableOrList } from "../../service/config/kinds.ts";
+
+const ORIGINS = ["alias", "virtual", "include", "forward"] as const;
+
+function origins(usually: (typeof ORIGINS)[number][]) {
+  return z.array(z.enum(ORIGINS)).default(usually);
+}
+
+const virtualDomains = z.strictObject({
+  domains: tableOrList().describe("The domains."),
+  aliases: oneOrMore(tableName())
+    .optional()
+    .describe(
+      "Tables (`table:name`) of what addresses in these domains stand for: user@domain, or @domain for all others.",
+    ),
+  users: tableOrList()
+    .optional()
+    .describe(
+      "Who has a mailbox of their own there, as `user@domain` or `user`. Without it nobody has: there are only aliases.",
+    ),
+  action: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The action for these mailboxes; its path names {domain} or {recipient}. Without it: the rule's."),
+});
 
 /** What is ours: the domains whose mail ends here, and who lives in them. */
 export const localSettings = z
@@ -19,7 +35,13 @@ export const localSettings = z
     users: tableOrList()
       .optional()
       .describe(
-        "Who may receive mail in these domains, as `user` or `user@domain`; others are refused with 550 5.1.1. Without it every user is known.",
+        "Who may receive mail in these domains, as `user` or `user@domain`; others are refused with 550 5.1.1. `system`: the users of this host. A table whose values are `uid:gid:home` says as whom their mail is delivered, too. Without it every user is known.",
+      ),
+    forward: z
+      .union([z.boolean(), oneOrMore(homePath())])
+      .default(true)
+      .describe(
+        "Users' own .forward files, where mail is delivered with the recipient's rights: ~/.forward+extension, then ~/.forward; or paths with {home}, {user}, {extension}, the first that is there counts; or false.",
       ),
     postmaster: z
       .string()
@@ -28,184 +50,69 @@ export const localSettings = z
       .describe("The local user, or the full address, who receives mail for postmaster (RFC 5321 section 4.5.1)."),
     extensionDelimiter: z
       .string()
-      .max(1)
+      .max(8)
+      .regex(/^[\x21-\x7e]*$/, "expected printable ASCII")
+      .refine((set) => !/[@."\\]/.test(set), { error: "@, dots, quotes and backslashes separate other things" })
       .default("+")
-      .describe("What separates a user from an extension: user+lists is looked up as user, too. Empty: nothing does."),
+      .describe(
+        "What separates a user from an extension: user+lists is looked up as user, too. Several characters: any of them does. Empty: nothing does.",
+      ),
+    aliases: oneOrMore(tableName())
+      .optional()
+      .describe(
+        "Tables (`table:name`) of what names in these domains stand for, as in /etc/aliases; the first that has a name counts.",
+      ),
+    virtual: z
+      .array(virtualDomains)
+      .default([])
+      .describe(
+        "Domains of their own, whose names are no users of this host. The first entry that has a domain counts.",
+      ),
+    ownerAliases: z
+      .boolean()
+      .default(true)
+      .describe(
+        "Whether mail to NAME goes out with owner-NAME as its sender where there is such an alias, so that a list's owner gets its bounces.",
+      ),
+    defaultUser: z
+      .string()
+      .min(1)
+      .default("nobody")
+      .describe("On whose behalf aliases run commands and write to files."),
+    commandsFrom: origins(["alias", "forward"]).describe(
+      "Which entries may name a command: of `aliases`, of virtual tables, of an included list, of a user's .forward.",
+    ),
+    filesFrom: origins(["alias", "forward"]).describe("Which entries may name a file."),
+    includesFrom: origins(["alias"]).describe("Which entries may name a list in a file (:include:)."),
+    includeFolders: oneOrMore(path())
+      .optional()
+      .describe(
+        "The folders whose files aliases may include (:include:/path), each with all below it. Without it: none. The files are read by an unprivileged process.",
+      ),
+    expansionDepth: count({ min: 1, max: 30 })
+      .default(20)
+      .describe("Most steps from one address to what it stands for."),
+    expansionTargets: count({ min: 1, max: 1_000_000 })
+      .default(10_000)
+      .describe("Most addresses that one address may stand for; with more of them the mail waits."),
   })
   .prefault({})
   .describe("What is local: domains and users.");
 export type LocalSettings = z.output<typeof localSettings>;
 
-const relayAction = z.strictObject({
-  to: oneOrMore(z.string().min(1))
-    .optional()
-    .describe(
-      "The next hosts as URLs (`smtps://relay.example.net`, `lmtp+unix:/run/lmtp`), tried in this order. Without it: the recipient domain's MX.",
-    ),
-  credentials: z.string().optional().describe("The entry of `credentials` to log in with."),
-  verify: z
+/** Which addresses clients that have logged in may give as theirs; a setting of listeners. */
+export const senderRightsSettings = z.strictObject({
+  own: z
     .boolean()
+    .default(true)
+    .describe("Its own address: the account's name, or, where that has no domain, it at each of our domains."),
+  table: tableName()
     .optional()
-    .describe("Whether the certificate must verify. Without it: yes when credentials are sent, else no."),
-  source: ipAddress().optional().describe("The local address that connections come from; or several, as `sources`."),
-  sources: sourceChoice
-    .optional()
-    .describe(
-      "The local addresses that connections come from, shared by weight: a list, or `pool:name` of `route.pools`.",
-    ),
-  helo: hostName().optional().describe("The name given in EHLO. Without it: the host name."),
-  backup: z
-    .boolean()
-    .default(false)
-    .describe("Deliver only to MX hosts that are better than this host: for a backup MX."),
+    .describe("Addresses (user@domain, @domain) with the accounts that may use them, `*` for all accounts."),
+  checks: z
+    .enum(["sender", "author", "both"])
+    .default("both")
+    .describe("What has to be the account's: the sender in MAIL, the author in the From field, or both."),
+  nullSender: z.boolean().default(false).describe("Whether they may send with the empty sender."),
 });
-
-const rejectAction = z
-  .strictObject({
-    code: count({ min: 400, max: 599 }).default(550).describe("The SMTP reply code, 4xx or 5xx."),
-    status: z
-      .string()
-      .regex(/^[45]\.\d{1,3}\.\d{1,3}$/, "expected an enhanced status code such as 5.7.1")
-      .optional()
-      .describe("The enhanced status code (RFC 3463). Without it: 4.7.1 or 5.7.1."),
-    text: z
-      .string()
-      .max(400)
-      .regex(/^[\x20-\x7e]*$/, "expected printable ASCII")
-      .default("refused by policy")
-      .describe("What the client is told."),
-  })
-  .refine((reject) => reject.status === undefined || reject.status.startsWith(String(reject.code).charAt(0)), {
-    error: "code and status disagree: both begin with 4, or both with 5",
-  });
-
-/** What the rules can choose. An envelope carries the name, so that changing the action frees mail that waits. */
-export type Action =
-  | { readonly kind: "deliver"; readonly as: "maildir" | "mbox" | "discard"; readonly path?: string | undefined }
-  | ({ readonly kind: "relay" } & RelayAction)
-  | { readonly kind: "reject"; readonly code: number; readonly status: string; readonly text: string };
-
-export interface RelayAction {
-  /** URLs, tried in this order; empty: by the MX of the recipient's domain. */
-  readonly to: readonly string[];
-  readonly credentials?: string | undefined;
-  /** Undefined: only with credentials. */
-  readonly verify?: boolean | undefined;
-  /** Undefined: as shaping and the settings of routes say. */
-  readonly sources?: SourceChoice | undefined;
-  readonly helo?: string | undefined;
-  readonly backup: boolean;
-}
-
-const actionSettings = z
-  .strictObject({
-    deliver: z
-      .enum(["maildir", "mbox", "discard"])
-      .optional()
-      .describe("Final delivery: into a Maildir, an mbox file, or nowhere."),
-    path: path()
-      .optional()
-      .describe(
-        "The mailbox, for `deliver`: a path with {user}, {domain}, {recipient}. Without it: as `mailbox` says.",
-      ),
-    relay: relayAction.optional().describe("Pass the mail on. `{}` means by the MX of the recipient's domain."),
-    reject: rejectAction.optional().describe("Refuse the recipient. `{}` means 550 5.7.1."),
-  })
-  .transform((written, context): Action => {
-    const { deliver, relay, reject } = written;
-    if ([deliver, relay, reject].filter((kind) => kind !== undefined).length !== 1) {
-      context.addIssue({ code: "custom", message: "expected exactly one of deliver, relay, reject" });
-      return z.NEVER;
-    }
-    if (written.path !== undefined && (deliver === undefined || deliver === "discard")) {
-      context.addIssue({
-        code: "custom",
-        path: ["path"],
-        message: "a path goes with deliver: maildir or deliver: mbox",
-      });
-      return z.NEVER;
-    }
-    if (relay !== undefined) {
-      const { source, sources, ...rest } = relay;
-      if (source !== undefined && sources !== undefined) {
-        context.addIssue({ code: "custom", path: ["relay", "source"], message: "expected either source or sources" });
-        return z.NEVER;
-      }
-      const chosen = sources ?? (source === undefined ? undefined : [{ address: source, weight: 1 }]);
-      return { kind: "relay", ...rest, to: relay.to ?? [], ...(chosen === undefined ? {} : { sources: chosen }) };
-    }
-    if (reject !== undefined)
-      return { kind: "reject", ...reject, status: reject.status ?? `${String(reject.code).charAt(0)}.7.1` };
-    return { kind: "deliver", as: deliver ?? "discard", path: written.path };
-  });
-
-export const actionsSettings = z
-  .record(z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*$/, "expected a name of letters, digits, - and _"), actionSettings)
-  .default({})
-  .describe(
-    "What the rules can choose, by name. `deliver` (local mailboxes) and `relay` (by MX) exist unless written.",
-  );
-export type Actions = z.output<typeof actionsSettings>;
-
-const conditions = {
-  from: oneOrMore(sourceCondition())
-    .optional()
-    .describe(
-      "Who gives us the mail: any, local (this host), auth (logged in), certificate (listed to relay in the listener's `client-identities`), addresses, networks, table:name.",
-    ),
-  for: oneOrMore(domainCondition())
-    .optional()
-    .describe("The recipient's domain: any, local, names, *.domain, table:name."),
-  auth: oneOrMore(nameCondition())
-    .optional()
-    .describe("The account the client logged in with: any, names, table:name."),
-  tls: z.boolean().optional().describe("Whether the client's connection is encrypted."),
-  certificateVerified: z
-    .boolean()
-    .optional()
-    .describe("Whether the client showed a certificate that the listener's `client-authorities` vouch for."),
-  certificateFingerprint: oneOrMore(fingerprintCondition())
-    .optional()
-    .describe("The SHA-256 fingerprint of the client's certificate or of its public key: fingerprints, table:name."),
-  certificateName: oneOrMore(certificateNameCondition())
-    .optional()
-    .describe(
-      "A host name, e-mail address or the common name in the client's certificate, if it was verified: names, *.domain, table:name.",
-    ),
-  certificateSubject: oneOrMore(nameCondition())
-    .optional()
-    .describe(
-      "The subject of the client's certificate, if it was verified, as `CN=relay,O=Example`: subjects, table:name.",
-    ),
-  listener: oneOrMore(nameCondition()).optional().describe("The listener's name."),
-  tag: oneOrMore(nameCondition()).optional().describe("The listener's tag."),
-  helo: oneOrMore(domainCondition())
-    .optional()
-    .describe("The name the client gave in EHLO: names, *.domain, table:name."),
-  mailFrom: oneOrMore(mailboxCondition())
-    .optional()
-    .describe("The sender: user@domain, @domain, *.domain, table:name; <> is the null sender."),
-  rcptTo: oneOrMore(mailboxCondition())
-    .optional()
-    .describe("The recipient: user@domain, @domain, *.domain, table:name."),
-};
-
-export const ruleSettings = z.strictObject({
-  match: z
-    .strictObject({
-      ...conditions,
-      not: z.strictObject(conditions).optional().describe("The same conditions; none of them may hold."),
-    })
-    .default({})
-    .describe("All of these must hold. What is not mentioned does not matter."),
-  action: z.string().min(1).describe("The name of the action."),
-});
-export type Rule = z.output<typeof ruleSettings>;
-export type Match = Rule["match"];
-
-export const rulesSettings = z
-  .array(ruleSettings)
-  .optional()
-  .describe(
-    "What becomes of a recipient: the first rule that matches decides, and without a match the recipient is refused. Without rules: mail for local domains is delivered, mail from this host, from logged-in clients and from those whose certificate is listed is relayed.",
-  );
+export type SenderRightsSettings = z.output<typeof senderRightsSettings>;

@@ -1,7 +1,8 @@
 import { constants, DatabaseSync } from "node:sqlite";
+import { checkFormat } from "../../foundation/database-format.io.ts";
 import type { Level } from "../../foundation/events.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
-import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "./journal.ts";
+import { journalDatabase, type JournalEntry, type SqlAnswer, type StoryOptions, type StoryQuery } from "./journal.ts";
 import type { Fields } from "./record.ts";
 import { TlsJournalQuery } from "./tls-journal-query.io.ts";
 import type { TlsAnswers, TlsQuestion } from "./tls-questions.ts";
@@ -12,6 +13,8 @@ const MOST_SESSIONS = 10;
 const LONGEST_SESSION_MS = 24 * 60 * 60_000;
 const MOST_SQL_ROWS = 10_000;
 const LONGEST_CELL = 10_000;
+/** Ids of one mail: a filter after the other, or copies that a filter makes. */
+const MOST_PASSES = 16;
 
 const SELECT = "SELECT id, at, event, level, role, pid, process_started_at, message, fields FROM events";
 
@@ -21,6 +24,12 @@ export class JournalQuery {
 
   constructor(path: string) {
     this.#database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
+    try {
+      checkFormat(this.#database, path, journalDatabase);
+    } catch (thrown) {
+      this.#database.close();
+      throw thrown;
+    }
     // Reading only, of this database only: who may query the journal may not reach the server's other files through it.
     this.#database.setAuthorizer((action) =>
       ALLOWED_ACTIONS.has(action) ? constants.SQLITE_OK : constants.SQLITE_DENY,
@@ -32,7 +41,7 @@ export class JournalQuery {
     const sinceId = (options.sinceAt ?? 0) * 1024;
     switch (query.by) {
       case "message":
-        return this.#messageStory(query.id, sinceId, limit);
+        return this.#wholeStory(query.id, sinceId, limit);
       case "session":
         return this.#sessionStory(query.session, sinceId, limit);
       case "address":
@@ -73,6 +82,21 @@ export class JournalQuery {
 
   close(): void {
     this.#database.close();
+  }
+
+  /** Of a mail that went through a filter and came back: under all its ids, or those of an envelope under its own alone. */
+  #wholeStory(id: string, sinceId: number, limit: number): readonly JournalEntry[] {
+    const stories = new Map<string, readonly JournalEntry[]>();
+    const waiting = [id];
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      if (stories.has(next) || stories.size === MOST_PASSES) continue;
+      const story = this.#messageStory(next, sinceId, limit);
+      stories.set(next, story);
+      if (partsOfEnvelopeId(id) === undefined) waiting.push(...otherPassesIn(story));
+    }
+    if (stories.size === 1) return stories.get(id) ?? [];
+    const all = new Map([...stories.values()].flat().map((entry) => [entry.id, entry]));
+    return [...all.values()].sort((one, other) => one.id - other.id);
   }
 
   #messageStory(id: string, sinceId: number, limit: number): readonly JournalEntry[] {
@@ -171,6 +195,15 @@ function isOfDelivery(attempt: JournalEntry, other: JournalEntry): boolean {
     other.record.at >= from.startedAt &&
     Math.abs(other.record.at - at) <= LONGEST_SESSION_MS
   );
+}
+
+/** Ids under which the mail was here before, or came back. */
+function otherPassesIn(story: readonly JournalEntry[]): readonly string[] {
+  return story.flatMap(({ record: { name, fields } }) => {
+    const other =
+      name === "session.filtered-copy" ? fields["original"] : name === "session.came-back" ? fields["copy"] : undefined;
+    return typeof other === "string" ? [other] : [];
+  });
 }
 
 function isSameProcess(one: JournalEntry, other: JournalEntry): boolean {

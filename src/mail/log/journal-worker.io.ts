@@ -2,16 +2,17 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
+import { bringToFormat, checkFormat } from "../../foundation/database-format.io.ts";
 import { messageOf } from "../../foundation/error.ts";
 import {
+  EVENT_VALUES,
   JOURNAL_SCHEMA,
-  JOURNAL_VERSION,
-  keysOf,
+  journalDatabase,
   type JournalAnswer,
   type JournalBatch,
   type JournalThreadSettings,
 } from "./journal.ts";
-import { shownFields, type Fields } from "./record.ts";
+import type { Fields } from "./record.ts";
 import { inputBytes, tidyEntries, tidyInputs, tidyTls } from "./journal-retention.io.ts";
 import { TlsJournalWriter } from "./tls-journal-writer.io.ts";
 
@@ -52,7 +53,7 @@ export class JournalDatabase {
     try {
       // Identities are learnt inside the transaction: one that is rolled back must not leave ids behind.
       for (let at = this.#processes.length; at < batch.processes.length; at++) this.#learnProcess(batch, at);
-      for (let at = 0; at < events.length; at += 5) this.#insertEvent(events, at);
+      for (let at = 0; at < events.length; at += EVENT_VALUES) this.#insertEvent(events, at);
       for (let at = 0; at < inputs.length; at += 3) this.#keepInput(inputs, at);
       this.#database.exec("COMMIT");
     } catch (thrown) {
@@ -79,31 +80,32 @@ export class JournalDatabase {
   }
 
   #insertEvent(events: JournalBatch["events"], from: number): void {
-    const [process, at, name, level, json] = events.slice(from, from + 5);
-    // `eventLine` wrote it.
-    const all = JSON.parse(String(json)) as Fields;
-    const shown = shownFields(all);
-    const fields = shown === all ? String(json) : JSON.stringify(shown);
-    const keys = keysOf(all);
-    const instant = Math.floor(Number(at));
+    const name = String(events[from + 2]);
+    const instant = Math.floor(Number(events[from + 1]));
+    const process = this.#processes[Number(events[from])] ?? 0;
+    const fields = String(events[from + 4]);
+    const session = events[from + 5] ?? null;
     this.#lastEntryId = Math.max(this.#lastEntryId + 1, instant * IDS_PER_MS);
     this.#insertEntry.run(
       this.#lastEntryId,
       instant,
-      this.#nameId(String(name), String(level)),
-      this.#processes[Number(process)] ?? 0,
-      keys.session,
-      keys.message,
-      keys.recipient,
-      keys.sender,
-      keys.peer,
+      this.#nameId(name, String(events[from + 3])),
+      process,
+      session,
+      events[from + 6] ?? null,
+      events[from + 7] ?? null,
+      events[from + 8] ?? null,
+      events[from + 9] ?? null,
       fields,
     );
     this.#tls.hear({
       at: instant,
-      process: this.#processes[Number(process)] ?? 0,
-      name: String(name),
-      fields: all,
+      process,
+      name,
+      session: typeof session === "string" ? session : undefined,
+      // `eventLine` wrote it.
+      fields: () => JSON.parse(fields) as Fields,
+      details: events[from + 10] ?? undefined,
     });
   }
 
@@ -159,13 +161,14 @@ function openDatabase(path: string): DatabaseSync {
 function prepareDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 5_000 });
   try {
+    checkFormat(database, path, journalDatabase);
     // NORMAL: in WAL mode only checkpoints sync, so a power cut loses the newest events but never the database.
     database.exec(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096",
     );
-    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
-    if (version !== 0 && version !== JOURNAL_VERSION) throw new UnknownVersion(version);
-    database.exec(`${JOURNAL_SCHEMA} PRAGMA user_version = ${JOURNAL_VERSION};`);
+    // Tables that came without a new format, too.
+    database.exec(JOURNAL_SCHEMA);
+    bringToFormat(database, path, journalDatabase);
     return database;
   } catch (thrown) {
     database.close();
@@ -173,16 +176,7 @@ function prepareDatabase(path: string): DatabaseSync {
   }
 }
 
-class UnknownVersion extends Error {
-  override readonly name = "UnknownVersion";
-
-  constructor(version: number) {
-    super(`the journal has version ${version}, this program knows ${JOURNAL_VERSION}`);
-  }
-}
-
 function isUnreadable(thrown: unknown): boolean {
-  if (thrown instanceof UnknownVersion) return true;
   if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false;
   return thrown.errcode === ERROR_NOT_A_DATABASE || thrown.errcode === ERROR_CORRUPT;
 }

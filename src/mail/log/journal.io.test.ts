@@ -74,6 +74,36 @@ test("a message's story has its own events and those of its session, and nobody 
   assert.deepEqual(one.map((entry) => entry.record.fields["recipient"]).filter(Boolean), ["carl@c.example"]);
 });
 
+test("a mail that went through a filter and came back has one story, whichever of its ids is asked for", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  const third = "01ARZ3NDEKW";
+  journal.write([
+    record("session.client", { session: "s1", message: MESSAGE }, 1),
+    record("delivery.sent", { envelope: `${MESSAGE}.1`, recipient: "bert@b.example" }, 2),
+    record("session.filtered-copy", { session: "s2", message: OTHER, original: MESSAGE }, 3),
+    record("session.came-back", { message: MESSAGE, copy: OTHER }, 4),
+    record("delivery.sent", { envelope: `${OTHER}.1`, recipient: "bert@b.example" }, 5),
+    record("session.filtered-copy", { session: "s3", message: third, original: OTHER }, 6),
+    record("session.came-back", { message: OTHER, copy: third }, 7),
+    record("scheduler.active", { message: "01ARZ3NDEKX", sender: "Anna@a.example", size: 100 }, 8),
+    // Who asks for it shall not wait for ever.
+    record("session.came-back", { message: third, copy: MESSAGE }, 9),
+  ]);
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  for (const id of [MESSAGE, OTHER, third]) {
+    const told = await reader.story({ by: "message", id });
+    assert.deepEqual(
+      told.map(({ record: { at } }) => at),
+      [1, 2, 3, 4, 5, 6, 7, 9],
+      id,
+    );
+  }
+  const one = await reader.story({ by: "message", id: `${MESSAGE}.1` });
+  assert.ok(one.every(({ record: { at } }) => at <= 4));
+});
+
 test("a session's story is the newest process's, for session ids begin anew with each", async () => {
   await using place = withDirectory();
   const journal = journalAt(place.path);

@@ -1,6 +1,7 @@
+import type { DatabaseKind } from "../../foundation/database-format.ts";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
-import type { EventRecord, Fields, ProcessIdentity } from "./record.ts";
+import { DETAILS, shownFields, type EventRecord, type Fields, type ProcessIdentity } from "./record.ts";
 import type { Bufferable } from "./sink.ts";
 import { TLS_SCHEMA } from "./tls-journal.ts";
 
@@ -12,8 +13,6 @@ import { TLS_SCHEMA } from "./tls-journal.ts";
  * the oldest go by a range of the primary key, and the columns with an index are those that stories are asked by.
  * Message and session ids rise too, so their indexes grow at the end; addresses are few per message.
  */
-export const JOURNAL_VERSION = 1;
-
 export const JOURNAL_SCHEMA = `
 CREATE TABLE IF NOT EXISTS process (
   id INTEGER PRIMARY KEY, role TEXT NOT NULL, pid INTEGER NOT NULL, started_at INTEGER NOT NULL,
@@ -43,6 +42,17 @@ CREATE TABLE IF NOT EXISTS input (
 CREATE INDEX IF NOT EXISTS input_start ON input (id) WHERE is_start = 1;
 ${TLS_SCHEMA}`;
 
+export const journalDatabase: DatabaseKind = {
+  holds: "the journal",
+  // "Psjn"
+  application: 0x5073_6a6e,
+  format: 1,
+  schema: JOURNAL_SCHEMA,
+  steps: { 0: "" },
+  unmarkedUpTo: 1,
+  otherwise: "or move the file away: it is the log's memory, no mail is in it",
+};
+
 /** What an event is found by. */
 export interface EntryKeys {
   readonly session: string | null;
@@ -55,7 +65,7 @@ export interface EntryKeys {
 const LONGEST_KEY = 400;
 
 /** Stages name these fields alike; where two names are in use, both are read. */
-export function keysOf(fields: Fields): EntryKeys {
+function keysOf(fields: Fields): EntryKeys {
   return {
     session: textOf(fields["session"]),
     message: messageOf(fields),
@@ -85,24 +95,34 @@ export type JournalLine = Bufferable &
         readonly at: number;
         readonly name: string;
         readonly level: Level;
+        readonly keys: EntryKeys;
+        /** What is for the journal's own tables, and not among the fields in `text`. */
+        readonly details: string | null;
       }
     | { readonly kind: "input"; readonly at: number; readonly isStart: boolean }
   );
 
 /**
  * What crosses to the journal's thread: flat lists, for a clone of many small objects costs more than their rows do. Events
- * are process, at, name, level and fields in turn, inputs at, 1 for a start, and JSON.
+ * are process, at, name, level, fields as JSON, session, message, recipient, sender, peer and details in turn: with its keys
+ * beside it the JSON need not be read there. Inputs are at, 1 for a start, and JSON.
  */
 export interface JournalBatch {
   /** Those the events speak of, by index. */
   readonly processes: readonly ProcessIdentity[];
-  readonly events: readonly (number | string)[];
+  readonly events: readonly (number | string | null)[];
   readonly inputs: readonly (number | string)[];
 }
 
+/** How many values of `JournalBatch.events` an event has. */
+export const EVENT_VALUES = 11;
+
 export function eventLine(process: number, record: EventRecord): JournalLine {
   const { at, name, level, fields } = record;
-  return { kind: "event", process, at, name, level, text: JSON.stringify(fields), isDebug: level === "debug" };
+  const told = fields[DETAILS];
+  const text = JSON.stringify(shownFields(fields));
+  const details = typeof told === "string" ? told : null;
+  return { kind: "event", process, at, name, level, keys: keysOf(fields), details, text, isDebug: level === "debug" };
 }
 
 export function inputLine(at: number, json: string, isStart: boolean): JournalLine {
@@ -110,11 +130,14 @@ export function inputLine(at: number, json: string, isStart: boolean): JournalLi
 }
 
 export function batchOf(processes: readonly ProcessIdentity[], lines: readonly JournalLine[]): JournalBatch {
-  const events: (number | string)[] = [];
+  const events: (number | string | null)[] = [];
   const inputs: (number | string)[] = [];
   for (const line of lines) {
-    if (line.kind === "event") events.push(line.process, line.at, line.name, line.level, line.text);
-    else inputs.push(line.at, line.isStart ? 1 : 0, line.text);
+    if (line.kind === "event") {
+      const { session, message, recipient, sender, peer } = line.keys;
+      events.push(line.process, line.at, line.name, line.level, line.text);
+      events.push(session, message, recipient, sender, peer, line.details);
+    } else inputs.push(line.at, line.isStart ? 1 : 0, line.text);
   }
   return { processes, events, inputs };
 }

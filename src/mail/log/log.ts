@@ -5,6 +5,9 @@ import * as bounceEvents from "../delivery/bounce/events.ts";
 import * as mailboxEvents from "../delivery/mailbox/events.ts";
 import * as smtpEvents from "../delivery/smtp/events.ts";
 import * as tlsPolicyEvents from "../delivery/tls-policy/events.ts";
+import * as filterEvents from "../filter/events.ts";
+import * as authenticationEvents from "../filter/authentication/events.ts";
+import * as hookEvents from "../filter/hooks/events.ts";
 import * as queueEvents from "../queue/events.ts";
 import * as schedulerEvents from "../scheduler/events.ts";
 import * as sessionEvents from "../session/events.ts";
@@ -49,6 +52,9 @@ function isEvent(value: unknown): value is AnyEvent {
 export const mailEvents: readonly AnyEvent[] = [
   connectionEvents,
   sessionEvents,
+  filterEvents,
+  authenticationEvents,
+  hookEvents,
   queueEvents,
   schedulerEvents,
   smtpEvents,

@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { ownModule } from "../../foundation/own-module.ts";
 
 /** A thread that answers one question after the other. It is started by the first, and again by the first after its end. */
 export interface Thread<Question, Answer> {
@@ -9,15 +10,14 @@ export interface Thread<Question, Answer> {
   end(): Promise<void>;
 }
 
-/** `name` is the file of this folder without extension; sources and emitted code alike. */
+/** `name` is the file of this folder without extension; an entry of the build (`tools/build.ts`). */
 export function createThread<Question, Answer>(name: string, data: unknown): Thread<Question, Answer> {
-  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   let worker: Worker | undefined;
   let waiting: { resolve(answer: Answer): void; reject(error: Error): void } | undefined;
 
   const started = (): Worker => {
     if (worker !== undefined) return worker;
-    const fresh = new Worker(new URL(`./${name}${extension}`, import.meta.url), {
+    const fresh = new Worker(ownModule(`mail/log/${name}`), {
       workerData: data,
       name,
       // These threads keep nothing from one batch to the next; a larger nursery is only memory.

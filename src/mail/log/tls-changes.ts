@@ -21,6 +21,11 @@ const CHANGES: Readonly<Record<string, (fields: Fields) => Omit<ChangeRow, "at">
 const MOST_NAMED = 8;
 const LONGEST_TEXT = 500;
 
+/** Whether an event of that name tells of a change. */
+export function isChange(name: string): boolean {
+  return Object.hasOwn(CHANGES, name);
+}
+
 export function changeOf(name: string, fields: Fields): Omit<ChangeRow, "at"> | undefined {
   const change = Object.hasOwn(CHANGES, name) ? CHANGES[name]?.(fields) : undefined;
   return change === undefined ? undefined : { ...change, text: change.text.slice(0, LONGEST_TEXT) };

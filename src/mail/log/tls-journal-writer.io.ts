@@ -1,8 +1,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { flightIn, parseTold, type TlsFailed, type TlsPeer, type TlsUp } from "../../service/tls/told.ts";
 import type { Flight } from "../../service/tls/flight.ts";
-import { DETAILS, type Fields } from "./record.ts";
-import { certificateChange, changeOf } from "./tls-changes.ts";
+import type { Fields } from "./record.ts";
+import { certificateChange, changeOf, isChange } from "./tls-changes.ts";
 import { MOST_FAILED_FLIGHTS_PER_PEER } from "./tls-journal.ts";
 import { furthest, TlsReturns, type Link } from "./tls-returns.ts";
 
@@ -17,7 +17,10 @@ export interface HeardEvent {
   /** The row of its process. */
   readonly process: number;
   readonly name: string;
-  readonly fields: Fields;
+  readonly session?: string | undefined;
+  /** They lie there as JSON: to be asked for only where they matter. */
+  readonly fields: () => Fields;
+  readonly details?: unknown;
 }
 
 /** Makes the rows of `tls-journal.ts` from events; in the transaction of their batch. */
@@ -67,20 +70,23 @@ export class TlsJournalWriter {
   }
 
   hear(event: HeardEvent): void {
-    const { at, name, fields } = event;
-    const change = changeOf(name, fields);
-    if (change !== undefined) this.#noteChange(at, change.what, change.text);
-    const session = fields["session"];
-    if (typeof session !== "string") return;
+    const { at, name, session } = event;
+    if (isChange(name)) {
+      const change = changeOf(name, event.fields());
+      if (change !== undefined) this.#noteChange(at, change.what, change.text);
+    }
+    if (session === undefined) return;
     const key = `${event.process} ${session}`;
     switch (name) {
       case "connection.connected": {
-        const address = fields["address"];
+        if (!this.#returns.isWaiting) break;
+        const { address } = event.fields();
         if (typeof address === "string") this.#write(this.#returns.connected(`in ${address}`, key, at));
         break;
       }
       case "connection.disconnected":
-        this.#write(this.#returns.ended(key, furthest(String(fields["commands"] ?? ""))));
+        if (this.#returns.follows(key))
+          this.#write(this.#returns.ended(key, furthest(String(event.fields()["commands"] ?? ""))));
         break;
       case "session.kept":
         this.#write(this.#returns.kept(key));
@@ -96,8 +102,8 @@ export class TlsJournalWriter {
     this.#change = this.#lastChange();
   }
 
-  #hearTold({ at, process, fields }: HeardEvent, session: string, key: string): void {
-    const told = parseTold(fields[DETAILS]);
+  #hearTold({ at, process, details }: HeardEvent, session: string, key: string): void {
+    const told = parseTold(details);
     if (told === undefined) return;
     if (told.told === "ended") {
       const { closing, moment, after } = told;

@@ -9,6 +9,16 @@ export class TlsReturns {
   readonly #waiting = new Map<string, { readonly at: number; readonly failures: number[]; readonly session: string }>();
   readonly #followed = new Map<string, Followed>();
 
+  /** Whether any failure waits for its peer to come back. */
+  get isWaiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Whether a session is a return whose end matters. */
+  follows(session: string): boolean {
+    return this.#followed.has(session);
+  }
+
   /** `session` with its process: ids begin anew with each. */
   failed(peer: string, session: string, failure: number, at: number): readonly Link[] {
     const followed = this.#followed.get(session);

@@ -13,10 +13,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import { refuseNewer } from "../../foundation/database-format.io.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { bodyDirectories } from "./body-names.ts";
 import { SPOOL_DIRECTORY_MODE, SPOOL_FILE_MODE } from "./file-layer.io.ts";
-import { STORE_FORMAT } from "./schema.ts";
+import { queueDatabase, STORE_FORMAT } from "./schema.ts";
 import { lockSpool } from "./spool-lock.io.ts";
 import { createPrivately, databasePath, makeSpoolDirectory, storeError } from "./store-writer.io.ts";
 
@@ -48,6 +49,7 @@ export function copySpool(directory: string, into: string): { messages: number; 
  */
 export function restore(from: string, into: string): { messages: number; bytes: number } {
   const promised = readManifest(from);
+  refuseNewer(databasePath(from), queueDatabase);
   makeEmptyDirectory(into);
   const lock = lockSpool(into);
   try {
@@ -119,12 +121,6 @@ function takeFile(from: string, to: string, how: "link" | "copy"): void {
 function checkIntegrity(file: string, from: string): void {
   const database = new DatabaseSync(file, { readOnly: true });
   try {
-    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version > STORE_FORMAT)
-      throw new PosthornError("STORE_VERSION", {
-        message: `the backup in ${from} has queue format ${version}; this Posthorn knows formats up to ${STORE_FORMAT}`,
-        advice: "restore it with the Posthorn that made it, or a newer one",
-      });
     const verdict = database.prepare("PRAGMA integrity_check").get()?.["integrity_check"];
     if (verdict !== "ok") throw notFit(`${databasePath(from)} is damaged: ${String(verdict)}`);
   } catch (thrown) {

@@ -4,7 +4,7 @@ import { messageIdOf } from "../../foundation/ids.ts";
 import { seededRandom } from "../../foundation/random.ts";
 import { simulatedDisk, type DiskFault, type SimulatedDisk } from "../../simulator/disk.ts";
 import { BodyFiles } from "./body-files.ts";
-import { bodyFileName, isBodyFileName } from "./body-names.ts";
+import { bodyFileName, isBodyFileName, messageOfBodyFile } from "./body-names.ts";
 import { bodyWriter } from "./body-writer.ts";
 import { rejectsWith } from "./store.suite.ts";
 
@@ -169,11 +169,90 @@ test("what the writer was given may change afterwards: it keeps a copy", async (
   assert.equal(body.kind === "inline" && Buffer.from(body.bytes).toString(), "first");
 });
 
+test("content that is settled can be read as often as wanted, in memory and from a file, and be kept afterwards", async () => {
+  for (const inlineUpTo of [0, 1 << 20]) {
+    const files = filesOn(simulatedDisk(root));
+    const writer = bodyWriter(messageIdOf(1), inlineUpTo, files);
+    await writer.write(Buffer.from("one "));
+    await writer.write(Buffer.from("two"));
+    const settled = await writer.settle();
+    assert.equal(settled.sizeBytes, 7);
+    for (const _ of [1, 2]) {
+      const pieces: Buffer[] = [];
+      for await (const piece of settled.read()) pieces.push(piece);
+      assert.equal(Buffer.concat(pieces).toString(), "one two");
+    }
+    const body = await writer.finish();
+    const kept = body.kind === "file" ? await readAll(files, body.name) : Buffer.from(body.bytes);
+    assert.equal(kept.toString(), "one two");
+  }
+});
+
+test("what is written anew for a message has a name of its own, which the sweep takes for that message's", async () => {
+  const disk = simulatedDisk(root);
+  const files = filesOn(disk);
+  const first = bodyWriter(messageIdOf(1), 0, files);
+  await first.write(Buffer.from("as it came"));
+  const second = bodyWriter(messageIdOf(1), 0, files, 2);
+  await second.write(Buffer.from("as it became"));
+  await first.abort();
+  const body = await second.finish();
+  assert.deepEqual(body, { kind: "file", name: bodyFileName(messageIdOf(1), 2), sizeBytes: 12 });
+  const found: string[] = [];
+  for await (const file of files.filesUntouchedSince(Infinity)) found.push(`${file.message} ${file.name}`);
+  assert.deepEqual(found, [`${messageIdOf(1)} ${bodyFileName(messageIdOf(1), 2)}`]);
+});
+
+test("content that is forgotten while it is being made durable is not named, whenever the disk is done", async () => {
+  for (const stalls of ["sync", "syncDirectory"] as const) {
+    const { files } = simulatedDisk(root);
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    const stall = async (): Promise<void> => {
+      reached.resolve();
+      await gate.promise;
+    };
+    let isStalling = false;
+    const writer = bodyWriter(
+      messageIdOf(1),
+      0,
+      new BodyFiles(`${root}/bodies`, {
+        ...files,
+        async create(path) {
+          const file = await files.create(path);
+          return {
+            write: (bytes) => file.write(bytes),
+            close: () => file.close(),
+            sync: async () => {
+              if (stalls === "sync") await stall();
+              await file.sync();
+            },
+          };
+        },
+        async syncDirectory(path) {
+          if (stalls === "syncDirectory" && isStalling) await stall();
+          await files.syncDirectory(path);
+        },
+      }),
+    );
+    await writer.write(contentOf(1));
+    isStalling = true;
+    const finished = writer.finish();
+    await reached.promise;
+    const aborted = writer.abort(new Error("it took too long"));
+    gate.resolve();
+    await assert.rejects(finished, { code: /SPOOL_FAILED/ }, stalls);
+    await aborted;
+  }
+});
+
 test("only names of body files are names: nothing leads out of the directory", () => {
   const name = bodyFileName(messageIdOf(123_456_789));
   assert.ok(isBodyFileName(name));
   for (const other of ["", "../../etc/passwd", `../${name.slice(3)}`, `ZZ/${name.slice(3)}`, `${name}x`, name.slice(3)])
     assert.ok(!isBodyFileName(other), other);
+  for (const other of ["-1", "-02", "-0", "-", "-1000", "-2x"]) assert.ok(!isBodyFileName(`${name}${other}`), other);
+  assert.equal(messageOfBodyFile(`${name}-999`), name.slice(3));
   const files = filesOn(simulatedDisk(root));
   assert.throws(() => files.pathOf("../../etc/passwd"));
 });

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { MessageId } from "../../foundation/ids.ts";
-import { bodyDirectories, bodyFileName, isBodyFileName } from "./body-names.ts";
+import { bodyDirectories, bodyFileName, isBodyFileName, messageOfBodyFile } from "./body-names.ts";
 import type { FileLayer, NewFile } from "./file-layer.ts";
 
 /**
@@ -34,8 +34,8 @@ export class BodyFiles {
   }
 
   /** Begins the message's file. Rejects with `SPOOL_REFUSED` when there is one already. */
-  async create(message: MessageId): Promise<NewBodyFile> {
-    const name = bodyFileName(message);
+  async create(message: MessageId, version = 1): Promise<NewBodyFile> {
+    const name = bodyFileName(message, version);
     const path = this.pathOf(name);
     try {
       await this.#haveDirectory(directoryOf(path));
@@ -75,9 +75,10 @@ export class BodyFiles {
     beforeAt: number,
   ): AsyncGenerator<{ name: string; message: MessageId; sizeBytes: number }> {
     for (const directory of bodyDirectories) {
-      for (const message of await this.#files.list(`${this.#root}/${directory}`)) {
-        const name = `${directory}/${message}`;
-        if (!isBodyFileName(name)) continue;
+      for (const file of await this.#files.list(`${this.#root}/${directory}`)) {
+        const name = `${directory}/${file}`;
+        const message = messageOfBodyFile(name);
+        if (message === undefined) continue;
         const found = await this.#files.stat(this.pathOf(name));
         if (found !== undefined && found.modifiedAt < beforeAt) yield { name, message, sizeBytes: found.sizeBytes };
       }

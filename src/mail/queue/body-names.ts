@@ -13,16 +13,23 @@ export const bodyDirectories: readonly string[] = Array.from({ length: DIRECTORI
   index.toString(16).toUpperCase().padStart(2, "0"),
 );
 
-export function bodyFileName(message: MessageId): string {
+/** `version`: content that is written anew for the same message gets the next number: `3F/06A7Q2MK0W1-2`. */
+export function bodyFileName(message: MessageId, version = 1): string {
   const number = numberOfMessageId(message) ?? 0;
-  return `${bodyDirectories[Math.floor(number / BELOW_MS) % DIRECTORIES] ?? "00"}/${message}`;
+  const directory = bodyDirectories[Math.floor(number / BELOW_MS) % DIRECTORIES] ?? "00";
+  return `${directory}/${message}${version === 1 ? "" : `-${version}`}`;
 }
 
 /** Whether text names a body file and nothing else: what comes from a database or a request never leaves the directory. */
 export function isBodyFileName(name: string): boolean {
-  return (
-    name.length === 3 + MESSAGE_ID_LENGTH &&
-    numberOfMessageId(name.slice(3)) !== undefined &&
-    bodyFileName(name.slice(3)) === name
-  );
+  return messageOfBodyFile(name) !== undefined;
+}
+
+/** The message whose row may name this file: no other one ever does, which the sweep relies on. */
+export function messageOfBodyFile(name: string): MessageId | undefined {
+  const message = name.slice(3, 3 + MESSAGE_ID_LENGTH);
+  if (numberOfMessageId(message) === undefined) return undefined;
+  const version = /^(?:-([2-9]|[1-9]\d{1,2}))?$/.exec(name.slice(3 + MESSAGE_ID_LENGTH));
+  if (version === null) return undefined;
+  return bodyFileName(message, Number(version[1] ?? 1)) === name ? message : undefined;
 }

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { assert } from "../../foundation/assert.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { MessageId } from "../../foundation/ids.ts";
@@ -14,14 +15,19 @@ const PORTION_BYTES = 128 * 1024;
  * One message's content during reception: in memory up to `inlineUpTo` bytes, then in a body file. Memory is bounded
  * by the larger of `inlineUpTo` and a portion, as long as the caller waits for the promises of `write`.
  */
-export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<BodyFiles, "create">): BodyWriter {
+export function bodyWriter(
+  message: MessageId,
+  inlineUpTo: number,
+  files: Pick<BodyFiles, "create" | "open">,
+  version = 1,
+): BodyWriter {
   let buffer = NO_BYTES;
   let filled = 0;
   let sizeBytes = 0;
   let file: NewBodyFile | undefined;
   /** Set with the file's first write: from then on all goes there. */
   let isSpilling = false;
-  let state: "open" | "finishing" | "finished" | "aborted" = "open";
+  let state: "open" | "settled" | "finishing" | "finished" | "aborted" = "open";
   /** The step under way; steps never overlap. */
   let step: Promise<void> = Promise.resolve();
 
@@ -40,13 +46,16 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
     filled += bytes.length;
   };
   const spill = async (bytes: Uint8Array): Promise<void> => {
-    file ??= await files.create(message);
+    file ??= await files.create(message, version);
     if (filled > 0) await file.write(buffer.subarray(0, filled));
     filled = 0;
     // A small rest waits for company; a large one would only be copied to be written.
     if (bytes.length < PORTION_BYTES / 2) keep(bytes);
     else await file.write(bytes);
   };
+
+  /** While it was made durable, nobody waited any more: the file goes, and no row may name it. */
+  const isForgotten = (): boolean => state === "aborted";
 
   const finished = async (): Promise<Body> => {
     if (!isSpilling) return { kind: "inline", bytes: buffer.subarray(0, filled) };
@@ -73,10 +82,29 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
       step.catch(() => {});
       return step;
     },
+    async settle() {
+      assert(state === "open", "content is settled once");
+      state = "settled";
+      if (!isSpilling) {
+        const whole = Buffer.from(buffer.buffer, 0, filled);
+        return { sizeBytes, whole, read: () => inMemory(whole) };
+      }
+      await step;
+      step = spill(NO_BYTES);
+      await step;
+      assert(file !== undefined, "spilling made a file");
+      const { name } = file;
+      return { sizeBytes, read: () => inFile(() => files.open(name)) };
+    },
     async finish(): Promise<Body> {
-      assert(state === "open", "content is finished once");
+      assert(state === "open" || state === "settled", "content is finished once");
       state = "finishing";
       const body = await finished();
+      if (isForgotten())
+        throw new PosthornError("SPOOL_FAILED", {
+          message: `the content of ${message} was forgotten before it was durable`,
+          advice: "see why the disk is so slow; the client was told to come again",
+        });
       state = "finished";
       return body;
     },
@@ -90,6 +118,15 @@ export function bodyWriter(message: MessageId, inlineUpTo: number, files: Pick<B
       if (!mayBeNamed) await file?.abort();
     },
   };
+}
+
+async function* inMemory(bytes: Buffer): AsyncGenerator<Buffer> {
+  if (bytes.length > 0) yield bytes;
+}
+
+async function* inFile(open: () => Promise<Readable>): AsyncGenerator<Buffer> {
+  // Streams give what was put in: bytes here, as no encoding is set.
+  for await (const piece of await open()) yield piece as Buffer;
 }
 
 const NO_BYTES = new Uint8Array(0);

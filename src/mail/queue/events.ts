@@ -38,6 +38,15 @@ export const storeRecovered = defineEvent({
   line: (e) => `warning: queue ${e.directory} recovered after ${Math.round(e.closedFor / 1000)} s`,
 });
 
+export const programSays = defineEvent({
+  name: "queue.program-says",
+  level: "warning",
+  speaker: "qmgr",
+  says: "The program that keeps the queue wrote something for people.",
+  fields: { directory: "text", line: "text" },
+  line: (e) => `warning: queue ${e.directory}: its program says: ${e.line}`,
+});
+
 export const spoolFull = defineEvent({
   name: "queue.full",
   level: "error",
@@ -90,6 +99,7 @@ export const queueEvents = [
   storeFailed,
   storeNotRecovered,
   storeRecovered,
+  programSays,
   spoolFull,
   shortageBegan,
   shortageEnded,

@@ -32,7 +32,7 @@ export function openIntake(options: IntakeOptions): Intake {
   let askedAt = -Infinity;
   let shortage: string | undefined;
   return {
-    begin: (id) => bodyWriter(id, settings.inlineBodyUpTo, files),
+    begin: (id, version) => bodyWriter(id, settings.inlineBodyUpTo, files, version),
     shortage() {
       const nowMs = clock.monotonicMs();
       if (nowMs - askedAt < ASK_EVERY_MS) return shortage;

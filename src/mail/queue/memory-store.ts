@@ -1,12 +1,12 @@
 import { PosthornError } from "../../foundation/error.ts";
-import { numberOfMessageId, partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
+import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { Message } from "../envelope/envelope.ts";
 import { Census } from "./census.ts";
-import { domainOf, refusal, refuseNonsense } from "./packing.ts";
+import { domainOf, highestOf, refusal, refuseNonsense } from "./packing.ts";
 import { PAGE_ROWS } from "./pages.ts";
-import { wantsDelayNotice } from "./rows.ts";
+import { isBehind, loadedEnvelope, passesFilter, placeOfRow, queueRow } from "./listing.ts";
 import { MOST_ATTEMPTS } from "./schema.ts";
-import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueuePlace, QueueRow, Store } from "./store.ts";
+import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueueRow, Store } from "./store.ts";
 
 /** A store without a disk, for the simulator and tests: the same contract, durable as long as the object lives. */
 export function memoryStore(): Store {
@@ -42,6 +42,12 @@ export function memoryStore(): Store {
         const there = leftOf(id);
         if (there.size > 0) throw refusal(`message ${id} is in the queue already`);
         for (const { envelope } of operation.envelopes) there.add(indexOf(envelope.id));
+      } else if (operation.do === "add") {
+        const there = leftOf(operation.message);
+        const numbered = messages.get(operation.message)?.numbered ?? 0;
+        if (there.size === 0 || operation.envelopes.some(({ envelope }) => indexOf(envelope.id) <= numbered))
+          throw refusal(`message ${operation.message} is not there any more, or has had envelopes of these numbers`);
+        for (const { envelope } of operation.envelopes) there.add(indexOf(envelope.id));
       }
     }
   };
@@ -52,8 +58,17 @@ export function memoryStore(): Store {
       const held = new Map<number, HeldEnvelope>(
         operation.envelopes.map((each) => [indexOf(each.envelope.id), { ...each, attempts: [] as AttemptRecord[] }]),
       );
-      messages.set(message.id, { message, body: kept, envelopes: held });
+      messages.set(message.id, { message, body: kept, envelopes: held, numbered: highestOf(operation.envelopes) });
       envelopes += held.size;
+      return;
+    }
+    if (operation.do === "add") {
+      const held = messages.get(operation.message);
+      if (held === undefined) return;
+      for (const each of operation.envelopes)
+        held.envelopes.set(indexOf(each.envelope.id), { ...each, attempts: [] as AttemptRecord[] });
+      held.numbered = highestOf(operation.envelopes);
+      envelopes += operation.envelopes.length;
       return;
     }
     if (operation.do === "note") {
@@ -77,9 +92,11 @@ export function memoryStore(): Store {
   const inOrder = (): Held[] => [...messages.values()].sort((a, b) => (a.message.id < b.message.id ? -1 : 1));
 
   const listed = (filter: QueueFilter): QueueRow[] =>
-    inOrder()
-      .flatMap((held) => envelopesOf(held).map((envelope) => rowOf(held.message, envelope)))
-      .filter((row) => passes(row, filter));
+    inOrder().flatMap((held) =>
+      envelopesOf(held)
+        .map(({ envelope, progress }) => queueRow(held.message, envelope, progress))
+        .filter((row) => passesFilter(row, held.message, filter)),
+    );
 
   return {
     async apply(batch) {
@@ -91,24 +108,7 @@ export function memoryStore(): Store {
     async *load() {
       mustBeOpen();
       for (const held of inOrder())
-        yield envelopesOf(held).map(({ envelope, progress: { lastFailure: _lastFailure, ...progress } }) => ({
-          id: envelope.id,
-          message: envelope.message,
-          recipient: envelope.recipient,
-          sender: held.message.sender,
-          action: envelope.action,
-          sizeBytes: held.message.sizeBytes,
-          receivedAt: held.message.receivedAt,
-          progress,
-          ...(envelope.givenRecipient === undefined ? {} : { givenRecipient: envelope.givenRecipient }),
-          ...(held.message.deliverBy === undefined
-            ? {}
-            : { deliverByAt: held.message.deliverBy.at, deliverByMode: held.message.deliverBy.mode }),
-          ...(envelope.notBeforeAt === undefined ? {} : { notBeforeAt: envelope.notBeforeAt }),
-          ...(held.message.priority === undefined ? {} : { priority: held.message.priority }),
-          ...(held.message.tenant === undefined ? {} : { tenant: held.message.tenant }),
-          wantsDelayNotice: wantsDelayNotice(held.message.sender, envelope.notify),
-        }));
+        yield envelopesOf(held).map(({ envelope, progress }) => loadedEnvelope(held.message, envelope, progress));
     },
     async notes(prefix) {
       mustBeOpen();
@@ -118,7 +118,9 @@ export function memoryStore(): Store {
     async message(id) {
       mustBeOpen();
       const held = messages.get(id);
-      return held === undefined ? undefined : { ...held.message, bodyKind: held.body.kind };
+      if (held === undefined) return undefined;
+      const { numbered } = held;
+      return { ...held.message, bodyKind: held.body.kind, ...(numbered > 1 ? { numbered } : {}) };
     },
     async envelopes(ids) {
       mustBeOpen();
@@ -138,14 +140,14 @@ export function memoryStore(): Store {
     },
     async page(filter, behind) {
       mustBeOpen();
-      const left = listed(filter).filter((row) => behind === undefined || isBehind(placeOf(row), behind));
+      const left = listed(filter).filter((row) => behind === undefined || isBehind(placeOfRow(row), behind));
       const rows = left.slice(0, Math.min(PAGE_ROWS, filter.limit ?? PAGE_ROWS));
       const last = rows.at(-1);
       return {
         count: rows.length,
         envelopes: rows.map((row) => row.envelope),
         rows: rows.map((row) => JSON.stringify(row)),
-        ...(last === undefined || rows.length === left.length ? {} : { next: placeOf(last) }),
+        ...(last === undefined || rows.length === left.length ? {} : { next: placeOfRow(last) }),
       };
     },
     async census(now) {
@@ -176,6 +178,7 @@ interface Held {
   readonly message: Message;
   readonly body: Body;
   readonly envelopes: Map<number, HeldEnvelope>;
+  numbered: number;
 }
 
 interface HeldEnvelope extends NewEnvelope {
@@ -189,52 +192,4 @@ function envelopesOf(held: Held): HeldEnvelope[] {
 
 function indexOf(id: EnvelopeId): number {
   return partsOfEnvelopeId(id)?.index ?? 0;
-}
-
-function rowOf(message: Message, { envelope, progress }: NewEnvelope): QueueRow {
-  const { state, dueAt, expiresAt, attempts, lastFailure, heldBecause, heldUntilAt } = progress;
-  return {
-    envelope: envelope.id,
-    message: message.id,
-    state,
-    sender: message.sender,
-    recipient: envelope.recipient,
-    action: envelope.action,
-    sizeBytes: message.sizeBytes,
-    receivedAt: message.receivedAt,
-    dueAt,
-    expiresAt,
-    attempts,
-    ...(lastFailure === undefined ? {} : { lastFailure }),
-    ...(heldBecause === undefined ? {} : { heldBecause }),
-    ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
-  };
-}
-
-function placeOf(row: QueueRow): QueuePlace {
-  return { message: numberOfMessageId(row.message) ?? -1, n: indexOf(row.envelope) };
-}
-
-function isBehind(place: QueuePlace, other: QueuePlace): boolean {
-  return place.message > other.message || (place.message === other.message && place.n > other.n);
-}
-
-function passes(row: QueueRow, filter: QueueFilter): boolean {
-  const { state, sender, recipient, domain, message, envelope, receivedBeforeAt, receivedAfterAt } = filter;
-  if (state === "deferred" ? row.state !== "queued" || row.attempts === 0 : state !== undefined && row.state !== state)
-    return false;
-  return (
-    (sender === undefined || fold(row.sender) === fold(sender)) &&
-    (recipient === undefined || fold(row.recipient) === fold(recipient)) &&
-    (domain === undefined || domainOf(row.recipient) === domain.toLowerCase()) &&
-    (message === undefined || row.message === message) &&
-    (envelope === undefined || row.envelope === envelope) &&
-    (receivedBeforeAt === undefined || row.receivedAt < receivedBeforeAt) &&
-    (receivedAfterAt === undefined || row.receivedAt > receivedAfterAt)
-  );
-}
-
-/** ASCII only, as SQLite's NOCASE. */
-function fold(text: string): string {
-  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }

@@ -1,7 +1,7 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { AttemptRecord, NewEnvelope, Operation } from "./store.ts";
-import type { EnvelopeProgress } from "../envelope/envelope.ts";
+import type { Envelope, EnvelopeProgress, Message } from "../envelope/envelope.ts";
 import { unreachable } from "../../foundation/assert.ts";
 
 /**
@@ -11,6 +11,7 @@ import { unreachable } from "../../foundation/assert.ts";
  *     batch  := count operation*
  *     commit := COMMIT id sender receivedAt sizeBytes deliverByAt bodyFile bodyBytes facts bodyOffset count envelope*
  *     envelope := n recipient domain action facts state dueAt expiresAt attempts progress lastFailure
+ *     add    := ADD id highest count envelope*
  *     update := UPDATE id n state dueAt expiresAt attempts progress lastFailure hasAttempt [attempt]
  *     attempt := startedAt tookMs outcome relay failure reply
  *     remove := REMOVE id n
@@ -28,6 +29,7 @@ export const COMMIT = 1;
 export const UPDATE = 2;
 const REMOVE = 3;
 export const NOTE = 4;
+export const ADD = 5;
 
 export function newPacking(): Packing {
   return { values: [], bodies: [], bodyBytes: 0 };
@@ -44,21 +46,28 @@ function pack(operation: Operation, into: Packing): void {
   const { values } = into;
   switch (operation.do) {
     case "commit": {
-      const { id, sender, receivedAt, sizeBytes, ...facts } = operation.message;
+      const { id, sender, receivedAt, sizeBytes } = operation.message;
+      const facts = keptFacts(operation.message);
       const { body } = operation;
+      const count = operation.envelopes.length;
+      const kept = count > 1 ? { ...facts, numbered: highestOf(operation.envelopes) } : facts;
       const deliverByAt = operation.message.deliverBy?.at;
       values.push(COMMIT, idOf(id), sender, Math.round(receivedAt), sizeBytes);
       values.push(deliverByAt === undefined ? null : Math.round(deliverByAt));
-      if (body.kind === "file") values.push(body.name, body.sizeBytes, JSON.stringify(facts), 0);
+      if (body.kind === "file") values.push(body.name, body.sizeBytes, JSON.stringify(kept), 0);
       else {
-        values.push(null, body.bytes.length, JSON.stringify(facts), into.bodyBytes);
+        values.push(null, body.bytes.length, JSON.stringify(kept), into.bodyBytes);
         into.bodies.push(body.bytes);
         into.bodyBytes += body.bytes.length;
       }
-      values.push(operation.envelopes.length);
+      values.push(count);
       for (const envelope of operation.envelopes) packEnvelope(envelope, values);
       return;
     }
+    case "add":
+      values.push(ADD, idOf(operation.message), highestOf(operation.envelopes), operation.envelopes.length);
+      for (const envelope of operation.envelopes) packEnvelope(envelope, values);
+      return;
     case "update": {
       const { message, index } = partsOf(operation.envelope);
       values.push(UPDATE, message, index);
@@ -80,15 +89,53 @@ function pack(operation: Operation, into: Packing): void {
   }
 }
 
+/** What has no column of its own. Each by its name: taking the rest of an object costs more than writing it down. */
+function keptFacts({
+  content,
+  isInternational,
+  messageIdField,
+  origin,
+  priority,
+  tenant,
+  dsnReturn,
+  dsnEnvelopeId,
+  deliverBy,
+}: Message): Record<Exclude<keyof Message, "id" | "sender" | "receivedAt" | "sizeBytes">, unknown> {
+  return {
+    content,
+    isInternational,
+    messageIdField,
+    origin,
+    priority,
+    tenant,
+    dsnReturn,
+    dsnEnvelopeId,
+    deliverBy,
+  };
+}
+
 function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]): void {
-  const { id, message: _message, recipient, action, notify, ...rest } = envelope;
-  const facts = notify.length === 0 ? rest : { notify, ...rest };
+  const { id, recipient, action, notify, givenRecipient, originalRecipient, notBeforeAt, sender, target, via } =
+    envelope;
+  const facts = {
+    notify: notify.length === 0 ? undefined : notify,
+    givenRecipient,
+    originalRecipient,
+    notBeforeAt,
+    sender,
+    target,
+    via,
+  } satisfies Record<Exclude<keyof Envelope, "id" | "message" | "recipient" | "action">, unknown>;
   values.push(partsOf(id).index, recipient, domainOf(recipient), action, jsonOrNull(facts));
   packProgress(progress, values);
 }
 
 function packProgress(progress: EnvelopeProgress, values: PackedValue[]): void {
-  const { state, dueAt, expiresAt, attempts, lastFailure, ...rest } = progress;
+  const { state, dueAt, expiresAt, attempts, lastFailure, warnedAt, heldUntilAt, heldBecause, quarantine } = progress;
+  const rest = { warnedAt, heldUntilAt, heldBecause, quarantine } satisfies Record<
+    Exclude<keyof EnvelopeProgress, "state" | "dueAt" | "expiresAt" | "attempts" | "lastFailure">,
+    unknown
+  >;
   values.push(state, Math.round(dueAt), Math.round(expiresAt), attempts, jsonOrNull(rest));
   values.push(lastFailure === undefined ? null : JSON.stringify(lastFailure));
 }
@@ -97,6 +144,11 @@ function packAttempt(attempt: AttemptRecord, values: PackedValue[]): void {
   const { startedAt, tookMs, outcome, relay, failure, replyText } = attempt;
   values.push(Math.round(startedAt), Math.round(tookMs), outcome, relay);
   values.push(failure === undefined ? null : JSON.stringify(failure), replyText ?? null);
+}
+
+/** The highest number among envelopes of a message. */
+export function highestOf(envelopes: readonly NewEnvelope[]): number {
+  return envelopes.reduce((most, { envelope }) => Math.max(most, partsOfEnvelopeId(envelope.id)?.index ?? 0), 0);
 }
 
 /** JSON of what is set; null when nothing is, which most rows are. */
@@ -116,18 +168,19 @@ export function refuseNonsense(operation: Operation): void {
     if (operation.key === "") throw refusal("a note has no key");
     return;
   }
-  if (operation.do !== "commit") {
+  if (operation.do !== "commit" && operation.do !== "add") {
     partsOf(operation.envelope);
     return;
   }
-  idOf(operation.message.id);
+  const message = operation.do === "commit" ? operation.message.id : operation.message;
+  idOf(message);
   // A message without envelopes would never be removed.
-  if (operation.envelopes.length === 0) throw refusal(`message ${operation.message.id} has no envelope`);
+  if (operation.envelopes.length === 0) throw refusal(`message ${message} has no envelope`);
   const indexes = new Set<number>();
   for (const { envelope } of operation.envelopes) {
     const parts = partsOfEnvelopeId(envelope.id);
-    if (parts?.message !== operation.message.id || indexes.has(parts.index))
-      throw refusal(`envelope ${envelope.id} does not belong to message ${operation.message.id}, or comes twice`);
+    if (parts?.message !== message || indexes.has(parts.index))
+      throw refusal(`envelope ${envelope.id} does not belong to message ${message}, or comes twice`);
     indexes.add(parts.index);
   }
 }

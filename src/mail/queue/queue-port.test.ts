@@ -18,6 +18,7 @@ test("a commit is durable before the scheduler hears of it, and before the clien
   const port = queuePort(store, {
     clock: virtualClock(5000),
     expireAfterMs: () => 100,
+    quarantineMs: () => 1000,
     onCommitted: ({ message }, envelopes) => {
       assert.equal(store.counters().messages, 1);
       heard.push([message.id, envelopes.length]);
@@ -29,7 +30,12 @@ test("a commit is durable before the scheduler hears of it, and before the clien
 
 test("an envelope is due at once, or when FUTURERELEASE says, and expires so long after that", async () => {
   await using store = memoryStore();
-  const port = queuePort(store, { clock: virtualClock(5000), expireAfterMs: () => 100, onCommitted: () => {} });
+  const port = queuePort(store, {
+    clock: virtualClock(5000),
+    expireAfterMs: () => 100,
+    quarantineMs: () => 1000,
+    onCommitted: () => {},
+  });
   await port.commit(requestOf(1));
   await port.commit(requestOf(2, 7000));
   await port.commit(requestOf(3, 3000));
@@ -46,8 +52,29 @@ test("an envelope is due at once, or when FUTURERELEASE says, and expires so lon
 test("what was refused is not told to the scheduler", async () => {
   await using store = memoryStore();
   let heard = 0;
-  const port = queuePort(store, { clock: virtualClock(0), expireAfterMs: () => 1, onCommitted: () => void heard++ });
+  const port = queuePort(store, {
+    clock: virtualClock(0),
+    expireAfterMs: () => 1,
+    quarantineMs: () => 1000,
+    onCommitted: () => void heard++,
+  });
   await port.commit(requestOf(1));
   await rejectsWith("SPOOL_REFUSED", port.commit(requestOf(1)));
   assert.equal(heard, 1);
+});
+
+test("what a filter put into quarantine is held from the beginning, for its time and with its reason", async () => {
+  await using store = memoryStore();
+  const port = queuePort(store, {
+    clock: virtualClock(5000),
+    expireAfterMs: () => 100,
+    quarantineMs: () => 1000,
+    onCommitted: () => {},
+  });
+  await port.commit({ ...requestOf(1), quarantine: { filter: "clamav", because: "Eicar" } });
+  const [row] = await store.list({});
+  assert.equal(row?.state, "held");
+  assert.equal(row.heldUntilAt, 6000);
+  assert.equal(row.heldBecause, "in quarantine by the filter clamav: Eicar");
+  assert.deepEqual(row.quarantine, { filter: "clamav", because: "Eicar" });
 });

@@ -1,5 +1,5 @@
 import type { MessageId } from "../../foundation/ids.ts";
-import type { Envelope, EnvelopeProgress, Message } from "../envelope/envelope.ts";
+import type { Envelope, EnvelopeProgress, Message, Quarantine } from "../envelope/envelope.ts";
 import type { Body } from "./store.ts";
 
 /**
@@ -9,6 +9,7 @@ import type { Body } from "./store.ts";
  * |---|---|---|---|
  * | receiving, small body | nothing | nothing | nothing |
  * | receiving, large body | an unnamed-in-the-database body file | nothing | an orphan file, swept at the next start |
+ * | filters read it; one changed it | a second content of the same message beside it, or instead of it; contents that filters put aside | nothing | orphans, swept |
  * | body file synced, directory synced | the same, whole | nothing | the same orphan |
  * | commit written, not synced | perhaps message and envelopes | nothing | all of the message or nothing of it; if all, it is delivered although the client comes again: a duplicate that nobody can avoid |
  * | commit synced | message, body, envelopes | 250 | the message, whole |
@@ -57,12 +58,16 @@ export interface CommitRequest {
   readonly message: Message;
   readonly body: Body;
   readonly envelopes: readonly Envelope[];
+  /** All of it goes into quarantine instead of on its way. */
+  readonly quarantine?: Quarantine | undefined;
 }
 
 /** Collects one message's content during reception, in memory while small, in a synced file of its own beyond that. */
 export interface BodyWriter {
   /** Takes the bytes (copying what it keeps). A promise is back-pressure: wait for it before the next write. */
   write(bytes: Uint8Array): void | Promise<void>;
+  /** Nothing more is written: what there is can be read, as often as wanted, until `finish` or `abort`. Not durable yet. */
+  settle(): Promise<WrittenContent>;
   /** Makes the content durable where it lives outside the database, and names it. */
   finish(): Promise<Body>;
   /**
@@ -74,9 +79,18 @@ export interface BodyWriter {
   readonly sizeBytes: number;
 }
 
+/** Content that is written and not yet kept. */
+export interface WrittenContent {
+  readonly sizeBytes: number;
+  /** All of it, where it is in memory anyway: nobody has to wait for it. Not to be written into. */
+  readonly whole?: Buffer | undefined;
+  read(): AsyncIterable<Buffer>;
+}
+
 /** Where reception gets its body writers, and asks whether there is room. */
 export interface Intake {
-  begin(id: MessageId): BodyWriter;
+  /** `version` counts, from 1, the contents that are written for the same message; one of them is committed at most. */
+  begin(id: MessageId, version?: number): BodyWriter;
   /** Undefined when there is room; else what is short, for the log (`452 4.3.1` to the client). */
   shortage(): string | undefined;
   /** Set while an operator has paused reception: why. The client gets 450 4.3.2. */
@@ -84,7 +98,17 @@ export interface Intake {
 }
 
 /** How the queue turns a new envelope into its first progress: due now (or at FUTURERELEASE), expiring by the settings. */
-export function firstProgress(envelope: Envelope, receivedAt: number, expireAfterMs: number): EnvelopeProgress {
+export function firstProgress(
+  envelope: Envelope,
+  receivedAt: number,
+  expireAfterMs: number,
+  quarantine?: Quarantine & { readonly forMs: number },
+): EnvelopeProgress {
   const dueAt = Math.max(receivedAt, envelope.notBeforeAt ?? 0);
-  return { state: "queued", dueAt, expiresAt: dueAt + expireAfterMs, attempts: 0 };
+  const progress = { dueAt, expiresAt: dueAt + expireAfterMs, attempts: 0 };
+  if (quarantine === undefined) return { state: "queued", ...progress };
+  const { forMs, ...by } = quarantine;
+  const { filter, because } = by;
+  const heldBecause = `in quarantine by the filter ${filter}${because === undefined ? "" : `: ${because}`}`;
+  return { state: "held", ...progress, heldBecause, heldUntilAt: receivedAt + forMs, quarantine: by };
 }

@@ -1,5 +1,5 @@
 import { envelopeIdOf, messageIdOf } from "../../foundation/ids.ts";
-import type { Envelope, EnvelopeProgress, EnvelopeState, Message, Notify } from "../envelope/envelope.ts";
+import type { Envelope, EnvelopeProgress, EnvelopeState, Notify } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { AttemptRecord, LoadedEnvelope, QueueRow, StoredEnvelope, StoredMessage } from "./store.ts";
 
@@ -33,7 +33,6 @@ export interface EnvelopeRow {
 }
 
 // node:sqlite types a row as a record of unknown columns; these say which ones the reader's statements select.
-type OfMessage = Pick<MessageRow, "sender" | "received_at" | "size_bytes">;
 /** In the order of the columns: lists are long, and an array is made in half the time of an object. */
 export type ListedRow = readonly [
   message: number,
@@ -50,13 +49,26 @@ export type ListedRow = readonly [
   receivedAt: number,
   sizeBytes: number,
 ];
-export type LoadedRow = Omit<EnvelopeRow, "last_failure"> &
-  OfMessage &
-  Pick<MessageRow, "deliver_by_at"> & {
-    readonly deliver_by_mode: string | null;
-    readonly tenant: string | null;
-    readonly priority: number | null;
-  };
+/** In the order of the columns, likewise. */
+export type LoadedRow = readonly [
+  message: number,
+  n: number,
+  recipient: string,
+  action: string,
+  facts: string | null,
+  state: string,
+  dueAt: number,
+  expiresAt: number,
+  attempts: number,
+  progress: string | null,
+  sender: string,
+  receivedAt: number,
+  sizeBytes: number,
+  deliverByAt: number | null,
+  deliverByMode: string | null,
+  tenant: string | null,
+  priority: number | null,
+];
 
 export interface AttemptRow {
   readonly started_at: number;
@@ -67,11 +79,14 @@ export interface AttemptRow {
   readonly reply: string | null;
 }
 
-type MessageFacts = Omit<Message, "id" | "sender" | "receivedAt" | "sizeBytes">;
-type EnvelopeFacts = Pick<Envelope, "givenRecipient" | "originalRecipient" | "notBeforeAt"> & {
+type MessageFacts = Omit<StoredMessage, "id" | "sender" | "receivedAt" | "sizeBytes" | "bodyKind">;
+type EnvelopeFacts = Pick<
+  Envelope,
+  "givenRecipient" | "originalRecipient" | "notBeforeAt" | "sender" | "target" | "via"
+> & {
   notify?: readonly Notify[];
 };
-type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause">;
+type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause" | "quarantine">;
 
 export function messageOf(row: MessageRow): StoredMessage {
   return {
@@ -104,24 +119,32 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
 }
 
 export function loadedOf(row: LoadedRow): LoadedEnvelope {
-  const message = messageIdOf(row.message);
-  const { notify = [], givenRecipient, notBeforeAt } = envelopeFactsOf(row);
+  const [number, n, recipient, action, facts, state, dueAt, expiresAt, attempts, progress, ...ofMessage] = row;
+  const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority] = ofMessage;
+  const message = messageIdOf(number);
+  const { notify = [], givenRecipient, notBeforeAt, sender = sentBy } = envelopeFactsOf({ facts });
   return {
-    id: envelopeIdOf(message, row.n),
+    id: envelopeIdOf(message, n),
     message,
-    recipient: row.recipient,
-    sender: row.sender,
-    action: row.action,
-    sizeBytes: row.size_bytes,
-    receivedAt: row.received_at,
-    progress: progressOf(row),
+    recipient,
+    sender,
+    action,
+    sizeBytes,
+    receivedAt,
+    progress: {
+      state: state as EnvelopeState,
+      dueAt,
+      expiresAt,
+      attempts,
+      ...(progress === null ? {} : progressFactsOf({ progress })),
+    },
     ...(givenRecipient === undefined ? {} : { givenRecipient }),
-    ...(row.deliver_by_at === null ? {} : { deliverByAt: row.deliver_by_at }),
-    ...(row.deliver_by_mode === null ? {} : { deliverByMode: row.deliver_by_mode as "return" | "notify" }),
-    ...(row.tenant === null ? {} : { tenant: row.tenant }),
-    ...(row.priority === null ? {} : { priority: row.priority }),
+    ...(deliverByAt === null ? {} : { deliverByAt }),
+    ...(deliverByMode === null ? {} : { deliverByMode: deliverByMode as "return" | "notify" }),
+    ...(tenant === null ? {} : { tenant }),
+    ...(priority === null ? {} : { priority }),
     ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
-    wantsDelayNotice: wantsDelayNotice(row.sender, notify),
+    wantsDelayNotice: wantsDelayNotice(sender, notify),
   };
 }
 
@@ -135,7 +158,7 @@ export function listedJsonOf(row: ListedRow): string {
   const [number, n, recipient, action, state, dueAt, expiresAt, attempts, progress, lastFailure, ...ofMessage] = row;
   const [sender, receivedAt, sizeBytes] = ofMessage;
   const message = messageIdOf(number);
-  const { heldBecause, heldUntilAt } = progressFactsOf({ progress });
+  const { heldBecause, heldUntilAt, quarantine } = progressFactsOf({ progress });
   const listed: QueueRow = {
     envelope: envelopeIdOf(message, n),
     message,
@@ -150,6 +173,7 @@ export function listedJsonOf(row: ListedRow): string {
     attempts,
     ...(heldBecause === undefined ? {} : { heldBecause }),
     ...(heldUntilAt === undefined ? {} : { heldUntilAt }),
+    ...(quarantine === undefined ? {} : { quarantine }),
   };
   const json = JSON.stringify(listed);
   return lastFailure === null ? json : `${json.slice(0, -1)},"lastFailure":${lastFailure}}`;

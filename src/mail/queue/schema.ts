@@ -1,3 +1,5 @@
+import type { DatabaseKind } from "../../foundation/database-format.ts";
+
 /** What is kept beside the mail, under keys that begin with the name of what keeps it; the texts are JSON. */
 const notes = `
   CREATE TABLE notes (
@@ -14,7 +16,7 @@ const notes = `
  * with filters walk the tables in slices (`store-reader.io.ts`), which takes well under a second for 100,000 envelopes.
  * What nobody filters by is JSON: `facts ->> '$.origin.helo'` reads it in SQL.
  */
-export const schema = `
+const schema = `
   CREATE TABLE messages (
     id            INTEGER PRIMARY KEY,
     sender        TEXT    NOT NULL,
@@ -62,14 +64,23 @@ export const schema = `
   ${notes}
 `;
 
-/** Kept in `PRAGMA user_version`. A store refuses a spool with a higher one. */
-export const STORE_FORMAT = 2;
+/** A spool with a higher one is refused. */
+export const STORE_FORMAT = 3;
 
-/** Kept in `PRAGMA application_id`, so that no other program's database is taken for a queue: "Psth". */
-export const APPLICATION_ID = 0x5073_7468;
-
-/** For each older format, the statements that bring a spool to the next one. Run in one transaction with the version. */
-export const migrations: Readonly<Record<number, string>> = { 1: notes };
+export const queueDatabase: DatabaseKind = {
+  holds: "the queue",
+  // "Psth"
+  application: 0x5073_7468,
+  format: STORE_FORMAT,
+  schema,
+  steps: {
+    1: notes,
+    // Nothing new in the tables; but envelopes may carry a sender and a target that an older version would not look at.
+    2: "",
+  },
+  unmarkedUpTo: -1,
+  otherwise: "it can deliver what is in the queue before you go back",
+};
 
 /** How many attempts of an envelope are kept. */
 export const MOST_ATTEMPTS = 100;

@@ -1,9 +1,26 @@
 import { z } from "zod";
-import { count, duration, size } from "../../service/config/kinds.ts";
+import { command, count, duration, size } from "../../service/config/kinds.ts";
 
 /** Settings of the queue's storage. The directory is the caller's; when mail expires is the scheduler's. */
 export const queueSettings = z
   .strictObject({
+    store: z
+      .strictObject({
+        process: z
+          .strictObject({
+            command: command().describe(
+              "The program and its arguments, as a list; no shell is between. It runs as the user of the server's scheduler process.",
+            ),
+          })
+          .optional()
+          .describe(
+            "A program of your own that keeps messages and envelopes, in place of the database in the queue's directory.",
+          ),
+      })
+      .prefault({})
+      .describe(
+        "Who keeps the queue. Without anything: the server itself. To be changed with an empty queue, by a restart.",
+      ),
     inlineBodyUpTo: size({ max: "1MiB" })
       .prefault("32KiB")
       .describe(

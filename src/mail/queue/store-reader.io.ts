@@ -56,6 +56,7 @@ export class StoreReader {
     this.#attempts = prepare("SELECT * FROM attempts WHERE message = ? AND n = ? ORDER BY number");
     this.#sliceEnd = prepare(`SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)`);
     this.#slice = prepare(`SELECT ${LOADED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
+    this.#slice.setReturnArrays(true);
     this.#notes = prepare("SELECT key, text FROM notes WHERE key >= ? AND key < ? ORDER BY key");
     this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
   }
@@ -188,9 +189,12 @@ const SLICE_MESSAGES = 1000;
 const PAGE_MESSAGES = 1000;
 
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
+/** An envelope's own sender, where it has one. */
+const SENDER = "CASE WHEN e.facts IS NULL THEN m.sender ELSE coalesce(e.facts ->> '$.sender', m.sender) END";
+const ORIGIN = "m.facts ->> '$.origin.account' = ? AND m.facts ->> '$.origin.listener' = ?";
 const LISTED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
-  "m.sender, m.received_at, m.size_bytes";
+  `${SENDER}, m.received_at, m.size_bytes`;
 const LOADED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
   "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
@@ -211,10 +215,11 @@ function conditionsOf(filter: QueueFilter): { where: string; values: readonly (s
   };
   if (filter.state === "deferred") add("e.state = 'queued' AND e.attempts > 0");
   else if (filter.state !== undefined) add("e.state = ?", filter.state);
-  if (filter.sender !== undefined) add("m.sender = ? COLLATE NOCASE", filter.sender);
+  if (filter.sender !== undefined) add(`${SENDER} = ? COLLATE NOCASE`, filter.sender);
   if (filter.recipient !== undefined) add("e.recipient = ? COLLATE NOCASE", filter.recipient);
   if (filter.domain !== undefined) add("e.domain = ?", filter.domain.toLowerCase());
   if (filter.envelope !== undefined) add("e.message = ? AND e.n = ?", ...keyOf(filter.envelope));
+  if (filter.origin !== undefined) add(ORIGIN, filter.origin.account, filter.origin.listener);
   if (filter.receivedBeforeAt !== undefined) add("m.received_at < ?", filter.receivedBeforeAt);
   if (filter.receivedAfterAt !== undefined) add("m.received_at > ?", filter.receivedAfterAt);
   return { where, values };

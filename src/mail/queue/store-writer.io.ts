@@ -1,12 +1,14 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { bringToFormat, checkFormat } from "../../foundation/database-format.io.ts";
 import { numberOfMessageId, type MessageId } from "../../foundation/ids.ts";
 import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { isBodyFileName } from "./body-names.ts";
 import { SPOOL_DIRECTORY_MODE, SPOOL_FILE_MODE } from "./file-layer.io.ts";
-import { COMMIT, NOTE, UPDATE, refusal, type PackedValue } from "./packing.ts";
-import { APPLICATION_ID, migrations, MOST_ATTEMPTS, schema, STORE_FORMAT } from "./schema.ts";
+import { ADD, COMMIT, NOTE, UPDATE, refusal, type PackedValue } from "./packing.ts";
+import { mustNotBeProgram } from "./program-mark.io.ts";
+import { MOST_ATTEMPTS, queueDatabase } from "./schema.ts";
 import { errcodeOf, lockSpool, sqliteProblem, type SpoolLock } from "./spool-lock.io.ts";
 
 /**
@@ -38,6 +40,7 @@ export class StoreWriter {
     this.#lock = lockSpool(directory);
     let database: DatabaseSync | undefined;
     try {
+      mustNotBeProgram(directory);
       createPrivately(databasePath(directory));
       database = new DatabaseSync(databasePath(directory), { timeout: 5000 });
       prepareDatabase(database, directory);
@@ -151,6 +154,7 @@ export class StoreWriter {
       if (kind === COMMIT) at = this.#applyCommit(values, at + 1);
       else if (kind === UPDATE) at = this.#applyUpdate(values, at + 1);
       else if (kind === NOTE) at = this.#applyNote(values, at + 1);
+      else if (kind === ADD) at = this.#applyAdd(values, at + 1);
       else at = this.#applyRemove(values, at + 1);
     }
   }
@@ -173,11 +177,20 @@ export class StoreWriter {
     );
     if (bodyFile === null)
       this.#statements.addBody.run(value(id), this.#bodies.subarray(Number(offset), Number(offset) + bytes));
-    at += 10;
-    const add = this.#statements.addEnvelope;
-    for (let n = 0; n < count; n++, at += ENVELOPE_VALUES)
-      add.run(value(id), ...values.slice(at, at + ENVELOPE_VALUES));
     this.#messages++;
+    return this.#addEnvelopes(value(id), count, values, at + 10);
+  }
+
+  #applyAdd(values: readonly PackedValue[], at: number): number {
+    const [id, highest, count] = values.slice(at, at + 3);
+    if (this.#statements.number.run(value(highest), value(id), value(highest)).changes === 0)
+      throw refusal("the message is not there any more, or has had envelopes of these numbers");
+    return this.#addEnvelopes(value(id), Number(count), values, at + 3);
+  }
+
+  #addEnvelopes(id: PackedValue, count: number, values: readonly PackedValue[], at: number): number {
+    const add = this.#statements.addEnvelope;
+    for (let n = 0; n < count; n++, at += ENVELOPE_VALUES) add.run(id, ...values.slice(at, at + ENVELOPE_VALUES));
     this.#envelopes += count;
     return at;
   }
@@ -277,6 +290,7 @@ function skipBatch(values: readonly PackedValue[], start: number): number {
   let at = start + 1;
   for (let left = Number(values[start]); left > 0; left--) {
     if (values[at] === COMMIT) at += 11 + Number(values[at + 10]) * ENVELOPE_VALUES;
+    else if (values[at] === ADD) at += 4 + Number(values[at + 3]) * ENVELOPE_VALUES;
     else if (values[at] === UPDATE) at += 10 + (values[at + 9] === 1 ? ATTEMPT_VALUES : 0);
     else at += 3;
   }
@@ -303,6 +317,7 @@ interface Statements {
   readonly namesFile: StatementSync;
   readonly keepNote: StatementSync;
   readonly dropNote: StatementSync;
+  readonly number: StatementSync;
 }
 
 function prepareStatements(database: DatabaseSync): Statements {
@@ -323,6 +338,10 @@ function prepareStatements(database: DatabaseSync): Statements {
     removeBody: prepare("DELETE FROM bodies WHERE message = ?"),
     keepNote: prepare("INSERT OR REPLACE INTO notes VALUES (?, ?)"),
     dropNote: prepare("DELETE FROM notes WHERE key = ?"),
+    // Numbers rise, so that no two envelopes of a message ever have the same one.
+    number: prepare(
+      "UPDATE messages SET facts = json_set(facts, '$.numbered', ?) WHERE id = ? AND coalesce(facts ->> '$.numbered', 1) < ?",
+    ),
     namesFile: prepare("SELECT 1 FROM messages WHERE id = ? AND body_file = ?"),
   };
 }
@@ -359,19 +378,7 @@ function prepareDatabase(database: DatabaseSync, directory: string): void {
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -8192;
   `);
-  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-  const application = Number(database.prepare("PRAGMA application_id").get()?.["application_id"]);
-  const isEmpty = database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
-  if (!isEmpty && application !== APPLICATION_ID)
-    throw new PosthornError("STORE_VERSION", {
-      message: `${databasePath(directory)} is a database, but no Posthorn queue`,
-      advice: "set another queue directory, or move that file away",
-    });
-  if (version > STORE_FORMAT)
-    throw new PosthornError("STORE_VERSION", {
-      message: `the queue in ${directory} has format ${version}; this Posthorn knows formats up to ${STORE_FORMAT}`,
-      advice: "start the newer Posthorn that wrote it; it can deliver what is in the queue before you go back",
-    });
+  checkFormat(database, databasePath(directory), queueDatabase);
   const mode = database.prepare("PRAGMA journal_mode = WAL").get()?.["journal_mode"];
   if (mode !== "wal")
     throw new PosthornError("SPOOL_FAILED", {
@@ -383,8 +390,7 @@ function prepareDatabase(database: DatabaseSync, directory: string): void {
     PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES};
   `);
-  if (isEmpty) createSchema(database);
-  else if (version < STORE_FORMAT) migrate(database, version);
+  bringToFormat(database, databasePath(directory), queueDatabase);
   const checkpoint = database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
   if (checkpoint?.["busy"] !== 0)
     throw new PosthornError("SPOOL_IN_USE", {
@@ -396,24 +402,6 @@ function prepareDatabase(database: DatabaseSync, directory: string): void {
 
 /** The log file is cut to this size when it starts over; the checkpoint policy keeps it well below (`store-thread.io.ts`). */
 const LOG_LIMIT_BYTES = 64 * 1024 * 1024;
-
-function createSchema(database: DatabaseSync): void {
-  database.exec(
-    `BEGIN IMMEDIATE; ${schema} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${STORE_FORMAT}; COMMIT`,
-  );
-}
-
-function migrate(database: DatabaseSync, from: number): void {
-  for (let format = from; format < STORE_FORMAT; format++) {
-    const statements = migrations[format];
-    if (statements === undefined)
-      throw new PosthornError("STORE_VERSION", {
-        message: `there is no way from queue format ${format} to ${format + 1}`,
-        advice: "deliver what is in this queue with the Posthorn that wrote it",
-      });
-    database.exec(`BEGIN IMMEDIATE; ${statements} PRAGMA user_version = ${format + 1}; COMMIT`);
-  }
-}
 
 function countOf(database: DatabaseSync, table: "messages" | "envelopes"): number {
   return Number(database.prepare(`SELECT count(*) AS count FROM ${table}`).get()?.["count"]);

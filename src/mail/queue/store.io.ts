@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { ownModule } from "../../foundation/own-module.ts";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../foundation/events.ts";
@@ -453,10 +454,14 @@ function startThread<To>(
   onFailure: (error: PosthornError) => void,
   onMessage: (message: never) => void,
 ): Thread<To> {
-  // The emitted package holds .js where the sources hold .ts.
-  const file = new URL(`./store-thread.io${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
   // Not this process's own arguments: some of them (`--input-type`) make no sense for a thread.
-  const worker = new Worker(file, { workerData: task, name: `queue ${task.role}`, execArgv: [] });
+  const worker = new Worker(ownModule("mail/queue/store-thread.io"), {
+    workerData: task,
+    name: `queue ${task.role}`,
+    execArgv: [],
+    // What passes through is short-lived; without a bound each thread keeps some 50 MB for it after a long queue was read.
+    resourceLimits: { maxYoungGenerationSizeMb: 4 },
+  });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   // What a thread says has the type that its task has in `thread-messages.ts`.
   worker.on("message", onMessage as (message: unknown) => void);

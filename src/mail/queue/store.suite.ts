@@ -52,10 +52,18 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
           notBeforeAt: 77,
         },
         { recipient: "Ünal@münchen.example" },
+        {
+          recipient: "list@example.org",
+          sender: "",
+          target: { kind: "command", command: "/usr/bin/filter -x 'a b'", user: "list" },
+          via: ["a@example.org", "list@example.org"],
+        },
       ],
     });
     await store.apply([commit]);
-    assert.deepEqual(plain(await store.message(commit.message.id)), { ...commit.message, bodyKind: "inline" });
+    const { numbered, ...facts } = (await store.message(commit.message.id)) ?? {};
+    assert.deepEqual(plain(facts), { ...commit.message, bodyKind: "inline" });
+    assert.equal(numbered, 3);
     assert.deepEqual(plain(await store.envelopes(idsOf(commit))), plain(commit.envelopes));
     assert.deepEqual(await contentOf(store, commit.message.id), "content of 1");
   });
@@ -164,6 +172,7 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       warnedAt: 5,
       heldUntilAt: 15,
       heldBecause: "the operator",
+      quarantine: { filter: "scanner", because: "a virus" },
       lastFailure: failure,
     };
     await store.apply([{ do: "update", envelope: id, progress: held }]);
@@ -218,6 +227,54 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     await store.apply([{ do: "update", envelope: first, progress: progress(), attempt: attempt() }]);
     assert.deepEqual(await store.attempts(first), []);
     assert.deepEqual([store.counters().messages, store.counters().envelopes], [1, 1]);
+  });
+
+  check("envelopes that are added to a message stand beside those it has, and share its content", async (store) => {
+    const commit = commitOf(1, { message: { sender: "joe@example.org" } });
+    await store.apply([commit]);
+    const more = commitOf(1, {
+      envelopes: [{}, { recipient: "b@example.net", sender: "owner-b@example.net" }, { recipient: "c@example.net" }],
+    });
+    const added = more.envelopes.slice(1);
+    const [first = ""] = idsOf(commit);
+    await store.apply([
+      { do: "add", message: commit.message.id, envelopes: added },
+      { do: "remove", envelope: first },
+    ]);
+    assert.deepEqual(plain(await store.envelopes(idsOf(more))), plain(added));
+    assert.equal(await contentOf(store, commit.message.id), "content of 1");
+    assert.equal((await store.message(commit.message.id))?.numbered, 3);
+    assert.deepEqual(
+      (await loaded(store)).map(({ sender }) => sender),
+      ["owner-b@example.net", "joe@example.org"],
+    );
+    assert.deepEqual(
+      (await store.list({ sender: "OWNER-b@example.net" })).map(({ sender, recipient }) => [sender, recipient]),
+      [["owner-b@example.net", "b@example.net"]],
+    );
+    assert.deepEqual([store.counters().messages, store.counters().envelopes], [1, 2]);
+  });
+
+  check("no number of an envelope is given twice, and a message that is gone gets no more of them", async (store) => {
+    const commit = commitOf(1, { envelopes: [{}, {}] });
+    await store.apply([commit]);
+    const [first = "", second = ""] = idsOf(commit);
+    await store.apply([{ do: "remove", envelope: second }]);
+    const add = (n: number): Operation => {
+      const { envelopes } = commitOf(1, { envelopes: Array.from({ length: n }, () => ({})) });
+      return { do: "add", message: commit.message.id, envelopes: envelopes.slice(n - 1) };
+    };
+    await rejectsWith("SPOOL_REFUSED", store.apply([add(2)]));
+    await rejectsWith("SPOOL_REFUSED", store.apply([{ do: "remove", envelope: first }, add(3)]));
+    await rejectsWith(
+      "SPOOL_REFUSED",
+      store.apply([{ do: "add", message: messageIdOf(2), envelopes: commitOf(2).envelopes }]),
+    );
+    await store.apply([add(3), { do: "remove", envelope: first }]);
+    assert.deepEqual(
+      (await loaded(store)).map(({ id }) => id),
+      [envelopeIdOf(commit.message.id, 3)],
+    );
   });
 
   check("a bounce replaces its envelope in one step: neither both nor none", async (store) => {
@@ -294,14 +351,22 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
         envelopes: [{ recipient: "a@Example.NET" }, { recipient: "b@other.example" }],
       }),
       commitOf(2, { message: { sender: "", receivedAt: 200 }, envelopes: [{ recipient: "c@example.net" }] }),
-      commitOf(3, { message: { sender: "Jane@example.org", receivedAt: 300 } }),
+      commitOf(3, { message: { sender: "Jane@example.org", receivedAt: 300, origin: handedIn("local", "jane") } }),
+      commitOf(4, { message: { receivedAt: 200, origin: handedIn("submission", "jane") } }),
+      commitOf(5, { message: { receivedAt: 200, origin: handedIn("local", "Jane") } }),
     ]);
     const id = (message: number, n: number): string => envelopeIdOf(messageIdOf(message), n);
     await store.apply([
       {
         do: "update",
         envelope: id(1, 1),
-        progress: { ...progress(), state: "held", heldBecause: "a whim", heldUntilAt: 7 },
+        progress: {
+          ...progress(),
+          state: "held",
+          heldBecause: "a whim",
+          heldUntilAt: 7,
+          quarantine: { filter: "scanner" },
+        },
       },
       { do: "update", envelope: id(1, 2), progress: { ...progress(), attempts: 2, lastFailure: failure } },
     ]);
@@ -311,11 +376,11 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
         ids,
         JSON.stringify(filter),
       );
-    await expectRows({}, id(1, 1), id(1, 2), id(2, 1), id(3, 1));
+    await expectRows({}, id(1, 1), id(1, 2), id(2, 1), id(3, 1), id(4, 1), id(5, 1));
     await expectRows({ limit: 2 }, id(1, 1), id(1, 2));
     await expectRows({ limit: 0 });
     await expectRows({ state: "held" }, id(1, 1));
-    await expectRows({ state: "queued" }, id(1, 2), id(2, 1), id(3, 1));
+    await expectRows({ state: "queued" }, id(1, 2), id(2, 1), id(3, 1), id(4, 1), id(5, 1));
     await expectRows({ state: "deferred" }, id(1, 2));
     await expectRows({ sender: "" }, id(2, 1));
     await expectRows({ sender: "jane@EXAMPLE.org" }, id(3, 1));
@@ -328,6 +393,11 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     await expectRows({ envelope: id(1, 2), message: messageIdOf(2) });
     await expectRows({ receivedBeforeAt: 200 }, id(1, 1), id(1, 2));
     await expectRows({ receivedAfterAt: 200 }, id(3, 1));
+    await expectRows({ origin: { listener: "local", account: "jane" } }, id(3, 1));
+    await expectRows({ origin: { listener: "submission", account: "jane" } }, id(4, 1));
+    await expectRows({ origin: { listener: "local", account: "jane" }, message: messageIdOf(4) });
+    await expectRows({ origin: { listener: "smtp", account: "" } });
+    await expectRows({ origin: { listener: "local", account: "jane' OR 1=1 --" } });
     assert.deepEqual(plain((await store.list({ envelope: id(1, 2) }))[0]), {
       envelope: id(1, 2),
       message: messageIdOf(1),
@@ -344,6 +414,7 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     });
     const [held] = await store.list({ state: "held" });
     assert.deepEqual([held?.heldBecause, held?.heldUntilAt], ["a whim", 7]);
+    assert.deepEqual(plain(held?.quarantine), { filter: "scanner" });
   });
 
   check("a long list comes in pages of a bounded size that together are the list, under any filter", async (store) => {
@@ -555,6 +626,10 @@ export function commitOf(
       progress: progress(),
     })),
   };
+}
+
+function handedIn(listener: string, account: string): Commit["message"]["origin"] {
+  return { listener, account, protocol: "ESMTPA", session: "s1" };
 }
 
 function progress(): EnvelopeProgress {

@@ -1,5 +1,5 @@
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
-import type { Envelope, EnvelopeProgress, EnvelopeState, Message } from "../envelope/envelope.ts";
+import type { Envelope, EnvelopeProgress, EnvelopeState, Message, Quarantine } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 
 /**
@@ -63,6 +63,11 @@ export type Operation =
       readonly body: Body;
       readonly envelopes: readonly NewEnvelope[];
     }
+  /**
+   * More envelopes for a message that is there (`SPOOL_REFUSED` when it is not, or a number is taken), with numbers above all
+   * that it ever had.
+   */
+  | { readonly do: "add"; readonly message: MessageId; readonly envelopes: readonly NewEnvelope[] }
   | {
       readonly do: "update";
       readonly envelope: EnvelopeId;
@@ -89,6 +94,8 @@ export interface NewEnvelope {
 
 export interface StoredMessage extends Message {
   readonly bodyKind: Body["kind"];
+  /** The highest number that an envelope of it ever had; absent: 1. */
+  readonly numbered?: number | undefined;
 }
 
 export interface StoredEnvelope {
@@ -101,6 +108,7 @@ export interface LoadedEnvelope {
   readonly id: EnvelopeId;
   readonly message: MessageId;
   readonly recipient: string;
+  /** The envelope's own, where it has one, else the message's. */
   readonly sender: string;
   readonly action: string;
   readonly sizeBytes: number;
@@ -140,6 +148,8 @@ export interface QueueFilter {
   readonly domain?: string | undefined;
   readonly message?: MessageId | undefined;
   readonly envelope?: EnvelopeId | undefined;
+  /** Who handed it in, and where: an account is somebody else at another listener. Both exactly. */
+  readonly origin?: { readonly listener: string; readonly account: string } | undefined;
   readonly receivedBeforeAt?: number | undefined;
   readonly receivedAfterAt?: number | undefined;
   readonly limit?: number | undefined;
@@ -161,6 +171,7 @@ export interface QueueRow {
   readonly lastFailure?: Failure | undefined;
   readonly heldBecause?: string | undefined;
   readonly heldUntilAt?: number | undefined;
+  readonly quarantine?: Quarantine | undefined;
 }
 
 /** Where a page of a list ended. Whoever asks hands it back as it is. */

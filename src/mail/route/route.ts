@@ -39,8 +39,9 @@ export function hostText(host: NextHost): string {
     : `${host.name}[${host.address.ip}]:${host.address.port}`;
 }
 
-export function routeKey(source: string | undefined, host: NextHost): string {
-  return `${source ?? "*"}>${addressText(host)}`;
+/** `address`: the host's, as `addressText` writes it. */
+export function routeKey(source: string | undefined, host: NextHost, address = addressText(host)): string {
+  return `${source ?? "*"}>${address}`;
 }
 
 /** Our addresses that can reach the host: of its family. With none configured the system chooses: `[undefined]`. */
@@ -55,13 +56,13 @@ export function sourcesFor<Own extends { readonly address: string }>(
 
 const SYSTEM_CHOOSES: readonly undefined[] = [undefined];
 
-export function newRoute(key: string, source: string | undefined, host: NextHost): Route {
+export function newRoute(key: string, source: string | undefined, host: NextHost, address = addressText(host)): Route {
   return {
     key,
     source,
     name: host.name,
     text: hostText(host),
-    address: addressText(host),
+    address,
     connections: limited(1),
     penalty: noPenalty(),
     opened: 0,

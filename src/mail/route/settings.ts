@@ -34,6 +34,11 @@ export const routeSettings = z
         recipientsPerMail: count({ min: 1, max: 10_000 })
           .default(100)
           .describe("Most recipients in one transaction; a next host that announces less (RFC 9422) gets less."),
+        domainsPerMail: count({ min: 1, max: 10_000 })
+          .default(100)
+          .describe(
+            "Most recipient domains in one transaction, where a message has recipients in several that share their hosts. A host that refuses such mail gets it domain by domain.",
+          ),
       })
       .prefault({})
       .describe("How much is done at once."),

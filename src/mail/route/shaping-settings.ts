@@ -17,6 +17,9 @@ export const shapingRule = z.strictObject({
     ),
   mailsPerConnection: count({ min: 1, max: 100_000 }).optional().describe("Most transactions in one session."),
   recipientsPerMail: count({ min: 1, max: 10_000 }).optional().describe("Most recipients in one transaction."),
+  domainsPerMail: count({ min: 1, max: 10_000 })
+    .optional()
+    .describe("Most recipient domains in one transaction, where they share their hosts."),
   rate: rate().optional().describe("Most mails for each of them in a time: `100/min`."),
   connectionRate: rate().optional().describe("Most connections opened for each of them in a time: `5/s`."),
   connectTimeout: duration({ min: "1s", max: "10m" })

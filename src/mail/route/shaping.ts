@@ -23,6 +23,7 @@ export interface ShapingRule {
   readonly connectionsPerSource?: number | undefined;
   readonly mailsPerConnection?: number | undefined;
   readonly recipientsPerMail?: number | undefined;
+  readonly domainsPerMail?: number | undefined;
   readonly rate?: Rate | undefined;
   readonly connectionRate?: Rate | undefined;
   readonly connectTimeout?: number | undefined;

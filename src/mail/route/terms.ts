@@ -24,6 +24,7 @@ export interface Said<Value> {
 interface CommonTerms {
   readonly mailsPerSession: Said<number> | undefined;
   readonly recipientsPerMail: Said<number> | undefined;
+  readonly domainsPerMail: Said<number> | undefined;
   readonly rate: Said<Rate> | undefined;
   readonly connectionRate: Said<Rate> | undefined;
   readonly connectTimeout: Said<number> | undefined;
@@ -119,7 +120,7 @@ export function sourceTerms(route: RouteSettings, own: readonly Source[], addres
 /** The smaller of what domain and host say, or else the general limit. */
 export function smallest(
   route: RouteSettings,
-  name: "mailsPerSession" | "recipientsPerMail",
+  name: "mailsPerSession" | "recipientsPerMail" | "domainsPerMail",
   ...terms: readonly CommonTerms[]
 ): Said<number> {
   let least: Said<number> | undefined;
@@ -138,8 +139,26 @@ export function sourcesOf(route: RouteSettings, choice: SourceChoice): readonly 
 }
 
 /** What holds where no rule says anything. */
-export function general(route: RouteSettings, name: keyof RouteSettings["limits"]): Said<number> {
-  return { value: route.limits[name], path: ["route", "limits", name] };
+export function general(route: RouteSettings, name: LimitName): Said<number> {
+  return indexOf(route).general[name];
+}
+
+type LimitName = keyof RouteSettings["limits"];
+
+function generalOf(limits: RouteSettings["limits"]): Readonly<Record<LimitName, Said<number>>> {
+  const said = (name: LimitName): Said<number> => ({ value: limits[name], path: ["route", "limits", name] });
+  return {
+    total: said("total"),
+    relay: said("relay"),
+    domain: said("domain"),
+    host: said("host"),
+    route: said("route"),
+    source: said("source"),
+    hanging: said("hanging"),
+    mailsPerSession: said("mailsPerSession"),
+    recipientsPerMail: said("recipientsPerMail"),
+    domainsPerMail: said("domainsPerMail"),
+  };
 }
 
 interface Ruled {
@@ -154,12 +173,22 @@ interface Index {
   readonly ofHost: Map<string, HostTerms>;
   /** What holds for those about whom no rule says anything: nearly all, and for each mail it is asked for. */
   readonly plain: { readonly domain: DomainTerms; readonly host: HostTerms };
+  readonly general: Readonly<Record<LimitName, Said<number>>>;
 }
 
 /** Settings never change once they are in force: their index is made once. */
 const indexes = new WeakMap<RouteSettings, Index>();
+/** Those asked about last: nearly always they are asked about again. */
+let last: { readonly route: RouteSettings; readonly index: Index } | undefined;
 
 function indexOf(route: RouteSettings): Index {
+  if (last?.route === route) return last.index;
+  const index = madeIndex(route);
+  last = { route, index };
+  return index;
+}
+
+function madeIndex(route: RouteSettings): Index {
   let index = indexes.get(route);
   if (index === undefined) {
     const domains = new Map<string, Ruled>();
@@ -171,11 +200,12 @@ function indexOf(route: RouteSettings): Index {
       (of === "domain" ? domains : hosts).set(key, { written, rule });
     }
     const none = commonTerms([]);
+    const said = generalOf(route.limits);
     const plain = {
-      domain: { ...none, domain: general(route, "domain") },
-      host: { ...none, host: general(route, "host"), route: general(route, "route") },
+      domain: { ...none, domain: said.domain },
+      host: { ...none, host: said.host, route: said.route },
     };
-    index = { domains, hosts, ofDomain: new Map(), ofHost: new Map(), plain };
+    index = { domains, hosts, ofDomain: new Map(), ofHost: new Map(), plain, general: said };
     indexes.set(route, index);
   }
   return index;
@@ -200,6 +230,7 @@ function commonTerms(rules: readonly Ruled[]): CommonTerms {
   return {
     mailsPerSession: first(rules, "mailsPerConnection"),
     recipientsPerMail: first(rules, "recipientsPerMail"),
+    domainsPerMail: first(rules, "domainsPerMail"),
     rate: first(rules, "rate"),
     connectionRate: first(rules, "connectionRate"),
     connectTimeout: first(rules, "connectTimeout"),

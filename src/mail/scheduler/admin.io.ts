@@ -77,9 +77,10 @@ export function createSchedulerAdmin({
     },
     census: () => store.census(clock.now()),
     hold: (selector, because, untilAt) => changed(scheduler.command({ do: "hold", selector, because, untilAt })),
-    release: (selector) => changed(scheduler.command({ do: "release", selector })),
+    release: (selector, quarantined) => changed(scheduler.command({ do: "release", selector, quarantined })),
     retryNow: (selector) => changed(scheduler.command({ do: "retryNow", selector })),
-    remove: (selector, because) => changed(scheduler.command({ do: "remove", selector, because })),
+    remove: (selector, because, quarantined) =>
+      changed(scheduler.command({ do: "remove", selector, because, quarantined })),
     bounce: (selector, because) => changed(scheduler.command({ do: "bounce", selector, because })),
     schedule: (selector, at) => changed(scheduler.command({ do: "schedule", selector, at })),
     forgive: async (which) => ({ routes: await scheduler.forgive(which) }),

@@ -15,7 +15,9 @@ import type {
 } from "../queue/store.ts";
 import type { Counted } from "./meter.ts";
 import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
-import type { ShowFilter, ShowPage, ShowPlace } from "./show.ts";
+import type { ShowPage } from "./shown-row.ts";
+import type { ShowPlace } from "./shown-row.ts";
+import type { ShowFilter } from "./shown-row.ts";
 
 /**
  * What the operator may ask of the queue and the scheduler, and change. The control socket serves it; nothing else
@@ -33,11 +35,12 @@ export interface SchedulerAdmin {
 
   /** Held envelopes are not tried, warned about or expired until released, or until `untilAt`. */
   hold(selector: Selector, because: string, untilAt?: number): Promise<Changed>;
-  release(selector: Selector): Promise<Changed>;
+  /** `quarantined`: what is in quarantine, and nothing else; without it, everything else that is held. */
+  release(selector: Selector, quarantined?: boolean): Promise<Changed>;
   /** Due at once, and the rests of the routes concerned end. Held and dead envelopes are released by it too when named by id. */
   retryNow(selector: Selector): Promise<Changed>;
-  /** Takes envelopes out of the queue without telling their senders. */
-  remove(selector: Selector, because: string): Promise<Changed>;
+  /** Takes envelopes out of the queue without telling their senders. What is in quarantine: when that is meant, or by its id. */
+  remove(selector: Selector, because: string, quarantined?: boolean): Promise<Changed>;
   /** Returns envelopes to their senders. */
   bounce(selector: Selector, because: string): Promise<Changed>;
 
@@ -191,6 +194,7 @@ export interface Hindrance {
     | "dead"
     | "paused"
     | "suspended"
+    | "quarantine"
     | "not-due"
     | "greylisted"
     | "relay-rests"

@@ -4,7 +4,18 @@ import { forgive, type PenaltyRules } from "../route/penalty.ts";
 import type { Bucket, Scarce } from "../route/rate.ts";
 import { newRoute, routeKey, type Route } from "../route/route.ts";
 import { chanceOf } from "./chance.ts";
-import { bucketFor, domainClaims, hostClaims, limitFor, sourceClaims, sourcesTo } from "./claims.ts";
+import {
+  bucketFor,
+  domainClaims,
+  hasRates,
+  hostClaims,
+  limitFor,
+  plainLimit,
+  plainPlaces,
+  sourceClaims,
+  sourcesTo,
+} from "./claims.ts";
+import type { RelayPlan } from "./plan.ts";
 import type { Candidate, RelayQueue, SchedulerState } from "./state.ts";
 import { type Suspension } from "./suspension.ts";
 import { suspensionOfRoute } from "./suspensions.ts";
@@ -77,7 +88,8 @@ function chooseAmong(
     }
     if (relay.tried?.has(candidate.address) === true) continue;
     const sources = sourcesTo(s, relay.plan, domain, candidate.host);
-    if (wasTried !== sources.some((source) => wasTriedFrom(relay, source, candidate))) continue;
+    const isOneTried = relay.tried !== undefined && sources.some((source) => wasTriedFrom(relay, source, candidate));
+    if (wasTried !== isOneTried) continue;
     const usable: Connector[] = [];
     const awake: Connector[] = [];
     for (const source of sources) {
@@ -93,12 +105,12 @@ function chooseAmong(
         untilAt = Math.min(untilAt, restsUntilAt);
         continue;
       }
-      forgive(route.penalty, s.now, penaltyRules(s));
-      const connector = connectorOf(s, candidate, route, source);
+      if (route.penalty.count > 0) forgive(route.penalty, s.now, penaltyRules(s));
+      const connector = connectorOf(s, relay.plan, candidate, route, source);
       awake.push(connector);
-      const missing = [...connector.occupies, ...connector.opens, ...connector.pays].filter((one) => !isFree(one));
-      if (missing.length > 0) full.push(narrowest(missing));
-      else usable.push(connector);
+      const missing = narrowest(connector, isFree);
+      if (missing === undefined) usable.push(connector);
+      else full.push(missing);
     }
     // The host's own limit stands first behind slow start's.
     const connections = usable[0]?.occupies[1]?.used ?? Infinity;
@@ -115,19 +127,32 @@ function chooseAmong(
 }
 
 /**
- * Of what is missing the one for which most wait. Standing in all these lines, everybody would be called at each place that
+ * Of what is missing the one for which most wait; undefined: it can be used now. Standing in all these lines, everybody would be called at each place that
  * is given back, and find the next thing missing.
  */
-function narrowest(missing: readonly Scarce[]): Scarce {
-  return missing.reduce((most, one) => (waitingFor(one) > waitingFor(most) ? one : most));
+function narrowest({ occupies, opens, pays }: Connector, isFree: (scarce: Scarce) => boolean): Scarce | undefined {
+  let most: Scarce | undefined;
+  for (const scarce of [occupies, opens, pays])
+    for (const one of scarce)
+      if (!isFree(one) && (most === undefined || waitingFor(one) > waitingFor(most))) most = one;
+  return most;
 }
 
-function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host }: Candidate): boolean {
-  return relay.tried !== undefined && relay.tried.has(routeKey(source?.address, host));
+function wasTriedFrom(relay: RelayQueue, source: Source | undefined, { host, address }: Candidate): boolean {
+  return relay.tried !== undefined && relay.tried.has(routeKey(source?.address, host, address));
 }
 
-function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, source: Source | undefined): Connector {
-  const host = hostClaims(s, candidate.host, source, candidate.address, route.key);
+function connectorOf(
+  s: SchedulerState,
+  plan: RelayPlan,
+  candidate: Candidate,
+  route: Route,
+  source: Source | undefined,
+): Connector {
+  const places = plainPlaces(s, candidate, source, route.key, plan);
+  if (places !== undefined)
+    return { candidate, route, source, occupies: [route.connections, ...places], opens: NO_BUCKETS, pays: NO_BUCKETS };
+  const host = hostClaims(s, candidate.host, source, candidate.address, route.key, plan);
   const own = sourceClaims(s, source);
   return {
     candidate,
@@ -145,8 +170,9 @@ function connectorOf(s: SchedulerState, candidate: Candidate, route: Route, sour
  * never steps in for a heavier: it may be an address whose name is still to be made. Equal ones stand in for each other.
  */
 function withinShare(usable: readonly Connector[], awake: readonly Connector[]): readonly Connector[] {
+  if (usable.length === 0 || awake.length === 1) return usable;
   const most = Math.max(...awake.map(weightOf));
-  if (usable.length === 0 || awake.every((one) => weightOf(one) === most)) return usable;
+  if (awake.every((one) => weightOf(one) === most)) return usable;
   const weights = awake.reduce((sum, one) => sum + weightOf(one), 0);
   const opened = awake.reduce((sum, one) => sum + one.route.opened, 0);
   const within = usable.filter((one) => one.route.opened * weights < weightOf(one) * (opened + 1));
@@ -170,16 +196,21 @@ export function sourceRest(s: SchedulerState, source: Source | undefined): numbe
   return source === undefined ? 0 : (s.sourceRests.get(source.address)?.restsUntilAt ?? 0);
 }
 
-export function penaltyRules(s: SchedulerState): PenaltyRules {
+/** Of whatever leads to a content filter, `relay`: it is a program near by, and is back before a host far away would be. */
+export function penaltyRules(s: SchedulerState, relay?: Pick<RelayQueue, "plan">): PenaltyRules {
   const { penaltyStep, longestRest, quietTime } = s.settings.route;
-  return { stepMs: penaltyStep, longestRestMs: longestRest, quietMs: quietTime };
+  const longestRestMs = relay?.plan.isContentFilter === true ? Math.min(longestRest, FILTER_REST_MS) : longestRest;
+  return { stepMs: penaltyStep, longestRestMs, quietMs: quietTime };
 }
 
+const FILTER_REST_MS = 60_000;
+
 function routeTo(s: SchedulerState, source: Source | undefined, candidate: Candidate): Route {
-  const key = routeKey(source?.address, candidate.host);
+  const { host, address } = candidate;
+  const key = routeKey(source?.address, host, address);
   let route = s.routes.get(key);
   if (route === undefined) {
-    route = newRoute(key, source?.address, candidate.host);
+    route = newRoute(key, source?.address, host, address);
     s.routes.set(key, route);
   }
   return route;
@@ -187,15 +218,20 @@ function routeTo(s: SchedulerState, source: Source | undefined, candidate: Candi
 
 /** What bounds the connections that carry mail for this recipient domain; nothing where all domains are alike (`""`). */
 export function domainLimits(s: SchedulerState, domain: string): readonly Limited[] {
-  return domainClaims(s, domain).limits.map((claim) => limitFor(s, claim));
+  if (domain === "") return NO_LIMITS;
+  const plain = plainLimit(s, domain);
+  return plain === undefined ? domainClaims(s, domain).limits.map((claim) => limitFor(s, claim)) : [plain];
 }
+
+const NO_LIMITS: readonly Limited[] = [];
+const NO_BUCKETS: readonly Bucket[] = [];
 
 /** What each mail for this recipient domain costs a token of. */
 export function domainPays(s: SchedulerState, domain: string): readonly Bucket[] {
-  return domainClaims(s, domain).mails.map((claim) => bucketFor(s, claim));
+  return hasRates(s, domain) ? domainClaims(s, domain).mails.map((claim) => bucketFor(s, claim)) : NO_BUCKETS;
 }
 
 /** What each connection opened for this recipient domain costs a token of. */
 export function domainOpens(s: SchedulerState, domain: string): readonly Bucket[] {
-  return domainClaims(s, domain).opens.map((claim) => bucketFor(s, claim));
+  return hasRates(s, domain) ? domainClaims(s, domain).opens.map((claim) => bucketFor(s, claim)) : NO_BUCKETS;
 }

@@ -10,13 +10,14 @@ import {
   smallest,
   sourcesOf,
   sourceTerms,
-  type GroupTerms,
+  type DomainTerms,
+  type HostTerms,
   type Said,
 } from "../route/terms.ts";
 import type { Source, SourceChoice } from "../envelope/source.ts";
 import type { RelayPlan } from "./plan.ts";
 import { relayText } from "./relay-text.ts";
-import type { RelayQueue, SchedulerState, Session } from "./state.ts";
+import type { Candidate, RelayQueue, SchedulerState, Session } from "./state.ts";
 
 /**
  * What mail must have room in on its way, by the terms of its domain, its next host and our address. A claim names a
@@ -54,6 +55,24 @@ export function domainClaims(s: SchedulerState, domain: string): Claims {
   return claimsOf("domain", domain, domain, terms, [{ scope: "domain", of: domain, key: domain, said: terms.domain }]);
 }
 
+/** Whether anything counts the domain's mail or connections in a time: for nearly all domains nothing does. */
+export function hasRates(s: SchedulerState, domain: string): boolean {
+  return domain !== "" && !isPlain(domainTerms(s.settings.route, domain));
+}
+
+/** The limit that `domainClaims` names, where there is nothing else. */
+export function plainLimit(s: SchedulerState, domain: string): Limited | undefined {
+  const terms = domainTerms(s.settings.route, domain);
+  return isPlain(terms) ? limitAmong(s.domains, domain, terms.domain.value) : undefined;
+}
+
+/** Nothing but limits of connections of its own. */
+function isPlain({ rate, connectionRate, groups }: Rates): boolean {
+  return rate === undefined && connectionRate === undefined && groups.length === 0;
+}
+
+type Rates = Pick<DomainTerms, "rate" | "connectionRate" | "groups">;
+
 /** Of one address of a next host, reached from one of our addresses. */
 export function hostClaims(
   s: SchedulerState,
@@ -61,16 +80,41 @@ export function hostClaims(
   source: Source | undefined,
   address = addressText(host),
   route = routeKey(source?.address, host),
+  plan?: RelayPlan,
 ): Claims {
-  const terms = hostTerms(s.settings.route, host.name, ipOf(host));
+  const terms = termsOfHost(s, host, plan);
   const of = hostText(host);
-  // An address under two names, each with a rule of its own, has two limits: neither is the other's.
-  const mark = ({ pattern }: { readonly pattern?: string | undefined }): string =>
-    pattern === undefined ? "" : ` ${pattern}`;
   return claimsOf("host", address, of, terms, [
-    { scope: "host", of, key: `${address}${mark(terms.host)}`, said: terms.host },
-    { scope: "route", of, key: `${route}${mark(terms.route)}`, said: terms.route },
+    { scope: "host", of, key: marked(address, terms.host), said: terms.host },
+    { scope: "route", of, key: marked(route, terms.route), said: terms.route },
   ]);
+}
+
+/** An address under two names, each with a rule of its own, has two limits: neither is the other's. */
+function marked(key: string, { pattern }: { readonly pattern?: string | undefined }): string {
+  return pattern === undefined ? key : `${key} ${pattern}`;
+}
+
+/**
+ * The limits that `hostClaims` and `sourceClaims` name, where there is nothing else: asked for at each look for a session,
+ * which needs no text for people. Undefined where something is counted in a time.
+ */
+export function plainPlaces(
+  s: SchedulerState,
+  { host, address }: Candidate,
+  source: Source | undefined,
+  route: string,
+  plan: RelayPlan,
+): readonly [Limited, Limited, Limited] | undefined {
+  const terms = termsOfHost(s, host, plan);
+  if (!isPlain(terms)) return undefined;
+  const own = source === undefined ? undefined : sourceTerms(s.settings.route, [source], source.address);
+  if (own?.rate !== undefined || own?.connectionRate !== undefined) return undefined;
+  return [
+    limitAmong(s.hosts, marked(address, terms.host), terms.host.value),
+    limitAmong(s.shaped, marked(route, terms.route), terms.route.value),
+    limitAmong(s.sources, source?.address ?? "*", own?.connections.value ?? s.settings.route.limits.source),
+  ];
 }
 
 /** Of one of our addresses, whatever it is used for. */
@@ -86,15 +130,11 @@ function claimsOf(
   scope: "domain" | "host" | "source",
   key: string,
   of: string,
-  terms: {
-    readonly rate: Said<Rate> | undefined;
-    readonly connectionRate: Said<Rate> | undefined;
-    readonly groups: readonly GroupTerms[];
-  },
+  terms: Rates,
   own: readonly Claim[],
 ): Claims {
   const { rate, connectionRate, groups } = terms;
-  if (rate === undefined && connectionRate === undefined && groups.length === 0) return { ...NONE, limits: own };
+  if (isPlain(terms)) return { limits: own, mails: NONE.mails, opens: NONE.opens };
   const limits = [...own];
   const mails: RateClaim[] = [];
   const opens: RateClaim[] = [];
@@ -120,19 +160,34 @@ function claimsOf(
 
 /** Of everything that goes one way, whatever sessions of it were opened under earlier settings. */
 export function relayClaim(s: SchedulerState, relay: RelayQueue): Claim {
-  return { scope: "relay", of: relayText(relay), key: relay.key, said: general(s.settings.route, "relay") };
+  const said = relay.plan.connections ?? general(s.settings.route, "relay");
+  return { scope: "relay", of: relayText(relay), key: relay.key, said };
 }
 
 /** The limit that `relayClaim` names: asked for at each session, which needs no text for people. */
 export function relayLimit(s: SchedulerState, relay: RelayQueue): Limited {
-  return limitAmong(s.shaped, relay.key, s.settings.route.limits.relay);
+  return limitAmong(s.shaped, relay.key, relay.plan.connections?.value ?? s.settings.route.limits.relay);
 }
 
 /** Most recipients in a session's next transaction, by our settings and by what the host announced (RFC 9422). */
 export function mostRecipients(s: SchedulerState, session: Session, domain: string): number {
-  const said = inSession(s, "recipientsPerMail", session, domain).value;
+  const said = Math.max(inSession(s, "recipientsPerMail", session, domain).value, least(session));
   return Math.max(1, Math.min(said, session.facts?.mostRecipients ?? said));
 }
+
+/** Most recipient domains in a session's next transaction. */
+export function mostDomains(s: SchedulerState, session: Session, domain: string): number {
+  const said = Math.max(inSession(s, "domainsPerMail", session, domain).value, least(session));
+  return Math.max(1, Math.min(said, session.facts?.mostDomains ?? said));
+}
+
+/** A filter gets a mail once, with all its recipients, as far as one transaction goes: each copy would be filtered. */
+function least({ relay: { plan } }: Session): number {
+  return plan.isContentFilter === true ? MOST_FILTERED : 1;
+}
+
+/** As many as reception takes of one mail, unless its settings say more. */
+const MOST_FILTERED = 1000;
 
 /** Most transactions in a session. */
 export function mostMails(s: SchedulerState, session: Session): number {
@@ -141,13 +196,24 @@ export function mostMails(s: SchedulerState, session: Session): number {
 }
 
 /** Up to how many connections slow start lets a session's route grow. */
-export function mostToRoute(s: SchedulerState, { candidate: { host } }: Session): number {
-  return hostTerms(s.settings.route, host.name, ipOf(host)).route.value;
+export function mostToRoute(s: SchedulerState, { candidate: { host }, relay }: Session): number {
+  return termsOfHost(s, host, relay.plan).route.value;
+}
+
+/** A content filter is one host at one address: what its settings say holds there, unless a rule of shaping names it. */
+function termsOfHost(s: SchedulerState, host: NextHost, plan: RelayPlan | undefined): HostTerms {
+  const terms = hostTerms(s.settings.route, host.name, ipOf(host));
+  if (plan?.isContentFilter !== true || plan.connections === undefined) return terms;
+  return {
+    ...terms,
+    host: terms.host.pattern === undefined ? plan.connections : terms.host,
+    route: terms.route.pattern === undefined ? plan.connections : terms.route,
+  };
 }
 
 function inSession(
   s: SchedulerState,
-  name: "mailsPerSession" | "recipientsPerMail",
+  name: "mailsPerSession" | "recipientsPerMail" | "domainsPerMail",
   { candidate: { host } }: Session,
   domain: string,
 ): Said<number> {

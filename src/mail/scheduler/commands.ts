@@ -15,10 +15,11 @@ import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 /** What operators change. A command is answered when all its changes are durable. */
 export type Command = { readonly selector: Selector } & (
   | { readonly do: "hold"; readonly because: string; readonly untilAt?: number | undefined }
-  | { readonly do: "release" }
+  /** `quarantined`: only what is in quarantine, which is left alone otherwise. */
+  | { readonly do: "release"; readonly quarantined?: boolean | undefined }
   | { readonly do: "retryNow" }
   | { readonly do: "schedule"; readonly at: number }
-  | { readonly do: "remove"; readonly because: string }
+  | { readonly do: "remove"; readonly because: string; readonly quarantined?: boolean | undefined }
   | { readonly do: "bounce"; readonly because: string }
 );
 
@@ -57,6 +58,7 @@ type Change = "none" | "done" | "later" | "written";
 
 function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number): Change {
   const isBusy = ticket.place === "active" || ticket.place === "writing";
+  if (!concerns(command, ticket)) return "none";
   switch (command.do) {
     case "hold": {
       if (ticket.state === "dead") return "none";
@@ -113,6 +115,15 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       return "written";
     }
   }
+}
+
+/** What is in quarantine is changed by what means it: by the commands for it, or removed or returned by its name. */
+function concerns(command: Command, ticket: Ticket): boolean {
+  const isQuarantined = ticket.quarantine !== undefined;
+  const means = "quarantined" in command && command.quarantined === true;
+  if (means || !isQuarantined) return means === isQuarantined;
+  const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
+  return isNamed && (command.do === "remove" || command.do === "bounce");
 }
 
 function later(ticket: Ticket, after: After): Change {

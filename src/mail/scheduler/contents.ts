@@ -14,6 +14,7 @@ export interface Content {
 const MOST_BYTES = 8 * 1024 * 1024;
 /** Mail that did not go within this waits for something, and will wait longer. */
 const RECENT_MS = 5000;
+const LOOK_EVERY_MS = 100;
 
 /**
  * Messages, bodies and envelopes for deliveries: from the store, or from what was committed just now, so that mail that
@@ -26,6 +27,7 @@ export class Contents {
   readonly #mostBytes: number;
   readonly #recent = new Map<MessageId, Remembered>();
   #bytes = 0;
+  #lookAtMs = 0;
 
   constructor(
     store: Pick<Store, "message" | "body" | "envelopes">,
@@ -39,14 +41,20 @@ export class Contents {
 
   remember(request: CommitRequest): void {
     const now = this.#clock.monotonicMs();
-    for (const [id, { sinceMs }] of this.#recent) {
-      if (now - sinceMs < RECENT_MS) break;
-      this.forget(id);
-    }
+    if (now >= this.#lookAtMs) this.#forgetOld(now);
     const cost = costOf(request);
     if (this.#bytes + cost > this.#mostBytes) return;
     this.#recent.set(request.message.id, { request: alone(request), sinceMs: now });
     this.#bytes += cost;
+  }
+
+  /** Not at each message: a map whose first entries are gone is slow to find the first one left. */
+  #forgetOld(now: number): void {
+    this.#lookAtMs = now + LOOK_EVERY_MS;
+    for (const [id, { sinceMs }] of this.#recent) {
+      if (now - sinceMs < RECENT_MS) break;
+      this.forget(id);
+    }
   }
 
   forget(id: MessageId): void {

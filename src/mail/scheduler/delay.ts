@@ -3,9 +3,11 @@
  * than two decimals, no trailing zeros: 0, 0.01, 0.21, 1.2, 12, 3600.
  */
 export function delayText(delayMs: number): string {
-  const seconds = Math.max(0, delayMs) / 1000;
-  const decimals = seconds >= 9.95 ? 0 : seconds >= 0.995 ? 1 : 2;
-  return String(Number(seconds.toFixed(decimals)));
+  // Less than half of the last decimal: most delays of mail that passes straight through.
+  if (delayMs < 5) return "0";
+  const seconds = delayMs / 1000;
+  if (seconds >= 9.95) return String(Math.round(seconds));
+  return String(Number(seconds.toFixed(seconds >= 0.995 ? 1 : 2)));
 }
 
 /** `delays=a/b/c/d`: before it was due, waiting for its turn, connecting, transmitting. */
@@ -17,6 +19,6 @@ export interface Delays {
   readonly transmitMs: number;
 }
 
-export function delaysText(delays: Delays): string {
-  return [delays.beforeMs, delays.waitingMs, delays.connectMs, delays.transmitMs].map(delayText).join("/");
+export function delaysText({ beforeMs, waitingMs, connectMs, transmitMs }: Delays): string {
+  return `${delayText(beforeMs)}/${delayText(waitingMs)}/${delayText(connectMs)}/${delayText(transmitMs)}`;
 }

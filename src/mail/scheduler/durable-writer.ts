@@ -21,8 +21,8 @@ const LONGEST_PROBE_MS = 30_000;
 
 /**
  * Writes outcomes until they are durable. A store that failed is opened anew by whoever owns it; here we wait for it and
- * then find out, for each batch whose fate is unknown, whether it had been done: a batch that commits a notice by that
- * notice, any other by being harmless to repeat (an update or removal says what holds, and a gone envelope stays gone).
+ * then find out, for each batch whose fate is unknown, whether it had been done: a batch that commits a notice or adds
+ * envelopes by those, any other by being harmless to repeat (an update or removal says what holds, and a gone envelope stays gone).
  */
 export class DurableWriter {
   readonly #parts: DurableWriterParts;
@@ -82,6 +82,8 @@ export class DurableWriter {
   async #wasDone(operations: readonly Operation[]): Promise<boolean> {
     for (const operation of operations) {
       if (operation.do === "commit") return (await this.#parts.store.message(operation.message.id)) !== undefined;
+      const added = operation.do === "add" ? operation.envelopes[0] : undefined;
+      if (added !== undefined) return (await this.#parts.store.envelopes([added.envelope.id])).length > 0;
     }
     return false;
   }

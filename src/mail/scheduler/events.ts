@@ -200,6 +200,15 @@ export const sourceRests = defineEvent({
     `warning: source ${e.source} cannot be used and rests for ${Math.round(e.rest / 1000)} s: is it an address of this machine? (${e.because})`,
 });
 
+export const clockSetBack = defineEvent({
+  name: "scheduler.clock-set-back",
+  level: "warning",
+  speaker: "qmgr",
+  says: "The machine's clock was set back; what waits goes on waiting for as long as it still had to.",
+  fields: { by: "ms" },
+  line: (e) => `warning: the clock was set back by ${Math.round(e.by / 1000)} s; waits go on from the new time`,
+});
+
 export const routeResumed = defineEvent({
   name: "route.resumed",
   level: "info",

@@ -1,5 +1,5 @@
 import type { Failure } from "../envelope/failure.ts";
-import type { AttemptRecord } from "../queue/store.ts";
+import type { AttemptRecord, NewEnvelope } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import type { Ticket } from "./state.ts";
 
@@ -14,6 +14,8 @@ export interface Fate {
   readonly failure?: Failure | undefined;
   readonly attempt?: AttemptRecord | undefined;
   readonly notice?: NoticeWish | undefined;
+  /** What comes in its place, of the same message. */
+  readonly added?: readonly NewEnvelope[] | undefined;
   /** The operator's command that wanted it. */
   readonly command?: number | undefined;
 }

@@ -142,12 +142,16 @@ function around(s: SchedulerState, relay: RelayQueue): Surroundings {
 /** How long presenting all that is ready would take over all the connections that the relay may have. */
 function sweepMs(s: SchedulerState, relay: RelayQueue): number {
   const { limits } = s.settings.route;
-  const addresses = new Set<string>();
-  const rank = relay.candidates[0]?.rank;
-  for (const candidate of relay.candidates) if (candidate.rank === rank) addresses.add(candidate.address);
-  const most = Math.min(Math.max(1, addresses.size) * Math.min(limits.route, limits.host), limits.relay, limits.total);
+  const most = Math.min(bestAddresses(relay) * Math.min(limits.route, limits.host), limits.relay, limits.total);
   const transactions = Math.max(relay.batchCount, Math.ceil(relay.readyCount / limits.recipientsPerMail));
   return (transactions * relay.transactionMs) / most;
+}
+
+/** How many different addresses its hosts of the best rank have. */
+function bestAddresses({ candidates }: RelayQueue): number {
+  const [first, second] = candidates;
+  if (first === undefined || second?.rank !== first.rank) return 1;
+  return new Set(candidates.flatMap(({ rank, address }) => (rank === first.rank ? [address] : []))).size;
 }
 
 function isBusy(relay: RelayQueue): boolean {

@@ -1,3 +1,4 @@
+import { planFor } from "./plan.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import { hostText, routeKey, type Route } from "../route/route.ts";
 import type { Hindrance } from "./admin.ts";
@@ -51,6 +52,8 @@ function suspendedBy(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
 export function earliestOf(hindrances: readonly Hindrance[], now: number): number | undefined {
   let earliest: number | undefined;
   for (const { what, untilAt } of hindrances) {
+    // Then it is removed: that is no beginning.
+    if (what === "quarantine" || what === "dead") return undefined;
     if (untilAt !== undefined) earliest = Math.max(earliest ?? 0, untilAt, now);
     // Its turn comes, and what runs ends, soon enough to say nothing about it.
     else if (what !== "queue" && what !== "attempt" && what !== "limit") return undefined;
@@ -68,6 +71,15 @@ function attemptText(s: SchedulerState, ticket: Ticket): string {
 }
 
 function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
+  if (ticket.state === "held" && ticket.quarantine !== undefined)
+    return [
+      {
+        what: "quarantine",
+        text: `${ticket.heldBecause ?? "in quarantine"} (\`posthorn quarantine release\` lets it go, else it is removed)`,
+        untilAt: ticket.heldUntilAt,
+        setting: ["scheduler", "quarantineFor"],
+      },
+    ];
   if (ticket.state === "held")
     return [{ what: "held", text: `held: ${ticket.heldBecause ?? "nobody said why"}`, untilAt: ticket.heldUntilAt }];
   if (ticket.state === "dead")
@@ -79,7 +91,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
         setting: ["scheduler", "deadLetters", "keepFor"],
       },
     ];
-  const plan = s.settings.plans[ticket.action];
+  const plan = planFor(s.settings.plans, ticket.action);
   if (plan?.kind !== "relay") return [notDue(s, ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
   const { key } = relayKeyOf(plan, ticket.recipient);
   const relay = homeOf(s, key) ?? s.relays.get(key);
@@ -236,7 +248,7 @@ function restingText(resting: readonly Connector[]): string {
 }
 
 function pausedFor(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
-  const direction = s.settings.plans[ticket.action]?.kind === "local" ? "local" : "out";
+  const direction = planFor(s.settings.plans, ticket.action)?.kind === "local" ? "local" : "out";
   const pause = s.paused.get(direction);
   return pause === undefined ? [] : [{ what: "paused", text: `${direction} is paused: ${pause.because}` }];
 }

@@ -70,24 +70,6 @@ test("a domain with a TLS policy of its own has sessions of its own", async () =
   );
 });
 
-test("a transaction carries recipients of one domain, though the message has others at the same relay", async () => {
-  const simulation = simulatedScheduling();
-  const domains = customers(simulation, 3, provider());
-  const id = await simulation.send({ to: domains.flatMap((domain) => [`a@${domain}`, `b@${domain}`]) });
-  await simulation.clock.advance(MINUTE);
-  const transactions = simulation.world.happenings.filter(({ what }) => what === "transact");
-  assert.deepEqual(
-    transactions
-      .map(({ envelopes }) => [...envelopes].sort())
-      .toSorted((a, b) => ((a[0] ?? "") < (b[0] ?? "") ? -1 : 1)),
-    [
-      [`${id}.1`, `${id}.2`],
-      [`${id}.3`, `${id}.4`],
-      [`${id}.5`, `${id}.6`],
-    ],
-  );
-});
-
 test("one connection's failure is the failure of all domains there: one round, and each has had its attempt", async () => {
   const simulation = simulatedScheduling();
   const down = provider({ onConnect: () => unreachable("192.0.2.1") });

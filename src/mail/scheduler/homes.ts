@@ -11,8 +11,8 @@ import { newRelayQueue, type Candidate, type RelayQueue, type SchedulerState } f
  * relay of these exchangers, which is its home for as long as the answer is fresh. When the answer changes, all that is
  * ready moves with it.
  *
- * A domain shares nothing when a TLS policy was written for it (`isShareable`). A transaction never carries recipients of
- * two domains: docs/decisions/0015-shared-exchangers.md.
+ * A domain shares nothing when a TLS policy was written for it (`isShareable`). What one transaction may
+ * carry of several: `mixing.ts`.
  */
 /** A policy's table may change meanwhile, so homes are looked at anew after this. */
 const LONGEST_HOME_MS = 300_000;

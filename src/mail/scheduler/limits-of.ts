@@ -62,7 +62,10 @@ export function limitsOf(s: SchedulerState, relay: RelayQueue, domain?: string):
         return Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source)) <= s.now;
       })
       .map((source) => {
-        const own = [...listed(s, hostClaims(s, host, source)), ...listed(s, sourceClaims(s, source))];
+        const own = [
+          ...listed(s, hostClaims(s, host, source, undefined, undefined, relay.plan)),
+          ...listed(s, sourceClaims(s, source)),
+        ];
         const route = s.routes.get(routeKey(source?.address, host));
         const limits = own.map((one) =>
           one.scope === "route" && one.unit === "connections" ? slowStart(one, route?.connections, one.of) : one,

@@ -1,6 +1,7 @@
 import type { Scarce } from "../route/rate.ts";
 import { servesRefusedFirst } from "../route/greylist.ts";
 import { append, insertBehind, newChain, unlink } from "./chain.ts";
+import { forgetSibling, noteSibling } from "./mixing.ts";
 import { batchesIn, losePlace, takePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 
@@ -107,8 +108,10 @@ export function moveLine(s: SchedulerState, line: DomainLine, to: RelayQueue): v
   s.dirty.add(to);
   to.readyCount += line.readyCount;
   const there = to.lines.get(line.domain);
+  for (const batch of line.byMessage?.values() ?? []) forgetSibling(from, batch);
   if (there === undefined) {
     line.relay = to;
+    for (const batch of line.byMessage?.values() ?? []) noteSibling(to, batch);
     to.lines.set(line.domain, line);
     to.batchCount += line.batchCount;
     append(to.turns, line);
@@ -143,6 +146,7 @@ export function noteMessage(line: DomainLine, batch: Batch): void {
   if (batch.message.total === 1) return;
   line.byMessage ??= new Map();
   line.byMessage.set(batch.message, batch);
+  noteSibling(line.relay, batch);
 }
 
 /** All that is ready in a line, as it is now. */

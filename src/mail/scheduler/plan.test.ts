@@ -66,3 +66,23 @@ test("mail of all domains shares the sessions to one smarthost", async () => {
   assert.ok((simulation.world.connections.get("192.0.2.1")?.most ?? 0) <= 5);
   assert.equal(simulation.world.happenings.filter((one) => one.what === "resolve").length, 1);
 });
+
+test("a relay has its own bound on connections, and is told who gave us the mail, where its action says so", async () => {
+  const told: (boolean | undefined)[] = [];
+  const relay = { kind: "relay", to: ["smtp://one.example"], backup: false } as const;
+  const actions = { relay: { ...relay, connections: 2, xforward: true }, other: { ...relay } };
+  const simulation = simulatedScheduling({ actions });
+  const { world, clock } = simulation;
+  world.setDomain("one.example", [
+    { name: "one.example", ip: "192.0.2.1", onConnect: ({ xforward }) => void told.push(xforward) },
+  ]);
+  for (let n = 0; n < 100; n++) await simulation.send({ to: [`a@d${n}.example`] });
+  await clock.advance(60_000);
+  assert.equal(world.delivered.size, 100);
+  assert.equal(world.connections.get("192.0.2.1")?.most, 2);
+  assert.ok(told.length > 0 && told.every((one) => one === true));
+  await simulation.send({ to: ["b@e.example"], action: "other" });
+  await clock.advance(10_000);
+  assert.equal(told.at(-1), undefined);
+  assert.notEqual(relayPlan(relay.to).key, relayPlan(relay.to, { connections: 2 }).key);
+});

@@ -1,5 +1,7 @@
+import type { SettingPath } from "../../service/config/config.ts";
+import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Failure } from "../envelope/failure.ts";
-import type { Action as ConfiguredAction } from "../envelope/settings.ts";
+import type { Action as ConfiguredAction } from "../envelope/action-settings.ts";
 import type { SourceChoice } from "../envelope/source.ts";
 import { formatRelay, parseRelay, relayByMx, type Relay } from "../route/relay.ts";
 
@@ -18,6 +20,12 @@ export interface RelayPlan {
   readonly helo: string;
   /** Our addresses to connect from, where the action says; else shaping and the settings of routes do. */
   readonly sources?: SourceChoice | undefined;
+  /** Most connections, where the action says, and which setting that is; else as the settings of routes say. */
+  readonly connections?: { readonly value: number; readonly path: SettingPath } | undefined;
+  /** Next hosts that want to know are told who gave us the mail. */
+  readonly xforward?: boolean | undefined;
+  /** The mail comes back: a program near by, which is soon there again when it was not. */
+  readonly isContentFilter?: boolean | undefined;
 }
 
 export interface Way {
@@ -39,8 +47,8 @@ export interface FailPlan {
   readonly failure: Failure;
 }
 
-/** The name of `posthorn`'s host in EHLO is `helo` unless the action says another. */
-export function planOf(action: ConfiguredAction, helo: string): Plan {
+/** The name of `posthorn`'s host in EHLO is `helo` unless the action says another. `path`: where the action is written. */
+export function planOf(action: ConfiguredAction, helo: string, path: SettingPath = []): Plan {
   if (action.kind === "deliver") return { kind: "local", speaker: action.as === "discard" ? "discard" : "local" };
   if (action.kind === "reject") {
     return {
@@ -59,18 +67,40 @@ export function planOf(action: ConfiguredAction, helo: string): Plan {
     ways.push(wayOf(parsed.value, action));
   }
   if (ways.length === 0) ways.push(wayOf(relayByMx, action));
-  const { sources } = action;
-  const plan = { ways, helo: action.helo ?? helo, ...(sources === undefined ? {} : { sources }) };
+  const { sources, connections, xforward, isContentFilter } = action;
+  const plan = {
+    ways,
+    helo: action.helo ?? helo,
+    ...(sources === undefined ? {} : { sources }),
+    ...(connections === undefined ? {} : { connections: { value: connections, path: [...path, "connections"] } }),
+    ...(xforward === true ? { xforward } : {}),
+    ...(isContentFilter === true ? { isContentFilter } : {}),
+  };
+  const more = [connections, plan.xforward, plan.isContentFilter].some((one) => one !== undefined)
+    ? [{ connections, xforward: plan.xforward, isContentFilter: plan.isContentFilter }]
+    : [];
   return {
     kind: "relay",
-    key: JSON.stringify([ways.map((way) => [way.text, way.verify]), plan.helo, plan.sources]),
+    key: JSON.stringify([ways.map((way) => [way.text, way.verify]), plan.helo, plan.sources, ...more]),
     ...plan,
   };
 }
 
 export function planAll(actions: Readonly<Record<string, ConfiguredAction>>, helo: string): Record<string, Plan> {
-  return Object.fromEntries(Object.entries(actions).map(([name, action]) => [name, planOf(action, helo)]));
+  return Object.fromEntries(
+    Object.entries(actions).map(([name, action]) => [
+      name,
+      planOf(action, helo, isContentFilterAction(name) ? ["contentFilter"] : ["actions", name, "relay"]),
+    ]),
+  );
 }
+
+/** What is done with mail of this action. Of a content filter that is gone: the rules place it, as a final delivery. */
+export function planFor(plans: Readonly<Record<string, Plan>>, action: string): Plan | undefined {
+  return plans[action] ?? (isContentFilterAction(action) ? BY_RULES : undefined);
+}
+
+const BY_RULES: LocalPlan = { kind: "local", speaker: "local" };
 
 /** True when the next hosts depend on the recipient's domain. */
 export function goesByMx(plan: RelayPlan): boolean {

@@ -1,7 +1,8 @@
 import { assert } from "../../foundation/assert.ts";
 import { append, newChain, unlink } from "./chain.ts";
 import { lineAt, noteMessage, placeBatch, settleLine } from "./lines.ts";
-import { lineOf } from "./plan.ts";
+import { forgetSibling } from "./mixing.ts";
+import { domainOf, lineOf } from "./plan.ts";
 import { nextInLine } from "./priorities.ts";
 import { giveTurn, losePlace } from "./sender-turns.ts";
 import type { Batch, DomainLine, LocalQueue, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -83,6 +84,7 @@ export function leaveQueue(s: SchedulerState, ticket: Ticket): void {
   if (line.front === queue) line.front = queue.previous;
   losePlace(line, queue);
   line.byMessage?.delete(queue.message);
+  forgetSibling(relay, queue);
   line.batchCount--;
   relay.batchCount--;
   settleLine(line);
@@ -94,10 +96,11 @@ export function takeBatch(
   line: DomainLine,
   most: number,
   batch: Batch | undefined = nextInLine(line),
+  mostDomains = Infinity,
 ): readonly Ticket[] {
   if (batch === undefined) return [];
   const { turns } = line.relay;
-  const taken = takeFrom(s, batch, most);
+  const taken = takeFrom(s, batch, most, mostDomains);
   if (batch.tickets.size > 0) {
     if (line.front === batch) line.front = batch.previous;
     giveTurn(line, batch);
@@ -109,9 +112,19 @@ export function takeBatch(
   return taken;
 }
 
-function takeFrom(s: SchedulerState, batch: Batch, most: number): readonly Ticket[] {
+/** Takes the next envelopes of a batch, in whosever turn it is. */
+export function takeFrom(s: SchedulerState, batch: Batch, most: number, mostDomains: number): readonly Ticket[] {
   const taken: Ticket[] = [];
-  for (let ticket = batch.tickets.first; ticket !== undefined && taken.length < most; ticket = batch.tickets.first) {
+  // Only at a smarthost a batch has several domains.
+  const domains = batch.line.domain === "" && mostDomains < most ? new Set<string>() : undefined;
+  let next: Ticket | undefined;
+  for (let ticket = batch.tickets.first; ticket !== undefined && taken.length < most; ticket = next) {
+    ({ next } = ticket);
+    if (domains !== undefined) {
+      const domain = domainOf(ticket.recipient);
+      if (!domains.has(domain) && domains.size >= mostDomains) continue;
+      domains.add(domain);
+    }
     leaveQueue(s, ticket);
     taken.push(ticket);
   }

@@ -3,10 +3,10 @@ import { tell } from "./action.ts";
 import { joinStalled } from "./awaken.ts";
 import { active, deadRemoved, released } from "./events.ts";
 import { homeOf } from "./homes.ts";
-import { domainOf, goesByMx, missingAction, type RelayPlan } from "./plan.ts";
+import { domainOf, goesByMx, missingAction, type RelayPlan, planFor } from "./plan.ts";
 import { joinLocal, joinRelay, leaveQueue } from "./ready-queues.ts";
 import { shelve, suspensionOf } from "./suspensions.ts";
-import { giveUp, settleFailed, startWriting, untried } from "./settle.ts";
+import { giveUp, settleFailed, startWriting, tellRemoved, untried } from "./settle.ts";
 import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from "./state.ts";
 import { move, returnAt, warnAt } from "./ticket.ts";
 import { postpone } from "./writing.ts";
@@ -41,6 +41,11 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
 
 /** Its instant has come. */
 export function onWake(s: SchedulerState, ticket: Ticket): void {
+  if (ticket.state === "held" && ticket.quarantine !== undefined) {
+    tellRemoved(s, ticket, "its time in quarantine is over");
+    postpone(s, { do: "write", ticket, kind: "gone", command: undefined });
+    return;
+  }
   if (ticket.state === "held") {
     release(s, ticket);
     return;
@@ -87,7 +92,7 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
     const id = messageOfEnvelope(ticket.id);
     s.out.push(tell(active, { message: id, from: sender, size: sizeBytes, recipients: total }));
   }
-  const plan = s.settings.plans[ticket.action];
+  const plan = planFor(s.settings.plans, ticket.action);
   if (plan === undefined || plan.kind === "fail") {
     settleFailed(s, ticket, untried(s), plan?.failure ?? missingAction(ticket.action));
     return;
@@ -119,8 +124,9 @@ function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueu
 
 /** Held or dead → queued and due now. */
 export function release(s: SchedulerState, ticket: Ticket, command?: number): void {
+  // Who looks into the quarantine late is no reason to try less long.
   const expiresAt =
-    ticket.state === "dead" || expiresAtOf(ticket) <= s.now
+    ticket.state === "dead" || ticket.quarantine !== undefined || expiresAtOf(ticket) <= s.now
       ? s.now + s.settings.scheduler.expireAfter
       : expiresAtOf(ticket);
   startWriting(s, ticket);
@@ -129,6 +135,7 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
   setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;
+  if (ticket.quarantine !== undefined) ticket.quarantine = undefined;
   s.out.push(tell(released, { message: messageOfEnvelope(ticket.id), envelope: ticket.id, to: ticket.recipient }));
   postpone(s, { do: "write", ticket, kind: "kept", command });
 }

@@ -155,8 +155,8 @@ const settings = smtpClientSettings.parse({
   caFile,
   connectTimeout: "1s",
   greetingTimeout: "1s",
-  commandTimeout: "5s",
-  tlsTimeout: "5s",
+  commandTimeout: "20s",
+  tlsTimeout: "20s",
   quitTimeout: "200ms",
 });
 

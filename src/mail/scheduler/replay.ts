@@ -33,22 +33,31 @@ export interface Replayed {
 const MOST_TICKETS_IN_A_START = 5000;
 
 /**
- * Decides what is recorded. While the queue is too large to be written down when a start is due, recording rests.
+ * Decides what is recorded. While the queue is too large to be written down, recording rests: when a start is due, and from
+ * where a queue that is read at the start of the server grows beyond that.
  */
 export class InputRecorder {
   readonly #journal: InputJournal;
   #isRecording = false;
+  /** Since a queue was read that is too large: a start is due as soon as it fits. */
+  #isResting = false;
 
   constructor(journal: InputJournal) {
     this.#journal = journal;
   }
 
   record(at: number, event: SchedulerEvent, before: SchedulerState): void {
-    if (this.#journal.wantsStart) {
-      this.#isRecording = before.tickets.size <= MOST_TICKETS_IN_A_START;
+    const size = before.tickets.size;
+    if (this.#journal.wantsStart || (this.#isResting && size <= MOST_TICKETS_IN_A_START)) {
+      this.#isResting = false;
+      this.#isRecording = size <= MOST_TICKETS_IN_A_START;
       if (this.#isRecording) this.#journal.recordInput(at, snapshot(before), true);
     }
-    if (this.#isRecording) this.#journal.recordInput(at, JSON.stringify(event), false);
+    if (!this.#isRecording) return;
+    if (event.on === "loaded" && size + event.envelopes.length > MOST_TICKETS_IN_A_START) {
+      this.#isRecording = false;
+      this.#isResting = true;
+    } else this.#journal.recordInput(at, JSON.stringify(event), false);
   }
 }
 

@@ -1,7 +1,7 @@
 import { unreachable } from "../../foundation/assert.ts";
 import type { RetrySchedule } from "../route/retry-schedule.ts";
 import { domainTerms, type Said } from "../route/terms.ts";
-import { domainOf } from "./plan.ts";
+import { domainOf, planFor } from "./plan.ts";
 import type { SchedulerState, Ticket } from "./state.ts";
 
 /**
@@ -31,9 +31,12 @@ export function internalWaitMs(firstMs: number, failuresInARow: number): number 
   return Math.min(firstMs * 2 ** Math.min(failuresInARow - 1, 20), Math.max(firstMs, 3_600_000));
 }
 
-/** The schedule of an envelope that goes to other hosts: its domain's, or that of all. */
+/** The schedule of an envelope that goes to other hosts: its domain's, or that of all. A content filter is as near as a mailbox. */
 export function relaySchedule(s: SchedulerState, ticket: Ticket): Said<RetrySchedule> {
   const { route, scheduler } = s.settings;
+  const plan = planFor(s.settings.plans, ticket.action);
+  if (plan?.kind === "relay" && plan.isContentFilter === true)
+    return { value: scheduler.retry.local, path: ["scheduler", "retry", "local"] };
   const general = { value: scheduler.retry.relay, path: ["scheduler", "retry", "relay"] };
   return domainTerms(route, domainOf(ticket.recipient)).retry ?? general;
 }

@@ -61,7 +61,7 @@ export function failSession(
   if (scope === "host") {
     for (const other of relay.candidates) if (other.host.name === candidate.host.name) addTried(relay, other.address);
   }
-  penalise(route.penalty, failure, s.now, penaltyRules(s));
+  penalise(route.penalty, failure, s.now, penaltyRules(s, relay));
   restAsTold(s, route.penalty, failure);
   tellRest(s, route.text, route.penalty, failure);
 }
@@ -84,7 +84,7 @@ export function restRoute(
     // Sessions that were under way with the first one say nothing new.
     if (at.penalty.restsUntilAt > s.now) continue;
     shrinkRoute(at);
-    penalise(at.penalty, failure, s.now, penaltyRules(s));
+    penalise(at.penalty, failure, s.now, penaltyRules(s, relay));
     restAsTold(s, at.penalty, failure);
     tellRest(s, at.text, at.penalty, failure);
   }
@@ -182,7 +182,7 @@ export function endRestsOf(s: SchedulerState, addresses: ReadonlySet<string>): v
 }
 
 export function penaliseRelay(s: SchedulerState, relay: RelayQueue, failure: Failure): void {
-  penalise(relay.penalty, failure, s.now, penaltyRules(s));
+  penalise(relay.penalty, failure, s.now, penaltyRules(s, relay));
   tellRest(s, relayText(relay), relay.penalty, failure);
 }
 

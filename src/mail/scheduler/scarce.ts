@@ -24,7 +24,8 @@ function othersWait(scarce: Scarce, relay: RelayQueue): boolean {
 
 /** Other relays wait for a place that this session has, and there is no other. */
 export function isWanted({ relay, occupies, domainLimits }: Session): boolean {
-  return [...occupies, ...domainLimits].some((limit) => !hasRoom(limit) && othersWait(limit, relay));
+  const isShort = (limit: Limited): boolean => !hasRoom(limit) && othersWait(limit, relay);
+  return occupies.some(isShort) || domainLimits.some(isShort);
 }
 
 export function stand(s: SchedulerState, relay: RelayQueue, scarce: readonly Scarce[]): false {
@@ -106,6 +107,7 @@ export function pay(s: SchedulerState, session: Session, buckets: readonly Bucke
 
 /** What was spent for a mail that did not go. */
 export function refund(s: SchedulerState, session: Session): void {
+  if (session.prepaid.length === 0) return;
   for (const { bucket, at } of session.prepaid.splice(0)) {
     refundToken(bucket, at, s.now);
     if (isWaitedFor(bucket)) s.freed.add(bucket);

@@ -45,11 +45,11 @@ async function start(directory: string) {
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let n = 0; n < 500; n++) {
+  for (let n = 0; n < 6000; n++) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assert.fail("it should have happened within five seconds");
+  assert.fail("it should have happened within a minute");
 }
 
 test("on a real disk: mail is committed, delivered, removed; what was deferred is there after a restart, held stays held", async () => {

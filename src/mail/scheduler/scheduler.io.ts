@@ -9,12 +9,15 @@ import type { Failure } from "../envelope/failure.ts";
 import { queuePort } from "../queue/queue-port.ts";
 import type { CommitRequest, DomainWaker, QueuePort, WakeRequest, Woken } from "../queue/queue.ts";
 import type { LoadedEnvelope, Store } from "../queue/store.ts";
+import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
 import type { Command } from "./commands.ts";
 import { Contents, type Content } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
 import { deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
+import type { Expanded } from "./expanded.ts";
+import { Forwarding, withoutDelivery, type Forwards } from "./forwarding.ts";
 import type { Notices } from "./notices.ts";
 import { RecentWakes } from "./recent-wakes.ts";
 import { InputRecorder, type InputJournal } from "./replay.ts";
@@ -31,6 +34,8 @@ export interface SchedulerParts {
   readonly network: NetworkDelivery;
   readonly local: LocalDelivery;
   readonly notices: Notices;
+  /** Where the targets of users' `.forward` files go; without it they fail for now. */
+  readonly forwards?: Forwards | undefined;
   readonly clock: Clock;
   readonly emit: Emit;
   /** For the core's chance; the journal names it. */
@@ -54,6 +59,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   readonly #state: SchedulerState;
   readonly #recorder: InputRecorder | undefined;
   readonly #contents: Contents;
+  readonly #forwarding: Forwarding;
   readonly #commit: QueuePort;
   readonly #ended = new AbortController();
   readonly #wakes = new RecentWakes();
@@ -79,6 +85,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     this.#state = newScheduler(parts.settings, parts.seed);
     this.#recorder = parts.journal === undefined ? undefined : new InputRecorder(parts.journal);
     this.#contents = new Contents(parts.store, parts.clock);
+    this.#forwarding = new Forwarding(parts.store, parts.forwards);
     this.startedAt = parts.clock.now();
     this.#watchers = new Watchers(parts.clock, parts.trace);
     this.#writer = new DurableWriter({
@@ -96,6 +103,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     this.#commit = queuePort(parts.store, {
       clock: parts.clock,
       expireAfterMs: () => this.#state.settings.scheduler.expireAfter,
+      quarantineMs: () => this.#state.settings.scheduler.quarantineFor,
       onCommitted: (request, envelopes) => {
         this.#contents.remember(request);
         this.#takeUp(envelopes.map((envelope) => loadedFrom(request, envelope)));
@@ -281,15 +289,21 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
         return;
       case "timer":
         this.#timer?.cancel();
-        this.#timer = this.#parts.clock.after(Math.max(0, action.at - this.#parts.clock.now()), () =>
-          this.#post({ on: "timer" }),
+        this.#timer = this.#parts.clock.after(
+          Math.min(Math.max(0, action.at - this.#parts.clock.now()), LONGEST_TIMER_MS),
+          () => this.#post({ on: "timer" }),
         );
         return;
       case "tell":
         // `tell` took event and fields together; the union only forgot it.
         this.#parts.emit(action.event, action.fields as never);
-        if (action.event.name === removed.name) this.#contents.forget((action.fields as { message: string }).message);
+        if (action.event.name === removed.name) this.#forgetMessage((action.fields as { message: string }).message);
     }
+  }
+
+  #forgetMessage(id: MessageId): void {
+    this.#contents.forget(id);
+    this.#forwarding.forget(id);
   }
 
   async #resolve({ relay, requests }: Extract<Action, { do: "resolve" }>): Promise<void> {
@@ -337,15 +351,19 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     this.#post({ on: "delivered", envelope: id, outcome: await this.#delivered(message, id, attempt) });
   }
 
-  async #delivered(id: MessageId, envelopeId: EnvelopeId, attempt: number): Promise<Outcome | undefined> {
+  async #delivered(id: MessageId, envelopeId: EnvelopeId, attempt: number): Promise<Outcome | Expanded | undefined> {
     const content = await this.#read(id, [envelopeId]);
     if (content === "gone") return undefined;
     if ("cause" in content) return failedAll([envelopeId], content)[0];
     const { message, body, envelopes } = content;
     const envelope = envelopes[0];
     if (envelope === undefined) return undefined;
+    const known = withoutDelivery(envelope);
+    if (known !== undefined) return known;
+    if (isContentFilterAction(envelope.action)) return this.#forwarding.place(message, envelope);
     try {
-      return await this.#parts.local.deliver({ message, body, envelope, attempt });
+      const outcome = await this.#parts.local.deliver({ message, body, envelope, attempt });
+      return await this.#forwarding.settle(message, envelope, outcome);
     } catch (thrown) {
       return failedAll([envelopeId], this.#noteDeath("a final delivery", thrown))[0];
     }
@@ -417,6 +435,11 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   #concludeWrite(write: number, { operations, made }: WriteBatch): void {
     for (const operation of operations) {
       if (operation.do === "commit") continue;
+      if (operation.do === "add") {
+        // Remembered without them, they would be taken for gone.
+        this.#contents.forget(operation.message);
+        continue;
+      }
       this.#inFlight.delete(operation.envelope);
       // Deferred: the next attempt is minutes away.
       if (operation.do === "update") this.#contents.forget(partsOfEnvelopeId(operation.envelope)?.message ?? "");
@@ -479,6 +502,8 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
 }
 
 const READ_AGAIN_MS = 1000;
+/** A clock that is set while nothing happens is noticed after this. */
+const LONGEST_TIMER_MS = 60_000;
 
 function stopped(): PosthornError {
   return new PosthornError("ROLE_UNAVAILABLE", { message: "the scheduler has stopped", advice: "start the server" });

@@ -59,6 +59,7 @@ const moods = [
   "blocks-us",
   "dislikes-senders",
   "says-goodbye",
+  "one-domain",
 ] as const;
 type Mood = (typeof moods)[number];
 
@@ -179,8 +180,11 @@ function world(simulation: SimulatedScheduling, moodOf: Mood[]): (domain: number
         return undefined;
       },
       failureScope: n === 4 ? "relay" : n === 5 ? "host" : "address",
-      onEnvelope: (id, recipient) => {
+      onEnvelope: (id, recipient, { envelopes }) => {
         const current = mood();
+        const domainOf = (address: string | undefined): string => address?.slice(address.indexOf("@")) ?? "";
+        if (current === "one-domain" && domainOf(recipient) !== domainOf(envelopes[0]?.recipient))
+          return said("RCPT", 451, "4.3.0", "multiple destination domains per transaction is unsupported");
         if (current === "greylists") return greylister(`${n} ${recipient}`);
         // Whoever stands behind the first one of a message does not fit.
         if (current === "is-full" && id.endsWith(".1")) return undefined;
@@ -373,6 +377,11 @@ test("whatever happens, no envelope is forgotten or in two places, and no limit 
   );
 });
 
+/** Inputs are recorded as JSON, which does not tell a property that is undefined from one that is not there. */
+function stateText(state: object): string {
+  return snapshot(state).replaceAll(/"\w+",\{"u":0\},?/g, "");
+}
+
 test("a replay of the recorded inputs gives the same events and the same state, from any start", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -392,7 +401,7 @@ test("a replay of the recorded inputs gives the same events and the same state, 
               if (one.do === "tell") told.push(JSON.stringify([replayed.at, one.event.name, one.fields]));
           }
           if (last === undefined) continue;
-          assert.equal(snapshot(last), snapshot(simulation.scheduler.state));
+          assert.equal(stateText(last), stateText(simulation.scheduler.state));
           const names = new Set(["queue.active", "queue.removed", "delivery.smtp", "delivery.local", "route.rests"]);
           const since = simulation.inputs[start]?.at ?? 0;
           const original = simulation.emitted.filter((one) => one.at > since && names.has(one.name));

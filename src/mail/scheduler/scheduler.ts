@@ -6,6 +6,7 @@ import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
 import { applyAfter, forgiveRoutes, noteWritten, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
+import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
 import { awakenShelf, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
@@ -15,6 +16,7 @@ import { countApart } from "./hanging.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
+import { LEAST_SET_BACK_MS, mendDueAt, setBack } from "./set-back.ts";
 import { decide } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
 import {
@@ -59,7 +61,7 @@ export type SchedulerEvent =
   | { readonly on: "transacted"; readonly session: string; readonly transacted: Transacted }
   | { readonly on: "gone"; readonly envelopes: readonly EnvelopeId[] }
   /** Final delivery ended; no outcome: the store no longer had it. */
-  | { readonly on: "delivered"; readonly envelope: EnvelopeId; readonly outcome?: Outcome | undefined }
+  | { readonly on: "delivered"; readonly envelope: EnvelopeId; readonly outcome?: Outcome | Expanded | undefined }
   | { readonly on: "written"; readonly write: number }
   /** A notice could not be made: nothing of this write was done. */
   | { readonly on: "unwritten"; readonly write: number }
@@ -91,14 +93,17 @@ const MOST_DUE_AT_ONCE = 1000;
 const UNWRITTEN_WAIT_MS = 300_000;
 
 export function step(s: SchedulerState, event: SchedulerEvent, now: number): readonly Action[] {
-  // A machine's clock may be set back; the scheduler's time stands still then.
+  if (now < s.now - LEAST_SET_BACK_MS) setBack(s, now);
+  // By a moment: time stands still until the clock has come up.
   s.now = Math.max(s.now, now);
   take(s, event);
   dispatch(s);
   flush(s);
   forgetUnused(s);
   setTimer(s);
-  return s.out.splice(0);
+  const { out } = s;
+  s.out = [];
+  return out;
 }
 
 /** True when nothing is being tried or written: what `stop` waits for. */
@@ -181,11 +186,15 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
 
 function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void {
   // All are admitted before the first is looked at: the message's line names its number of recipients.
-  for (const ticket of admit(s, envelopes)) schedule(s, ticket);
+  for (const ticket of admit(s, envelopes)) {
+    mendDueAt(s, ticket);
+    schedule(s, ticket);
+  }
 }
 
 /** The store has what was decided. */
-function conclude(s: SchedulerState, { ticket, kind, command }: Fate): void {
+function conclude(s: SchedulerState, { ticket, kind, command, added }: Fate): void {
+  if (added !== undefined) takeUpAdded(s, ticket, added);
   if (kind === "gone") forget(s, ticket);
   else if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
   else schedule(s, ticket);

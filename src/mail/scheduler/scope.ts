@@ -17,12 +17,12 @@ import type { Failure } from "../envelope/failure.ts";
 export type Scope = "recipient" | "overflow" | "sender" | "connection" | "route" | "address" | "host" | "relay";
 
 interface Rule {
-  readonly during?: ReadonlySet<string>;
-  readonly codes?: ReadonlySet<number>;
+  readonly during?: ReadonlySet<string> | undefined;
+  readonly codes?: ReadonlySet<number> | undefined;
   /** Of the enhanced status, without its class: `3.2` is 4.3.2 as well as 5.3.2; `7` is all of x.7.y; `none` that there is none. */
-  readonly status?: readonly string[];
-  readonly words?: RegExp;
-  readonly unless?: RegExp;
+  readonly status?: readonly string[] | undefined;
+  readonly words?: RegExp | undefined;
+  readonly unless?: RegExp | undefined;
   readonly scope: Scope;
   readonly source: string;
 }
@@ -47,7 +47,7 @@ const ABOUT_US =
   /\b(?:blocked|block-?list(?:ed)?|black-?list(?:ed)?|deny-?list(?:ed)?|reputation|dnsbl|rbl|spamhaus|spamcop|barracuda|rate[- ]?limit(?:ed)?|throttl\w{1,9}|unusual rate|unsolicited|too many (?:connections|messages|mails|requests)|too fast|volume|your (?:ip|host|server|network|address)|client host|ptr|reverse dns)\b/i;
 
 /** The first that fits decides. Sections are of RFC 5321 where no other is named. */
-const RULES: readonly Rule[] = [
+const WRITTEN: readonly Rule[] = [
   // A host that is full, congested or going down says so to everybody, whatever it was asked (RFC 3463 sections 3.4, 3.5).
   { status: ["3.1", "3.2", "4.5"], unless: GREYLISTING, scope: "host", source: "RFC 3463 sections 3.4 and 3.5" },
   { codes: new Set([421]), scope: "route", source: "sections 3.8 and 4.2.2" },
@@ -78,6 +78,11 @@ const RULES: readonly Rule[] = [
   // RCPT, DATA and the end of the content: this mail to this recipient.
   { scope: "recipient", source: "section 3.3" },
 ];
+
+/** The same, all with the same fields: they are looked through for each failure. */
+const RULES: readonly Rule[] = WRITTEN.map(({ during, codes, status, words, unless, scope, source }) => {
+  return { during, codes, status, words, unless, scope, source };
+});
 
 /**
  * The scope of a failure by its reply, stage and status; `said` is what the delivery made of one that is no reply, and of
@@ -114,24 +119,31 @@ export function farthestOf(
 
 function ruleFor(failure: Failure, during: string): Rule {
   const code = failure.reply?.code ?? 0;
-  const status = failure.reply?.status;
-  const text = failure.reply === undefined ? "" : failure.reply.lines.join(" ").slice(0, 1000);
+  const { subject, detailed } = withoutClass(failure.reply?.status);
+  // Few rules look at it, and this is asked several times of each failure.
+  let text: string | undefined;
   for (const rule of RULES) {
-    if (rule.during !== undefined && !rule.during.has(during)) continue;
-    if (rule.codes !== undefined && !rule.codes.has(code)) continue;
-    if (rule.status !== undefined && !rule.status.some((one) => isStatus(status, one))) continue;
-    if (rule.words !== undefined && !rule.words.test(text)) continue;
-    if (rule.unless?.test(text) === true) continue;
+    const { during: stages, codes, status, words, unless } = rule;
+    if (stages !== undefined && !stages.has(during)) continue;
+    if (codes !== undefined && !codes.has(code)) continue;
+    if (status !== undefined && !status.includes(subject) && !status.includes(detailed)) continue;
+    if (words !== undefined || unless !== undefined) {
+      text ??= failure.reply === undefined ? "" : failure.reply.lines.join(" ").slice(0, 1000);
+      if (words?.test(text) === false || unless?.test(text) === true) continue;
+    }
     return rule;
   }
   // The last one fits everything.
   return RULES.at(-1) ?? { scope: "recipient", source: "" };
 }
 
-function isStatus(status: string | undefined, wanted: string): boolean {
-  if (status === undefined) return wanted === "none";
-  const [, subject, detail] = status.split(".");
-  return wanted === subject || wanted === `${subject}.${detail}`;
+/** `2` and `2.0` of 4.2.0: what rules write of a status. */
+function withoutClass(status: string | undefined): { readonly subject: string; readonly detailed: string } {
+  if (status === undefined) return { subject: "none", detailed: "none" };
+  const dot = status.indexOf(".") + 1;
+  const second = dot === 0 ? -1 : status.indexOf(".", dot);
+  const detailed = dot === 0 ? "" : status.slice(dot);
+  return { subject: second < 0 ? detailed : status.slice(dot, second), detailed };
 }
 
 /** The words of greylisting, whatever else the reply says. */

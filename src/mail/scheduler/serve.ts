@@ -2,18 +2,14 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { isIP } from "node:net";
 import type { ResolveRequest } from "../delivery/delivery.ts";
 import { hasRoom, type Limited } from "../route/limited.ts";
-import { mayHandOut } from "../route/greylist.ts";
 import { forgive } from "../route/penalty.ts";
-import type { Scarce } from "../route/rate.ts";
-import { general } from "../route/terms.ts";
 import { choose, domainLimits, domainOpens, domainPays, penaltyRules, type Connector } from "./choose.ts";
-import { connectTimeoutFor, mostRecipients, relayLimit } from "./claims.ts";
-import { greylistWakeAt, handsOut, nextProbe, noteProbes } from "./greylisting.ts";
+import { connectTimeoutFor, relayLimit } from "./claims.ts";
+import { greylistWakeAt, handsOut, nextProbe } from "./greylisting.ts";
+import { give, type Found } from "./hand-over.ts";
 import { watchConnecting } from "./hanging.ts";
 import { readyAt, readyIn } from "./lines.ts";
-import { schedule } from "./ready.ts";
-import { takeBatch, takeLocal } from "./ready-queues.ts";
-import { isRefusedSender } from "./refused-senders.ts";
+import { takeLocal } from "./ready-queues.ts";
 import { deferRound, noSource } from "./round.ts";
 import type { Way } from "./plan.ts";
 import {
@@ -23,7 +19,6 @@ import {
   isWanted,
   missingToken,
   park,
-  pay,
   prepay,
   refund,
   spend,
@@ -31,19 +26,10 @@ import {
   take,
   type Turn,
 } from "./scarce.ts";
-import {
-  mayWork,
-  type Batch,
-  type DomainLine,
-  type RelayQueue,
-  type SchedulerState,
-  type Session,
-  type Ticket,
-} from "./state.ts";
+import { mayWork, type DomainLine, type RelayQueue, type SchedulerState, type Session } from "./state.ts";
 import { shelve, suspensionOfRelay } from "./suspensions.ts";
 import { move } from "./ticket.ts";
 import { dropWake, setWake } from "./wake-heap.ts";
-import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /**
  * Hands out work: ready envelopes to idle sessions, new sessions while there is more than they can take and limits allow
@@ -98,7 +84,7 @@ function serveRelay(s: SchedulerState, relay: RelayQueue, turn: Turn): void {
     }
     while (wantsSession(s, relay, hands === "probes") && openSession(s, relay, turn)) turn.isCalled = false;
     // A place that there is nothing to be done with now is not kept open while others wait for it.
-    for (const session of relay.idle.filter(isWanted)) leave(s, session);
+    if (relay.idle.length > 0) for (const session of relay.idle.filter(isWanted)) leave(s, session);
   }
   forgetIfDone(s, relay);
 }
@@ -108,28 +94,16 @@ function wantsSession(s: SchedulerState, relay: RelayQueue, isProbing: boolean):
   if (relay.turns.size === 0 || relay.isRetired) return false;
   // A greylister is asked over one connection, one probe after the other.
   if (isProbing) return relay.sessions.size === 0 && nextProbe(relay) !== undefined;
-  const transactions = Math.ceil(relay.readyCount / general(s.settings.route, "recipientsPerMail").value);
+  const transactions = Math.ceil(relay.readyCount / s.settings.route.limits.recipientsPerMail);
   return relay.connecting < Math.max(relay.batchCount, transactions);
-}
-
-interface Found {
-  readonly line: DomainLine;
-  readonly session: Session;
-  /** A probe of a greylister: this batch of the line, and not more of it. */
-  readonly batch?: Batch;
-  readonly most?: number;
 }
 
 /** Whose turn it is, and who carries it: a session that carried mail of that domain, or one that may. */
 function nextFor(s: SchedulerState, relay: RelayQueue, turn: Turn, isProbing: boolean): Found | undefined {
-  const missing = new Set<Scarce>();
-  const able = relay.idle.filter((session) => {
-    const token = missingToken(s, session, session.pays, turn);
-    if (token !== undefined) missing.add(token);
-    return token === undefined;
-  });
+  const able = relay.idle.filter((session) => missingToken(s, session, session.pays, turn) === undefined);
   if (able.length === 0) {
-    if (relay.turns.size > 0) stand(s, relay, [...missing]);
+    const missing = relay.idle.map((session) => missingToken(s, session, session.pays, turn));
+    if (relay.turns.size > 0) stand(s, relay, [...new Set(missing.filter((token) => token !== undefined))]);
     return undefined;
   }
   const next = (): Omit<Found, "session"> | undefined =>
@@ -156,58 +130,8 @@ function missingPlace(
   had: readonly Limited[],
   turn: Turn,
 ): Limited | undefined {
-  return domainLimits(s, domain).find((limit) => !had.includes(limit) && !isFree(s, relay, limit, turn));
-}
-
-/** From here on the session is counted for the domain whose mail it carries. */
-function carry(s: SchedulerState, session: Session, domain: string): void {
-  if (session.domain === domain) return;
-  const before = session.domainLimits;
-  session.domain = domain;
-  session.domainLimits = domainLimits(s, domain);
-  take(session.domainLimits);
-  giveBack(s, before);
-}
-
-function give(s: SchedulerState, { line, batch, most = Infinity }: Found, session: Session): void {
-  const { relay } = session;
-  const limit = Math.min(mostRecipients(s, session, line.domain), most);
-  const tickets = takeBatch(s, line, limit, batch).filter((ticket) => !isSetAside(s, relay, ticket));
-  const [first] = tickets;
-  if (first === undefined) {
-    relay.idle.push(session);
-    return;
-  }
-  if (relay.greylist?.phase === "probing") noteProbes(relay, tickets);
-  carry(s, session, line.domain);
-  pay(s, session, [...session.pays, ...domainPays(s, line.domain)]);
-  for (const ticket of tickets) {
-    move(s, ticket, "active");
-    dropWake(s.wakes, ticket);
-  }
-  dropWake(s.idleSessions, session);
-  session.phase = "busy";
-  session.tickets = tickets;
-  session.handedAt = s.now;
-  s.out.push({
-    do: "transact",
-    session: session.id,
-    message: messageOfEnvelope(first.id),
-    envelopes: tickets.map((ticket) => ticket.id),
-  });
-}
-
-/** Its turn has come, and still it waits: for its sender, or because it was refused a while ago. */
-function isSetAside(s: SchedulerState, relay: RelayQueue, ticket: Ticket): boolean {
-  const of = relay.greylist;
-  if (of !== undefined && ticket.attempts > 0 && of.restsUntilAt > s.now && mayHandOut(of) === "untried") {
-    setDueAt(ticket, Math.min(of.restsUntilAt, expiresAtOf(ticket)));
-    if (dueAtOf(ticket) > s.now) {
-      schedule(s, ticket);
-      return true;
-    }
-  }
-  return isRefusedSender(s, relay, ticket);
+  for (const limit of domainLimits(s, domain)) if (!had.includes(limit) && !isFree(s, relay, limit, turn)) return limit;
+  return undefined;
 }
 
 /** Opens one more session, or sees to it that the relay is looked at again when one could be. */
@@ -262,6 +186,7 @@ function connect(
     occupies: [...common, ...connector.occupies],
     domain,
     domainLimits: domainLimits(s, domain),
+    isMixed: false,
     pays,
     prepaid: [],
     openedAt: s.now,
@@ -297,6 +222,8 @@ function connect(
       ...(source === undefined ? {} : { sourceAddress: source.address }),
       ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
       helo: source?.helo ?? relay.plan.helo,
+      ...(relay.plan.xforward === true ? { xforward: true } : {}),
+      ...(relay.plan.isContentFilter === true ? { isContentFilter: true } : {}),
       relay: domain === "" ? way.text : domain,
       destination: destinationOf(way, domain),
     },
@@ -304,7 +231,7 @@ function connect(
 }
 
 /** The next hop as it was written: what TLS policies are about. */
-function destinationOf({ relay: { to } }: Way, domain: string): string {
+export function destinationOf({ relay: { to } }: Way, domain: string): string {
   if (to.kind === "mx") return domain;
   if (to.kind === "unix") return to.path;
   const host = isIP(to.host) === 0 ? to.host : `[${to.host}]`;
@@ -325,7 +252,8 @@ function resolve(s: SchedulerState, relay: RelayQueue): false {
   return false;
 }
 
-function resolveRequestOf(way: Way, domain: string): ResolveRequest {
+/** Where a way leads for mail to this domain: what is asked of the delivery. */
+export function resolveRequestOf(way: Way, domain: string): ResolveRequest {
   const { to, defaultPort, backupAs } = way.relay;
   if (to.kind !== "mx") return { target: to, defaultPort };
   // RFC 5321 section 4.1.3: a recipient at an address literal is at that address, without MX.
@@ -339,13 +267,15 @@ function nextUnparked(s: SchedulerState, relay: RelayQueue, turn: Turn): DomainL
   for (let line = relay.turns.first; line !== undefined; line = relay.turns.first) {
     const { domain } = line;
     const wanted =
-      missingPlace(s, relay, domain, [], turn) ??
+      missingPlace(s, relay, domain, NONE_HAD, turn) ??
       [...domainOpens(s, domain), ...domainPays(s, domain)].find((bucket) => !isFree(s, relay, bucket, turn));
     if (wanted === undefined) return line;
     park(s, line, wanted);
   }
   return undefined;
 }
+
+const NONE_HAD: readonly Limited[] = [];
 
 function comeBackAt(s: SchedulerState, relay: RelayQueue, at: number): false {
   setWake(s.relayWakes, relay, at);

@@ -6,7 +6,9 @@ import { reward } from "../route/penalty.ts";
 import { addressText, growRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
 import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
+import { blamedOnMixture, mixNoMore, NOBODY } from "./mixing.ts";
 import { noteRefusedSender, noteWelcomeSender } from "./refused-senders.ts";
+import type { Expanded } from "./expanded.ts";
 import { farthestOf, scopeOf } from "./scope.ts";
 import { routeResumed } from "./events.ts";
 import { countTogether } from "./hanging.ts";
@@ -17,7 +19,7 @@ import { nextWakeAt, schedule } from "./ready.ts";
 import { unparkNext } from "./lines.ts";
 import { mostMails, mostToRoute } from "./claims.ts";
 import { isWanted } from "./scarce.ts";
-import { goesByMx } from "./plan.ts";
+import { goesByMx, planFor } from "./plan.ts";
 import {
   deferLine,
   deferRound,
@@ -31,7 +33,7 @@ import {
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
 import { shelve, suspensionOf, suspensionOfRoute } from "./suspensions.ts";
-import { settleDelivered, settleFailed } from "./settle.ts";
+import { settleDelivered, settleExpanded, settleFailed } from "./settle.ts";
 import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
 import { setWake } from "./wake-heap.ts";
@@ -157,7 +159,7 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   const isAgain = ended !== undefined && outcomes.length > 0 && outcomes.every(diedAtMail);
   const worked = outcomes.some((outcome) => saysSomething(outcome, ended === undefined));
   const isFirst = session.transactions++ === 0;
-  const farthest = farthestOf(outcomes.flatMap((outcome) => (outcome.kind === "failed" ? [outcome.failure] : [])));
+  const farthest = farthestOf(failuresIn(outcomes));
 
   if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
   else {
@@ -191,6 +193,12 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   // A transaction that worked may allow more connections, to this relay and to others on the same route.
   s.dirty.add(relay);
   if (isWaitedFor(route.connections)) s.freed.add(route.connections);
+}
+
+function failuresIn(outcomes: readonly Outcome[]): readonly Failure[] {
+  const failures: Failure[] = [];
+  for (const outcome of outcomes) if (outcome.kind === "failed") failures.push(outcome.failure);
+  return failures;
 }
 
 /**
@@ -262,11 +270,16 @@ function settleAll(
   outcomes: readonly Outcome[],
   { isFirst, isTold }: { readonly isFirst: boolean; readonly isTold: boolean },
 ): void {
-  const byEnvelope = new Map(outcomes.map((outcome) => [outcome.envelope, outcome]));
+  const [only] = outcomes;
+  const byEnvelope = outcomes.length > 1 ? new Map(outcomes.map((outcome) => [outcome.envelope, outcome])) : undefined;
+  const outcomeOf = (id: string): Outcome | undefined =>
+    byEnvelope === undefined ? (only?.envelope === id ? only : undefined) : byEnvelope.get(id);
   const mayFollow = !outcomes.every(isOverflow);
+  const unmixed = isTold ? blamedOnMixture(session, tickets, outcomes) : NOBODY;
+  if (unmixed.size > 0) mixNoMore(s, session);
   for (const ticket of tickets) {
-    const outcome = byEnvelope.get(ticket.id) ?? noOutcome(ticket);
-    if (isTold && belongsElsewhere(session, outcome)) {
+    const outcome = outcomeOf(ticket.id) ?? noOutcome(ticket);
+    if (unmixed.has(ticket) || (isTold && belongsElsewhere(session, outcome))) {
       putBack(s, session, ticket);
       continue;
     }
@@ -285,7 +298,7 @@ function settleAll(
       startedAt: session.handedAt,
       connectMs: paidForConnection ? session.connectMs : 0,
       tookMs: outcome.tookMs,
-      ...(retryAt === undefined ? {} : { retryAt }),
+      retryAt,
     });
   }
 }
@@ -313,7 +326,7 @@ function isOverflow(outcome: Outcome): boolean {
 }
 
 /** A final delivery ended; without an outcome the store no longer had the envelope. */
-export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | undefined): void {
+export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | Expanded | undefined): void {
   const ticket = s.tickets.get(id);
   if (ticket === undefined || ticket.place !== "active") return;
   giveBackLocal(s, ticket.recipient);
@@ -321,7 +334,7 @@ export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | un
     forget(s, ticket);
     return;
   }
-  const plan = s.settings.plans[ticket.action];
+  const plan = planFor(s.settings.plans, ticket.action);
   settleOutcome(s, ticket, outcome, {
     speaker: plan?.kind === "local" ? plan.speaker : "local",
     relay: outcome.relay,
@@ -331,8 +344,9 @@ export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | un
   });
 }
 
-function settleOutcome(s: SchedulerState, ticket: Ticket, outcome: Outcome, attempt: Attempt): void {
-  if (outcome.kind === "delivered") settleDelivered(s, ticket, attempt, outcome);
+function settleOutcome(s: SchedulerState, ticket: Ticket, outcome: Outcome | Expanded, attempt: Attempt): void {
+  if (outcome.kind === "expanded") settleExpanded(s, ticket, attempt, outcome);
+  else if (outcome.kind === "delivered") settleDelivered(s, ticket, attempt, outcome);
   else settleFailed(s, ticket, attempt, outcome.failure);
 }
 

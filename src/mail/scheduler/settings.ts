@@ -28,6 +28,11 @@ export const schedulerSettings = z
     expireAfter: duration({ min: "1m", max: "365d" })
       .prefault("4d")
       .describe("How long an envelope is tried; then it is returned to its sender."),
+    quarantineFor: duration({ min: "1m", max: "3650d" })
+      .prefault("30d")
+      .describe(
+        "How long mail stays in quarantine, where a filter put it; then it is removed, and nobody is told but the log.",
+      ),
     warnAfter: duration({ min: "0s", max: "365d" })
       .prefault("4h")
       .describe("After how long the sender is told, once, that the mail is still waiting. 0s: never."),

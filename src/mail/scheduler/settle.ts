@@ -1,12 +1,15 @@
+import { planFor } from "./plan.ts";
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import type { Failure } from "../envelope/failure.ts";
+import { firstProgress } from "../queue/queue.ts";
 import type { AttemptRecord } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { delaysText, delayText } from "./delay.ts";
 import { attemptBy, died, expired, held, removedByOperator } from "./events.ts";
+import type { Expanded } from "./expanded.ts";
 import type { Fate, NoticeWish } from "./fate.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { internalWaitMs, relaySchedule, spreadMs, waitMs } from "./retry.ts";
@@ -41,6 +44,19 @@ export function settleDelivered(s: SchedulerState, ticket: Ticket, attempt: Atte
           },
         };
   decide(s, { ticket, kind: "gone", notice });
+}
+
+/** Its user sends it on: what comes of it takes its place. */
+export function settleExpanded(s: SchedulerState, ticket: Ticket, attempt: Attempt, outcome: Expanded): void {
+  s.since.delivered++;
+  ticket.attempts++;
+  const added = outcome.envelopes.map((envelope) => ({
+    envelope,
+    progress: firstProgress(envelope, s.now, s.settings.scheduler.expireAfter),
+  }));
+  const ids = outcome.envelopes.map(({ id }) => id).join(" ");
+  tellAttempt(s, ticket, attempt, "sent", "2.0.0", `${outcome.text} as ${ids}`);
+  decide(s, { ticket, kind: "gone", added });
 }
 
 type Delivered = Extract<Outcome, { kind: "delivered" }>;
@@ -78,7 +94,7 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
     wait = internalWaitMs(retry.internal, ticket.mishaps);
   } else {
     if (ticket.mishaps !== undefined) ticket.mishaps = 0;
-    const isLocal = s.settings.plans[ticket.action]?.kind === "local";
+    const isLocal = planFor(s.settings.plans, ticket.action)?.kind === "local";
     wait = waitMs(isLocal ? retry.local : relaySchedule(s, ticket).value, ticket.attempts);
   }
   const retryAt =
@@ -231,14 +247,9 @@ function expiredFailure(s: SchedulerState, ticket: Ticket, last: Failure): Failu
 }
 
 function recordOf(attempt: Attempt, outcome: AttemptRecord["outcome"], failure: Failure): AttemptRecord {
-  return {
-    startedAt: attempt.startedAt,
-    tookMs: attempt.tookMs,
-    outcome,
-    relay: attempt.relay,
-    failure,
-    ...(failure.reply === undefined ? {} : { replyText: replyText(failure.reply) }),
-  };
+  const { startedAt, tookMs, relay } = attempt;
+  const record = { startedAt, tookMs, outcome, relay, failure };
+  return failure.reply === undefined ? record : { ...record, replyText: replyText(failure.reply) };
 }
 
 function tellAttempt(

@@ -1,3 +1,4 @@
+import { planFor } from "./plan.ts";
 import type { RelayPlan } from "./plan.ts";
 import { domainOf, relayKeyOf } from "./ready.ts";
 import { homeOf } from "./homes.ts";
@@ -44,7 +45,7 @@ export function* countStanding(s: SchedulerState): Generator<undefined, Standing
     let counts = standing.domains.get(domain);
     if (counts === undefined) standing.domains.set(domain, (counts = { ...noneStanding }));
     counts[kind]++;
-    const plan = s.settings.plans[ticket.action];
+    const plan = planFor(s.settings.plans, ticket.action);
     if (plan?.kind === "relay") countsAt(s, standing, plan, ticket.recipient)[kind]++;
   }
   return standing;

@@ -1,7 +1,7 @@
 import type { EnvelopeId } from "../../foundation/ids.ts";
 import type { SessionFacts } from "../delivery/delivery.ts";
 import type { NextHost } from "../route/next-host.ts";
-import type { EnvelopeState } from "../envelope/envelope.ts";
+import type { EnvelopeState, Quarantine } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { limited, type Limited } from "../route/limited.ts";
 import type { Greylist } from "../route/greylist.ts";
@@ -29,7 +29,7 @@ import { newWakeHeap, type WakeHeap, type Wakeable } from "./wake-heap.ts";
  */
 export interface SchedulerState {
   now: number;
-  readonly out: Action[];
+  out: Action[];
   settings: CoreSettings;
   /** Where chance stands: `chanceOf` draws from it. */
   seed: number;
@@ -47,6 +47,8 @@ export interface SchedulerState {
   /** By plan and domain, for as long as what was found about the domain is fresh. */
   readonly homes: Map<string, Home>;
   homesAfterSweep: number;
+  /** Hosts that want one domain in a transaction, and until when that is believed (`mixing.ts`). */
+  readonly unmixed: Map<string, number>;
   /** Relays for which something may have changed in this step. */
   readonly dirty: Set<RelayQueue>;
   /** Limits of which something was given back in this step. */
@@ -125,6 +127,12 @@ export interface MessageEntry {
   tenant?: string;
   /** RFC 6710, where it is not 0. */
   priority?: number;
+  /**
+   * Envelopes with a sender of their own are together as if they were a message: this is the message's entry, which counts
+   * those others in `others`.
+   */
+  of?: MessageEntry;
+  others?: number;
   /** Envelopes of it in the queue, and how many of them are ready or active. */
   total: number;
   inPlay: number;
@@ -163,6 +171,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   notBeforeAt?: number;
   heldUntilAt?: number | undefined;
   heldBecause?: string | undefined;
+  /** Held by a filter, until somebody has looked at it: commands that do not mean the quarantine leave it alone. */
+  quarantine?: Quarantine | undefined;
   /** Failures of our own side in a row. */
   mishaps?: number;
   /** What an operator wants done when the attempt or the write that runs has ended. */
@@ -286,6 +296,8 @@ export interface RelayQueue extends Wakeable {
   parked: Map<Scarce, Chain<DomainLine>> | undefined;
   readyCount: number;
   batchCount: number;
+  /** Where batches of one message are in several lines (`mixing.ts`): all that are ready of messages with several envelopes. */
+  byMessage: Map<MessageEntry, Set<Batch>> | undefined;
   readonly sessions: Set<Session>;
   readonly idle: Session[];
   connecting: number;
@@ -342,9 +354,12 @@ export interface Session extends Wakeable {
   readonly candidate: Candidate;
   /** What it occupies a place of, whatever it carries. */
   occupies: readonly Limited[];
-  /** The recipients' domain whose mail it carries or carried last, and that domain's limits; `""` at a smarthost. */
+  /** The recipients' domain whose mail it carries or carried last; `""` at a smarthost. Of several in a transaction the first. */
   domain: string;
+  /** The limits of all domains in its transaction. */
   domainLimits: readonly Limited[];
+  /** Its last transaction had several domains. */
+  isMixed: boolean;
   /** What each mail over it costs a token of, whatever domain it is for. */
   readonly pays: readonly Bucket[];
   /** Tokens spent for its first mail, while that has not gone. */
@@ -374,6 +389,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     relayWakes: newWakeHeap(),
     homes: new Map(),
     homesAfterSweep: 0,
+    unmixed: new Map(),
     dirty: new Set(),
     freed: new Set(),
     sessions: new Map(),
@@ -427,6 +443,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     parked: undefined,
     readyCount: 0,
     batchCount: 0,
+    byMessage: undefined,
     sessions: new Set(),
     idle: [],
     connecting: 0,

@@ -2,6 +2,7 @@ import { failureText } from "../envelope/failure-text.ts";
 import type { Connected, Outcome, Resolved } from "../delivery/delivery.ts";
 import type { RelayTarget } from "../route/next-host.ts";
 import type { Action } from "./action.ts";
+import type { Expanded } from "./expanded.ts";
 import type { SchedulerEvent } from "./scheduler.ts";
 
 /**
@@ -57,9 +58,11 @@ function actionText(action: Action, now: number): string | undefined {
       const told = action.operations.map((one) =>
         one.do === "commit"
           ? `commit ${one.message.id}`
-          : one.do === "remove"
-            ? `remove ${one.envelope}`
-            : `${one.envelope} ${one.progress.state}, due ${inText(one.progress.dueAt, now)}`,
+          : one.do === "add"
+            ? `add ${some(one.envelopes.map(({ envelope }) => envelope.id))}`
+            : one.do === "remove"
+              ? `remove ${one.envelope}`
+              : `${one.envelope} ${one.progress.state}, due ${inText(one.progress.dueAt, now)}`,
       );
       const notices = action.notices.map(({ kind, message }) => `${kind} notice for ${message}`);
       return `write w${action.write}: ${some([...told, ...notices])}`;
@@ -115,7 +118,8 @@ function connectedText(connected: Connected): string {
   return `${connected.failure.status} ${failureText(connected.failure)} (${connected.scope})`;
 }
 
-function outcomeText(outcome: Outcome): string {
+function outcomeText(outcome: Outcome | Expanded): string {
+  if (outcome.kind === "expanded") return `${outcome.envelope} sent on (${outcome.text})`;
   if (outcome.kind === "delivered") return `${outcome.envelope} sent (${outcome.text})`;
   return `${outcome.envelope} failed ${outcome.failure.status} (${failureText(outcome.failure)})`;
 }

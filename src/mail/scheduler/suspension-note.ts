@@ -1,21 +1,25 @@
-import { z } from "zod";
 import { SUSPENSION_LEVELS, type SuspensionFacts } from "./suspension.ts";
-
-const note = z.object({
-  level: z.enum(SUSPENSION_LEVELS),
-  key: z.string(),
-  because: z.string(),
-  by: z.string(),
-  setAt: z.number(),
-  untilAt: z.number().optional(),
-});
 
 /** A suspension as the store keeps it; undefined when it is none. */
 export function suspensionFrom(text: string): SuspensionFacts | undefined {
-  try {
-    const parsed = note.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : undefined;
-  } catch {
+  const written = objectFrom(text);
+  const level = SUSPENSION_LEVELS.find((one) => one === written["level"]);
+  const { key, because, by, setAt, untilAt } = written;
+  if (level === undefined || typeof key !== "string" || typeof because !== "string" || typeof by !== "string")
     return undefined;
+  if (!isTime(setAt) || (untilAt !== undefined && !isTime(untilAt))) return undefined;
+  return { level, key, because, by, setAt, ...(untilAt === undefined ? {} : { untilAt }) };
+}
+
+function objectFrom(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : {};
+  } catch {
+    return {};
   }
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
 }

@@ -3,7 +3,7 @@ import { tell } from "./action.ts";
 import { append, newChain } from "./chain.ts";
 import { suspended, suspensionEnded } from "./events.ts";
 import { readyAt } from "./lines.ts";
-import { domainOf, goesByMx } from "./plan.ts";
+import { domainOf, goesByMx, planFor } from "./plan.ts";
 import { relayText } from "./relay-text.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -85,7 +85,7 @@ function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [Suspens
   if (domain.size > 0) yield ["domain", domainOf(ticket.recipient)];
   if (relay.size > 0) {
     // A relay is known by its domain until its mail exchangers are.
-    const plan = s.settings.plans[ticket.action];
+    const plan = planFor(s.settings.plans, ticket.action);
     if (plan?.kind === "relay" && goesByMx(plan)) yield ["relay", domainOf(ticket.recipient)];
   }
   if (tenant.size > 0 && ticket.message.tenant !== undefined) yield ["tenant", ticket.message.tenant];

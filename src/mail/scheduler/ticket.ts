@@ -10,34 +10,70 @@ import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt, setWarnedAt, warnedAtOf }
 
 /**
  * Takes envelopes into the books; those known already (a load that met a fresh commit) are passed over. All envelopes of
- * one message come together, so messages need no index of their own.
+ * one message come together, so messages need no index of their own; what comes later comes beside one that is there.
  */
-export function admit(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): readonly Ticket[] {
+export function admit(
+  s: SchedulerState,
+  envelopes: readonly LoadedEnvelope[],
+  beside: readonly Ticket[] = [],
+): readonly Ticket[] {
+  const [alone] = envelopes;
+  if (alone !== undefined && envelopes.length === 1 && beside.length === 0) {
+    // As most mail comes: there is nobody it could share its message with.
+    return s.tickets.has(alone.id) ? [] : [enter(s, alone, enterMessage(s, alone))];
+  }
   const messages = new Map<MessageId, MessageEntry>();
+  const bySender = new Map<string, MessageEntry>();
+  for (const { id, message } of beside) messages.set(messageOfEnvelope(id), message.of ?? message);
   for (const { id, message } of envelopes) {
     const known = s.tickets.get(id);
-    if (known !== undefined) messages.set(message, known.message);
+    if (known !== undefined) messages.set(message, known.message.of ?? known.message);
   }
   const tickets: Ticket[] = [];
   for (const loaded of envelopes) {
     if (s.tickets.has(loaded.id)) continue;
     let message = messages.get(loaded.message);
     if (message === undefined) {
-      message = newMessageEntry(s, loaded);
+      message = enterMessage(s, loaded);
       messages.set(loaded.message, message);
-      s.messageCount++;
-    }
-    const ticket = newTicket(s, loaded, message);
-    message.total++;
-    s.tickets.set(ticket.id, ticket);
-    s.counts[liveStateOf(ticket)]++;
-    tickets.push(ticket);
+    } else if (message.sender !== loaded.sender) message = entryBySender(s, bySender, message, loaded);
+    tickets.push(enter(s, loaded, message));
   }
   return tickets;
 }
 
+function enterMessage(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
+  s.messageCount++;
+  return newMessageEntry(s, loaded);
+}
+
+function enter(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
+  const ticket = newTicket(s, loaded, message);
+  message.total++;
+  s.tickets.set(ticket.id, ticket);
+  s.counts[liveStateOf(ticket)]++;
+  return ticket;
+}
+
+function entryBySender(
+  s: SchedulerState,
+  known: Map<string, MessageEntry>,
+  of: MessageEntry,
+  loaded: LoadedEnvelope,
+): MessageEntry {
+  const key = `${loaded.message} ${loaded.sender}`;
+  let entry = known.get(key);
+  if (entry === undefined) {
+    entry = newMessageEntry(s, loaded);
+    entry.of = of;
+    of.others = (of.others ?? 0) + 1;
+    known.set(key, entry);
+  }
+  return entry;
+}
+
 function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntry {
-  return {
+  const entry: MessageEntry = {
     sender: sharedText(s.texts, loaded.sender),
     receivedAt: loaded.receivedAt,
     sizeBytes: loaded.sizeBytes,
@@ -45,16 +81,17 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
       loaded.deliverByAt === undefined || loaded.deliverByMode === undefined
         ? undefined
         : { at: loaded.deliverByAt, mode: loaded.deliverByMode },
-    ...(loaded.tenant === undefined ? {} : { tenant: sharedText(s.texts, loaded.tenant) }),
-    ...(loaded.priority === undefined || loaded.priority === 0 ? {} : { priority: loaded.priority }),
     total: 0,
     inPlay: 0,
   };
+  if (loaded.tenant !== undefined) entry.tenant = sharedText(s.texts, loaded.tenant);
+  if (loaded.priority !== undefined && loaded.priority !== 0) entry.priority = loaded.priority;
+  return entry;
 }
 
 function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
   const { progress, givenRecipient } = loaded;
-  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause } = progress;
+  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause, quarantine } = progress;
   const ticket: Ticket = {
     id: loaded.id,
     message,
@@ -82,6 +119,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
   if (warnedAt !== undefined) setWarnedAt(ticket, warnedAt);
   if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;
   if (heldBecause !== undefined) ticket.heldBecause = heldBecause;
+  if (quarantine !== undefined) ticket.quarantine = quarantine;
   return ticket;
 }
 
@@ -114,7 +152,11 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
   s.counts[liveStateOf(ticket)]--;
   if (isInPlay(ticket)) ticket.message.inPlay--;
   s.tickets.delete(ticket.id);
-  if (--ticket.message.total > 0) return;
+  const entry = ticket.message;
+  if (--entry.total > 0) return;
+  const message = entry.of ?? entry;
+  if (entry.of !== undefined) message.others = (message.others ?? 1) - 1;
+  if (message.total > 0 || (message.others ?? 0) > 0) return;
   s.messageCount--;
   s.out.push(tell(removed, { message: messageOfEnvelope(ticket.id) }));
 }
@@ -122,15 +164,18 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
 /** The durable form, without the last failure, which only the store keeps. */
 export function progressOf(ticket: Ticket): EnvelopeProgress {
   const warnedAt = warnedAtOf(ticket);
-  return {
+  const progress: { -readonly [Name in keyof EnvelopeProgress]: EnvelopeProgress[Name] } = {
     state: ticket.state,
     dueAt: dueAtOf(ticket),
     expiresAt: expiresAtOf(ticket),
     attempts: ticket.attempts,
-    ...(warnedAt === undefined ? {} : { warnedAt }),
-    ...(ticket.heldUntilAt === undefined ? {} : { heldUntilAt: ticket.heldUntilAt }),
-    ...(ticket.heldBecause === undefined ? {} : { heldBecause: ticket.heldBecause }),
   };
+  // What is not there is no field of it: it is written down.
+  if (warnedAt !== undefined) progress.warnedAt = warnedAt;
+  if (ticket.heldUntilAt !== undefined) progress.heldUntilAt = ticket.heldUntilAt;
+  if (ticket.heldBecause !== undefined) progress.heldBecause = ticket.heldBecause;
+  if (ticket.quarantine !== undefined) progress.quarantine = ticket.quarantine;
+  return progress;
 }
 
 /** When the sender is to be told of the delay: once, and never the null sender. */

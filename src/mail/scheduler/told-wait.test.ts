@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { cpuWatch } from "../../testing/cpu-watch.ts";
 import { reply } from "../../protocol/smtp/reply.ts";
 import { toldWaitMs } from "./told-wait.ts";
 
@@ -101,7 +102,7 @@ test("whatever a host says, the wait is undefined or within its bounds", () => {
 });
 
 test("a long line costs no more than its length", () => {
-  const began = performance.now();
+  const usedMs = cpuWatch();
   for (const text of [
     "again in 1 ".repeat(50_000),
     "wait ".repeat(100_000),
@@ -109,5 +110,5 @@ test("a long line costs no more than its length", () => {
     "1:".repeat(200_000),
   ])
     toldWaitMs(reply(451, undefined, text));
-  assert.ok(performance.now() - began < 500);
+  assert.ok(usedMs() < 2000);
 });

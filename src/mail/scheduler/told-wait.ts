@@ -11,6 +11,8 @@ import type { Reply } from "../../protocol/smtp/reply.ts";
 export function toldWaitMs(reply: Reply | undefined): number | undefined {
   if (reply === undefined || reply.code < 400 || reply.code > 499) return undefined;
   const text = reply.lines.join(" ").slice(0, MOST_CHARACTERS).toLowerCase();
+  // Most refusals name no time at all.
+  if (!A_NUMBER.test(text)) return undefined;
   const words = text.match(WORDS) ?? [];
   // What the words before allow: nothing, a preposition that still has to come, or a duration right here.
   let allows: "nothing" | "preposition" | "duration" = "nothing";
@@ -132,6 +134,9 @@ const NUMBERS: ReadonlyMap<string, number> = new Map([
   ["thirty", 30],
   ["sixty", 60],
 ]);
+
+/** Every duration begins with one of these, as a word of its own. */
+const A_NUMBER = new RegExp(String.raw`\d|(?<![a-z])(?:half|${[...NUMBERS.keys()].join("|")})(?![a-z])`);
 
 interface Read {
   readonly ms: number;

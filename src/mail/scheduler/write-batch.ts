@@ -1,6 +1,7 @@
 import type { Emit } from "../../foundation/events.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { EnvelopeId } from "../../foundation/ids.ts";
+import { senderOf } from "../envelope/envelope.ts";
 import { firstProgress, type CommitRequest } from "../queue/queue.ts";
 import { wantsDelayNotice } from "../queue/rows.ts";
 import type { LoadedEnvelope, NewEnvelope, MailOperation, Store, StoredEnvelope } from "../queue/store.ts";
@@ -103,11 +104,12 @@ function byId(stored: readonly StoredEnvelope[]): ReadonlyMap<EnvelopeId, Stored
 
 /** A fresh commit as the scheduler takes it up. */
 export function loadedFrom({ message }: CommitRequest, { envelope, progress }: NewEnvelope): LoadedEnvelope {
+  const sender = senderOf(message, envelope);
   return {
     id: envelope.id,
     message: envelope.message,
     recipient: envelope.recipient,
-    sender: message.sender,
+    sender,
     action: envelope.action,
     sizeBytes: message.sizeBytes,
     receivedAt: message.receivedAt,
@@ -118,6 +120,6 @@ export function loadedFrom({ message }: CommitRequest, { envelope, progress }: N
     tenant: message.tenant,
     priority: message.priority,
     notBeforeAt: envelope.notBeforeAt,
-    wantsDelayNotice: wantsDelayNotice(message.sender, envelope.notify),
+    wantsDelayNotice: wantsDelayNotice(sender, envelope.notify),
   };
 }

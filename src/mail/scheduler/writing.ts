@@ -3,7 +3,7 @@ import { assert } from "../../foundation/assert.ts";
 import type { MailOperation } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import { nextFailing } from "./failing.ts";
-import type { Fate } from "./fate.ts";
+import type { Fate, NoticeWish } from "./fate.ts";
 import { decide, giveUp, settleFailed, settlePutOff, startWriting, untried, warn } from "./settle.ts";
 import type { SchedulerState, Task, Ticket } from "./state.ts";
 import { progressOf } from "./ticket.ts";
@@ -85,41 +85,56 @@ function flushFates(s: SchedulerState, isSlice: boolean): void {
   const fates = s.urgent;
   s.urgent = [];
   const quiet: Fate[] = [];
-  const told = new Map<string, Fate[]>();
+  let told: Map<string, Fate[]> | undefined;
   for (const fate of fates) {
     // A success notice that cannot be made is left out: the mail has been delivered and is not delivered again for it.
     if (fate.notice === undefined || fate.notice.kind === "success") {
       quiet.push(fate);
       continue;
     }
-    const key = `${messageOfEnvelope(fate.ticket.id)} ${fate.notice.kind} ${fate.notice.to ?? ""}`;
+    const key = noticeKeyOf(fate.ticket, fate.notice);
+    told ??= new Map();
     const group = told.get(key);
     if (group === undefined) told.set(key, [fate]);
     else group.push(fate);
   }
   if (quiet.length > 0) write(s, quiet, isSlice);
-  for (const group of told.values()) write(s, group, isSlice);
+  for (const group of told?.values() ?? []) write(s, group, isSlice);
 }
 
 function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): void {
   const id = ++s.writeCount;
   s.writes.set(id, { fates, isSlice });
   if (isSlice) s.slicesInFlight++;
-  s.out.push({ do: "write", write: id, operations: fates.map(operationOf), notices: noticesOf(fates) });
+  const operations: MailOperation[] = [];
+  for (const fate of fates) addOperations(operations, fate);
+  s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates) });
 }
 
-function operationOf({ ticket, kind, failure, attempt }: Fate): MailOperation {
-  if (kind === "gone") return { do: "remove", envelope: ticket.id };
+function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, added }: Fate): void {
+  const { id: envelope } = ticket;
+  // What comes first, or the message would go with its last envelope.
+  if (added !== undefined) to.push({ do: "add", message: messageOfEnvelope(envelope), envelopes: added });
+  if (added !== undefined || kind === "gone") {
+    to.push({ do: "remove", envelope });
+    return;
+  }
   const progress = progressOf(ticket);
-  if (attempt === undefined) return { do: "update", envelope: ticket.id, progress };
-  return { do: "update", envelope: ticket.id, progress: { ...progress, lastFailure: failure }, attempt };
+  if (attempt === undefined) to.push({ do: "update", envelope, progress });
+  else to.push({ do: "update", envelope, progress: { ...progress, lastFailure: failure }, attempt });
+}
+
+/** One notice tells one address of one message. */
+function noticeKeyOf(ticket: Ticket, { kind, to = ticket.message.sender }: NoticeWish): string {
+  return `${messageOfEnvelope(ticket.id)} ${kind} ${to}`;
 }
 
 function noticesOf(fates: readonly Fate[]): readonly NoticePlan[] {
+  if (fates.every(({ notice }) => notice === undefined)) return [];
   const plans = new Map<string, { plan: NoticePlan; about: NoticePlan["about"][number][] }>();
   for (const { ticket, notice } of fates) {
     if (notice === undefined) continue;
-    const key = `${messageOfEnvelope(ticket.id)} ${notice.kind}`;
+    const key = noticeKeyOf(ticket, notice);
     const known = plans.get(key);
     if (known !== undefined) {
       known.about.push(notice.about);

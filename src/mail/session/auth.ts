@@ -1,37 +1,49 @@
+import { unreachable } from "../../foundation/assert.ts";
 import {
   decodeResponse,
-  PASSWORD_MECHANISMS,
   saslServer,
+  type SaslDenied,
   type SaslServer,
   type SaslStep,
 } from "../../protocol/sasl/server.ts";
-import { reply as replyOf } from "../../protocol/smtp/reply.ts";
-import type { PasswordVerdict } from "../../service/account/authenticator.ts";
-import { authenticated, authenticationFailed, limitReached } from "./events.ts";
+import type { LoginBlock, SaslAnswer, SaslMechanism } from "../../protocol/sasl/question.ts";
+import { reply as replyOf, type Reply } from "../../protocol/smtp/reply.ts";
+import { authenticated, authenticationFailed, limitReached, loginsBlocked, loginUnheard } from "./events.ts";
 import { encryptionRefusal } from "./mail.ts";
-import { answer, close, misuse } from "./refusing.ts";
-import { replies } from "./replies.ts";
+import { askFilters, type FilterRefusal } from "./ask-filters.ts";
+import { close, misuse, refuse } from "./refusing.ts";
+import { loginDenied, replies } from "./replies.ts";
 import {
   clientText,
   READY,
   reply,
   tell,
+  type Action,
   type Facts,
   type Session,
   type Step,
-  type Terms,
   type World,
 } from "./state.ts";
 
 /**
- * AUTH (RFC 4954) with PLAIN and LOGIN, and with EXTERNAL (RFC 4422 appendix A) for a client whose certificate makes it
- * somebody. Passwords travel under TLS only, unless the listener trusts this machine.
+ * AUTH (RFC 4954): the exchange of a mechanism (`protocol/sasl/server.ts`) inside SMTP, its questions asked of those who
+ * know the accounts. All of it under TLS only, unless the listener trusts this machine; EXTERNAL for a client whose
+ * certificate makes it somebody, -PLUS where the TLS connection has something to tie the login to.
  */
-export function mechanismsFor(terms: Terms, facts: Facts): readonly string[] {
+export function mechanismsFor(world: World, facts: Facts): readonly SaslMechanism[] {
+  const { terms } = world;
   if (terms.auth === "off") return [];
   const isSafe = facts.tls !== undefined || terms.mayAuthenticateInPlain;
-  return [...(isSafe ? PASSWORD_MECHANISMS : []), ...(mayBeSomebody(facts) ? ["EXTERNAL"] : [])];
+  let isBound: boolean | undefined;
+  return terms.mechanisms.filter((mechanism) => {
+    if (mechanism === "EXTERNAL") return mayBeSomebody(facts);
+    if (!mechanism.endsWith("-PLUS")) return isSafe;
+    return (isBound ??= facts.tls !== undefined && BINDINGS.some((kind) => world.binding(kind) !== undefined));
+  });
 }
+
+/** What clients bind to; those of TLS 1.2 know tls-unique best. */
+const BINDINGS = ["tls-exporter", "tls-server-end-point", "tls-unique"];
 
 /** Where that could not be found out the client is let try, and told that it may come again. */
 function mayBeSomebody({ certificate }: Facts): boolean {
@@ -51,9 +63,14 @@ export function auth(world: World, session: Session, mechanism: string, initial:
   // No password is heard from a client that may not use it.
   const insecure = facts.tls === undefined ? undefined : encryptionRefusal(world, facts);
   if (insecure !== undefined) return misuse(world, session, "AUTH", insecure);
-  const mechanisms = mechanismsFor(terms, facts);
+  const mechanisms = mechanismsFor(world, facts);
   if (mechanisms.length === 0) return misuse(world, session, "AUTH", replies.encryptionForAuth);
-  const exchange = saslServer(mechanism);
+  const exchange = saslServer(mechanism, {
+    hostname: terms.hostname,
+    nonce: () => world.nonce(),
+    binding: (kind) => world.binding(kind),
+    offersBinding: mechanisms.some((offered) => offered.endsWith("-PLUS")),
+  });
   if (exchange === undefined || !mechanisms.includes(exchange.mechanism))
     return misuse(world, session, "AUTH", replies.unknownMechanism);
   if (world.allowance.isSpent("authentication-failure")) {
@@ -78,18 +95,23 @@ export function authResponse(world: World, session: Session, exchange: SaslServe
 
 function proceed(world: World, session: Session, exchange: SaslServer, step: SaslStep): Step {
   switch (step.kind) {
-    case "challenge":
-      return answer(
-        { ...session, phase: { at: "authenticating", exchange } },
-        replyOf(334, undefined, step.bytes.toString("base64")),
-      );
+    case "challenge": {
+      const said = replyOf(334, undefined, step.bytes.toString("base64"));
+      const counted = step.denied === undefined ? undefined : counting(world, session, exchange.mechanism, step.denied);
+      const [next, told] = counted ?? [session, []];
+      return [{ ...next, phase: { at: "authenticating", exchange } }, [...told, reply(said)]];
+    }
     case "refused":
       return misuse(world, { ...session, phase: READY }, "AUTH", replies.authMalformed);
-    case "credentials":
+    case "ask":
       return [
-        { ...session, phase: { at: "checking", mechanism: exchange.mechanism, user: step.user } },
-        [{ do: "check", user: step.user, password: step.password }],
+        { ...session, phase: { at: "checking", exchange } },
+        [{ do: "check", question: step.question, from: { address: session.facts.peer.address } }],
       ];
+    case "done":
+      return loggedIn(world, { ...session, phase: READY }, exchange.mechanism, step.account);
+    case "denied":
+      return denied(world, { ...session, phase: READY }, exchange.mechanism, step);
     case "external":
       return external(world, { ...session, phase: READY }, step.authorization);
   }
@@ -99,46 +121,82 @@ function proceed(world: World, session: Session, exchange: SaslServer, step: Sas
 function external(world: World, session: Session, authorization: string): Step {
   const identity = session.facts.certificate?.identity ?? { kind: "unknown" };
   const user = authorization === "" ? (session.facts.certificate?.shown.subject ?? "") : authorization;
-  if (identity.kind === "failed") return loginRefused(world, session, "EXTERNAL", user, identity.text);
+  if (identity.kind === "failed") return denied(world, session, "EXTERNAL", { user, answer: identity });
   const accounts = identity.kind === "known" ? identity.accounts : [];
   const account = authorization === "" ? accounts[0] : accounts.find((one) => one === authorization.toLowerCase());
   return account === undefined
-    ? loginRefused(world, session, "EXTERNAL", user, undefined)
+    ? denied(world, session, "EXTERNAL", { user, answer: { kind: "wrong" } })
     : loggedIn(world, session, "EXTERNAL", account);
 }
 
-export function passwordChecked(world: World, session: Session, verdict: PasswordVerdict): Step {
+/** Those who know the accounts have answered. */
+export function loginChecked(world: World, session: Session, given: SaslAnswer): Step {
   const { phase } = session;
   if (phase.at !== "checking") return [session, []];
-  const { mechanism, user } = phase;
-  const back: Session = { ...session, phase: READY };
-  if (verdict.kind === "right") return loggedIn(world, back, mechanism, verdict.account);
-  return loginRefused(world, back, mechanism, user, verdict.kind === "failed" ? verdict.text : undefined);
+  const [next, actions] = proceed(world, session, phase.exchange, phase.exchange.told(given));
+  const began = given.kind === "wrong" ? (given.began ?? []) : [];
+  return [next, [...began.map((block) => tellBlock(world, session, block)), ...actions]];
+}
+
+function tellBlock(world: World, session: Session, { what, key, failures, untilAt }: LoginBlock): Action {
+  const client = clientText(session.facts.peer);
+  return tell(loginsBlocked, { session: world.terms.session, client, what, key, failures, untilAt });
 }
 
 function loggedIn(world: World, session: Session, mechanism: string, account: string): Step {
   const { facts } = session;
   const about = { session: world.terms.session, client: clientText(facts.peer), mechanism, account };
   const known: Session = { ...session, facts: { ...facts, account, mechanism } };
-  return [known, [tell(authenticated, about), reply(replies.authenticated)]];
+  const event = tell(authenticated, about);
+  if (world.filters?.wants("auth") === true) return askFilters(world, known, { stage: "auth" }, [event]);
+  return [known, [event, reply(replies.authenticated)]];
 }
 
-/** `trouble` is why it could not be found out; without it the answer is no. */
-function loginRefused(
-  world: World,
-  session: Session,
-  mechanism: string,
-  user: string,
-  trouble: string | undefined,
-): Step {
-  const reason = trouble ?? "authentication failure";
-  const client = clientText(session.facts.peer);
-  const event = tell(authenticationFailed, { session: world.terms.session, client, mechanism, user, reason });
-  if (trouble !== undefined) return [session, [event, reply(replies.cannotAuthenticate)]];
-  world.allowance.take("authentication-failure");
-  const authenticationFailures = session.authenticationFailures + 1;
-  const counted: Session = { ...session, authenticationFailures };
-  if (authenticationFailures >= world.terms.settings.authenticationFailures)
-    return close(counted, replies.tooManyPasswords, event, reply(replies.wrongPassword));
-  return [counted, [event, reply(replies.wrongPassword)]];
+/** Filters have heard of the login; where one of them refuses it, it did not happen. */
+export function loginFiltered(world: World, session: Session, refused: FilterRefusal | undefined): Step {
+  const next: Session = { ...session, phase: READY };
+  if (refused === undefined) return [next, [reply(replies.authenticated)]];
+  const { account: _account, mechanism: _mechanism, isLocalUser: _isLocalUser, ...facts } = session.facts;
+  return refuse(world, { ...next, facts }, refused.reply, { stage: "AUTH", ...refused.about });
+}
+
+type Denied = Omit<SaslDenied, "kind">;
+
+/** The reply to a login that did not succeed. A client that goes on guessing has to connect anew. */
+function denied(world: World, session: Session, mechanism: string, given: Denied): Step {
+  const [counted, told] = given.isTold === true ? [session, []] : counting(world, session, mechanism, given);
+  const actions = [...told, reply(replyTo(given))];
+  if (counted.authenticationFailures < world.terms.settings.authenticationFailures || given.answer.kind === "failed")
+    return [counted, actions];
+  return close(counted, replies.tooManyPasswords, ...actions);
+}
+
+function replyTo({ answer: { kind }, says }: Denied): Reply {
+  if (kind === "wrong") return loginDenied(says);
+  return kind === "failed" ? replies.cannotAuthenticate : replies.loginsBlocked;
+}
+
+/** It is told, and counts against the client; what could not be found out does not. */
+function counting(world: World, session: Session, mechanism: string, { user, answer: why }: Denied): Step {
+  const about = { session: world.terms.session, client: clientText(session.facts.peer), mechanism, user };
+  const counted: Session = {
+    ...session,
+    authenticationFailures: session.authenticationFailures + 1,
+    deniedUser: user,
+  };
+  switch (why.kind) {
+    case "failed":
+      return [session, [tell(authenticationFailed, { ...about, reason: why.text })]];
+    case "blocked": {
+      const { what, untilAt } = why.block;
+      return [counted, [tell(loginUnheard, { ...about, what, untilAt })]];
+    }
+    case "wrong": {
+      world.allowance.take("authentication-failure");
+      const reason = why.because === undefined ? "authentication failure" : `authentication failure: ${why.because}`;
+      return [counted, [tell(authenticationFailed, { ...about, reason })]];
+    }
+    default:
+      return unreachable(why);
+  }
 }

@@ -19,6 +19,8 @@ export class ContentFlow {
   #mode: "none" | "data" | "chunk" | "swallow" = "none";
   #missingBytes = 0;
   #isLast = false;
+  /** What filters made of the whole message. */
+  #changed: BodyWriter | undefined;
 
   constructor(terms: Terms, begin: (message: MessageId) => BodyWriter) {
     this.#terms = terms;
@@ -100,10 +102,22 @@ export class ContentFlow {
     }
   }
 
+  /** The whole message, for filters to look at; it stays here. */
+  get whole(): { readonly writer: BodyWriter; readonly trace: string; readonly message: MessageId } | undefined {
+    const content = this.#content;
+    return content && { writer: content.writer, trace: content.opening.trace, message: content.opening.message };
+  }
+
+  /** The message is this from now on; what it was has been forgotten by whoever changed it. */
+  change(writer: BodyWriter): void {
+    this.#changed = writer;
+  }
+
   /** Hands over the writer of the whole message; the flow is ready for the next. */
   take(): BodyWriter | undefined {
-    const writer = this.#content?.writer;
+    const writer = this.#changed ?? this.#content?.writer;
     this.#content = undefined;
+    this.#changed = undefined;
     return writer;
   }
 

@@ -1,13 +1,27 @@
 import { unreachable } from "../../foundation/assert.ts";
-import { envelopeIdOf, type MessageId } from "../../foundation/ids.ts";
+import type { MessageId } from "../../foundation/ids.ts";
+import { markReceived } from "../../protocol/message/own-received.ts";
 import { formatReceived, withProtocol } from "../../protocol/message/received-field.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
-import type { Envelope, Message } from "../envelope/envelope.ts";
-import { barelyEnded, improperPipelining, messageIdSeen, messageKept, messageNotKept } from "./events.ts";
+import { draftKey, draftOf, envelopeOf } from "../envelope/draft.ts";
+import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
+import type { AuthorVerdict } from "../envelope/policy.ts";
+import {
+  barelyEnded,
+  improperPipelining,
+  messageIdSeen,
+  mailQuarantined,
+  messageKept,
+  messageNotKept,
+} from "./events.ts";
 import { traceOf } from "./encryption.ts";
+import { factsForRules } from "./facts-for-rules.ts";
 import { greetFirst, releaseOf, priorityOf } from "./mail.ts";
-import { answer, close, misuse, refuse, tellRejected } from "./refusing.ts";
+import { copyTold, filtersAhead, forwardedClient, loopOf, wantsTrace } from "./passes.ts";
+import { filterFactsOf, mailFactsOf, tagsOf } from "./filter-facts.ts";
+import { askFilters, type FilterRefusal, type Pending } from "./ask-filters.ts";
+import { answer, close, misuse, refuse, tellRejected, type Refused } from "./refusing.ts";
 import { chunkReceived, queued, replies } from "./replies.ts";
 import {
   clientText,
@@ -38,6 +52,25 @@ export function data(world: World, session: Session, bytesBehind: number): Step 
   if (message === undefined)
     return misuse(world, session, "DATA", facts.greeting === "LHLO" ? replies.noRecipientsLmtp : replies.noRecipients);
   if (transaction.parameters.body === "BINARYMIME") return misuse(world, session, "DATA", replies.dataForBinary);
+  if (world.filters?.wants("data") === true) return askFilters(world, session, { stage: "data", transaction });
+  return goAhead(world, session, transaction, message);
+}
+
+/** Filters have heard that content comes. */
+export function dataFiltered(
+  world: World,
+  session: Session,
+  transaction: Transaction,
+  refused: FilterRefusal | undefined,
+): Step {
+  const { message } = transaction;
+  if (refused === undefined && message !== undefined) return goAhead(world, session, transaction, message);
+  const back: Session = { ...session, phase: { at: "transaction", transaction } };
+  const { reply: no, about } = refused ?? { reply: replies.noRecipients, about: {} };
+  return refuse(world, back, no, { stage: "DATA", transaction, ...about });
+}
+
+function goAhead(world: World, session: Session, transaction: Transaction, message: MessageId): Step {
   const opening = openingOf(world, session, transaction, message);
   return [{ ...session, phase: { at: "data", transaction } }, [reply(replies.goAhead), { do: "receiveData", opening }]];
 }
@@ -60,6 +93,30 @@ export function bdat(world: World, session: Session, sizeBytes: number, isLast: 
   // The octets of a refused chunk come all the same (RFC 3030 section 2) and must not be taken for commands. More than
   // a message's worth of them is not waited for.
   if (refusal !== undefined && sizeBytes > messageSize) return close(session, refusal);
+  const isFirst = refusal === undefined && transaction !== undefined && transaction.chunks === undefined;
+  if (isFirst && world.filters?.wants("data") === true)
+    return askFilters(world, session, { stage: "chunk", transaction, sizeBytes, isLast });
+  return chunkTaken(world, session, transaction, sizeBytes, isLast, refusal);
+}
+
+/** Filters have heard that content comes; the octets of a refused chunk come all the same. */
+export function chunkFiltered(
+  world: World,
+  session: Session,
+  { transaction, sizeBytes, isLast }: Extract<Pending, { stage: "chunk" }>,
+  refused: FilterRefusal | undefined,
+): Step {
+  return chunkTaken(world, session, transaction, sizeBytes, isLast, refused?.reply);
+}
+
+function chunkTaken(
+  world: World,
+  session: Session,
+  transaction: Transaction | undefined,
+  sizeBytes: number,
+  isLast: boolean,
+  refusal: Reply | undefined,
+): Step {
   const hasOpening = refusal === undefined && transaction?.message !== undefined;
   const opening = hasOpening ? openingOf(world, session, transaction, transaction.message) : undefined;
   return [
@@ -104,10 +161,12 @@ function openingOf(world: World, session: Session, transaction: Transaction, mes
   const [only, ...others] = transaction.recipients;
   const at = world.now();
   const offsetMinutes = world.offsetMinutes();
+  const filters = filtersAhead(transaction);
   const trace = formatReceived({
     helo: facts.helo,
     clientAddress: facts.peer.address,
     clientName: facts.peer.name,
+    localUser: facts.isLocalUser === true ? facts.account : undefined,
     by: terms.hostname,
     protocol: protocolOf(session, transaction),
     id: message,
@@ -119,11 +178,12 @@ function openingOf(world: World, session: Session, transaction: Transaction, mes
   });
   return {
     message,
-    trace,
+    trace: markReceived(trace, filters),
+    wantsTrace: wantsTrace(world, session, filters) ? true : undefined,
     isBinary: transaction.parameters.body === "BINARYMIME",
-    ...(terms.addsMissingFields
-      ? { adding: { at, offsetMinutes, id: message, host: terms.hostname, sender: transaction.sender } }
-      : {}),
+    adding: terms.addsMissingFields
+      ? { at, offsetMinutes, id: message, host: terms.hostname, sender: transaction.sender }
+      : undefined,
   };
 }
 
@@ -154,11 +214,89 @@ export function contentEnded(world: World, session: Session, content: Content): 
     const done: Session = { ...here, phase: READY };
     return perRecipient(world, done, transaction, refusal, [{ do: "abandon" }, seen]);
   }
-  const whole = messageOf(world, here, transaction, message, content);
+  const loop = loopOf(world, transaction, content);
+  if (loop !== undefined) {
+    const done: Session = { ...here, phase: READY };
+    const because = `it left for its content filter as ${loop}`;
+    return perRecipient(world, done, transaction, replies.filterLoop, [{ do: "abandon" }, seen], { because });
+  }
+  const before = [seen, ...copyTold(world, session, transaction, message, content)];
+  const about = factsForRules(world, session.facts, transaction);
+  if (!world.wantsAuthor(about)) return sift(world, here, transaction, message, content, before);
+  // Behind a line that is no field others may find an author that nobody would judge here.
+  if (content.isHeaderBroken === true) {
+    const done: Session = { ...here, phase: READY };
+    return perRecipient(world, done, transaction, replies.headerBroken, [{ do: "abandon" }, seen]);
+  }
+  return [
+    { ...here, phase: { at: "weighing", transaction, content } },
+    [...before, { do: "weigh", facts: about, fields: content.authorFields ?? [] }],
+  ];
+}
+
+/** Whether the client may call itself what the From field says. */
+export function authorWeighed(world: World, session: Session, verdict: AuthorVerdict): Step {
+  const { phase } = session;
+  if (phase.at !== "weighing") return [session, []];
+  const { transaction, content } = phase;
+  const { message } = transaction;
+  if (message === undefined) return [session, []];
+  if (verdict.kind === "accept") return sift(world, session, transaction, message, content, []);
+  const done: Session = { ...session, phase: READY };
+  return perRecipient(world, done, transaction, verdict.reply, [{ do: "abandon" }], { because: verdict.because });
+}
+
+/** Nobody has anything against it, but for the filters that may want to look at it. */
+function sift(
+  world: World,
+  session: Session,
+  transaction: Transaction,
+  message: MessageId,
+  content: Content,
+  before: readonly Action[],
+): Step {
+  if (world.filters?.wants("message") !== true) return keep(world, session, transaction, message, content, before);
+  const mail = mailFactsOf(transaction);
+  const tags = tagsOf(session.facts, transaction);
+  return [
+    { ...session, phase: { at: "sifting", transaction, content } },
+    [
+      ...before,
+      {
+        do: "sift",
+        facts: { ...filterFactsOf(world, session.facts), tags, mail },
+        who: factsForRules(world, session.facts, transaction),
+        recipients: transaction.recipients,
+      },
+    ],
+  ];
+}
+
+/** Makes it durable; with `quarantine` it stays in the queue until somebody has looked at it. */
+export function keep(
+  world: World,
+  session: Session,
+  transaction: Transaction,
+  message: MessageId,
+  content: Content,
+  before: readonly Action[],
+  quarantine?: Quarantine,
+): Step {
+  const whole = messageOf(world, session, transaction, message, content);
   const envelopes = envelopesOf(transaction, message);
   return [
-    { ...here, phase: { at: "committing", transaction, message: whole, since: world.now() } },
-    [seen, { do: "commit", message: whole, envelopes }],
+    {
+      ...session,
+      phase: {
+        at: "committing",
+        transaction,
+        message: whole,
+        envelopes: envelopes.length,
+        since: world.now(),
+        quarantine,
+      },
+    },
+    [...before, { do: "commit", message: whole, envelopes, quarantine }],
   ];
 }
 
@@ -170,6 +308,8 @@ function contentRefusal(world: World, transaction: Transaction, content: Content
       return replies.messageTooBig;
     case "header-too-big":
       return replies.headerTooBig;
+    case "bare-header":
+      return replies.bareLineEndInContent;
     case "storage":
       return replies.notKept;
     case undefined:
@@ -216,6 +356,7 @@ function messageOf(world: World, session: Session, transaction: Transaction, id:
       clientName: facts.peer.name,
       helo: facts.helo,
       account: facts.account,
+      forwarded: forwardedClient(transaction.forwarded),
     },
     priority: priorityOf(world, facts, parameters),
     tenant: terms.tenant,
@@ -235,20 +376,19 @@ function envelopesOf(transaction: Transaction, message: MessageId): readonly Env
   const seen = new Set<string>();
   const notBeforeAt = releaseOf(transaction.parameters, transaction.startedAt);
   for (const { given, parameters, targets } of transaction.recipients) {
-    for (const { recipient, action } of targets) {
-      const key = `${action} ${recipient}`;
+    const wishes = {
+      given,
+      originalRecipient: parameters.originalRecipient,
+      notify: parameters.notify ?? [],
+      notBeforeAt,
+    };
+    for (const target of targets) {
+      const draft = draftOf(target, wishes);
+      if (draft === undefined) continue;
+      const key = draftKey(draft);
       if (seen.has(key)) continue;
       seen.add(key);
-      envelopes.push({
-        id: envelopeIdOf(message, envelopes.length + 1),
-        message,
-        recipient,
-        givenRecipient: given === recipient ? undefined : given,
-        originalRecipient: parameters.originalRecipient,
-        notify: parameters.notify ?? [],
-        action,
-        notBeforeAt,
-      });
+      envelopes.push(envelopeOf(draft, message, envelopes.length + 1));
     }
   }
   return envelopes;
@@ -257,20 +397,35 @@ function envelopesOf(transaction: Transaction, message: MessageId): readonly Env
 export function committed(world: World, session: Session): Step {
   const { phase } = session;
   if (phase.at !== "committing") return [session, []];
-  const { transaction, message } = phase;
-  const event = tell(messageKept, {
+  const { transaction, message, quarantine } = phase;
+  const whose = {
     session: world.terms.session,
-    listener: world.terms.listener,
     message: message.id,
-    sizeBytes: message.sizeBytes,
+    from: transaction.sender,
+    to: transaction.recipients.slice(0, MOST_TOLD_RECIPIENTS).map(({ given }) => given),
     recipients: transaction.recipients.length,
-    envelopes: envelopesOf(transaction, message.id).length,
+  };
+  const event = tell(messageKept, {
+    ...whose,
+    listener: world.terms.listener,
+    client: clientText(session.facts.peer),
+    helo: session.facts.helo,
+    account: session.facts.account,
+    isEncrypted: session.facts.tls !== undefined,
+    rules: [...new Set(transaction.recipients.flatMap(({ rule }) => rule ?? []))].slice(0, MOST_TOLD_RECIPIENTS),
+    sizeBytes: message.sizeBytes,
+    envelopes: phase.envelopes,
     tookMs: world.now() - phase.since,
     details: plainDetails(world.terms, session),
   });
   const done: Session = { ...session, phase: READY, idleCommands: 0 };
-  return [done, [event, ...finalReplies(session, transaction, queued(message.id))]];
+  const aside =
+    quarantine === undefined ? [] : [tell(mailQuarantined, { ...whose, to: whose.to[0] ?? "", ...quarantine })];
+  return [done, [event, ...aside, ...finalReplies(session, transaction, queued(message.id))]];
 }
+
+/** Of one mail, in the journal. */
+const MOST_TOLD_RECIPIENTS = 100;
 
 export function notCommitted(world: World, session: Session, isFull: boolean, reason: string): Step {
   const { phase } = session;
@@ -287,22 +442,26 @@ export function notCommitted(world: World, session: Session, isFull: boolean, re
 }
 
 /** RFC 2033 section 4.2: in LMTP one reply for each accepted recipient, in their order; in SMTP one for all. */
-function finalReplies(session: Session, transaction: Transaction, with_: Reply): readonly Action[] {
+export function finalReplies(session: Session, transaction: Transaction, with_: Reply): readonly Action[] {
   if (session.facts.greeting !== "LHLO") return [reply(with_)];
-  return transaction.recipients.map(({ given }) => reply({ ...with_, lines: [`<${given}> ${with_.lines.join(" ")}`] }));
+  return (transaction.answered ?? transaction.recipients).map(({ given }) =>
+    reply({ ...with_, lines: [`<${given}> ${with_.lines.join(" ")}`] }),
+  );
 }
 
-function perRecipient(
+export function perRecipient(
   world: World,
   session: Session,
   transaction: Transaction,
   with_: Reply,
   before: readonly Action[],
+  by: Pick<Refused, "because" | "restriction"> = {},
 ): Step {
+  const about = { stage: "END-OF-MESSAGE", transaction, ...by };
   if (session.facts.greeting !== "LHLO") {
-    const [after, actions] = refuse(world, session, with_, { stage: "END-OF-MESSAGE", transaction });
+    const [after, actions] = refuse(world, session, with_, about);
     return [after, [...before, ...actions]];
   }
-  const event = tellRejected(world, session, with_, { stage: "END-OF-MESSAGE", transaction });
+  const event = tellRejected(world, session, with_, about);
   return [session, [...before, event, ...finalReplies(session, transaction, with_)]];
 }

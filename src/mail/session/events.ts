@@ -1,4 +1,5 @@
 import { defineEvent } from "../../foundation/events.ts";
+import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { closedText, establishedText, findingFields, findingText, tlsFields } from "../../service/tls/told-text.ts";
 
 /** What a session tells. Lines are Postfix's smtpd(8) and cleanup(8), which people's tools read. */
@@ -24,6 +25,15 @@ export const clientAccepted = defineEvent({
     (e.originalClient === undefined ? "" : `, orig_client=${e.originalClient}`),
 });
 
+export const recipientExpanded = defineEvent({
+  name: "session.expanded",
+  level: "info",
+  speaker: "smtpd",
+  says: "An accepted recipient stands for others, by the entries that are named.",
+  fields: { session: "text", message: "text", to: "text", targets: "count", steps: "text" },
+  line: (e) => `${e.message}: expand: <${e.to}> is ${e.targets} ${e.targets === 1 ? "target" : "targets"}: ${e.steps}`,
+});
+
 export const messageIdSeen = defineEvent({
   name: "session.message-id",
   level: "info",
@@ -31,6 +41,25 @@ export const messageIdSeen = defineEvent({
   says: "The content of a message has come whole; its Message-ID field.",
   fields: { session: "text", message: "text", messageId: "text" },
   line: (e) => `${e.message}: message-id=${e.messageId}`,
+});
+
+export const filteredCopy = defineEvent({
+  name: "session.filtered-copy",
+  level: "info",
+  speaker: "smtpd",
+  says: "A message is what came of another one in a filter, which hands it back here.",
+  fields: { session: "text", message: "text", original: "text" },
+  line: (e) => `${e.message}: filtered copy of ${e.original}`,
+});
+
+export const leftAsCopy = defineEvent({
+  name: "session.came-back",
+  level: "info",
+  speaker: "smtpd",
+  says: "A message came back from its filter, under another id: the same as `session.filtered-copy`, from the other end.",
+  fields: { message: "text", copy: "text" },
+  // The line of the copy says it to people.
+  line: () => undefined,
 });
 
 export const messageKept = defineEvent({
@@ -42,6 +71,15 @@ export const messageKept = defineEvent({
     session: "text",
     listener: "text",
     message: "text",
+    client: "text",
+    helo: "text?",
+    account: "text?",
+    isEncrypted: "flag",
+    from: "text",
+    /** As the client gave them, the first hundred. */
+    to: "list",
+    /** The rules that accepted them, each once. */
+    rules: "list",
     sizeBytes: "bytes",
     recipients: "count",
     envelopes: "count",
@@ -78,19 +116,55 @@ export const rejected = defineEvent({
     to: "text?",
     protocol: "text",
     helo: "text?",
+    /** The rule that refused, by its name or its place in the settings. */
+    rule: "text?",
+    restriction: "text?",
   },
   line: (e) =>
     `${e.message ?? "NOQUEUE"}: reject: ${e.stage} from ${e.client}: ${withSubject(e)};` +
     (e.from === undefined ? "" : ` from=<${e.from}>`) +
     (e.to === undefined ? "" : ` to=<${e.to}>`) +
     ` proto=${e.protocol}` +
-    (e.helo === undefined ? "" : ` helo=<${e.helo}>`),
+    (e.helo === undefined ? "" : ` helo=<${e.helo}>`) +
+    (e.rule === undefined ? "" : ` rule=<${e.rule}>`) +
+    (e.restriction === undefined ? "" : ` restriction=<${e.restriction}>`) +
+    (e.restriction === undefined || e.because === undefined || e.because === "" ? "" : ` because=<${e.because}>`),
+});
+
+export const restrictionNoted = defineEvent({
+  name: "session.restriction",
+  level: "info",
+  speaker: "smtpd",
+  says: "A restriction had something to say and decided nothing: what it would have refused (warn-only), or what it was told.",
+  fields: {
+    session: "text",
+    listener: "text",
+    message: "text?",
+    client: "text",
+    restriction: "text",
+    /** It would have refused or changed the mail, and is only to warn. */
+    isWarning: "flag",
+    /** `RCPT`, in the words of rejections. */
+    stage: "text",
+    text: "text",
+    from: "text?",
+    to: "text?",
+    protocol: "text",
+    helo: "text?",
+  },
+  line: (e) =>
+    `${e.message ?? "NOQUEUE"}: ${e.isWarning ? "reject_warning" : "info"}: ${e.stage} from ${e.client}: ${e.text};` +
+    (e.from === undefined ? "" : ` from=<${e.from}>`) +
+    (e.to === undefined ? "" : ` to=<${e.to}>`) +
+    ` proto=${e.protocol}` +
+    (e.helo === undefined ? "" : ` helo=<${e.helo}>`) +
+    ` restriction=<${e.restriction}>`,
 });
 
 /** Postfix names what was refused between status and text, and pflogsumm looks for it there. */
 function withSubject(e: { stage: string; reply: string; from?: string | undefined; to?: string | undefined }): string {
   const subject = e.stage === "RCPT" ? e.to : e.stage === "MAIL" ? e.from : e.stage;
-  const parts = /^(\d{3}(?: \d\.\d{1,3}\.\d{1,3})?) (?!<)(.*)$/s.exec(e.reply);
+  const parts = /^(\d{3}(?: \d\.\d{1,3}\.\d{1,3})?) (?!<|\d\.\d{1,3}\.\d{1,3} <)(.*)$/s.exec(e.reply);
   return parts === null || subject === undefined ? e.reply : `${parts[1]} <${subject}>: ${parts[2]}`;
 }
 
@@ -290,6 +364,27 @@ export const authenticationFailed = defineEvent({
   line: (e) => `warning: ${e.client}: SASL ${e.mechanism} authentication failed: ${e.reason}, sasl_username=${e.user}`,
 });
 
+export const loginsBlocked = defineEvent({
+  name: "session.logins-blocked",
+  level: "warning",
+  speaker: "smtpd",
+  says: "So many logins from an address, or into an account, have failed that none is looked at for a while. Told once for each block.",
+  fields: { session: "text", client: "text", what: "text", key: "text", failures: "count", untilAt: "at" },
+  line: (e) =>
+    `warning: logins ${e.what === "account" ? `into ${e.key}` : `from ${e.key}`} are blocked after ${e.failures} failures` +
+    ` until ${formatRfc3339(e.untilAt)}; last from ${e.client}`,
+});
+
+export const loginUnheard = defineEvent({
+  name: "session.login-unheard",
+  level: "debug",
+  speaker: "smtpd",
+  says: "A login was not looked at: its address or account is blocked.",
+  fields: { session: "text", client: "text", mechanism: "text", user: "text", what: "text", untilAt: "at" },
+  line: (e) =>
+    `${e.client}: SASL ${e.mechanism} authentication not heard: ${e.what} is blocked, sasl_username=${e.user}`,
+});
+
 export const actedFor = defineEvent({
   name: "session.xclient",
   level: "info",
@@ -308,4 +403,54 @@ export const tlsOnPlaintextPort = defineEvent({
   line: (e) =>
     `warning: TLS handshake on the plaintext port of ${e.listener} from ${e.client}: ${findingText(e)}` +
     (e.ja4 === undefined ? "" : `; ja4=${e.ja4}`),
+});
+
+export const mailDiscarded = defineEvent({
+  name: "session.discarded",
+  level: "info",
+  speaker: "cleanup",
+  says: "A message was accepted and thrown away, because a filter said so, or took away all of its recipients.",
+  fields: { session: "text", message: "text", from: "text", recipients: "count", filter: "text?", because: "text?" },
+  line: (e) =>
+    `${e.message}: discard: from=<${e.from}>, ${e.recipients} recipients` +
+    (e.filter === undefined ? "" : `, filter=<${e.filter}>`) +
+    (e.because === undefined || e.because === "" ? "" : `: ${e.because}`),
+});
+
+export const mailFilteredOn = defineEvent({
+  name: "session.handed-over",
+  level: "info",
+  speaker: "smtpd",
+  says: "A filter has passed the message on itself, and it was taken there: nothing of it is kept here.",
+  fields: { session: "text", message: "text", filter: "text", reply: "text" },
+  line: (e) => `${e.message}: handed over by filter ${e.filter}: ${e.reply}`,
+});
+
+export const recipientNotAdded = defineEvent({
+  name: "session.recipient-not-added",
+  level: "warning",
+  speaker: "cleanup",
+  says: "A filter added a recipient that the rules do not accept. The message goes to the others.",
+  fields: { session: "text", message: "text", recipient: "text", because: "text" },
+  line: (e) => `${e.message}: a filter's recipient <${e.recipient}> is not added: ${e.because}`,
+});
+
+export const mailQuarantined = defineEvent({
+  name: "session.quarantined",
+  level: "info",
+  speaker: "cleanup",
+  says: "A message is kept, in quarantine: it goes nowhere until somebody has looked at it (`posthorn quarantine`).",
+  fields: {
+    session: "text",
+    message: "text",
+    from: "text",
+    /** The first of them, as the client gave it. */
+    to: "text",
+    recipients: "count",
+    filter: "text",
+    because: "text?",
+  },
+  line: (e) =>
+    `${e.message}: quarantine: from=<${e.from}>, to=<${e.to}>${e.recipients > 1 ? ` and ${e.recipients - 1} more` : ""}, filter=<${e.filter}>` +
+    (e.because === undefined || e.because === "" ? "" : `: ${e.because}`),
 });

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { PLAIN_TERMS } from "../../testing/dialogue.ts";
 import { memoryQueue } from "../../testing/reception.ts";
+import { masqueradeSettings } from "../envelope/rewrite/settings.ts";
+import { authorsOf } from "../envelope/sender-rights.ts";
 import type { BodyWriter } from "../queue/queue.ts";
 import { IncomingContent } from "./incoming-content.ts";
 import type { Content, Opening, Terms } from "./state.ts";
@@ -42,10 +44,66 @@ test("the trace field comes first, and the content follows as it was meant", asy
   assert.equal(content.messageIdField, "<1@x>");
 });
 
+test("binary content may hold any octet, and its header only whole line ends", async () => {
+  const opening: Opening = { ...OPENING, isBinary: true };
+  const refusal = async (text: string, cuts: readonly number[]): Promise<string | undefined> => {
+    const incoming = new IncomingContent(opening, PLAIN_TERMS, memoryQueue().begin("M1"));
+    for (const piece of inPieces(text, cuts)) {
+      incoming.beginChunk(piece.length);
+      await incoming.pushChunk(piece).written;
+    }
+    return (await incoming.end()).refusal;
+  };
+  for (const cuts of [[], [3], [5, 6, 7], [20, 21]]) {
+    assert.equal(await refusal("From: a@b\r\nSubject: x\r\n\r\n\r\0\n\n\xff\r", cuts), undefined);
+    assert.equal(await refusal("From: a@b\nFrom: eve@x.example\r\n\r\nhi", cuts), "bare-header");
+    assert.equal(await refusal("X: a\rFrom: eve@x.example\r\n\r\nhi", cuts), "bare-header");
+    assert.equal(await refusal("X: a\r\n\nhi", cuts), "bare-header");
+  }
+});
+
+test("of a From too long to be kept nothing is taken for its author, however it is filled up", async () => {
+  const authors = async (from: string, cuts: readonly number[]): Promise<unknown> => {
+    const { content } = await receive(inPieces(`${from}\r\nSubject: x\r\n\r\nhi\r\n.\r\n`, cuts));
+    return (content.authorFields ?? []).map(authorsOf);
+  };
+  const eve = "<ceo@own.example>";
+  for (const cuts of [[], [7, 2000], [4090, 4096, 4097, 4100]]) {
+    assert.deepEqual(await authors("From: me@own.example", cuts), [["me@own.example"]]);
+    for (const filling of [
+      " ".repeat(5000),
+      `${" ".repeat(400)}\r\n`.repeat(20),
+      "\r\n ".repeat(3000),
+      ", ".repeat(2050),
+    ])
+      assert.deepEqual(await authors(`From: me@own.example${filling} ${eve}`, cuts), [undefined]);
+    const many = await authors(`${"From: me@own.example\r\n".repeat(64)}From: ${eve}`, cuts);
+    assert.deepEqual(many, [undefined]);
+  }
+});
+
 test("a message of nothing at all is kept as its trace field", async () => {
   const { stored, isComplete } = await receive([Buffer.from(".\r\n")]);
   assert.equal(isComplete, true);
   assert.equal(stored, TRACE);
+});
+
+test("where fields are added a header that ends with no empty line gets one, so that nobody finds fields behind it", async () => {
+  const opening: Opening = { ...OPENING, adding: ADDING };
+  const own = "Date: x\r\nFrom: <q@w.example>\r\nMessage-ID: <1@x>\r\n";
+  for (const rest of ["junk\r\nFrom: <eve@x.example>\r\n\r\nhi\r\n", "Fr\u00f6m: x\r\nFrom: y\r\n", "hello"]) {
+    const { stored, content } = await receive(inPieces(`${own}${rest}\r\n.\r\n`, [9, 60, 70]), opening);
+    assert.equal(stored, `${TRACE}${own}\r\n${rest}\r\n`);
+    assert.deepEqual(content.authorFields, ["<q@w.example>"]);
+    assert.equal(content.isHeaderBroken, false);
+  }
+  // Not even a continuation of what we put in front.
+  const { stored } = await receive([Buffer.from(" From: <eve@x.example>\r\nFrom: z\r\n.\r\n")], opening);
+  assert.match(stored, /From: a@b\.example\r\n\r\n From: <eve@x\.example>\r\nFrom: z\r\n$/);
+  // Elsewhere content stays as it came.
+  const relayed = await receive([Buffer.from("A: b\r\njunk\r\n.\r\n")]);
+  assert.equal(relayed.stored, `${TRACE}A: b\r\njunk\r\n`);
+  assert.equal(relayed.content.isHeaderBroken, true);
 });
 
 test("missing fields are added where asked, in front, and fields that are there stay alone", async () => {
@@ -59,15 +117,36 @@ test("missing fields are added where asked, in front, and fields that are there 
   assert.equal((await receive([Buffer.from(`${whole}.\r\n`)], opening)).stored, TRACE + whole);
 });
 
+test("submitted mail has the names of hosts hidden in its header, and only there", async () => {
+  const masquerade = masqueradeSettings.parse({ domains: ["example.org"] });
+  const terms: Terms = { ...PLAIN_TERMS, rewriting: { masquerade } };
+  const text = "Subject: bob@pc.example.org\r\nFrom: Bob\r\n <bob@pc.example.org>\r\n\r\nFrom: bob@pc.example.org\r\n";
+  const { stored, content } = await receive([Buffer.from(`${text}.\r\n`)], OPENING, terms);
+  assert.equal(stored, TRACE + text.replace("<bob@pc.example.org>", "<bob@example.org>"));
+  assert.equal(content.storedBytes, stored.length);
+  assert.deepEqual(content.authorFields, ["Bob <bob@example.org>"], "who may be the author is asked of what is stored");
+  const signed = `DKIM-Signature: v=1\r\n${text}`;
+  assert.equal((await receive([Buffer.from(`${signed}.\r\n`)], OPENING, terms)).stored, TRACE + signed);
+});
+
 test("wherever the stream is cut, the same is stored and found", async () => {
-  const text = "Received: a\r\n b\r\nFrom: x@y\r\nReceived: c\r\n\r\n.. dot\r\nbody é\r\n.\r\n";
-  for (const opening of [OPENING, { ...OPENING, adding: ADDING }]) {
-    const whole = await receive([Buffer.from(text, "latin1")], opening);
+  const text = "Received: a\r\n b\r\nFrom: x@z.y\r\nReceived: c\r\n\r\n.. dot\r\nbody é\r\n.\r\n";
+  const masquerade = masqueradeSettings.parse({ domains: ["y"] });
+  for (const [opening, terms] of [
+    [OPENING, PLAIN_TERMS],
+    [{ ...OPENING, adding: ADDING }, PLAIN_TERMS],
+    [
+      { ...OPENING, adding: ADDING },
+      { ...PLAIN_TERMS, rewriting: { masquerade } },
+    ],
+    [OPENING, { ...PLAIN_TERMS, rewriting: { masquerade } }],
+  ] as const) {
+    const whole = await receive([Buffer.from(text, "latin1")], opening, terms);
     assert.equal(whole.content.hops, 2);
     assert.equal(whole.content.facts.has8bit, true);
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(100), { maxLength: 6 }), async (cuts) => {
-        assert.deepEqual(await receive(inPieces(text, cuts), opening), whole);
+        assert.deepEqual(await receive(inPieces(text, cuts), opening, terms), whole);
       }),
       { numRuns: 60 },
     );
@@ -97,6 +176,7 @@ test("a writer that fails makes the message refused, not the session broken", as
     write: () => {
       throw new Error("disk");
     },
+    settle: () => Promise.reject(new Error("disk")),
     finish: () => Promise.reject(new Error("disk")),
     abort: () => Promise.resolve(),
     sizeBytes: 0,

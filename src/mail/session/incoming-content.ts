@@ -1,10 +1,16 @@
+import { parseHeaderSection, valuesOf } from "../../protocol/message/header-fields.ts";
+import { bareEndingFinder } from "../../protocol/message/bare-endings.ts";
 import { HeaderScanner } from "../../protocol/message/header-scanner.ts";
 import { missingFields } from "../../protocol/message/missing-fields.ts";
 import { BdatReceiver } from "../../protocol/smtp/bdat-receiver.ts";
 import type { ContentFacts } from "../../protocol/smtp/content-facts.ts";
 import { DataReceiver } from "../../protocol/smtp/data-receiver.ts";
+import { masqueradeHeader } from "../envelope/rewrite/masquerade.ts";
 import type { BodyWriter } from "../queue/queue.ts";
 import type { Content, Opening, Terms } from "./state.ts";
+
+/** No list of addresses, and never taken for one. */
+const NO_AUTHORS = "<";
 
 /**
  * One message's content on its way into the queue: takes the bytes off the wire, undoes the transport's transparency,
@@ -20,8 +26,12 @@ export class IncomingContent {
   readonly #opening: Opening;
   readonly #terms: Terms;
   readonly #header: HeaderScanner;
-  /** What waits for the header's end, so that missing fields can be put in front. */
+  /** What waits for the header's end, so that missing fields can be put in front and addresses changed. */
   #held: Buffer[] | undefined;
+  /** The From fields as they are stored, where that is not as they came. */
+  #authorFields: readonly string[] | undefined;
+  readonly #hasBareEnding = bareEndingFinder();
+  #headerSeen = 0;
   #isOpened = false;
   #isByChunks = false;
   #refusal: Content["refusal"];
@@ -37,13 +47,20 @@ export class IncomingContent {
     this.#terms = terms;
     this.#header = new HeaderScanner({
       maxHeaderBytes: terms.settings.headerSize,
-      wanted: opening.adding === undefined ? ["message-id"] : ["message-id", "date", "from"],
+      wanted: [
+        ...(opening.adding === undefined ? ["message-id", "from"] : ["message-id", "date", "from"]),
+        ...(opening.wantsTrace === true ? ["received"] : []),
+      ],
     });
-    if (opening.adding !== undefined) this.#held = [];
+    if (opening.adding !== undefined || terms.rewriting?.masquerade !== undefined) this.#held = [];
   }
 
   get facts(): ContentFacts {
     return this.#isByChunks ? this.#chunks.facts : this.#data.facts;
+  }
+
+  get opening(): Opening {
+    return this.#opening;
   }
 
   get writer(): BodyWriter {
@@ -87,6 +104,10 @@ export class IncomingContent {
       storedBytes: this.#writer.sizeBytes,
       hops: summary.receivedCount,
       messageIdField: summary.values.get("message-id")?.[0],
+      // Who stands behind what was kept of the field may be anybody.
+      authorFields: this.#authorFields ?? (summary.cut.has("from") ? [NO_AUTHORS] : summary.values.get("from")),
+      received: summary.values.get("received"),
+      isHeaderBroken: summary.endedBy === "no-field" && this.#opening.adding === undefined,
       refusal: this.#refusal,
     };
   }
@@ -102,7 +123,7 @@ export class IncomingContent {
     const bytes = only ?? (slices.length === 0 ? undefined : Buffer.concat(slices));
     if (bytes === undefined || bytes.length === 0) return undefined;
     if (this.#refusal !== undefined) return undefined;
-    if (!this.#header.isComplete) this.#header.push(bytes);
+    if (!this.#header.isComplete) this.#keepHeader(bytes);
     if (this.facts.bytes > this.#terms.settings.messageSize) return this.refuse("too-big");
     if (this.#isOpened) return this.#write(bytes);
     if (this.#held === undefined) return this.#open(bytes);
@@ -110,16 +131,39 @@ export class IncomingContent {
     return this.#header.isComplete ? this.#open() : undefined;
   }
 
+  /** Binary content may hold any octet, but its header is lines as any other: who reads them otherwise would see other fields. */
+  #keepHeader(bytes: Buffer): void {
+    this.#header.push(bytes);
+    if (!this.#opening.isBinary) return;
+    const end = this.#header.isComplete ? this.#header.end().bodyAt - this.#headerSeen : bytes.length;
+    this.#headerSeen += bytes.length;
+    if (this.#hasBareEnding(bytes.subarray(0, end))) this.refuse("bare-header");
+  }
+
   /** Writes what comes in front of the content, together with the first of it. */
   #open(first?: Buffer): void | Promise<void> {
     this.#isOpened = true;
     if (this.#refusal !== undefined) return undefined;
     const { trace, adding } = this.#opening;
-    const added = adding === undefined ? "" : missingFields(this.#header.end(), adding);
-    const pieces = [Buffer.from(trace + added, "utf8"), ...(this.#held ?? [])];
+    let added = "";
+    if (adding !== undefined) {
+      const header = this.#header.end();
+      added = missingFields(header, adding);
+      if (header.endedBy === "no-field") this.#held = parted(this.#held ?? [], header.bodyAt);
+    }
+    const pieces = [Buffer.from(trace + added, "utf8"), ...this.#masqueraded(this.#held ?? [])];
     this.#held = undefined;
     if (first !== undefined) pieces.push(first);
     return this.#write(Buffer.concat(pieces));
+  }
+
+  /** All of the header section is here. One that does not end in order is left as it is, as far as it is none. */
+  #masqueraded(held: readonly Buffer[]): readonly Buffer[] {
+    const masquerade = this.#terms.rewriting?.masquerade;
+    if (masquerade === undefined || held.length === 0) return held;
+    const changed = masqueradeHeader(masquerade, Buffer.concat(held));
+    this.#authorFields = valuesOf(parseHeaderSection(changed), "From");
+    return [changed];
   }
 
   #write(bytes: Buffer): void | Promise<void> {
@@ -129,6 +173,15 @@ export class IncomingContent {
       return this.refuse("storage");
     }
   }
+}
+
+/**
+ * Where fields are added the body gets the empty line that it lacks: or some readers would go on behind what is no field,
+ * and find there, say, a From field that nobody has looked at.
+ */
+function parted(held: readonly Buffer[], bodyAt: number): Buffer[] {
+  const whole = Buffer.concat(held);
+  return [whole.subarray(0, bodyAt), Buffer.from("\r\n"), whole.subarray(bodyAt)];
 }
 
 const TAIL = 4;

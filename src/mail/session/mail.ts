@@ -1,13 +1,37 @@
 import { addressOfPath } from "../../protocol/address/path.ts";
+import type { MessageId } from "../../foundation/ids.ts";
 import type { Command } from "../../protocol/smtp/command.ts";
 import type { MailParameters, RcptParameters } from "../../protocol/smtp/parameters.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
-import type { Judgement, SessionFactsForRules } from "../envelope/policy.ts";
-import { certificateForRules, certificateRefusal } from "./client-certificate.ts";
-import { clientAccepted, limitReached, receptionPaused, roomIsShort } from "./events.ts";
-import { answer, close, misuse, refuse } from "./refusing.ts";
+import type { Judgement } from "../envelope/policy.ts";
+import { masqueradeSender } from "../envelope/rewrite/masquerade.ts";
+import { isLoopback } from "../../service/table/networks.ts";
+import { certificateRefusal } from "./client-certificate.ts";
+import {
+  clientAccepted,
+  limitReached,
+  receptionPaused,
+  recipientExpanded,
+  restrictionNoted,
+  roomIsShort,
+} from "./events.ts";
+import { factsForRules } from "./facts-for-rules.ts";
+import { askFilters, type FilterRefusal, type Pending } from "./ask-filters.ts";
+import { answer, close, misuse, protocolOf, refuse } from "./refusing.ts";
+import { forwardedClient } from "./passes.ts";
 import { priorityChanged, replies } from "./replies.ts";
-import { clientText, reply, tell, type Facts, type Session, type Step, type Transaction, type World } from "./state.ts";
+import {
+  type Action,
+  clientText,
+  READY,
+  reply,
+  tell,
+  type Facts,
+  type Session,
+  type Step,
+  type Transaction,
+  type World,
+} from "./state.ts";
 
 /** MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3), with the parameters of the extensions. */
 export function mail(world: World, session: Session, command: Extract<Command, { verb: "MAIL" }>): Step {
@@ -15,9 +39,13 @@ export function mail(world: World, session: Session, command: Extract<Command, {
   const { facts } = session;
   const outOfOrder = greetFirst(world, facts) ?? (session.phase.at === "transaction" ? replies.nestedMail : undefined);
   if (outOfOrder !== undefined) return misuse(world, session, "MAIL", outOfOrder);
-  const sender = addressOfPath(command.from);
+  const given = addressOfPath(command.from);
+  const masquerade = terms.rewriting?.masquerade;
+  const sender = masquerade === undefined ? given : masqueradeSender(masquerade, given);
   const refusal = notPermitted(world, facts) ?? parameterRefusal(world, facts, command);
   if (refusal !== undefined) return refuse(world, session, refusal, { stage: "MAIL", sender });
+  const { refused } = session;
+  if (refused !== undefined) return refuse(world, session, refused.reply, { stage: "MAIL", sender, ...refused.about });
 
   const client = clientText(facts.peer);
   const { messagesPerSession } = terms.settings;
@@ -41,16 +69,40 @@ export function mail(world: World, session: Session, command: Extract<Command, {
     parameters: command.parameters,
     startedAt: world.now(),
     recipients: [],
+    ...(facts.forwarded === undefined ? {} : { forwarded: facts.forwarded }),
   };
+  if (world.filters === undefined) return mailAccepted(world, session, transaction);
+  const begun: Action = { do: "newMail" };
+  if (world.filters.wants("mail")) return askFilters(world, session, { stage: "mail", transaction }, [begun]);
+  const [next, actions] = mailAccepted(world, session, transaction);
+  return [next, [begun, ...actions]];
+}
+
+/** Filters have heard the sender. */
+export function mailFiltered(
+  world: World,
+  session: Session,
+  transaction: Transaction,
+  refused: FilterRefusal | undefined,
+): Step {
+  if (refused === undefined) return mailAccepted(world, session, transaction);
+  const { sender } = transaction;
+  return refuse(world, { ...session, phase: READY }, refused.reply, { stage: "MAIL", sender, ...refused.about });
+}
+
+function mailAccepted(world: World, session: Session, transaction: Transaction): Step {
+  const { parameters } = transaction;
   const next: Session = {
     ...session,
+    // What XFORWARD said was about this mail.
+    ...(session.facts.forwarded === undefined ? {} : { facts: { ...session.facts, forwarded: undefined } }),
     phase: { at: "transaction", transaction },
     messages: session.messages + 1,
     idleCommands: 0,
   };
-  const priority = priorityOf(world, facts, command.parameters);
+  const priority = priorityOf(world, session.facts, parameters);
   // RFC 6710 section 4.1: who gets less than was asked for is told.
-  return answer(next, priority === command.parameters.priority ? replies.senderOk : priorityChanged(priority ?? 0));
+  return answer(next, priority === parameters.priority ? replies.senderOk : priorityChanged(priority ?? 0));
 }
 
 /** The order of greeting, encryption and authentication that the listener asks for. */
@@ -88,6 +140,7 @@ function parameterRefusal(
   if (isInternational && parameters.isInternational !== true) return replies.internationalSender;
   // RFC 1870 section 6.1.
   if ((parameters.sizeBytes ?? 0) > terms.settings.messageSize) return replies.messageTooBig;
+  if (parameters.verp !== undefined && !mayVary(world, facts)) return replies.verpNotOffered;
   const releaseAt = releaseOf(parameters, world.now());
   if (releaseAt === undefined) return undefined;
   if (terms.protocol !== "submission" || terms.settings.futureRelease === 0) return replies.holdNotOffered;
@@ -125,7 +178,7 @@ export function rcpt(world: World, session: Session, command: Extract<Command, {
     ...session,
     phase: { at: "judging", transaction, recipient, parameters: command.parameters },
   };
-  return [next, [{ do: "judge", facts: factsForRules(world, facts, transaction.sender), recipient }]];
+  return [next, [{ do: "judge", facts: factsForRules(world, facts, transaction), recipient }]];
 }
 
 function recipientRefusal(
@@ -141,42 +194,92 @@ function recipientRefusal(
   return world.allowance.take("recipient") ? undefined : replies.tooFast;
 }
 
-export function factsForRules(world: World, facts: Facts, sender: string): SessionFactsForRules {
-  return {
-    listener: world.terms.listener,
-    tag: world.terms.tag,
-    clientAddress: facts.peer.address,
-    clientName: facts.peer.name,
-    helo: facts.helo,
-    isEncrypted: facts.tls !== undefined,
-    account: facts.account,
-    certificate: certificateForRules(facts),
-    sender,
-  };
+/** Whether the client may ask for a sender of its own for each recipient (XVERP, as Postfix has it). */
+export function mayVary({ terms }: World, { peer, account }: Facts): boolean {
+  const clients = terms.rewriting?.verp?.clients ?? "none";
+  if (clients === "none") return false;
+  return (
+    peer.address === undefined || isLoopback(peer.address) || (clients === "authenticated" && account !== undefined)
+  );
 }
 
 /** The rules have spoken about a recipient. */
 export function recipientJudged(
   world: World,
   session: Session,
-  asked: { readonly transaction: Transaction; readonly recipient: string; readonly parameters: RcptParameters },
+  asked: {
+    readonly transaction: Transaction;
+    readonly recipient: string;
+    readonly parameters: RcptParameters;
+    readonly isFiltered?: true | undefined;
+  },
   judgement: Judgement,
 ): Step {
   const { transaction, recipient } = asked;
   const back: Session = { ...session, phase: { at: "transaction", transaction } };
-  if (judgement.kind === "reject")
-    return refuse(world, back, judgement.reply, { stage: "RCPT", transaction, recipient, because: judgement.because });
+  const noted = notesTold(world, session, asked, judgement.notes);
+  if (judgement.kind === "reject") {
+    const { because, rule, restriction } = judgement;
+    const [refused, actions] = refuse(world, back, judgement.reply, {
+      stage: "RCPT",
+      transaction,
+      recipient,
+      because,
+      rule,
+      restriction,
+    });
+    return [refused, [...noted, ...actions]];
+  }
+  const targets = transaction.recipients.reduce((sum, one) => sum + one.targets.length, judgement.targets.length);
+  // Of the largest list alone, all go; with others of its size, in transactions of their own.
+  if (targets > MOST_TARGETS && transaction.recipients.length > 0)
+    return refuse(world, back, replies.tooManyRecipients, { stage: "RCPT", transaction, recipient });
+  if (asked.isFiltered === undefined && world.filters?.wants("rcpt") === true) {
+    const { parameters } = asked;
+    return askFilters(world, session, { stage: "rcpt", transaction, recipient, parameters, judgement }, noted);
+  }
+  return recipientAccepted(world, session, asked, judgement, noted);
+}
+
+/** Filters have heard of a recipient that the rules accept. */
+export function recipientFiltered(
+  world: World,
+  session: Session,
+  asked: Extract<Pending, { stage: "rcpt" }>,
+  rewrite: string | undefined,
+  refused: FilterRefusal | undefined,
+): Step {
+  const { transaction, recipient, parameters, judgement } = asked;
+  const back: Session = { ...session, phase: { at: "transaction", transaction } };
+  if (refused !== undefined)
+    return refuse(world, back, refused.reply, { stage: "RCPT", transaction, recipient, ...refused.about });
+  if (rewrite === undefined || rewrite === recipient) return recipientAccepted(world, session, asked, judgement, []);
+  return [
+    { ...session, phase: { at: "judging", transaction, recipient: rewrite, parameters, isFiltered: true } },
+    [{ do: "judge", facts: factsForRules(world, session.facts, transaction), recipient: rewrite }],
+  ];
+}
+
+function recipientAccepted(
+  world: World,
+  session: Session,
+  asked: { readonly transaction: Transaction; readonly recipient: string; readonly parameters: RcptParameters },
+  judgement: Extract<Judgement, { kind: "accept" }>,
+  noted: readonly Action[],
+): Step {
+  const { transaction, recipient } = asked;
   const message = transaction.message ?? world.newMessageId();
   const next: Transaction = {
     ...transaction,
     message,
     recipients: [
       ...transaction.recipients,
-      { given: recipient, parameters: asked.parameters, targets: judgement.targets },
+      { given: recipient, parameters: asked.parameters, targets: judgement.targets, rule: judgement.rule },
     ],
   };
   const after: Session = { ...session, phase: { at: "transaction", transaction: next } };
-  if (transaction.message !== undefined) return answer(after, replies.recipientOk);
+  const told = [...noted, ...expansionTold(world, message, recipient, judgement)];
+  if (transaction.message !== undefined) return [after, [...told, reply(replies.recipientOk)]];
   const { facts } = session;
   const event = tell(clientAccepted, {
     session: world.terms.session,
@@ -185,17 +288,65 @@ export function recipientJudged(
     client: clientText(facts.peer),
     mechanism: facts.mechanism,
     account: facts.account,
-    originalClient: originalClient(facts),
+    originalClient: originalClient(transaction),
   });
-  return [after, [event, reply(replies.recipientOk)]];
+  return [after, [event, ...told, reply(replies.recipientOk)]];
+}
+
+/** What restrictions had to say that decided nothing. */
+export function notesTold(
+  { terms }: World,
+  { facts, after }: Session,
+  {
+    transaction,
+    recipient,
+  }: { readonly transaction?: Transaction | undefined; readonly recipient?: string | undefined },
+  notes: Judgement["notes"] = [],
+): readonly Action[] {
+  return notes.map(({ restriction, text, isWarning = false }) =>
+    tell(restrictionNoted, {
+      session: terms.session,
+      listener: terms.listener,
+      message: transaction?.message,
+      client: clientText(facts.peer),
+      restriction,
+      isWarning,
+      stage: after,
+      text,
+      from: transaction?.sender,
+      to: recipient,
+      protocol: protocolOf(facts),
+      helo: facts.helo,
+    }),
+  );
+}
+
+/** What the recipients of one transaction may stand for together: each is kept until the end of the content. */
+const MOST_TARGETS = 100_000;
+/** Longer chains and lists are told by their beginning. */
+const MOST_STEPS_TOLD = 6;
+const MOST_MEMBERS_TOLD = 4;
+
+function expansionTold(
+  { terms }: World,
+  message: MessageId,
+  to: string,
+  { steps = [], targets }: Extract<Judgement, { kind: "accept" }>,
+): readonly Action[] {
+  if (steps.length === 0) return [];
+  const told = steps.slice(0, MOST_STEPS_TOLD).map(({ address, where, to: members }) => {
+    const more = members.length - MOST_MEMBERS_TOLD;
+    const named = members.slice(0, MOST_MEMBERS_TOLD).join(", ");
+    return `<${address}> by ${where}: ${named}${more > 0 ? ` and ${more} more` : ""}`;
+  });
+  const text = [...told, ...(steps.length > told.length ? [`${steps.length - told.length} more steps`] : [])].join(
+    "; ",
+  );
+  return [tell(recipientExpanded, { session: terms.session, message, to, targets: targets.length, steps: text })];
 }
 
 /** What XFORWARD told of the client's client. */
-function originalClient({ forwarded }: Facts): string | undefined {
-  if (forwarded === undefined) return undefined;
-  const said = (name: string): string => {
-    const value = forwarded.get(name);
-    return value === undefined || value.startsWith("[") ? "unknown" : value;
-  };
-  return `${said("NAME")}[${said("ADDR")}]`;
+function originalClient({ forwarded }: Transaction): string | undefined {
+  const first = forwardedClient(forwarded);
+  return first && `${first.name ?? "unknown"}[${first.address ?? "unknown"}]`;
 }

@@ -20,7 +20,7 @@ function loggedIn(highestPriority = 9): Dialogue {
   const talk = dialogue({ auth: "offer", mayAuthenticateInPlain: true, highestPriority });
   talk.say("EHLO client.example");
   talk.say(`AUTH PLAIN ${Buffer.from("\0ann\0secret").toString("base64")}`);
-  talk.give({ kind: "password-checked", verdict: { kind: "right", account: "ann" } });
+  talk.give({ kind: "checked", answer: { kind: "right", account: "ann" } });
   return talk;
 }
 

@@ -3,7 +3,8 @@ import { addressOfPath, parsePath } from "../../protocol/address/path.ts";
 import { VERBS } from "../../protocol/smtp/command.ts";
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
 import type { Judgement } from "../envelope/policy.ts";
-import { factsForRules, notPermitted } from "./mail.ts";
+import { factsForRules } from "./facts-for-rules.ts";
+import { notPermitted } from "./mail.ts";
 import { answer, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
 import type { Resting, Session, Step, World } from "./state.ts";
@@ -21,7 +22,7 @@ export function query(world: World, session: Session, back: Resting, verb: "VRFY
   if (address === undefined) return misuse(world, session, verb, NOT_AN_ADDRESS);
   return [
     { ...session, phase: { at: "asking", verb, address, back } },
-    [{ do: "judge", facts: factsForRules(world, session.facts, ""), recipient: address }],
+    [{ do: "judge", facts: factsForRules(world, session.facts, { sender: "", parameters: {} }), recipient: address }],
   ];
 }
 
@@ -44,7 +45,9 @@ export function queryJudged(session: Session, judgement: Judgement): Step {
     const mailbox = phase.address.includes("@") ? phase.address : (judgement.targets[0]?.recipient ?? phase.address);
     return answer(next, replyOf(250, "2.1.5", `<${mailbox}>`));
   }
-  const members = judgement.targets.map((target) => `<${target.recipient}>`);
+  // Commands, files and what is wrong with an alias are nobody's business.
+  const shown = judgement.targets.filter(({ target }) => target === undefined || target.kind === "user");
+  const members = shown.map(({ recipient }) => `<${recipient}>`);
   return answer(next, replyOf(250, "2.1.5", ...(members.length === 0 ? [`<${phase.address}>`] : members)));
 }
 

@@ -13,12 +13,14 @@ export interface Question {
   readonly what: string;
 }
 
-type Asking = Extract<Action, { do: "judge" | "wake" | "check" | "identify" }>;
+type Asking = Extract<Action, { do: "judge" | "weigh" | "wake" | "check" | "identify" }>;
 
 export function questionOf(services: SessionServices, terms: Terms, action: Asking): Question {
   switch (action.do) {
     case "judge":
       return judging(services, terms, action);
+    case "weigh":
+      return weighing(services, terms, action);
     case "wake":
       return waking(services, terms, action);
     case "check":
@@ -47,6 +49,26 @@ function judging(
   };
 }
 
+function weighing(
+  services: SessionServices,
+  terms: Terms,
+  { facts, fields }: Extract<Action, { do: "weigh" }>,
+): Question {
+  const accept = { kind: "accept" } as const;
+  return {
+    answer: Promise.try(() => services.policy.judgeAuthor?.(facts, fields) ?? accept).then((verdict) => ({
+      kind: "weighed",
+      verdict,
+    })),
+    otherwise: (because) => ({
+      kind: "weighed",
+      verdict: { kind: "reject", reply: replies.policyUnavailable, because: messageOf(because) },
+    }),
+    limitMs: terms.settings.questionTimeout,
+    what: "rules",
+  };
+}
+
 function waking(
   services: SessionServices,
   terms: Terms,
@@ -68,15 +90,11 @@ function waking(
 function checking(
   services: SessionServices,
   terms: Terms,
-  { user, password }: Extract<Action, { do: "check" }>,
+  { question, from }: Extract<Action, { do: "check" }>,
 ): Question {
-  const none = { kind: "failed", text: "no accounts are set" } as const;
   return {
-    answer: Promise.try(() => services.authenticator?.checkPassword(user, password) ?? none).then((verdict) => ({
-      kind: "password-checked",
-      verdict,
-    })),
-    otherwise: (because) => ({ kind: "password-checked", verdict: { kind: "failed", text: messageOf(because) } }),
+    answer: Promise.try(() => services.logins.answer(question, from)).then((answer) => ({ kind: "checked", answer })),
+    otherwise: (because) => ({ kind: "checked", answer: { kind: "failed", text: messageOf(because) } }),
     limitMs: terms.settings.questionTimeout,
     what: "password check",
   };
@@ -104,12 +122,12 @@ export function committing(
   services: SessionServices,
   terms: Terms,
   writer: BodyWriter,
-  { message, envelopes }: Extract<Action, { do: "commit" }>,
+  { message, envelopes, quarantine }: Extract<Action, { do: "commit" }>,
 ): Question {
   return {
     answer: writer
       .finish()
-      .then((body) => services.queue.commit({ message, body, envelopes }))
+      .then((body) => services.queue.commit({ message, body, envelopes, quarantine }))
       .then(() => ({ kind: "committed" })),
     otherwise: (because) => {
       writer.abort(because).catch(() => {});

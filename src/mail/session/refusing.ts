@@ -38,6 +38,10 @@ export interface Refused {
   readonly recipient?: string | undefined;
   /** The cause, for the log only. */
   readonly because?: string | undefined;
+  /** The name of the rule that refused, where it was one. */
+  readonly rule?: string | undefined;
+  /** Which one refused, where it was one. */
+  readonly restriction?: string | undefined;
 }
 
 /** A sender, a recipient or a message is refused. */
@@ -57,9 +61,16 @@ export function tellRejected(world: World, session: Session, with_: Reply, about
     because: about.because,
     from: about.sender ?? about.transaction?.sender,
     to: about.recipient,
-    protocol: facts.greeting === "HELO" ? "SMTP" : facts.greeting === "LHLO" ? "LMTP" : "ESMTP",
+    protocol: protocolOf(facts),
     helo: facts.helo,
+    rule: about.rule,
+    restriction: about.restriction,
   });
+}
+
+/** As Postfix's log has it. */
+export function protocolOf({ greeting }: Pick<Session["facts"], "greeting">): "SMTP" | "LMTP" | "ESMTP" {
+  return greeting === "HELO" ? "SMTP" : greeting === "LHLO" ? "LMTP" : "ESMTP";
 }
 
 /** Answers and ends the session. */

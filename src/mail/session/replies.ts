@@ -1,3 +1,4 @@
+import { prepareReply } from "../../protocol/smtp/reply-format.ts";
 import { reply, type Reply } from "../../protocol/smtp/reply.ts";
 
 /** Every reply of the server side that does not come from rules; codes of RFC 5321 section 4.2, statuses of RFC 3463. */
@@ -46,19 +47,27 @@ export const replies = {
   authMalformed: reply(501, "5.5.2", "Cannot decode the response"),
   wrongPassword: reply(535, "5.7.8", "Authentication credentials invalid"),
   cannotAuthenticate: reply(454, "4.7.0", "Temporary authentication failure"),
+  loginsBlocked: reply(454, "4.7.0", "Too many failed authentications; come again later"),
   tooManyPasswords: reply(421, "4.7.0", "Too many failed authentications; closing"),
 
   paused: reply(450, "4.3.2", "Mail is not accepted at present; please come again later"),
   insufficientStorage: reply(452, "4.3.1", "Insufficient system storage"),
   messageTooBig: reply(552, "5.3.4", "Message size exceeds fixed limit"),
   headerTooBig: reply(552, "5.3.4", "Header section too large"),
+  headerBroken: reply(550, "5.6.0", "The header has a line that is no field, and no empty line before the body"),
   contentLineTooLong: reply(554, "5.6.0", "A line of the message is too long"),
+  filterLoop: reply(
+    554,
+    "5.4.6",
+    "Mail loop: this came back to where it was sent to its content filter, which has to hand it to another listener",
+  ),
   tooManyHops: reply(554, "5.4.6", "Too many hops; this looks like a mail loop"),
   notKept: reply(451, "4.3.0", "The message could not be kept; come again"),
   policyUnavailable: reply(451, "4.3.0", "Cannot decide at present; come again"),
   internationalSender: reply(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8"),
   internationalRecipient: reply(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8 in MAIL"),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients; send the others in another transaction"),
+  verpNotOffered: reply(555, "5.5.4", "XVERP is not offered here"),
   holdNotOffered: reply(555, "5.5.4", "FUTURERELEASE is not offered here"),
   holdTooLong: reply(501, "5.5.4", "The hold is longer than announced"),
   holdOver: reply(501, "5.5.4", "The hold ends in the past"),
@@ -72,8 +81,18 @@ export const replies = {
   xclientMalformed: reply(501, "5.5.4", "An attribute's value is not right"),
 } as const;
 
+// Said in every session.
+for (const often of [replies.senderOk, replies.recipientOk, replies.goAhead, replies.ok, replies.bye])
+  prepareReply(often);
+
 export function greeting(hostname: string, protocol: "smtp" | "submission" | "lmtp"): Reply {
   return reply(220, undefined, `${hostname} ${protocol === "lmtp" ? "LMTP" : "ESMTP"} Posthorn`);
+}
+
+/** `says`: in the mechanism's own words, what was wrong with the exchange. */
+export function loginDenied(says: string | undefined): Reply {
+  const { wrongPassword } = replies;
+  return says === undefined ? wrongPassword : reply(535, "5.7.8", `Authentication credentials invalid (${says})`);
 }
 
 /** The client's operator is the one who can do something about it. */

@@ -3,11 +3,13 @@ import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { LineTrace } from "../../foundation/line-trace.ts";
-import type { Authenticator } from "../../service/account/authenticator.ts";
+import type { Logins } from "../../service/account/logins.ts";
 import type { CertificateIdentifier } from "../../service/account/client-certificate.ts";
 import type { FlightSampler } from "../../service/tls/flight-sampler.ts";
 import type { Tracer } from "../../service/tls/tracer.ts";
 import type { TlsConnection, TlsServer } from "../../service/tls/tls.ts";
+import type { ChosenTargets } from "../envelope/rules.ts";
+import type { Filters } from "../filter/filters.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { DomainWaker, Intake, QueuePort } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
@@ -23,7 +25,13 @@ export interface SessionServices {
   readonly policy: EnvelopePolicy;
   /** For ETRN at a listener; absent: nobody's mail is woken. */
   readonly waker?: ((listener: string) => DomainWaker) | undefined;
-  readonly authenticator: Authenticator | undefined;
+  /** Who else has a say; absent: nobody. */
+  readonly filters?: Pick<Filters, "open"> | undefined;
+  /** What an address stands for that a filter added; absent: none is added. */
+  /** Rules alone, for mail that filters tagged when it had come whole; absent: no rule asks for tags. */
+  readonly judgeAgain?: EnvelopePolicy["judgeRecipient"] | undefined;
+  readonly chooseTargets?: ((recipient: string) => Promise<ChosenTargets>) | undefined;
+  readonly logins: Logins;
   /** Who clients are by their certificates; absent: nobody. */
   readonly certificates?: CertificateIdentifier | undefined;
   readonly tls: TlsServer;
@@ -35,6 +43,12 @@ export interface SessionServices {
   readonly flights?: FlightSampler | undefined;
 }
 
+export interface KnownClient {
+  readonly account: string;
+  /** By what it is known, for the log: `PEERCRED`. */
+  readonly mechanism: string;
+}
+
 export interface SessionOptions {
   readonly socket: Socket;
   readonly terms: Terms;
@@ -42,6 +56,8 @@ export interface SessionOptions {
   /** Implicit TLS is up. */
   readonly tls?: TlsConnection | undefined;
   readonly allowance: Allowance;
+  /** Who the client is, where that is known without a login: a user of this host at a socket of ours. */
+  readonly known?: KnownClient | undefined;
   readonly services: SessionServices;
   /** What the client sent before it was greeted. */
   readonly early?: Buffer | undefined;

@@ -1,3 +1,4 @@
+import { channelBinding } from "../../service/tls/bindings.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import type { Closing } from "../../service/tls/facts.ts";
@@ -65,6 +66,16 @@ export class SessionTls {
   /** A ClientHello came where plaintext is spoken. */
   strayHello(bytes: Buffer): TlsFinding {
     return this.bounded(tlsOnPlaintext(bytes, this.#owner.services.clock));
+  }
+
+  /**
+   * What a login can be tied to; undefined for what this connection has not. tls-unique of a resumed session is not: without
+   * an extended master secret, which cannot be seen from here, somebody in between can make it the same on both sides.
+   */
+  binding(kind: string): Buffer | undefined {
+    const connection = this.#connection;
+    if (connection === undefined || (kind === "tls-unique" && connection.facts.isResumed)) return undefined;
+    return channelBinding(kind, connection);
   }
 
   /** How the client ended it; undefined without TLS. */

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { unreachable } from "../../foundation/assert.ts";
 import { messageOf } from "../../foundation/error.ts";
@@ -13,6 +14,7 @@ import { committing, questionOf, type Question } from "./questions.ts";
 import { ReplyQueue } from "./reply-queue.ts";
 import type { RunningSession, SessionOptions, SessionServices } from "./services.ts";
 import { newSession, step } from "./session.ts";
+import { SessionChain } from "./session-chain.ts";
 import { SessionTls } from "./session-tls.io.ts";
 import type { Action, Input, Session, Terms, World } from "./state.ts";
 import { isTlsHello, StrayHello } from "./stray-hello.ts";
@@ -58,6 +60,12 @@ class SessionDriver implements RunningSession {
   readonly #tls: SessionTls;
   readonly #replies = new ReplyQueue(this.#tally);
   readonly #dialogue: DialogueTrace | undefined;
+  /** Who answers questions. */
+  readonly #asked: SessionServices;
+  /** The filters at this listener; undefined: there are none. */
+  readonly #filters: SessionChain | undefined;
+  /** The question that is open, or was last, is one to filters. */
+  #isFiltering = false;
   #socket: Socket;
   #session: Session;
   #mode: Mode = "commands";
@@ -82,21 +90,27 @@ class SessionDriver implements RunningSession {
     this.#services = services;
     this.#terms = terms;
     this.#socket = options.socket;
-    this.#session = newSession(options.peer, options.tls?.facts);
+    this.#session = newSession(options.peer, options.tls?.facts, options.known);
     this.#startedAt = clock.monotonicMs();
     const line = terms.auth === "off" ? 0 : LONGEST_AUTH_LINE;
     this.#lines = new LineReceiver(Math.max(terms.settings.commandLine, line) - 2);
     this.#flow = new ContentFlow(terms, (message) => services.intake.begin(message));
     this.#question = new OpenQuestion(clock, () => this.#goOn());
     this.#deadline = new MovingDeadline(clock, (what) => this.#onDeadline(what));
+    this.#filters = SessionChain.open(options, this.#session.facts);
+    this.#asked = this.#filters === undefined ? services : { ...services, policy: this.#filters.policy };
     this.#world = {
       terms,
+      filters: this.#filters?.world,
       allowance: options.allowance,
       now: () => clock.now(),
       offsetMinutes,
       shortage: () => services.intake.shortage(),
       paused: () => services.intake.paused?.(),
+      wantsAuthor: (facts) => services.policy.wantsAuthor?.(facts) === true,
       newMessageId: services.newMessageId,
+      binding: (kind) => this.#tls.binding(kind),
+      nonce: () => randomBytes(24).toString("base64"),
     };
     this.#tls = new SessionTls({
       terms,
@@ -183,8 +197,10 @@ class SessionDriver implements RunningSession {
   readonly #onClose = (): void => {
     this.#isSocketClosed = true;
     this.#goneBecause ??= "closed";
-    if (this.#mode === "hello") this.#refuseHello();
-    else this.#finish();
+    if (this.#mode === "hello") return this.#refuseHello();
+    // Nobody is there any more to hear what filters say; what is being kept, on the other hand, is ours whatever happens.
+    if (this.#isFiltering && this.#question.isOpen) this.#question.expire();
+    this.#finish();
   };
 
   // The work.
@@ -227,6 +243,7 @@ class SessionDriver implements RunningSession {
 
   #onLine(event: LineEvent): void {
     if (this.#dialogue !== undefined && event.kind === "line") this.#dialogue.client(event.bytes.toString("latin1"));
+    if (event.kind === "line") this.#filters?.heard(event.bytes, this.#session.phase.at === "authenticating");
     const bytesBehind = this.#lines.heldBytes + this.#socket.readableLength;
     const heard = lineInput(event, this.#terms, this.#session, bytesBehind);
     if (heard === undefined) return;
@@ -258,15 +275,27 @@ class SessionDriver implements RunningSession {
       case "reply": {
         const { phase } = this.#session;
         const isInternational = phase.at === "transaction" && phase.transaction.parameters.isInternational === true;
+        this.#filters?.said(action.reply);
         return this.#replies.push(action.reply, isInternational);
       }
       case "tell":
         return action.tell(this.#services.emit);
+      case "filter":
+        if (this.#filters !== undefined) this.#ask(this.#filters.asking(action));
+        this.#isFiltering = true;
+        return undefined;
+      case "sift":
+        return this.#sift(action);
+      case "newMail":
+        return this.#filters?.chain.begin();
+      case "note":
+        return this.#filters?.chain.note(action.notice);
       case "judge":
+      case "weigh":
       case "wake":
       case "check":
       case "identify":
-        return this.#ask(questionOf(this.#services, this.#terms, action));
+        return this.#ask(questionOf(this.#asked, this.#terms, action));
       case "receiveData":
         this.#flow.receiveData(action.opening);
         return this.#beginContent();
@@ -300,6 +329,7 @@ class SessionDriver implements RunningSession {
 
   #beginContent(): void {
     this.#mode = "content";
+    this.#isFiltering = false;
     this.#contentStartedAt = this.#services.clock.monotonicMs();
     this.#waitedBefore = this.#question.waitedMs;
     this.#expectContent();
@@ -340,6 +370,31 @@ class SessionDriver implements RunningSession {
     return undefined;
   }
 
+  /** Filters look at the whole mail, and may make another one of it. */
+  #sift(action: Extract<Action, { do: "sift" }>): void {
+    const { whole } = this.#flow;
+    if (whole === undefined || this.#filters === undefined)
+      return this.#step({ kind: "not-sifted", isFull: false, reason: "no content" });
+    const { sifting, question } = this.#filters.sifting(whole, action);
+    this.#isFiltering = true;
+    this.#deadline.expect(question.limitMs, question.what);
+    this.#question.ask(
+      question.answer,
+      ({ sifted, writer }) => {
+        if (writer !== whole.writer) this.#flow.change(writer);
+        this.#step({ kind: "sifted", sifted });
+      },
+      {
+        ...question,
+        failed: (because) => {
+          sifting.cancel();
+          this.#step(question.otherwise(because));
+        },
+      },
+    );
+    return undefined;
+  }
+
   #commit(action: Extract<Action, { do: "commit" }>): void {
     const writer = this.#flow.take();
     if (writer === undefined) this.#step({ kind: "not-committed", isFull: false, reason: "no content" });
@@ -348,6 +403,7 @@ class SessionDriver implements RunningSession {
 
   /** Nothing more is read until the answer is there, or its time is over. */
   #ask({ answer, otherwise, limitMs, what }: Question): void {
+    this.#isFiltering = false;
     this.#deadline.expect(limitMs, what);
     this.#question.ask(answer, (input) => this.#step(input), {
       failed: (because) => this.#step(otherwise(because)),
@@ -438,6 +494,7 @@ class SessionDriver implements RunningSession {
       return this.#step({ kind: "lost", reason, tls: this.#tls.end });
     }
     this.#isOver = true;
+    this.#filters?.chain.end();
     this.#dialogue?.note(`ended${this.#goneBecause === undefined ? "" : `: ${this.#goneBecause}`}`);
     this.#deadline.cancel();
     this.#options.onEnd({ peer: this.#session.facts.peer, commands: this.#tally.text() });

@@ -5,6 +5,7 @@ import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, plainContent, PLAIN_TERMS, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
 import { tlsFacts, tlsFinding } from "../../testing/tls-facts.ts";
+import { isLoopback } from "../../service/table/networks.ts";
 import type { Input } from "./state.ts";
 
 function code(replies: readonly string[]): string {
@@ -219,6 +220,22 @@ test("a refused recipient is logged as Postfix logs it", () => {
   ]);
 });
 
+test("the rule that refused is named in the log", () => {
+  const log = eventLog();
+  const talk = dialogue({}, { emit: log.emit });
+  talk.say("EHLO me.example");
+  talk.say("MAIL FROM:<a@b.example>");
+  talk.say("RCPT TO:<no@d.example>");
+  const judgement = {
+    kind: "reject",
+    reply: reply(550, "5.7.1", "no"),
+    because: "spammers",
+    rule: "spammers",
+  } as const;
+  talk.give({ kind: "judged", judgement });
+  assert.match(log.lines[0] ?? "", / helo=<me\.example> rule=<spammers>$/);
+});
+
 test("too many errors end the session", () => {
   const log = eventLog();
   const talk = dialogue({ settings: { ...PLAIN_TERMS.settings, errors: 3 } }, { emit: log.emit });
@@ -236,6 +253,22 @@ test("commands that bring no mail forward are limited between two messages", () 
   talk.say("MAIL FROM:<a@b.example>");
   for (let at = 0; at < 10; at++) assert.equal(code(talk.say("NOOP")), "250");
   assert.equal(code(talk.say("NOOP")), "421");
+});
+
+test("where the author matters a header that some readers read on is refused", () => {
+  for (const wants of [true, false]) {
+    const talk = dialogue();
+    talk.world.wantsAuthor = () => wants;
+    talk.say("EHLO x");
+    talk.say("MAIL FROM:<ada@example.org>");
+    talk.say("RCPT TO:<bob@example.org>");
+    talk.give(accepting("bob@example.org"));
+    talk.say("DATA");
+    const content = plainContent({ isHeaderBroken: true, authorFields: ["ada@example.org"] });
+    const [said = ""] = talk.give({ kind: "content-ended", content });
+    assert.equal(said.slice(0, 9), wants ? "550 5.6.0" : "");
+    assert.equal(talk.asked[0]?.do, wants ? "abandon" : "commit");
+  }
 });
 
 test("content is refused for what it is: size, header, hops, bare line ends", () => {
@@ -376,11 +409,11 @@ test("AUTH is offered where passwords are safe, and mail waits for it where it i
   const open = dialogue({ auth: "require" });
   assert.doesNotMatch(open.say("EHLO x").join(), /AUTH/);
   const safe = dialogue({ auth: "require" }, { tls: tlsFacts() });
-  assert.match(safe.say("EHLO x").join(), /AUTH PLAIN LOGIN/);
+  assert.match(safe.say("EHLO x").join(), /AUTH SCRAM-SHA-256 OAUTHBEARER XOAUTH2 PLAIN LOGIN/);
   assert.match(safe.say("MAIL FROM:<a@b.example>").join(), /^530 5\.7\.0/);
   assert.deepEqual(safe.say("AUTH PLAIN AGFubgBzZWNyZXQ="), []);
-  assert.deepEqual(safe.asked, [{ do: "check", user: "ann", password: "secret" }]);
-  assert.match(safe.give({ kind: "password-checked", verdict: { kind: "right", account: "ann" } }).join(), /^235/);
+  assert.deepEqual(safe.asked, [CHECK_ANN]);
+  assert.match(safe.give({ kind: "checked", answer: { kind: "right", account: "ann" } }).join(), /^235/);
   assert.equal(code(safe.say("MAIL FROM:<a@b.example>")), "250");
   safe.say("RSET");
   assert.equal(code(safe.say("AUTH PLAIN AGFubgBzZWNyZXQ=")), "503");
@@ -394,8 +427,8 @@ test("AUTH LOGIN asks twice; * ends an exchange; nonsense is refused", () => {
   const respond = (line: string) => talk.give({ kind: "response", line, bytesBehind: 0 });
   assert.deepEqual(respond("YW5u"), ["334 UGFzc3dvcmQ6"]);
   respond("c2VjcmV0");
-  assert.deepEqual(talk.asked, [{ do: "check", user: "ann", password: "secret" }]);
-  assert.match(talk.give({ kind: "password-checked", verdict: { kind: "wrong" } }).join(), /^535 5\.7\.8/);
+  assert.deepEqual(talk.asked, [CHECK_ANN]);
+  assert.match(talk.give({ kind: "checked", answer: { kind: "wrong" } }).join(), /^535 5\.7\.8/);
   talk.say("AUTH LOGIN");
   assert.match(respond("*").join(), /^501/);
   talk.say("AUTH PLAIN");
@@ -410,11 +443,11 @@ test("wrong passwords are counted, a backend's failure is not", () => {
   for (let at = 0; at < 5; at++) {
     talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");
     const verdict = { kind: "failed", text: "away" } as const;
-    assert.match(talk.give({ kind: "password-checked", verdict }).join(), /^454 4\.7\.0/);
+    assert.match(talk.give({ kind: "checked", answer: verdict }).join(), /^454 4\.7\.0/);
   }
   for (let at = 1; at <= 3; at++) {
     talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");
-    const said = talk.give({ kind: "password-checked", verdict: { kind: "wrong" } });
+    const said = talk.give({ kind: "checked", answer: { kind: "wrong" } });
     assert.equal(code(said), at === 3 ? "535 421" : "535");
   }
   assert.match(log.lines.at(-1) ?? "", /^warning: client\.example\[192\.0\.2\.9\]: SASL PLAIN authentication failed/);
@@ -470,6 +503,16 @@ test("XCLIENT is for trusted clients, changes who the client is, and starts anew
   assert.equal(code(talk.say("MAIL FROM:<a@b.example>")), "503");
   withRecipient(talk);
   assert.equal(talk.session.facts.account, "ann");
+});
+
+test("a client whose address a proxy does not know is a stranger, not a program of this host", () => {
+  for (const unknown of ["[UNAVAILABLE]", "[TEMPUNAVAIL]", ""]) {
+    const talk = dialogue({ mayXclient: true });
+    talk.say("EHLO proxy");
+    assert.match(talk.say(`XCLIENT ADDR=${unknown} NAME=[UNAVAILABLE]`).join(), /^220/);
+    const { address } = talk.session.facts.peer;
+    assert.ok(address !== undefined && !isLoopback(address), unknown);
+  }
 });
 
 test("XFORWARD is told in the log as the original client", () => {
@@ -528,7 +571,7 @@ test("the trace field says how the message came", () => {
   const talk = dialogue({ protocol: "submission", auth: "offer" }, { tls: tlsFacts() });
   talk.say("EHLO me.example");
   talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");
-  talk.give({ kind: "password-checked", verdict: { kind: "right", account: "ann" } });
+  talk.give({ kind: "checked", answer: { kind: "right", account: "ann" } });
   withRecipient(talk);
   talk.say("DATA");
   const [receive] = talk.asked;
@@ -547,6 +590,12 @@ test("a message for several does not name them to each other", () => {
   assert.doesNotMatch(receive.opening.trace, /x\.example/);
 });
 
+const CHECK_ANN = {
+  do: "check",
+  question: { kind: "password", user: "ann", password: "secret" },
+  from: { address: "192.0.2.9" },
+};
+
 const someInput: fc.Arbitrary<Input | string> = fc.oneof(
   fc.constantFrom(
     ..."EHLO x|HELO x|LHLO x|MAIL FROM:<a@b.c>|MAIL FROM:<> BODY=BINARYMIME|RCPT TO:<c@d.e>|RCPT TO:<postmaster>|DATA|BDAT 5|BDAT 5 LAST|BDAT 0 LAST|RSET|NOOP|QUIT|VRFY a@b.c|EXPN a@b.c|STARTTLS|AUTH PLAIN|AUTH LOGIN YW5u|AUTH PLAIN AGFubgBzZWNyZXQ=|XCLIENT ADDR=192.0.2.1|HELP|WHAT|BDAT x".split(
@@ -557,8 +606,8 @@ const someInput: fc.Arbitrary<Input | string> = fc.oneof(
     accepting("c@d.e"),
     { kind: "judged", judgement: { kind: "reject", reply: reply(550, "5.1.1", "no"), because: "" } },
     { kind: "response", line: "AGFubgBzZWNyZXQ=", bytesBehind: 0 },
-    { kind: "password-checked", verdict: { kind: "wrong" } },
-    { kind: "password-checked", verdict: { kind: "right", account: "ann" } },
+    { kind: "checked", answer: { kind: "wrong" } },
+    { kind: "checked", answer: { kind: "right", account: "ann" } },
     { kind: "content-ended", content: plainContent() },
     { kind: "content-ended", content: plainContent({ hops: 1000 }) },
     { kind: "chunk-ended" },

@@ -2,9 +2,10 @@ import { unreachable } from "../../foundation/assert.ts";
 import type { Command, CommandProblem } from "../../protocol/smtp/command.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
-import { auth, authResponse, passwordChecked } from "./auth.ts";
+import { auth, authResponse, loginChecked } from "./auth.ts";
 import { identified } from "./client-certificate.ts";
 import {
+  authorWeighed,
   bdat,
   chunkEnded,
   committed,
@@ -18,11 +19,15 @@ import {
 import { barelyEnded, connectionLost, limitReached, timedOut, tlsOnPlaintextPort } from "./events.ts";
 import { endText } from "./encryption.ts";
 import { etrn, woken } from "./etrn.ts";
+import { askFilters } from "./ask-filters.ts";
+import { filtered } from "./filtering.ts";
+import { notesOf } from "./filter-notes.ts";
 import { begin, hello } from "./greeting.ts";
 import { mail, rcpt, recipientJudged } from "./mail.ts";
 import { help, query, queryJudged } from "./queries.ts";
 import { answer, close, holdsContent, misuse } from "./refusing.ts";
 import { replies, stopping, timeout } from "./replies.ts";
+import { notSifted, sifted } from "./sifted.ts";
 import { injected, startTls, tlsFailed, tlsStarted } from "./starttls.ts";
 import {
   clientText,
@@ -53,6 +58,7 @@ import { xclient, xforward } from "./xclient.ts";
  * | `client-certificate.ts` | who the client is by what it showed in the handshake |
  * | `queries.ts` | VRFY, EXPN, HELP |
  * | `etrn.ts` | ETRN |
+ * | `filtering.ts`, `sifted.ts` | what filters say at the stages, and of whole mails |
  *
  * Invariants: 250 for content is said only after `committed`. While a phase waits for an answer (judging, asking,
  * checking, committing, handshake) no command is given in. Every command gets its replies in order. Whatever way a
@@ -64,17 +70,24 @@ import { xclient, xforward } from "./xclient.ts";
  */
 export function step(world: World, session: Session, input: Input): Step {
   if (session.phase.at === "closed") return [session, []];
-  const [next, actions] = react(world, session, input);
+  const [next, decided] = react(world, session, input);
+  const actions =
+    world.filters?.wantsNotes === true ? [...decided, ...notesOf(world, session, input, next, decided)] : decided;
   // A server that stops lets a transaction end, and not a moment more.
   if (!next.isStopping || next.phase.at !== "ready") return [next, actions];
   const [closed, last] = close(next, stopping(world.terms.hostname));
   return [closed, [...actions, ...last]];
 }
 
-export function newSession(peer: Peer, tls?: Session["facts"]["tls"]): Session {
+export function newSession(
+  peer: Peer,
+  tls?: Session["facts"]["tls"],
+  /** A user of this host. */
+  known?: { readonly account: string; readonly mechanism: string },
+): Session {
   return {
     origin: peer,
-    facts: { peer, greeting: "none", tls },
+    facts: { peer, greeting: "none", tls, ...(known === undefined ? {} : { ...known, isLocalUser: true }) },
     phase: { at: "connected" },
     after: "CONNECT",
     errors: 0,
@@ -89,6 +102,8 @@ function react(world: World, session: Session, input: Input): Step {
   const { phase } = session;
   switch (input.kind) {
     case "begin":
+      if (world.filters?.wants("connect") === true)
+        return askFilters(world, session, { stage: "connect", flight: input.flight });
       return begin(world, session, input.flight);
     case "command":
       return onCommand(world, session, input.command, input.bytesBehind);
@@ -107,10 +122,18 @@ function react(world: World, session: Session, input: Input): Step {
     case "judged":
       if (phase.at === "asking") return queryJudged(session, input.judgement);
       return phase.at === "judging" ? recipientJudged(world, session, phase, input.judgement) : [session, []];
+    case "weighed":
+      return authorWeighed(world, session, input.verdict);
+    case "filtered":
+      return filtered(world, session, input.outcome);
+    case "sifted":
+      return sifted(world, session, input.sifted);
+    case "not-sifted":
+      return notSifted(world, session, input.isFull, input.reason);
     case "woken":
       return woken(world, session, input.outcome);
-    case "password-checked":
-      return passwordChecked(world, session, input.verdict);
+    case "checked":
+      return loginChecked(world, session, input.answer);
     case "identified":
       return identified(world, session, input.identity);
     case "injected":
@@ -201,7 +224,11 @@ function obey(world: World, session: Session, phase: Resting, command: Command, 
       return bdat(world, session, command.sizeBytes, command.isLast);
     case "RSET":
       return [
-        { ...session, phase: READY },
+        {
+          ...session,
+          ...(session.facts.forwarded === undefined ? {} : { facts: { ...session.facts, forwarded: undefined } }),
+          phase: READY,
+        },
         [...(holdsContent(session) ? [{ do: "abandon" } as const] : []), { do: "reply", reply: replies.ok }],
       ];
     case "NOOP":

@@ -87,9 +87,3 @@ export const sessionOverrides = z.strictObject(
   ) as Overrides,
 );
 export type SessionOverrides = z.output<typeof sessionOverrides>;
-
-export function overridden(common: SessionSettings, overrides: SessionOverrides | undefined): SessionSettings {
-  if (overrides === undefined) return common;
-  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
-  return { ...common, ...Object.fromEntries(given) };
-}

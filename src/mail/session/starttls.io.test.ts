@@ -36,7 +36,7 @@ test("plaintext that arrives between STARTTLS and our reply is an injection, and
       intake: queue,
       queue,
       policy: lenientPolicy(),
-      authenticator: oneAccount,
+      logins: oneAccount,
       tls: {
         accept: () => {
           handshakes++;

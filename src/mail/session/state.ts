@@ -6,15 +6,20 @@ import type { MailParameters, RcptParameters } from "../../protocol/smtp/paramet
 import type { FieldsToAdd } from "../../protocol/message/missing-fields.ts";
 import type { SaslServer } from "../../protocol/sasl/server.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
-import type { PasswordVerdict } from "../../service/account/authenticator.ts";
+import type { SaslAnswer, SaslMechanism, SaslQuestion } from "../../protocol/sasl/question.ts";
+import type { LoginClient } from "../../service/account/logins.ts";
 import type { CertificateIdentity, IdentityBy, ShownCertificate } from "../../service/account/client-certificate.ts";
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
-import type { Envelope, Message } from "../envelope/envelope.ts";
-import type { Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
+import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
+import type { AuthorVerdict, Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
+import type { FilterFacts, FilterNotice, FilterQuestion, FilterStage, MailFacts } from "../filter/filter.ts";
+import type { SiftedMail, StageOutcome } from "../filter/outcome.ts";
 import type { Woken } from "../queue/queue.ts";
 import type { Allowance } from "./allowance.ts";
+import type { MasqueradeSettings, VerpSettings } from "../envelope/rewrite/settings.ts";
+import type { FilterRefusal, Pending } from "./ask-filters.ts";
 import type { SessionSettings } from "./settings.ts";
 
 /** The words of the session machine: what it knows (`Session`), hears (`Input`) and asks for (`Action`). */
@@ -33,6 +38,10 @@ export interface Session {
   readonly messages: number;
   /** The server stops: what is under way is finished, nothing new begins. */
   readonly isStopping: boolean;
+  /** A filter refused the connection: so is all mail that comes by it. */
+  readonly refused?: FilterRefusal | undefined;
+  /** Whose login failed last, for filters that want to know. */
+  readonly deniedUser?: string | undefined;
 }
 
 /** What has been said or proven so far. */
@@ -45,8 +54,12 @@ export interface Facts {
   /** The client's certificate and whom it makes the client; absent when none was shown, and for whom XCLIENT speaks. */
   readonly certificate?: ClientCertificate | undefined;
   readonly account?: string | undefined;
+  /** The account is a user of this host, as the system says. */
+  readonly isLocalUser?: boolean | undefined;
   readonly mechanism?: string | undefined;
-  /** XFORWARD: the client of our client, for the log. */
+  /** What filters said of the session. */
+  readonly tags?: readonly string[] | undefined;
+  /** XFORWARD: the client of our client, for the next mail. */
   readonly forwarded?: ReadonlyMap<string, string> | undefined;
 }
 
@@ -72,7 +85,13 @@ export type Phase =
       readonly transaction: Transaction;
       readonly recipient: string;
       readonly parameters: RcptParameters;
+      /** Filters were asked about it already, and gave it this name. */
+      readonly isFiltered?: true | undefined;
     }
+  /** Filters are asked whether it may go on. */
+  | { readonly at: "filtering"; readonly pending: Pending }
+  /** Filters look at a whole mail. */
+  | { readonly at: "sifting"; readonly transaction: Transaction; readonly content: Content }
   /** A VRFY or EXPN is out for an answer; `back` goes on afterwards. */
   | { readonly at: "asking"; readonly verb: "VRFY" | "EXPN"; readonly address: string; readonly back: Resting }
   /** An ETRN is out for an answer. */
@@ -86,9 +105,20 @@ export type Phase =
       readonly isLast: boolean;
       readonly refusal?: Reply | undefined;
     }
-  | { readonly at: "committing"; readonly transaction: Transaction; readonly message: Message; readonly since: number }
+  /** Whether the From field is the client's own is being found out. */
+  | { readonly at: "weighing"; readonly transaction: Transaction; readonly content: Content }
+  | {
+      readonly at: "committing";
+      readonly transaction: Transaction;
+      readonly message: Message;
+      /** How many it has. */
+      readonly envelopes: number;
+      readonly since: number;
+      readonly quarantine?: Quarantine | undefined;
+    }
   | { readonly at: "authenticating"; readonly exchange: SaslServer }
-  | { readonly at: "checking"; readonly mechanism: string; readonly user: string }
+  /** The exchange has asked those who know the accounts. */
+  | { readonly at: "checking"; readonly exchange: SaslServer }
   /** Who the client is by its certificate is being looked up; with `isGreeting` the greeting comes behind it. */
   | {
       readonly at: "identifying";
@@ -106,9 +136,15 @@ export interface Transaction {
   readonly sender: string;
   readonly parameters: MailParameters;
   readonly startedAt: number;
+  /** XFORWARD: who gave the mail to our client. */
+  readonly forwarded?: ReadonlyMap<string, string> | undefined;
   /** Made at the first accepted recipient. */
   readonly message?: MessageId | undefined;
   readonly recipients: readonly AcceptedRecipient[];
+  /** Those that the client is to get an answer for in LMTP, where filters have changed the recipients since. */
+  readonly answered?: readonly AcceptedRecipient[] | undefined;
+  /** What filters said of this mail. */
+  readonly tags?: readonly string[] | undefined;
   /** Set when BDAT has begun: octets so far; `failed` when a chunk was refused, after which only RSET helps. */
   readonly chunks?: { readonly bytes: number; readonly isFailed: boolean } | undefined;
 }
@@ -117,6 +153,15 @@ export interface AcceptedRecipient {
   readonly given: string;
   readonly parameters: RcptParameters;
   readonly targets: readonly Target[];
+  /** The name of the rule that accepted it; absent where a filter added it. */
+  readonly rule?: string | undefined;
+}
+
+export interface Rewriting {
+  /** Of addresses in envelope and header. */
+  readonly masquerade?: MasqueradeSettings | undefined;
+  /** Who may ask for VERP, and what it is like for those who leave that to us. */
+  readonly verp?: Pick<VerpSettings, "clients" | "delimiters"> | undefined;
 }
 
 /** What holds for the whole session: fixed when it begins, so a reload changes nothing under it. */
@@ -132,6 +177,8 @@ export interface Terms {
   /** A trace of level 0 holds: no lines of TLS connections that work. */
   readonly isTlsQuiet?: boolean | undefined;
   readonly auth: "off" | "offer" | "require";
+  /** How clients may log in here, best first; which of them a client is offered depends on its connection too. */
+  readonly mechanisms: readonly SaslMechanism[];
   /** What a client without a certificate, or without a good one, may not do: anything, where one is required. */
   readonly clientCertificate: "none" | "ask" | "require" | "verify";
   /** Whom client certificates make their owners; undefined: nobody, and none is looked up. */
@@ -140,12 +187,18 @@ export interface Terms {
   readonly mayAuthenticateInPlain: boolean;
   readonly bareLineEnds: "reject" | "normalise";
   readonly addsMissingFields: boolean;
+  /** What changes in mail that comes here, where anything does. */
+  readonly rewriting?: Rewriting | undefined;
   readonly vrfy: "refuse" | "noncommittal" | "answer";
   readonly expn: "refuse" | "answer";
   /** Whether a client may ask for the mail of domains: whoever it is after XCLIENT. */
   readonly mayEtrn: (peer: Peer) => boolean;
   readonly mayXclient: boolean;
   readonly mayXforward: boolean;
+  /** Rules and restrictions judge the client that XFORWARD names. */
+  readonly judgesForwarded?: boolean | undefined;
+  /** The server's name and those of its other listeners: which Received fields are ours. */
+  readonly ownNames?: readonly string[] | undefined;
   /** The highest priority (RFC 6710) that clients may give their mail who proved who they are; others get at most 0. */
   readonly highestPriority: number;
   /** Kept with each message, for people and for suspensions. */
@@ -164,7 +217,15 @@ export interface World {
   /** Why reception is paused; undefined when it is not. */
   paused(): string | undefined;
   newMessageId(): MessageId;
+  /** Whether the From field of the client's mail is looked at. */
+  wantsAuthor(facts: SessionFactsForRules): boolean;
   readonly allowance: Allowance;
+  /** Who else has a say at this listener; absent: nobody. */
+  readonly filters?: SessionFilters | undefined;
+  /** What a login can be tied to of the TLS connection (RFC 5056); undefined for kinds that it has not. */
+  binding(kind: string): Buffer | undefined;
+  /** Printable, without comma, at least 18 octets of chance, another one each time. */
+  nonce(): string;
 }
 
 export type Input =
@@ -180,7 +241,15 @@ export type Input =
   | { readonly kind: "response"; readonly line: string; readonly bytesBehind: number }
   /** The answer to `judge`. */
   | { readonly kind: "judged"; readonly judgement: Judgement }
-  | { readonly kind: "password-checked"; readonly verdict: PasswordVerdict }
+  /** The answer to `weigh`. */
+  | { readonly kind: "weighed"; readonly verdict: AuthorVerdict }
+  /** The answer to `check`. */
+  | { readonly kind: "checked"; readonly answer: SaslAnswer }
+  /** The answer to `filter`. */
+  | { readonly kind: "filtered"; readonly outcome: StageOutcome }
+  /** The answer to `sift`. */
+  | { readonly kind: "sifted"; readonly sifted: Sifted }
+  | { readonly kind: "not-sifted"; readonly isFull: boolean; readonly reason: string }
   /** The answer to `wake`. */
   | { readonly kind: "woken"; readonly outcome: Woken }
   /** The answer to `identify`. */
@@ -213,16 +282,33 @@ export interface Content {
   readonly storedBytes: number;
   readonly hops: number;
   readonly messageIdField?: string | undefined;
+  /** The From fields, where they matter. */
+  readonly authorFields?: readonly string[] | undefined;
+  /** The header section ends with a line that is no field, and was left so: some readers look for fields behind it. */
+  readonly isHeaderBroken?: boolean | undefined;
+  /** The Received fields' values, where they were wanted. */
+  readonly received?: readonly string[] | undefined;
   /** Why the content was not kept to its end. */
-  readonly refusal?: "too-big" | "header-too-big" | "storage" | undefined;
+  readonly refusal?: "too-big" | "header-too-big" | "bare-header" | "storage" | undefined;
 }
 
 export type Action =
   | { readonly do: "reply"; readonly reply: Reply }
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
+  | { readonly do: "weigh"; readonly facts: SessionFactsForRules; readonly fields: readonly string[] }
+  | { readonly do: "filter"; readonly question: FilterQuestion; readonly who: SessionFactsForRules }
+  | {
+      readonly do: "sift";
+      readonly facts: FilterFacts & { readonly mail: MailFacts };
+      readonly who: SessionFactsForRules;
+      readonly recipients: readonly AcceptedRecipient[];
+    }
+  /** A mail begins, as filters see it. */
+  | { readonly do: "newMail" }
+  | { readonly do: "note"; readonly notice: FilterNotice }
   | { readonly do: "wake"; readonly domain: string; readonly withSubdomains: boolean }
-  | { readonly do: "check"; readonly user: string; readonly password: string }
+  | { readonly do: "check"; readonly question: SaslQuestion; readonly from: LoginClient }
   | { readonly do: "identify"; readonly by: IdentityBy; readonly shown: ShownCertificate }
   | { readonly do: "receiveData"; readonly opening: Opening }
   /** Without an opening the chunk is only swallowed. The same message goes on when its content is open already. */
@@ -232,11 +318,42 @@ export type Action =
       readonly sizeBytes: number;
       readonly isLast: boolean;
     }
-  | { readonly do: "commit"; readonly message: Message; readonly envelopes: readonly Envelope[] }
+  | {
+      readonly do: "commit";
+      readonly message: Message;
+      readonly envelopes: readonly Envelope[];
+      readonly quarantine?: Quarantine | undefined;
+    }
   /** Forget the content of the transaction. */
   | { readonly do: "abandon" }
   | { readonly do: "startTls" }
   | { readonly do: "close" };
+
+/** What filters made of a mail. Content that they changed is with the driver. */
+export interface Sifted extends Omit<SiftedMail, "header" | "body"> {
+  /** Of the content as it is now, our own fields included. */
+  readonly storedBytes: number;
+  /** Where the content was changed: whether there is more than ASCII in it now. */
+  readonly has8bit?: boolean | undefined;
+  /** The recipients as the rules see them with the tags that filters gave the whole mail; absent: as they were. */
+  readonly rejudged?: readonly AcceptedRecipient[] | undefined;
+  /** Recipients that filters added, with what they stand for. */
+  readonly placed: readonly AcceptedRecipient[];
+  /** Those that the rules would not have. */
+  readonly misplaced: readonly { readonly recipient: string; readonly because: string }[];
+}
+
+/** What the machine knows of the filters at its listener. */
+export interface SessionFilters {
+  wants(stage: FilterStage): boolean;
+  readonly wantsNotes: boolean;
+  /** Restrictions are asked: they look at more of a session than rules do. */
+  readonly isRestricted?: boolean | undefined;
+  /** Restrictions judge whom XCLIENT names as if it had connected; filters are told of no second connection. */
+  readonly judgesAgain?: boolean | undefined;
+  /** Where the client came in. */
+  readonly server?: FilterFacts["server"];
+}
 
 /** What the stored content begins with, and how it is kept. */
 export interface Opening {
@@ -245,6 +362,8 @@ export interface Opening {
   readonly trace: string;
   /** Present where missing fields are to be added: for `missingFields`. */
   readonly adding?: FieldsToAdd | undefined;
+  /** Whether the Received fields that came are wanted. */
+  readonly wantsTrace?: boolean | undefined;
   /** BINARYMIME content is kept octet for octet, whatever the listener does with bare line ends. */
   readonly isBinary: boolean;
 }

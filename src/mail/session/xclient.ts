@@ -1,15 +1,27 @@
 import { isIP } from "node:net";
+import { XFORWARD_ATTRIBUTES } from "../../protocol/smtp/xforward.ts";
+import { askFilters } from "./ask-filters.ts";
 import { actedFor } from "./events.ts";
 import { answer, misuse } from "./refusing.ts";
 import { greeting, replies } from "./replies.ts";
-import { clientText, READY, reply, tell, type Facts, type Peer, type Session, type Step, type World } from "./state.ts";
+import {
+  clientText,
+  READY,
+  reply,
+  tell,
+  type Action,
+  type Facts,
+  type Peer,
+  type Session,
+  type Step,
+  type World,
+} from "./state.ts";
 
 /**
  * XCLIENT and XFORWARD, as Postfix defined them: a trusted client says for whom it speaks. XCLIENT changes who the
- * client is for every check that follows, and starts the dialogue anew; XFORWARD is for the log only.
+ * client is for every check that follows, and starts the dialogue anew; XFORWARD is about the next mail.
  */
 export const XCLIENT_ATTRIBUTES = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"];
-export const XFORWARD_ATTRIBUTES = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "IDENT", "SOURCE"];
 
 type Attributes = ReadonlyMap<string, string>;
 
@@ -24,9 +36,22 @@ export function xclient(world: World, session: Session, attributes: Attributes):
     client: clientText(session.facts.peer),
     for: clientText(facts.peer),
   });
-  const again = greeting(world.terms.hostname, world.terms.protocol);
-  return [{ ...session, facts, phase: READY }, [event, reply(again)]];
+  const next: Session = { ...session, facts };
+  if (world.filters?.judgesAgain === true) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
+  return greetAgain(world, next, [event]);
 }
+
+/** Whoever the client is now, it is greeted. */
+export function greetAgain(world: World, session: Session, before: readonly Action[] = []): Step {
+  const again = greeting(world.terms.hostname, world.terms.protocol);
+  return [{ ...session, phase: READY }, [...before, reply(again)]];
+}
+
+/**
+ * The unspecified address: a client whose address the proxy does not know is a stranger. Having no address at all is the mark of
+ * programs on this host, who may relay.
+ */
+const NOT_SAID = "0.0.0.0";
 
 /** The facts as the attributes change them, the greeting forgotten; undefined when a value makes no sense. */
 function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
@@ -36,7 +61,7 @@ function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
     const plain = address.value?.replace(/^IPV6:/i, "");
     if (plain !== undefined && isIP(plain) === 0) return undefined;
     // A name belongs to the address it was verified for.
-    peer = { address: plain, port: undefined, name: undefined };
+    peer = { address: plain ?? NOT_SAID, port: undefined, name: undefined };
   }
   const port = given(attributes, "PORT");
   if (port !== undefined) {
@@ -67,6 +92,9 @@ function given(attributes: Attributes, name: string): { readonly value: string |
 
 export function xforward(world: World, session: Session, attributes: Attributes): Step {
   if (!world.terms.mayXforward) return misuse(world, session, "XFORWARD", replies.xclientRefused);
+  // Behind a proxy that spoke XCLIENT a stranger speaks: where XFORWARD decides who is judged, it is not for strangers.
+  if (world.terms.judgesForwarded === true && session.facts.peer !== session.origin)
+    return misuse(world, session, "XFORWARD", replies.xclientRefused);
   if (session.phase.at === "transaction") return misuse(world, session, "XFORWARD", replies.transactionOpen);
   if ([...attributes.keys()].some((name) => !XFORWARD_ATTRIBUTES.includes(name)))
     return misuse(world, session, "XFORWARD", replies.xclientMalformed);

@@ -63,7 +63,13 @@ test("every kind of record that another codec writes is read", () => {
           ttl: 5,
           data: { usage: 3, selector: 1, matchingType: 1, certificate: Buffer.from("ab") },
         },
-        { name: "s.example.com", type: "SRV", ttl: 5, data: { port: 1, target: "x.example.com" } },
+        {
+          name: "s.example.com",
+          type: "SRV",
+          ttl: 5,
+          data: { priority: 3, weight: 2, port: 1, target: "x.example.com" },
+        },
+        { name: "n.example.com", type: "NS", ttl: 5, data: "ns.example.com" },
       ],
     }),
   );
@@ -77,7 +83,8 @@ test("every kind of record that another codec writes is read", () => {
       { type: "PTR", name: "c.example.com" },
       { type: "TXT", text: "v=spf1 -all" },
       { type: "TLSA", usage: 3, selector: 1, match: 1, data: "ab" },
-      { type: "other", code: 33 },
+      { type: "SRV", priority: 3, weight: 2, port: 1, target: "x.example.com" },
+      { type: "other", code: 2 },
     ],
   );
   assert.equal(message.answers[1]?.ttlSeconds, 1);

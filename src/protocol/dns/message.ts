@@ -7,7 +7,7 @@ import { encodeName, labelText } from "./name.ts";
  * server answers. Decoding never throws and its work is bounded by the message's length: each record is read inside the
  * length it declares, names may only point backwards, and forged counts are refused before anything is read.
  */
-export const QUESTION_TYPES = { A: 1, CNAME: 5, PTR: 12, MX: 15, TXT: 16, AAAA: 28, TLSA: 52 } as const;
+export const QUESTION_TYPES = { A: 1, CNAME: 5, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, TLSA: 52 } as const;
 export type QuestionType = keyof typeof QUESTION_TYPES;
 
 const TYPE_SOA = 6;
@@ -29,6 +29,14 @@ export type DnsData =
   | { readonly type: "A" | "AAAA"; readonly address: string }
   | { readonly type: "CNAME" | "PTR"; readonly name: string }
   | { readonly type: "MX"; readonly preference: number; readonly exchange: string }
+  /** RFC 2782. The target is `""` where the service is not offered. */
+  | {
+      readonly type: "SRV";
+      readonly priority: number;
+      readonly weight: number;
+      readonly port: number;
+      readonly target: string;
+    }
   | { readonly type: "TXT"; readonly text: string }
   | { readonly type: "SOA"; readonly minimumSeconds: number }
   | {
@@ -194,6 +202,14 @@ function readData(reader: Reader, type: number, endAt: number): DnsData | undefi
       reader.at += 2;
       const exchange = readName(reader, endAt, false);
       return exchange === undefined ? undefined : { type: "MX", preference: view.getUint16(at), exchange };
+    }
+    case QUESTION_TYPES.SRV: {
+      if (length < 7) return undefined;
+      reader.at += 6;
+      const target = readName(reader, endAt, false);
+      if (target === undefined) return undefined;
+      const [priority, weight, port] = [view.getUint16(at), view.getUint16(at + 2), view.getUint16(at + 4)];
+      return { type: "SRV", priority, weight, port, target };
     }
     case QUESTION_TYPES.TXT:
       return readText(reader, endAt);

@@ -25,6 +25,16 @@ export interface CivilTime {
  * would say that the zone is unknown (RFC 5322 section 3.3); ours never is.
  */
 export function formatDateTime(at: number, offsetMinutes: number): string {
+  const second = Math.floor(at / 1000);
+  if (second !== last.second || offsetMinutes !== last.offsetMinutes)
+    last = { second, offsetMinutes, text: dateTime(at, offsetMinutes) };
+  return last.text;
+}
+
+/** A busy server writes the same one many times in a row. */
+let last = { second: Number.NaN, offsetMinutes: 0, text: "" };
+
+function dateTime(at: number, offsetMinutes: number): string {
   const civil = civilTime(at, offsetMinutes);
   const time = `${two(civil.hour)}:${two(civil.minute)}:${two(civil.second)}`;
   const year = String(civil.year).padStart(4, "0");

@@ -17,6 +17,8 @@ export interface HeaderSummary {
   readonly endedBy: "empty-line" | "no-field" | "end-of-content" | "limit";
   /** Values of the wanted fields that occurred, by lower-case name, in order, unfolded and trimmed. */
   readonly values: ReadonlyMap<string, readonly string[]>;
+  /** Wanted fields that are longer than what is kept, or stand there more often: what their values say is not all. */
+  readonly cut: ReadonlySet<string>;
 }
 
 export interface HeaderScannerOptions {
@@ -59,6 +61,7 @@ export class HeaderScanner {
   /** The beginning of the line whose end has not come, and its whole length. */
   #partial: Buffer | undefined;
   #partialBytes = 0;
+  readonly #cut = new Set<string>();
   /** The wanted field being read. */
   #name: string | undefined;
   #value = "";
@@ -103,6 +106,7 @@ export class HeaderScanner {
       bodyAt: this.#endedBy === "end-of-content" ? this.#seenBytes : this.#bodyAt,
       endedBy: this.#endedBy ?? "end-of-content",
       values: this.#values,
+      cut: this.#cut,
     };
   }
 
@@ -129,12 +133,15 @@ export class HeaderScanner {
     if (first === SPACE || first === TAB) {
       if (this.#fieldCount === 0) return this.#stop("no-field");
       if (this.#name !== undefined && this.#value.length < MAX_KEPT) this.#value += bytes.toString("latin1", at, end);
+      if (this.#name !== undefined && (lengthBytes > end - at || this.#value.length >= MAX_KEPT))
+        this.#cut.add(this.#name);
     } else {
       const colon = colonIn(bytes, at, end);
       if (colon < 0) return this.#stop("no-field");
       this.#finishField();
       this.#fieldCount++;
       this.#beginField(bytes, at, colon, end);
+      if (this.#name !== undefined && lengthBytes > end - at) this.#cut.add(this.#name);
     }
     this.#headerBytes += lengthBytes;
     this.#bodyAt = this.#headerBytes;
@@ -158,6 +165,7 @@ export class HeaderScanner {
     const value = NOT_ASCII.test(text) ? Buffer.from(text, "latin1").toString("utf8") : text;
     const values = this.#values.get(this.#name) ?? [];
     if (values.length < MAX_VALUES) values.push(value.trim());
+    else this.#cut.add(this.#name);
     this.#values.set(this.#name, values);
     this.#name = undefined;
     this.#value = "";

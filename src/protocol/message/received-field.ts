@@ -10,6 +10,8 @@ export interface ReceivedFacts {
   readonly clientAddress?: string | undefined;
   /** The client's verified name. */
   readonly clientName?: string | undefined;
+  /** A user of this host who handed it in, as the system knows him. */
+  readonly localUser?: string | undefined;
   /** Our own name. */
   readonly by: string;
   /** The `with` word; see `withProtocol`. */
@@ -54,7 +56,8 @@ export function formatReceived(facts: ReceivedFacts): string {
 function fromClause(facts: ReceivedFacts): string | undefined {
   if (facts.helo === undefined && facts.clientAddress === undefined) return undefined;
   const helo = facts.helo === undefined || facts.helo === "" ? "unknown" : nameIn(facts.helo);
-  if (facts.clientAddress === undefined) return `from ${helo}`;
+  if (facts.clientAddress === undefined)
+    return facts.localUser === undefined ? `from ${helo}` : `from ${helo} (local user ${nameIn(facts.localUser)})`;
   const name = facts.clientName === undefined ? "unknown" : nameIn(facts.clientName);
   return `from ${helo} (${name} ${literalOf(sanitiseWord(facts.clientAddress, 64))})`;
 }

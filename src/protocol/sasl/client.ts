@@ -23,7 +23,15 @@ export interface Credentials {
 }
 
 /** In the order of preference: the password itself travels last. */
-export const CLIENT_MECHANISMS = ["SCRAM-SHA-256", "CRAM-MD5", "PLAIN", "LOGIN"] as const;
+export const CLIENT_MECHANISMS = [
+  "SCRAM-SHA-256-PLUS",
+  "SCRAM-SHA-256",
+  "SCRAM-SHA-1-PLUS",
+  "SCRAM-SHA-1",
+  "CRAM-MD5",
+  "PLAIN",
+  "LOGIN",
+] as const;
 /** EXTERNAL needs no password but a client certificate: credentials that say so choose it, and nothing else does. */
 export type ClientMechanism = (typeof CLIENT_MECHANISMS)[number] | "EXTERNAL";
 

@@ -4,14 +4,16 @@ import { pbkdf2Sync } from "node:crypto";
 import * as fc from "fast-check";
 import { chooseMechanism, type SaslClient } from "./client.ts";
 import { makeClient } from "./make-client.ts";
-import { scramSha256Client, type ScramMeans } from "./scram-sha-256.ts";
+import { scramClient, type ScramMeans } from "./scram-client.ts";
+import { SCRAM_HASHES } from "./scram.ts";
 
 const credentials = { user: "user", password: "pencil" };
 
 function means(nonce: string): ScramMeans {
   return {
     nonce,
-    derive: async (password, salt, iterations) => pbkdf2Sync(password, salt, iterations, 32, "sha256"),
+    derive: async (password, salt, iterations, hash) =>
+      pbkdf2Sync(password, salt, iterations, SCRAM_HASHES[hash].bytes, SCRAM_HASHES[hash].digest),
   };
 }
 
@@ -35,7 +37,7 @@ const CLIENT_FINAL =
 const SERVER_FINAL = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
 test("SCRAM-SHA-256 runs the exchange of RFC 7677 section 3", async () => {
-  const client = scramSha256Client(credentials, means(NONCE));
+  const client = scramClient("SCRAM-SHA-256", credentials, means(NONCE));
   assert.equal(client.initial?.toString(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
   assert.equal(await answer(client, SERVER_FIRST), CLIENT_FINAL);
   assert.equal(client.isTrusted, false);
@@ -44,8 +46,31 @@ test("SCRAM-SHA-256 runs the exchange of RFC 7677 section 3", async () => {
   await refusal(client, SERVER_FINAL);
 });
 
+test("SCRAM-SHA-1 runs the exchange of RFC 5802 section 5", async () => {
+  const client = makeClient("SCRAM-SHA-1", credentials, () => means("fyko+d2lbbFgONRv9qkxdawL"));
+  assert.equal(client.initial?.toString(), "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL");
+  const nonce = "fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j";
+  assert.equal(
+    await answer(client, `r=${nonce},s=QSXCR+Q6sek8bf92,i=4096`),
+    `c=biws,r=${nonce},p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=`,
+  );
+  await answer(client, "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+  assert.equal(client.isTrusted, true);
+});
+
+test("with -PLUS the binding is named and repeated; without, a server that hides it is told", async () => {
+  const binding = { kind: "tls-exporter", value: Buffer.from("bound") };
+  const client = makeClient("SCRAM-SHA-256-PLUS", credentials, () => ({ ...means(NONCE), binding }));
+  assert.equal(client.initial?.toString(), `p=tls-exporter,,n=user,r=${NONCE}`);
+  const final = await answer(client, SERVER_FIRST);
+  assert.equal(Buffer.from(final.split(",")[0]?.slice(2) ?? "", "base64").toString(), "p=tls-exporter,,bound");
+  const unbound = makeClient("SCRAM-SHA-256", credentials, () => ({ ...means(NONCE), couldBind: true }));
+  assert.equal(unbound.initial?.toString(), `y,,n=user,r=${NONCE}`);
+  assert.match(await answer(unbound, SERVER_FIRST), /^c=eSws,/);
+});
+
 test("a server that does not know the password is not trusted", async () => {
-  const client = scramSha256Client(credentials, means(NONCE));
+  const client = scramClient("SCRAM-SHA-256", credentials, means(NONCE));
   await answer(client, SERVER_FIRST);
   assert.equal(await refusal(client, "v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), "the right server signature");
   assert.equal(client.isTrusted, false);
@@ -68,7 +93,7 @@ test("a server's first message that weakens the exchange ends it", async () => {
     "r=".padEnd(5000, "x"),
   ];
   for (const challenge of cases) {
-    const client = scramSha256Client(credentials, means(NONCE));
+    const client = scramClient("SCRAM-SHA-256", credentials, means(NONCE));
     await refusal(client, challenge);
     assert.equal(client.isTrusted, false);
     await refusal(client, SERVER_FIRST);
@@ -76,7 +101,7 @@ test("a server's first message that weakens the exchange ends it", async () => {
 });
 
 test("SCRAM user names escape what the protocol uses itself, and spaces of all kinds are one", () => {
-  const client = scramSha256Client({ user: "a,b=c\u00a0d", password: "x" }, means("n"));
+  const client = scramClient("SCRAM-SHA-256", { user: "a,b=c\u00a0d", password: "x" }, means("n"));
   assert.equal(client.initial?.toString(), "n,,n=a=2Cb=3Dc d,r=n");
 });
 
@@ -116,7 +141,10 @@ test("property: no challenge makes a client throw or trust", async () => {
   );
   await fc.assert(
     fc.asyncProperty(fc.array(hostile, { maxLength: 4 }), async (challenges) => {
-      const client = scramSha256Client(credentials, { ...means(NONCE), derive: async () => Buffer.alloc(32) });
+      const client = scramClient("SCRAM-SHA-256", credentials, {
+        ...means(NONCE),
+        derive: async () => Buffer.alloc(32),
+      });
       for (const challenge of challenges) await client.respond(Buffer.from(challenge.join(""), "latin1"));
       assert.equal(client.isTrusted, false);
     }),

@@ -1,6 +1,6 @@
 import { unreachable } from "../../foundation/assert.ts";
 import type { ClientMechanism, Credentials, SaslClient } from "./client.ts";
-import { scramSha256Client, type ScramMeans } from "./scram-sha-256.ts";
+import { scramClient, type ScramMeans } from "./scram-client.ts";
 import { cramMd5Client, externalClient, loginClient, plainClient } from "./simple-clients.ts";
 
 /** The client of a mechanism. `makeMeans` is asked only where chance and work are needed (SCRAM). */
@@ -10,8 +10,11 @@ export function makeClient(
   makeMeans: () => ScramMeans,
 ): SaslClient {
   switch (mechanism) {
+    case "SCRAM-SHA-256-PLUS":
     case "SCRAM-SHA-256":
-      return scramSha256Client(credentials, makeMeans());
+    case "SCRAM-SHA-1-PLUS":
+    case "SCRAM-SHA-1":
+      return scramClient(mechanism, credentials, makeMeans());
     case "CRAM-MD5":
       return cramMd5Client(credentials);
     case "PLAIN":

@@ -1,9 +1,12 @@
 import { pbkdf2 } from "node:crypto";
 import { promisify } from "node:util";
+import type { ScramHash } from "./question.ts";
+import { SCRAM_HASHES } from "./scram.ts";
 
 const run = promisify(pbkdf2);
 
-/** PBKDF2 with HMAC-SHA-256 and 32 octets, in the thread pool: the event loop goes on meanwhile. */
-export function pbkdf2Sha256(password: Buffer, salt: Buffer, iterations: number): Promise<Buffer> {
-  return run(password, salt, iterations, 32, "sha256");
+/** PBKDF2 with HMAC, as SCRAM salts passwords, in the thread pool: the event loop goes on meanwhile. */
+export function scramPbkdf2(password: Buffer, salt: Buffer, iterations: number, hash: ScramHash): Promise<Buffer> {
+  const { digest, bytes } = SCRAM_HASHES[hash];
+  return run(password, salt, iterations, bytes, digest);
 }

@@ -16,6 +16,7 @@ export type LineEvent =
 const LF = 10;
 const CR = 13;
 const EMPTY = Buffer.alloc(0);
+const UNKNOWN = -2;
 
 export class LineReceiver {
   /** What a line may hold, CRLF not counted. May change between lines (AUTH exchanges are longer). */
@@ -25,6 +26,9 @@ export class LineReceiver {
   /** The length so far of an over-long line whose end has not come. */
   #swallowedBytes = 0;
   #lastSwallowed = 0;
+  /** Where the next CR and LF stand, once looked for; -1 for nowhere. Kept, so that each byte is looked at once for each. */
+  #lf = UNKNOWN;
+  #cr = UNKNOWN;
 
   constructor(maxLineBytes: number) {
     this.maxLineBytes = maxLineBytes;
@@ -44,14 +48,18 @@ export class LineReceiver {
     if (this.#at === this.#bytes.length) this.#bytes = chunk;
     else this.#bytes = Buffer.concat([this.#bytes.subarray(this.#at), chunk]);
     this.#at = 0;
+    this.#lf = UNKNOWN;
+    this.#cr = UNKNOWN;
   }
 
   next(): LineEvent | undefined {
     if (this.#swallowedBytes > 0) return this.#swallow();
     const bytes = this.#bytes;
     const from = this.#at;
-    const lf = bytes.indexOf(LF, from);
-    const cr = bytes.indexOf(CR, from);
+    if (this.#lf !== -1 && this.#lf < from) this.#lf = bytes.indexOf(LF, from);
+    if (this.#cr !== -1 && this.#cr < from) this.#cr = bytes.indexOf(CR, from);
+    const lf = this.#lf;
+    const cr = this.#cr;
     const end = lf < 0 ? cr : cr < 0 || lf < cr ? lf : cr;
     const lengthBytes = (end < 0 ? bytes.length : end) - from;
     if (lengthBytes > this.maxLineBytes) return this.#swallow();
@@ -67,9 +75,15 @@ export class LineReceiver {
   /** The bytes behind the last line, which are not commands; they are no longer held here. */
   takeRest(): Buffer {
     const rest = this.#bytes.subarray(this.#at);
+    this.#forget();
+    return rest;
+  }
+
+  #forget(): void {
     this.#bytes = EMPTY;
     this.#at = 0;
-    return rest;
+    this.#lf = UNKNOWN;
+    this.#cr = UNKNOWN;
   }
 
   #bare(character: "CR" | "LF", end: number): LineEvent {
@@ -84,8 +98,7 @@ export class LineReceiver {
     if (end > this.#at) this.#lastSwallowed = this.#bytes[end - 1] ?? 0;
     this.#swallowedBytes += end - this.#at;
     if (lf < 0) {
-      this.#bytes = EMPTY;
-      this.#at = 0;
+      this.#forget();
       return undefined;
     }
     this.#at = lf + 1;

@@ -21,6 +21,8 @@ test("each parameter is taken in the form that its RFC gives it", () => {
     "MT-PRIORITY=-9",
     "MT-PRIORITY=0",
     "MT-PRIORITY=7",
+    "XVERP",
+    "XVERP=-+",
     "HOLDFOR=3600",
     "HOLDUNTIL=2026-02-28T23:59:59Z",
     "  SIZE=1   SMTPUTF8 ",

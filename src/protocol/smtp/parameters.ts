@@ -35,6 +35,8 @@ export interface MailParameters {
   readonly holdUntilAt?: number | undefined;
   /** RFC 6710: -9 to 9. */
   readonly priority?: number | undefined;
+  /** XVERP, as Postfix has it: the delimiters wanted, `""` for the server's own. */
+  readonly verp?: string | undefined;
 }
 
 export type Body = "7BIT" | "8BITMIME" | "BINARYMIME";
@@ -67,6 +69,7 @@ const MAIL_READERS: ReadonlyMap<string, Reader<MailParameters>> = new Map<string
   ["HOLDFOR", readHoldFor],
   ["HOLDUNTIL", readHoldUntil],
   ["MT-PRIORITY", readPriority],
+  ["XVERP", readVerp],
 ]);
 const RCPT_READERS: ReadonlyMap<string, Reader<RcptParameters>> = new Map<string, Reader<RcptParameters>>([
   ["NOTIFY", readNotify],
@@ -187,6 +190,12 @@ function readPriority(value: string | undefined, into: Mutable<MailParameters>):
   return undefined;
 }
 
+function readVerp(value: string | undefined, into: Mutable<MailParameters>): string | undefined {
+  if (value !== undefined && !/^[-=+]{2}$/.test(value)) return "XVERP, or XVERP= and two characters of - = +";
+  into.verp = value ?? "";
+  return undefined;
+}
+
 function readNotify(value: string | undefined, into: Mutable<RcptParameters>): string | undefined {
   const expected = "NOTIFY=NEVER, or a list of SUCCESS, FAILURE, DELAY";
   const list: Notify[] = [];
@@ -231,6 +240,7 @@ export function formatMailParameters(parameters: MailParameters): string {
   if (parameters.holdForSeconds !== undefined) text += ` HOLDFOR=${parameters.holdForSeconds}`;
   if (parameters.holdUntilAt !== undefined) text += ` HOLDUNTIL=${formatRfc3339(parameters.holdUntilAt)}`;
   if (parameters.priority !== undefined) text += ` MT-PRIORITY=${parameters.priority}`;
+  if (parameters.verp !== undefined) text += parameters.verp === "" ? " XVERP" : ` XVERP=${parameters.verp}`;
   return text;
 }
 

@@ -13,6 +13,18 @@ const NOT_ASCII = /[^\x00-\x7f]/;
  * `isInternational`: the client asked for SMTPUTF8 (RFC 6531 section 3.7.4.2); otherwise text beyond ASCII becomes `?`.
  */
 export function formatReply(reply: Reply, isInternational = false): Buffer {
+  return prepared.get(reply) ?? formatted(reply, isInternational);
+}
+
+/** Gives it back, with its bytes made ready: for replies that are said again and again, of harmless ASCII. */
+export function prepareReply(reply: Reply): Reply {
+  if (reply.lines.every((line) => HARMLESS.test(line))) prepared.set(reply, formatted(reply, false));
+  return reply;
+}
+
+const prepared = new WeakMap<Reply, Buffer>();
+
+function formatted(reply: Reply, isInternational: boolean): Buffer {
   const status = reply.status === undefined ? "" : `${reply.status} `;
   const only = reply.lines[0] ?? "";
   // Nearly every reply: one short line of ASCII.

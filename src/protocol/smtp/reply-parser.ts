@@ -19,6 +19,7 @@ export interface ReplyLimits {
 }
 
 const LF = 10;
+const CR = 13;
 const DEFAULT_LIMITS: ReplyLimits = { maxLineBytes: 2048, maxLines: 128 };
 const LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
 // RFC 3463 section 2; the text behind it is set off by white space.
@@ -50,10 +51,16 @@ export class ReplyParser {
     let at = 0;
     while (!this.#isBroken && at < chunk.length) {
       const end = chunk.indexOf(LF, at);
-      this.#keep(chunk.subarray(at, end < 0 ? chunk.length : end));
-      if (end < 0) break;
+      if (end < 0) {
+        this.#keep(chunk.subarray(at));
+        break;
+      }
+      // Most lines come whole, and short: they are read where they lie.
+      const isWhole = this.#partialBytes === 0 && end - at <= this.#limits.maxLineBytes;
+      if (!isWhole) this.#keep(chunk.subarray(at, end));
+      const line = isWhole ? textOf(chunk, at, end) : this.#takeLine();
       at = end + 1;
-      const event = this.#onLine(this.#takeLine());
+      const event = this.#onLine(line);
       if (event !== undefined) events.push(event);
     }
     return events;
@@ -73,10 +80,7 @@ export class ReplyParser {
     const bytes = this.#partial.length === 1 && first !== undefined ? first : Buffer.concat(this.#partial);
     this.#partial = [];
     this.#partialBytes = 0;
-    const utf8 = bytes.toString("utf8");
-    // Old servers speak the charset of their country; any text is better than replacement characters.
-    const text = utf8.includes("\ufffd") ? bytes.toString("latin1") : utf8;
-    return text.endsWith("\r") ? text.slice(0, -1) : text;
+    return textOf(bytes, 0, bytes.length);
   }
 
   #onLine(line: string): ReplyEvent | undefined {
@@ -98,9 +102,18 @@ export class ReplyParser {
   }
 }
 
+/** A line's text without the CR at its end. */
+function textOf(bytes: Buffer, from: number, to: number): string {
+  const end = to > from && bytes[to - 1] === CR ? to - 1 : to;
+  const utf8 = bytes.toString("utf8", from, end);
+  // Old servers speak the charset of their country; any text is better than replacement characters.
+  return utf8.includes("\ufffd") ? bytes.toString("latin1", from, end) : utf8;
+}
+
 /** A status is believed only when its class is the code's: `250 4.7.0 …` is text that happens to look like one. */
 function replyOf(code: number, lines: readonly string[]): Reply {
-  const first = lines.map((line) => statusIn(code, line)).find((found) => found !== undefined);
+  let first: string | undefined;
+  for (const line of lines) first ??= statusIn(code, line);
   if (first === undefined) return { code, status: undefined, lines };
   return { code, status: first, lines: lines.map((line) => withoutStatus(code, line)) };
 }

@@ -156,6 +156,16 @@ const MISTAKES: readonly (readonly [what: string, text: string, ...expected: str
     "posthorn.yaml:3:1: not indented like its neighbours: lines of one block begin in the same column",
   ],
   [
+    "braces in text within braces",
+    "wait: { by: list, path: /home/{user} }\nstate: x\nlist:\n  - x\n",
+    'posthorn.yaml:1:31: text with { in it needs quotes here: "/home/{user}/Maildir"',
+  ],
+  [
+    "quotes in the middle of text",
+    'hostname: "a".example\nstate: x\n',
+    "posthorn.yaml:1:14: expected the end of the value here: text with quotes or brackets in it needs quotes around all of it",
+  ],
+  [
     "text with a colon in it",
     "state: a: b\n",
     "posthorn.yaml:1:8: expected one `name: value` on a line, indented like its neighbours; text that holds a colon and a space needs quotes",

@@ -80,6 +80,20 @@ export function count(range: { min: number; max: number }): z.ZodNumber {
   return z.number().int().min(range.min).max(range.max);
 }
 
+/**
+ * A program and its arguments, as a list: no shell is between. The program by its path, or by a name that the system's
+ * directories of programs have.
+ */
+export function command(): z.ZodType<readonly string[], readonly string[]> {
+  return z
+    .array(z.string())
+    .min(1, "expected the program and its arguments")
+    .refine(([program = ""]) => program.startsWith("/") || /^[^/]+$/.test(program), {
+      error: "expected the program's whole path, or a name without slashes",
+    })
+    .meta({ kind: "command" });
+}
+
 /** An IPv4 or IPv6 address, without brackets or port. */
 export function ipAddress(): z.ZodType<string, string> {
   return z.string().refine((text) => isIP(text) !== 0, { error: "expected an IPv4 or IPv6 address" });
@@ -148,6 +162,15 @@ export function withPathsFrom<Value>(directory: string, parse: () => Value): Val
 /** A file or directory, relative to the settings file's directory; in the code absolute. */
 export function path(): z.ZodType<string, string> {
   return z.string().min(1).transform(absolutePath).meta({ kind: "path" });
+}
+
+/** A path that may begin with `{home}`: the user's home directory, whosever turn it is. */
+export function homePath(): z.ZodType<string, string> {
+  return z
+    .string()
+    .min(1)
+    .transform((text) => (/^\{home\}(?:\/|$)/.test(text) ? text : absolutePath(text)))
+    .meta({ kind: "path" });
 }
 
 /** A path from within a value of another kind (`file:./mail.log`), taken as `path()` takes it. */

@@ -55,7 +55,12 @@ export function parseSettings<Schema extends z.ZodType>(
   }));
   const parsed = withPathsFrom(source.directory, () => schema.safeParse(fitted.data));
   if (!parsed.success) {
+    // A name that is not known may be the very one that the block as a whole is said to lack.
+    const misnamed = new Set(
+      parsed.error.issues.filter(({ code }) => code === "unrecognized_keys").map(({ path }) => path.join("\n")),
+    );
     for (const issue of parsed.error.issues) {
+      if (issue.code === "custom" && misnamed.has(issue.path.join("\n"))) continue;
       for (const said of wordsOf(issue, { schema, spell, given })) problems.push(problemAt(said.path, said.text));
     }
   }

@@ -74,7 +74,7 @@ async function readCodeFile(path: string, file: string, options: ReadOptions): P
       () => import(`${pathToFileURL(path).href}?${mark}`),
     );
     const exported = exportOf(module);
-    return readCode(exported, file, literalPlaces(await readText(path)));
+    return readCode(exported, file, literalPlaces(await readText(path)), path);
   } catch (thrown) {
     const place = placeOf(thrown, path);
     const text = place === undefined ? messageOf(thrown) : messageOf(thrown).split("\n", 1)[0];

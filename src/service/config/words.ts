@@ -58,7 +58,7 @@ export function wordsOf(issue: z.core.$ZodIssue, context: WordsContext): readonl
         return say(
           issue.message.startsWith("expected") && isScalar(value) && !issue.message.includes(", got ")
             ? issue.message + got
-            : issue.message,
+            : respelled(issue.message, type, context.spell),
         );
       return say(expected + got);
     case "too_small":
@@ -72,6 +72,14 @@ export function wordsOf(issue: z.core.$ZodIssue, context: WordsContext): readonl
     default:
       return say(expected + got);
   }
+}
+
+/** What is said about a block names its parts as the code does: here they are spelled as people write them. */
+function respelled(text: string, type: z.core.$ZodType | undefined, spell: (name: string) => string): string {
+  const parts = type === undefined ? undefined : shapeOf(type);
+  return parts === undefined
+    ? text
+    : text.replace(/\b[a-z]+[A-Z]\w*\b/g, (name) => (parts.has(name) ? spell(name) : name));
 }
 
 /** Of a union only the way that was meant is spoken about: the one that the written value's shape fits. */

@@ -26,8 +26,12 @@ export function readYaml(
   const tell = (place: Place, path: string, words: string): void => {
     problems.push({ file, place, path, text: words, severity: "error" });
   };
+  let isLost = false;
   for (const error of document.errors) {
     const place = placeOf(error.pos[0]);
+    // Behind a bracket or text that it did not expect the parser finds nothing where it should be.
+    if (isLost && error.code === "UNEXPECTED_TOKEN") continue;
+    isLost ||= error.code === "UNEXPECTED_TOKEN";
     // One mistake makes the parser stumble several times: the first of each line says it, and a few are enough.
     if (problems.length < 5 && problems.every((told) => told.place?.line !== place.line))
       tell(place, "", syntaxWords(error.code, error.message, text, error.pos[0]));
@@ -121,7 +125,17 @@ function syntaxWords(code: string, message: string, text: string, offset: number
       return "a second document (`---`): the settings are one";
     case "BAD_SCALAR_START":
       return `text that begins with ${text.charAt(offset)} needs quotes`;
+    case "UNEXPECTED_TOKEN":
+      return /^[{}[\]]/.test(text.slice(offset))
+        ? `text with ${text.charAt(offset)} in it needs quotes here: "/home/{user}/Maildir"`
+        : message.includes("at node end")
+          ? "expected the end of the value here: text with quotes or brackets in it needs quotes around all of it"
+          : lowered(message);
     default:
-      return message.charAt(0).toLowerCase() + message.slice(1);
+      return lowered(message);
   }
+}
+
+function lowered(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
 }

@@ -28,6 +28,8 @@ export type Exchanged =
   | { readonly ok: false; readonly reason: "timeout" | "malformed" | "unreachable"; readonly text: string };
 
 export interface DnsResolver extends Resolver {
+  /** Records as a zone file has them, names with a final dot, TXT without quotes: for people who compare. */
+  texts(name: string, type: ZoneType, signal?: AbortSignal): Promise<DnsAnswer<readonly string[]>>;
   /** Forgets every remembered answer. */
   forget(): void;
   readonly counters: { readonly asked: number; readonly remembered: number; readonly joined: number };
@@ -243,6 +245,8 @@ export function createDnsResolver(parts: {
     ptr: (address, signal) =>
       ask(reverseName(address) ?? "", "PTR", (data) => (data.type === "PTR" ? data.name : undefined), signal),
     txt: (name, signal) => ask(name, "TXT", (data) => (data.type === "TXT" ? data.text : undefined), signal),
+    texts: (name, type, signal) =>
+      ask(name, type, (data) => (data.type === type && isZoneData(data) ? zoneText(data) : undefined), signal),
   };
 }
 
@@ -272,6 +276,27 @@ function failed(
   return { kind: "failed", finding: { reason, name, type, server, text } };
 }
 
+/** The data of a record as in a zone file (RFC 1035 section 5.1). */
+function zoneText(data: Extract<DnsData, { type: ZoneType }>): string {
+  switch (data.type) {
+    case "MX":
+      return `${data.preference} ${data.exchange}.`;
+    case "TXT":
+      return data.text;
+    case "SRV":
+      return `${data.priority} ${data.weight} ${data.port} ${data.target}.`;
+    case "TLSA":
+      return `${data.usage} ${data.selector} ${data.match} ${Buffer.from(data.data).toString("hex")}`;
+  }
+}
+
+function isZoneData(data: DnsData): data is Extract<DnsData, { type: ZoneType }> {
+  return ZONE_TYPES.has(data.type);
+}
+
+type ZoneType = "MX" | "TXT" | "SRV" | "TLSA";
+const ZONE_TYPES: ReadonlySet<string> = new Set<ZoneType>(["MX", "TXT", "SRV", "TLSA"]);
+
 function weight(records: readonly DnsData[]): number {
   let bytes = 0;
   for (const data of records) {
@@ -279,6 +304,7 @@ function weight(records: readonly DnsData[]): number {
     if (data.type === "TXT") bytes += data.text.length * 2;
     else if (data.type === "MX") bytes += data.exchange.length;
     else if (data.type === "CNAME" || data.type === "PTR") bytes += data.name.length;
+    else if (data.type === "SRV") bytes += data.target.length;
     else if (data.type === "TLSA") bytes += data.data.length;
   }
   return bytes;

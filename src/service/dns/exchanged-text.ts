@@ -38,6 +38,8 @@ function dataText(data: DnsData): string {
       return "SOA";
     case "TLSA":
       return `TLSA ${data.usage} ${data.selector} ${data.match}`;
+    case "SRV":
+      return `SRV ${data.priority} ${data.weight} ${data.port} ${data.target}`;
     case "other":
       return `TYPE${data.code}`;
   }

@@ -8,10 +8,18 @@ export interface TableContent {
   readonly kind: "list" | "map" | "empty";
   /** As they were written, in their order. */
   readonly entries: readonly TableEntry[];
-  lookup(key: string): { readonly value: string; readonly where: string } | undefined;
+  /** `isOwnOnly`: no wildcards, nor networks; a password is kept for one name. */
+  lookup(key: string, isOwnOnly?: boolean): Found | undefined;
   /** What is written under this key itself; `*.domain` and `*` are keys like others here. */
-  exact(key: string): { readonly value: string; readonly where: string } | undefined;
+  exact(key: string): Found | undefined;
   has(key: string): { readonly is: boolean; readonly where: string } | undefined;
+}
+
+export interface Found {
+  readonly value: string;
+  readonly where: string;
+  /** Why there is no value after all. */
+  readonly failure?: string | undefined;
 }
 
 interface Kept {
@@ -63,10 +71,10 @@ export function tableContent(entries: readonly TableEntry[]): {
   }
   networks.sort((a, b) => b.network.bits - a.network.bits);
 
-  const find = (key: string, isMember: boolean): Kept | undefined => {
+  const find = (key: string, isMember: boolean, isOwnOnly = false): Kept | undefined => {
     const folded = foldKey(key);
     const direct = exact.get(folded);
-    if (direct !== undefined) return direct;
+    if (direct !== undefined || isOwnOnly) return direct;
     const bytes = networks.length === 0 ? undefined : addressBytes(folded);
     if (bytes !== undefined) {
       const network = networks.find((each) => networkContainsBytes(each.network, bytes));
@@ -75,7 +83,7 @@ export function tableContent(entries: readonly TableEntry[]): {
     const at = atOf(folded);
     for (const candidate of at >= 0 || below.size > 0 ? candidates(folded) : []) {
       // A domain is a member's way to say "and everybody in it"; a map's value for a domain is not one for its users.
-      if (!candidate.below && at >= 0 && !isMember && !candidate.key.startsWith("@")) continue;
+      if (!candidate.below && at >= 0 && !isMember && !candidate.key.includes("@")) continue;
       const found = (candidate.below ? below : exact).get(candidate.key);
       if (found !== undefined) return found;
     }
@@ -88,8 +96,8 @@ export function tableContent(entries: readonly TableEntry[]): {
     content: {
       kind,
       entries,
-      lookup(key) {
-        const found = find(key, false);
+      lookup(key, isOwnOnly) {
+        const found = find(key, false, isOwnOnly);
         return found === undefined || found.isNegated ? undefined : found;
       },
       exact(key) {

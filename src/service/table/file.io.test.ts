@@ -1,10 +1,11 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { virtualClock } from "../../simulator/clock.ts";
-import { watchedFile } from "./file.io.ts";
+import { readTableFile, watchedFile } from "./file.io.ts";
 import { createTables, type TableFinding } from "./tables.ts";
 
 test("a table file follows its changes, survives its absence, and keeps its last good version", async () => {
@@ -21,11 +22,13 @@ test("a table file follows its changes, survives its absence, and keeps its last
       tell,
     ).get("users");
     assert.ok(table);
-    /** The change is seen by the lookup after the one that notices it. */
+    /** The change is seen by a lookup after the one that notices it; the disk answers in its own time. */
     const settled = async (key: string): Promise<string | undefined> => {
-      await clock.advance(1001);
-      await table.lookup(key);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      for (let turn = 0; turn < 5; turn++) {
+        await clock.advance(1001);
+        await table.lookup(key);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
       const answer = await table.lookup(key);
       return answer.kind === "found" ? `${answer.value} ${answer.where}` : answer.kind;
     };
@@ -51,6 +54,50 @@ test("a table file follows its changes, survives its absence, and keeps its last
   }
 });
 
+test("alias files and expressions follow their changes too, and keep their last good version", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "posthorn-table-"));
+  try {
+    for (const [syntax, good, better, broken, said] of [
+      ["aliases", "joe: jane\n", "joe: jim\n", "joe: jim\njane\n", /aliases:2: expected a name/],
+      ["regexp", "/joe/ jane\n", "/joe/ jim\n", "/joe/ jim\n/(/ x\n", /regexp:2: error parsing regexp/],
+    ] as const) {
+      const file = join(directory, syntax);
+      const clock = virtualClock(0);
+      const findings: TableFinding[] = [];
+      const tell = (finding: TableFinding): void => void findings.push(finding);
+      await writeFile(file, good);
+      const table = createTables(
+        { t: { kind: "file", file, syntax } },
+        (name, path) => watchedFile(name, path, clock, tell),
+        tell,
+      ).get("t");
+      assert.ok(table);
+      const settled = async (): Promise<string | undefined> => {
+        for (let turn = 0; turn < 5; turn++) {
+          await clock.advance(1001);
+          await table.lookup("joe");
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+        const answer = await table.lookup("joe");
+        return answer.kind === "found" ? answer.value : answer.kind;
+      };
+      assert.equal(await settled(), "jane");
+      await writeFile(file, better);
+      assert.equal(await settled(), "jim");
+      await writeFile(file, broken);
+      assert.equal(await settled(), "jim");
+      assert.match(findings[0]?.text ?? "", said);
+      assert.match(findings[0]?.text ?? "", /the version before stays in force/);
+      assert.match(table.health?.().text ?? "", /the version before is in force/);
+      await writeFile(file, good);
+      assert.equal(await settled(), "jane");
+      assert.equal(findings.length, 1);
+    }
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
 test("text that somebody with more rights has read serves where the file may not be read", async () => {
   const findings: TableFinding[] = [];
   const file = watchedFile(
@@ -60,5 +107,49 @@ test("text that somebody with more rights has read serves where the file may not
     (finding) => void findings.push(finding),
     "a b\n",
   );
-  assert.deepEqual(await file.current(), { ok: true, text: "a b\n", version: 0 });
+  assert.partialDeepStrictEqual(await file.current(), { ok: true, text: "a b\n", version: 0 });
+});
+
+test("a pipe, a device, a directory and a file beyond all bounds in a table's place are told at once, and the version before stays", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "posthorn-table-"));
+  try {
+    const path = join(directory, "users");
+    execFileSync("mkfifo", [join(directory, "pipe")]);
+    await symlink("/dev/zero", join(directory, "zero"));
+    await symlink("/dev/tty", join(directory, "tty"));
+    await writeFile(join(directory, "huge"), "");
+    await truncate(join(directory, "huge"), 65 * 1024 * 1024);
+    for (const [name, words] of [
+      ["pipe", /pipe is no regular file/],
+      ["zero", /zero is no regular file/],
+      ["tty", /tty is no regular file|ENXIO|ENOENT/],
+      ["huge", /huge is larger than 64 MiB/],
+      [".", /EISDIR/],
+    ] as const)
+      await assert.rejects(readTableFile(join(directory, name)), words);
+
+    const clock = virtualClock(0);
+    const findings: string[] = [];
+    const file = watchedFile("users", path, clock, ({ text }) => void findings.push(text), "joe 1\n");
+    await rename(join(directory, "pipe"), path);
+    const untilAt = Date.now() + 60_000;
+    for (; findings.length === 0 && Date.now() < untilAt; await new Promise((resolve) => setTimeout(resolve, 5))) {
+      await clock.advance(1001);
+      assert.deepEqual(await file.current(), { ok: true, text: "joe 1\n", version: 0, changedAt: undefined });
+    }
+    assert.match(findings.join("\n"), /is no regular file; the version before stays in force/);
+    // What takes its place is taken: nothing hangs at the pipe.
+    await writeFile(join(directory, "new"), "joe 2\n");
+    await rename(join(directory, "new"), path);
+    for (let text = ""; text !== "joe 2\n" && Date.now() < untilAt;) {
+      await clock.advance(1001);
+      const now = await file.current();
+      text = now.ok ? now.text : "";
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const now = await file.current();
+    assert.equal(now.ok && now.text, "joe 2\n");
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 });

@@ -1,4 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { TableFile, TableFinding } from "./tables.ts";
@@ -23,6 +24,7 @@ export function watchedFile(
   let text = initial;
   let version = 0;
   let mark: string | undefined;
+  let changedAt: number | undefined;
   let failure = "";
   let lookedAt = Number.NEGATIVE_INFINITY;
   let looking: Promise<void> | undefined;
@@ -34,15 +36,17 @@ export function watchedFile(
   };
   const look = async (): Promise<void> => {
     try {
-      const before = await markOf(path);
+      const { mtimeMs, ...now } = await markOf(path);
+      const before = now.mark;
       if (before === mark) {
         failure = "";
         return;
       }
       const read = await readTableFile(path);
-      if ((await markOf(path)) !== before) return;
+      if ((await markOf(path)).mark !== before) return;
       failure = "";
       mark = before;
+      changedAt = mtimeMs;
       if (read === text) return;
       text = read;
       version++;
@@ -63,19 +67,37 @@ export function watchedFile(
       if (text === undefined && looking !== undefined) await looking;
       return text === undefined
         ? { ok: false, text: failure === "" ? `${path} is just being written` : failure }
-        : { ok: true, text, version };
+        : { ok: true, text, version, changedAt };
     },
   };
 }
 
-/** Throws with a text for people. */
+/**
+ * Throws with a text for people. Whatever stands at the path by now: nobody waits for a pipe's writer, a device is not read, and
+ * of a file that grows while it is read no more than a table may have.
+ */
 export async function readTableFile(path: string): Promise<string> {
-  const { size } = await stat(path);
-  if (size > MOST_TABLE_BYTES) throw new Error(`${path} is larger than 64 MiB`);
-  return await readFile(path, "utf8");
+  const tooLarge = (): Error => new Error(`${path} is larger than 64 MiB`);
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const facts = await file.stat();
+  // Reading a directory says so by itself.
+  if (!facts.isFile() && !facts.isDirectory()) throw new Error(`${path} is no regular file`);
+  if (facts.size > MOST_TABLE_BYTES) throw tooLarge();
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for (;;) {
+    // The common file is read by one call, and found to end by the next.
+    const piece = Buffer.alloc(Math.min(Math.max(4096, facts.size), 1 << 20));
+    // oxlint-disable-next-line no-await-in-loop -- a file is read in its order
+    const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
+    if (bytesRead === 0) return Buffer.concat(pieces).toString("utf8");
+    bytes += bytesRead;
+    if (bytes > MOST_TABLE_BYTES) throw tooLarge();
+    pieces.push(piece.subarray(0, bytesRead));
+  }
 }
 
-async function markOf(path: string): Promise<string> {
+async function markOf(path: string): Promise<{ readonly mark: string; readonly mtimeMs: number }> {
   const { mtimeMs, size, ino } = await stat(path);
-  return `${mtimeMs} ${size} ${ino}`;
+  return { mark: `${mtimeMs} ${size} ${ino}`, mtimeMs };
 }

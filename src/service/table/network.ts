@@ -43,9 +43,15 @@ export function networkContainsBytes(network: Network, bytes: Uint8Array): boole
 
 /** 4 or 16 bytes; undefined for text that is no address. A zone (`%eth0`) says nothing about who it is, and is dropped. */
 export function addressBytes(text: string): Uint8Array | undefined {
-  const address = parseIpAddress(text.replace(/%.*$/, ""));
-  return address === undefined ? undefined : unmapped(address).bytes;
+  if (text === lastAddress.text) return lastAddress.bytes;
+  const address = parseIpAddress(text.includes("%") ? text.replace(/%.*$/, "") : text);
+  const bytes = address === undefined ? undefined : unmapped(address).bytes;
+  lastAddress = { text, bytes };
+  return bytes;
 }
+
+/** Several lists of networks are asked for each client, one after the other. Nobody changes the bytes. */
+let lastAddress: { readonly text: string; readonly bytes: Uint8Array | undefined } = { text: "", bytes: undefined };
 
 function maskOf(byteAt: number, bits: number): number {
   const within = bits - byteAt * 8;

@@ -1,5 +1,6 @@
 import { domainToASCII } from "node:url";
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
+import { lastAt } from "../../protocol/address/mailbox.ts";
 
 /**
  * What a key of a list can say about domains and addresses, folded as lookups are: lower case, domains as A-labels.
@@ -51,7 +52,7 @@ export function foldDomain(domain: string): string {
 
 /** Where the domain of an address begins: its last `@`, an address literal's own content aside; -1 without a domain. */
 export function atOf(address: string): number {
-  return address.endsWith("]") ? address.lastIndexOf("@[") : address.lastIndexOf("@");
+  return address.endsWith("]") ? address.lastIndexOf("@[") : lastAt(address);
 }
 
 /** The keys under which a domain or address can stand, the most exact first; `below` ones are marked. */
@@ -62,7 +63,7 @@ export function candidates(folded: string): readonly { readonly below: boolean; 
   if (at >= 0) {
     const user = folded.slice(0, at);
     if (user !== "" && domain !== "") {
-      keys.push({ below: false, key: `@${domain}` }, { below: false, key: domain }, { below: false, key: `${user}@` });
+      keys.push({ below: false, key: `${user}@` }, { below: false, key: `@${domain}` }, { below: false, key: domain });
     }
   }
   for (let dot = domain.indexOf("."); dot >= 0; dot = domain.indexOf(".", dot + 1)) {

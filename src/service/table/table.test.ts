@@ -5,7 +5,8 @@ import { tableContent } from "./content.ts";
 import { networkContains, parseNetwork } from "./network.ts";
 import { foldKey } from "./pattern.ts";
 import type { Table } from "./table.ts";
-import { createTables, inlineTable, tableProblems, type TableFile, type TableFinding } from "./tables.ts";
+import { readContent } from "./read-content.ts";
+import { createTables, inlineTable, type TableFile, type TableFinding } from "./tables.ts";
 import { parseTableText } from "./text.ts";
 
 const list = (...items: string[]): Table => inlineTable("list", { kind: "list", items });
@@ -61,6 +62,19 @@ test("networks contain addresses, the longer prefix first", async () => {
   assert.equal(await has(table, "2001:db8:1::5"), true);
   assert.equal(await has(table, "2001:db9::5"), false);
   assert.equal(await has(table, "198.51.100.7"), true);
+});
+
+test("of IPv6 networks the longest prefix decides, to the bit and to the address", async () => {
+  const table = list("2001:db8::/32", "!2001:db8:8000::/33", "2001:db8:8000:1::/64", "!2001:db8:8000:1::7", "!::/0");
+  for (const [address, is] of [
+    ["2001:db8:7fff::1", true],
+    ["2001:db8:8001::1", false],
+    ["2001:DB8:8000:1:0::1", true],
+    ["2001:db8:8000:1::7", false],
+    ["fe80::1%eth0", false],
+    ["192.0.2.1", false],
+  ] as const)
+    assert.equal(await has(table, address), is, address);
 });
 
 test("an address with several writings is found by any of them", async () => {
@@ -144,9 +158,9 @@ test("an IPv6 network is a key with its colons", () => {
   );
 });
 
-test("mistakes in a file are told with their lines, all of them", () => {
+test("mistakes in a file are told with their lines, all of them", async () => {
   const text = '  lost\n"open x\na 1\na 2\n192.0.2.1/24\nb \u0000\n';
-  assert.deepEqual(tableProblems("t", text), [
+  assert.deepEqual((await readContent("t", text)).problems, [
     { line: 1, text: "begins with white space, but there is no line to continue" },
     { line: 2, text: "the quote before the key is not closed" },
     { line: 4, text: "a stands twice, with different values; first at t:3" },

@@ -1,9 +1,12 @@
 import type { SettingPath } from "../config/config.ts";
 import type { TableOrList } from "../config/kinds.ts";
-import { tableContent, type TableContent } from "./content.ts";
-import type { TablesSettings, TableSource } from "./settings.ts";
+import { tableContent, type Found, type TableContent } from "./content.ts";
+import type { BackendHealth } from "./keyed-backend.ts";
+import { foldKey } from "./pattern.ts";
+import { readContent } from "./read-content.ts";
+import type { InlineSource, TablesSettings, TextSource } from "./settings.ts";
+import { isBackendSource } from "./backend-source.ts";
 import type { Table, TableAnswer, TableEntry } from "./table.ts";
-import { parseTableText } from "./text.ts";
 
 /** What `tables` and inline lists become: tables by name. */
 export type Tables = ReadonlyMap<string, Table>;
@@ -12,7 +15,13 @@ export type Tables = ReadonlyMap<string, Table>;
 export interface TableFile {
   /** The text in force, and its version: a number that rises with each change. `failed` when there never was one. */
   current(): Promise<
-    | { readonly ok: true; readonly text: string; readonly version: number }
+    | {
+        readonly ok: true;
+        readonly text: string;
+        readonly version: number;
+        /** When it was changed, where that is known. */
+        readonly changedAt?: number | undefined;
+      }
     | { readonly ok: false; readonly text: string }
   >;
 }
@@ -23,33 +32,10 @@ export interface TableFinding {
   readonly text: string;
 }
 
-/** What is wrong with a table file, by line. */
-export function tableProblems(name: string, text: string): readonly { readonly line: number; readonly text: string }[] {
-  return readContent(name, text).problems;
-}
-
-function readContent(
-  file: string,
-  text: string,
-): { content: TableContent; problems: readonly { line: number; text: string }[] } {
-  const parsed = parseTableText(text);
-  const entries = parsed.entries.map((entry): TableEntry => ({
-    key: entry.key,
-    value: entry.value,
-    where: `${file}:${entry.line}`,
-  }));
-  const { content, problems } = tableContent(entries);
-  const told = problems.map((problem) => ({
-    line: Number(problem.where.slice(file.length + 1)),
-    text: problem.text,
-  }));
-  return { content, problems: [...parsed.problems, ...told].sort((a, b) => a.line - b.line) };
-}
-
 /** Where a value of the settings was written: `posthorn.yaml:12:5`. */
 export type WhereIs = (path: SettingPath) => string;
 
-/** Tables of the settings; `fileOf` is asked once for each file. */
+/** Tables of the settings but for those that a backend answers (`openTable`); `fileOf` is asked once for each file. */
 export function createTables(
   settings: TablesSettings,
   fileOf: (table: string, path: string) => TableFile,
@@ -57,24 +43,30 @@ export function createTables(
   whereIs?: WhereIs,
 ): Tables {
   return new Map(
-    Object.entries(settings).map(([name, source]) => [
-      name,
-      source.kind === "file"
-        ? fileTable(name, source.file, fileOf(name, source.file), onFinding)
-        : inlineTable(name, source, whereIs),
-    ]),
+    Object.entries(settings).flatMap(([name, source]): [string, Table][] => {
+      if (isBackendSource(source)) return [];
+      const table =
+        source.kind === "file"
+          ? fileTable(name, source, fileOf(name, source.file), onFinding)
+          : inlineTable(name, source, whereIs);
+      return [[name, table]];
+    }),
   );
 }
 
 /** A list or a map written in the settings; where they have it, or (without `whereIs`) only its name. */
-export function inlineTable(name: string, source: Exclude<TableSource, { kind: "file" }>, whereIs?: WhereIs): Table {
+export function inlineTable(name: string, source: InlineSource, whereIs?: WhereIs): Table {
   const where = (...path: SettingPath): string => whereIs?.(["tables", name, source.kind, ...path]) ?? name;
   const entries: TableEntry[] =
     source.kind === "list"
       ? source.items.map((key, at) => ({ key, value: undefined, where: where(at) }))
       : Object.entries(source.entries).map(([key, value]) => ({ key, value, where: where(key) }));
   const { content } = tableContent(entries);
-  return tableOf(name, () => Promise.resolve(content));
+  return tableOf(
+    name,
+    () => Promise.resolve(content),
+    () => ({ state: "up", text: `${source.kind} in the settings`, entries: entries.length }),
+  );
 }
 
 /** The table that a `tableOrList()` setting means. Undefined when it names one that the settings do not have. */
@@ -84,20 +76,23 @@ export function tableFor(tables: Tables, setting: TableOrList, name: string): Ta
     : inlineTable(name, { kind: "list", items: setting.items });
 }
 
-function fileTable(name: string, path: string, file: TableFile, onFinding: (finding: TableFinding) => void): Table {
+function fileTable(
+  name: string,
+  { file: path, syntax }: TextSource,
+  file: TableFile,
+  onFinding: (finding: TableFinding) => void,
+): Table {
   let content: TableContent | undefined;
   let version = -1;
   let failure = "";
-  return tableOf(name, async () => {
-    const current = await file.current();
-    if (!current.ok) return content ?? current.text;
-    if (current.version === version) return content ?? failure;
-    version = current.version;
-    const next = readContent(path, current.text);
+  let changedAt: number | undefined;
+  let reading: Promise<void> | undefined;
+  const read = async (text: string): Promise<void> => {
+    const next = await readContent(path, text, syntax);
     if (next.problems.length === 0) {
       failure = "";
       content = next.content;
-      return content;
+      return;
     }
     const [first] = next.problems;
     failure = first === undefined ? path : `${path}:${first.line}: ${first.text}`;
@@ -105,36 +100,73 @@ function fileTable(name: string, path: string, file: TableFile, onFinding: (find
       table: name,
       text: `${failure}${content === undefined ? "; lookups fail until it is repaired" : "; the version before stays in force"}`,
     });
+  };
+  const current = async (): Promise<TableContent | string> => {
+    const now = await file.current();
+    if (!now.ok) return content ?? now.text;
+    if (now.version !== version) {
+      version = now.version;
+      ({ changedAt } = now);
+      reading = read(now.text);
+    }
+    await reading;
     return content ?? failure;
-  });
+  };
+  return tableOf(name, current, () => ({
+    state: content !== undefined ? "up" : failure === "" ? "untried" : "down",
+    text: failure === "" ? path : `${failure}${content === undefined ? "" : "; the version before is in force"}`,
+    entries: content?.entries.length,
+    changedAt,
+  }));
 }
 
 /** `ask` gives the content in force, or a text that says why there is none. */
-function tableOf(name: string, ask: () => Promise<TableContent | string>): Table {
+function tableOf(
+  name: string,
+  ask: () => Promise<TableContent | string>,
+  health: () => Pick<BackendHealth, "state" | "text" | "entries" | "changedAt">,
+): Table {
+  let queries = 0;
+  let failures = 0;
+  const answer = async <Value>(find: (content: TableContent) => TableAnswer<Value>): Promise<TableAnswer<Value>> => {
+    const content = await ask();
+    const found: TableAnswer<Value> = typeof content === "string" ? { kind: "failed", text: content } : find(content);
+    queries++;
+    if (found.kind === "failed") failures++;
+    return found;
+  };
   return {
     name,
-    async lookup(key): Promise<TableAnswer> {
-      const content = await ask();
-      if (typeof content === "string") return { kind: "failed", text: content };
-      const found = content.lookup(key);
-      return found === undefined ? { kind: "none" } : { kind: "found", value: found.value, where: found.where };
+    async lookup(key, asked): Promise<TableAnswer> {
+      const found = await answer((content) => textOf(content.lookup(key, asked?.service === "credentials")));
+      asked?.onStep?.({ key: foldKey(key), answer: found });
+      return found;
     },
-    async exact(key): Promise<TableAnswer> {
-      const content = await ask();
-      if (typeof content === "string") return { kind: "failed", text: content };
-      const found = content.exact(key);
-      return found === undefined ? { kind: "none" } : { kind: "found", value: found.value, where: found.where };
+    async exact(key, asked): Promise<TableAnswer> {
+      const found = await answer((content) => textOf(content.exact(key)));
+      asked?.onStep?.({ key: foldKey(key), answer: found });
+      return found;
     },
-    async entries(): Promise<TableAnswer<readonly TableEntry[]>> {
-      const content = await ask();
-      if (typeof content === "string") return { kind: "failed", text: content };
-      return { kind: "found", value: content.entries, where: name };
-    },
-    async has(key): Promise<TableAnswer<boolean>> {
-      const content = await ask();
-      if (typeof content === "string") return { kind: "failed", text: content };
-      const found = content.has(key);
-      return found === undefined ? { kind: "none" } : { kind: "found", value: found.is, where: found.where };
-    },
+    entries: () => answer((content) => ({ kind: "found", value: content.entries, where: name })),
+    has: (key, asked) =>
+      answer((content) => {
+        const found = content.has(key);
+        asked?.onStep?.({
+          key: foldKey(key),
+          answer:
+            found === undefined
+              ? { kind: "none" }
+              : { kind: "found", value: found.is ? "yes" : "no", where: found.where },
+        });
+        return found === undefined ? { kind: "none" } : { kind: "found", value: found.is, where: found.where };
+      }),
+    health: () => ({ ...health(), queries, failures }),
   };
+}
+
+function textOf(found: Found | undefined): TableAnswer {
+  if (found === undefined) return { kind: "none" };
+  return found.failure === undefined
+    ? { kind: "found", value: found.value, where: found.where }
+    : { kind: "failed", text: `${found.where}: ${found.failure}` };
 }

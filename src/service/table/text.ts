@@ -1,3 +1,5 @@
+import { logicalLines } from "./logical-lines.ts";
+
 /** One entry of a table file, with its line. A list's entries have no value. */
 export interface TableLine {
   readonly line: number;
@@ -19,28 +21,9 @@ export interface TableText {
  */
 export function parseTableText(text: string): TableText {
   const entries: TableLine[] = [];
-  const problems: { line: number; text: string }[] = [];
-  const logical: { line: number; text: string }[] = [];
-  // A mark of byte order is what some editors put first; it is no part of the first key.
-  for (const [at, raw] of text
-    .replace(/^\ufeff/, "")
-    .split(/\r?\n/)
-    .entries()) {
-    if (/^\s*(#|$)/.test(raw)) continue;
-    if (!/^\s/.test(raw)) {
-      logical.push({ line: at + 1, text: raw.trimEnd() });
-      continue;
-    }
-    const before = logical.at(-1);
-    if (before === undefined)
-      problems.push({ line: at + 1, text: "begins with white space, but there is no line to continue" });
-    else logical[logical.length - 1] = { line: before.line, text: `${before.text} ${raw.trim()}` };
-  }
-  for (const { line, text: content } of logical) {
-    if (/[\u0000-\u0008\u000b-\u001f\u007f\ufffd]/.test(content)) {
-      problems.push({ line, text: "holds control characters or bytes that are no UTF-8: is this a text file?" });
-      continue;
-    }
+  const { lines, problems: broken } = logicalLines(text);
+  const problems: { line: number; text: string }[] = [...broken];
+  for (const { line, text: content } of lines) {
     const parsed = parseLine(content);
     if (typeof parsed === "string") problems.push({ line, text: parsed });
     else entries.push({ line, ...parsed });

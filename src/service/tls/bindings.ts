@@ -6,18 +6,21 @@ import type { TlsFacts } from "./facts.ts";
 export type BindingKind = "tls-exporter" | "tls-server-end-point" | "tls-unique";
 
 /**
- * The value of a channel binding, the same on both sides; undefined where it is not defined for this connection.
+ * The value of a channel binding, the same on both sides; undefined where it is not defined for this connection, and for
+ * kinds that nobody has defined.
  *
  * `tls-exporter`: RFC 9266, TLS 1.3 only, as older versions without an extended master secret do not tie it to the
  * connection. `tls-unique`: RFC 5929 section 3, TLS 1.2 and older. `tls-server-end-point`: RFC 5929 section 4, every
  * version; `serverCertificate` is the server's in DER form, for a client as it was shown.
  */
 export function channelBinding(
-  kind: BindingKind,
+  kind: BindingKind | (string & {}),
   connection: { readonly socket: TLSSocket; readonly facts: TlsFacts },
   serverCertificate?: Uint8Array,
 ): Buffer | undefined {
   const { socket, facts } = connection;
+  // Node throws where the connection has just gone.
+  if (socket.destroyed) return undefined;
   const isTls13 = facts.version === "TLSv1.3";
   switch (kind) {
     case "tls-exporter":

@@ -161,7 +161,9 @@ async function inspectTable(
       if (value.includes("PRIVATE KEY")) tell(at, "a private key does not belong into the settings: name its file");
       else entries.push({ key, value, at });
     }
-  } else {
+  } else if (table.kind !== "file" || table.syntax !== undefined)
+    tell([...path, "table"], "expected a table that is a map or a file: the keeper of keys asks no other");
+  else {
     try {
       const text = parseTableText(await readTableFile(table.file));
       for (const { line, text: words } of text.problems) tell({ file: table.file, line }, words);

@@ -76,8 +76,8 @@ async function keeping(
     changes,
     write,
     async looks() {
-      // The disk answers in its own time: each look ends before the clock goes on.
-      for (let look = 0; look < 3; look++) {
+      // The disk answers in its own time: a look that takes long swallows the next, so there are more than it needs.
+      for (let look = 0; look < 10; look++) {
         await clock.advance(1000);
         await new Promise((resolve) => setTimeout(resolve, 60));
       }
@@ -306,9 +306,11 @@ test("a table knows certificates by name, wildcards for exactly one label; what 
   assert.doesNotMatch(told, /PRIVATE KEY/);
 
   await kept.write("names", "mx.example.org tls-is-broken\nx 10.0.0.1/8\n");
-  await kept.clock.advance(2000);
-  await ask("mx.example.org");
-  await new Promise((resolve) => setTimeout(resolve, 60));
+  for (let look = 0; look < 10; look++) {
+    await kept.clock.advance(2000);
+    await ask("mx.example.org");
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
   assert.match(await ask("mx.example.org"), /tls-is-broken does not exist/);
 });
 

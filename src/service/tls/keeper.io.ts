@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Table, TableEntry } from "../table/table.ts";
@@ -11,6 +12,7 @@ import {
   type KeeperChange,
   type KeeperStore,
 } from "./keeper.ts";
+import { keyFingerprintOf } from "./fingerprint.ts";
 import { keptCertificates } from "./kept-certificates.io.ts";
 import { foldedName } from "./name-index.ts";
 import { ownCertificate } from "./own-certificate.io.ts";
@@ -320,7 +322,14 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
           return shown.length > 0 ? shown.includes(pair) : pair === own;
         });
         const named = label === undefined ? {} : { label };
-        return { ...named, ...withoutKey(pair), origin: pair.origin, listeners: showing.map(({ name }) => name) };
+        const keyFingerprint = keyFingerprintOf(new X509Certificate(pair.certificatePem));
+        return {
+          ...named,
+          ...withoutKey(pair),
+          keyFingerprint,
+          origin: pair.origin,
+          listeners: showing.map(({ name }) => name),
+        };
       });
     },
     async held(label) {

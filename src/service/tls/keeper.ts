@@ -54,6 +54,8 @@ export interface HeldCertificate {
 }
 
 export interface ListedCertificate extends HeldCertificate {
+  /** SHA-256 of its public key, hex: what a TLSA record 3 1 1 holds (RFC 7672 section 3.1.1). */
+  readonly keyFingerprint: string;
   readonly label?: string | undefined;
   readonly origin: string;
   /** The listeners that show it. */

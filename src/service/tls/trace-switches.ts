@@ -133,9 +133,15 @@ export class TraceBoard {
   #settings: TraceSettings;
   #switches: readonly TraceSwitch[] = [];
 
+  /** The settings make no difference between connections. */
+  #isPlain: boolean;
+  #everyOne: TraceFound;
+
   constructor(clock: Clock, settings: TraceSettings) {
     this.#clock = clock;
     this.#settings = settings;
+    this.#isPlain = isPlain(settings);
+    this.#everyOne = { level: settings.level };
   }
 
   take(switches: readonly TraceSwitch[]): void {
@@ -144,9 +150,16 @@ export class TraceBoard {
 
   settings(settings: TraceSettings): void {
     this.#settings = settings;
+    this.#isPlain = isPlain(settings);
+    this.#everyOne = { level: settings.level };
   }
 
   for(connection: TracedConnection): TraceFound {
+    if (this.#isPlain && this.#switches.length === 0 && connection.policyLevel === undefined) return this.#everyOne;
     return traceFor(connection, this.#settings, this.#switches, this.#clock.now());
   }
+}
+
+function isPlain({ peers, listeners, relays }: TraceSettings): boolean {
+  return [peers, listeners, relays].every((levels) => Object.keys(levels).length === 0);
 }

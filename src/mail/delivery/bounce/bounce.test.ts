@@ -5,7 +5,7 @@ import { virtualClock } from "../../../simulator/clock.ts";
 import type { AnyEvent } from "../../../foundation/events.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
-import { createNotices, type ActionForNotice } from "./bounce.ts";
+import { createNotices, type TargetsForNotice } from "./bounce.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 import { bounceSettings } from "./settings.ts";
 
@@ -42,7 +42,7 @@ interface Made {
 async function make(
   asked: NoticeRequest,
   over: {
-    action?: ActionForNotice;
+    action?: TargetsForNotice;
     settings?: Parameters<typeof bounceSettings.parse>[0];
     isUnreadable?: boolean;
   } = {},
@@ -60,7 +60,7 @@ async function make(
         for (let at = 0; at < body.bytes.length; at += 1000) yield body.bytes.subarray(at, at + 1000);
       })();
     },
-    chooseAction: async (recipient) => over.action ?? { kind: "action", action: "relay", recipient },
+    chooseTargets: async (recipient) => over.action ?? { kind: "targets", targets: [{ action: "relay", recipient }] },
   });
   const commit = await notices.make(asked);
   const text = commit?.body.kind === "inline" ? Buffer.from(commit.body.bytes).toString("utf8") : "";
@@ -77,11 +77,27 @@ test("a bounce goes to the sender with the null reverse path, and asks for no no
       message: "06A7Q2MKZZZ",
       recipient: "bob@example.net",
       givenRecipient: undefined,
+      originalRecipient: undefined,
+      notBeforeAt: undefined,
       notify: ["NEVER"],
       action: "relay",
+      sender: undefined,
+      target: undefined,
+      via: undefined,
     },
   ]);
   assert.equal(commit?.message.sizeBytes, commit?.body.kind === "inline" ? commit.body.bytes.length : -1);
+});
+
+test("an envelope's own sender is told, but past an address that SRS made for the message's", async () => {
+  const [about] = request().about;
+  assert.ok(about !== undefined);
+  const toldWhen = async (sender: string): Promise<string | undefined> => {
+    const asked = request({ about: [{ ...about, envelope: { ...about.envelope, sender } }] });
+    return (await make(asked)).commit?.envelopes[0]?.recipient;
+  };
+  assert.equal(await toldWhen("owner-list@example.org"), "owner-list@example.org");
+  assert.equal(await toldWhen("SRS0=abcd=AB=example.net=bob@mail.example.org"), "bob@example.net");
 });
 
 test("a bounce shows people the reason and the other host's words, and programs the codes", async () => {

@@ -9,7 +9,10 @@ import { sanitiseText } from "../../../protocol/message/field.ts";
 import { newMessageId } from "../../../protocol/message/missing-fields.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
 import { failureText } from "../../envelope/failure-text.ts";
-import type { Envelope } from "../../envelope/envelope.ts";
+import { draftOf } from "../../envelope/draft.ts";
+import { senderOf, type Envelope } from "../../envelope/envelope.ts";
+import type { Target } from "../../envelope/policy.ts";
+import { noticeAddress } from "../../envelope/rewrite/senders.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
 import type { Body } from "../../queue/store.ts";
 import { contentNotReturned, noticeUnroutable } from "./events.ts";
@@ -32,11 +35,11 @@ export interface NoticesParts {
   /** The content from its beginning. Rejects when it cannot be read. */
   readonly openBody: (body: Body) => Promise<AsyncIterable<Uint8Array>>;
   /** What the rules say about mail of our own to this recipient. */
-  readonly chooseAction: (recipient: string) => Promise<ActionForNotice>;
+  readonly chooseTargets: (recipient: string) => Promise<TargetsForNotice>;
 }
 
-export type ActionForNotice =
-  | { readonly kind: "action"; readonly action: string; readonly recipient: string }
+export type TargetsForNotice =
+  | { readonly kind: "targets"; readonly targets: readonly Target[] }
   | { readonly kind: "none"; readonly because: string }
   | { readonly kind: "failed"; readonly text: string };
 
@@ -46,18 +49,19 @@ export function createNotices(parts: NoticesParts): Notices {
 
 async function make(request: NoticeRequest, parts: NoticesParts): Promise<CommitRequest | undefined> {
   const { kind, message } = request;
-  const to = request.to ?? message.sender;
+  // Envelopes of one notice have one sender: the scheduler tells each address by itself.
+  const to = request.to ?? noticeAddress(message.sender, senderOf(message, request.about[0]?.envelope));
   if (to === "") return undefined;
   // What goes to the postmaster is for the postmaster: the sender's wishes are about notices to the sender.
   const about = request.to === undefined ? request.about.filter((one) => isWanted(kind, one.envelope)) : request.about;
   if (about.length === 0) return undefined;
-  const chosen = await parts.chooseAction(to);
+  const chosen = await parts.chooseTargets(to);
   if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
   if (chosen.kind === "none") {
     parts.emit(noticeUnroutable, { message: message.id, kind, to, because: chosen.because });
     return undefined;
   }
-  return compose(request, about, to, chosen, parts);
+  return chosen.targets.length === 0 ? undefined : compose(request, about, to, chosen.targets, parts);
 }
 
 /** RFC 3461 section 4.1: without NOTIFY, failures are told and so, here, are delays; NEVER is never. */
@@ -71,7 +75,7 @@ async function compose(
   request: NoticeRequest,
   about: readonly NoticeAbout[],
   to: string,
-  chosen: Extract<ActionForNotice, { kind: "action" }>,
+  targets: readonly Target[],
   parts: NoticesParts,
 ): Promise<CommitRequest> {
   const { message } = request;
@@ -112,16 +116,9 @@ async function compose(
     },
     body,
     // RFC 3461 section 5.2: nobody is to be told what becomes of a notice.
-    envelopes: [
-      {
-        id: envelopeIdOf(id, 1),
-        message: id,
-        recipient: chosen.recipient,
-        givenRecipient: chosen.recipient === to ? undefined : to,
-        notify: ["NEVER"],
-        action: chosen.action,
-      },
-    ],
+    envelopes: targets
+      .flatMap((target) => draftOf({ ...target, isListMember: false }, { given: to, notify: ["NEVER"] }) ?? [])
+      .map((draft, at) => ({ id: envelopeIdOf(id, at + 1), message: id, ...draft })),
   };
 }
 

@@ -39,6 +39,11 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
     text,
   })),
   command: [{ kind: "command", text }],
+  alias: (["loop", "too-many", "unknown", "refused", "not-now"] as const).map((reason) => ({
+    kind: "alias",
+    reason,
+    text,
+  })),
   hops: [{ kind: "hops", count: 51 }],
   expired: [{ kind: "expired", afterMs: 4 * 86_400_000 }],
   "deliver-by": [{ kind: "deliver-by", at: 0 }],

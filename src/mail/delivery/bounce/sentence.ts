@@ -42,6 +42,8 @@ export function sentenceFor(failure: Failure): string {
       return MAILBOX_REASONS[cause.reason];
     case "command":
       return "The program that delivers mail for this recipient failed.";
+    case "alias":
+      return `${ALIAS_REASONS[cause.reason]}.`;
     case "hops":
       return `The message has passed ${cause.count} mail servers already, which means that it goes round in a circle between servers that forward it to one another.`;
     case "expired":
@@ -58,6 +60,14 @@ export function sentenceFor(failure: Failure): string {
       return unreachable(cause);
   }
 }
+
+const ALIAS_REASONS = {
+  loop: "The recipient's mail is forwarded in a circle",
+  "too-many": "The recipient stands for more addresses than this server sends one message to",
+  unknown: "The recipient's mail is forwarded to an address that does not exist",
+  refused: "The recipient's mail is forwarded to where this server does not deliver",
+  "not-now": "Where the recipient's mail is forwarded to could not be found out",
+} as const;
 
 const CONNECT_REASONS = {
   refused: "it refuses connections",
@@ -105,6 +115,7 @@ const MAILBOX_REASONS = {
   full: "The mailbox, or the disk it lies on, is full.",
   permission: "The mailbox may not be written to. The administrator of this server can mend that.",
   io: "The disk of the mailbox reported an error.",
+  forward: "The recipient has instructions to forward mail that cannot be used.",
 } as const;
 
 function stage(during: string): string {

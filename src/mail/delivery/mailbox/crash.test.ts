@@ -184,3 +184,32 @@ test("dying is seen by nobody but the delivery itself", async () => {
   disk.restart("process");
   assert.equal(await disk.fs().makeDirectory("/x", 0o700), true);
 });
+
+test("notes of a newer Posthorn about an unfinished mbox hold its mail back, and are still there for that one", async () => {
+  const disk = new MailDisk();
+  disk.write("/mail/alice/mbox", "");
+  disk.now = NOON;
+  // The first step at which the notes are under their name and the mail is not in the mbox.
+  let notes: string | undefined;
+  for (let step = 1; notes === undefined; step++) {
+    await attempt(disk, "mbox", 2, step);
+    disk.restart("process");
+    const name = disk.list("/state/delivery").find((one) => one.endsWith(".intent"));
+    notes = name === undefined ? undefined : `/state/delivery/${name}`;
+  }
+  const known = disk.read(notes) ?? "";
+  const newer = known.replace('"version":1', '"version":2,"more":true');
+  assert.notEqual(newer, known);
+  disk.write(notes, newer);
+  const mbox = disk.read("/mail/alice/mbox");
+  const local = localOn(disk);
+  const outcome = await local.deliver(mailFor("mbox", 3));
+  await local[Symbol.asyncDispose]();
+  assert.equal(outcome.kind, "failed");
+  assert.match(JSON.stringify(outcome), /"temporary".*has format 2; this Posthorn knows formats up to 1/);
+  assert.equal(disk.read(notes), newer);
+  assert.equal(disk.read("/mail/alice/mbox"), mbox);
+  disk.write(notes, known);
+  await deliverWell(disk, "mbox", 3);
+  assert.match(disk.read("/mail/alice/mbox") ?? "", /the end of 3/);
+});

@@ -1,7 +1,7 @@
 import { messageOf, PosthornError, systemCodeOf } from "../../../foundation/error.ts";
 import type { Failure } from "../../envelope/failure.ts";
 
-type MailboxReason = "no-such-user" | "locked" | "full" | "permission" | "io";
+type MailboxReason = Extract<Failure["cause"], { kind: "mailbox" }>["reason"];
 
 interface Meaning {
   readonly lasting: Failure["lasting"];
@@ -32,8 +32,17 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENAMETOOLONG: { lasting: "permanent", status: "5.1.1", reason: "no-such-user" },
 };
 
-/** What a thrown error means for the envelope; `mailbox` is the place, for the text. */
-export function diskFailure(thrown: unknown, mailbox: string): Failure {
+/**
+ * What a thrown error means for the envelope; `mailbox` is the place, for the text. `overQuota`: whether a mailbox without
+ * room is waited for.
+ */
+export function diskFailure(thrown: unknown, mailbox: string, overQuota: "defer" | "bounce" = "defer"): Failure {
+  if (thrown instanceof OverQuota) {
+    const text = `${mailbox}: ${thrown.message}`;
+    return overQuota === "bounce"
+      ? { lasting: "permanent", status: "5.2.2", cause: { kind: "mailbox", reason: "full", text } }
+      : temporary("4.2.2", "full", text);
+  }
   if (thrown instanceof MailboxRefusal) {
     const { reason } = thrown;
     return temporary(reason === "locked" ? "4.2.0" : permission.status, reason, `${mailbox}: ${thrown.message}`);
@@ -56,4 +65,9 @@ export class MailboxRefusal extends Error {
     super(message);
     this.reason = reason;
   }
+}
+
+/** The mailbox may hold no more. */
+export class OverQuota extends Error {
+  override readonly name = "OverQuota";
 }

@@ -46,3 +46,39 @@ export const staleLockBroken = defineEvent({
   fields: { lock: "text", because: "text" },
   line: (e) => `warning: broke stale lock ${e.lock}: ${e.because}`,
 });
+
+export const forwardBroken = defineEvent({
+  name: "mailbox.forward-broken",
+  level: "warning",
+  speaker: "local",
+  says: "A user's .forward is there and cannot be used; mail for the user waits until it is mended.",
+  fields: { envelope: "text", user: "text", problem: "text" },
+  line: (e) => `warning: ${e.envelope}: the .forward of ${e.user} cannot be used: ${e.problem}`,
+});
+
+export const agentStarted = defineEvent({
+  name: "mailbox.agent-started",
+  level: "debug",
+  speaker: "local",
+  says: "A process that delivers with users' rights was started.",
+  fields: { pid: "count" },
+  line: (e) => `started delivery agent ${e.pid}`,
+});
+
+export const agentStuck = defineEvent({
+  name: "mailbox.agent-stuck",
+  level: "warning",
+  speaker: "local",
+  says: "A delivery with a user's rights does not come back (a file server that hangs). Other users get another process; more mail for this one is put off.",
+  fields: { pid: "count", user: "text", forMs: "ms" },
+  line: (e) => `warning: delivery for ${e.user} hangs in process ${e.pid} for ${e.forMs} ms`,
+});
+
+export const agentLost = defineEvent({
+  name: "mailbox.agent-lost",
+  level: "warning",
+  speaker: "local",
+  says: "A process that delivers with users' rights ended before its work did; that mail is tried again.",
+  fields: { pid: "count", how: "text", envelopes: "count" },
+  line: (e) => `warning: delivery agent ${e.pid} ended: ${e.how}; ${e.envelopes} envelopes are tried again`,
+});

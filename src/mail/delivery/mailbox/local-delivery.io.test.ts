@@ -21,6 +21,7 @@ import { emitNothing } from "../../../foundation/events.ts";
 import { tryFfi } from "../../../foundation/ffi/ffi.io.ts";
 import { mailFor } from "../../../testing/local-mail.ts";
 import type { LocalDelivery } from "../delivery.ts";
+import { commandSettings } from "../command/settings.ts";
 import { createLocalDelivery } from "./local-delivery.io.ts";
 import { Directories } from "./directories.ts";
 import { mailFs } from "./mail-fs.io.ts";
@@ -49,6 +50,12 @@ function place(settings: Parameters<typeof mailboxSettings.parse>[0] = {}): Plac
       (async function* () {
         if (body.kind === "inline") yield body.bytes;
       })(),
+    command: commandSettings.parse({}),
+    system: { find: async () => ({ kind: "none" }) },
+    defaultUser: "nobody",
+    user: "server",
+    forward: [],
+    mayInclude: false,
     stateDirectory: directory,
     hostname: "mail.example.org",
     extensionDelimiter: "+",
@@ -175,6 +182,7 @@ test("while we write, python can have neither lock", withBoth, async () => {
     clock: systemClock,
     emit: emitNothing,
     settings: mailboxSettings.parse({}),
+    leaving: new AbortController().signal,
   });
   const locked = await locks.acquire(here.mbox, true);
   const trying = `

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { virtualClock } from "../../../simulator/clock.ts";
 import { localOn, mailFor, NOON } from "../../../testing/local-mail.ts";
 import { MailDisk } from "../../../testing/mail-disk.ts";
-import type { Outcome } from "../delivery.ts";
+import type { LocalOutcome } from "../delivery.ts";
 
 function disk(): MailDisk {
   const made = new MailDisk();
@@ -12,7 +13,7 @@ function disk(): MailDisk {
   return made;
 }
 
-function causeOf(outcome: Outcome): unknown {
+function causeOf(outcome: LocalOutcome): unknown {
   if (outcome.kind !== "failed") assert.fail(`it was ${outcome.kind}`);
   const { failure } = outcome;
   const { cause } = failure;
@@ -179,6 +180,56 @@ test("an mbox that another program holds is waited for, and then put off as lock
     assert.equal((await inTime).kind, "delivered");
     assert.equal(on.read("/mail/alice/mbox.lock"), undefined);
   }
+});
+
+test("locks that a failing disk did not let go of hold up nothing when it is well again", async () => {
+  for (let step = 1; step < 40; step++) {
+    const on = disk();
+    on.write("/mail/alice/mbox", "");
+    on.living.add(on.processId);
+    const local = localOn(on);
+    on.failAt(step, "EIO", [
+      "create",
+      "write",
+      "truncate",
+      "sync",
+      "link",
+      "rename",
+      "makeDirectory",
+      "append",
+      "syncDirectory",
+    ]);
+    await local.deliver(mailFor("mbox", 1));
+    on.failAt(0, undefined);
+    // The virtual clock stands still: whoever waited for a lock would wait for ever.
+    for (const n of [1, 2]) {
+      const outcome = await Promise.race([local.deliver(mailFor("mbox", n)), wait(2000, undefined, { ref: false })]);
+      assert.equal(outcome?.kind, "delivered", `step ${step}, mail ${n}`);
+    }
+    assert.deepEqual(
+      on.list("/mail/alice").filter((name) => name.includes("lock")),
+      [],
+      `step ${step}`,
+    );
+  }
+});
+
+test("a server that stops waits for no mailbox that somebody else holds, and one such mailbox takes no other's place", async () => {
+  const on = disk();
+  const clock = virtualClock(NOON);
+  on.write("/mail/alice/mbox", "");
+  on.write("/mail/alice/mbox.lock", "77\n");
+  on.living.add(77);
+  const local = localOn(on, { clock, settings: { concurrency: 2 } });
+  const waiting = [1, 2, 3, 4].map((n) => local.deliver(mailFor("mbox", n)));
+  await clock.advance(1000);
+  const another = local.deliver(mailFor("maildir", 5));
+  await clock.advance(0);
+  assert.equal((await another).kind, "delivered");
+  const end = local[Symbol.asyncDispose]();
+  await clock.advance(100);
+  for (const outcome of await Promise.all(waiting)) assert.equal(causeOf(outcome), "temporary 4.2.0 mailbox/locked");
+  await end;
 });
 
 test("a dot-lock whose process is gone, or that names nobody and is old, is broken; others are not", async () => {

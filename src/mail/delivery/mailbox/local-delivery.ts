@@ -1,88 +1,84 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { unreachable } from "../../../foundation/assert.ts";
 import type { Clock } from "../../../foundation/clock.ts";
 import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
-import type { Emit } from "../../../foundation/events.ts";
 import type { EnvelopeId } from "../../../foundation/ids.ts";
-import type { Action } from "../../envelope/settings.ts";
+import type { Action } from "../../envelope/action-settings.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import type { Body } from "../../queue/store.ts";
-import type { LocalDelivery, LocalRequest, Outcome } from "../delivery.ts";
+import type { CommandRunner } from "../command/command.ts";
+import { commandEnvironment, commandText } from "../command/environment.ts";
+import { commandFailure } from "../command/exit-status.ts";
+import type { LocalDelivery, LocalOutcome, LocalRequest, Outcome } from "../delivery.ts";
 import { discard } from "../discard/discard.ts";
-import { Directories } from "./directories.ts";
-import { diskFailure } from "./disk-failure.ts";
-import { mailboxCreated, mailboxRepeat, mboxNotRecovered } from "./events.ts";
-import { deliveryFields, MailboxContent } from "./mailbox-content.ts";
-import { Maildirs, maildirName } from "./maildir.ts";
-import type { MailFs } from "./mail-fs.ts";
-import { Mboxes } from "./mbox.ts";
-import { mailboxNames, mailboxPath } from "./path-template.ts";
+import type { FileAgent, FileErrand, Place } from "./errand.ts";
+import { HOME, mailboxNames, mailboxPath, type MailboxNames } from "./path-template.ts";
+import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
+import { whomFor, whomForTarget, type Whom, type WhomAnswer, type WhomParts } from "./whom.ts";
 
 /**
- * Final delivery: finds the mailbox that an envelope's action means and puts the mail there, durably and once. An
- * attempt whose outcome was lost (a crash, a deadline) is recognised in the mailbox when the envelope comes again.
+ * Final delivery: finds whose rights an envelope's delivery takes and which mailbox, file or command it means, and has it
+ * done by whoever has these rights. Nothing here touches a user's files.
  *
- * No promise rejects for what a disk, a mailbox or a setting did: that is an outcome.
+ * No promise rejects for what a disk, a mailbox, a command or a setting did: that is an outcome.
  */
 export interface LocalDeliveryParts {
   readonly clock: Clock;
-  readonly emit: Emit;
-  readonly fs: MailFs;
   readonly settings: MailboxSettings;
   /** The actions of the settings in force, by name. */
   readonly actions: (name: string) => Action | undefined;
-  readonly openBody: OpenBody;
-  /** Absolute: intents of mbox deliveries, and mailboxes without a path of their own, live below it. */
+  readonly files: FileAgent;
+  readonly commands: CommandRunner;
+  readonly whom: WhomParts;
+  /** Whose rights deliveries have that say nothing else: `recipient`, `server` or a user of the system. */
+  readonly user: string;
+  /** Templates of users' `.forward` files, in order; empty: there are none. */
+  readonly forward: readonly string[];
+  /** The PATH of commands. */
+  readonly commandPath: string;
+  /** Absolute: mailboxes without a path of their own live below it. */
   readonly stateDirectory: string;
-  readonly hostname: string;
   /** `local.extensionDelimiter` of the settings; `""`: addresses have no extensions. */
   readonly extensionDelimiter: string;
 }
 
-/** The content from its beginning. Rejects when it cannot be read. */
-export type OpenBody = (body: Body) => Promise<AsyncIterable<Uint8Array>>;
-
 export function localDelivery(parts: LocalDeliveryParts): LocalDelivery & AsyncDisposable {
-  return new Agents(parts);
+  return new Deliveries(parts);
 }
 
-class Agents implements LocalDelivery, AsyncDisposable {
+type Errand =
+  | { readonly do: "files"; readonly errand: FileErrand }
+  /** After the user's `.forward` had its say. */
+  | {
+      readonly do: "command";
+      readonly command: string;
+      readonly whom: Whom;
+      readonly names: MailboxNames;
+      readonly look: FileErrand | undefined;
+    }
+  | { readonly do: "end"; readonly outcome: LocalOutcome };
+
+class Deliveries implements LocalDelivery, AsyncDisposable {
   readonly #parts: LocalDeliveryParts;
-  readonly #maildirs: Maildirs;
-  readonly #mboxes: Mboxes;
-  readonly #startedAt: number;
-  readonly #recovery: Promise<void>;
   /** Attempts not ended, also those whose deadline has passed: a repeat waits for them instead of running beside them. */
-  readonly #running = new Map<EnvelopeId, Promise<Outcome>>();
-  #atWork = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #running = new Map<EnvelopeId, Promise<LocalOutcome>>();
 
   constructor(parts: LocalDeliveryParts) {
     this.#parts = parts;
-    const directories = new Directories(parts.fs);
-    this.#maildirs = new Maildirs(parts.fs, directories);
-    this.#mboxes = new Mboxes({ ...parts, directories, stateDirectory: join(parts.stateDirectory, "delivery") });
-    this.#startedAt = parts.clock.now();
-    // In the background: a delivery into an mbox that is not recovered yet recovers it first.
-    this.#recovery = this.#mboxes.recoverAll().catch((thrown: unknown) => {
-      parts.emit(mboxNotRecovered, { mailbox: parts.stateDirectory, problem: messageOf(thrown) });
-    });
   }
 
-  async deliver(request: LocalRequest): Promise<Outcome> {
-    const { clock, settings } = this.#parts;
+  async deliver(request: LocalRequest): Promise<LocalOutcome> {
+    const { clock } = this.#parts;
     const { id } = request.envelope;
     const startedAt = clock.monotonicMs();
     let attempt = this.#running.get(id);
     if (attempt === undefined) {
-      attempt = this.#inTurn(() => this.#attempt(request)).finally(() => this.#running.delete(id));
+      attempt = this.#attempt(request).finally(() => this.#running.delete(id));
       this.#running.set(id, attempt);
     }
     try {
-      const outcome = await withDeadline(clock, settings.deadline, "delivery into the mailbox", () => attempt);
-      return { ...outcome, tookMs: clock.monotonicMs() - startedAt };
+      return { ...(await this.#inTime(attempt, request)), tookMs: clock.monotonicMs() - startedAt };
     } catch (thrown) {
       const failure: Failure =
         thrown instanceof DeadlinePassed
@@ -97,128 +93,164 @@ class Agents implements LocalDelivery, AsyncDisposable {
    * of the process.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { clock, settings } = this.#parts;
-    const rest = Promise.allSettled([this.#recovery, ...this.#running.values()]);
+    const { clock, settings, files } = this.#parts;
+    files.leave();
+    const rest = Promise.allSettled(this.#running.values()).then(() => files[Symbol.asyncDispose]());
     await withDeadline(clock, settings.deadline, "the end of deliveries", () => rest).catch(() => {});
   }
 
-  async #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
-    if (this.#atWork >= this.#parts.settings.concurrency)
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#atWork++;
-    try {
-      return await work();
-    } finally {
-      // The place passes to the one who has waited longest.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#atWork--;
-      else next();
+  /** Commands have a deadline of their own, which ends them. */
+  #inTime(attempt: Promise<LocalOutcome>, { envelope }: LocalRequest): Promise<LocalOutcome> {
+    const action = this.#parts.actions(envelope.action);
+    const isCommand = envelope.target?.kind === "command" || (action?.kind === "deliver" && action.as === "command");
+    const { clock, settings } = this.#parts;
+    return isCommand ? attempt : withDeadline(clock, settings.deadline, "delivery into the mailbox", () => attempt);
+  }
+
+  async #attempt(request: LocalRequest): Promise<LocalOutcome> {
+    const todo = await this.#find(request);
+    switch (todo.do) {
+      case "end":
+        return todo.outcome;
+      case "files":
+        return (await this.#filed(todo.errand)) ?? failed(request, "local", noMailbox);
+      case "command": {
+        const forwarded = todo.look === undefined ? undefined : await this.#parts.files.run(todo.look);
+        return forwarded ?? this.#command(request, todo.command, todo.whom, todo.names);
+      }
+      default:
+        return unreachable(todo);
     }
   }
 
-  async #attempt(request: LocalRequest): Promise<Outcome> {
+  /** The settings' group helps to write an mbox; whether there is a `.forward` is found out without it. */
+  async #filed(errand: FileErrand): Promise<LocalOutcome | undefined> {
+    const { files, settings } = this.#parts;
+    const isApart = settings.group !== undefined && errand.place?.kind === "mbox" && errand.forward.length > 0;
+    if (!isApart) return files.run(errand);
+    return (await files.run({ ...errand, place: undefined })) ?? files.run({ ...errand, forward: [] });
+  }
+
+  async #find(request: LocalRequest): Promise<Errand> {
     const { envelope } = request;
-    const { settings } = this.#parts;
+    const { target } = envelope;
+    const end = (relay: string, failure: Failure): Errand => ({ do: "end", outcome: failed(request, relay, failure) });
+    let names = mailboxNames(envelope.recipient, this.#parts.extensionDelimiter);
+    if (target?.kind === "command" || target?.kind === "file") {
+      const answer = await whomForTarget(this.#parts.whom, target.user, target.kind);
+      if (!answer.ok)
+        return end(target.kind === "command" ? commandRelay(target.command) : `file:${target.path}`, answer.failure);
+      const { whom } = answer;
+      if (target.kind === "command") return { do: "command", command: target.command, whom, names, look: undefined };
+      return { do: "files", errand: errandFor(request, whom, placeOfFile(target.path, this.#quotaOf(whom)), []) };
+    }
+    if (target?.kind === "user") names = { ...names, user: target.user.toLowerCase() };
     const action = this.#parts.actions(envelope.action);
     if (action?.kind !== "deliver") {
       const text =
         action === undefined ? `there is no action ${envelope.action}` : `${envelope.action} does not deliver`;
-      return failed(envelope.id, "local", { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text } });
+      return end("local", { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text } });
     }
-    switch (action.as) {
-      case "discard":
-        return discard(envelope.id);
-      case "maildir":
-        return this.#intoMailbox(request, action.as, action.path ?? settings.maildir ?? "mail/{user}/Maildir");
-      case "mbox":
-        return this.#intoMailbox(request, action.as, action.path ?? settings.mbox ?? "mail/{user}/mbox");
-      default:
-        return unreachable(action.as);
+    if (action.as === "discard") return { do: "end", outcome: discard(envelope.id) };
+    const answer = await this.#whomOf(action, names);
+    if (!answer.ok) return end("local", answer.failure);
+    const { whom } = answer;
+    const mayForward = whom.isRecipient && !(target?.kind === "user" && target.isFinal);
+    const forward = mayForward ? this.#forwardPaths(whom, names) : [];
+    if (action.as === "expand-only" || action.as === "forward-only")
+      return { do: "files", errand: errandFor(request, whom, undefined, action.as === "forward-only" ? forward : []) };
+    if (action.as === "command") {
+      const look = forward.length === 0 ? undefined : errandFor(request, whom, undefined, forward);
+      return { do: "command", command: commandText(action.command ?? ""), whom, names, look };
     }
+    return { do: "files", errand: errandFor(request, whom, this.#placeOf(action, whom, names), forward) };
   }
 
-  async #intoMailbox(request: LocalRequest, kind: "maildir" | "mbox", template: string): Promise<Outcome> {
-    const { message, envelope } = request;
-    const { emit, extensionDelimiter, hostname, stateDirectory } = this.#parts;
-    const names = mailboxNames(envelope.recipient, extensionDelimiter);
+  async #whomOf(action: Extract<Action, { kind: "deliver" }>, names: MailboxNames): Promise<WhomAnswer> {
+    return whomFor(this.#parts.whom, action.user ?? this.#parts.user, names);
+  }
+
+  #placeOf(action: Extract<Action, { kind: "deliver" }>, whom: Whom, names: MailboxNames): Place {
+    const { settings, stateDirectory } = this.#parts;
+    const kind = action.as === "mbox" ? "mbox" : "maildir";
+    const wanted = action.user ?? this.#parts.user;
+    const byDefault = DEFAULT_PATHS[kind][wanted === "server" || wanted === "recipient" ? wanted : "named"];
+    const template = action.path ?? settings[kind] ?? byDefault;
     // Only the template is resolved: what the recipient's name adds never counts as a step between directories.
-    const path = mailboxPath(resolve(stateDirectory, template), names);
-    const relay = `${kind}:${path}`;
-    try {
-      const content = contentFor(request, kind, this.#parts.openBody);
-      // Before this process began, or with an attempt counted, somebody may have come as far as the mailbox.
-      const mayBeThere = request.attempt > 1 || message.receivedAt < this.#startedAt;
-      const result =
-        kind === "maildir"
-          ? await this.#maildirs.deliver({
-              directory: path,
-              name: maildirName(envelope.id, message.receivedAt, hostname),
-              content,
-              mayBeThere,
-            })
-          : await this.#mboxes.deliver({ path, envelope: envelope.id, sender: message.sender, content });
-      if (result.isNewMailbox) emit(mailboxCreated, { mailbox: relay, envelope: envelope.id });
-      if (result.isRepeat) emit(mailboxRepeat, { mailbox: relay, envelope: envelope.id });
-      return {
-        kind: "delivered",
-        envelope: envelope.id,
-        relay,
-        text: result.isRepeat ? `was already in ${kind}` : `delivered to ${kind}`,
-        status: "2.0.0",
-        dsnPassedOn: false,
-        isFinal: true,
-        tookMs: 0,
-      };
-    } catch (thrown) {
-      return failed(envelope.id, relay, failureOf(thrown, path));
-    }
+    const path = template.startsWith(HOME)
+      ? mailboxPath(template, names, whom.user.home)
+      : mailboxPath(resolve(stateDirectory, template), names);
+    // In the home the user decides by links where it leads.
+    if (kind === "mbox") return { kind, path, isOfSettings: !template.startsWith(HOME) };
+    return { kind, path, extension: names.extension, quota: this.#quotaOf(whom) };
+  }
+
+  #quotaOf({ user }: Whom): Quota | undefined {
+    const { quota = 0, quotaMessages = 0 } = this.#parts.settings;
+    const own = user.quota === undefined ? undefined : parseQuota(user.quota);
+    const wanted = own ?? { bytes: quota, messages: quotaMessages };
+    return wanted.bytes > 0 || wanted.messages > 0 ? wanted : undefined;
+  }
+
+  #forwardPaths({ user }: Whom, names: MailboxNames): readonly string[] {
+    return this.#parts.forward
+      .filter((template) => names.extension !== "" || !template.includes("{extension}"))
+      .map((template) => mailboxPath(template, names, user.home));
+  }
+
+  async #command(request: LocalRequest, command: string, whom: Whom, names: MailboxNames): Promise<Outcome> {
+    const { message, envelope } = request;
+    const { commands, commandPath } = this.#parts;
+    const relay = commandRelay(command);
+    const environment = commandEnvironment({ message, envelope, names, user: whom.user, path: commandPath });
+    const end = await commands.run({ request, command, as: whom.as, user: whom.user, environment });
+    const failure = commandFailure(end);
+    if (failure !== undefined) return failed(request, relay, failure);
+    return {
+      kind: "delivered",
+      envelope: envelope.id,
+      relay,
+      text: `delivered to command: ${command}`,
+      status: "2.0.0",
+      dsnPassedOn: false,
+      isFinal: true,
+      tookMs: 0,
+    };
   }
 }
 
-/** The body could not be read: that is about the queue, not about the mailbox. */
-class BodyUnreadable extends Error {
-  override readonly name = "BodyUnreadable";
+const DEFAULT_PATHS = {
+  maildir: { server: "mail/{user}/Maildir", recipient: "{home}/Maildir", named: "{home}/{domain}/{user}/Maildir" },
+  mbox: { server: "mail/{user}/mbox", recipient: "/var/mail/{user}", named: "{home}/{domain}/{user}/mbox" },
+} as const;
+
+/** Only aliases and `.forward` files count there, and none of them says anything. */
+const noMailbox: Failure = {
+  lasting: "permanent",
+  status: "5.1.1",
+  cause: { kind: "mailbox", reason: "no-such-user", text: "there is no mailbox, only aliases and forwards" },
+};
+
+function placeOfFile(path: string, quota: Quota | undefined): Place {
+  // As everywhere: with a slash behind it, it is a Maildir.
+  return path.endsWith("/") && path !== "/"
+    ? { kind: "maildir", path: path.replace(/\/+$/, ""), extension: "", quota }
+    : { kind: "file", path };
 }
 
-async function* contentFor(
+function errandFor(
   request: LocalRequest,
-  kind: "maildir" | "mbox",
-  openBody: OpenBody,
-): AsyncGenerator<Buffer> {
-  const { message, envelope, body } = request;
-  const content = new MailboxContent({ isBinary: message.content === "binary", quotesFromLines: kind === "mbox" });
-  // Collected into large portions: each one costs a trip to the disk's thread.
-  let portion: Buffer[] = [Buffer.from(deliveryFields(message, envelope))];
-  let portionBytes = 0;
-  let sizeBytes = 0;
-  try {
-    for await (const chunk of await openBody(body)) {
-      sizeBytes += chunk.length;
-      const converted = content.push(chunk);
-      portion.push(converted);
-      portionBytes += converted.length;
-      if (portionBytes < PORTION_BYTES) continue;
-      yield Buffer.concat(portion);
-      portion = [];
-      portionBytes = 0;
-    }
-  } catch (thrown) {
-    throw new BodyUnreadable(`the queued content could not be read: ${messageOf(thrown)}`, { cause: thrown });
-  }
-  const expected = body.kind === "inline" ? body.bytes.length : body.sizeBytes;
-  if (sizeBytes !== expected)
-    throw new BodyUnreadable(`the queued content has ${sizeBytes} bytes where ${expected} were stored`);
-  yield Buffer.concat([...portion, content.end()]);
+  whom: Whom,
+  place: Place | undefined,
+  forward: readonly string[],
+): FileErrand {
+  return { request, as: whom.as, user: whom.user.name, place, forward };
 }
 
-const PORTION_BYTES = 64 * 1024;
-
-function failureOf(thrown: unknown, mailbox: string): Failure {
-  if (thrown instanceof BodyUnreadable)
-    return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text: thrown.message } };
-  return diskFailure(thrown, mailbox);
+function commandRelay(command: string): string {
+  return `command:${command.length > 80 ? `${command.slice(0, 80)}...` : command}`;
 }
 
-function failed(envelope: EnvelopeId, relay: string, failure: Failure): Outcome {
-  return { kind: "failed", envelope, relay, failure, tookMs: 0 };
+function failed(request: LocalRequest, relay: string, failure: Failure): Outcome {
+  return { kind: "failed", envelope: request.envelope.id, relay, failure, tookMs: 0 };
 }

@@ -7,6 +7,10 @@ export interface MailFs {
   create(path: string, mode: number): Promise<MailFile>;
   /** An existing file for reading and writing; undefined when there is none, `ELOOP` when it is a symbolic link. */
   open(path: string): Promise<MailFile | undefined>;
+  /** The beginning of a file that need not be ours; undefined when there is none, `ELOOP` when it is a symbolic link. */
+  read(path: string, mostBytes: number): Promise<{ readonly status: FileStatus; readonly bytes: Buffer } | undefined>;
+  /** Adds to the end of an existing file by one write; false when there is none. */
+  append(path: string, bytes: Uint8Array): Promise<boolean>;
   /** Makes one directory; tells whether it was not there before. */
   makeDirectory(path: string, mode: number): Promise<boolean>;
   /** Makes the entries of a directory durable. */
@@ -50,4 +54,6 @@ export interface FileStatus {
   readonly modifiedAt: number;
   /** Owned by root or by the user we run as: what it says about the file system is trusted. */
   readonly isTrusted: boolean;
+  /** Its group or everybody may write to it. */
+  readonly isWritableByOthers: boolean;
 }

@@ -1,5 +1,5 @@
 import { formatField } from "../../../protocol/message/field.ts";
-import type { Envelope, Message } from "../../envelope/envelope.ts";
+import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 
 /**
  * The fields that final delivery puts in front (RFC 5321 section 4.4: Return-Path), in the mailbox's line ends.
@@ -8,7 +8,7 @@ import type { Envelope, Message } from "../../envelope/envelope.ts";
 export function deliveryFields(message: Message, envelope: Envelope): string {
   const given = envelope.givenRecipient;
   const fields = [
-    formatField("Return-Path", `<${message.sender}>`),
+    formatField("Return-Path", `<${senderOf(message, envelope)}>`),
     given === undefined || given === envelope.recipient ? "" : formatField("X-Original-To", given),
     formatField("Delivered-To", envelope.recipient),
   ];

@@ -2,8 +2,10 @@ import { join } from "node:path";
 import { systemCodeOf } from "../../../foundation/error.ts";
 import type { EnvelopeId } from "../../../foundation/ids.ts";
 import type { Directories } from "./directories.ts";
-import { MailboxRefusal } from "./disk-failure.ts";
+import { MailboxRefusal, OverQuota } from "./disk-failure.ts";
 import type { MailFs } from "./mail-fs.ts";
+import type { MaildirQuota } from "./maildir-quota.ts";
+import type { Quota } from "./quota.ts";
 
 /**
  * Maildir: one file a mail, written in tmp/, synced, moved to new/ by one rename, and the directory synced. A reader, or
@@ -16,6 +18,12 @@ export interface MaildirMail {
   readonly directory: string;
   readonly name: string;
   readonly content: AsyncIterable<Uint8Array>;
+  /** The Maildir that `directory` is a folder of, or the same. */
+  readonly mailbox: string;
+  /** What the mailbox may hold. */
+  readonly quota?: Quota | undefined;
+  /** Nobody else may own the mailbox, but root: we have its user's rights. */
+  readonly mustBeOwn: boolean;
   /** Another attempt may have come as far as the mailbox. */
   readonly mayBeThere: boolean;
 }
@@ -42,32 +50,76 @@ export class Maildirs {
   /** Mailboxes whose folders were found whole, by the identity they had then. */
   readonly #checked = new Map<string, string>();
 
-  constructor(fs: MailFs, directories: Directories) {
+  readonly #quota: MaildirQuota;
+  /** Deliveries into mailboxes with a quota: each is counted before the next looks. */
+  readonly #lines = new Map<string, Promise<unknown>>();
+
+  constructor(fs: MailFs, directories: Directories, quota: MaildirQuota) {
     this.#fs = fs;
     this.#directories = directories;
+    this.#quota = quota;
   }
 
-  /** Resolves when the mail is in the mailbox and survives a power cut. */
+  /** Resolves when the mail is in the mailbox and survives a power cut. Rejects with `OverQuota` when it has no room. */
   async deliver(mail: MaildirMail): Promise<MaildirResult> {
-    const { directory, name } = mail;
-    const isNewMailbox = await this.#ensure(directory);
+    const { directory, name, quota } = mail;
+    const isNewMailbox = await this.#ensure(directory, mail.mustBeOwn);
+    if (mail.mailbox !== directory) await this.#ensure(mail.mailbox, mail.mustBeOwn);
     if (mail.mayBeThere && !isNewMailbox && (await isThere(this.#fs, directory, name)))
       return { isRepeat: true, isNewMailbox };
-    const temporary = await this.#write(mail);
-    await this.#fs.rename(temporary, join(directory, "new", name)).catch((thrown: unknown) => {
-      this.#checked.delete(directory);
-      throw thrown;
-    });
+    const { path, sizeBytes } = await this.#write(mail);
+    if (quota === undefined) await this.#move(path, directory, name);
+    else
+      await this.#inLine(mail.mailbox, async () => {
+        if (!(await this.#quota.hasRoom(mail.mailbox, quota, sizeBytes))) {
+          await this.#fs.unlink(path);
+          throw new OverQuota("the mailbox has no room for it");
+        }
+        // With its size in its name, so that nobody need ask the disk to count it.
+        await this.#move(path, directory, `${name},S=${sizeBytes}`);
+        await this.#quota.add(mail.mailbox, sizeBytes);
+      });
     await this.#fs.syncDirectory(join(directory, "new"));
     return { isRepeat: false, isNewMailbox };
   }
 
+  /** A new folder of a mailbox, marked as one (Maildir++). */
+  async makeFolder(mailbox: string, folder: string): Promise<void> {
+    await this.#directories.make(mailbox);
+    await this.#directories.make(folder);
+    const mark = await this.#fs.create(join(folder, "maildirfolder"), MAIL_MODE).catch((thrown: unknown) => {
+      if (systemCodeOf(thrown) === "EEXIST") return undefined;
+      throw thrown;
+    });
+    await mark?.close();
+  }
+
+  async #move(from: string, directory: string, name: string): Promise<void> {
+    await this.#fs.rename(from, join(directory, "new", name)).catch((thrown: unknown) => {
+      this.#checked.delete(directory);
+      throw thrown;
+    });
+  }
+
+  async #inLine(mailbox: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#lines.get(mailbox) ?? Promise.resolve();
+    const ours = before.then(work, work);
+    this.#lines.set(mailbox, ours);
+    try {
+      await ours;
+    } finally {
+      if (this.#lines.get(mailbox) === ours) this.#lines.delete(mailbox);
+    }
+  }
+
   /** Makes what is missing. Tells whether the mailbox is new. */
-  async #ensure(directory: string): Promise<boolean> {
+  async #ensure(directory: string, mustBeOwn: boolean): Promise<boolean> {
     const status = await this.#fs.status(directory);
     // A link that the mailbox's owner made could send our writes anywhere; one by root or by ourselves is an arrangement.
     if (status?.kind === "symlink" && !status.isTrusted)
       throw new MailboxRefusal("permission", "the mailbox is a symbolic link that neither root nor this server made");
+    if (mustBeOwn && status !== undefined && !status.isTrusted)
+      throw new MailboxRefusal("permission", "the mailbox belongs to somebody else");
     if (status !== undefined && this.#checked.get(directory) === status.identity) return false;
     for (const folder of FOLDERS) {
       const path = join(directory, folder);
@@ -83,15 +135,14 @@ export class Maildirs {
   }
 
   /** A mailbox that was whole once may have lost a folder since: then the next attempt looks at it again. */
-  async #write(mail: MaildirMail): Promise<string> {
-    const temporary = join(mail.directory, "tmp", mail.name);
+  async #write(mail: MaildirMail): Promise<{ readonly path: string; readonly sizeBytes: number }> {
+    const path = join(mail.directory, "tmp", mail.name);
     try {
-      await writeSynced(this.#fs, temporary, mail.content);
+      return { path, sizeBytes: await writeSynced(this.#fs, path, mail.content) };
     } catch (thrown) {
       if (systemCodeOf(thrown) === "ENOENT") this.#checked.delete(mail.directory);
       throw thrown;
     }
-    return temporary;
   }
 }
 
@@ -112,7 +163,8 @@ async function isThere(fs: MailFs, directory: string, name: string): Promise<boo
   return false;
 }
 
-async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+/** Gives the length. */
+async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint8Array>): Promise<number> {
   const file = await fs.create(path, MAIL_MODE).catch(async (thrown: unknown) => {
     if (systemCodeOf(thrown) !== "EEXIST") throw thrown;
     // Left by a crash: nobody else makes this name, and one envelope has one attempt at a time.
@@ -127,6 +179,7 @@ async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint
         position += bytes.length;
       }
       await file.sync();
+      return position;
     } finally {
       await file.close();
     }

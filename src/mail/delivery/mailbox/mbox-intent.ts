@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { PosthornError } from "../../../foundation/error.ts";
 import type { Directories } from "./directories.ts";
 import type { MailFile, MailFs } from "./mail-fs.ts";
 
@@ -12,8 +13,10 @@ import type { MailFile, MailFs } from "./mail-fs.ts";
  * The file: the bytes to be written, an end of line, one line of JSON (`trailer`), an end of line. It appears under its
  * name by a rename after its sync, so what is there is whole.
  */
+const VERSION = 1;
+const versionSchema = z.object({ version: z.int() });
 const trailerSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(VERSION),
   /** `append`: a mail goes to `startBytes`. `shift`: others' mail moves down to there, over a torn one of ours. */
   kind: z.enum(["append", "shift"]),
   path: z.string(),
@@ -70,14 +73,14 @@ export class Intents {
 
   /** Makes the draft the mbox's intent, durably. From here on `drop` ends it. */
   async commit(draft: Draft, facts: IntentFacts): Promise<Intent> {
-    const contentBytes = await draft.finish({ version: 1, ...facts, contentBytes: draft.sizeBytes });
+    const contentBytes = await draft.finish({ version: VERSION, ...facts, contentBytes: draft.sizeBytes });
     await this.#fs.rename(draft.path, this.#intentPath(facts.path));
     draft.isOver = true;
     await this.#fs.syncDirectory(this.#directory);
     return { ...facts, contentBytes, file: draft.file };
   }
 
-  /** The mbox's intent, if one was left. A file that is none (damaged by others) counts as none. */
+  /** The mbox's intent, if one was left. A file that is none (damaged by others) counts as none; a newer one throws. */
   async open(mbox: string): Promise<Intent | undefined> {
     return this.#read(this.#intentPath(mbox));
   }
@@ -97,7 +100,11 @@ export class Intents {
         if (status !== undefined && isOld(status.modifiedAt)) await this.#fs.unlink(path);
       }
       if (!name.endsWith(".intent")) continue;
-      const intent = await this.#read(path);
+      // One of a newer format is told when a mail for its mbox comes.
+      const intent = await this.#read(path).catch((thrown: unknown) => {
+        if (thrown instanceof PosthornError) return undefined;
+        throw thrown;
+      });
       await intent?.file.close();
       if (intent !== undefined) found.push(intent.path);
     }
@@ -159,7 +166,15 @@ export class Intents {
       const length = Math.min(sizeBytes, TRAILER_MOST_BYTES);
       const end = await file.readAt(sizeBytes - length, length);
       const lineAt = end.lastIndexOf(10, end.length - 2) + 1;
-      const facts = trailerSchema.safeParse(parseJson(end.toString("utf8", lineAt, end.length - 1)));
+      const trailer = parseJson(end.toString("utf8", lineAt, end.length - 1));
+      const version = versionSchema.safeParse(trailer).data?.version ?? VERSION;
+      // Without it nobody knows which bytes at the mbox's end are ours: no mail goes there until somebody does.
+      if (version > VERSION)
+        throw new PosthornError("STORE_VERSION", {
+          message: `${path} has format ${version}; this Posthorn knows formats up to ${VERSION}`,
+          advice: "let the newer Posthorn that wrote it end this delivery, then go back",
+        });
+      const facts = trailerSchema.safeParse(trailer);
       const isWhole = facts.success && sizeBytes - length + lineAt === facts.data.contentBytes + 1;
       if (isWhole) intent = { ...facts.data, file };
     } finally {

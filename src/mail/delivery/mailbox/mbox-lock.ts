@@ -19,12 +19,21 @@ export interface LockedMbox {
   release(): Promise<void>;
 }
 
+export interface HowToLock {
+  /** Nobody else may own the file, but root. */
+  readonly mustBeOwn?: boolean | undefined;
+  /** A file somewhere, not a mailbox among others: in its directory we need not be allowed to make a dot-lock. */
+  readonly mayLackDotLock?: boolean | undefined;
+}
+
 export interface MboxLockParts {
   readonly fs: MailFs;
   readonly directories: Directories;
   readonly clock: Clock;
   readonly emit: Emit;
   readonly settings: Pick<MailboxSettings, "locks" | "lockDeadline" | "staleDotLock">;
+  /** From then on nobody waits for a mailbox that somebody else holds: the server stops. */
+  readonly leaving: AbortSignal;
 }
 
 const MBOX_MODE = 0o600;
@@ -41,6 +50,7 @@ let drafts = 0;
 const MOST_SWEPT_KNOWN = 10_000;
 /** What file systems without hard links say. */
 const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+const NOT_ALLOWED: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS"]);
 
 export class MboxLocks {
   readonly #parts: MboxLockParts;
@@ -57,18 +67,19 @@ export class MboxLocks {
    * The mbox, open and locked, made if need be. Undefined when there is none and `mayCreate` is false. Rejects with a
    * `MailboxRefusal` when somebody holds it beyond the deadline, or when it is nothing to write mail to.
    */
-  async acquire(path: string, mayCreate: boolean): Promise<LockedMbox | undefined> {
-    const { clock, settings } = this.#parts;
+  async acquire(path: string, mayCreate: boolean, how: HowToLock = {}): Promise<LockedMbox | undefined> {
+    const { clock, settings, leaving } = this.#parts;
     const beganAt = clock.monotonicMs();
     let isNew = false;
     for (;;) {
       const opened = await this.#open(path, mayCreate);
       if (opened === undefined) return undefined;
       isNew ||= opened.isNew;
-      const holder = await this.#tryLock(path, opened.file);
+      const holder = await this.#tryLock(path, opened.file, how);
       if (typeof holder !== "string") return { file: opened.file, isNew, release: holder };
       if (clock.monotonicMs() - beganAt + POLL_MS > settings.lockDeadline)
         throw new MailboxRefusal("locked", `${holder} for longer than ${formatDuration(settings.lockDeadline)}`);
+      if (leaving.aborted) throw new MailboxRefusal("locked", `${holder}, and this server stops`);
       await sleep(clock, POLL_MS);
     }
   }
@@ -90,7 +101,7 @@ export class MboxLocks {
   }
 
   /** How to release it, or who holds it. Closes the file in the latter case. */
-  async #tryLock(path: string, file: MailFile): Promise<(() => Promise<void>) | string> {
+  async #tryLock(path: string, file: MailFile, how: HowToLock): Promise<(() => Promise<void>) | string> {
     const { fs, settings } = this.#parts;
     let dotLock: string | undefined;
     let isTaken = false;
@@ -99,11 +110,18 @@ export class MboxLocks {
       if (status.kind !== "file") throw new MailboxRefusal("permission", "not a regular file");
       // Another name of the file could stand anywhere; whoever made it chose where our mail goes.
       if (status.links > 1) throw new MailboxRefusal("permission", "the file has several names (hard links)");
+      if (how.mustBeOwn === true && !status.isTrusted)
+        throw new MailboxRefusal("permission", "the file belongs to somebody else");
       if (settings.locks !== "dot-lock" && !file.tryLock()) return "another program holds the record lock";
       if (settings.locks !== "fcntl") {
-        const taken = await this.#tryDotLock(`${path}.lock`);
-        if ("heldBy" in taken) return `${taken.heldBy} holds the dot-lock`;
-        dotLock = taken.identity;
+        const taken = await this.#tryDotLock(`${path}.lock`).catch((thrown: unknown) => {
+          // Who locks it otherwise may do without where nobody like us could make one.
+          const isClosed = NOT_ALLOWED.has(systemCodeOf(thrown) ?? "");
+          if (isClosed && how.mayLackDotLock === true && settings.locks !== "dot-lock") return undefined;
+          throw thrown;
+        });
+        if (taken !== undefined && "heldBy" in taken) return `${taken.heldBy} holds the dot-lock`;
+        dotLock = taken?.identity;
       }
       // A mail reader may have put another file in its place between our open and our lock.
       if ((await fs.status(path))?.identity !== status.identity) return "another program is replacing the file";
@@ -151,7 +169,8 @@ export class MboxLocks {
       return undefined;
     } finally {
       drafting.delete(draft);
-      await fs.unlink(draft);
+      // The lock counts, not the draft: what a failing disk leaves of it is swept before the next lock there.
+      await fs.unlink(draft).catch(() => this.#swept.delete(dirname(lock)));
     }
   }
 
@@ -183,17 +202,17 @@ export class MboxLocks {
     return true;
   }
 
-  /** Drafts of earlier lives, once for each directory. */
+  /** Drafts of earlier lives, once for each directory. What cannot be looked at or removed (somebody else's) stays. */
   async #sweep(directory: string): Promise<void> {
     const { fs } = this.#parts;
     if (this.#swept.has(directory)) return;
     if (this.#swept.size >= MOST_SWEPT_KNOWN) this.#swept.clear();
     this.#swept.add(directory);
-    for (const name of await fs.list(directory)) {
+    for (const name of await fs.list(directory).catch(() => [])) {
       const pid = Number(DRAFT.exec(name)?.[1] ?? 0);
       const path = join(directory, name);
       if (pid === 0 || drafting.has(path) || (pid !== fs.processId && fs.isProcessAlive(pid))) continue;
-      await fs.unlink(path);
+      await fs.unlink(path).catch(() => {});
     }
   }
 
@@ -251,8 +270,12 @@ export class MboxLocks {
 
   async #unlockDot(lock: string, identity: string): Promise<void> {
     const { fs } = this.#parts;
-    // Whoever thought ours stale may have put its own there.
-    if ((await fs.status(lock))?.identity === identity) await fs.unlink(lock);
-    this.#held.delete(identity);
+    try {
+      // Whoever thought ours stale may have put its own there.
+      if ((await fs.status(lock))?.identity === identity) await fs.unlink(lock);
+    } finally {
+      // One that a failing disk did not let go of is nobody's from here on, and is broken when it is met.
+      this.#held.delete(identity);
+    }
   }
 }

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { messageOf } from "../../../foundation/error.ts";
+import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import type { EnvelopeId } from "../../../foundation/ids.ts";
 import { mboxNotRecovered, mboxRecovered } from "./events.ts";
 import type { MailFile } from "./mail-fs.ts";
@@ -27,6 +27,10 @@ export interface MboxMail {
   readonly envelope: EnvelopeId;
   readonly sender: string;
   readonly content: AsyncIterable<Uint8Array>;
+  /** Nobody else may own the file, but root: we have its user's rights. */
+  readonly mustBeOwn?: boolean | undefined;
+  /** The directory may be one where we can make no dot-lock; the record lock is enough then. */
+  readonly mayLackDotLock?: boolean | undefined;
 }
 
 export interface MboxParts extends MboxLockParts {
@@ -54,7 +58,7 @@ export class Mboxes {
     return this.#inLine(mail.path, async () => {
       const draft = await this.#intents.draft(mail.envelope, this.#wholeMail(mail));
       try {
-        const locked = await this.#locks.acquire(mail.path, true);
+        const locked = await this.#locks.acquire(mail.path, true, mail);
         // Undefined only where it may not be made.
         if (locked === undefined) throw new Error("an mbox that may be made was not");
         try {
@@ -90,7 +94,8 @@ export class Mboxes {
     for (const path of await this.#intents.mboxes(isOld)) {
       try {
         await this.#inLine(path, async () => {
-          const locked = await this.#locks.acquire(path, false);
+          // An intent is ours, so the file was locked as its kind asks for when it was written.
+          const locked = await this.#locks.acquire(path, false, { mayLackDotLock: true });
           try {
             await this.#recover(locked?.file, path);
           } finally {
@@ -112,7 +117,7 @@ export class Mboxes {
       await copyBytes(intent.file, 0, intent.contentBytes, file, intent.startBytes + separator.length);
       await file.sync();
       // A new mbox is durable with its directory's entry.
-      if (locked.isNew || intent.startBytes === 0) await this.#makeEntryDurable(intent.path);
+      if (locked.isNew || intent.startBytes === 0) await this.#makeEntryDurable(intent.path, locked.isNew);
     } catch (thrown) {
       // Nothing of a mail that did not fit stays behind. Where that fails too, the intent stays for the recovery.
       await file.truncate(intent.startBytes);
@@ -128,16 +133,21 @@ export class Mboxes {
     const intent = await this.#intents.open(path);
     if (intent === undefined) return;
     try {
-      const what = await recoverMbox(file, intent, this.#intents, () => this.#makeEntryDurable(path));
+      const what = await recoverMbox(file, intent, this.#intents, () => this.#makeEntryDurable(path, false));
       if (what !== undefined) this.#parts.emit(mboxRecovered, { mailbox: path, envelope: intent.envelope, what });
     } finally {
       await intent.file.close();
     }
   }
 
-  async #makeEntryDurable(path: string): Promise<void> {
+  async #makeEntryDurable(path: string, isNew: boolean): Promise<void> {
     await this.#parts.directories.ensureDurable(dirname(path));
-    await this.#parts.fs.syncDirectory(dirname(path));
+    try {
+      await this.#parts.fs.syncDirectory(dirname(path));
+    } catch (thrown) {
+      // In a directory that we may not read somebody else made it, before us.
+      if (isNew || systemCodeOf(thrown) !== "EACCES") throw thrown;
+    }
   }
 
   async *#wholeMail(mail: MboxMail): AsyncGenerator<Uint8Array> {

@@ -1,4 +1,5 @@
 import { splitAddress, unquote } from "../../../protocol/address/mailbox.ts";
+import { splitExtension } from "../../envelope/extension.ts";
 
 /**
  * Where a recipient's mailbox is. Each name in braces becomes one path component's worth of text that can neither leave
@@ -17,13 +18,14 @@ export interface MailboxNames {
   readonly recipient: string;
 }
 
-export function mailboxNames(recipient: string, extensionDelimiter: string): MailboxNames {
+/** Each character of `extensionDelimiters` is a delimiter; the first one of the address counts. */
+export function mailboxNames(recipient: string, extensionDelimiters: string): MailboxNames {
   const { local: written, domain } = splitAddress(recipient);
   const local = fold(unquote(written));
-  const at = extensionDelimiter === "" ? -1 : local.indexOf(extensionDelimiter, 1);
+  const { user, extension } = splitExtension(local, extensionDelimiters);
   return {
-    user: at < 0 ? local : local.slice(0, at),
-    extension: at < 0 ? "" : local.slice(at + extensionDelimiter.length),
+    user,
+    extension,
     domain: fold(domain),
     recipient: domain === "" ? local : `${local}@${fold(domain)}`,
   };
@@ -32,9 +34,17 @@ export function mailboxNames(recipient: string, extensionDelimiter: string): Mai
 /** The names a template may hold; another name in braces is left as it is. */
 const NAME = /\{(user|extension|domain|recipient)\}/g;
 
-export function mailboxPath(template: string, names: MailboxNames): string {
-  return template.replace(NAME, (_, name: keyof MailboxNames) => safeComponent(names[name]));
+/** `home`: what `{home}` at the template's beginning stands for, an absolute path. */
+export function mailboxPath(template: string, names: MailboxNames, home?: string): string {
+  const isAtHome = home !== undefined && template.startsWith(HOME);
+  const path = (isAtHome ? template.slice(HOME.length) : template).replace(NAME, (_, name: keyof MailboxNames) =>
+    safeComponent(names[name]),
+  );
+  return isAtHome ? `${home === "/" ? "" : home}${path}` : path;
 }
+
+/** With this a template begins in the user's home, instead of being relative to the settings file. */
+export const HOME = "{home}";
 
 /** One text, one component: different texts (after folding) give different components. */
 export function safeComponent(text: string): string {

@@ -1,10 +1,22 @@
-import type { Clock, Timer } from "../../../foundation/clock.ts";
+import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
+import { MovingTimer } from "../../../foundation/moving-timer.ts";
 import { announcedLimits, offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
+import { formatXforward } from "../../../protocol/smtp/xforward.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
+import type { Message } from "../../envelope/envelope.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import type { ConnectRequest, Outcome, SessionFacts, SessionTls, Transacted, TransactRequest } from "../delivery.ts";
+import type {
+  ConnectRequest,
+  Outcome,
+  RecipientTrial,
+  RecipientTried,
+  SessionFacts,
+  SessionTls,
+  Transacted,
+  TransactRequest,
+} from "../delivery.ts";
 import type { SmtpClientSettings } from "../settings.ts";
 import type { TlsVariant } from "../tls-policy/demand.ts";
 import { ContentScan, type ContentNeeds } from "./content-needs.ts";
@@ -37,7 +49,7 @@ export class ClientSession {
   readonly #offer: Offer;
   #needsReset = false;
   #transactions = 0;
-  #idle: Timer | undefined;
+  readonly #idle: MovingTimer;
   #isBusy = false;
   #isLeaving = false;
 
@@ -51,9 +63,11 @@ export class ClientSession {
     this.request = request;
     this.facts = facts;
     this.#parts = parts;
+    this.#idle = new MovingTimer(parts.clock, () => void this.leave());
     this.#wire = wire;
-    this.#extensions = extensions;
-    this.#offer = { extensions, host: facts.host, sendsEightBit: parts.settings.eightBit === "send" };
+    this.#extensions =
+      request.isContentFilter === true ? withoutKeywords(extensions, ["CHUNKING", "BINARYMIME"]) : extensions;
+    this.#offer = { extensions: this.#extensions, host: facts.host, sendsEightBit: parts.settings.eightBit === "send" };
     this.#rest();
   }
 
@@ -70,7 +84,7 @@ export class ClientSession {
   async transact(request: TransactRequest, content: Content): Promise<SessionTransacted> {
     const startedAt = this.#parts.clock.monotonicMs();
     this.#isBusy = true;
-    this.#idle?.cancel();
+    this.#idle.clear();
     const { message, envelopes } = request;
     const fates: (Fate | undefined)[] = Array.from<undefined>({ length: envelopes.length });
     let needs: ContentNeeds | undefined;
@@ -108,6 +122,35 @@ export class ClientSession {
     };
   }
 
+  /** Whether it would take mail for an address. Not for a session that carries mail: it is left afterwards. */
+  async tryRecipient({ from, recipient }: RecipientTrial): Promise<RecipientTried> {
+    const { commandTimeout } = this.#parts.settings;
+    const isInternational = /[^\x00-\x7f]/.test(from + recipient);
+    if (isInternational && !offers(this.#extensions, "SMTPUTF8"))
+      return { kind: "failed", text: `${this.facts.host} takes no international addresses` };
+    this.#isBusy = true;
+    this.#idle.clear();
+    const { host } = this.facts;
+    const mail = await this.#say(`MAIL FROM:<${from}>${isInternational ? " SMTPUTF8" : ""}`, "MAIL", commandTimeout);
+    const isOpen = mail !== undefined && mail.code < 300;
+    const rcpt = isOpen ? await this.#say(`RCPT TO:<${recipient}>`, "RCPT", commandTimeout) : undefined;
+    this.#isBusy = false;
+    if (mail !== undefined && !isOpen) return { kind: "answered", to: "MAIL", reply: mail, host };
+    if (rcpt !== undefined) return { kind: "answered", to: "RCPT", reply: rcpt, host };
+    return { kind: "failed", text: `${host}: ${this.#wire.ended?.text ?? "no answer"}` };
+  }
+
+  /** One command and its reply; undefined when the connection has ended. */
+  #say(command: string, during: "MAIL" | "RCPT", limitMs: number): Promise<Reply | undefined> {
+    if (this.#wire.ended !== undefined) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      this.#wire.listener = { onReply: resolve, onEnded: () => resolve(undefined) };
+      this.#wire.during = during;
+      this.#wire.deadline(limitMs, `answer to ${during}`);
+      this.#wire.write(`${command}\r\n`);
+    });
+  }
+
   /**
    * QUIT, its answer, and the end of the connection, within the deadline. In the middle of a transaction the connection
    * is cut: the transaction ends as a temporary failure.
@@ -119,7 +162,7 @@ export class ClientSession {
       return;
     }
     this.#isLeaving = true;
-    this.#idle?.cancel();
+    this.#idle.stop();
     const { quitTimeout } = this.#parts.settings;
     if (this.#wire.ended === undefined) {
       await new Promise<void>((resolve) => {
@@ -140,14 +183,18 @@ export class ClientSession {
   ): Promise<{ end: Failure | undefined; wasDeaf: boolean }> {
     const announced = announcedLimits(this.#extensions);
     const limits = {
-      recipients: Math.min(this.#parts.settings.mostRecipients, announced.rcptMax ?? Infinity),
+      // How many go to a filter together the scheduler says.
+      recipients: Math.min(
+        this.request.isContentFilter === true ? Infinity : this.#parts.settings.mostRecipients,
+        announced.rcptMax ?? Infinity,
+      ),
       domains: announced.rcptDomainMax ?? Infinity,
     };
     for (;;) {
       const waiting = fates.flatMap((fate, index) => (fate === undefined ? [index] : []));
       if (waiting.length === 0) return { end: undefined, wasDeaf: false };
       const batch = firstBatch(request.envelopes, waiting, limits);
-      const transaction = await this.#run(commands, batch, content);
+      const transaction = await this.#run(request.message, commands, batch, content);
       const wasKept = this.#transactions > 0;
       const wasDeaf = wasKept && transaction.replies === 0 && transaction.end?.cause.kind === "lost";
       this.#transactions++;
@@ -171,13 +218,14 @@ export class ClientSession {
     }
   }
 
-  #run(commands: Commands, batch: readonly number[], content: Content): Promise<Transaction> {
+  #run(message: Message, commands: Commands, batch: readonly number[], content: Content): Promise<Transaction> {
     const { settings } = this.#parts;
     const hasChunking = offers(this.#extensions, "CHUNKING");
     const isPipelined = offers(this.#extensions, "PIPELINING");
     const by = commands.isBinary || (hasChunking && isPipelined && settings.chunking === "offered") ? "BDAT" : "DATA";
     const plan = {
       host: this.facts.host,
+      before: this.#toldOf(message),
       mail: commands.mail,
       recipients: batch.flatMap((index) => {
         const command = commands.recipients[index];
@@ -193,16 +241,24 @@ export class ClientSession {
     return runTransaction(this.#wire, plan, content, commands.isBinary, this.#parts);
   }
 
+  /** Who gave us the mail, where the host is to know and wants to. */
+  #toldOf({ id, origin }: Message): readonly string[] {
+    const offered = this.request.xforward === true ? this.#extensions.keywords.get("XFORWARD") : undefined;
+    if (offered === undefined) return [];
+    const { clientName: name, address, port, protocol, helo, account } = origin;
+    return formatXforward(origin.forwarded ?? { name, address, port, protocol, helo, account }, id, offered);
+  }
+
   /** Between transactions: nobody may say anything but goodbye, and not for ever. */
   #rest(): void {
-    const { clock, settings } = this.#parts;
+    const { settings } = this.#parts;
     this.#wire.noDeadline();
     this.#wire.during = "idle";
     this.#wire.listener = {
       onReply: (reply) => this.#onIdleReply(reply),
       onEnded: (ended) => this.#onIdleEnd(ended.text),
     };
-    this.#idle = clock.after(settings.idleTimeout, () => void this.leave());
+    this.#idle.set(settings.idleTimeout);
     const { ended } = this.#wire;
     if (ended !== undefined) this.#onIdleEnd(ended.text);
   }
@@ -212,7 +268,7 @@ export class ClientSession {
   }
 
   #onIdleEnd(how: string): void {
-    this.#idle?.cancel();
+    this.#idle.stop();
     if (!this.#isBusy)
       this.#parts.emit(events.closedIdle, {
         session: this.request.session,
@@ -223,6 +279,7 @@ export class ClientSession {
   }
 
   #cut(): void {
+    this.#idle.stop();
     // In the middle of content there is no goodbye that the host would understand as one.
     this.#wire.listener = { onReply: () => {}, onEnded: () => {} };
     this.#wire.end({ reason: "closed", text: "cut" });
@@ -240,7 +297,8 @@ export class ClientSession {
       return { kind: "failed", envelope, relay, failure, tookMs };
     }
     const status = fate.reply.status ?? "2.0.0";
-    const isFinal = this.request.protocol === "lmtp";
+    // From a filter it comes back: nobody has it yet.
+    const isFinal = this.request.protocol === "lmtp" && this.request.isContentFilter !== true;
     return { kind: "delivered", envelope, relay, text: replyText(fate.reply), status, dsnPassedOn, isFinal, tookMs };
   }
 }
@@ -257,6 +315,7 @@ export function factsOf(
     extensions: [...extensions.keywords.keys()],
     ...security,
     mostRecipients: limits.rcptMax,
+    mostDomains: limits.rcptDomainMax,
     mostTransactions: limits.mailMax,
     sizeLimitBytes: sizeLimit(extensions),
   };
@@ -266,6 +325,10 @@ export function factsOf(
 export function sessionTls(facts: TlsFacts, variant: TlsVariant | undefined): SessionTls {
   const { version, cipher, bits, group, isResumed, serverName, verdict } = facts;
   return { version, cipher, bits, group, isResumed, serverName, verdict, variant };
+}
+
+function withoutKeywords(extensions: Extensions, names: readonly string[]): Extensions {
+  return { ...extensions, keywords: new Map([...extensions.keywords].filter(([name]) => !names.includes(name))) };
 }
 
 async function scan(

@@ -12,6 +12,7 @@ export type During =
   | "TLS handshake"
   | "AUTH"
   | "RSET"
+  | "XFORWARD"
   | "MAIL"
   | "RCPT"
   | "DATA"

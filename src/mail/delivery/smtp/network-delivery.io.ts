@@ -18,8 +18,11 @@ import type {
   Connected,
   ConnectRequest,
   NetworkDelivery,
+  RecipientTrial,
+  RecipientTried,
   Resolved,
   ResolveRequest,
+  SessionFacts,
   TlsTried,
   Transacted,
   TransactRequest,
@@ -77,6 +80,11 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   /** Connections of trials, to be cut when all ends. */
   readonly #trials = new Set<Duplex>();
   readonly #finder: HostFinder;
+  /** What was told last of each session: it carries one mail after the other, and of each the same is to be said. */
+  readonly #unencrypted = new WeakMap<
+    SessionFacts,
+    { readonly mails: number; readonly fields: ReturnType<typeof unencryptedFields> }
+  >();
 
   constructor(parts: NetworkDeliveryParts) {
     this.#parts = parts;
@@ -168,6 +176,12 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     }
   }
 
+  async tryRecipient(name: string, ask: RecipientTrial): Promise<RecipientTried> {
+    const session = this.#sessions.get(name);
+    if (session === undefined || session.isBusy) return { kind: "failed", text: `session ${name} is not to be had` };
+    return session.tryRecipient(ask);
+  }
+
   async tlsPolicy(question: PolicyQuestion): Promise<PolicyReport> {
     const answer = await askPolicy(this.#parts.policies, question);
     const keysTried = policyKeys(question);
@@ -185,7 +199,10 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   #tellUnencrypted({ request, facts }: ClientSession, { outcomes }: Transacted): void {
     const mails = outcomes.filter(({ kind }) => kind === "delivered").length;
-    const fields = unencryptedFields(request, facts, mails);
+    if (mails === 0) return;
+    const known = this.#unencrypted.get(facts);
+    const fields = known?.mails === mails ? known.fields : unencryptedFields(request, facts, mails);
+    if (known?.mails !== mails) this.#unencrypted.set(facts, { mails, fields });
     if (fields !== undefined) this.#parts.emit(events.unencrypted, fields);
   }
 

@@ -4,9 +4,10 @@ import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
 import { makeClient } from "../../../protocol/sasl/make-client.ts";
-import { pbkdf2Sha256 } from "../../../protocol/sasl/pbkdf2.io.ts";
+import { scramPbkdf2 } from "../../../protocol/sasl/pbkdf2.io.ts";
 import type { DialogueTrace } from "../../../protocol/smtp/dialogue-trace.ts";
-import type { Extensions } from "../../../protocol/smtp/extensions.ts";
+import { authMechanisms, type Extensions } from "../../../protocol/smtp/extensions.ts";
+import { channelBinding } from "../../../service/tls/bindings.ts";
 import type { FlightSampler } from "../../../service/tls/flight-sampler.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
 import type { TlsFinding } from "../../../service/tls/finding.ts";
@@ -30,6 +31,9 @@ import {
 } from "./opening.ts";
 import { closedFields, establishedFields, failedFields, type TlsSubject } from "./tls-lines.ts";
 import { INJECTED, Wire, type WireListener } from "./wire.io.ts";
+
+/** RFC 9266: of TLS 1.3, and the one that servers of today know. */
+const BINDING = "tls-exporter";
 
 export interface OpenParts {
   readonly clock: Clock;
@@ -126,9 +130,13 @@ class Opener {
       case "beginAuth": {
         const { credentials } = this.#given;
         if (credentials === undefined) return;
+        const value = this.#binding();
+        const offersBound = authMechanisms(this.#opening.extensions).some((name) => name.endsWith("-PLUS"));
         this.#sasl = makeClient(action.mechanism, credentials, () => ({
           nonce: randomBytes(24).toString("base64url"),
-          derive: pbkdf2Sha256,
+          derive: scramPbkdf2,
+          binding: value === undefined ? undefined : { kind: BINDING, value },
+          couldBind: value !== undefined && !offersBound,
         }));
         this.#input({ on: "response", text: this.#sasl.initial?.toString("base64"), isFirst: true });
         return;
@@ -194,7 +202,12 @@ class Opener {
       emit(events.tlsFailed, failedFields(about, this.#bounded(refused), true));
     }
     this.#wire.encrypt(connection, settings.tlsCloseTimeout);
-    this.#input({ on: "encrypted", problem });
+    this.#input({ on: "encrypted", problem, canBind: this.#binding() !== undefined });
+  }
+
+  /** What a login can be tied to: of TLS 1.3. In older versions nothing that is sure is known here. */
+  #binding(): Buffer | undefined {
+    return this.#encrypted === undefined ? undefined : channelBinding(BINDING, this.#encrypted);
   }
 
   #bounded(finding: TlsFinding): TlsFinding {

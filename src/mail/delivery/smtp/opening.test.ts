@@ -131,6 +131,19 @@ test("a password refused once is shown in one other form at most, so that we loo
   ]);
 });
 
+test("a login is tied to the TLS connection where there is something to tie it to, and the host offers it", () => {
+  const offer = said(250, "mx", "AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN");
+  const first = { on: "response", text: "AAA=", isFirst: true } as const;
+  const chosen = (canBind: boolean) =>
+    words(
+      play(plan({ tls: "implicit", hasCredentials: true }), [{ on: "encrypted", canBind }, said(220), offer, first]).at(
+        -1,
+      ),
+    );
+  assert.equal(chosen(true), "AUTH SCRAM-SHA-256-PLUS AAA=");
+  assert.equal(chosen(false), "AUTH SCRAM-SHA-256 AAA=");
+});
+
 test("LMTP says LHLO and has no older greeting to fall back on", () => {
   const actions = play(plan({ protocol: "lmtp", tls: "never" }), [said(220), said(500)]);
   assert.deepEqual(actions.map(words), ["wait", "LHLO us.example", "fail"]);

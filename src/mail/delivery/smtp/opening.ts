@@ -41,6 +41,8 @@ export interface Opening {
   readonly plan: OpeningPlan;
   readonly state: State;
   readonly isEncrypted: boolean;
+  /** The TLS connection has something that a login can be tied to. */
+  readonly canBind?: boolean | undefined;
   readonly extensions: Extensions;
   /** Mechanisms that were tried and refused, and what was said to the last. */
   readonly tried: readonly ClientMechanism[];
@@ -50,7 +52,7 @@ export interface Opening {
 export type OpeningInput =
   | { readonly on: "reply"; readonly reply: Reply }
   /** The handshake went through; `problem` says why the certificate does not verify. */
-  | { readonly on: "encrypted"; readonly problem?: string | undefined }
+  | { readonly on: "encrypted"; readonly problem?: string | undefined; readonly canBind?: boolean | undefined }
   | { readonly on: "handshake-failed"; readonly text: string }
   /** The mechanism's next response in base 64; `undefined`: it wants to give up. */
   | { readonly on: "response"; readonly text: string | undefined; readonly isFirst: boolean }
@@ -81,7 +83,7 @@ export function onOpeningInput(opening: Opening, input: OpeningInput): Step {
     case "reply":
       return onReply(opening, input.reply);
     case "encrypted":
-      return onEncrypted(opening, input.problem);
+      return onEncrypted({ ...opening, canBind: input.canBind }, input.problem);
     case "handshake-failed":
       if (mayGoPlain(opening.plan)) return end(opening, { do: "another", tls: "never", because: input.text });
       if (opening.plan.tls === "starttls-or-implicit")
@@ -172,7 +174,10 @@ function login(opening: Opening): Step {
   const offered = authMechanisms(extensions);
   if (offered.length === 0) return fail(opening, authFailure(opening, "not-offered", "AUTH is not offered"), "host");
   const mechanisms: readonly ClientMechanism[] = plan.isExternal === true ? ["EXTERNAL"] : CLIENT_MECHANISMS;
-  const mechanism = mechanisms.find((name) => offered.includes(name) && !opening.tried.includes(name));
+  const mechanism = mechanisms.find(
+    (name) =>
+      offered.includes(name) && !opening.tried.includes(name) && (opening.canBind === true || !name.endsWith("-PLUS")),
+  );
   if (mechanism !== undefined)
     return to(opening, { at: "auth", mechanism, isCancelled: false }, { do: "beginAuth", mechanism });
   if (opening.refusal === undefined) {
@@ -198,7 +203,9 @@ function onAuthReply(opening: Opening, state: Extract<State, { at: "auth" }>, re
   return fail(opening, authFailure(opening, "refused", replyText(reply), reply), code < 500 ? "address" : "relay");
 }
 
-const CHALLENGES: readonly ClientMechanism[] = ["SCRAM-SHA-256", "CRAM-MD5"];
+const CHALLENGES: readonly ClientMechanism[] = CLIENT_MECHANISMS.filter(
+  (name) => name.startsWith("SCRAM-") || name === "CRAM-MD5",
+);
 
 function onResponse(opening: Opening, text: string | undefined, isFirst: boolean): Step {
   const { state } = opening;

@@ -1,7 +1,7 @@
 import { parseMailbox, formatMailbox, needsSmtpUtf8, splitAddress } from "../../../protocol/address/mailbox.ts";
 import { formatMailParameters, formatRcptParameters } from "../../../protocol/smtp/parameters.ts";
 import { offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
-import type { Envelope, Message } from "../../envelope/envelope.ts";
+import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Cause, Failure } from "../../envelope/failure.ts";
 import type { ContentNeeds } from "./content-needs.ts";
 
@@ -54,7 +54,9 @@ export function commandsOf(
   if (isBinary && !(offers(extensions, "BINARYMIME") && offers(extensions, "CHUNKING")))
     return lacks("BINARYMIME", "5.6.3", offer);
   const hasUtf8 = offers(extensions, "SMTPUTF8");
-  const sender = message.sender === "" ? "" : wireAddress(message.sender, hasUtf8);
+  // One transaction has one sender: the scheduler never mixes them.
+  const from = senderOf(message, envelopes[0]);
+  const sender = from === "" ? "" : wireAddress(from, hasUtf8);
   if (sender === undefined) return lacks("SMTPUTF8", "5.6.7", offer);
   if (message.isInternational && !hasUtf8 && needs?.headerIsAscii !== true) return lacks("SMTPUTF8", "5.6.7", offer);
   if (content === "8bit" && !has8bitMime && !offer.sendsEightBit) return lacks("8BITMIME", "5.6.3", offer);

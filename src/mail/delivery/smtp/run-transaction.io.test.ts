@@ -43,7 +43,7 @@ function hostOver(turns: number | undefined, leaves = false): Duplex {
 async function outcome(stream: Duplex, content: Uint8Array): Promise<Transaction> {
   const wire = new Wire(systemClock, stream, SILENT);
   const settings = smtpClientSettings.parse({});
-  const transaction = await runTransaction(wire, plan, content, false, { clock: systemClock, settings });
+  const transaction = await runTransaction(wire, plan, content, false, { settings });
   stream.destroy();
   return transaction;
 }

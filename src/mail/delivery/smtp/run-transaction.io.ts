@@ -1,4 +1,3 @@
-import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import type { Reply } from "../../../protocol/smtp/reply.ts";
 import type { SmtpClientSettings } from "../settings.ts";
@@ -34,7 +33,7 @@ export function runTransaction(
   plan: TransactionPlan,
   content: Content,
   isBinary: boolean,
-  parts: { clock: Clock; settings: SmtpClientSettings },
+  parts: { settings: SmtpClientSettings },
 ): Promise<Transaction> {
   return new Promise((resolve) => new Runner(wire, plan, content, isBinary, parts, resolve));
 }
@@ -46,7 +45,6 @@ class Runner implements WireListener {
   readonly #settings: SmtpClientSettings;
   readonly #transaction: Transaction;
   readonly #settle: (transaction: Transaction) => void;
-  readonly #total: Timer;
   #isStopped = false;
   /** Replies that came while we do not know whether the content has left. */
   #held: Reply[] | undefined;
@@ -58,7 +56,7 @@ class Runner implements WireListener {
     plan: TransactionPlan,
     content: Content,
     isBinary: boolean,
-    parts: { clock: Clock; settings: SmtpClientSettings },
+    parts: { settings: SmtpClientSettings },
     settle: (transaction: Transaction) => void,
   ) {
     this.#wire = wire;
@@ -69,9 +67,7 @@ class Runner implements WireListener {
     wire.listener = this;
     const [transaction, actions] = beginTransaction(plan);
     this.#transaction = transaction;
-    this.#total = parts.clock.after(parts.settings.transactionTimeout, () =>
-      wire.end({ reason: "timeout", text: "the transaction took too long" }),
-    );
+    wire.transactionDeadline(parts.settings.transactionTimeout);
     if (wire.ended === undefined) this.#perform(actions);
     else this.onEnded(wire.ended);
   }
@@ -143,7 +139,7 @@ class Runner implements WireListener {
         this.#isStopped = true;
         return;
       case "over":
-        this.#total.cancel();
+        this.#wire.transactionDeadline(undefined);
         this.#wire.noDeadline();
         this.#settle(this.#transaction);
         return;

@@ -84,6 +84,7 @@ test("whatever is said, in any order, every recipient has one fate in the end, a
     isLmtp: fc.boolean(),
     by: fc.constantFrom("DATA" as const, "BDAT" as const),
     needsReset: fc.boolean(),
+    before: fc.constantFrom([], ["XFORWARD NAME=a\r\n"]),
     wantsEager: fc.boolean(),
   });
   fc.assert(
@@ -101,4 +102,17 @@ test("whatever is said, in any order, every recipient has one fate in the end, a
     }),
     { numRuns: 2000 },
   );
+});
+
+test("who gave us the mail is told in front of MAIL, pipelined or one by one, and a refusal to hear it changes nothing", () => {
+  const before = ["XFORWARD NAME=a\r\n", "XFORWARD HELO=b\r\n"];
+  const together = play(plan({ before, needsReset: true }), [250, 501, 501, 250, 250, 250, 354, 250]);
+  assert.deepEqual(together.sent.slice(0, 4), ["RSET", "XFORWARD NAME=a", "XFORWARD HELO=b", "MAIL FROM:<>"]);
+  assert.deepEqual(together.sent.slice(-3), ["DATA", "(content)", "(over)"]);
+  assert.ok(together.transaction.fates.every((fate) => fate?.is === "accepted"));
+
+  const lockstep = plan({ before, isPipelined: false });
+  assert.deepEqual(play(lockstep, [550]).sent, ["XFORWARD NAME=a", "XFORWARD HELO=b"]);
+  assert.equal(play(lockstep, [250, 550]).sent.at(-1), "MAIL FROM:<>");
+  assert.equal(play(lockstep, [421]).transaction.end?.lasting, "temporary");
 });

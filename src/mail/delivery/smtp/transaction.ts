@@ -13,6 +13,8 @@ import { lostFailure, replyFailure, type During, type Ended } from "./failures.t
  */
 export interface TransactionPlan {
   readonly host: string;
+  /** Who gave us the mail, said in front of MAIL, each command with its CRLF. The answers change nothing. */
+  readonly before?: readonly string[] | undefined;
   readonly mail: string;
   readonly recipients: readonly string[];
   readonly isPipelined: boolean;
@@ -26,7 +28,7 @@ export interface TransactionPlan {
 
 type Sent =
   | { readonly is: "RSET" | "MAIL" | "DATA" | "end" }
-  | { readonly is: "RCPT"; readonly index: number }
+  | { readonly is: "RCPT" | "XFORWARD"; readonly index: number }
   | { readonly is: "BDAT"; readonly isLast: boolean };
 
 /** What became of one recipient. */
@@ -76,9 +78,13 @@ export function beginTransaction(plan: TransactionPlan): readonly [Transaction, 
     replies: 0,
   };
   if (!plan.isPipelined)
-    return [transaction, [sendNext(transaction, plan.needsReset ? { is: "RSET" } : { is: "MAIL" })]];
+    return [transaction, [sendNext(transaction, plan.needsReset ? { is: "RSET" } : firstOf(plan))]];
   let text = plan.needsReset ? "RSET\r\n" : "";
   if (plan.needsReset) transaction.waiting.push({ is: "RSET" });
+  for (const [index, command] of (plan.before ?? []).entries()) {
+    text += command;
+    transaction.waiting.push({ is: "XFORWARD", index });
+  }
   text += plan.mail;
   transaction.waiting.push({ is: "MAIL" });
   for (const [index, recipient] of plan.recipients.entries()) {
@@ -114,7 +120,13 @@ export function onTransactionReply(
   switch (sent.is) {
     case "RSET":
       if (!isPositive(reply)) return breakOff(transaction, replyFailure(reply, "RSET", plan.host));
-      return plan.isPipelined ? [] : [sendNext(transaction, { is: "MAIL" })];
+      return plan.isPipelined ? [] : [sendNext(transaction, firstOf(plan))];
+    case "XFORWARD": {
+      const index = sent.index + 1;
+      const next =
+        index < (plan.before?.length ?? 0) ? ({ is: "XFORWARD", index } as const) : ({ is: "MAIL" } as const);
+      return plan.isPipelined ? [] : [sendNext(transaction, next)];
+    }
     case "MAIL":
       return onMail(transaction, reply);
     case "RCPT":
@@ -287,9 +299,14 @@ function over(transaction: Transaction): readonly TransactionAction[] {
 
 function sendNext(transaction: Transaction, sent: Exclude<Sent, { is: "BDAT" | "end" }>): TransactionAction {
   transaction.waiting.push(sent);
-  const { mail, recipients } = transaction.plan;
-  const text = sent.is === "MAIL" ? mail : sent.is === "RCPT" ? (recipients[sent.index] ?? "") : `${sent.is}\r\n`;
-  return { do: "send", text };
+  const { before, mail, recipients } = transaction.plan;
+  const text = "index" in sent ? (sent.is === "RCPT" ? recipients : before)?.[sent.index] : undefined;
+  return { do: "send", text: sent.is === "MAIL" ? mail : (text ?? `${sent.is}\r\n`) };
+}
+
+/** What a transaction begins with. */
+function firstOf({ before = [] }: TransactionPlan): Sent & { readonly is: "MAIL" | "XFORWARD" } {
+  return before.length > 0 ? { is: "XFORWARD", index: 0 } : { is: "MAIL" };
 }
 
 function isPositive(reply: Reply): boolean {

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import { holdWriteErrors } from "../../../foundation/hold-write-errors.ts";
+import { MovingTimer } from "../../../foundation/moving-timer.ts";
 import { ReplyParser } from "../../../protocol/smtp/reply-parser.ts";
 import type { DialogueTrace } from "../../../protocol/smtp/dialogue-trace.ts";
 import type { Reply } from "../../../protocol/smtp/reply.ts";
@@ -37,7 +38,9 @@ export class Wire {
   #parser = new ReplyParser();
   #listener: WireListener;
   #ended: Ended | undefined;
-  #deadline: Timer | undefined;
+  readonly #deadline: MovingTimer;
+  readonly #total: MovingTimer;
+  #overdue: { readonly limitMs: number; readonly what: string } | undefined;
   #lastWords: Timer | undefined;
   #onDrain: (() => void) | undefined;
   #isDetached = false;
@@ -46,6 +49,11 @@ export class Wire {
 
   constructor(clock: Clock, stream: Duplex, listener: WireListener, dialogue?: DialogueTrace) {
     this.#clock = clock;
+    this.#deadline = new MovingTimer(clock, () => {
+      const { limitMs, what } = this.#overdue ?? { limitMs: 0, what: "answer" };
+      this.end({ reason: "timeout", text: `no ${what} within ${limitMs} ms` });
+    });
+    this.#total = new MovingTimer(clock, () => this.end({ reason: "timeout", text: "the transaction took too long" }));
     this.#dialogue = dialogue;
     this.#stream = stream;
     this.#listener = listener;
@@ -87,16 +95,24 @@ export class Wire {
 
   /** What must happen within `limitMs`; replaces the deadline before it. */
   deadline(limitMs: number, what: string): void {
-    this.#deadline?.cancel();
     if (this.#ended !== undefined) return;
-    this.#deadline = this.#clock.after(limitMs, () =>
-      this.end({ reason: "timeout", text: `no ${what} within ${limitMs} ms` }),
-    );
+    this.#overdue = { limitMs, what };
+    this.#deadline.set(limitMs);
   }
 
   noDeadline(): void {
-    this.#deadline?.cancel();
-    this.#deadline = undefined;
+    this.#deadline.clear();
+  }
+
+  /** Beside the deadline of each answer, one for all of a transaction; undefined: it is over. */
+  transactionDeadline(limitMs: number | undefined): void {
+    if (limitMs === undefined) this.#total.clear();
+    else if (this.#ended === undefined) this.#total.set(limitMs);
+  }
+
+  #stopTimers(): void {
+    this.#deadline.stop();
+    this.#total.stop();
   }
 
   cork(): void {
@@ -160,7 +176,7 @@ export class Wire {
    */
   close(limitMs: number): Promise<void> {
     const stream = this.#stream;
-    this.noDeadline();
+    this.#stopTimers();
     if (this.#ended === undefined) this.#dialogue?.note("we close the connection");
     this.#ended ??= { reason: "closed", text: "we left" };
     this.#wake();
@@ -206,7 +222,7 @@ export class Wire {
   #tell(ended: Ended, finish: () => void): void {
     this.#ended = ended;
     this.#dialogue?.note(`ended during ${this.during}: ${ended.text}`);
-    this.noDeadline();
+    this.#stopTimers();
     this.#lastWords?.cancel();
     finish();
     this.#wake();

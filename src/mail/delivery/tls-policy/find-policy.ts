@@ -47,7 +47,7 @@ export function policyFinder(sources: PolicySources): PolicyFinder {
           return { kind: "found", found: { policy, key: inSettings, where: sources.whereIs(inSettings) } };
         if (table === undefined) continue;
         for (const spelling of spellingsOf(key)) {
-          const answer = await table.exact(spelling, signal);
+          const answer = await table.exact(spelling, { service: "tls-policy", signal });
           if (answer.kind === "failed") return { kind: "failed", text: `table ${table.name}: ${answer.text}` };
           if (answer.kind === "none") continue;
           const parsed = parsePolicy(answer.value);

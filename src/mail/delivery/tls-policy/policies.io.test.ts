@@ -192,7 +192,7 @@ test("sessions are resumed, judged again each time, and never shared between pol
     const open = async (session: string, changes: Partial<ConnectRequest> = {}) => {
       const connected = await delivery.connect(request(host.port, { session, ...changes }));
       // Tickets of TLS 1.3 come behind the handshake.
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 150));
       if (connected.ok) await delivery.leave(session);
       return connected;
     };
@@ -211,23 +211,23 @@ test("sessions are resumed, judged again each time, and never shared between pol
   for (const session of ["a", "b"]) {
     const connected = await without.delivery.connect(request(host.port, { session }));
     assert.ok(connected.ok && connected.facts.tls?.isResumed === false);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 150));
     await without.delivery.leave(session);
   }
 });
 
 test("a session is resumed for as long as the settings say, from its first handshake", async () => {
   using host = await startHost();
-  const { delivery } = setUp("secure", {}, undefined, { sessionLifetime: "2s" });
+  const { delivery } = setUp("secure", {}, undefined, { sessionLifetime: "6s" });
   await using _ = delivery;
   const isResumed = async (session: string): Promise<boolean | undefined> => {
     const connected = await delivery.connect(request(host.port, { session }));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 150));
     await delivery.leave(session);
     return connected.ok ? connected.facts.tls?.isResumed : undefined;
   };
   assert.equal(await isResumed("a"), false);
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  await new Promise((resolve) => setTimeout(resolve, 6000));
   assert.equal(await isResumed("b"), false);
   assert.equal(await isResumed("c"), true);
 });

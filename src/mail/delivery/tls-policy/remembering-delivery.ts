@@ -43,6 +43,7 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
   transact: NetworkDelivery["transact"] = (request) => this.#inner.transact(request);
   leave: NetworkDelivery["leave"] = (session) => this.#inner.leave(session);
   tryTls: NetworkDelivery["tryTls"] = (request, variant) => this.#inner.tryTls(request, variant);
+  tryRecipient: NetworkDelivery["tryRecipient"] = (session, ask) => this.#inner.tryRecipient(session, ask);
   tlsPolicy: NetworkDelivery["tlsPolicy"] = (question) => this.#inner.tlsPolicy(question);
 
   async connect(request: ConnectRequest): Promise<Connected> {

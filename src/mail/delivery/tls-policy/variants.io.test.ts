@@ -89,7 +89,7 @@ async function startHost(judge: Judge, context: SecureContext = ec) {
 }
 
 function setUp(written: object = {}, hosts: object = {}) {
-  const settings = smtpClientSettings.parse({ tlsTimeout: "1s", quitTimeout: "200ms", ...written });
+  const settings = smtpClientSettings.parse({ tlsTimeout: "20s", quitTimeout: "200ms", ...written });
   const names: string[] = [];
   const lines: string[] = [];
   const emit: Emit = (event, fields) => {
@@ -118,7 +118,7 @@ function setUp(written: object = {}, hosts: object = {}) {
   });
   /** Waits until the trials of the one host are over. */
   const settled = async (): Promise<void> => {
-    for (let count = 0; count < 1000 && delivery.tlsHosts().some((host) => host.isBeingTried); count++) await wait(10);
+    for (let count = 0; count < 6000 && delivery.tlsHosts().some((host) => host.isBeingTried); count++) await wait(10);
   };
   return {
     delivery,
@@ -219,16 +219,16 @@ test("a host where no handshake works costs a bounded number of connections, how
 
 test("a host that stalls handshakes makes the first mail wait, and no other", async () => {
   using host = await startHost(() => "stall");
-  await using world = setUp();
+  await using world = setUp({ tlsTimeout: "3s" });
   const startedMs = performance.now();
   assert.ok((await world.delivery.connect(request(host.port))).ok);
   const firstMs = performance.now() - startedMs;
-  assert.ok(firstMs >= 1000 && firstMs < 3000, String(firstMs));
+  assert.ok(firstMs >= 2990 && firstMs < 30_000, String(firstMs));
   for (let mail = 2; mail < 5; mail++) {
     const fromMs = performance.now();
     const next = await world.delivery.connect(request(host.port, { session: `s${mail}` }));
     assert.ok(next.ok && next.facts.plaintextBecause !== undefined);
-    assert.ok(performance.now() - fromMs < 300, `mail ${mail} took ${performance.now() - fromMs} ms`);
+    assert.ok(performance.now() - fromMs < 2990, `mail ${mail} took ${performance.now() - fromMs} ms`);
   }
   assert.equal(world.delivery.forgetTlsHost("mx.example"), 1);
 });

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import {
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { systemClock } from "../../foundation/clock.io.ts";
+import type { AnyEvent, Emit } from "../../foundation/events.ts";
+import { dropFolder } from "./drop-folder.io.ts";
+import { writeDropped } from "./dropped-mail.ts";
+
+const mail = { sender: "a@ours.example", recipients: ["b@ours.example"] };
+const name = (letter: string): string => `${letter.repeat(32)}.mail`;
+
+test("a mail that a newer Posthorn left stays in the drop folder, and is told; what is none goes", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "taken"));
+  const content = Buffer.from("Subject: here\r\n\r\nbody\r\n");
+  const newer = Buffer.from(String(writeDropped(mail, content)).replace('"posthorn":1', '"posthorn":2'));
+  writeFileSync(join(folder, name("n")), newer);
+  writeFileSync(join(folder, name("o")), "no mail at all\n");
+  writeFileSync(join(folder, name("p")), writeDropped(mail, content));
+  const told: string[] = [];
+  const handed: string[] = [];
+  const emit: Emit = (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? "");
+  const drop = dropFolder({
+    folder,
+    clock: systemClock,
+    emit,
+    mostBytes: () => 10_000,
+    accountOf: () => Promise.resolve("somebody"),
+    hand: (_account, _mail, bytes) => {
+      handed.push(String(bytes));
+      return Promise.resolve({ kind: "taken" });
+    },
+    giveBack: () => Promise.resolve(true),
+  });
+  drop.start();
+  // One of them is handed in, one refused, one left.
+  for (const untilAt = Date.now() + 60_000; told.length < 3 && Date.now() < untilAt;) await wait(10);
+  await drop.close();
+  assert.deepEqual(handed, [String(content)]);
+  const left = readdirSync(join(folder, "taken"));
+  assert.equal(left.length, 1);
+  assert.match(left[0] ?? "", new RegExp(`${name("n")}$`));
+  assert.ok(
+    told.some((line) => /expected format 1, and found 2/.test(line)),
+    told.join("\n"),
+  );
+});
+
+test("a link, a pipe, a device, a directory, another's file and one without bounds bring nothing, and hold nothing up", async (t) => {
+  const whole = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(whole, { recursive: true }));
+  const folder = join(whole, "drop");
+  mkdirSync(join(folder, "taken"), { recursive: true });
+  const theirs = writeDropped(
+    { ...mail, sender: "victim@ours.example" },
+    Buffer.from("Subject: not mine\r\n\r\nx\r\n"),
+  );
+  const [victim, kept] = [join(whole, "victim"), join(whole, "kept")];
+  writeFileSync(victim, theirs);
+  mkdirSync(kept);
+  writeFileSync(join(kept, "precious"), "x");
+  symlinkSync(victim, join(folder, name("a")));
+  linkSync(victim, join(folder, name("b")));
+  execFileSync("mkfifo", [join(folder, name("c"))]);
+  symlinkSync("/dev/zero", join(folder, name("d")));
+  symlinkSync(kept, join(folder, name("e")));
+  mkdirSync(join(folder, name("f")));
+  symlinkSync(kept, join(folder, name("f"), "in"));
+  writeFileSync(join(folder, name("g")), "");
+  truncateSync(join(folder, name("g")), 1 << 30);
+  // Root drops for others, too; whose mail it is, the file says, and nothing in it.
+  const uid = process.getuid?.() === 0 ? 65_534 : (process.getuid?.() ?? 0);
+  const content = Buffer.from("Subject: mine\r\n\r\nx\r\n");
+  writeFileSync(join(folder, name("h")), writeDropped(mail, content));
+  chownSync(join(folder, name("h")), uid, -1);
+
+  const told: string[] = [];
+  const handed: string[] = [];
+  const drop = dropFolder({
+    folder,
+    clock: systemClock,
+    emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
+    mostBytes: () => 10_000,
+    accountOf: (number) => Promise.resolve(`user ${number}`),
+    hand: (account, _mail, bytes) => {
+      handed.push(`${account}: ${String(bytes)}`);
+      return Promise.resolve({ kind: "taken" });
+    },
+    giveBack: () => Promise.resolve(true),
+  });
+  drop.start();
+  for (const untilAt = Date.now() + 60_000; told.length < 8 && Date.now() < untilAt;) await wait(10);
+  await drop.close();
+  assert.deepEqual(handed, [`user ${uid}: ${String(content)}`]);
+  assert.equal(told.length, 8, told.join("\n"));
+  assert.deepEqual(readdirSync(join(folder, "taken")), []);
+  // What the links lead to is as it was.
+  assert.deepEqual(readFileSync(victim), theirs);
+  assert.ok(existsSync(join(kept, "precious")));
+});

@@ -1,0 +1,267 @@
+import { constants } from "node:fs";
+import { lstat, open, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, Timer } from "../../foundation/clock.ts";
+import type { Emit } from "../../foundation/events.ts";
+import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import type { DroppedMail } from "./dropped-mail.ts";
+import { UNFINISHED_NAME } from "./dropped-names.ts";
+import { DROPPED_NAME } from "./dropped-names.ts";
+import { dropKept, dropLeft, dropRefused } from "./events.ts";
+
+/**
+ * Takes in what users have put into the drop folder while the server was down. The folder is sticky and everybody may put
+ * files into it, so nothing in it is believed but what the system says of an opened file: a file is first moved into
+ * `taken`, which nobody else can enter, opened there without following links, and must be a regular file with one name;
+ * its owner is who hands the mail in.
+ *
+ * A mail that is refused for good goes back to its user as a notice; one that cannot be taken now is tried again. A file
+ * goes when its mail is in the queue: a crash in between hands it in a second time, and none is lost.
+ */
+export interface DropFolder {
+  /** Looks once now, and from time to time. */
+  start(): void;
+  close(): Promise<void>;
+}
+
+export type Handed =
+  | { readonly kind: "taken" }
+  | { readonly kind: "later"; readonly text: string }
+  | { readonly kind: "refused"; readonly lines: readonly string[] };
+
+export interface DropFolderParts {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly mostBytes: () => number;
+  /** The account of a user's number. */
+  readonly accountOf: (uid: number) => Promise<string>;
+  /** Hands a mail in on behalf of an account. Never rejects. */
+  readonly hand: (account: string, mail: DroppedMail, content: Buffer) => Promise<Handed>;
+  /** Tells a user that a mail of his was refused; resolves to whether that is on its way. */
+  readonly giveBack: (
+    account: string,
+    mail: DroppedMail,
+    content: Buffer,
+    lines: readonly string[],
+  ) => Promise<boolean>;
+}
+
+const LOOK_EVERY_MS = 10_000;
+const AT_ONCE = 4;
+/** In one look; the rest is for the next. */
+const MOST_FILES = 10_000;
+/** A program that writes for a day has ended. */
+const UNFINISHED_MS = 24 * 3_600_000;
+const FIRST_RETRY_MS = 30_000;
+const LONGEST_RETRY_MS = 15 * 60_000;
+/** After this a mail that could never be taken goes back. */
+const GIVE_UP_MS = 5 * 24 * 3_600_000;
+
+export function dropFolder(parts: DropFolderParts): DropFolder {
+  return new Taker(parts);
+}
+
+class Taker implements DropFolder {
+  readonly #parts: DropFolderParts;
+  readonly #taken: string;
+  /** Files that are to be tried again, by their name in `taken`. */
+  readonly #later = new Map<string, { atMs: number; waitMs: number }>();
+  readonly #told = new Set<string>();
+  #timer: Timer | undefined;
+  #looking: Promise<void> | undefined;
+  #isClosed = false;
+  #isFirst = true;
+
+  constructor(parts: DropFolderParts) {
+    this.#parts = parts;
+    this.#taken = join(parts.folder, "taken");
+  }
+
+  start(): void {
+    if (this.#isClosed || this.#looking !== undefined) return;
+    this.#looking = this.#look()
+      .catch((thrown: unknown) => this.#tellOnce("", messageOf(thrown)))
+      .finally(() => {
+        this.#looking = undefined;
+        if (!this.#isClosed) this.#timer = this.#parts.clock.after(LOOK_EVERY_MS, () => this.start());
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const waiting = await this.#mine();
+    let seen = 0;
+    for await (const { name } of await opendir(this.#parts.folder)) {
+      if (++seen > MOST_FILES) break;
+      if (UNFINISHED_NAME.test(name)) await this.#sweep(name);
+      if (!DROPPED_NAME.test(name)) continue;
+      const own = `${process.pid}.${name}`;
+      try {
+        // From here on nobody else can change what the name means; two processes that look cannot both have it.
+        await rename(join(this.#parts.folder, name), join(this.#taken, own));
+        waiting.push(own);
+      } catch (thrown) {
+        // Another process was quicker; or it is a directory of somebody's, which cannot be moved.
+        if (systemCodeOf(thrown) !== "ENOENT") this.#tellOnce(name, messageOf(thrown));
+      }
+    }
+    const work = Array.from({ length: AT_ONCE }, async () => {
+      for (let next = waiting.shift(); next !== undefined && !this.#isClosed; next = waiting.shift())
+        await this.#take(next);
+    });
+    await Promise.all(work);
+  }
+
+  /** What this process has taken and not brought in, and what one that has ended left behind. */
+  async #mine(): Promise<string[]> {
+    const found: string[] = [];
+    const nowMs = this.#parts.clock.monotonicMs();
+    for (const name of await readdir(this.#taken)) {
+      const pid = Number(/^(\d+)\./.exec(name)?.[1]);
+      if (!(pid > 0)) continue;
+      const isOwn = pid === process.pid;
+      if (isOwn && !this.#isFirst) {
+        if ((this.#later.get(name)?.atMs ?? 0) <= nowMs) found.push(name);
+        continue;
+      }
+      if (!isOwn && isAlive(pid)) continue;
+      const own = `${process.pid}${name.slice(name.indexOf("."))}`;
+      try {
+        await rename(join(this.#taken, name), join(this.#taken, own));
+        found.push(own);
+      } catch {
+        // Somebody else has it.
+      }
+    }
+    this.#isFirst = false;
+    return found;
+  }
+
+  async #take(name: string): Promise<void> {
+    const { accountOf, hand, giveBack, mostBytes, emit } = this.#parts;
+    const path = join(this.#taken, name);
+    const read = await readChecked(path, mostBytes());
+    if (read.kind === "gone") return;
+    if (read.kind === "wrong") {
+      emit(dropRefused, { file: name, uid: read.uid, problem: read.text });
+      // Only the name goes: what a link leads to is not touched.
+      await rm(path, { recursive: true, force: true }).catch((thrown: unknown) =>
+        this.#tellOnce(name, messageOf(thrown)),
+      );
+      return;
+    }
+    if (read.kind === "failed") return this.#again(name, read.text);
+    const { uid, bytes, changedAt } = read;
+    // Hardly ever asked, and its reader is dear to load.
+    const { readDropped } = await import("./dropped-mail.ts");
+    const parsed = readDropped(bytes);
+    if (!parsed.ok) {
+      // It stays until there is such a Posthorn again.
+      if (parsed.problem.isNewer === true) return this.#again(name, `expected ${parsed.problem.expected}`);
+      emit(dropRefused, { file: name, uid, problem: `expected ${parsed.problem.expected}` });
+      await unlink(path);
+      return;
+    }
+    const account = await accountOf(uid);
+    const { mail, content } = parsed.value;
+    const handed = await hand(account, mail, content);
+    const age = this.#parts.clock.now() - changedAt;
+    if (handed.kind === "later" && age < GIVE_UP_MS) return this.#again(name, handed.text);
+    if (handed.kind !== "taken") {
+      const lines = handed.kind === "refused" ? handed.lines : [`not taken for five days: ${handed.text}`];
+      emit(dropRefused, { file: name, uid, account, problem: lines.join("; ") });
+      if (!(await giveBack(account, mail, content, lines))) return this.#again(name, "the notice was not taken");
+    } else emit(dropKept, { file: name, uid, account, recipients: mail.recipients.length });
+    this.#later.delete(name);
+    await unlink(path);
+    return undefined;
+  }
+
+  #again(name: string, text: string): void {
+    const { clock, emit } = this.#parts;
+    const waitMs = Math.min(2 * (this.#later.get(name)?.waitMs ?? FIRST_RETRY_MS / 2), LONGEST_RETRY_MS);
+    this.#later.set(name, { atMs: clock.monotonicMs() + waitMs, waitMs });
+    emit(dropLeft, { file: name, problem: text, againInMs: waitMs });
+  }
+
+  async #sweep(name: string): Promise<void> {
+    const path = join(this.#parts.folder, name);
+    try {
+      const { mtimeMs } = await lstat(path);
+      if (this.#parts.clock.now() - mtimeMs > UNFINISHED_MS) await unlink(path);
+    } catch {
+      // It was finished meanwhile.
+    }
+  }
+
+  #tellOnce(name: string, problem: string): void {
+    if (this.#told.has(name)) return;
+    if (this.#told.size > 1000) this.#told.clear();
+    this.#told.add(name);
+    this.#parts.emit(dropLeft, { file: name, problem, againInMs: LOOK_EVERY_MS });
+  }
+}
+
+type Read =
+  | { readonly kind: "read"; readonly uid: number; readonly bytes: Buffer; readonly changedAt: number }
+  /** It can never be taken. */
+  | { readonly kind: "wrong"; readonly uid: number | undefined; readonly text: string }
+  | { readonly kind: "failed"; readonly text: string }
+  | { readonly kind: "gone" };
+
+async function readChecked(path: string, mostBytes: number): Promise<Read> {
+  let file;
+  try {
+    // A FIFO without a writer would else hold us up; a link is refused.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch (thrown) {
+    const code = systemCodeOf(thrown);
+    if (code === "ENOENT") return { kind: "gone" };
+    if (code === "ELOOP" || code === "ENXIO") return { kind: "wrong", uid: undefined, text: "it is no regular file" };
+    if (code === "EACCES") return { kind: "wrong", uid: await ownerOf(path), text: "its owner lets nobody read it" };
+    return { kind: "failed", text: messageOf(thrown) };
+  }
+  try {
+    const facts = await file.stat();
+    const { uid, nlink, size, mtimeMs } = facts;
+    if (!facts.isFile()) return { kind: "wrong", uid, text: "it is no regular file" };
+    // A second name may be somebody else's file, put here by whoever wants to speak as him.
+    if (nlink !== 1) return { kind: "wrong", uid, text: "it has another name elsewhere" };
+    if (size > mostBytes) return { kind: "wrong", uid, text: `it is larger than ${mostBytes} bytes` };
+    const bytes = Buffer.alloc(size);
+    let at = 0;
+    while (at < size) {
+      const { bytesRead } = await file.read(bytes, at, size - at, at);
+      if (bytesRead === 0) break;
+      at += bytesRead;
+    }
+    return { kind: "read", uid, bytes: bytes.subarray(0, at), changedAt: mtimeMs };
+  } catch (thrown) {
+    return { kind: "failed", text: messageOf(thrown) };
+  } finally {
+    await file.close();
+  }
+}
+
+async function ownerOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).uid;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (thrown) {
+    return systemCodeOf(thrown) === "EPERM";
+  }
+}

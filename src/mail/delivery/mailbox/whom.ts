@@ -1,0 +1,145 @@
+import type { RunAs } from "../../../foundation/ffi/identity.ts";
+import type { LocalUser, UserDirectory } from "../../../service/account/users.ts";
+import type { Failure } from "../../envelope/failure.ts";
+import type { MailboxNames } from "./path-template.ts";
+
+/**
+ * Whose rights a delivery has. Never root's: what is root's is done as the default user, as Postfix does; and what an alias or
+ * a user wants run is never run as the server's own user either, for that one owns the queue.
+ */
+export interface Whom {
+  /** Undefined: our own rights are the ones. */
+  readonly as: RunAs | undefined;
+  readonly user: Pick<LocalUser, "name" | "home" | "shell" | "quota">;
+  /** It is the recipient, who may have a `.forward`. */
+  readonly isRecipient: boolean;
+}
+
+export type WhomAnswer = { readonly ok: true; readonly whom: Whom } | { readonly ok: false; readonly failure: Failure };
+
+export interface WhomParts {
+  /** `local.users`, where it knows more than names. */
+  readonly users: UserDirectory | undefined;
+  /** The users of the system, for names in the settings and owners of aliases. */
+  readonly system: UserDirectory;
+  /** `local.default-user`. */
+  readonly defaultUser: string;
+  /** Who this process is, as far as files are concerned. */
+  readonly ownUid: number;
+  /** Started by root: it can become others. */
+  readonly mayChange: boolean;
+  /** What the recipient is called in `users`, the best first. */
+  readonly keysOf: (names: MailboxNames) => readonly string[];
+}
+
+/** `wanted`: `mailbox.user`, or what the action says: `recipient`, `server` or a user of the system. */
+export async function whomFor(parts: WhomParts, wanted: string, names: MailboxNames): Promise<WhomAnswer> {
+  if (wanted === "server")
+    return { ok: true, whom: { as: undefined, user: { name: names.user, home: "/" }, isRecipient: false } };
+  if (wanted !== "recipient") return settled(parts, await found(parts.system, [wanted]), wanted, false, "file");
+  if (parts.users === undefined)
+    return refused(
+      "temporary",
+      "4.3.5",
+      "settings",
+      "mail is delivered as its recipients, but local.users has no uids",
+    );
+  return settled(parts, await found(parts.users, parts.keysOf(names)), names.user, true, "file");
+}
+
+/** On whose behalf a command is run or a file is written that an alias or a `.forward` names; `""`: the default user. */
+export async function whomForTarget(parts: WhomParts, user: string, kind: "command" | "file"): Promise<WhomAnswer> {
+  if (user === "") {
+    // A server that is nobody but itself has no other rights to lend.
+    if (!parts.mayChange) return { ok: true, whom: own(parts.defaultUser) };
+    return settled(parts, await found(parts.system, [parts.defaultUser]), parts.defaultUser, false, kind);
+  }
+  const directory = parts.users ?? parts.system;
+  return settled(parts, await found(directory, [user]), user, true, kind);
+}
+
+function own(name: string): Whom {
+  return { as: undefined, user: { name, home: "/" }, isRecipient: false };
+}
+
+type Found = { readonly user: LocalUser } | { readonly none: true } | { readonly failed: string };
+
+async function found(directory: UserDirectory, keys: readonly string[]): Promise<Found> {
+  for (const key of keys) {
+    const answer = await directory.find(key);
+    if (answer.kind === "failed") return { failed: answer.text };
+    if (answer.kind === "found") return { user: answer.user };
+  }
+  return { none: true };
+}
+
+async function settled(
+  parts: WhomParts,
+  answer: Found,
+  name: string,
+  isRecipient: boolean,
+  kind: "command" | "file",
+): Promise<WhomAnswer> {
+  if ("failed" in answer)
+    return refused(
+      "temporary",
+      "4.3.0",
+      "internal",
+      `the directory of users could not be asked about ${name}: ${answer.failed}`,
+    );
+  if ("none" in answer) {
+    if (!isRecipient) return refused("temporary", "4.3.5", "settings", `there is no user ${name}`);
+    return {
+      ok: false,
+      failure: {
+        lasting: "permanent",
+        status: "5.1.1",
+        cause: { kind: "mailbox", reason: "no-such-user", text: name },
+      },
+    };
+  }
+  const { user } = answer;
+  if (user.uid === 0 || user.gid === 0) {
+    if (name === parts.defaultUser)
+      return refused(
+        "temporary",
+        "4.3.5",
+        "settings",
+        `the default user ${name} is root or in its group: nothing is delivered as root`,
+      );
+    if (!parts.mayChange) return refusedSwitch(user);
+    const instead = await settled(
+      parts,
+      await found(parts.system, [parts.defaultUser]),
+      parts.defaultUser,
+      false,
+      kind,
+    );
+    // The default user's rights, in the files that would be root's: where these do not suffice, the mail waits.
+    return instead.ok
+      ? { ok: true, whom: { ...instead.whom, user: { ...instead.whom.user, home: user.home } } }
+      : instead;
+  }
+  if (!parts.mayChange) {
+    if (user.uid !== parts.ownUid) return refusedSwitch(user);
+    return { ok: true, whom: { as: undefined, user, isRecipient } };
+  }
+  if (kind === "command" && user.uid === parts.ownUid)
+    return refused(
+      "temporary",
+      "4.3.5",
+      "settings",
+      `commands are never run as ${user.name}: that is the server's own user`,
+    );
+  const groups = [...new Set([user.gid, ...(user.groups ?? [])])].filter((group) => group !== 0);
+  return { ok: true, whom: { as: { uid: user.uid, gid: user.gid, groups }, user, isRecipient } };
+}
+
+function refusedSwitch(user: LocalUser): WhomAnswer {
+  const text = `delivery as ${user.name} (uid ${user.uid}) takes a server that was started by root`;
+  return refused("temporary", "4.3.5", "settings", text);
+}
+
+function refused(lasting: Failure["lasting"], status: string, kind: "settings" | "internal", text: string): WhomAnswer {
+  return { ok: false, failure: { lasting, status, cause: { kind, text } } };
+}

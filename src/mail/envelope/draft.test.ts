@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { draftKey, draftOf } from "./draft.ts";
+
+const wishes = {
+  given: "office@example.org",
+  originalRecipient: "rfc822;office@example.org",
+  notify: ["SUCCESS", "FAILURE"] as const,
+};
+
+test("an alias passes on what the sender wants to hear, and by which name the sender knows it", () => {
+  assert.deepEqual(draftOf({ recipient: "jane@example.org", action: "deliver", via: ["office@example.org"] }, wishes), {
+    recipient: "jane@example.org",
+    givenRecipient: "office@example.org",
+    originalRecipient: "rfc822;office@example.org",
+    notify: ["SUCCESS", "FAILURE"],
+    action: "deliver",
+    notBeforeAt: undefined,
+    sender: undefined,
+    target: undefined,
+    via: ["office@example.org"],
+  });
+});
+
+test("a list's members are its owner's business; the list itself is for who asked to hear of success", () => {
+  const member = { recipient: "jane@example.org", action: "deliver", isListMember: true, sender: "owner@example.org" };
+  const draft = draftOf(member, wishes);
+  assert.deepEqual([draft?.notify, draft?.originalRecipient, draft?.sender], [[], undefined, "owner@example.org"]);
+  const list = { recipient: "office@example.org", action: "deliver", isReceipt: true };
+  assert.deepEqual(draftOf(list, wishes)?.notify, ["SUCCESS", "FAILURE"]);
+  assert.equal(draftOf(list, { ...wishes, notify: ["FAILURE"] }), undefined);
+  assert.equal(draftOf(list, { ...wishes, notify: [] }), undefined);
+});
+
+test("a sender that it had before stays, unless the target has one of its own", () => {
+  const target = { recipient: "jane@example.org", action: "relay" };
+  assert.equal(draftOf(target, { ...wishes, sender: "owner@example.org" })?.sender, "owner@example.org");
+  assert.equal(draftOf({ ...target, sender: "" }, { ...wishes, sender: "owner@example.org" })?.sender, "");
+});
+
+test("envelopes for the same place are one, whoever led there; another sender or command makes two", () => {
+  const draft = { recipient: "jane@example.org", action: "deliver", notify: [] };
+  assert.equal(draftKey(draft), draftKey({ ...draft, notify: ["FAILURE"], via: ["x@example.org"] }));
+  assert.equal(draftKey(draft), draftKey({ ...draft, recipient: "Jane@Example.ORG" }));
+  assert.notEqual(draftKey(draft), draftKey({ ...draft, recipient: "jane+x@example.org" }));
+  assert.notEqual(draftKey(draft), draftKey({ ...draft, sender: "a@example.org" }));
+  const command = { kind: "command", command: "/bin/a", user: "" } as const;
+  assert.notEqual(
+    draftKey({ ...draft, target: command }),
+    draftKey({ ...draft, target: { ...command, command: "/bin/b" } }),
+  );
+});

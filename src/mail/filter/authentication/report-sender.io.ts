@@ -1,0 +1,86 @@
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { Clock, Timer } from "../../../foundation/clock.ts";
+import { messageOf } from "../../../foundation/error.ts";
+import type { Emit } from "../../../foundation/events.ts";
+import { organizationalDomain } from "../../../protocol/authentication/organizational-domain.ts";
+import type { Resolver } from "../../../protocol/dns/resolver.ts";
+import type { DmarcReportData, DmarcReportPort } from "./dmarc-collector.ts";
+import { reportDocument, reportMail, type ReportSender } from "./dmarc-report-mail.ts";
+import { dmarcReportNotSent, dmarcReportSent } from "./events.ts";
+import { reportDestinations } from "./report-destinations.ts";
+
+/** How soon somebody who asks for reports by hand sees them leave. */
+const LOOK_EVERY_MS = 5_000;
+const ONE_REPORT_MS = 60_000;
+const compress = promisify(gzip);
+
+export interface ReportSending {
+  readonly port: Pick<DmarcReportPort, "claimDmarcReport" | "dmarcReportEnded">;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly resolver: Resolver;
+  readonly sender: ReportSender;
+  /** Hands a mail to our own reception; says why not. */
+  readonly submit: (to: readonly string[], content: Buffer) => Promise<string | undefined>;
+}
+
+/** Sends what is due, a report at a time, as long as it runs. */
+export function reportSender(parts: ReportSending): { close(): Promise<void> } {
+  const { clock } = parts;
+  const ending = new AbortController();
+  let timer: Timer | undefined;
+  let running: Promise<void> | undefined;
+  const round = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const data = await parts.port.claimDmarcReport().catch(() => undefined);
+      if (data === undefined) return;
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await sendOne(data, parts, ending.signal);
+    }
+  };
+  const later = (): void => {
+    timer = clock.after(LOOK_EVERY_MS, () => {
+      running = round().finally(() => {
+        running = undefined;
+        if (!ending.signal.aborted) later();
+      });
+    });
+  };
+  later();
+  return {
+    async close() {
+      ending.abort();
+      timer?.cancel();
+      await running;
+    },
+  };
+}
+
+async function sendOne(data: DmarcReportData, parts: ReportSending, ending: AbortSignal): Promise<void> {
+  const { domain, day } = data;
+  const ended = async (outcome: string, repeats: boolean): Promise<void> => {
+    if (repeats) parts.emit(dmarcReportNotSent, { domain, reason: outcome, willRepeat: true });
+    await parts.port.dmarcReportEnded(domain, day, outcome, repeats).catch(() => {});
+  };
+  try {
+    const signal = AbortSignal.any([ending, AbortSignal.timeout(ONE_REPORT_MS)]);
+    const destinations = await reportDestinations(domain, parts.resolver, organizationalDomain, signal);
+    if (destinations.kind === "failed") return await ended(destinations.text, true);
+    if (destinations.kind === "none") return await ended(`not sent: ${destinations.because}`, false);
+    const nowAt = parts.clock.now();
+    const document = reportDocument(data, parts.sender, nowAt);
+    const gzipped = await compress(document.xml);
+    const to = destinations.addresses.flatMap(({ address, mostBytes }) =>
+      mostBytes === undefined || gzipped.length <= mostBytes ? [address] : [],
+    );
+    if (to.length === 0) return await ended("not sent: it is larger than its domain wants", false);
+    const refusal = await parts.submit(to, reportMail(document, gzipped, data, to, parts.sender, nowAt));
+    if (refusal !== undefined) return await ended(refusal, true);
+    parts.emit(dmarcReportSent, { domain, to, mails: data.mails });
+    await ended(`sent on ${data.mails} mails to ${to.join(", ")}`, false);
+  } catch (thrown) {
+    await ended(messageOf(thrown), true);
+  }
+}

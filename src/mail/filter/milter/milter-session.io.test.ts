@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MILTER_STEPS } from "../../../protocol/milter/negotiation.ts";
+import { testFacts, testMail } from "../../../testing/filter-mail.ts";
+import { BOB, NEVER, TEXT, ask, at, codesOf, dialogueWith, upToContent } from "../../../testing/milter-dialogue.ts";
+import { says, startScriptedMilter } from "../../../testing/scripted-milter.ts";
+
+test("a connection is kept over the mails of a session, and reset with it", async () => {
+  await using milter = await startScriptedMilter();
+  const dialogue = dialogueWith(milter);
+  await upToContent(dialogue);
+  await dialogue.judge(testMail(TEXT), NEVER);
+  dialogue.note?.({ notice: "commit", message: "3f8Q0000000000001", sizeBytes: 1 });
+  await ask(dialogue, { stage: "mail" });
+  dialogue.note?.({ notice: "reset" });
+  await ask(dialogue, { stage: "mail" });
+  assert.deepEqual(milter.commands().slice(-4), ["E ", "M <alice@example.net>|", "A ", "M <alice@example.net>|"]);
+  assert.equal(milter.connections, 1);
+});
+
+test("a verdict before MAIL is about the session", async () => {
+  await using accepting = await startScriptedMilter({ on: at("C", says.accept) });
+  const first = dialogueWith(accepting);
+  assert.deepEqual(await ask(first, { stage: "connect" }), { kind: "content" });
+  assert.deepEqual(await ask(first, { stage: "mail" }), { kind: "content" });
+  await accepting.sees("Q");
+
+  await using refusing = await startScriptedMilter({ on: at("H", says.reply("550 5.7.1 go away")) });
+  const second = dialogueWith(refusing);
+  const verdict = { kind: "refuse", reply: { code: 550, status: "5.7.1", lines: ["go away"] } };
+  assert.deepEqual(await ask(second, { stage: "connect" }), { kind: "proceed" });
+  assert.deepEqual(await ask(second, { stage: "helo", verb: "EHLO", name: "x" }), verdict);
+  // Another greeting does not make it another client.
+  assert.deepEqual(await ask(second, { stage: "helo", verb: "EHLO", name: "y" }), verdict);
+  assert.deepEqual(await ask(second, { stage: "mail" }), verdict);
+
+  await using closing = await startScriptedMilter({ on: at("C", says.reply("421 4.7.0 busy")) });
+  assert.deepEqual(await ask(dialogueWith(closing), { stage: "connect" }), {
+    kind: "disconnect",
+    reply: { code: 421, status: "4.7.0", lines: ["busy"] },
+  });
+});
+
+test("a refused recipient is only that, a mail refused at DATA stays refused", async () => {
+  await using milter = await startScriptedMilter({
+    on: ({ code, text }) =>
+      code === "T" ? [says.tempfail] : code === "R" && text.includes("eve") ? [says.reject] : undefined,
+  });
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "mail" });
+  const eve = await ask(dialogue, { stage: "rcpt", recipient: { address: "eve@example.org", parameters: [] } });
+  assert.equal(eve.kind, "refuse");
+  assert.deepEqual(await ask(dialogue, { stage: "rcpt", recipient: BOB }), { kind: "proceed" });
+  const refused = await ask(dialogue, { stage: "data" }, {}, { recipients: [BOB] });
+  assert.equal(refused.kind, "refuse");
+  assert.deepEqual(await ask(dialogue, { stage: "data" }, {}, { recipients: [BOB] }), refused);
+  assert.equal((await dialogue.judge(testMail(TEXT), NEVER)).fate.kind, "refuse");
+});
+
+test("discarding and accepting a mail end the questions about it", async () => {
+  await using milter = await startScriptedMilter({ on: at("R", says.discard) });
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "mail" });
+  assert.deepEqual(await ask(dialogue, { stage: "rcpt", recipient: BOB }), { kind: "discard" });
+  assert.deepEqual(await ask(dialogue, { stage: "data" }, {}, { recipients: [BOB] }), { kind: "proceed" });
+  assert.equal(milter.commands().at(-1), "R <bob@example.org>|");
+
+  await using content = await startScriptedMilter({ on: at("M", says.accept) });
+  assert.deepEqual(await ask(dialogueWith(content), { stage: "mail" }), { kind: "content" });
+});
+
+test("recipients that others refused are told to a milter that wants them", async () => {
+  await using milter = await startScriptedMilter({ steps: MILTER_STEPS.refusedRecipients });
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "mail" });
+  const facts = testFacts({}, { recipients: [] });
+  dialogue.note?.({ notice: "rcpt", outcome: "permfail", recipient: "nobody@example.org", facts });
+  await ask(dialogue, { stage: "rcpt", recipient: BOB });
+  dialogue.note?.({ notice: "rcpt", outcome: "permfail", recipient: "bob@example.org", facts });
+  await ask(dialogue, { stage: "data" }, {}, { recipients: [BOB] });
+  assert.deepEqual(milter.commands().slice(-3), ["R <nobody@example.org>|", "R <bob@example.org>|", "T "]);
+  const macros = milter.heard.find((line) => line.startsWith("D R") && line.includes("error"));
+  assert.match(
+    macros ?? "",
+    /\{rcpt_addr\}\|550 5\.0\.0 Recipient refused\|\{rcpt_host\}\|5\.0\.0\|\{rcpt_mailer\}\|error\|/,
+  );
+});
+
+test("a session that turns out to be another client's begins anew", async () => {
+  await using milter = await startScriptedMilter({
+    on: ({ code, text }) => (code === "C" && text.includes("192.0.2.99") ? [says.reject] : undefined),
+  });
+  const dialogue = dialogueWith(milter);
+  assert.equal((await ask(dialogue, { stage: "connect" })).kind, "refuse");
+  const other = { client: { address: "2001:db8::7", port: 1 } };
+  assert.equal((await ask(dialogue, { stage: "connect" }, other)).kind, "proceed");
+  assert.equal((await ask(dialogue, { stage: "mail" }, other)).kind, "proceed");
+  await milter.sees("Q");
+  assert.equal(milter.connections, 2);
+  assert.equal(
+    milter.commands().findLast((line) => line.startsWith("C ")),
+    "C unknown|6|\x012001:db8::7|",
+  );
+});
+
+test("commands that nobody knows are told", async () => {
+  await using milter = await startScriptedMilter();
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "connect" });
+  for (const [notice, line] of [
+    ["client-line", "NOOP"],
+    ["server-line", "250 2.0.0 Ok"],
+    ["client-line", "HULLO there"],
+    ["server-line", "500 5.5.1 Command not recognised"],
+  ] as const)
+    dialogue.note?.({ notice, line });
+  await ask(dialogue, { stage: "mail" });
+  assert.deepEqual(milter.commands().slice(1), ["U HULLO there|", "H client.example.net|", "M <alice@example.net>|"]);
+});
+
+test("a milter that was not asked before is told everything first", async () => {
+  await using milter = await startScriptedMilter({
+    on: ({ code, text }) => (code === "R" && text.includes("eve") ? [says.reject] : undefined),
+  });
+  const dialogue = dialogueWith(milter);
+  const recipients = [BOB, { address: "eve@example.org", parameters: [] }];
+  const { fate, edits } = await dialogue.judge(testMail(TEXT, { mail: { recipients } }), NEVER);
+  assert.deepEqual(fate, { kind: "keep" });
+  assert.deepEqual(edits, [{ edit: "remove-recipient", recipient: "eve@example.org" }]);
+  assert.equal(codesOf(milter), "CHMRRTLLLNBE");
+});
+
+test("after STARTTLS the milter hears the new greeting and the cipher", async () => {
+  await using milter = await startScriptedMilter();
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "helo", verb: "EHLO", name: "client.example.net" }, { helo: undefined });
+  const tls = { version: "TLSv1.3", cipher: "X" };
+  await ask(dialogue, { stage: "helo", verb: "EHLO", name: "client.example.net" }, { helo: undefined, tls });
+  await ask(dialogue, { stage: "mail" }, { tls });
+  assert.equal(codesOf(milter), "CHHM");
+});

@@ -1,0 +1,239 @@
+import { messageOf } from "../../foundation/error.ts";
+import { reply, type Reply } from "../../protocol/smtp/reply.ts";
+import type { EnvelopePolicy, Judgement, SessionFactsForRules, StageJudgement } from "../envelope/policy.ts";
+import type { MailChange, RestrictionStage } from "../envelope/restrictions/mail-change.ts";
+import type { FilterChain } from "./chain.ts";
+import { filterMail } from "./filter-mail.ts";
+import type { FilterMail, FilterNotice, FilterQuestion, FilterRecipient, FilterStage } from "./filter.ts";
+import { isSameRecipient } from "./recipient-edits.ts";
+import type { By, SiftedFate, SiftedMail, StageOutcome } from "./outcome.ts";
+
+/** What a session asks at its stages. */
+export type AskedChain = Pick<FilterChain, "wants" | "wantsNotes" | "begin" | "ask" | "judge" | "note" | "end"> & {
+  readonly judgesAgain?: boolean | undefined;
+};
+
+const STAGES: Readonly<Record<FilterStage, RestrictionStage>> = {
+  connect: "connect",
+  helo: "helo",
+  auth: "auth",
+  mail: "mail",
+  rcpt: "rcpt",
+  data: "data",
+  message: "end-of-data",
+};
+
+/** What is said there is said of the client, and of all that it brings. */
+const LASTING: ReadonlySet<RestrictionStage> = new Set(["connect", "helo", "auth"]);
+
+/**
+ * The restrictions of one session at all stages, in front of its filters. What they refuse before RCPT is kept until RCPT,
+ * unless the settings want it said at once; what they want done to a mail is kept until it is complete, and done then, as if
+ * the first of the filters had wanted it.
+ */
+export class RestrictedChain implements AskedChain {
+  readonly #policy: EnvelopePolicy;
+  readonly #stages: ReadonlySet<RestrictionStage>;
+  readonly #filters: AskedChain | undefined;
+  /** What was refused and not yet said, by the stage. */
+  readonly #earlier = new Map<RestrictionStage, Extract<StageJudgement, { kind: "reject" }>>();
+  /** Wanted of every mail of the session, by the stage: connect, EHLO, AUTH. */
+  readonly #lasting = new Map<RestrictionStage, readonly MailChange[]>();
+  /** Wanted of the mail under way. */
+  #changes: MailChange[] = [];
+  #mails = 0;
+  #hasConnected = false;
+
+  constructor(policy: EnvelopePolicy, listener: string, filters: AskedChain | undefined) {
+    this.#policy = policy;
+    this.#stages = policy.stagesAt?.(listener) ?? new Set();
+    this.#filters = filters;
+  }
+
+  get wantsNotes(): boolean {
+    return this.#filters?.wantsNotes === true;
+  }
+
+  /** Another client, as XCLIENT says: what is asked at connect is asked anew. */
+  get judgesAgain(): boolean {
+    return this.#stages.has("connect");
+  }
+
+  wants(stage: FilterStage): boolean {
+    const isOurs = stage !== "rcpt" && this.#stages.has(STAGES[stage]);
+    return isOurs || (stage === "message" && this.#changes.length > 0) || this.#filters?.wants(stage) === true;
+  }
+
+  begin(): void {
+    this.#mails++;
+    this.#changes = [...this.#lasting.values()].flat();
+    this.#earlier.delete("mail");
+    this.#filters?.begin();
+  }
+
+  async judgeRecipient(facts: SessionFactsForRules, recipient: string): Promise<Judgement> {
+    const earlier = [...this.#earlier.values()];
+    const judgement = await this.#policy.judgeRecipient({ ...this.#numbered(facts), earlier }, recipient);
+    if (judgement.kind === "accept") this.#changes.push(...(judgement.changes ?? []));
+    return judgement;
+  }
+
+  async ask(question: FilterQuestion, who: SessionFactsForRules): Promise<StageOutcome> {
+    const stage = STAGES[question.stage];
+    const judged = await this.#judge(stage, { ...this.#numbered(who), ...heard(question) });
+    const notes = judged.notes ?? [];
+    // What was refused before was refused to somebody else.
+    if (stage === "connect") {
+      this.#earlier.clear();
+      this.#lasting.clear();
+    }
+    if (LASTING.has(stage)) this.#lasting.set(stage, judged.kind === "accept" ? (judged.changes ?? []) : []);
+    if (judged.kind === "reject" && judged.isAtOnce) {
+      const kind = stage === "connect" ? "disconnect" : "refuse";
+      return { kind, reply: judged.reply, by: byRestriction(judged), tags: [], told: [], notes };
+    }
+    if (judged.kind === "reject") this.#earlier.set(stage, judged);
+    else {
+      this.#earlier.delete(stage);
+      if (!LASTING.has(stage)) this.#changes.push(...(judged.changes ?? []));
+    }
+    // A filter has one connection for each session.
+    const isAgain = question.stage === "connect" && this.#hasConnected;
+    this.#hasConnected = true;
+    const outcome = isAgain ? undefined : await this.#filters?.ask(question, who);
+    if (outcome === undefined) return { kind: "proceed", tags: [], told: [], notes };
+    return notes.length === 0 ? outcome : { ...outcome, notes: [...notes, ...(outcome.notes ?? [])] };
+  }
+
+  async judge(mail: FilterMail, who: SessionFactsForRules): Promise<SiftedMail> {
+    const facts = this.#numbered(who);
+    const sized = facts.more === undefined ? facts : { ...facts, more: { ...facts.more, sizeBytes: mail.sizeBytes } };
+    const judged = await this.#judge("end-of-data", sized);
+    const notes = judged.notes ?? [];
+    if (judged.kind === "reject")
+      return { ...asItCame(mail), fate: { kind: "refuse", reply: judged.reply, by: byRestriction(judged) }, notes };
+    const changes = [...this.#changes, ...(judged.changes ?? [])];
+    const shown = asChanged(mail, changes);
+    const isHeldBack = changes.some(({ change }) => change === "hold" || change === "discard");
+    const isWanted = this.#filters?.wants("message") === true;
+    const sifted =
+      isWanted && this.#filters !== undefined ? await this.#filters.judge(shown, who, isHeldBack) : asItCame(shown);
+    const all = {
+      ...sifted,
+      isChanged: sifted.isChanged || shown.header !== mail.header,
+      notes: [...notes, ...(sifted.notes ?? [])],
+    };
+    return changedBy(all, changes, mail);
+  }
+
+  note(what: FilterNotice): void {
+    this.#filters?.note(what);
+  }
+
+  end(): void {
+    this.#filters?.end();
+  }
+
+  /** Never rejects. */
+  async #judge(stage: RestrictionStage, facts: SessionFactsForRules): Promise<StageJudgement> {
+    const isAsked = this.#stages.has(stage) || (stage === "end-of-data" && this.#changes.length > 0);
+    if (!isAsked || stage === "rcpt") return { kind: "accept" };
+    try {
+      const judged = this.#policy.judgeStage?.(facts, stage, this.#changes);
+      return (await judged) ?? { kind: "accept" };
+    } catch (thrown) {
+      return { kind: "reject", reply: UNDECIDED, because: messageOf(thrown), isAtOnce: true };
+    }
+  }
+
+  #numbered(facts: SessionFactsForRules): SessionFactsForRules {
+    const { more } = facts;
+    if (more === undefined) return facts;
+    return { ...facts, more: { ...more, transaction: `${more.session}.${this.#mails}` } };
+  }
+}
+
+const UNDECIDED: Reply = reply(451, "4.3.0", "Cannot decide at present; come again");
+
+/** What the command says that is judged, and that is no fact of the session yet. */
+function heard(question: FilterQuestion): Partial<SessionFactsForRules> {
+  return question.stage === "helo" ? { helo: question.name } : {};
+}
+
+function byRestriction({ restriction = "restriction", because }: Extract<StageJudgement, { kind: "reject" }>): By {
+  return { filter: restriction, restriction, because };
+}
+
+function asItCame({ header, body }: FilterMail): SiftedMail {
+  return {
+    fate: { kind: "keep" },
+    header,
+    body,
+    isChanged: false,
+    added: [],
+    removed: [],
+    tags: [],
+    told: [],
+  };
+}
+
+/** Fields in front of those that the client sent, the first on top; and for whom it is now. */
+function asChanged(mail: FilterMail, changes: readonly MailChange[]): FilterMail {
+  const fields = changes.flatMap((change) => (change.change === "add-field" ? [`${change.field}\r\n`] : []));
+  const recipients = recipientsOf(mail.facts.mail.recipients, changes);
+  if (fields.length === 0 && recipients === mail.facts.mail.recipients) return mail;
+  return filterMail({
+    facts: { ...mail.facts, mail: { ...mail.facts.mail, recipients } },
+    trace: mail.trace,
+    header: fields.length === 0 ? mail.header : Buffer.concat([Buffer.from(fields.join("")), mail.header]),
+    body: mail.body,
+    room: () => mail.room(),
+  });
+}
+
+function recipientsOf(given: readonly FilterRecipient[], changes: readonly MailChange[]): readonly FilterRecipient[] {
+  const redirect = changes.findLast((one) => one.change === "redirect");
+  const copies = changes.flatMap((change) => (change.change === "copy" ? [change.to] : []));
+  if (redirect === undefined && copies.length === 0) return given;
+  const stay = redirect === undefined ? given : given.filter(({ address }) => isSameRecipient(address, redirect.to));
+  const all = [...stay];
+  for (const to of redirect === undefined ? copies : [redirect.to, ...copies])
+    if (all.every(({ address }) => !isSameRecipient(address, to))) all.push({ address: to, parameters: [] });
+  return all;
+}
+
+/** A refusal stands; nobody's wish for a mail to be looked at is lost to another's that it be thrown away. */
+function changedBy(sifted: SiftedMail, changes: readonly MailChange[], mail: FilterMail): SiftedMail {
+  const last = <Kind extends MailChange["change"]>(kind: Kind) =>
+    changes.findLast((one): one is Extract<MailChange, { change: Kind }> => one.change === kind);
+  const fate = fateOf(sifted.fate, last("hold"), last("discard"));
+  const redirect = last("redirect");
+  const copies = changes.flatMap((change) => (change.change === "copy" ? [change.to] : []));
+  const action = last("action");
+  return {
+    ...sifted,
+    fate,
+    added: [...(redirect === undefined ? sifted.added : [redirect.to]), ...copies],
+    removed: redirect === undefined ? sifted.removed : othersThan(redirect.to, mail),
+    ...(action === undefined || sifted.action !== undefined
+      ? {}
+      : { action: { filter: action.by, restriction: action.by, action: action.action } }),
+  };
+}
+
+function othersThan(to: string, mail: FilterMail): readonly string[] {
+  const addresses = mail.facts.mail.recipients.map(({ address }) => address);
+  return addresses.filter((address) => !isSameRecipient(address, to));
+}
+
+function fateOf(
+  found: SiftedFate,
+  hold: Extract<MailChange, { change: "hold" }> | undefined,
+  discard: Extract<MailChange, { change: "discard" }> | undefined,
+): SiftedFate {
+  if (found.kind === "refuse" || found.kind === "handed-over" || found.kind === "quarantine") return found;
+  const byOf = ({ by, because }: { by: string; because: string }): By => ({ filter: by, restriction: by, because });
+  if (hold !== undefined) return { kind: "quarantine", by: byOf(hold) };
+  if (found.kind === "discard") return found;
+  return discard === undefined ? found : { kind: "discard", by: byOf(discard) };
+}

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import { test, type TestContext } from "node:test";
+import { systemClock } from "../../../foundation/clock.io.ts";
+import { httpClient } from "./http-client.io.ts";
+import { parseHttpServer } from "./http-server.ts";
+
+const LIMITS = { connectMs: 5000, answerMs: 20_000 };
+
+test("a client that is closed lets what was asked come to its answer, and keeps no connection", async (context: TestContext) => {
+  const asked = Promise.withResolvers<ServerResponse>();
+  const server = createServer((_request, response) => asked.resolve(response)).listen(0, "127.0.0.1");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  const at = parseHttpServer(`http://127.0.0.1:${address.port}/`, "/");
+  assert.ok(at !== undefined);
+  const client = httpClient(systemClock);
+  const pieces: string[] = [];
+  const question = {
+    method: "GET",
+    headers: {},
+    async *body() {},
+    bodyBytes: undefined,
+    onHead: () => (bytes: Buffer) => void pieces.push(bytes.toString()),
+  } as const;
+  const answer = client.ask(at, question, LIMITS, new AbortController().signal);
+  const response = await asked.promise;
+  client.close();
+  const closed = once(response.req.socket, "close");
+  response.end("fine");
+  await answer;
+  assert.deepEqual(pieces, ["fine"]);
+  await closed;
+});

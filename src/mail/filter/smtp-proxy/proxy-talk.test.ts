@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
+import type { MailFacts } from "../filter.ts";
+import { ProxyTalk, type ProxyAction } from "./proxy-talk.ts";
+
+const FACTS: MailFacts = {
+  sender: "a@b.example",
+  parameters: ["SIZE=7", "BODY=8BITMIME", "RET=HDRS", "XVERP"],
+  recipients: [
+    { address: "c@d.example", parameters: ["NOTIFY=NEVER"] },
+    { address: "e@f.example", parameters: [] },
+  ],
+  isInternational: false,
+  body: "8BITMIME",
+};
+
+function talk(facts: Partial<MailFacts> = {}): ProxyTalk {
+  return new ProxyTalk({
+    hostname: "mail.example.org",
+    client: { address: "192.0.2.7" },
+    ident: "4XK",
+    facts: { ...FACTS, ...facts },
+    sizeBytes: 1000,
+  });
+}
+
+const says = (code: number, ...lines: readonly string[]): Reply => ({
+  code,
+  status: undefined,
+  lines: lines.length === 0 ? ["text"] : lines,
+});
+const ehlo = (...keywords: readonly string[]): Reply => says(250, "filter", ...keywords);
+
+/** What is done, a word each: what is sent, or the answer. */
+function play(one: ProxyTalk, replies: readonly Reply[]): readonly string[] {
+  return replies.flatMap((reply) => one.onReply(reply).map((action) => shown(one, action)));
+}
+
+function shown(one: ProxyTalk, action: ProxyAction): string {
+  if (action.do === "content") one.contentSent();
+  if (action.do === "send") return action.text;
+  if (action.do === "answer") return `answer ${replyText(action.reply)}`;
+  return action.do === "fail" ? `fail ${action.text}` : `(${action.do})`;
+}
+
+const OK = says(250);
+
+test("a filter that pipelines gets the envelope at once, DATA when it took everybody, and its last word is the answer", () => {
+  const said = play(talk(), [
+    says(220),
+    ehlo("PIPELINING", "8BITMIME", "SIZE", "DSN", "XFORWARD ADDR IDENT"),
+    OK,
+    OK,
+    OK,
+    OK,
+    says(354),
+    says(250, "2.0.0 Ok: queued as 5YL"),
+    says(221),
+  ]);
+  assert.deepEqual(said, [
+    "EHLO mail.example.org\r\n",
+    "XFORWARD ADDR=192.0.2.7 IDENT=4XK\r\n" +
+      "MAIL FROM:<a@b.example> SIZE=1000 BODY=8BITMIME RET=HDRS\r\n" +
+      "RCPT TO:<c@d.example> NOTIFY=NEVER\r\nRCPT TO:<e@f.example>\r\n",
+    "DATA\r\n",
+    "(content)",
+    "answer 250 2.0.0 2.0.0 Ok: queued as 5YL",
+    "QUIT\r\n",
+    "(over)",
+  ]);
+});
+
+test("a filter from before extensions gets one command after the other, and no parameter", () => {
+  const said = play(talk(), [says(220), says(502), OK, OK, OK, OK]);
+  assert.deepEqual(said, [
+    "EHLO mail.example.org\r\n",
+    "HELO mail.example.org\r\n",
+    "MAIL FROM:<a@b.example>\r\n",
+    "RCPT TO:<c@d.example>\r\n",
+    "RCPT TO:<e@f.example>\r\n",
+    "DATA\r\n",
+  ]);
+});
+
+test("one refused recipient refuses the mail before its content, for now where any of them is refused for now", () => {
+  const begun = [says(220), ehlo("PIPELINING")];
+  assert.deepEqual(play(talk(), [...begun, OK, says(550, "no such user"), OK]).slice(-2), [
+    "answer 550 5.0.0 <c@d.example>: no such user",
+    "QUIT\r\n",
+  ]);
+  assert.match(play(talk(), [...begun, OK, says(550), says(450, "later")]).at(-2) ?? "", /^answer 450 4\.0\.0 <e@f/);
+  assert.match(play(talk(), [...begun, says(452), says(503), says(503)]).at(-2) ?? "", /^answer 452/);
+  assert.match(play(talk(), [says(220), ehlo(), OK, says(550)]).at(-2) ?? "", /^answer 550/, "without pipelining");
+});
+
+test("a refusal of the content is passed on, also one that does not wait for its end", () => {
+  const begun = [says(220), ehlo(), OK, OK, OK];
+  assert.match(play(talk(), [...begun, says(354), says(554, "5.7.1 spam")]).at(-2) ?? "", /^answer 554/);
+  assert.match(play(talk(), [...begun, says(451)]).at(-2) ?? "", /^answer 451/, "to DATA");
+  const early = talk();
+  play(early, [...begun]);
+  assert.equal(early.onReply(says(354))[0]?.do, "content");
+  assert.deepEqual(
+    early.onReply(says(552, "too big")).map(({ do: what }) => what),
+    ["answer", "over"],
+  );
+});
+
+test("421 ends the filter's connection, and not our client's", () => {
+  assert.match(play(talk(), [says(220), ehlo(), OK, OK, OK, says(354), says(421)]).at(-2) ?? "", /^answer 451 4\.0\.0/);
+});
+
+test("a filter that will not talk at all has failed, and says why", () => {
+  assert.deepEqual(play(talk(), [says(421, "too busy")]), ["fail it greets with 421 too busy"]);
+  assert.match(play(talk(), [says(220), says(421)]).at(-1) ?? "", /^fail it answers EHLO/);
+  assert.match(play(talk(), [says(220), ehlo(), OK, OK, OK, says(250)]).at(-1) ?? "", /^fail it answers DATA/);
+});
+
+test("what the filter cannot carry is refused for good, with the reason", () => {
+  assert.match(play(talk({ body: "BINARYMIME" }), [says(220), ehlo("CHUNKING")]).at(-2) ?? "", /^answer 550 5\.6\.3/);
+  assert.match(play(talk({ isInternational: true }), [says(220), ehlo()]).at(-2) ?? "", /^answer 550 5\.6\.7/);
+  assert.match(play(talk({ sender: "a\r\nDATA@b" }), [says(220), ehlo()]).at(-1) ?? "", /^fail/);
+});
+
+test("whatever a filter says, there is one answer at most, a 2xx only after the content, and an end to it", () => {
+  const code = fc.constantFrom(200, 220, 250, 354, 334, 421, 450, 451, 550, 554);
+  const lines = fc.array(fc.constantFrom("PIPELINING", "DSN", "x", "XFORWARD NAME", "SIZE 1"), {
+    minLength: 1,
+    maxLength: 4,
+  });
+  const reply = fc.record({ code, status: fc.constant(undefined), lines });
+  fc.assert(
+    fc.property(fc.array(reply, { maxLength: 20 }), (replies) => {
+      const one = talk();
+      const said = play(one, replies);
+      const answers = said.filter((text) => /^(answer|fail) /.test(text));
+      assert.ok(answers.length <= 1, said.join("\n"));
+      const at = said.findIndex((text) => text.startsWith("answer 2"));
+      if (at >= 0) assert.ok(said.slice(0, at).includes("(content)"));
+      if (said.some((text) => text.startsWith("fail") || text === "(over)")) assert.deepEqual(play(one, [OK]), []);
+    }),
+    { numRuns: 2000 },
+  );
+});

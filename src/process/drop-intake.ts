@@ -1,0 +1,107 @@
+import type { Socket } from "node:net";
+import { duplexPair } from "node:stream";
+import { dialledOver } from "../admin/cli/dialled.io.ts";
+import { injectMessage } from "../admin/cli/inject.ts";
+import type { Clock } from "../foundation/clock.ts";
+import type { Emit } from "../foundation/events.ts";
+import { dropFolder, type DropFolder, type Handed } from "../mail/connection/drop-folder.io.ts";
+import type { DroppedMail } from "../mail/connection/dropped-mail.ts";
+import type { KnownClient } from "../mail/session/services.ts";
+import { formatDateTime } from "../protocol/message/date-time.ts";
+import { sanitiseText } from "../protocol/message/field.ts";
+import { TRUSTED_ACCOUNT } from "./local-users.ts";
+
+/** Hands what waits in the drop folder to reception, as its users would have over the socket. */
+export function dropIntake(parts: {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly emit: Emit;
+  readonly mostBytes: () => number;
+  readonly hostname: () => string;
+  readonly accountOf: (uid: number) => Promise<string>;
+  readonly accept: (socket: Socket, known: KnownClient) => void;
+}): DropFolder {
+  const hand = async (account: string, mail: DroppedMail, content: Buffer): Promise<Handed> => {
+    const [ours, theirs] = duplexPair();
+    // Reception asks a socket for its address only, and this one has none.
+    parts.accept(theirs as unknown as Socket, { account, mechanism: "drop" });
+    const { sender, recipients, ...wishes } = mail;
+    const request = {
+      mode: "mail",
+      recipientsFromHeader: false,
+      ignoresDots: true,
+      recipients: [],
+      wantsHelp: false,
+      ...wishes,
+    } as const;
+    const injected = await injectMessage(dialledOver(ours), { sender, recipients, content }, request, parts.hostname());
+    switch (injected.kind) {
+      case "taken":
+        return { kind: "taken" };
+      case "broken":
+        return { kind: "later", text: injected.text };
+      case "refused":
+        return injected.isLasting
+          ? { kind: "refused", lines: injected.lines }
+          : { kind: "later", text: injected.lines.join("; ") };
+    }
+  };
+  return dropFolder({
+    ...parts,
+    hand,
+    async giveBack(account, mail, content, lines) {
+      const to = mail.sender === "" ? `${account}@${parts.hostname()}` : mail.sender;
+      const notice = noticeOf(to, parts.hostname(), mail, content, lines, parts.clock.now());
+      const handed = await hand(TRUSTED_ACCOUNT, { sender: "", recipients: [to] }, notice);
+      return handed.kind === "taken";
+    },
+  });
+}
+
+const MOST_RETURNED_BYTES = 256 * 1024;
+
+/** What a user is told whose mail was refused after his program had ended. */
+function noticeOf(
+  to: string,
+  hostname: string,
+  mail: DroppedMail,
+  content: Buffer,
+  lines: readonly string[],
+  nowAt: number,
+): Buffer {
+  const boundary = `posthorn-${nowAt.toString(36)}-returned`;
+  const text = [
+    "You handed in a mail while the mail server was down. Now it has refused the mail, and sent it to nobody:",
+    "",
+    ...lines.map((line) => `    ${sanitiseText(line)}`),
+    "",
+    `It was for ${mail.recipients.slice(0, 20).map(sanitiseText).join(", ")}${mail.recipients.length > 20 ? " and others" : ""}.`,
+    content.length > MOST_RETURNED_BYTES ? "Only its beginning follows." : "It follows.",
+  ];
+  const head = [
+    `From: Mail server <MAILER-DAEMON@${hostname}>`,
+    `To: <${sanitiseText(to)}>`,
+    "Subject: Your mail was not sent",
+    `Date: ${formatDateTime(nowAt, 0)}`,
+    "Auto-Submitted: auto-replied",
+    "MIME-Version: 1.0",
+    `Content-Type: multipart/mixed; boundary="${boundary}"`,
+    "",
+    `--${boundary}`,
+    "Content-Type: text/plain; charset=utf-8",
+    "Content-Transfer-Encoding: 8bit",
+    "",
+    ...text,
+    "",
+    `--${boundary}`,
+    "Content-Type: message/rfc822",
+    "Content-Transfer-Encoding: 8bit",
+    "",
+    "",
+  ];
+  return Buffer.concat([
+    Buffer.from(head.join("\r\n")),
+    content.subarray(0, MOST_RETURNED_BYTES),
+    Buffer.from(`\r\n--${boundary}--\r\n`),
+  ]);
+}

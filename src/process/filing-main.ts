@@ -1,0 +1,3 @@
+import { runFilingWorker } from "./filing-worker.ts";
+
+runFilingWorker();

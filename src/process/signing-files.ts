@@ -1,0 +1,107 @@
+import { join } from "node:path";
+import { unchained } from "../mail/filter/named-chains.ts";
+import { messageOf } from "../foundation/error.ts";
+import type { SettingPath } from "../service/config/config.ts";
+import { keyFilesIn, readSigningKey } from "../service/signing/signing-keys.io.ts";
+import { domainsAbove } from "../service/signing/signing-keys.ts";
+import type { SigningSource } from "../service/signing/settings.ts";
+import type { Settings, WrittenSettings } from "./settings.ts";
+
+/** What the settings say of keys that mail is signed with. Only the keeper reads them, and the tables that name them. */
+
+export interface SigningProblem {
+  readonly path: SettingPath;
+  readonly text: string;
+}
+
+type Signing = Pick<Settings | WrittenSettings, "filters">;
+
+/** Of each filter that signs, where its keys are. */
+export function signingSourcesOf({ filters }: Signing): ReadonlyMap<string, SigningSource> {
+  return new Map(
+    Object.entries(filters).flatMap(([name, { sign }]) => (sign === undefined ? [] : [[name, sign] as const])),
+  );
+}
+
+export function signingTablesOf(settings: Signing): ReadonlySet<string> {
+  return new Set([...signingSourcesOf(settings).values()].flatMap(({ keyTable }) => keyTable ?? []));
+}
+
+/** Files and folders, for the permissions of the process that reads them. */
+export function signingFilesOf(settings: Signing): readonly string[] {
+  return [...signingSourcesOf(settings).values()].flatMap(({ keys, keyFolder }) => [
+    ...keys.map(({ key }) => key),
+    ...(keyFolder === undefined ? [] : [keyFolder, join(keyFolder, "*")]),
+  ]);
+}
+
+/** Opens every key that the settings name, in place or in a table written in place. */
+export async function inspectSigning(
+  settings: Pick<Settings, "filters" | "tables">,
+): Promise<readonly SigningProblem[]> {
+  const problems: SigningProblem[] = [];
+  const look = async (path: SettingPath, selector: string, file: string): Promise<void> => {
+    try {
+      await readSigningKey(selector, file);
+    } catch (thrown) {
+      problems.push({ path, text: messageOf(thrown) });
+    }
+  };
+  for (const [name, source] of signingSourcesOf(settings)) {
+    const place: SettingPath = ["filters", name, "sign"];
+    for (const [at, { selector, key }] of source.keys.entries())
+      // oxlint-disable-next-line no-await-in-loop -- in the order of the settings, and few
+      await look([...place, "keys", at, "key"], selector, key);
+    const table = source.keyTable === undefined ? undefined : settings.tables[source.keyTable];
+    if (table?.kind !== "map" || source.keyTable === undefined) continue;
+    for (const [domain, value] of Object.entries(table.entries)) {
+      const path: SettingPath = ["tables", source.keyTable, "map", domain];
+      const files = keyFilesIn(value, source.keyFolder ?? "");
+      if (typeof files === "string") problems.push({ path, text: files });
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      else for (const { selector, file } of files) await look(path, selector, file);
+    }
+  }
+  return problems;
+}
+
+/** What can be said of filters that sign without opening anything. */
+export function signingProblems(
+  settings: Pick<WrittenSettings, "filters" | "filteredBy" | "listeners" | "tables">,
+): readonly SigningProblem[] {
+  const problems: SigningProblem[] = [];
+  for (const [name, { keyTable }] of signingSourcesOf(settings)) {
+    if (keyTable === undefined) continue;
+    const path: SettingPath = ["filters", name, "sign", "keyTable"];
+    const table = settings.tables[keyTable];
+    if (table === undefined) problems.push({ path, text: `there is no table ${keyTable}` });
+    else if (table.kind !== "file" && table.kind !== "map")
+      problems.push({
+        path,
+        text: `table ${keyTable} is ${table.kind}: keys can be named in a file or in place, which the keeper reads`,
+      });
+  }
+  for (const [name, { sign }] of Object.entries(settings.filters)) {
+    if (sign?.seal === undefined || sign.keyTable !== undefined) continue;
+    const able = new Set(sign.subdomains ? domainsAbove(sign.seal) : [sign.seal]);
+    // All mail of others would have to come again, for ever.
+    if (sign.keys.every(({ domain }) => !able.has(domain)))
+      problems.push({ path: ["filters", name, "sign", "seal"], text: `no key of ${sign.seal} is there to seal with` });
+  }
+  const lists: (readonly [SettingPath, readonly string[]])[] = [
+    [["filteredBy"], settings.filteredBy],
+    ...settings.listeners.flatMap(({ filteredBy }, at): (readonly [SettingPath, readonly string[]])[] =>
+      filteredBy === undefined ? [] : [[["listeners", at, "filteredBy"], filteredBy]],
+    ),
+  ];
+  for (const [path, written] of lists) {
+    const names = unchained(written, settings.filters);
+    for (const [at, name] of names.entries()) {
+      if (settings.filters[name]?.sign?.seal === undefined) continue;
+      const isJudged = names.slice(0, at).some((before) => settings.filters[before]?.authenticate !== undefined);
+      if (!isJudged)
+        problems.push({ path, text: `${name} seals what an authenticate filter found, and none stands before it` });
+    }
+  }
+  return problems;
+}

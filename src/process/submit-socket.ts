@@ -1,0 +1,120 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { dirname, join } from "node:path";
+import { systemClock } from "../foundation/clock.io.ts";
+import type { Emit } from "../foundation/events.ts";
+import { messageOf, PosthornError } from "../foundation/error.ts";
+import { descriptorOf, peerCredentials } from "../foundation/ffi/peer-credentials.io.ts";
+import { tryFfi } from "../foundation/ffi/ffi.io.ts";
+import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
+import type { KnownClient } from "../mail/session/services.ts";
+import * as events from "./events.ts";
+import type { LocalSubmissionSettings } from "../mail/connection/local-settings.ts";
+import type { Folders } from "./folders.ts";
+import type { Server } from "./server.ts";
+import { userNames, type UserNames } from "./user-names.ts";
+
+/**
+ * Where users of this host hand in mail as who they are: a socket that everybody may connect to. The system says who
+ * that is (SO_PEERCRED), nothing that the client says counts. The connection, of which nothing has been read, goes to
+ * reception.
+ */
+export interface SubmitSocket extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Where it is, for the server and for users' programs. */
+export function submitPath(settings: Pick<LocalSubmissionSettings, "path">, run: string): string {
+  return settings.path ?? join(run, "submit.sock");
+}
+
+/** Undefined where the settings want none, or the system does not say who connects. Throws `PORT_UNAVAILABLE`. */
+export async function openSubmitSocket(
+  server: Server,
+  folders: Pick<Folders, "run">,
+): Promise<SubmitSocket | undefined> {
+  const { localSubmission } = server.loaded.settings;
+  if (!localSubmission.enabled) return undefined;
+  if (tryFfi() instanceof PosthornError) {
+    const problem = "the system cannot be asked who they are, so they have to use a listener, as everybody";
+    server.emit(events.submitTrouble, { problem });
+    return undefined;
+  }
+  return listen({
+    path: submitPath(localSubmission, folders.run),
+    names: userNames(systemClock),
+    emit: server.emit,
+    hand: (socket, known) => server.acceptLocal(socket, known),
+  });
+}
+
+interface Options {
+  readonly path: string;
+  readonly names: UserNames;
+  readonly emit: Emit;
+  /** Gives it to reception; false when nobody is there. */
+  readonly hand: (socket: Socket, known: KnownClient) => boolean;
+}
+
+const MECHANISM = "PEERCRED";
+/** Whose names are being looked up. */
+const MOST_PENDING = 256;
+
+async function listen(options: Options): Promise<SubmitSocket> {
+  const { path, emit, names } = options;
+  let pending = 0;
+  const refuse = (socket: Socket, text: string): void => {
+    socket.on("error", () => {});
+    socket.end(`421 4.3.2 ${text}\r\n`);
+    socket.resume();
+    setTimeout(() => socket.destroy(), 2000).unref();
+  };
+  const accept = (socket: Socket): void => {
+    const descriptor = descriptorOf(socket);
+    const peer = descriptor === undefined ? undefined : peerCredentials(descriptor);
+    if (peer === undefined) {
+      refuse(socket, "the system does not say who you are");
+      return;
+    }
+    if (pending >= MOST_PENDING) {
+      refuse(socket, "too many connections; come again later");
+      return;
+    }
+    pending++;
+    void names.of(peer.uid).then((account) => {
+      pending--;
+      if (socket.destroyed || options.hand(socket, { account, mechanism: MECHANISM })) return;
+      refuse(socket, "nobody is there to take mail; come again later");
+    });
+  };
+  // Nothing is read here: a connection can change its process only before its first byte.
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    await removeDeadSocket(path);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ path, backlog: 511 }, resolve);
+    });
+    chmodSync(path, 0o666);
+  } catch (cause) {
+    server.close();
+    throw new PosthornError("PORT_UNAVAILABLE", {
+      message: `cannot make the socket ${path}: ${messageOf(cause)}`,
+      advice: "stop the other server, or set local-submission.path or local-submission.enabled",
+      cause,
+    });
+  }
+  // Later trouble (no file descriptors left) concerns one client, not the server.
+  server.on("error", (error) => emit(events.submitTrouble, { problem: messageOf(error) }));
+  emit(events.submitListening, { path });
+  return {
+    path,
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        // Those that are with reception are not ours to wait for.
+        resolve();
+      }),
+  };
+}

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import type { AnyEvent, Emit } from "../foundation/events.ts";
+import { virtualClock } from "../simulator/clock.ts";
+import type { WorkerStart } from "./roles.ts";
+import { startWorker } from "./worker-process.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "posthorn-worker-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A worker that says it is ready, answers the questions that `answers` (JavaScript) lets it, and tells of each that it has come. */
+function entryOf(name: string, answers: string): string {
+  const file = join(folder, `${name}.mjs`);
+  writeFileSync(
+    file,
+    `let asked = 0;
+process.on("message", (message) => {
+  if (message.kind === "start") process.send({ kind: "ready", listening: [] });
+  else if (message.kind === "stop") process.exit(0);
+  else if (message.kind === "alive?") { asked++; if (${answers}) process.send({ kind: "alive" }); process.send({ kind: "ask-counts" }); }
+});
+process.on("disconnect", () => process.exit(0));
+`,
+  );
+  return file;
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const untilAt = performance.now() + 30_000;
+  while (!holds()) {
+    assert.ok(performance.now() < untilAt, "it does not come to that");
+    await wait(5);
+  }
+}
+
+for (const [what, answers, isKilled] of [
+  ["a process that stands still is killed after a minute without an answer, and started again", "false", true],
+  ["a process that answers now and then goes on", "asked % 5 === 0", false],
+] as const)
+  test(what, async () => {
+    const clock = virtualClock(0);
+    const told: string[] = [];
+    let heard = 0;
+    const emit: Emit = (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? "");
+    const worker = startWorker({
+      name: "egress-1",
+      role: "egress",
+      entry: entryOf(isKilled ? "still" : "slow", answers),
+      nodeOptions: [],
+      descriptors: [],
+      // What it is told is no matter to this one.
+      start: {} as WorkerStart,
+      clock,
+      emit,
+      onMessage: () => heard++,
+    });
+    try {
+      await worker.ready;
+      const first = worker.pid();
+      for (let question = 1; question <= 30 && worker.pid() === first; question++) {
+        await clock.advance(10_000);
+        // Its answers come in real time.
+        await until(() => heard === question || worker.pid() === undefined);
+        if (isKilled && question < 7) assert.equal(told.length, 1, `question ${question}: ${told.join("\n")}`);
+      }
+      if (!isKilled) {
+        assert.equal(worker.pid(), first);
+        assert.equal(told.length, 1);
+        return;
+      }
+      await until(() => worker.pid() === undefined);
+      assert.match(told[1] ?? "", /process egress-1 pid \d+ stood still for 60 s; killed/);
+      assert.match(told[2] ?? "", /ended: signal SIGKILL; starting it again in 500 ms/);
+      await clock.advance(500);
+      await until(() => told.length === 4);
+      assert.notEqual(worker.pid(), first);
+      assert.equal(worker.restarts(), 1);
+    } finally {
+      const stopped = worker.stop(1000);
+      await stopped;
+    }
+  });
+
+test("one whose time has not come is there, and begins when those are ready whom it asks", async () => {
+  const told: string[] = [];
+  const before = Promise.withResolvers<void>();
+  const worker = startWorker({
+    name: "ingress-1",
+    role: "ingress",
+    entry: entryOf("waits", "true"),
+    nodeOptions: [],
+    descriptors: [],
+    start: {} as WorkerStart,
+    after: before.promise,
+    clock: virtualClock(0),
+    emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
+  });
+  try {
+    assert.ok(worker.pid() !== undefined);
+    await wait(300);
+    assert.deepEqual(told, []);
+    before.resolve();
+    await worker.ready;
+    assert.equal(told.length, 1);
+  } finally {
+    await worker.stop(1000);
+  }
+});

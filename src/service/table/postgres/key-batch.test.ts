@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { batchBytes } from "./key-batch.ts";
+
+interface Message {
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+/** As PostgreSQL cuts it: a letter, and a length that counts itself. */
+function messagesOf(bytes: Buffer): readonly Message[] {
+  const messages: Message[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = bytes.readUInt32BE(at + 1);
+    messages.push({ type: String.fromCharCode(bytes[at] ?? 0), body: bytes.subarray(at + 5, at + 1 + length) });
+    at += 1 + length;
+  }
+  return messages;
+}
+
+/** The fields of a Bind, by the protocol's page of message formats. */
+function readBind(body: Buffer): {
+  portal: string;
+  statement: string;
+  formats: number;
+  values: string[];
+  results: number;
+} {
+  let at = 0;
+  const text = (): string => {
+    const from = at;
+    at = body.indexOf(0, at) + 1;
+    return body.toString("utf8", from, at - 1);
+  };
+  const short = (): number => body.readUInt16BE((at += 2) - 2);
+  const [portal, statement, formats, count] = [text(), text(), short(), short()];
+  const values: string[] = [];
+  for (let value = 0; value < count; value++) {
+    const length = body.readUInt32BE(at);
+    values.push(body.toString("utf8", at + 4, at + 4 + length));
+    at += 4 + length;
+  }
+  const results = short();
+  assert.equal(at, body.length);
+  return { portal, statement, formats, values, results };
+}
+
+test("a batch is a Bind and an Execute for each key, and one Sync", () => {
+  const value = fc.string({ unit: "grapheme" });
+  fc.assert(
+    fc.property(
+      fc.constantFrom("", "posthorn_alias"),
+      fc.array(fc.array(value, { maxLength: 3 })),
+      (statement, keys) => {
+        const messages = messagesOf(batchBytes(statement, keys));
+        assert.equal(messages.map(({ type }) => type).join(""), `${"BE".repeat(keys.length)}S`);
+        const binds = messages.filter(({ type }) => type === "B").map(({ body }) => readBind(body));
+        assert.deepEqual(
+          binds,
+          keys.map((values) => ({ portal: "", statement, formats: 0, values, results: 0 })),
+        );
+        // The unnamed portal, all rows.
+        for (const { type, body } of messages) if (type === "E") assert.deepEqual([...body], [0, 0, 0, 0, 0]);
+        assert.equal(messages.at(-1)?.body.length, 0);
+      },
+    ),
+  );
+});

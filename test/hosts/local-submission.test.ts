@@ -1,0 +1,181 @@
+/** Users of this host: posthorn as their sendmail, with the server there and without. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
+import { smtpConnect } from "../smtp-client.ts";
+
+/** Nobody's in any passwd, so that these tests are about nobody who is there. */
+const JOE = 60_101;
+const EVE = 60_102;
+
+const settings = (layout: string, more = ""): string => `hostname: mx.posthorn.test
+state: ./data
+user: nobody
+processes: { layout: ${layout}, ingress: 2, egress: 1 }
+listeners: [{ name: smtp, address: 127.0.0.1, port: {smtp} }]
+local: { domains: [posthorn.test] }
+${more}`;
+
+/** `sendmail` as a user of this host. */
+function sendmail(
+  server: TestServer,
+  uid: number,
+  argv: readonly string[],
+  input: string,
+): { status: number; text: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [join(ROOT, "bin", "posthorn.js"), "send", "--file", join(server.folder, "posthorn.yaml"), ...argv],
+    { input, uid, gid: uid, encoding: "utf8", cwd: "/", env: { PATH: process.env["PATH"] ?? "" }, timeout: 60_000 },
+  );
+  return { status: status ?? -1, text: stdout + stderr };
+}
+
+const MAIL = "Subject: hello\n\nhello\n";
+
+for (const layout of LAYOUTS)
+  test(`${layout}: users hand in mail as who they are, and while the server is down it waits for it`, async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("needs root");
+      return;
+    }
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-local-"));
+    const drop = join(folder, "data", "drop");
+    const wholeSettings = settings(layout);
+    try {
+      {
+        await using server = await startServer({ layout, folder, wholeSettings });
+        const sent = sendmail(server, JOE, ["-f", "joe@posthorn.test", "ada@posthorn.test"], MAIL);
+        assert.deepEqual(sent, { status: 0, text: "" });
+        const [mail = ""] = await server.waitForMails("ada", 1);
+        assert.match(mail, /^Received: from mx\.posthorn\.test \(local user uid-60101\)\n\tby .* with ESMTPA id /m);
+        await server.waitForOutput(/sasl_method=PEERCRED, sasl_username=uid-60101$/m);
+        // What a client says of itself does not count, and it cannot say it.
+        const client = await smtpConnect(join(folder, "data", "run", "submit.sock"));
+        assert.match(await client.reply(), /^220 /);
+        assert.doesNotMatch(await client.say("EHLO me"), /AUTH|STARTTLS|XCLIENT|XFORWARD/);
+        assert.match(await client.say("AUTH PLAIN AGpvZQBqb2U="), /^50[23] /);
+        assert.match(await client.say("XCLIENT LOGIN=joe"), /^5/);
+        client.close();
+        await server.waitForOutput(/disconnect from/);
+      }
+      assert.equal(existsSync(join(folder, "data", "run", "submit.sock")), false);
+
+      const down = { folder } as TestServer;
+      assert.deepEqual(sendmail(down, JOE, ["ada@posthorn.test"], "Subject: later\n\nlater\n"), {
+        status: 0,
+        text: "",
+      });
+      assert.deepEqual(sendmail(down, EVE, ["-t"], "To: nobody@elsewhere.invalid\nSubject: eve\n\neve\n"), {
+        status: 0,
+        text: "",
+      });
+      const [first = ""] = readdirSync(drop).filter(
+        (name) => name.endsWith(".mail") && statSync(join(drop, name)).uid === JOE,
+      );
+      // Whoever tries to speak as somebody else, or to make the server read or wait for what is not his.
+      const secret = join(folder, "secret");
+      writeFileSync(
+        secret,
+        '{"posthorn":1,"sender":"root@posthorn.test","recipients":["ada@posthorn.test"]}\nSubject: stolen\n\n',
+      );
+      symlinkSync(secret, join(drop, `${"s".repeat(32)}.mail`));
+      linkSync(secret, join(drop, `${"h".repeat(32)}.mail`));
+      spawnSync("mkfifo", [join(drop, `${"f".repeat(32)}.mail`)]);
+      writeFileSync(join(drop, `${"g".repeat(32)}.mail`), "garbage");
+      chownSync(join(drop, `${"g".repeat(32)}.mail`), EVE, EVE);
+      const asOther = (script: string): number =>
+        spawnSync("sh", ["-c", script], { uid: EVE, gid: EVE, cwd: drop }).status ?? -1;
+      assert.notEqual(asOther("ls"), 0, "nobody may look");
+      assert.notEqual(asOther(`rm -f '${first}'; ! test -e '${first}'`), 0, "nobody may take away what is another's");
+
+      await using server = await startServer({ layout, folder, wholeSettings });
+      const mails = await server.waitForMails("ada", 2);
+      assert.ok(mails.some((mail) => mail.includes("Subject: later")));
+      await server.waitForOutput(/s{32}\.mail: uid=\?: it is no regular file/);
+      await server.waitForOutput(/h{32}\.mail: uid=0: it has another name elsewhere/);
+      await server.waitForOutput(/f{32}\.mail: uid=(\?|0): it is no regular file/);
+      await server.waitForOutput(/g{32}\.mail: uid=60102: expected a line of JSON/);
+      await server.waitForOutput(/uid=60101 account=uid-60101, nrcpt=1/);
+      // All is taken, and nothing of what was linked to has gone.
+      for (let tries = 0; tries < 1200 && readdirSync(join(drop, "taken")).length > 0; tries++) await wait(50);
+      assert.deepEqual(readdirSync(drop), ["taken"]);
+      assert.deepEqual(readdirSync(join(drop, "taken")), []);
+      assert.equal(existsSync(secret), true);
+      assert.equal(
+        mails.some((mail) => mail.includes("stolen")),
+        false,
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+test("where users may only send as themselves another sender is refused, and a mail refused later comes back", async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.skip("needs root");
+    return;
+  }
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-local-"));
+  const wholeSettings = settings("single", "local-submission: { sender-rights: {} }");
+  try {
+    {
+      await using server = await startServer({ folder, wholeSettings });
+      const other = sendmail(server, JOE, ["-f", "ada@posthorn.test", "bob@posthorn.test"], MAIL);
+      assert.equal(other.status, 67);
+      assert.match(other.text, /553 5\.7\.1 <ada@posthorn\.test>: Sender address refused: not owned by uid-60101/);
+      assert.equal(sendmail(server, JOE, ["-f", "uid-60101@posthorn.test", "bob@posthorn.test"], MAIL).status, 0);
+      // Root may.
+      assert.equal(sendmail(server, 0, ["-f", "ada@posthorn.test", "bob@posthorn.test"], MAIL).status, 0);
+    }
+    const down = { folder } as TestServer;
+    assert.equal(sendmail(down, JOE, ["-f", "ada@posthorn.test", "bob@posthorn.test"], MAIL).status, 0);
+    await using server = await startServer({ folder, wholeSettings });
+    const [notice = ""] = await server.waitForMails("ada", 1);
+    assert.match(notice, /Subject: Your mail was not sent/);
+    assert.match(notice, /not owned by uid-60101/);
+    assert.match(notice, /^Return-Path: <>/m);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("one user cannot take all connections, and a client that says nothing takes only his", async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.skip("needs root");
+    return;
+  }
+  await using server = await startServer({
+    wholeSettings: settings("single", "local-submission: { connections-per-user: 3 }"),
+  });
+  const path = join(server.folder, "data", "run", "submit.sock");
+  const held = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const client = await smtpConnect(path);
+      assert.match(await client.reply(), /^220 /);
+      return client;
+    }),
+  );
+  const refused = createConnection(path);
+  const [said] = await new Promise<Buffer[]>((resolve) => refused.once("data", (bytes) => resolve([bytes])));
+  assert.match(String(said), /^421 4\.7\.0 /);
+  refused.destroy();
+  assert.equal(sendmail(server, JOE, ["-f", "joe@posthorn.test", "ada@posthorn.test"], MAIL).status, 0);
+  for (const client of held) client.close();
+});
