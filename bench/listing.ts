@@ -3,21 +3,16 @@
  * list takes through the control socket and for `posthorn queue list`, what that does to reception meanwhile, and what
  * an envelope costs in memory. Uses the emitted JavaScript (`npm run build`).
  */
-import { chownSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { connectControl } from "../src/admin/control/client.io.ts";
-import { systemClock } from "../src/foundation/clock.io.ts";
-import { envelopeIdOf, messageIdMaker } from "../src/foundation/ids.ts";
-import type { EnvelopeProgress } from "../src/mail/envelope/envelope.ts";
-import { queueSettings } from "../src/mail/queue/settings.ts";
-import { openStore } from "../src/mail/queue/store.io.ts";
-import type { Operation } from "../src/mail/queue/store.ts";
 import { pssKiBOf } from "../test/processes.ts";
 import { startServer, type Layout } from "../test/server.ts";
-import { RECIPIENT } from "./contenders.ts";
+import { RECIPIENT } from "./comparison/contender.ts";
+import { fillQueue } from "./filled-queue.ts";
 import { smtpSource } from "./smtp-source.ts";
 
 const { values: options } = parseArgs({
@@ -30,22 +25,9 @@ const { values: options } = parseArgs({
 });
 const count = Number(options.count);
 const layout: Layout = options.layout === "split" ? "split" : "single";
-const tries: Pick<EnvelopeProgress, "attempts" | "lastFailure"> = options.tried
-  ? {
-      attempts: 3,
-      lastFailure: {
-        lasting: "temporary",
-        status: "4.4.1",
-        cause: { kind: "connect", reason: "refused", text: "ECONNREFUSED" },
-      },
-    }
-  : { attempts: 0 };
-const DAY_MS = 86_400_000;
-const NOBODY = 65_534;
-
 const folder = mkdtempSync(join(tmpdir(), "posthorn-bench-listing-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-await fill(join(folder, "data", "queue"));
+await fillQueue(join(folder, "data", "queue"), count, layout, options.tried);
 await main();
 
 async function main(): Promise<void> {
@@ -100,43 +82,6 @@ async function listing(path: string, signal: AbortSignal): Promise<number> {
   let lists = 0;
   for (; !signal.aborted; lists++) await Array.fromAsync(control.portions("queue.list", {}), (rows) => rows.length);
   return lists;
-}
-
-async function fill(directory: string): Promise<void> {
-  mkdirSync(directory, { recursive: true });
-  const newId = messageIdMaker(systemClock, 15);
-  {
-    await using store = await openStore({ directory, settings: queueSettings.parse({}), clock: systemClock });
-    for (let made = 0; made < count; made += 1000)
-      await store.apply(Array.from({ length: Math.min(1000, count - made) }, (_, n) => commit(newId(), made + n)));
-  }
-  if (layout !== "split" || process.getuid?.() !== 0) return;
-  for (const file of readdirSync(directory)) chownSync(join(directory, file), NOBODY, NOBODY);
-}
-
-function commit(id: string, number: number): Operation {
-  const now = Date.now();
-  const recipient = `user${number}@domain${number % 1000}.example`;
-  return {
-    do: "commit",
-    message: {
-      id,
-      sender: `sender${number % 5000}@bench.test`,
-      receivedAt: now,
-      sizeBytes: 1024,
-      content: "7bit",
-      isInternational: false,
-      messageIdField: `<${number}@bench.test>`,
-      origin: { listener: "smtp", protocol: "ESMTP", session: "smtp-1", address: "192.0.2.7", port: 4711 },
-    },
-    body: { kind: "inline", bytes: Buffer.alloc(1024, "x") },
-    envelopes: [
-      {
-        envelope: { id: envelopeIdOf(id, 1), message: id, recipient, notify: [], action: "onward" },
-        progress: { state: "queued", dueAt: now + DAY_MS, expiresAt: now + 4 * DAY_MS, ...tries },
-      },
-    ],
-  };
 }
 
 function since(startedAt: number): string {

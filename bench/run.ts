@@ -1,52 +1,89 @@
 /**
- * Posthorn and Debian's postfix side by side: `npm run bench -- [--rounds 3] [--only accept,relay,memory] [--save]`.
+ * Posthorn beside the servers people run: `npm run bench -- [--marks] [--only accept,tls,idle,deferred,syncs,local,relay]
+ * [--with Postfix,Exim,…] [--deferred 100000] [--idle 1000,10000] [--rounds 3] [--quick] [--budget-minutes 60] [--save]`.
  *
- * One machine, one load generator (Debian's smtp-source), the same sync before the 250. In each round the servers take
- * turns at each cell, after a warm-up that does not count, so that what else the machine does falls on all of them; the
- * table has the medians over the rounds. Each round begins with empty queues. CPU is user + system of all processes of a
- * server. `--save` writes bench/results/DATE.md. `--quick` is a tenth of the messages, for trying the bench itself.
+ * One machine, one load for all, each server at its own durability. In each round the servers take turns at each cell, after
+ * a warm-up that does not count, so that what else the machine does falls on all of them; the tables have the medians over
+ * the rounds, and the smallest and largest. Each round begins with empty queues. CPU is user + system of all processes of a server.
+ *
+ * `--marks` measures what the project's marks are about, and nothing else, and prints a verdict on each; `--budget-minutes`
+ * begins nothing that would end after that (12 with `--marks`) and says what was left out. `--quick` is a tenth of the
+ * messages, for trying the bench itself. `--save` writes bench/results/DATE.md and DATE-*.svg.
+ *
+ * Needs root and Debian's servers as test/peers/install.sh unpacks them; Haraka is installed into the run's scratch folder.
+ * A server that is not there is left out, by name.
  *
  * ext4 passes over recently deleted inodes for some minutes when files are made, which makes servers with one file a message look
- * up to three times worse. So nothing is deleted before the end; wait six minutes before the next run.
+ * up to three times worse. So nothing is deleted before the end but what servers delete themselves, which is why the parts that
+ * deliver come last; wait six minutes before the next run.
  */
-import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../test/server.ts";
-import { contenderNames, postfixVersion, startContender, type Contender, type ContenderName } from "./contenders.ts";
-import { startCountingSink } from "../test/peers/counting-sink.ts";
-import { median, memoryOf, sampleOf, type Load, type MemoryUse, type Sample } from "./measure.ts";
+import { rateParts } from "./comparison/cells.ts";
+import { contenderNames, isOurs, type Wanted } from "./comparison/contender.ts";
+import { prepareField } from "./comparison/contenders.ts";
+import { DEFERRED, deferredCell, measureDeferred } from "./comparison/deferred.ts";
+import { Figures, measures, type Measure } from "./comparison/figures.ts";
+import { headline, watchLoad } from "./comparison/headline.ts";
+import { IDLE, idleCell, measureIdle } from "./comparison/idle.ts";
+import { marksFor, verdictsOf, verdictTable } from "./comparison/marks.ts";
+import { Budget, type Plan } from "./comparison/plan.ts";
+import { plotOf } from "./comparison/plot.ts";
+import { measureRates } from "./comparison/rates.ts";
+import { SYNCS, measureSyncs } from "./comparison/syncs.ts";
+import { leftOutOf, tablesOf } from "./comparison/table.ts";
 
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: "string", default: "3" },
-    only: { type: "string", default: "accept,relay,memory" },
+    rounds: { type: "string" },
+    only: { type: "string" },
+    with: { type: "string" },
     save: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
+    marks: { type: "boolean", default: false },
+    "budget-minutes": { type: "string" },
+    /** Envelopes in the long queue. */
+    deferred: { type: "string" },
+    /** How many idle sessions at once, in turn. */
+    idle: { type: "string", default: "1000,10000" },
   },
 });
-const ROUNDS = Number(options.rounds);
-const PARTS = options.only.split(",");
-const SESSIONS_IN_MEMORY = 1000;
-const share = options.quick ? 0.1 : 1;
-const KIB = 1024;
-/**
- * What each server takes before it is measured, however short the samples are: until about here V8 compiles what it
- * finds to be used, which is not the price of a message in a server that runs for weeks.
- */
-const WARM_UP_MESSAGES = 4000;
 
-const acceptCells: readonly Load[] = [
-  { sessions: 10, messages: 3000 * share, bytes: KIB, keepsSession: false },
-  { sessions: 50, messages: 3000 * share, bytes: KIB, keepsSession: false },
-  { sessions: 10, messages: 4000 * share, bytes: KIB, keepsSession: true },
-  { sessions: 50, messages: 4000 * share, bytes: KIB, keepsSession: true },
-];
-const relayCells: readonly Load[] = [{ sessions: 10, messages: 3000 * share, bytes: 10 * KIB, keepsSession: true }];
-
-type Samples = Map<Load, Map<ContenderName, Sample[]>>;
+/** In the order they are measured: who deletes files comes last. */
+const order = ["accept", "tls", SYNCS, IDLE, DEFERRED, "local", "relay"] as const;
+const titles: Readonly<Record<(typeof order)[number], string>> = {
+  ...(Object.fromEntries(rateParts.map(({ id, title }) => [id, title])) as Record<
+    (typeof rateParts)[number]["id"],
+    string
+  >),
+  [SYNCS]: "Syncs",
+  [IDLE]: "Memory of idle sessions",
+  [DEFERRED]: "A long queue of deferred mail",
+};
+/** Of the time, when there is a limit. */
+const weights: Readonly<Record<(typeof order)[number], number>> = {
+  accept: 5,
+  tls: 3,
+  [SYNCS]: 2,
+  [IDLE]: 2,
+  [DEFERRED]: 3,
+  local: 1,
+  relay: 3,
+};
+const inMarks = ["accept", "tls", IDLE, DEFERRED, "relay"];
+const wanted = options.only?.split(",") ?? (options.marks ? inMarks : order);
+const unknown = wanted.find((part) => !order.some((known) => known === part));
+if (unknown !== undefined) throw new Error(`no part ${unknown}: ${order.join(", ")}`);
+const parts = order.filter((part) => wanted.includes(part));
+const peers = options.with?.split(",");
+const names = contenderNames.filter(
+  (name) => isOurs(name) || peers === undefined || peers.some((peer) => name.startsWith(peer)),
+);
+const count = Number(options.deferred ?? (options.quick ? 5000 : 100_000));
+const idle = options.idle.split(",").map(Number);
 
 // Everything that is made below lies here, until the end.
 const scratch = mkdtempSync(join(tmpdir(), "posthorn-bench-"));
@@ -59,8 +96,25 @@ process.env["POSTHORN_KEEP"] = "1";
 const open = new Set<AsyncDisposable>();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {
-    void Promise.allSettled([...open].map((one) => one[Symbol.asyncDispose]())).then(() => process.exit(1));
+    void Promise.allSettled([...open].map((one) => one[Symbol.asyncDispose]())).then(() => {
+      rmSync(scratch, { recursive: true, force: true });
+      process.exit(1);
+    });
   });
+
+const plan: Plan = {
+  rounds: Number(options.rounds ?? (options.quick ? 1 : options.marks ? 2 : 3)),
+  share: options.quick ? 0.1 : 1,
+  marksOnly: options.marks,
+  budget: new Budget(Number(options["budget-minutes"] ?? (options.marks ? 11 : 600)), () => performance.now()),
+  progress: (text) => void process.stderr.write(`${text}\n`),
+  owner() {
+    const stack = new AsyncDisposableStack();
+    open.add(stack);
+    stack.defer(() => void open.delete(stack));
+    return stack;
+  },
+};
 
 try {
   await main();
@@ -69,129 +123,59 @@ try {
 }
 
 async function main(): Promise<void> {
-  const lines = [await headline()];
-  if (PARTS.includes("accept")) {
-    const samples = await inRounds(acceptCells, contenderNames, false);
-    lines.push(tableOf("Accept, 1 KiB: queued and known to the scheduler, not delivered", samples, contenderNames));
+  const load = watchLoad();
+  const figures = new Figures();
+  const field = await prepareField(names, scratch);
+  for (const [name, why] of field.absent) plan.progress(`${name} is left out: ${why}`);
+  const weightOf = (some: readonly (typeof order)[number][]): number =>
+    some.reduce((sum, part) => sum + weights[part], 0);
+  for (const [at, part] of parts.entries()) {
+    plan.budget.begin(weightOf(parts.slice(0, at + 1)) / weightOf(parts));
+    if (part === IDLE) await measureIdle(plan, idle, field, figures);
+    else if (part === DEFERRED) await measureDeferred(plan, count, field, figures);
+    else if (part === SYNCS) await measureSyncs(plan, field, figures);
+    else for (const rates of rateParts) if (rates.id === part) await measureRates(rates, plan, field, figures);
+    for (const text of leftOutOf(field.names, wantedIn(part))) figures.note(part, text);
   }
-  if (PARTS.includes("relay")) {
-    const names = contenderNames.filter((name) => name !== "Postfix, held");
-    const samples = await inRounds(relayCells, names, true);
-    lines.push(tableOf("Relay, 10 KiB: from the client to a sink, end to end", samples, names));
-  }
-  if (PARTS.includes("memory")) lines.push(await memoryTable());
-  const text = `${lines.join("\n\n")}\n`;
-  process.stdout.write(`\n${text}`);
+  load.stop();
+  const marks = marksFor({ part: DEFERRED, cell: deferredCell(count) }, { part: IDLE, cell: idleCell(1000, true) });
+  const verdicts = verdictTable(verdictsOf(marks, figures, parts));
+  const day = new Date().toISOString().slice(0, 10);
+  const plots = plotsOf(figures);
+  const text = [
+    headline(field, plan.rounds, load.loads, options.quick),
+    `### The project's marks\n\nRatios inside this run. The best peer is the best of Postfix, Exim, OpenSMTPD and Haraka in that cell.\n\n${verdicts}`,
+    ...parts.flatMap((part) => [
+      tablesOf(titles[part], part, figures),
+      ...plots.filter((plot) => plot.part === part).map(({ file }) => `![${titles[part]}](${day}-${file}.svg)`),
+    ]),
+  ].join("\n\n");
+  process.stdout.write(`${text}\n`);
   if (!options.save) return;
   const folder = join(ROOT, "bench", "results");
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${new Date().toISOString().slice(0, 10)}.md`), text);
+  writeFileSync(join(folder, `${day}.md`), `${text}\n`);
+  for (const { file, svg } of plots) writeFileSync(join(folder, `${day}-${file}.svg`), svg);
 }
 
-async function inRounds(cells: readonly Load[], names: readonly ContenderName[], isRelay: boolean): Promise<Samples> {
-  const samples: Samples = new Map(cells.map((cell) => [cell, new Map(names.map((name) => [name, []]))]));
-  for (let round = 1; round <= ROUNDS; round++) {
-    await using stack = new AsyncDisposableStack();
-    open.add(stack);
-    stack.defer(() => void open.delete(stack));
-    const sink = isRelay ? stack.use(await startCountingSink()) : undefined;
-    const contenders: Contender[] = [];
-    for (const name of names)
-      contenders.push(
-        stack.use(await startContender(name, sink === undefined ? { kind: "keep" } : { kind: "relay", to: sink.port })),
-      );
-    for (const contender of contenders)
-      for (const cell of cells)
-        await sampleOf(contender, { ...cell, messages: Math.round(WARM_UP_MESSAGES / cells.length) }, sink);
-    for (const cell of cells)
-      for (const contender of contenders) {
-        const sample = await sampleOf(contender, cell, sink);
-        samples.get(cell)?.get(contender.name)?.push(sample);
-        const { perSecond, cpuMsPerMessage } = sample;
-        progress(
-          `${round} ${nameOf(cell)} ${contender.name}: ${perSecond.toFixed(0)}/s ${cpuMsPerMessage.toFixed(3)} ms`,
-        );
-      }
-  }
-  return samples;
+function wantedIn(part: (typeof order)[number]): Wanted {
+  if (part === "local") return { task: { kind: "local" } };
+  if (part === IDLE) return { task: { kind: "keep" }, sessions: Math.max(...idle), hasTls: true };
+  return { task: { kind: "keep" }, hasTls: part === "tls" };
 }
 
-async function memoryTable(): Promise<string> {
-  const rows: string[] = [];
-  for (const name of contenderNames) {
-    if (name === "Postfix, held") continue;
-    const uses: MemoryUse[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      await using contender = await startContender(name, { kind: "keep" });
-      uses.push(await memoryOf(contender, SESSIONS_IN_MEMORY));
-      progress(`memory ${name}: ${uses.at(-1)?.idleMB.toFixed(1)} MB, ${uses.at(-1)?.perSessionKB.toFixed(1)} KB`);
+interface Plot {
+  readonly part: string;
+  readonly file: string;
+  readonly svg: string;
+}
+
+function plotsOf(figures: Figures): readonly Plot[] {
+  const all: Plot[] = [];
+  for (const part of parts)
+    for (const measure of Object.keys(measures) as Measure[]) {
+      const svg = plotOf(titles[part], measure, figures.rowsOf(part));
+      if (svg !== undefined && measure !== "clients") all.push({ part, file: `${part}-${measure}`, svg });
     }
-    const idle = median(uses.map((use) => use.idleMB)).toFixed(0);
-    const each = median(uses.map((use) => use.perSessionKB)).toFixed(1);
-    rows.push(`| ${name} | ${idle} | ${each} |`);
-  }
-  return [
-    `### Memory: PSS of all processes; ${SESSIONS_IN_MEMORY} open plaintext sessions after EHLO`,
-    "",
-    "| | idle, MB | KB for each session |",
-    "|---|---|---|",
-    ...rows,
-  ].join("\n");
-}
-
-function tableOf(title: string, samples: Samples, names: readonly ContenderName[]): string {
-  const rows: string[] = [];
-  for (const [what, valueOf, digits] of [
-    ["msg/s", (sample: Sample) => sample.perSecond, 0],
-    ["CPU ms/msg", (sample: Sample) => sample.cpuMsPerMessage, 2],
-  ] as const) {
-    for (const [cell, byName] of samples) {
-      const medians = names.map((name) => median((byName.get(name) ?? []).map(valueOf)));
-      const postfix = medians[names.indexOf("Postfix")] ?? Number.NaN;
-      const cells = medians.map((value, at) => {
-        const isOurs = names[at]?.startsWith("Posthorn") === true;
-        return `${value.toFixed(digits)}${isOurs ? ` (×${(value / postfix).toFixed(2)})` : ""}`;
-      });
-      rows.push(`| ${what}: ${nameOf(cell)} | ${cells.join(" | ")} |`);
-    }
-  }
-  return [
-    `### ${title}`,
-    "",
-    `| | ${names.join(" | ")} |`,
-    `|${"---|".repeat(names.length + 1)}`,
-    ...rows,
-    "",
-    "In parentheses: Posthorn ÷ Postfix in the same run.",
-  ].join("\n");
-}
-
-async function headline(): Promise<string> {
-  const model = cpus()[0]?.model ?? "unknown";
-  const own: unknown = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const version = typeof own === "object" && own !== null && "version" in own ? String(own.version) : "?";
-  return [
-    `# ${new Date().toISOString().slice(0, 10)}: Posthorn ${version}${commitOf()} beside Postfix ${await postfixVersion()}`,
-    "",
-    `${cpus().length} × ${model}, ${Math.round(totalmem() / 2 ** 30)} GiB; Node ${process.version}; medians of ${ROUNDS} rounds, servers`,
-    "taking turns. Load: Debian's smtp-source, on the same machine. All servers sync before the 250. Posthorn: emitted",
-    "JavaScript, default checks, log and journal on; the split layout runs its workers as another user. Postfix: Debian's",
-    "package, log to a file. Kept mail is deferred in Postfix (`defer_transports`), in the second column held (`HOLD`).",
-  ].join("\n");
-}
-
-function commitOf(): string {
-  try {
-    return ` (${execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim()})`;
-  } catch {
-    return "";
-  }
-}
-
-function nameOf({ sessions, keepsSession }: Load): string {
-  return `${sessions} sessions, ${keepsSession ? "many each" : "1 each"}`;
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`);
+  return all;
 }

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { startServer } from "../test/server.ts";
-import { median } from "./measure.ts";
+import { median } from "./comparison/figures.ts";
 import { handshakeMs, inGroups, openHanded, percentile, stalledHandshake } from "./tls-load.ts";
 
 const { values: options } = parseArgs({

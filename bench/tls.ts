@@ -19,7 +19,7 @@ import { parseArgs } from "node:util";
 import { generate } from "selfsigned";
 import { pssKiBOf } from "../test/processes.ts";
 import { ROOT, startServer } from "../test/server.ts";
-import { median } from "./measure.ts";
+import { median } from "./comparison/figures.ts";
 import { cpuMsOf, inGroups, openHanded } from "./tls-load.ts";
 import { contentOf, inParallel, open, type Dialogue } from "./tls-mail-client.ts";
 

@@ -7,7 +7,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { startServer } from "../test/server.ts";
-import { median } from "./measure.ts";
+import { median } from "./comparison/figures.ts";
 import { cpuMsOf, establishedOn, greeted, heard, inGroups, openHanded, percentile, roundTrips } from "./tls-load.ts";
 
 const { values: options } = parseArgs({
