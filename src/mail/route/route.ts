@@ -39,6 +39,11 @@ export function hostText(host: NextHost): string {
     : `${host.name}[${host.address.ip}]:${host.address.port}`;
 }
 
+/** As the log names it: our address in front, where settings chose it. */
+export function routeText({ source, text }: Pick<Route, "source" | "text">): string {
+  return source === undefined ? text : `${source} > ${text}`;
+}
+
 /** `address`: the host's, as `addressText` writes it. */
 export function routeKey(source: string | undefined, host: NextHost, address = addressText(host)): string {
   return `${source ?? "*"}>${address}`;

@@ -1,16 +1,16 @@
 import type { Failure } from "../envelope/failure.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import { noPenalty, penalise, type Penalty } from "../route/penalty.ts";
-import { hostText, routeKey, shrinkRoute } from "../route/route.ts";
+import { hostText, routeKey, routeText, shrinkRoute } from "../route/route.ts";
 import { tell } from "./action.ts";
-import { penaltyRules } from "./choose.ts";
+import { penaltyRules, sourceRest } from "./choose.ts";
 import { sourceAddresses, sourcesTo } from "./claims.ts";
 import { routeRests, sourceRests } from "./events.ts";
 import { failTogether } from "./failing.ts";
 import { relayText } from "./relay-text.ts";
 import { chanceOf } from "./chance.ts";
 import { internalWaitMs } from "./retry.ts";
-import { afterToldMs, toldWaitMs } from "./told-wait.ts";
+import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { ownKey } from "./homes.ts";
 import type { Attempt, DomainLine, RelayQueue, SchedulerState, Session } from "./state.ts";
 
@@ -24,7 +24,7 @@ const MISHAPS_FORGIVEN = 5;
 /** From how many of our addresses one of a host's is tried in a round when it failed for all we know by itself. */
 const SOURCES_FOR_DOUBT = 2;
 /** The same when it was our address that it did not like. */
-const SOURCES_REFUSED = 4;
+export const SOURCES_REFUSED = 4;
 
 /** A session did not come about, or ended before a transaction worked. The next host has its turn. */
 export function failSession(
@@ -63,7 +63,7 @@ export function failSession(
   }
   penalise(route.penalty, failure, s.now, penaltyRules(s, relay));
   restAsTold(s, route.penalty, failure);
-  tellRest(s, route.text, route.penalty, failure);
+  tellRest(s, routeText(route), route.penalty, failure);
 }
 
 /**
@@ -86,12 +86,9 @@ export function restRoute(
     shrinkRoute(at);
     penalise(at.penalty, failure, s.now, penaltyRules(s, relay));
     restAsTold(s, at.penalty, failure);
-    tellRest(s, at.text, at.penalty, failure);
+    tellRest(s, routeText(at), at.penalty, failure);
   }
 }
-
-/** Failures in a row up to which a host's own word about the wait is taken for what it is. */
-const TOLD_BELIEVED = 5;
 
 /** "Try again in 300 seconds": not sooner, and, unless it has failed again and again, not later. At most the longest rest. */
 function restAsTold(s: SchedulerState, penalty: Penalty, failure: Failure): void {
@@ -112,6 +109,21 @@ function noteTried(s: SchedulerState, session: Session, most: number): void {
   );
   const tried = keys.filter((key) => relay.tried?.has(key)).length;
   if (tried >= Math.min(most, keys.length)) addTried(relay, candidate.address);
+}
+
+/** Another of our addresses has not been tried at this one of the host in this round, and does not rest. */
+export function hasAnotherSource(s: SchedulerState, { relay, route, candidate, domain }: Session): boolean {
+  let tried = 0;
+  let isLeft = false;
+  for (const source of sourcesTo(s, relay.plan, domain, candidate.host)) {
+    const key = routeKey(source?.address, candidate.host, candidate.address);
+    if (key === route.key || relay.tried?.has(key) === true) tried++;
+    else {
+      const restsUntilAt = Math.max(s.routes.get(key)?.penalty.restsUntilAt ?? 0, sourceRest(s, source));
+      isLeft ||= restsUntilAt <= s.now;
+    }
+  }
+  return isLeft && tried < SOURCES_REFUSED;
 }
 
 /** The shares of our addresses at this one of the host begin anew: nobody has to make up for what it could not carry. */

@@ -196,3 +196,102 @@ test("a reply that names a wait sets the next attempt, whatever the schedule say
   assert.ok((waits[5] ?? 0) >= 400);
   assert.equal(tried.at(-1), 3600);
 });
+
+test("a host that did not like us is asked again for the next mail, not answered for out of an old round", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const answers = [said("RCPT", 450, "4.2.0", "busy"), said("RCPT", 450, "4.7.1", "your ip is blocked")];
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => answers.shift() })]);
+  // The first refusal is remembered, in case it is greylisting; the second ends a round with nothing left to be sent.
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(10 * SECOND);
+  await simulation.send({ to: ["b@example.org"] });
+  await simulation.clock.advance(50 * SECOND);
+  await simulation.send({ to: ["c@example.org"] });
+  await simulation.clock.advance(10 * SECOND);
+  assert.equal(simulation.world.delivered.size, 1);
+});
+
+const blocked = (during: string, code: number): Failure =>
+  said(during, code, `${String(code)[0]}.7.1`, "your ip is blocked, see blocklist.example");
+
+test("what a host says of one of our addresses sends the mail out by another one, be it for now or for good", async () => {
+  for (const [during, code] of [
+    ["MAIL", 554],
+    ["RCPT", 550],
+    ["RCPT", 450],
+    ["end of DATA", 451],
+  ] as const) {
+    const simulation = simulatedScheduling({
+      scheduler: EXACT,
+      route: { sources: ["198.51.100.1", "198.51.100.2", "198.51.100.3"] },
+    });
+    let from = "";
+    simulation.world.setDomain("example.org", [
+      host("192.0.2.1", {
+        onConnect: ({ sourceAddress = "" }) => void (from = sourceAddress),
+        onEnvelope: () => (from === "198.51.100.3" ? undefined : blocked(during, code)),
+      }),
+    ]);
+    for (let n = 0; n < 20; n++) {
+      await simulation.send({ to: [`user${n}@example.org`] });
+      await simulation.clock.advance(20 * SECOND);
+    }
+    assert.equal(simulation.world.delivered.size, 20, `${code} in reply to ${during}`);
+    assert.ok(simulation.lines.every((line) => !/status=(deferred|bounced)/.test(line)));
+    assert.ok(rests(simulation) >= 2, "those that are blocked rest there");
+  }
+});
+
+test("a refusal of all our addresses for good returns the mail at once, and each was asked once at most", async () => {
+  const simulation = simulatedScheduling({
+    scheduler: EXACT,
+    route: { sources: ["198.51.100.1", "198.51.100.2", "198.51.100.3"] },
+  });
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => blocked("RCPT", 554) })]);
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(10 * SECOND);
+  assert.equal(seconds(simulation, "transact").length, 3);
+  assert.equal(simulation.notices.filter(({ kind }) => kind === "bounce").length, 1);
+  // While they rest nobody is sent from one to the next.
+  await simulation.send({ to: ["b@example.org"] });
+  await simulation.clock.advance(2 * MINUTE);
+  assert.equal(simulation.notices.filter(({ kind }) => kind === "bounce").length, 2);
+});
+
+test("of content that a host refuses for good no other address of ours is tried", async () => {
+  const simulation = simulatedScheduling({ route: { sources: ["198.51.100.1", "198.51.100.2"] } });
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", { onEnvelope: () => said("end of DATA", 550, "5.7.1", "unsolicited mail is blocked") }),
+  ]);
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  assert.equal(seconds(simulation, "transact").length, 1);
+  assert.equal(simulation.notices.length, 1);
+});
+
+test("a block that sets in after other mail had gone through returns nothing while another address of ours is left", async () => {
+  const simulation = simulatedScheduling({
+    scheduler: EXACT,
+    route: { sources: ["198.51.100.1", "198.51.100.2"] },
+  });
+  const from = new Map<string, string>();
+  const taken = new Map<string, number>();
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", {
+      onConnect: ({ session, sourceAddress = "" }) => void from.set(session, sourceAddress),
+      onEnvelope: (_envelope, _recipient, { session }) => {
+        const source = from.get(session) ?? "";
+        taken.set(source, (taken.get(source) ?? 0) + 1);
+        return source === "198.51.100.1" && (taken.get(source) ?? 0) > 2 ? blocked("RCPT", 554) : undefined;
+      },
+    }),
+  ]);
+  for (let n = 0; n < 40; n++) {
+    await simulation.send({ to: [`user${n}@example.org`] });
+    await simulation.clock.advance(n % 5 === 0 ? 20 * SECOND : SECOND);
+  }
+  await simulation.clock.advance(HOUR);
+  assert.equal(simulation.notices.length, 0);
+  assert.equal(simulation.world.delivered.size, 40);
+  assert.ok((taken.get("198.51.100.1") ?? 0) > 2);
+});

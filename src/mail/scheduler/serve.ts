@@ -10,7 +10,7 @@ import { give, type Found } from "./hand-over.ts";
 import { watchConnecting } from "./hanging.ts";
 import { readyAt, readyIn } from "./lines.ts";
 import { takeLocal } from "./ready-queues.ts";
-import { deferRound, noSource } from "./round.ts";
+import { deferRound, endRound, noSource } from "./round.ts";
 import type { Way } from "./plan.ts";
 import {
   callNext,
@@ -285,6 +285,8 @@ function comeBackAt(s: SchedulerState, relay: RelayQueue, at: number): false {
 /** A relay is in the books while something is ready, connected or owed. */
 function forgetIfDone(s: SchedulerState, relay: RelayQueue): void {
   if (relay.readyCount > 0 || relay.sessions.size > 0 || relay.isResolving) return;
+  // Who comes later begins a round of its own: what failed in this one is not its answer.
+  endRound(relay);
   forgive(relay.penalty, s.now, penaltyRules(s));
   if (relay.penalty.count > 0 && !relay.isRetired) {
     const { restsUntilAt, quietSinceAt } = relay.penalty;

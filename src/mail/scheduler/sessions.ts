@@ -3,7 +3,7 @@ import type { Failure } from "../envelope/failure.ts";
 import { isWaitedFor } from "../route/limited.ts";
 import { orderHosts } from "../route/order.ts";
 import { reward } from "../route/penalty.ts";
-import { addressText, growRoute } from "../route/route.ts";
+import { addressText, growRoute, routeText } from "../route/route.ts";
 import { tell } from "./action.ts";
 import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
 import { blamedOnMixture, mixNoMore, NOBODY } from "./mixing.ts";
@@ -26,9 +26,11 @@ import {
   endRestsOf,
   endRound,
   failSession,
+  hasAnotherSource,
   mostTelling,
   penaliseRelay,
   restRoute,
+  SOURCES_REFUSED,
 } from "./round.ts";
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
@@ -169,7 +171,7 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
       else if (worked) noteWelcomeSender(relay, sender);
     }
     noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);
-    settleAll(s, session, tickets, outcomes, { isFirst, isTold: transacted.isUsable || ended !== undefined });
+    settleAll(s, session, tickets, outcomes, { isFirst, isTold: transacted.isUsable || ended !== undefined, worked });
   }
 
   if (worked && tickets.length > 0) {
@@ -268,7 +270,7 @@ function settleAll(
   session: Session,
   tickets: readonly Ticket[],
   outcomes: readonly Outcome[],
-  { isFirst, isTold }: { readonly isFirst: boolean; readonly isTold: boolean },
+  { isFirst, isTold, worked }: { readonly isFirst: boolean; readonly isTold: boolean; readonly worked: boolean },
 ): void {
   const [only] = outcomes;
   const byEnvelope = outcomes.length > 1 ? new Map(outcomes.map((outcome) => [outcome.envelope, outcome])) : undefined;
@@ -277,9 +279,14 @@ function settleAll(
   const mayFollow = !outcomes.every(isOverflow);
   const unmixed = isTold ? blamedOnMixture(session, tickets, outcomes) : NOBODY;
   if (unmixed.size > 0) mixNoMore(s, session);
+  // Whoever put back a mail of a session that worked would do so again and again: only one that did not ends a round.
+  const isFruitless = !session.hasWorked && !worked;
   for (const ticket of tickets) {
-    const outcome = outcomeOf(ticket.id) ?? noOutcome(ticket);
-    if (unmixed.has(ticket) || (isTold && belongsElsewhere(session, outcome))) {
+    const answered = outcomeOf(ticket.id) ?? noOutcome(ticket);
+    const isOfSource = isTold && isLikedFromElsewhere(s, session, answered);
+    const outcome = isOfSource && !isFruitless ? triedAgain(ticket, answered) : answered;
+    const isPutBack = isTold && (belongsElsewhere(session, outcome) || (isOfSource && isFruitless));
+    if (unmixed.has(ticket) || isPutBack) {
       putBack(s, session, ticket);
       continue;
     }
@@ -321,6 +328,26 @@ function belongsElsewhere({ relay, candidate, hasWorked }: Session, outcome: Out
   );
 }
 
+const BEFORE_CONTENT: ReadonlySet<string> = new Set(["MAIL", "RCPT", "DATA"]);
+
+/**
+ * The host spoke of the one of our addresses that we came from, and another one is left. A refusal for good is then none of the
+ * mail either, unless the host had seen its content.
+ */
+function isLikedFromElsewhere(s: SchedulerState, session: Session, outcome: Outcome): boolean {
+  if (outcome.kind === "delivered") return false;
+  const { failure } = outcome;
+  if (failure.cause.kind !== "reply" || scopeOf(failure, "recipient") !== "route") return false;
+  if (failure.lasting === "permanent" && !BEFORE_CONTENT.has(failure.cause.during)) return false;
+  return hasAnotherSource(s, session);
+}
+
+/** An attempt, but not the end: as often as there are addresses to be tried from. */
+function triedAgain(ticket: Ticket, outcome: Outcome): Outcome {
+  if (outcome.kind === "delivered" || ticket.attempts + 1 >= SOURCES_REFUSED) return outcome;
+  return { ...outcome, failure: forNow(outcome.failure) };
+}
+
 function isOverflow(outcome: Outcome): boolean {
   return outcome.kind === "failed" && scopeOf(outcome.failure, "recipient") === "overflow";
 }
@@ -360,7 +387,7 @@ function noteSuccess(s: SchedulerState, session: Session): void {
   growRoute(route, mostToRoute(s, session));
   if (route.penalty.count === 0) return;
   reward(route.penalty, s.now);
-  s.out.push(tell(routeResumed, { route: route.text, penalty: route.penalty.count }));
+  s.out.push(tell(routeResumed, { route: routeText(route), penalty: route.penalty.count }));
 }
 
 function noOutcome(ticket: Ticket): Outcome {

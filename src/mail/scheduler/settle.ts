@@ -16,7 +16,7 @@ import { internalWaitMs, relaySchedule, spreadMs, waitMs } from "./retry.ts";
 import { chanceOf } from "./chance.ts";
 import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
-import { afterToldMs, toldWaitMs } from "./told-wait.ts";
+import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
 import { expiresAtOf, readyAtOf, setDueAt, setExpiresAt, setWarnedAt } from "./ticket-times.ts";
 
@@ -113,9 +113,6 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
     notice: after === undefined && s.now >= warnAt(s, ticket) ? delayNotice(s, ticket, failure) : undefined,
   });
 }
-
-/** A host that names short waits again and again is believed for so many attempts. */
-const TOLD_BELIEVED = 5;
 
 /**
  * When it is tried again, whatever the schedule says: when what its relay has learnt of greylisting says, or the reply

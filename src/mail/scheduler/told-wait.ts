@@ -48,6 +48,9 @@ export function afterToldMs(toldMs: number, random: number): number {
   return Math.round(toldMs + 1000 + Math.min(toldMs / 20, 60_000) * random);
 }
 
+/** A host that names short waits again and again is believed for so many attempts, or failures, in a row. */
+export const TOLD_BELIEVED = 5;
+
 const MOST_CHARACTERS = 2000;
 const MOST_WORDS_BETWEEN = 6;
 const LEAST_MS = 1000;
