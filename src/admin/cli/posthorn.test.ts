@@ -572,7 +572,14 @@ test("suspend says what, for how long and why; the name of a route may hold blan
   assert.equal((route.asked[0]?.[2] as { key?: string } | undefined)?.key, "* > mx.example[192.0.2.1]:25");
   const everything = await posthorn(["suspend", "all"], { answers });
   assert.match(everything.out, /^suspended everything until it is lifted; /);
-  for (const wrong of [["nothing"], ["domain"], ["all", "x"], ["domain", "a", "b"], ["message", "nonsense"]])
+  for (const wrong of [
+    ["nothing"],
+    ["domain"],
+    ["all", "x"],
+    ["domain", "a", "b"],
+    ["message", "nonsense"],
+    ["route", "mx.example"],
+  ])
     assert.equal((await posthorn(["suspend", ...wrong], { answers })).code, 64, wrong.join(" "));
   const missing = await posthorn(["unsuspend", "tenant", "acme"], { answers });
   assert.equal(missing.code, 1);

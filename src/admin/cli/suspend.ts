@@ -49,6 +49,13 @@ export const suspend: CliCommand = {
   },
   async run(given, world) {
     const what = whatOf(suspend, given.operands);
+    // What no route is ever called would hold nothing, and nobody would be told.
+    if (what.level === "route" && !/[[>]/.test(what.key))
+      throw usage(
+        suspend,
+        `expected a route as \`posthorn show routes\` has it (192.0.2.1 > mx.example[198.51.100.1]:25), got ${JSON.stringify(what.key)}; ` +
+          "a next host by its name or address is a host",
+      );
     const forMs = durationOf(suspend, given, "for");
     const wish = {
       ...what,

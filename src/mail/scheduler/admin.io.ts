@@ -135,8 +135,9 @@ export function createSchedulerAdmin({
     },
     tlsPolicy: (question) => network.tlsPolicy(question),
     async why(id) {
+      const [row] = rowsOf(await store.page({ envelope: id }));
       const ticket = state.tickets.get(id);
-      return ticket === undefined ? undefined : located(hindrancesOf(state, ticket));
+      return ticket === undefined ? undefined : located(hindrancesOf(state, ticket, row?.lastFailure));
     },
     async whyAll(id) {
       const message = partsOfEnvelopeId(id)?.message ?? id;
@@ -145,7 +146,8 @@ export function createSchedulerAdmin({
       if (rows.length === 0) return undefined;
       const envelopes = rows.map((row) => {
         const ticket = state.tickets.get(row.envelope);
-        return { row, live: ticket && liveStateOf(ticket), hindrances: ticket && located(hindrancesOf(state, ticket)) };
+        const hindrances = ticket && located(hindrancesOf(state, ticket, row.lastFailure));
+        return { row, live: ticket && liveStateOf(ticket), hindrances };
       });
       return { message, groups: groupAlike(envelopes, state.now), isCut: stored.next !== undefined };
     },

@@ -177,8 +177,9 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
   let forgiven = 0;
   const wanted = which.toLowerCase();
   for (const route of s.routes.values()) {
-    const shown = `${route.source ?? "*"} > ${route.text}`;
-    if (!isHost(route, which) && !isHost(route, wanted) && shown.toLowerCase() !== wanted) continue;
+    const shown = `${route.source ?? "*"} > ${route.text}`.toLowerCase();
+    const isOurs = route.source?.toLowerCase() === wanted;
+    if (!isOurs && !isHost(route, which) && !isHost(route, wanted) && shown !== wanted) continue;
     if (clear(route.penalty, s.now)) forgiven++;
   }
   for (const [source, penalty] of s.sourceRests)

@@ -230,7 +230,7 @@ export const greylistSeen = defineEvent({
 });
 
 const GREYLIST_PLANS: Readonly<Record<string, (seconds: number, ready: number) => string>> = {
-  presenting: (seconds, ready) => `all ${ready} are presented once, those refused again after ${seconds} s`,
+  presenting: (seconds, ready) => `the rest (${ready}) is presented once, those refused again after ${seconds} s`,
   resting: (seconds, ready) => `the rest (${ready}) waits ${seconds} s`,
   "put-off": (seconds, ready) => `the rest (${ready}) is put off for ${seconds} s`,
 };

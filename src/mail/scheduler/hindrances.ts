@@ -1,5 +1,7 @@
 import { planFor } from "./plan.ts";
 import { failureText } from "../envelope/failure-text.ts";
+import type { Failure } from "../envelope/failure.ts";
+import type { Greylist } from "../route/greylist.ts";
 import { hostText, routeKey, type Route } from "../route/route.ts";
 import type { Hindrance } from "./admin.ts";
 import { sourceRest } from "./choose.ts";
@@ -10,15 +12,18 @@ import { relaySchedule } from "./retry.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { mayBeGreylisting } from "./scope.ts";
 import { suspensionsOn } from "./suspensions.ts";
+import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { dueAtOf, expiresAtOf } from "./ticket-times.ts";
 
 /**
  * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
- * moment at which each can clear by itself, and the setting that it follows from.
+ * moment at which each can clear by itself, and the setting that it follows from. `lastFailure` is the envelope's, as the
+ * store has it: a wait that a host asked for follows from no setting.
  */
-export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
+export function hindrancesOf(s: SchedulerState, ticket: Ticket, lastFailure?: Failure): readonly Hindrance[] {
   const found: Hindrance[] = [];
   if (!s.isStoreUsable) found.push({ what: "store", text: "the queue's store failed and is being recovered" });
   if (s.isStopping) found.push({ what: "paused", text: "the server is stopping" });
@@ -29,7 +34,7 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket): readonly Hindra
       return [...found, { what: "store", text: "what was decided about it is being written" }];
     case "waiting": {
       const holding = suspendedBy(s, ticket);
-      const waits = whileWaiting(s, ticket);
+      const waits = whileWaiting(s, ticket, lastFailure);
       // It was due long ago, had somebody not suspended it.
       const left = waits.filter(({ what, untilAt = Infinity }) => what !== "not-due" || untilAt > s.now);
       return [...found, ...holding, ...(holding.length === 0 ? waits : left)];
@@ -70,7 +75,7 @@ function attemptText(s: SchedulerState, ticket: Ticket): string {
   return "it is being tried just now";
 }
 
-function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
+function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | undefined): readonly Hindrance[] {
   if (ticket.state === "held" && ticket.quarantine !== undefined)
     return [
       {
@@ -92,14 +97,14 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
       },
     ];
   const plan = planFor(s.settings.plans, ticket.action);
-  if (plan?.kind !== "relay") return [notDue(s, ticket, plan?.kind === "local"), ...pausedFor(s, ticket)];
+  if (plan?.kind !== "relay") return [notDue(s, ticket, plan?.kind === "local", lastFailure), ...pausedFor(s, ticket)];
   const { key } = relayKeyOf(plan, ticket.recipient);
   const relay = homeOf(s, key) ?? s.relays.get(key);
-  if (relay === undefined) return [notDue(s, ticket, false), ...pausedFor(s, ticket)];
+  if (relay === undefined) return [notDue(s, ticket, false, lastFailure), ...pausedFor(s, ticket)];
   const refused = relay.refusedSenders?.get(ticket.message.sender);
   const found: Hindrance[] =
     refused === undefined || refused.untilAt <= s.now
-      ? [notDue(s, ticket, false)]
+      ? [notDue(s, ticket, false, lastFailure, relay.greylist)]
       : [
           {
             what: "not-due",
@@ -116,7 +121,13 @@ function whileWaiting(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   return [...greylisted, ...found, ...next];
 }
 
-function notDue(s: SchedulerState, ticket: Ticket, isLocal: boolean): Hindrance {
+function notDue(
+  s: SchedulerState,
+  ticket: Ticket,
+  isLocal: boolean,
+  lastFailure: Failure | undefined,
+  greylist?: Greylist,
+): Hindrance {
   const { attempts } = ticket;
   const untilAt = dueAtOf(ticket);
   if ((ticket.mishaps ?? 0) > 0) {
@@ -129,8 +140,19 @@ function notDue(s: SchedulerState, ticket: Ticket, isLocal: boolean): Hindrance 
     };
   }
   if (attempts === 0) return { what: "not-due", text: "not due yet", untilAt };
+  const text = `waits after attempt ${attempts}`;
+  if (!isLocal && lastFailure !== undefined) {
+    const toldMs = attempts > TOLD_BELIEVED ? undefined : toldWaitMs(lastFailure.reply);
+    if (toldMs !== undefined)
+      return { what: "not-due", text: `${text}; the host asked for ${Math.round(toldMs / 1000)} s`, untilAt };
+    const isPresented = greylist?.phase === "presenting" || greylist?.keys === "recipient";
+    if (isPresented && attempts === 1 && mayBeGreylisting(lastFailure)) {
+      const setting = ["route", "greylisting", "probe"];
+      return { what: "not-due", text: `${text}; the host seems to greylist`, untilAt, setting };
+    }
+  }
   const setting = isLocal ? ["scheduler", "retry", "local"] : relaySchedule(s, ticket).path;
-  return { what: "not-due", text: `waits after attempt ${attempts}`, untilAt, setting };
+  return { what: "not-due", text, untilAt, setting };
 }
 
 function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
@@ -192,13 +214,18 @@ function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
     ];
   const connectors = connectorsOf(s, relay);
   const resting = connectors.filter(({ restsUntilAt }) => restsUntilAt > s.now);
-  if (resting.length === 0 || resting.length < connectors.length) return [];
+  const first = resting.reduce<Connector | undefined>(
+    (soonest, one) => (soonest === undefined || one.restsUntilAt < soonest.restsUntilAt ? one : soonest),
+    undefined,
+  );
+  if (first === undefined || resting.length < connectors.length) return [];
   return [
     {
       what: "route-rests",
       text: restingText(resting),
-      untilAt: Math.min(...resting.map(({ restsUntilAt }) => restsUntilAt)),
-      setting: ["route", "penaltyStep"],
+      untilAt: first.restsUntilAt,
+      // How long it asked for stands in its reply.
+      setting: toldWaitMs(first.route?.penalty.lastFailure?.reply) === undefined ? ["route", "penaltyStep"] : undefined,
     },
   ];
 }

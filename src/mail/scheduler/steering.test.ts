@@ -214,6 +214,54 @@ test("why, show: what a greylisting host or an own limit holds up says so, with 
   );
 });
 
+test("why: a wait that the host asked for, or that greylisting makes, is not said to come from the schedule", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const admin = createSchedulerAdmin({ ...simulation, origins });
+  const refuse = (text: string, during = "RCPT", code = 450): Failure => ({
+    lasting: "temporary",
+    status: "4.2.0",
+    cause: { kind: "reply", during },
+    reply: { code, status: undefined, lines: [text] },
+    host: "mx.test[192.0.2.3]:25",
+  });
+  const { world: hosts, clock } = simulation;
+  hosts.setDomain("told.test", [{ name: "t", ip: "192.0.2.3", onEnvelope: () => refuse("try again in 300 seconds") }]);
+  hosts.setDomain("grey.test", [{ name: "g", ip: "192.0.2.4", onEnvelope: () => refuse("not yet") }]);
+  const closing = refuse("closing, try again in 10 minutes", "greeting", 421);
+  hosts.setDomain("closed.test", [{ name: "c", ip: "192.0.2.5", onConnect: () => closing }]);
+  const told = await simulation.send({ to: ["a@told.test"] });
+  const grey = await simulation.send({ to: Array.from({ length: 8 }, (_, n) => `u${n}@grey.test`) });
+  await simulation.send({ to: ["a@closed.test"] });
+  await clock.advance(1000);
+  const resting = await simulation.send({ to: ["b@closed.test"] });
+  await clock.advance(1000);
+  const saidOf = async (id: string) =>
+    ((await admin.why(id)) ?? []).map(({ text, setting }) => [text, setting?.join(".")]);
+  const asked = ["waits after attempt 1; the host asked for 300 s", undefined];
+  assert.deepEqual(await saidOf(`${told}.1`), [asked]);
+  assert.deepEqual(
+    (await admin.whyAll(told))?.groups[0]?.hindrances.map(({ text, origin }) => [text, origin]),
+    [asked],
+  );
+  assert.deepEqual(await saidOf(`${grey}.8`), [
+    ["waits after attempt 1; the host seems to greylist", "route.greylisting.probe"],
+  ]);
+  const [[text = "", setting] = []] = await saidOf(`${resting}.1`);
+  assert.match(text, /^every next host rests: .*try again in 10 minutes/);
+  assert.equal(setting, undefined);
+});
+
+test("a route is resumed by our own address, too, wherever that was refused", async () => {
+  const simulation = simulatedScheduling({ route: { sources: ["198.51.100.1"] } });
+  const admin = createSchedulerAdmin({ ...simulation, origins });
+  for (const n of [1, 2])
+    simulation.world.setDomain(`d${n}.test`, [{ ...down, name: `mx${n}.test`, ip: `192.0.2.${n}` }]);
+  await simulation.send({ to: ["a@d1.test", "a@d2.test"] });
+  await simulation.clock.advance(1000);
+  assert.match(simulation.lines.join("\n"), /route 198\.51\.100\.1 > mx1\.test\[192\.0\.2\.1\]:25 rests/);
+  assert.deepEqual(await admin.forgive("198.51.100.1"), { routes: 2 });
+});
+
 test("the earliest time is the latest of all ends, and unknown when somebody must do something first", () => {
   assert.equal(
     earliestOf(

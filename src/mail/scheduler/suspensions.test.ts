@@ -233,6 +233,26 @@ test("with one of two hosts suspended the mail goes to the other one", async () 
   );
 });
 
+test("a route is suspended by the name that `show routes` has for it, or as the log writes it", async () => {
+  for (const [name, isFromBoth] of [
+    ["198.51.100.1 > mx-192.0.2.1[192.0.2.1]:25", false],
+    ["mx-192.0.2.1[192.0.2.1]:25", true],
+  ] as const) {
+    const simulation = simulatedScheduling({ route: { sources: ["198.51.100.1", "198.51.100.2"] } });
+    const { world, clock } = simulation;
+    const from = new Set<string>();
+    world.setDomain("a.example", [
+      host("192.0.2.1", { onConnect: ({ sourceAddress = "" }) => void from.add(sourceAddress) }),
+    ]);
+    await suspend(simulation, "route", name);
+    for (let n = 0; n < 10; n++) {
+      await simulation.send({ to: [`u${n}@a.example`] });
+      await clock.advance(MINUTE);
+    }
+    assert.deepEqual([...from], isFromBoth ? [] : ["198.51.100.2"], name);
+  }
+});
+
 test("a session to what is suspended ends after what it carries", async () => {
   const simulation = simulatedScheduling();
   const { world, clock, scheduler } = simulation;

@@ -99,7 +99,7 @@ export function suspensionOfRelay(s: SchedulerState, relay: RelayQueue): Suspens
   return firstOf(known, names);
 }
 
-/** By the host's name, address, or as the log writes it; or by the route to it from the source address. */
+/** By the host's name, address, or as the log writes it; or by the route to it, where nobody says from which source by all. */
 export function suspensionOfRoute(
   s: SchedulerState,
   { host, address }: Candidate,
@@ -110,7 +110,7 @@ export function suspensionOfRoute(
   const ip = "ip" in host.address ? host.address.ip : host.address.path;
   return (
     firstOf(hosts, [host.name, address, ip, route.text]) ??
-    firstOf(routes, [`${route.source ?? "*"} > ${route.text}`, `${route.source ?? "*"}>${address}`])
+    firstOf(routes, [`${route.source ?? "*"} > ${route.text}`, `${route.source ?? "*"}>${address}`, route.text])
   );
 }
 
