@@ -37,7 +37,7 @@ function systemCallOf(frames: StackSample["frames"]): string | undefined {
 }
 
 /** `src/mail/session/state.ts` is `mail/session`. */
-function areaOf(source: string): string {
+export function areaOf(source: string): string {
   return source.split("/").slice(1, 3).join("/");
 }
 

@@ -1,3 +1,4 @@
+import { table, whole } from "./markdown.ts";
 import type { PlaceOf } from "./places.ts";
 import type { StackSample } from "./samples.ts";
 
@@ -62,15 +63,6 @@ export function profileTables({ samples, placeOf, roleOf, cpuUs }: ProfileTables
 }
 
 /** Node calls the first thread by the process's name, cut at 15 characters, or `MainThread`. */
-function threadName(thread: string): string {
+export function threadName(thread: string): string {
   return thread === "MainThread" || thread.startsWith("posthorn") ? "main thread" : thread;
-}
-
-function whole(us: number): string {
-  return us < 0.5 ? "" : us.toFixed(0);
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map((_, at) => (at === 0 ? "---" : "--:"))), ...rows.map(line)].join("\n");
 }
