@@ -4,7 +4,7 @@ import type { ProcessSample, Probe, Sample } from "./watch.ts";
  * Whether a server under a steady load stays as it is. The run has a warm-up, then two equal parts under load, with a rest before, between and after them, in which all garbage is collected:
  *
  * - memory: the median of what all processes take together (PSS of what backs no file: code is shared with whatever else runs it) in the last part is at most 5 % above that of the part before;
- * - live heap: what lives in the heap of a process after a collection, in the last rest, is at most 5 %, or 1 MiB, above that of
+ * - live heap: what lives in the heaps of a process, of all its threads, after a collection, in the last rest, is at most 5 %, or 1 MiB, above that of
  *   the rest before: nothing is under way there, so what is more is kept;
  * - descriptors, sockets and pipes of a process: in the last rest at most two more than in the rest before, for a connection that
  *   is kept for the next question may come or go.
@@ -79,11 +79,18 @@ export function restOf(samples: readonly Sample[], probes: readonly Probe[]): Re
             processes.filter(({ pid }) => pid === process.pid).map(({ descriptors }) => descriptors),
           ),
         ),
-        liveBytes: Math.min(...own.map(({ liveBytes }) => liveBytes)),
-        handles: Math.min(...own.map(({ handles }) => countOf(handles))),
+        liveBytes: sumOfLeast(own),
+        handles: Math.min(...own.filter(({ thread }) => thread === 0).map(({ handles }) => countOf(handles))),
       };
     }),
   };
+}
+
+/** Of each thread its smallest. Infinite where the main thread did not answer. */
+function sumOfLeast(probes: readonly Probe[]): number {
+  const least = new Map([[0, Infinity]]);
+  for (const { thread, liveBytes } of probes) least.set(thread, Math.min(least.get(thread) ?? Infinity, liveBytes));
+  return [...least.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 export function totalOwn({ processes }: Sample): number {

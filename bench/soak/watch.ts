@@ -20,33 +20,39 @@ export interface ProcessSample {
   readonly descriptors: number;
 }
 
-/** What a process says of itself when it has just collected its garbage. */
+/** What a thread of a process says of itself when it has just collected its garbage. */
 export interface Probe {
   readonly atMs: number;
   readonly pid: number;
-  /** What lives in the heap of the main thread, and what it holds outside of it. */
+  /** 0 is the main thread. */
+  readonly thread: number;
+  /** What lives in the thread's heap, and what it holds outside of it. */
   readonly liveBytes: number;
   /** Sockets, pipes, timers and so on, by kind. */
   readonly handles: Readonly<Record<string, number>>;
 }
 
 /**
- * Goes into each process of the server ahead of its own code. A heap that has not been collected says little: each tells its
- * own after two collections when it gets SIGUSR2. As text in the variable, for the processes may read no file of ours.
+ * Goes into each process of the server ahead of its own code. A heap that has not been collected says little: each thread tells
+ * its own after two collections when the process gets SIGUSR2. As text in the variable, for the processes may read no file of ours.
  */
 const PROBE = `
-import v8 from "node:v8"; import vm from "node:vm"; import { writeSync } from "node:fs"; import { isMainThread } from "node:worker_threads";
-if (isMainThread) {
-  let gc;
-  process.on("SIGUSR2", () => {
-    if (gc === undefined) { v8.setFlagsFromString("--expose-gc"); gc = vm.runInNewContext("gc"); }
-    gc(); gc();
-    const { heapUsed, external } = process.memoryUsage();
-    const handles = {};
-    for (const kind of process.getActiveResourcesInfo()) handles[kind] = (handles[kind] ?? 0) + 1;
-    writeSync(2, "\\nsoak-probe " + JSON.stringify({ pid: process.pid, liveBytes: heapUsed + external, handles }) + "\\n");
-  });
-}`;
+import v8 from "node:v8"; import vm from "node:vm"; import { writeSync } from "node:fs";
+import { BroadcastChannel, isMainThread, threadId } from "node:worker_threads";
+let gc;
+const tell = () => {
+  if (gc === undefined) { v8.setFlagsFromString("--expose-gc"); gc = vm.runInNewContext("gc"); }
+  gc(); gc();
+  const { heapUsed, external } = process.memoryUsage();
+  const handles = {};
+  for (const kind of process.getActiveResourcesInfo()) handles[kind] = (handles[kind] ?? 0) + 1;
+  writeSync(2, "\\nsoak-probe " + JSON.stringify({ pid: process.pid, thread: threadId, liveBytes: heapUsed + external, handles }) + "\\n");
+};
+const threads = new BroadcastChannel("soak-probe");
+threads.unref();
+if (isMainThread) process.on("SIGUSR2", () => { threads.postMessage("tell"); tell(); });
+else threads.onmessage = tell;
+`;
 
 export const PROBE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(PROBE.trim())}`;
 
@@ -95,7 +101,7 @@ export class Watch {
     return sample;
   }
 
-  /** Asks all processes, and waits until each has answered, or a minute. */
+  /** Asks all processes, and waits until each has answered, or a minute; its other threads a moment later. */
   async probe(): Promise<void> {
     const fromAt = this.now();
     const waiting = new Set(this.names().values());
@@ -108,7 +114,7 @@ export class Watch {
       }
     while (waiting.size > 0 && this.now() < fromAt + PROBE_WITHIN_MS) {
       await wait(100);
-      for (const { atMs, pid } of this.probes) if (atMs >= fromAt) waiting.delete(pid);
+      for (const { atMs, pid, thread } of this.probes) if (atMs >= fromAt && thread === 0) waiting.delete(pid);
     }
   }
 

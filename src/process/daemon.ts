@@ -15,6 +15,7 @@ import { isSplit, layoutOf } from "./layout.ts";
 import { heldSignals } from "./held-signals.ts";
 import { findSettingsFile, loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
 import { LOCAL_LISTENER } from "./local-users.ts";
+import { boundOwnMemory } from "./memory.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
 import type { Server } from "./server.ts";
 import { SettingsRefused } from "./settings-refused.ts";
@@ -135,9 +136,11 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     };
     // Only what this layout takes is loaded: a supervisor needs hardly a third of what a single process does.
     if (layout === "split") {
+      boundOwnMemory("supervisor");
       const { startSupervisor } = await import("./supervisor.ts");
       server = await startSupervisor({ ...common, identity, keeperIdentity: keeper });
     } else {
+      boundOwnMemory("single");
       const { startSingle } = await import("./single.ts");
       server = await startSingle({ ...common, onStuck });
     }

@@ -11,6 +11,7 @@ import type { FileAgent, FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import * as events from "../mail/delivery/mailbox/events.ts";
 import type { MailboxSettings } from "../mail/delivery/mailbox/settings.ts";
 import type { FilingStart, FromFiling, NumberedErrand, ToFiling } from "./filing-worker.ts";
+import { memoryEnvironment, memoryOptions } from "./memory.ts";
 
 /**
  * The processes that deliver with users' rights (`filing-worker.ts`): some of them, each for one user at a time, and each
@@ -191,12 +192,13 @@ export class FilingAgents implements FileAgent {
       execArgv: [
         "--disable-warning=ExperimentalWarning",
         "--disable-warning=SecurityWarning",
+        ...memoryOptions("filing"),
         "--permission",
         "--allow-fs-read=*",
         "--allow-fs-write=*",
         "--allow-addons",
       ],
-      env: {},
+      env: memoryEnvironment(),
       cwd: "/",
       serialization: "advanced" as const,
       stdio: ["ignore", "inherit", "inherit", "ipc"] as ["ignore", "inherit", "inherit", "ipc"],

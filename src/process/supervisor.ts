@@ -25,6 +25,7 @@ import { placeOf } from "./listener-place.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { LookupPort } from "./lookup.ts";
 import { needsLookup } from "./lookup-needs.ts";
+import { memoryEnvironment, memoryOptions } from "./memory.ts";
 import type { Identity } from "./privileges.ts";
 import { remoteLookup } from "./remote-lookup.ts";
 import { grantsOf } from "./role-grants.ts";
@@ -242,6 +243,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       nodeOptions: [
         "--disable-warning=ExperimentalWarning",
         "--disable-warning=SecurityWarning",
+        ...memoryOptions(role),
         ...grantsOf(role, from, folders),
       ],
       descriptors: bound.map((socket) => socket.fd),
@@ -255,7 +257,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
             : identity,
       start: told,
       after,
-      env: role === "lookup" ? threadsFor(from) : undefined,
+      env: { ...memoryEnvironment(), ...(role === "lookup" ? threadsFor(from) : {}) },
       clock,
       emit,
       onMessage: (message) => onMessage(message, name),
