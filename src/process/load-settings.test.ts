@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, lchown, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { problemLine, locate } from "../service/config/config.ts";
@@ -318,5 +318,30 @@ test("settings are found in the directory or the system's, by root only in the s
     await writeFile(join(directory, "posthorn.yaml"), "");
     assert.equal(await findSettingsFile(directory, false), join(directory, "posthorn.yaml"));
     assert.notEqual(await findSettingsFile(directory, true), join(directory, "posthorn.yaml"));
+  });
+});
+
+test("settings that somebody else may have laid where one happens to be are passed over, and that is told", async () => {
+  await inDirectory({ "posthorn.config.ts": "export default {};\n" }, async (directory) => {
+    const file = join(directory, "posthorn.config.ts");
+    const told: string[] = [];
+    const find = () => findSettingsFile(directory, false, (text) => told.push(text));
+    await chmod(file, 0o666);
+    assert.notEqual(await find(), file);
+    assert.deepEqual(told.splice(0), [
+      `${file} is passed over: everybody may write to it; name it with its option if it is meant`,
+    ]);
+    await chmod(file, 0o664);
+    assert.equal(await find(), file);
+    if (process.getuid?.() !== 0) return;
+    await chown(file, 60_001, 60_001);
+    assert.notEqual(await find(), file);
+    assert.match(told.splice(0).join(), /it belongs to somebody else \(uid 60001\)/);
+    // Nor one of ours that somebody else has put a link to.
+    await chown(file, 0, 0);
+    await symlink(file, join(directory, "posthorn.yaml"));
+    await lchown(join(directory, "posthorn.yaml"), 60_001, 60_001);
+    assert.equal(await find(), file);
+    assert.match(told.join(), /posthorn\.yaml is passed over: it belongs to somebody else/);
   });
 });

@@ -1,9 +1,10 @@
-import { readFile, stat } from "node:fs/promises";
+import { lstat, readFile, stat } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
 import { ownModule } from "../foundation/own-module.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../foundation/error.ts";
+import { escapeControls } from "../foundation/escape.ts";
 import { ok, refused, type Result } from "../foundation/result.ts";
 import { parsePasswordHash } from "../service/account/password.ts";
 import type { Credentials } from "../service/account/settings.ts";
@@ -161,14 +162,39 @@ function readSource(options: LoadOptions): Promise<Result<SettingsSource, readon
   );
 }
 
-export async function findSettingsFile(directory: string, isRoot: boolean): Promise<string | undefined> {
-  for (const place of isRoot ? ["/etc/posthorn"] : [directory, "/etc/posthorn"]) {
+/**
+ * The settings where nobody names any. `directory` is where somebody happens to be, in /tmp perhaps: a file there counts only
+ * when nobody else could have laid it, for it may be code, and it says to whom a `sendmail` gives its mail. `tell` hears of
+ * one that is passed over.
+ */
+export async function findSettingsFile(
+  directory: string,
+  isRoot: boolean,
+  tell: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
+): Promise<string | undefined> {
+  for (const place of isRoot ? [SYSTEM_PLACE] : [directory, SYSTEM_PLACE]) {
     for (const name of ["posthorn.yaml", "posthorn.config.ts"]) {
       const file = join(place, name);
-      if (await exists(file)) return file;
+      if (!(await exists(file))) continue;
+      const doubt = place === SYSTEM_PLACE ? undefined : await foreignness(file);
+      if (doubt === undefined) return file;
+      tell(`${escapeControls(file)} is passed over: ${doubt}; name it with its option if it is meant`);
     }
   }
   return undefined;
+}
+
+const SYSTEM_PLACE = "/etc/posthorn";
+
+/** Why somebody else may have written the file, or laid the link that is in its place; undefined where nobody did. */
+async function foreignness(file: string): Promise<string | undefined> {
+  const own = process.getuid?.();
+  if (own === undefined) return undefined;
+  // What cannot be looked at is told by whoever reads it.
+  const found = await Promise.all([lstat(file), stat(file)]).catch(() => []);
+  const foreign = found.find(({ uid }) => uid !== own && uid !== 0);
+  if (foreign !== undefined) return `it belongs to somebody else (uid ${foreign.uid})`;
+  return found.some((each) => each.isFile() && (each.mode & 0o002) !== 0) ? "everybody may write to it" : undefined;
 }
 
 async function exists(file: string): Promise<boolean> {
