@@ -10,6 +10,7 @@ import { restore } from "../mail/queue/backup.io.ts";
 import { inOrder, problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { foldersOf } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
+import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import { findSettingsFile, loadPlaces, loadSettings, loadTableSources, type LoadedSettings } from "./load-settings.ts";
 import { catalogue } from "./log-role.ts";
 import { runningPid } from "./pid-file.ts";
@@ -46,6 +47,7 @@ export const cliParts: Pick<
     const folders = foldersOf(settings.state);
     return {
       hostname: settings.hostname,
+      mailName: await mailNameOf(settings.local, settings.hostname),
       controlPaths: controlPaths(settings.control, folders.run),
       journalFile: folders.journalFile,
       injection: injectionPlaces(settings.listeners),

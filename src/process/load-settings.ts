@@ -107,7 +107,6 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   });
 }
 
-/** Where settings are looked for when no `-f` says so. Root never takes code or data from wherever it stands. */
 /**
  * Only what tells a client of a running server where things are: state directory, control sockets, listeners. Nothing
  * else of the settings has to be right, nor its keys and passwords be readable, for an operator to look after the queue.
@@ -123,9 +122,14 @@ export async function loadPlaces(options: LoadOptions): Promise<Result<Settings,
       root: root.kind === "map" ? { ...root, entries: root.entries.filter(({ name }) => names.includes(name)) } : root,
     });
   const complete = ({ settings }: Parsed): Settings => completeSettings(settings, { hostname: hostname() });
-  const whole = only("state", "hostname", "user", "group", "control", "localSubmission", "listeners");
-  if (whole.ok) return ok(complete(whole.value));
-  const rest = only("state", "hostname", "user", "group", "control", "localSubmission");
+  const needed = ["state", "hostname", "user", "group", "control", "localSubmission"];
+  for (const besides of [["listeners", "local"], ["listeners"], ["local"]]) {
+    const found = only(...needed, ...besides);
+    if (!found.ok) continue;
+    const settings = complete(found.value);
+    return ok(besides.includes("listeners") ? settings : { ...settings, listeners: [] });
+  }
+  const rest = only(...needed);
   return rest.ok ? ok({ ...complete(rest.value), listeners: [] }) : rest;
 }
 
@@ -163,7 +167,7 @@ function readSource(options: LoadOptions): Promise<Result<SettingsSource, readon
 }
 
 /**
- * The settings where nobody names any. `directory` is where somebody happens to be, in /tmp perhaps: a file there counts only
+ * The settings where nobody names any. Root never takes code or data from wherever it stands. For others `directory` is where somebody happens to be, in /tmp perhaps: a file there counts only
  * when nobody else could have laid it, for it may be code, and it says to whom a `sendmail` gives its mail. `tell` hears of
  * one that is passed over.
  */

@@ -9,6 +9,7 @@ const facts = {
   offsetMinutes: 60,
   id: "abc",
   hostname: "here.example",
+  mailName: "here.example",
   callerName: "anna",
   callerFullName: "Anna Amsel",
 };
@@ -49,6 +50,15 @@ test("missing fields are added, present ones are left alone", () => {
   );
   const full = "From: z@z.example\nDate: Sat, 21 Nov 2026 13:00:00 +0100\nMessage-ID: <1@z.example>\n\nhello\n";
   assert.equal(prepared(full, "bert").text, full);
+});
+
+test("names without a domain get the one that users have, which need not be the host's", () => {
+  const input = Buffer.from("To: carl\nSubject: x\n\nhello\n");
+  const result = prepareMessage(input, request("-t", "bert"), { ...facts, mailName: "example" });
+  assert.ok(result.ok);
+  const { sender, recipients, content } = result.value;
+  assert.deepEqual([sender, ...recipients], ["anna@example", "bert@example", "carl@example"]);
+  assert.match(content.toString(), /^Message-ID: <\S+@here\.example>\r\n[^]*From: Anna Amsel <anna@example>\r\n/);
 });
 
 test("-F names the sender of a missing From, -f its address", () => {

@@ -18,6 +18,8 @@ export interface OutgoingFacts {
   /** For the Message-ID: unique for ever on this host. */
   readonly id: string;
   readonly hostname: string;
+  /** The domain of names that are given without one. */
+  readonly mailName: string;
   readonly callerName: string;
   readonly callerFullName?: string | undefined;
 }
@@ -44,13 +46,13 @@ export function prepareMessage(
     const list = parseAddressList(argument);
     if (!list.ok || list.value.length === 0)
       return refused({ in: "arguments", text: `${JSON.stringify(argument)} is not an address` });
-    for (const address of list.value) recipients.add(formatListed(address, facts.hostname));
+    for (const address of list.value) recipients.add(formatListed(address, facts.mailName));
   }
   if (request.recipientsFromHeader) {
     const named = recipientsOf(header);
     if (!named.ok)
       return refused({ in: "message", text: `the header has a bad address: expected ${named.problem.expected}` });
-    for (const address of named.value) recipients.add(formatListed(address, facts.hostname));
+    for (const address of named.value) recipients.add(formatListed(address, facts.mailName));
   }
   if (recipients.size === 0) {
     return request.recipientsFromHeader
@@ -90,7 +92,7 @@ function senderOf(request: SendmailRequest, facts: OutgoingFacts): string | unde
   if (request.sender === "") return "";
   const list = parseAddressList(request.sender ?? facts.callerName);
   const [address] = list.ok ? list.value : [];
-  return address === undefined ? undefined : formatListed(address, facts.hostname);
+  return address === undefined ? undefined : formatListed(address, facts.mailName);
 }
 
 /** Up to a line that is a dot alone, as an interactive user ends a message. */

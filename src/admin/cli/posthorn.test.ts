@@ -81,6 +81,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     locate: () =>
       Promise.resolve({
         hostname: "mail.example",
+        mailName: "mail.example",
         controlPaths: { query: "query", change: "change" },
         journalFile: "journal.db",
         injection: [{ host: "127.0.0.1", port: 2587 }],

@@ -26,7 +26,11 @@ export const send: CliCommand = {
     "Classic options without a meaning here (-o..., -m, -U, -v, -B, ...) are accepted.",
   options: {
     t: { short: "t", says: "Takes recipients from To, Cc and Bcc too, and removes Bcc." },
-    f: { short: "f", value: "ADDRESS", says: "The envelope sender; `<>` for none. Without it: you, at this host." },
+    f: {
+      short: "f",
+      value: "ADDRESS",
+      says: "The envelope sender; `<>` for none. Without it: you, at this host, or in its first local domain.",
+    },
     F: { short: "F", value: "NAME", says: "Your full name, for a missing From field." },
     i: { short: "i", says: "A line with only a dot does not end the mail (-oi too)." },
     bs: { says: "(-bs) Speaks SMTP on standard input and output." },
@@ -60,6 +64,7 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
     offsetMinutes: world.offsetMinutes(now),
     id: world.uniqueId(),
     hostname,
+    mailName: places?.mailName ?? hostname,
     callerName: world.caller.name,
     callerFullName: world.caller.fullName,
   });

@@ -197,7 +197,13 @@ test("tables are shown with what is known of each", async () => {
   ];
   const world: Partial<World> = {
     locate: () =>
-      Promise.resolve({ hostname: "h", controlPaths: { query: "q", change: "c" }, journalFile: "", injection: [] }),
+      Promise.resolve({
+        hostname: "h",
+        mailName: "h",
+        controlPaths: { query: "q", change: "c" },
+        journalFile: "",
+        injection: [],
+      }),
     connectControl: () =>
       // Only `call` is used, with the operation that the test answers.
       Promise.resolve({

@@ -149,6 +149,8 @@ export interface Caller {
 
 export interface Places {
   readonly hostname: string;
+  /** The domain of users whom a program names without one. */
+  readonly mailName: string;
   readonly controlPaths: { readonly query: string; readonly change: string };
   readonly journalFile: string;
   /** The listeners where local mail can be handed in, the best first. */

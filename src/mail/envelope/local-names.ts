@@ -4,6 +4,7 @@ import { foldDomain, foldKey } from "../../service/table/pattern.ts";
 import { inlineTable, tableFor, type Tables } from "../../service/table/tables.ts";
 import type { Table, TableService } from "../../service/table/table.ts";
 import { namesOf } from "./extension.ts";
+import { primaryDomainOf } from "./mail-name.ts";
 import type { LocalSettings } from "./settings.ts";
 import { isSystemUsers } from "./system-users.ts";
 
@@ -48,9 +49,7 @@ export function localNames(
   const { users: written } = settings;
   const asksSystem = isSystemUsers(written);
   const users = written === undefined || asksSystem ? undefined : tableFor(tables, written, "local.users");
-  const firstDomain =
-    settings.domains?.kind === "list" ? settings.domains.items.find((name) => /^[^!*.@]/.test(name)) : undefined;
-  const primaryDomain = firstDomain ?? hostname;
+  const primaryDomain = primaryDomainOf(settings, hostname);
   const { extensionDelimiter: delimiters } = settings;
   const virtual = settings.virtual.map((entry, at) => {
     const name = `local.virtual[${at}]`;

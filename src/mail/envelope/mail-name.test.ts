@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mailNameOf } from "./mail-name.ts";
+
+const host = "mail.example.org";
+const nameOf = (...items: readonly string[]) => mailNameOf({ domains: { kind: "list", items } }, host);
+
+test("users without a domain are those of the host's name where that is local, else of the first local domain", async () => {
+  assert.equal(await nameOf("example.org", "localhost"), "example.org");
+  assert.equal(await nameOf("example.org", "Mail.Example.ORG"), host);
+  assert.equal(await nameOf("*.example.org", "example.org"), host);
+  assert.equal(await nameOf("!mail.example.org", "*.example.org", "example.org"), "example.org");
+  assert.equal(await nameOf("*.example.net"), host);
+  assert.equal(await mailNameOf({ domains: undefined }, host), host);
+  assert.equal(await mailNameOf({ domains: { kind: "table", name: "domains" } }, host), host);
+});
