@@ -46,9 +46,9 @@ export function submitting(
   const { senderRights: ofUsers } = settings.localSubmission;
   if (ofUsers !== undefined) {
     // Programs without settings of their own call their user user@host.
-    const isLocalDomain: typeof local.isLocalDomain = (domain) =>
-      domain === settings.hostname ? Promise.resolve(true) : local.isLocalDomain(domain);
-    const known = senderRights(ofUsers, tables, { isLocalDomain }, settings.local.extensionDelimiter);
+    const isPrimaryDomain: typeof local.isPrimaryDomain = (domain) =>
+      domain === settings.hostname ? Promise.resolve(true) : local.isPrimaryDomain(domain);
+    const known = senderRights(ofUsers, tables, { isPrimaryDomain }, settings.local.extensionDelimiter);
     const mayUse: SenderRights["mayUse"] = (account, address) =>
       account === TRUSTED_ACCOUNT ? Promise.resolve(true) : known.mayUse(account, address);
     rights.set(LOCAL_LISTENER, { ...known, mayUse, allowsNullSender: true });

@@ -15,6 +15,8 @@ export type Holds = boolean | { readonly failed: string };
 export interface LocalNames {
   /** Primary or virtual. */
   isLocalDomain(domain: string): Promise<Holds>;
+  /** One whose names are users of this host: local, and not virtual. */
+  isPrimaryDomain(domain: string): Promise<Holds>;
   /** The entry of `local.virtual` that has the domain. */
   virtualOf(domain: string): Promise<VirtualDomain | "none" | { readonly failed: string }>;
   /** Whether the user may receive mail; always true when no users are set. `address` is in a primary domain. */
@@ -72,15 +74,24 @@ export function localNames(
     return "none";
   };
 
+  const isLocalDomain = async (domain: string): Promise<Holds> => {
+    const holds = await member(domains, "local.domains", foldDomain(domain), "domain");
+    if (holds !== false || virtual.length === 0) return holds;
+    const entry = await virtualOf(domain);
+    return entry === "none" ? false : "failed" in entry ? entry : true;
+  };
+
   return {
     primaryDomain,
     aliases: tablesNamed(tables, settings.aliases),
     virtualOf,
-    async isLocalDomain(domain) {
+    isLocalDomain,
+    async isPrimaryDomain(domain) {
       const holds = await member(domains, "local.domains", foldDomain(domain), "domain");
-      if (holds !== false || virtual.length === 0) return holds;
+      if (holds !== true) return holds;
+      // A domain in both is the virtual entry's.
       const entry = await virtualOf(domain);
-      return entry === "none" ? false : "failed" in entry ? entry : true;
+      return entry === "none" ? true : "failed" in entry ? entry : false;
     },
     async isKnownUser(address) {
       if (written === undefined) return true;

@@ -21,7 +21,7 @@ export interface SenderRights {
 export function senderRights(
   settings: SenderRightsSettings,
   tables: Tables,
-  local: Pick<LocalNames, "isLocalDomain">,
+  local: Pick<LocalNames, "isPrimaryDomain">,
   delimiters: string,
 ): SenderRights {
   const table =
@@ -36,8 +36,8 @@ export function senderRights(
     const own = spellings(address);
     if (folded.includes("@")) return own.includes(folded);
     if (!own.some((one) => one.slice(0, one.lastIndexOf("@")) === folded)) return false;
-    // An account without a domain is a user of every domain that is ours.
-    return local.isLocalDomain(splitAddress(address).domain);
+    // An account without a domain is a user of this host; of the same name in a virtual domain may be somebody else.
+    return local.isPrimaryDomain(splitAddress(address).domain);
   };
   return {
     checks: settings.checks,

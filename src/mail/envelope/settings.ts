@@ -105,7 +105,7 @@ export const senderRightsSettings = z.strictObject({
   own: z
     .boolean()
     .default(true)
-    .describe("Its own address: the account's name, or, where that has no domain, it at each of our domains."),
+    .describe("Its own address: the account's name, or, where that has no domain, it at each of `local.domains`."),
   table: tableName()
     .optional()
     .describe("Addresses (user@domain, @domain) with the accounts that may use them, `*` for all accounts."),

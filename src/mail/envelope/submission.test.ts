@@ -4,7 +4,8 @@ import type { Spent } from "../../service/account/sending-limits.ts";
 import { inlineTable, type Tables } from "../../service/table/tables.ts";
 import type { EnvelopePolicy, SessionFactsForRules } from "./policy.ts";
 import { authorsOf, senderRights } from "./sender-rights.ts";
-import { senderRightsSettings } from "./settings.ts";
+import { localNames } from "./local-names.ts";
+import { localSettings, senderRightsSettings } from "./settings.ts";
 import { submissionPolicy } from "./submission.ts";
 
 const tables: Tables = new Map([
@@ -21,10 +22,32 @@ const tables: Tables = new Map([
     }),
   ],
 ]);
-const local = { isLocalDomain: (domain: string) => Promise.resolve(domain === "example.org") };
+const local = { isPrimaryDomain: (domain: string) => Promise.resolve(domain === "example.org") };
 const rightsOf = (written: object) => senderRights(senderRightsSettings.parse(written), tables, local, "+");
 
-test("an account's own address is its name, at each of our domains where it has none", async () => {
+test("an account without a domain is nobody in virtual domains, whoever has its name there", async () => {
+  const names = localNames(
+    localSettings.parse({
+      domains: ["example.org", "both.example"],
+      virtual: [
+        { domains: ["hosted.example"], users: ["ada@hosted.example"] },
+        { domains: ["both.example"], aliases: "table:senders" },
+      ],
+    }),
+    "mx.example.org",
+    tables,
+  );
+  const rights = senderRights(senderRightsSettings.parse({}), tables, names, "+");
+  for (const [account, address, may] of [
+    ["ada", "ada@example.org", true],
+    ["ada", "ada@hosted.example", false],
+    ["ada", "ada+x@both.example", false],
+    ["ada@hosted.example", "ada@hosted.example", true],
+  ] as const)
+    assert.equal(await rights.mayUse(account, address), may, `${account} as ${address}`);
+});
+
+test("an account's own address is its name, at each of our own domains where it has none", async () => {
   const rights = rightsOf({});
   for (const [account, address, may] of [
     ["ada", "ada@example.org", true],
