@@ -2,12 +2,11 @@ import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
+import { FreshLook } from "./fresh-look.ts";
 import type { TableFile, TableFinding } from "./tables.ts";
 
 /** Larger tables belong into an indexed backend: this one is read as a whole and kept in memory. */
 const MOST_TABLE_BYTES = 64 * 1024 * 1024;
-/** A changed file is noticed this long after the change at the latest, at the next lookup. */
-const LOOK_EVERY_MS = 1000;
 
 /**
  * A table file that is read again when it changes. What was read last stays in force while the file is gone, cannot be
@@ -26,8 +25,6 @@ export function watchedFile(
   let mark: string | undefined;
   let changedAt: number | undefined;
   let failure = "";
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
 
   const fail = (words: string): void => {
     if (failure !== words)
@@ -54,17 +51,11 @@ export function watchedFile(
       fail(messageOf(thrown));
     }
   };
+  const fresh = new FreshLook(clock, look);
   return {
     async current() {
-      const nowMs = clock.monotonicMs();
-      if (looking === undefined && nowMs - lookedAt >= LOOK_EVERY_MS) {
-        lookedAt = nowMs;
-        looking = look().finally(() => {
-          looking = undefined;
-        });
-      }
-      // Only who has nothing yet waits for the disk; everybody else takes what is in force.
-      if (text === undefined && looking !== undefined) await looking;
+      // Only who has nothing yet waits for as long as the disk takes; everybody else takes what is in force.
+      await fresh.before({ needs: text === undefined });
       return text === undefined
         ? { ok: false, text: failure === "" ? `${path} is just being written` : failure }
         : { ok: true, text, version, changedAt };

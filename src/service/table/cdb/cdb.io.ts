@@ -4,6 +4,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import type { Result } from "../../../foundation/result.ts";
 import { backendTally } from "../backend-tally.ts";
+import { FreshLook } from "../fresh-look.ts";
 import { withoutKey, type BackendProblem, type FirstAnswer, type KeyedBackend } from "../keyed-backend.ts";
 import type { TableAnswer, TableEntry } from "../table.ts";
 import type { TableFinding } from "../tables.ts";
@@ -11,9 +12,7 @@ import { openCdb, type Cdb } from "./cdb.ts";
 import { CDB_FORMAT, NOTE_KEY, parseNote, type CdbNote } from "./note.ts";
 import type { CdbSettings } from "./settings.ts";
 
-/** Whether the file was replaced is looked at this often, at the next question. */
-const LOOK_EVERY_MS = 1000;
-/** And this often while it is written over in place. */
+/** Whether the file was replaced is looked at so often while it is written over in place. */
 const LOOK_AGAIN_MS = 100;
 /** More than this is not gone through: who wants all of it reads the text that it was made of. */
 const MOST_ENTRIES = 200_000;
@@ -42,8 +41,6 @@ export function cdbBackend(
   const { clock } = world;
   const tally = backendTally(clock);
   let open: Open | undefined;
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
   let failure = "";
   let told = "";
   let isClosed = false;
@@ -94,17 +91,12 @@ export function cdbBackend(
       // The source may be gone, or be nothing that we may look at: the indexed file stands for itself.
     }
   };
+  const fresh = new FreshLook(clock, look);
   const ask = async (keys: readonly string[]): Promise<FirstAnswer> => {
-    const nowMs = clock.monotonicMs();
     // Of a file that somebody writes over in place, half is old and half is new: no answer is better than either.
     const isOverwritten = open !== undefined && statusOf(open.descriptor) !== open.mark;
-    if (looking === undefined && nowMs - lookedAt >= (isOverwritten ? LOOK_AGAIN_MS : LOOK_EVERY_MS)) {
-      lookedAt = nowMs;
-      looking = look().finally(() => {
-        looking = undefined;
-      });
-    }
-    if ((open === undefined || isOverwritten) && looking !== undefined) await looking;
+    const wait = fresh.before(isOverwritten ? { needs: true, everyMs: LOOK_AGAIN_MS } : { needs: open === undefined });
+    if (wait !== undefined) await wait;
     if (isClosed) return { kind: "failed", text: `${file} is closed` };
     if (open === undefined) return { kind: "failed", text: failure === "" ? `${file} could not be opened` : failure };
     if (statusOf(open.descriptor) !== open.mark) return { kind: "failed", text: `${file} is being written in place` };

@@ -4,6 +4,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { sleep, type Clock } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import { backendTally } from "../backend-tally.ts";
+import { FreshLook } from "../fresh-look.ts";
 import {
   withoutKey,
   type BackendAsk,
@@ -19,8 +20,6 @@ import type { TableFinding } from "../tables.ts";
 import type { SqliteSettings } from "./settings.ts";
 import { queryParameters } from "./sqlite-query.ts";
 
-/** Whether the file was replaced is looked at this often, at the next question. */
-const LOOK_EVERY_MS = 1000;
 /** Somebody who writes keeps readers out for moments only; we come again rather than block everybody who asks us. */
 const BUSY_AGAIN_MS = 10;
 /** More rows than this for one key are no answer but a mistake in the query. */
@@ -48,8 +47,6 @@ export function sqliteBackend(
   const { clock } = world;
   const tally = backendTally(clock);
   let open: Open | undefined;
-  let lookedAt = Number.NEGATIVE_INFINITY;
-  let looking: Promise<void> | undefined;
   let isClosed = false;
   let told = "";
 
@@ -72,17 +69,10 @@ export function sqliteBackend(
       tell(`${text}; the version before stays in force`);
     }
   };
+  const fresh = new FreshLook(clock, look);
   const current = async (): Promise<Open> => {
-    const nowMs = clock.monotonicMs();
-    if (looking === undefined && (open === undefined || nowMs - lookedAt >= LOOK_EVERY_MS)) {
-      lookedAt = nowMs;
-      looking = look().finally(() => {
-        looking = undefined;
-      });
-      // Who does not wait for it hears of a failure by its own question.
-      looking.catch(() => {});
-    }
-    if (open === undefined && looking !== undefined) await looking;
+    const wait = fresh.before(open === undefined ? { needs: true, everyMs: 0 } : {});
+    if (wait !== undefined) await wait;
     if (open === undefined || isClosed) throw new Error(`${settings.file} is closed`);
     return open;
   };
