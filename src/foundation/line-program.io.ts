@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { childEnvironment } from "./child-environment.ts";
 import { messageOf } from "./error.ts";
 import { lineSplitter } from "./line-splitter.ts";
 
@@ -65,7 +66,7 @@ export function startLineProgram(options: LineProgramOptions): LineProgram {
   try {
     child = spawn(program, args, {
       cwd: "/",
-      env: ENVIRONMENT,
+      env: childEnvironment(ENVIRONMENT),
       stdio: ["pipe", "pipe", "pipe"],
       detached: true,
     });
@@ -131,7 +132,7 @@ export function startLineProgram(options: LineProgramOptions): LineProgram {
 }
 
 /** Programs get what they need to run, and nothing of what the server was started with. */
-const ENVIRONMENT: NodeJS.ProcessEnv = {
+const ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   LANG: "C.UTF-8",
   ...(process.env["TZ"] === undefined ? {} : { TZ: process.env["TZ"] }),

@@ -51,7 +51,7 @@ test("split, started by root: aliases, a .forward, commands and mailboxes, each 
   }
   mkdirSync(open);
   chmodSync(open, 0o777);
-  writeFileSync(join(bob, ".forward"), `\\bob, "|id -un > who; id -u > ${open}/bobs; cat > got"\n`);
+  writeFileSync(join(bob, ".forward"), `\\bob, "|id -un > who; id -u > ${open}/bobs; env > names; cat > got"\n`);
   chownSync(join(bob, ".forward"), BOB, BOB);
   try {
     await using server = await startServer({
@@ -77,6 +77,12 @@ mailbox: { user: recipient }
     assert.equal(readFileSync(`${open}/bobs`, "utf8"), `${BOB}\n`);
     // A user that has no name to be shown by id(1) is shown by number; the file is the user's.
     assert.equal(statSync(join(bob, "got")).uid, BOB);
+    // Nothing of how we run reaches it; the shell adds where it is.
+    const names = [...readFileSync(join(bob, "names"), "utf8").matchAll(/^(\w+)=/gm)].map(([, name]) => name);
+    assert.deepEqual(names.filter((name) => !/^(PWD|OLDPWD|_|SHLVL)$/.test(name ?? "")).toSorted(), [
+      ...["CLIENT_ADDRESS", "CLIENT_HELO", "CLIENT_HOSTNAME", "CLIENT_PROTOCOL", "DOMAIN", "ENVELOPE_ID", "EXTENSION"],
+      ...["HOME", "LOCAL", "LOGNAME", "ORIGINAL_RECIPIENT", "PATH", "QUEUE_ID", "RECIPIENT", "SENDER", "SHELL", "USER"],
+    ]);
 
     // The alias's command is daemon's, and what it says of the mail comes back to the sender.
     assert.match(await send("program@localhost"), /^250 /);

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:os";
+import { childEnvironment } from "../../../foundation/child-environment.ts";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { inThreadAs, startAs } from "../../../foundation/ffi/identity.io.ts";
@@ -108,7 +109,7 @@ class Running {
     const start = (program: string, args: readonly string[]): ChildProcess =>
       spawn(program, args, {
         cwd: "/",
-        env: { ...environment },
+        env: childEnvironment(environment),
         // A session of its own: what it starts can be ended with it, and none of it has our terminal.
         detached: true,
         stdio: ["pipe", "pipe", "pipe"],
