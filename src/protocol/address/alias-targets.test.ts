@@ -50,6 +50,20 @@ test("a domain alone means the same local part there", () => {
   assert.deepEqual(targets("@example.net"), [{ kind: "domain", domain: "example.net" }]);
 });
 
+test("a word with a meaning has it in quotes, too, and is never an address that nobody has", () => {
+  assert.deepEqual(targets('":fail: gone, for good"'), [{ kind: "fail", text: "gone, for good" }]);
+  assert.deepEqual(targets('":defer: later", joe'), [{ kind: "defer", text: "later" }, address("joe")]);
+  assert.deepEqual(targets('"error:550 5.2.1 no \\"way\\""'), [{ kind: "fail", text: 'no "way"', status: "5.2.1" }]);
+  assert.deepEqual(targets('":BlackHole:"'), [{ kind: "discard" }]);
+  assert.match(parseAliasTargets('":include:lists"').problems[0]?.text ?? "", /absolute path/);
+  assert.match(parseAliasTargets('":blackhole: joe"').problems[0]?.text ?? "", /more in its quotes/);
+  assert.match(parseAliasTargets('":fall: x"').problems[0]?.text ?? "", /expected :include:/);
+  // Who is really called so stands in angle brackets.
+  assert.deepEqual(targets('<":fail: x">'), [address('":fail: x"')]);
+  for (const one of [address('":fail: x"'), address('"error:550"', true)])
+    assert.deepEqual(targets(formatAliasTarget(one)), [one]);
+});
+
 test("commands are quoted as a whole, behind the bar, or not at all", () => {
   const command = (written: string): AliasTarget => ({ kind: "command", command: written });
   assert.deepEqual(targets("|/usr/bin/procmail, joe"), [command("/usr/bin/procmail"), address("joe")]);

@@ -16,6 +16,8 @@ import { formatLocal, formatMailbox, localLengthAt, parseMailbox, unquote } from
  * | `:fail: text`, `error: text` | refused, with that text; a code in front is taken: `error:550 5.7.1 Closed` |
  * | `:defer: text`, `error:450 text` | not now |
  * | `:blackhole:` | accepted and thrown away |
+ *
+ * All of these may stand in quotes as a whole.
  */
 export type AliasTarget =
   | { readonly kind: "address"; /** In its shortest writing. */ readonly address: string; readonly isFinal: boolean }
@@ -73,8 +75,8 @@ const PLAIN_NAME = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 export function formatAliasTarget(target: AliasTarget): string {
   switch (target.kind) {
     case "address":
-      // Bare, these would be a path, a command and a comment.
-      if (/^[/|#]/.test(target.address)) return `${target.isFinal ? "\\" : ""}<${target.address}>`;
+      // Bare, these would be a path, a command, a comment and a word with a meaning.
+      if (/^(?:[/|#]|"(?:error)?:)/i.test(target.address)) return `${target.isFinal ? "\\" : ""}<${target.address}>`;
       return `${target.isFinal ? "\\" : ""}${target.address}`;
     case "domain":
       return `@${target.domain}`;
@@ -98,6 +100,8 @@ interface Item {
   readonly to: number;
 }
 
+const WORD = /^(?::(\w+):|error:)\s*/i;
+
 function itemAt(line: string, from: number): Item {
   const first = line[from] ?? "";
   if (/[\s,]/.test(first)) return { targets: [], to: from + 1 };
@@ -111,7 +115,7 @@ function itemAt(line: string, from: number): Item {
   }
   if (first === "|") return commandItem(line, from);
   if (first === "/") return pathItem(line, from, from, (path) => ({ kind: "file", path }));
-  const word = /^(?::(\w+):|(error):)\s*/i.exec(line.slice(from));
+  const word = WORD.exec(line.slice(from));
   if (word === null && first === ":")
     return wrong(line.slice(from), "expected :include:, :fail:, :defer: or :blackhole:", line.length);
   return word === null ? addressItem(line, from) : wordItem(line, from, word);
@@ -152,6 +156,13 @@ function quotedItem(written: string, to: number): Item {
   if (content.startsWith("/")) return { targets: [{ kind: "file", path: content }], to };
   const include = /^:include:\s*(\/.*)$/i.exec(content);
   if (include !== null) return { targets: [{ kind: "include", path: include[1] ?? "" }], to };
+  // Else ":fail: text" would be an address that nobody has.
+  if (content.startsWith(":") || WORD.test(content)) {
+    const inside = itemAt(content, 0);
+    return inside.to < content.length
+      ? wrong(written, "has more in its quotes than one target", to)
+      : { ...inside, to };
+  }
   // "\joe" is how \joe gets through programs that want quotes.
   const final = /^"\\([A-Za-z0-9].*)"$/.exec(written);
   const target = addressOf(final?.[1] ?? content, final !== null) ?? addressOf(written, false);
