@@ -1,6 +1,7 @@
 /**
  * The extension of a local part: `jane+lists` is jane, with the extension lists. `delimiters` is a set of characters (the
- * first of them in the name counts, but not at its beginning); empty: names have no extensions.
+ * first of them in the name counts, but not at its beginning); empty: names have no extensions. A minus divides none of the
+ * names that lists and mail servers have with one in them, as in Postfix: whoever is called owner is not the owner of all lists.
  */
 export function splitExtension(
   localPart: string,
@@ -8,11 +9,13 @@ export function splitExtension(
 ): { readonly user: string; readonly delimiter: string; readonly extension: string } {
   for (let at = 1; at < localPart.length; at++) {
     const delimiter = localPart.charAt(at);
-    if (delimiters.includes(delimiter))
+    if (delimiters.includes(delimiter) && !(delimiter === "-" && WHOLE.test(localPart)))
       return { user: localPart.slice(0, at), delimiter, extension: localPart.slice(at + 1) };
   }
   return { user: localPart, delimiter: "", extension: "" };
 }
+
+const WHOLE = /^owner-|-request$|^mailer-daemon$/i;
 
 /** The names under which a local part may be known: with its extension, then without. Folded as tables fold them. */
 export function namesOf(localPart: string, delimiters: string): readonly string[] {
