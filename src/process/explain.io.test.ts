@@ -77,7 +77,7 @@ const USUAL = rules(`  - match: { rcpt-to: enemy@example.net }
 test("an alias is followed to a mailbox and to a next host, each with its action's place and its sender", async () => {
   const { text, status } = await ask(USUAL, "info@example.org", "--no-dns", "--from", "alice@third.example");
   assert.equal(status, 0);
-  assert.match(text, /rule +\.\/posthorn\.yaml:\d+:\d+: no, rcptTo does not hold: it is info@example\.org/);
+  assert.match(text, /rule +\.\/posthorn\.yaml:\d+:\d+: no, rcpt-to does not hold: it is info@example\.org/);
   assert.match(text, /table +aliases \(alias\): info: found bob, carl@elsewhere\.example \(\.\/aliases:1\)/);
   assert.match(text, /alias +info@example\.org -> bob, carl@elsewhere\.example \(\.\/aliases:1\)/);
   assert.match(text, /user +bob@example\.org has a mailbox/);

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import type { PolicyStep } from "../../mail/envelope/policy-trace.ts";
 import { parsePath } from "../../protocol/address/path.ts";
+import { kebabCase } from "../../service/config/names.ts";
 import { usage, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { ExplainedDelivery, ExplainedTarget, ExplainedWay, ExplainRequest, Explanation } from "./explanation.ts";
@@ -115,7 +116,7 @@ function stepLines(step: PolicyStep): readonly string[] {
       if (holds === true) return [`  rule     ${rule}: matches, action ${action}`];
       if (holds !== false) return [`  rule     ${rule}: cannot be decided: ${holds.failed}`];
       const subject = miss?.subject === "" ? "there is none" : `it is ${miss?.subject ?? ""}`;
-      return [`  rule     ${rule}: no, ${miss?.condition ?? "?"} does not hold: ${subject}`];
+      return [`  rule     ${rule}: no, ${kebabCase(miss?.condition ?? "?")} does not hold: ${subject}`];
     }
     case "table": {
       const { table, service, key, answer } = step;
