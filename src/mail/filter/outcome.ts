@@ -21,6 +21,8 @@ export interface By {
   readonly filter: string;
   /** It was no filter, but a restriction of this name. */
   readonly restriction?: string | undefined;
+  /** It was a rule, asked again for the tags of filters. */
+  readonly rule?: string | undefined;
   readonly because?: string | undefined;
 }
 

@@ -75,10 +75,11 @@ function questionOf(
 /** A filter's no: the reply, and what the log says of it. */
 export interface FilterRefusal {
   readonly reply: Reply;
-  readonly about: Pick<Refused, "restriction" | "because">;
+  readonly about: Pick<Refused, "restriction" | "rule" | "because">;
 }
 
-export function byFilter({ filter, restriction, because }: By): FilterRefusal["about"] {
+export function byFilter({ filter, restriction, rule, because }: By): FilterRefusal["about"] {
+  if (rule !== undefined) return { rule, because };
   return { restriction: restriction ?? `filter ${filter}`, because };
 }
 

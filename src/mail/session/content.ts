@@ -96,7 +96,7 @@ export function bdat(world: World, session: Session, sizeBytes: number, isLast: 
   const isFirst = refusal === undefined && transaction !== undefined && transaction.chunks === undefined;
   if (isFirst && world.filters?.wants("data") === true)
     return askFilters(world, session, { stage: "chunk", transaction, sizeBytes, isLast });
-  return chunkTaken(world, session, transaction, sizeBytes, isLast, refusal);
+  return chunkTaken(world, session, transaction, sizeBytes, isLast, refusal && { reply: refusal });
 }
 
 /** Filters have heard that content comes; the octets of a refused chunk come all the same. */
@@ -106,7 +106,7 @@ export function chunkFiltered(
   { transaction, sizeBytes, isLast }: Extract<Pending, { stage: "chunk" }>,
   refused: FilterRefusal | undefined,
 ): Step {
-  return chunkTaken(world, session, transaction, sizeBytes, isLast, refused?.reply);
+  return chunkTaken(world, session, transaction, sizeBytes, isLast, refused);
 }
 
 function chunkTaken(
@@ -115,12 +115,15 @@ function chunkTaken(
   transaction: Transaction | undefined,
   sizeBytes: number,
   isLast: boolean,
-  refusal: Reply | undefined,
+  refused: { readonly reply: Reply; readonly about?: FilterRefusal["about"] } | undefined,
 ): Step {
-  const hasOpening = refusal === undefined && transaction?.message !== undefined;
+  const hasOpening = refused === undefined && transaction?.message !== undefined;
   const opening = hasOpening ? openingOf(world, session, transaction, transaction.message) : undefined;
   return [
-    { ...session, phase: { at: "chunk", transaction, sizeBytes, isLast, refusal } },
+    {
+      ...session,
+      phase: { at: "chunk", transaction, sizeBytes, isLast, refusal: refused?.reply, about: refused?.about },
+    },
     [{ do: "receiveChunk", opening, sizeBytes, isLast }],
   ];
 }
@@ -143,14 +146,14 @@ function chunkRefusal(
 export function chunkEnded(world: World, session: Session): Step {
   const { phase } = session;
   if (phase.at !== "chunk") return [session, []];
-  const { transaction, refusal, sizeBytes } = phase;
+  const { transaction, refusal, about, sizeBytes } = phase;
   if (transaction === undefined)
     return misuse(world, { ...session, phase: READY }, "BDAT", refusal ?? replies.mailFirst);
   const bytes = (transaction.chunks?.bytes ?? 0) + sizeBytes;
   const chunks = { bytes, isFailed: refusal !== undefined };
   const next: Session = { ...session, phase: { at: "transaction", transaction: { ...transaction, chunks } } };
   if (refusal === undefined) return answer(next, chunkReceived(sizeBytes));
-  const [after, actions] = refuse(world, next, refusal, { stage: "BDAT", transaction });
+  const [after, actions] = refuse(world, next, refusal, { stage: "BDAT", transaction, ...about });
   return [after, [{ do: "abandon" }, ...actions]];
 }
 
@@ -455,7 +458,7 @@ export function perRecipient(
   transaction: Transaction,
   with_: Reply,
   before: readonly Action[],
-  by: Pick<Refused, "because" | "restriction"> = {},
+  by: Pick<Refused, "because" | "restriction" | "rule"> = {},
 ): Step {
   const about = { stage: "END-OF-MESSAGE", transaction, ...by };
   if (session.facts.greeting !== "LHLO") {

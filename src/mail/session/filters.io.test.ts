@@ -83,6 +83,7 @@ test("a chunk of BDAT that a filter refuses is swallowed, and no command is read
   const said = await client.say(`${ENVELOPE}BDAT 6\r\nQUIT\r\nNOOP\r\n`, /^550 [^]*250 2\.0\.0 Ok\r\n$/m);
   assert.match(said, /550 5\.7\.1 Not wanted\r\n250 2\.0\.0 Ok\r\n$/);
   assert.equal(server.queue.commits.length, 0);
+  await server.logged(/reject: BDAT from localhost.*550 5\.7\.1 .*restriction=<filter strict>/);
 });
 
 test("a filter can end the session", async () => {
@@ -416,7 +417,7 @@ test("a filter that wants to hear the dialogue hears it, without passwords", asy
 
 test("tags that come with the content let the rules choose anew; they refuse the mail when they refuse all", async () => {
   const tagger = scriptedFilter("tagger", { judge: () => ({ fate: { kind: "keep" }, tags: ["spam"] }) });
-  const refuse = { kind: "reject", reply: reply(550, "5.7.1", "No spam"), because: "tag spam" } as const;
+  const refuse = { kind: "reject", reply: reply(550, "5.7.1", "No spam"), because: "", rule: "no-spam" } as const;
   const later = { kind: "reject", reply: reply(451, "4.3.0", "Later"), because: "the table is away" } as const;
   const junk = (recipient: string) =>
     ({ kind: "accept", rule: "junk", targets: [{ recipient, action: "junk" }] }) as const;
@@ -444,6 +445,9 @@ test("tags that come with the content let the rules choose anew; they refuse the
       server.queue.commits[0]?.envelopes.map(({ action }) => action),
       actions,
     );
+    const kept = server.log.events.find(({ name }) => name === "session.kept");
+    if (judge === junk) assert.deepEqual(kept?.fields["rules"], ["junk"]);
+    if (code === 550) await server.logged(/reject: END-OF-MESSAGE .* No spam; .* rule=<no-spam>$/m);
   }
 });
 

@@ -27,9 +27,9 @@ export interface SessionServices {
   readonly waker?: ((listener: string) => DomainWaker) | undefined;
   /** Who else has a say; absent: nobody. */
   readonly filters?: Pick<Filters, "open"> | undefined;
-  /** What an address stands for that a filter added; absent: none is added. */
   /** Rules alone, for mail that filters tagged when it had come whole; absent: no rule asks for tags. */
   readonly judgeAgain?: EnvelopePolicy["judgeRecipient"] | undefined;
+  /** What an address stands for that a filter added; absent: none is added. */
   readonly chooseTargets?: ((recipient: string) => Promise<ChosenTargets>) | undefined;
   readonly logins: Logins;
   /** Who clients are by their certificates; absent: nobody. */

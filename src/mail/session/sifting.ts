@@ -125,7 +125,7 @@ export class Sifting {
     let refusals = 0;
     for (const one of stay) {
       const judgement = await judgeAgain(facts, one.given);
-      if (judgement.kind === "accept") rejudged.push({ ...one, targets: judgement.targets });
+      if (judgement.kind === "accept") rejudged.push({ ...one, targets: judgement.targets, rule: judgement.rule });
       else {
         // What could not be found out makes the client come again.
         const isTemporary = judgement.reply.code < 500;
@@ -137,7 +137,9 @@ export class Sifting {
     }
     if (refused === undefined) return { ...found, rejudged };
     if (refusals < stay.length && refused.reply.code >= 500) return { ...found, rejudged };
-    const by = { filter: "", restriction: "rules", because: refused.because };
+    const { rule, because } = refused;
+    // Where no rule takes the mail, there is none to name.
+    const by = { filter: "", restriction: "rules", rule, because };
     return { ...found, fate: { kind: "refuse", reply: refused.reply, by } };
   }
 

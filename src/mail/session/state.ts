@@ -104,6 +104,8 @@ export type Phase =
       readonly sizeBytes: number;
       readonly isLast: boolean;
       readonly refusal?: Reply | undefined;
+      /** Who refused it, for the log, where that was a filter or a restriction. */
+      readonly about?: FilterRefusal["about"] | undefined;
     }
   /** Whether the From field is the client's own is being found out. */
   | { readonly at: "weighing"; readonly transaction: Transaction; readonly content: Content }

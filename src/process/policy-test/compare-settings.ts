@@ -87,7 +87,8 @@ async function treatment(room: TrialRoom, recorded: RecordedRecipient): Promise<
   const found = await holdTrial(room, trial, "rcpt");
   const { verdict, stage, text, restriction, rule } = found;
   if (verdict !== "accept") {
-    const by = restriction === undefined ? "" : ` (${restriction})`;
+    const who = restriction ?? rule;
+    const by = who === undefined ? "" : ` (${who})`;
     return { key: JSON.stringify([verdict, stage, text, restriction]), text: `${verdict} at ${stage}: ${text}${by}` };
   }
   const judged = room.record.judged.findLast(({ judgement }) => judgement.kind === "accept")?.judgement;

@@ -112,6 +112,58 @@ test("cases that hold pass: recipients, actions, header, tags, quarantine, refus
     assert.deepEqual([outcome.differences, outcome.unexpected, outcome.problem], [[], [], undefined], outcome.name);
 });
 
+test("tags that come with the content, added recipients, and refusals at every stage are as the server has them", async (t) => {
+  const settings = SETTINGS.replace(
+    "rules:",
+    `  - { name: not-this-one, helo: late.example, when: data }
+rules:
+  - { name: junk, match: { tag: spam }, action: archive }
+  - { name: closed, match: { tag: virus }, action: no }
+  - { name: gone, match: { mail-from: "@gone.example" }, action: no }`,
+  ).replace("actions:", "actions:\n  no: { reject: { text: not here } }");
+  const cwd = folder(t, {
+    "posthorn.yaml": settings.replaceAll("[bob, ann]", "[bob, ann, eve]"),
+    "hooks.ts": `
+import { addRecipient, defineHooks } from "posthorn";
+export default defineHooks({
+  onMessage: (mail) => (mail.subject === "copy" ? addRecipient("team@example.org") : undefined),
+});
+`,
+    "cases.yaml": `
+- name: a rule that asks for a tag has the last word
+  to: eve@example.org
+  dns: { "*": { A: 192.0.2.9 } }
+  filters: { scanner: { tags: [spam] } }
+  expect: { verdict: accept, rule: junk, action: archive, tags: spam }
+- name: a rule may refuse what has a tag
+  to: eve@example.org
+  dns: { "*": { A: 192.0.2.9 } }
+  filters: { scanner: { tags: [virus] } }
+  expect: { verdict: reject, stage: message, rule: closed, text: not here }
+- name: who is added is found by the rules
+  to: eve@example.org
+  dns: { "*": { A: 192.0.2.9 } }
+  filters: { scanner: accept }
+  fields: { Subject: copy }
+  expect: { verdict: accept, recipients: [ann@example.org, bob@example.org, eve@example.org] }
+- name: a rule that refuses has a name
+  to: eve@example.org
+  from: a@gone.example
+  dns: { "*": { A: 192.0.2.9 } }
+  expect: { verdict: reject, stage: rcpt, rule: gone }
+- name: so has a restriction of another stage
+  to: eve@example.org
+  helo: late.example
+  dns: { "*": { A: 192.0.2.9 } }
+  expect: { verdict: reject, stage: data, restriction: not-this-one }
+`,
+  });
+  const outcomes = await run(cwd);
+  assert.equal(outcomes.length, 5);
+  for (const outcome of outcomes)
+    assert.deepEqual([outcome.differences, outcome.unexpected, outcome.problem], [[], [], undefined], outcome.name);
+});
+
 test("what is not as expected is told with what was found, and where the case stands", async (t) => {
   const cwd = folder(t, {
     "cases.yaml": `

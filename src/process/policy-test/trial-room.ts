@@ -15,7 +15,7 @@ import { certificateIdentifier } from "../../service/account/client-certificate.
 import type { Logins } from "../../service/account/logins.ts";
 import { systemUsers } from "../../service/account/system-users.io.ts";
 import { readIncludeFile } from "../../service/table/include-file.io.ts";
-import { filtersOf } from "../filtering.ts";
+import { filtersOf, rulesAskTags } from "../filtering.ts";
 import type { LoadedSettings } from "../load-settings.ts";
 import { openTables } from "../open-tables.ts";
 import { policySettingsOf, submitting } from "../policy-settings.ts";
@@ -153,6 +153,8 @@ export async function openTrialRoom(
     intake: queue,
     queue,
     policy,
+    ...(rulesAskTags(settings) ? { judgeAgain: (facts, recipient) => rules.judgeRecipient(facts, recipient) } : {}),
+    chooseTargets: (recipient) => rules.chooseTargets(recipient),
     logins: everybodyKnows,
     certificates: certificateIdentifier(tables),
     tls: { accept: () => Promise.reject(new Error("a trial has no handshake")) },

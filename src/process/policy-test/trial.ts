@@ -16,7 +16,7 @@ import { madeUpResolver } from "./answers.ts";
 import type { Trial, TrialVerdict } from "./case.ts";
 import { TrialClient, type TrialReply } from "./trial-client.ts";
 import { trialContent } from "./trial-content.ts";
-import type { TrialRoom } from "./trial-room.ts";
+import type { TrialRecord, TrialRoom } from "./trial-room.ts";
 
 /** What came of a trial. */
 export interface Found {
@@ -277,8 +277,8 @@ function foundOf({ queue, record, answers }: TrialRoom, { stage, decided, recipi
       action: envelope.action,
       sender: envelope.sender ?? committed?.message.sender ?? "",
     })),
-    rule: acceptance?.rule,
-    restriction: refusal?.restriction,
+    rule: isRefused ? refusedBy(record, "rule") : (keptBy(record) ?? acceptance?.rule),
+    restriction: refusedBy(record, "restriction"),
     because: because === "" ? undefined : because,
     header: header.fields.map(({ name, value }) => ({ name, value })),
     body: content.subarray(header.bodyAt).toString("utf8"),
@@ -289,9 +289,21 @@ function foundOf({ queue, record, answers }: TrialRoom, { stage, decided, recipi
 }
 
 /** Why the last one that decided did so: a filter, or what refused the mail. */
-function decidedBy({ events }: TrialRoom["record"]): string | undefined {
-  const told = events.findLast(({ name, fields }) => name === "filter.verdict" && fields["verdict"] !== "keep");
-  const rejected = events.findLast(({ name }) => name === "session.rejected");
-  const because = rejected?.fields["because"] ?? told?.fields["because"];
-  return typeof because === "string" ? because : undefined;
+function decidedBy(record: TrialRecord): string | undefined {
+  const told = record.events.findLast(({ name, fields }) => name === "filter.verdict" && fields["verdict"] !== "keep");
+  const because = told?.fields["because"];
+  return refusedBy(record, "because") ?? (typeof because === "string" ? because : undefined);
+}
+
+/** What the log says of the last refusal, at whatever stage. */
+function refusedBy({ events }: TrialRecord, field: "rule" | "restriction" | "because"): string | undefined {
+  const said = events.findLast(({ name }) => name === "session.rejected")?.fields[field];
+  return typeof said === "string" ? said : undefined;
+}
+
+/** The rule that had the last word on mail that is kept: its tags may have let them choose once more. */
+function keptBy({ events }: TrialRecord): string | undefined {
+  const rules = events.findLast(({ name }) => name === "session.kept")?.fields["rules"];
+  const rule: unknown = Array.isArray(rules) ? rules[0] : undefined;
+  return typeof rule === "string" ? rule : undefined;
 }
