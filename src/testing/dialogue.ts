@@ -53,7 +53,7 @@ export function dialogue(
     offsetMinutes: () => 0,
     shortage: () => world.short,
     paused: () => world.because,
-    wantsAuthor: (): boolean => false,
+    wantsAuthor: (): boolean | "to-warn" => false,
     newMessageId: () => `MESSAGE${++ids}`,
     binding: (kind: string) => about.bindings?.[kind],
     nonce: () => "a-nonce-of-the-server",

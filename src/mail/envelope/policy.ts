@@ -10,8 +10,8 @@ import type { VerpDelimiters } from "./rewrite/verp.ts";
  */
 export interface EnvelopePolicy {
   judgeRecipient(facts: SessionFactsForRules, recipient: string): Promise<Judgement>;
-  /** Whether the From fields of this client's mail are to be judged; absent: never. */
-  wantsAuthor?(facts: SessionFactsForRules): boolean;
+  /** Whether the From fields of this client's mail are to be judged, `to-warn`: and nothing refused for them; absent: never. */
+  wantsAuthor?(facts: SessionFactsForRules): boolean | "to-warn";
   /** At which other stages this listener's restrictions want to be asked; absent: at none. */
   stagesAt?(listener: string): ReadonlySet<RestrictionStage>;
   /** What restrictions say at a stage other than RCPT. `changes`: what they wanted done to the mail so far. */
@@ -25,7 +25,7 @@ export interface EnvelopePolicy {
 }
 
 export type AuthorVerdict =
-  | { readonly kind: "accept" }
+  | { readonly kind: "accept"; readonly notes?: readonly RestrictionNote[] | undefined }
   | { readonly kind: "reject"; readonly reply: Reply; readonly because: string };
 
 /** What rules may look at. All of it was said or proven in the session. */

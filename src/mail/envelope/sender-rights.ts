@@ -15,6 +15,8 @@ export interface SenderRights {
   readonly checks: "sender" | "author" | "both";
   /** Whether logged-in clients may send with the empty sender, as programs do that answer mail. */
   readonly allowsNullSender: boolean;
+  /** What would be refused is told in the log, and goes on. */
+  readonly isWarnOnly: boolean;
   mayUse(account: string, address: string): Promise<Holds>;
 }
 
@@ -42,6 +44,7 @@ export function senderRights(
   return {
     checks: settings.checks,
     allowsNullSender: settings.nullSender,
+    isWarnOnly: settings.warnOnly,
     async mayUse(account, address) {
       const own = settings.own ? await isOwn(account, address) : false;
       if (own !== false) return own;

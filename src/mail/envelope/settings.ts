@@ -114,5 +114,9 @@ export const senderRightsSettings = z.strictObject({
     .default("both")
     .describe("What has to be the account's: the sender in MAIL, the author in the From field, or both."),
   nullSender: z.boolean().default(false).describe("Whether they may send with the empty sender."),
+  warnOnly: z
+    .boolean()
+    .default(false)
+    .describe("Only write into the log what would be refused, as `warn-only` of `restrictions` does."),
 });
 export type SenderRightsSettings = z.output<typeof senderRightsSettings>;

@@ -159,6 +159,35 @@ test("each author has to be the account's, whatever the sender is", async () => 
   assert.equal(policy({ checks: "sender" }).whole.wantsAuthor?.(facts()), false);
 });
 
+test("rights that only warn refuse nothing, and say what they would have refused", async () => {
+  const warning = policy({ warnOnly: true });
+  const judge = (more: Partial<SessionFactsForRules>, to = "joe@example.net") =>
+    warning.whole.judgeRecipient(warning.facts(more), to);
+  assert.equal((await judge({})).notes, undefined);
+  for (const [sender, text] of [
+    ["bob@example.org", /^553 5\.7\.1 <bob@example\.org>: Sender address refused: not owned by ada/],
+    ["", /^550 5\.7\.1 /],
+  ] as const) {
+    const found = await judge({ sender });
+    assert.equal(found.kind, "accept");
+    assert.deepEqual(
+      found.notes?.map(({ restriction, isWarning }) => [restriction, isWarning]),
+      [["sender-rights", true]],
+    );
+    assert.match(found.notes?.[0]?.text ?? "", text);
+  }
+  // What others refuse is refused, and the warning told all the same; what is taken is counted.
+  const refused = await judge({ sender: "bob@example.org" }, "nobody@example.net");
+  assert.deepEqual([refused.kind, refused.notes?.length], ["reject", 1]);
+  assert.equal(warning.counted.length, 6);
+
+  assert.equal(warning.whole.wantsAuthor?.(warning.facts()), "to-warn");
+  const author = await warning.whole.judgeAuthor?.(warning.facts(), ["eve@example.net"]);
+  assert.equal(author?.kind, "accept");
+  assert.match(author?.notes?.[0]?.text ?? "", /^553 5\.7\.1 <eve@example\.net>: From address refused/);
+  assert.deepEqual(await warning.whole.judgeAuthor?.(warning.facts(), ["ada@example.org"]), { kind: "accept" });
+});
+
 test("authors are found in every form that a From field has", () => {
   assert.deepEqual(authorsOf("Ada (the Countess) <ada@example.org>"), ["ada@example.org"]);
   assert.deepEqual(authorsOf("Team: a@b.example, c@d.example;"), ["a@b.example", "c@d.example"]);

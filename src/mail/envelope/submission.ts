@@ -2,6 +2,7 @@ import { reply, type Reply } from "../../protocol/smtp/reply.ts";
 import type { SendingQuota } from "../../service/account/sending-quota.ts";
 import type { AuthorVerdict, EnvelopePolicy, Judgement, SessionFactsForRules } from "./policy.ts";
 import { authorsOf, type SenderRights } from "./sender-rights.ts";
+import { SENDER_RIGHTS, wouldBeRefused } from "./would-be-refused.ts";
 
 /**
  * What holds for clients that have logged in, in front of the rules (RFC 6409): the sender and the author have to be the
@@ -18,7 +19,7 @@ export function submissionPolicy(
     readonly quota: SendingQuota;
   },
 ): EnvelopePolicy {
-  const senderRefusal = async (account: string, facts: SessionFactsForRules): Promise<Judgement | undefined> => {
+  const senderRefusal = async (account: string, facts: SessionFactsForRules): Promise<Refusal | undefined> => {
     const rights = parts.rightsAt(facts.listener);
     if (rights === undefined || rights.checks === "author") return undefined;
     if (facts.sender === "")
@@ -31,7 +32,7 @@ export function submissionPolicy(
     return refuse(notYours("Sender", facts.sender, account), `${account} may not send as ${facts.sender}`);
   };
 
-  const spend = async (account: string, isFirst: boolean): Promise<Judgement | undefined> => {
+  const spend = async (account: string, isFirst: boolean): Promise<Refusal | undefined> => {
     for (const what of isFirst ? (["messages", "recipients"] as const) : (["recipients"] as const)) {
       const spent = await parts.quota.spend(account, what);
       if (spent.ok === true) continue;
@@ -49,41 +50,55 @@ export function submissionPolicy(
       // A question (VRFY) carries no mail.
       if (account === undefined || accepted === undefined) return inner.judgeRecipient(facts, recipient);
       const refusal = await senderRefusal(account, facts);
-      if (refusal !== undefined) return refusal;
+      const isWarnOnly = parts.rightsAt(facts.listener)?.isWarnOnly === true;
+      if (refusal !== undefined && !isWarnOnly) return refusal;
       const judgement = await inner.judgeRecipient(facts, recipient);
-      if (judgement.kind === "reject") return judgement;
-      return (await spend(account, accepted === 0)) ?? judgement;
+      const found = judgement.kind === "reject" ? judgement : ((await spend(account, accepted === 0)) ?? judgement);
+      if (refusal === undefined) return found;
+      const note = wouldBeRefused(SENDER_RIGHTS, refusal.reply, refusal.because);
+      return { ...found, notes: [note, ...(found.notes ?? [])] };
     },
 
     wantsAuthor({ account, listener }) {
       const rights = account === undefined ? undefined : parts.rightsAt(listener);
-      return rights !== undefined && rights.checks !== "sender";
+      if (rights === undefined || rights.checks === "sender") return false;
+      return rights.isWarnOnly ? "to-warn" : true;
     },
 
     async judgeAuthor({ account = "", listener, sender }, fields): Promise<AuthorVerdict> {
       const rights = parts.rightsAt(listener);
       if (rights === undefined) return { kind: "accept" };
-      // A missing field is added, with the sender as author.
-      const authors = fields.length > 0 ? fields.map(authorsOf) : sender === "" ? [] : [[sender]];
-      if (fields.length > 1 || authors.includes(undefined))
-        return {
-          kind: "reject",
-          reply: reply(550, "5.6.0", "The From field is no list of addresses"),
-          because: "From",
-        };
-      for (const author of authors.flatMap((found) => found ?? [])) {
-        const may = await rights.mayUse(account, author);
-        if (typeof may !== "boolean") return { kind: "reject", reply: UNDECIDED, because: may.failed };
-        if (!may)
-          return {
-            kind: "reject",
-            reply: notYours("From", author, account),
-            because: `${account} may not write as ${author}`,
-          };
-      }
-      return { kind: "accept" };
+      const verdict = await authorVerdict(rights, { account, sender }, fields);
+      if (verdict.kind === "accept" || !rights.isWarnOnly) return verdict;
+      return { kind: "accept", notes: [wouldBeRefused(SENDER_RIGHTS, verdict.reply, verdict.because)] };
     },
   };
+}
+
+async function authorVerdict(
+  rights: SenderRights,
+  { account, sender }: { readonly account: string; readonly sender: string },
+  fields: readonly string[],
+): Promise<AuthorVerdict> {
+  // A missing field is added, with the sender as author.
+  const authors = fields.length > 0 ? fields.map(authorsOf) : sender === "" ? [] : [[sender]];
+  if (fields.length > 1 || authors.includes(undefined))
+    return {
+      kind: "reject",
+      reply: reply(550, "5.6.0", "The From field is no list of addresses"),
+      because: "From",
+    };
+  for (const author of authors.flatMap((found) => found ?? [])) {
+    const may = await rights.mayUse(account, author);
+    if (typeof may !== "boolean") return { kind: "reject", reply: UNDECIDED, because: may.failed };
+    if (!may)
+      return {
+        kind: "reject",
+        reply: notYours("From", author, account),
+        because: `${account} may not write as ${author}`,
+      };
+  }
+  return { kind: "accept" };
 }
 
 const UNDECIDED = reply(451, "4.3.0", "a lookup failed here; please try again later");
@@ -92,6 +107,8 @@ function notYours(what: string, address: string, account: string): Reply {
   return reply(553, "5.7.1", `<${address}>: ${what} address refused: not owned by ${account}`);
 }
 
-function refuse(with_: Reply, because: string): Judgement {
+type Refusal = Extract<Judgement, { kind: "reject" }>;
+
+function refuse(with_: Reply, because: string): Refusal {
   return { kind: "reject", reply: with_, because };
 }

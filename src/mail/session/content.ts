@@ -7,6 +7,7 @@ import { replyText } from "../../protocol/smtp/reply.ts";
 import { draftKey, draftOf, envelopeOf } from "../envelope/draft.ts";
 import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
 import type { AuthorVerdict } from "../envelope/policy.ts";
+import { SENDER_RIGHTS, wouldBeRefused } from "../envelope/would-be-refused.ts";
 import {
   barelyEnded,
   improperPipelining,
@@ -17,7 +18,7 @@ import {
 } from "./events.ts";
 import { traceOf } from "./encryption.ts";
 import { factsForRules } from "./facts-for-rules.ts";
-import { greetFirst, releaseOf, priorityOf } from "./mail.ts";
+import { greetFirst, notesTold, releaseOf, priorityOf } from "./mail.ts";
 import { copyTold, filtersAhead, forwardedClient, loopOf, wantsTrace } from "./passes.ts";
 import { filterFactsOf, mailFactsOf, tagsOf } from "./filter-facts.ts";
 import { askFilters, type FilterRefusal, type Pending } from "./ask-filters.ts";
@@ -225,11 +226,14 @@ export function contentEnded(world: World, session: Session, content: Content): 
   }
   const before = [seen, ...copyTold(world, session, transaction, message, content)];
   const about = factsForRules(world, session.facts, transaction);
-  if (!world.wantsAuthor(about)) return sift(world, here, transaction, message, content, before);
+  const wantsAuthor = world.wantsAuthor(about);
+  if (wantsAuthor === false) return sift(world, here, transaction, message, content, before);
   // Behind a line that is no field others may find an author that nobody would judge here.
   if (content.isHeaderBroken === true) {
     const done: Session = { ...here, phase: READY };
-    return perRecipient(world, done, transaction, replies.headerBroken, [{ do: "abandon" }, seen]);
+    if (wantsAuthor !== "to-warn")
+      return perRecipient(world, done, transaction, replies.headerBroken, [{ do: "abandon" }, seen]);
+    before.push(...notesTold(world, here, { transaction }, [wouldBeRefused(SENDER_RIGHTS, replies.headerBroken)]));
   }
   return [
     { ...here, phase: { at: "weighing", transaction, content } },
@@ -244,7 +248,10 @@ export function authorWeighed(world: World, session: Session, verdict: AuthorVer
   const { transaction, content } = phase;
   const { message } = transaction;
   if (message === undefined) return [session, []];
-  if (verdict.kind === "accept") return sift(world, session, transaction, message, content, []);
+  if (verdict.kind === "accept") {
+    const noted = notesTold(world, session, { transaction }, verdict.notes);
+    return sift(world, session, transaction, message, content, noted);
+  }
   const done: Session = { ...session, phase: READY };
   return perRecipient(world, done, transaction, verdict.reply, [{ do: "abandon" }], { because: verdict.because });
 }

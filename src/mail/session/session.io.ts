@@ -107,7 +107,7 @@ class SessionDriver implements RunningSession {
       offsetMinutes,
       shortage: () => services.intake.shortage(),
       paused: () => services.intake.paused?.(),
-      wantsAuthor: (facts) => services.policy.wantsAuthor?.(facts) === true,
+      wantsAuthor: (facts) => services.policy.wantsAuthor?.(facts) ?? false,
       newMessageId: services.newMessageId,
       binding: (kind) => this.#tls.binding(kind),
       nonce: () => randomBytes(24).toString("base64"),

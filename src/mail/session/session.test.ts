@@ -256,8 +256,9 @@ test("commands that bring no mail forward are limited between two messages", () 
 });
 
 test("where the author matters a header that some readers read on is refused", () => {
-  for (const wants of [true, false]) {
-    const talk = dialogue();
+  for (const wants of [true, false, "to-warn"] as const) {
+    const log = eventLog();
+    const talk = dialogue({}, { emit: log.emit });
     talk.world.wantsAuthor = () => wants;
     talk.say("EHLO x");
     talk.say("MAIL FROM:<ada@example.org>");
@@ -266,8 +267,12 @@ test("where the author matters a header that some readers read on is refused", (
     talk.say("DATA");
     const content = plainContent({ isHeaderBroken: true, authorFields: ["ada@example.org"] });
     const [said = ""] = talk.give({ kind: "content-ended", content });
-    assert.equal(said.slice(0, 9), wants ? "550 5.6.0" : "");
-    assert.equal(talk.asked[0]?.do, wants ? "abandon" : "commit");
+    assert.equal(said.slice(0, 9), wants === true ? "550 5.6.0" : "");
+    assert.equal(talk.asked[0]?.do, wants === true ? "abandon" : wants === false ? "commit" : "weigh");
+    const warned = log.lines.filter((line) =>
+      /reject_warning: .* 550 5\.6\.0 .* restriction=<sender-rights>/.test(line),
+    );
+    assert.equal(warned.length, wants === "to-warn" ? 1 : 0, log.lines.join("\n"));
   }
 });
 

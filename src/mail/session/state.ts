@@ -220,7 +220,7 @@ export interface World {
   paused(): string | undefined;
   newMessageId(): MessageId;
   /** Whether the From field of the client's mail is looked at. */
-  wantsAuthor(facts: SessionFactsForRules): boolean;
+  wantsAuthor(facts: SessionFactsForRules): boolean | "to-warn";
   readonly allowance: Allowance;
   /** Who else has a say at this listener; absent: nobody. */
   readonly filters?: SessionFilters | undefined;

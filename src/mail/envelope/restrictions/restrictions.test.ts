@@ -231,6 +231,19 @@ test("warn-only refuses nothing and says what it would have refused", async () =
   assert.ok(judgement.notes?.every(({ isWarning }) => isWarning === true));
 });
 
+test("what others behind have to say is told as well", async () => {
+  const own = { restriction: "sender-rights", text: "553 5.7.1 not yours", isWarning: true };
+  const written = [{ helo: "unqualified", warnOnly: true }];
+  const judgement = await policyOf(written, { ...ACCEPT, notes: [own] }).judgeRecipient(
+    { ...stranger, helo: "friend" },
+    "bob@ours.example",
+  );
+  assert.deepEqual(
+    judgement.notes?.map(({ restriction }) => restriction),
+    ["helo unqualified", "sender-rights"],
+  );
+});
+
 test("a recipient that has to come again is counted by no rate behind", async () => {
   let counted = 0;
   let answer: GreylistAnswer = { kind: "wait", leftMs: 300_000, isNew: true };

@@ -123,7 +123,9 @@ export function restrictionsPolicy(
       const earlier = await standing(facts, recipient);
       if (earlier !== undefined && earlier.reply.code >= 500) return earlier;
       const { notes, changes, refused, waits, softens } = await ask(facts, "rcpt", recipient, earlier !== undefined);
-      const withNotes = (judgement: Judgement): Judgement => (notes.length === 0 ? judgement : { ...judgement, notes });
+      // What stands behind restrictions has something to say, too.
+      const withNotes = (judgement: Judgement): Judgement =>
+        notes.length === 0 ? judgement : { ...judgement, notes: [...notes, ...(judgement.notes ?? [])] };
       if (refused !== undefined) return withNotes(refused);
       const judgement = await inner.judgeRecipient(facts, recipient);
       if (judgement.kind === "reject" && judgement.reply.code >= 500) return withNotes(softened(judgement, softens));
