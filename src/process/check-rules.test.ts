@@ -66,6 +66,30 @@ test("listeners and tags that there are not are told", () => {
   ]);
 });
 
+test("listeners and tags that a filter is for, and that there are not, are told", () => {
+  const filters = {
+    spam: { rspamd: "http://127.0.0.1:11333", match: { listener: "smpt", not: { tag: "Inside" } } },
+    scan: { clamd: "127.0.0.1:3310", match: { listener: "local", tag: "spam" } },
+  };
+  assert.deepEqual(told({ filters, filteredBy: ["spam", "scan"] }), [
+    "warning filters.spam.match.listener.0: there is no listener smpt",
+    "warning filters.spam.match.not.tag.0: nothing has the tag inside: no listener, and no filter that is asked",
+  ]);
+});
+
+test("each kind of filter gives tags of its own", () => {
+  const about = (filter: object, tags: readonly string[]): number => {
+    const rules = tags.map((tag) => ({ match: { tag, for: "local" }, action: "deliver" }));
+    return told({ rules, filters: { f: filter }, filteredBy: ["f"] }).filter((text) => /nothing has/.test(text)).length;
+  };
+  const judged = ["spf=softfail", "spf-helo=none", "dkim=pass", "DMARC=fail", "arc=fail", "dmarc-arc=pass"];
+  assert.equal(about({ authenticate: {} }, judged), 0);
+  assert.equal(about({ authenticate: {} }, ["dmarc=fial", "dmark=fail", "dmarc-fail", "spam"]), 4);
+  assert.equal(about({ spamc: "127.0.0.1:783" }, ["spam"]), 0);
+  assert.equal(about({ milter: "inet:127.0.0.1:1" }, ["spam"]), 1);
+  assert.equal(about({ http: { servers: "http://127.0.0.1:1" } }, ["whatever"]), 0);
+});
+
 test("tags that filters may give are no mistake, where these filters are asked", () => {
   const rules = [{ match: { tag: "junk", for: "local" }, action: "deliver" }];
   const filters = { f: { builtin: { phase: "connect", action: "junk" } }, all: { chain: ["f"] } };

@@ -1,6 +1,6 @@
 import type { Condition } from "../mail/envelope/condition.ts";
 import { ownActions } from "../mail/envelope/default-rules.ts";
-import type { Match } from "../mail/envelope/rule-settings.ts";
+import type { Match, SessionMatch } from "../mail/envelope/rule-settings.ts";
 import { shadowedRules } from "../mail/envelope/shadowed-rules.ts";
 import { JUNK } from "../mail/filter/opensmtpd/junk-mark.ts";
 import type { FilterKind } from "../mail/filter/filter-kind.ts";
@@ -16,7 +16,7 @@ export interface RuleProblem {
   readonly severity: "error" | "warning";
 }
 
-/** Rules that are never reached, that share a name, or ask for listeners and tags that there are not. */
+/** Rules that are never reached, or that share a name; rules and filters that ask for listeners and tags that there are not. */
 export function ruleProblems(
   settings: Pick<WrittenSettings, "rules" | "actions" | "listeners" | "filters" | "filteredBy">,
 ): readonly RuleProblem[] {
@@ -42,16 +42,21 @@ export function ruleProblems(
   }
 
   const listeners = new Set([LOCAL_LISTENER, ...settings.listeners.map(({ name }) => name.toLowerCase())]);
-  const tags = tagsGiven(settings);
-  for (const [at, { match }] of rules.entries())
+  const isTag = tagsGiven(settings);
+  // A name that is written wrong in a filter's match is worse than in a rule's: the filter would be asked by nobody.
+  const matchesOf: readonly (readonly [SettingPath, Match | SessionMatch | undefined])[] = [
+    ...rules.map(({ match }, at) => [["rules", at, "match"], match] as const),
+    ...Object.entries(settings.filters).map(([name, { match }]) => [["filters", name, "match"], match] as const),
+  ];
+  for (const [where, match] of matchesOf)
     for (const [path, part] of [
-      [["rules", at, "match"], match],
-      [["rules", at, "match", "not"], match.not ?? {}],
+      [where, match ?? {}],
+      [[...where, "not"], match?.not ?? {}],
     ] as const) {
       for (const [place, name] of namesIn(part.listener))
         if (!listeners.has(name)) tell([...path, "listener", place], `there is no listener ${name}`);
       for (const [place, name] of namesIn(part.tag))
-        if (tags !== "any" && !tags.has(name))
+        if (!isTag(name))
           tell([...path, "tag", place], `nothing has the tag ${name}: no listener, and no filter that is asked`);
     }
   return problems;
@@ -61,26 +66,36 @@ function matchesAll(match: Match): boolean {
   return Object.values(match).every((part) => part === undefined);
 }
 
-/** Which tags there can be, folded as conditions are; filters that say what they like can give any. */
-function tagsGiven(
-  settings: Pick<WrittenSettings, "listeners" | "filters" | "filteredBy">,
-): ReadonlySet<string> | "any" {
-  const tags = new Set(settings.listeners.flatMap(({ tag }) => tag?.toLowerCase() ?? []));
-  for (const name of filtersInUse(settings)) {
+/** Whether there can be such a tag, folded as conditions are. */
+function tagsGiven(settings: Pick<WrittenSettings, "listeners" | "filters" | "filteredBy">): (tag: string) => boolean {
+  const ofListeners = new Set(settings.listeners.flatMap(({ tag }) => tag?.toLowerCase() ?? []));
+  const used = filtersInUse(settings).flatMap((name) => {
     const filter = settings.filters[name];
-    const kind = filter === undefined ? undefined : kindOf(filter);
-    const own = kind === undefined ? [] : OWN_TAGS[kind];
-    if (own === undefined) return "any";
-    for (const tag of own) tags.add(tag);
-  }
-  return tags;
+    return filter === undefined ? [] : (kindOf(filter) ?? []);
+  });
+  return (tag) => ofListeners.has(tag) || used.some((kind) => TAGS_OF[kind].test(tag));
 }
 
-/** The tags of kinds of filter that give always the same. */
-const OWN_TAGS: Partial<Readonly<Record<FilterKind, readonly string[]>>> = {
-  process: [JUNK],
-  builtin: [JUNK],
-  chain: [],
+const ANY = /^/;
+const NONE = /(?!)/;
+const SPAM = /^spam$/;
+
+/** The tags that filters of each kind give; some give what they like. */
+const TAGS_OF: Readonly<Record<FilterKind, RegExp>> = {
+  authenticate:
+    /^(?:(?:spf|spf-helo|dkim|dmarc|arc)=(?:none|neutral|pass|fail|softfail|policy|temperror|permerror)|dmarc-arc=pass)$/,
+  sign: /^signed=/,
+  rspamd: SPAM,
+  spamc: SPAM,
+  process: new RegExp(`^${JUNK}$`),
+  builtin: new RegExp(`^${JUNK}$`),
+  module: ANY,
+  hooks: ANY,
+  http: ANY,
+  milter: NONE,
+  clamd: NONE,
+  smtpProxy: NONE,
+  chain: NONE,
 };
 
 /** The plain names among conditions, and where they stand. */

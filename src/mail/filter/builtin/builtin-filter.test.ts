@@ -150,6 +150,9 @@ test("settings that cannot be meant so are refused", () => {
     { phase: "connect", action: { reject: "550 x", disconnect: "421 x" } },
     { phase: "connect", action: {} },
     { phase: "mail-from", match: { rcptTo: "@x.example" }, action: "junk" },
+    { phase: ["ehlo", "data"], match: { mailFrom: "@x.example" }, action: "junk" },
+    { phase: "connect", match: { not: { mailFrom: "<>" } }, action: "junk" },
+    { phase: ["connect", "ehlo"], match: { helo: "x.example" }, action: "junk" },
     { phase: "connect", match: { rdns: "/(/" }, action: "junk" },
     { phase: "teatime", action: "junk" },
   ])

@@ -74,6 +74,8 @@ const ACTION_NAMES = ["reject", "disconnect", "rewrite", "report"] as const;
 /** At which phases which actions make sense. */
 const WITH_ARGUMENT: ReadonlySet<BuiltinPhase> = new Set(["helo", "ehlo", "mail-from", "rcpt-to"]);
 
+const BEFORE_MAIL: ReadonlySet<BuiltinPhase> = new Set(["connect", "helo", "ehlo"]);
+
 export const builtinFilterSettings = z
   .strictObject({
     phase: oneOrMore(z.enum(BUILTIN_PHASES)).describe(
@@ -101,6 +103,10 @@ export const builtinFilterSettings = z
       wrong(["action"], "bypass is for the phases before the content");
     if ((match.rcptTo ?? match.not?.rcptTo) !== undefined && phase.some((one) => one !== "rcpt-to"))
       wrong(["match"], "a recipient is known at rcpt-to only");
+    if ((match.mailFrom ?? match.not?.mailFrom) !== undefined && phase.some((one) => BEFORE_MAIL.has(one)))
+      wrong(["match"], "a sender is known from mail-from on");
+    if ((match.helo ?? match.not?.helo) !== undefined && phase.includes("connect"))
+      wrong(["match"], "a name is known from helo and ehlo on");
   });
 export type BuiltinFilterSettings = z.output<typeof builtinFilterSettings>;
 export type BuiltinMatch = BuiltinFilterSettings["match"];
