@@ -24,6 +24,7 @@ export function policySettingsOf({ settings, origins, secrets }: LoadedSettings,
     srsSecrets: secrets.srs,
     verp: settings.verp,
     now: () => clock.now(),
+    listenerTags: new Set(settings.listeners.flatMap(({ tag }) => tag?.toLowerCase() ?? [])),
     whereIs: (rule) => locate(origins, ["rules", rule]),
   };
 }

@@ -18,6 +18,8 @@ export interface Candidate {
   readonly sender: string;
   /** For mail that we make ourselves: what asks who gives us the mail is taken as answered well. */
   readonly isOurOwn: boolean;
+  /** Of mail of our own: which tags it has, and which a client could have had from its listener. Absent: any. */
+  readonly ownTags?: { readonly given: readonly string[]; readonly ofListeners: ReadonlySet<string> } | undefined;
   /** Is told why a rule does not match, for whoever wants it explained. */
   readonly onMiss?: ((miss: Miss) => void) | undefined;
 }
@@ -114,7 +116,8 @@ function partsOf(asked: Asked): readonly Part[] {
 
 function partHolds(part: Part, candidate: Candidate, tables: Tables): Holds | Promise<Holds> {
   const { facts } = candidate;
-  if (candidate.isOurOwn && WHO.has(part.name)) return true;
+  if (candidate.isOurOwn && WHO.has(part.name))
+    return part.name !== "tag" || ownTagHolds(part.value, candidate.ownTags, tables);
   switch (part.name) {
     case "tls":
       return facts.isEncrypted === part.value;
@@ -148,6 +151,23 @@ function partHolds(part: Part, candidate: Candidate, tables: Tables): Holds | Pr
     case "mailFrom":
       return listHolds(part.value, candidate.sender, tables);
   }
+}
+
+/**
+ * A tag of a listener says who gives the mail, and is answered well like all that asks so. One that only filters give says what
+ * was found in a mail, and nobody found that in ours: else all notices would go where rules send spam.
+ */
+function ownTagHolds(
+  wanted: readonly Condition[],
+  known: Candidate["ownTags"],
+  tables: Tables,
+): Holds | Promise<Holds> {
+  if (known === undefined) return true;
+  const isOfFilters = (condition: Condition): boolean =>
+    condition.kind === "pattern" && condition.pattern.kind === "exact" && !known.ofListeners.has(condition.pattern.key);
+  const positive = wanted.filter(({ isNegated }) => !isNegated);
+  if (positive.length === 0 || !positive.every(isOfFilters)) return true;
+  return listHolds(wanted, known.given, tables);
 }
 
 /** The listener's, and those of filters. */

@@ -51,14 +51,15 @@ export function placing({
     const isOurOwn = giver.isOurOwn || isPostmaster || from !== undefined;
     const facts = from === undefined && !isPostmaster ? giver.facts : { ...OURSELVES, sender: giver.facts.sender };
     trace?.({ step: "address", address, isLocal, isOurOwn });
-    const decided = await decide({
+    const candidate = {
       facts,
       recipient: foldKey(address),
       domain: foldDomain(domain),
       sender: facts.sender === "" ? NULL_SENDER : foldKey(facts.sender),
       isLocal,
       isOurOwn,
-    });
+    };
+    const decided = await decide(candidate, giver.facts);
     if (decided.kind === "failed") return decided;
     if (decided.kind === "none" && !isOurOwn) return refused(550, "5.7.1", "relaying denied", "no rule matches");
     if (decided.kind === "matched" && decided.action.kind === "reject" && !isPostmaster)
@@ -134,7 +135,8 @@ export interface PlacingParts {
   readonly local: LocalNames;
   readonly tables: Tables;
   readonly senders: Senders;
-  readonly decide: (candidate: Candidate) => Promise<Decided>;
+  /** `who` gives the mail that is asked about as if it were our own. */
+  readonly decide: (candidate: Candidate, who: SessionFactsForRules) => Promise<Decided>;
   readonly trace?: PolicyTrace | undefined;
 }
 

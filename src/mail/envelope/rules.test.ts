@@ -4,8 +4,8 @@ import { z } from "zod";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Table } from "../../service/table/table.ts";
 import { inlineTable, type Tables } from "../../service/table/tables.ts";
-import type { SessionFactsForRules } from "./policy.ts";
-import { rulesPolicy } from "./rules.ts";
+import type { Judgement, SessionFactsForRules } from "./policy.ts";
+import { rulesPolicy, type ChosenTargets } from "./rules.ts";
 import { actionsSettings } from "./action-settings.ts";
 import { rulesSettings } from "./rule-settings.ts";
 import { localSettings } from "./settings.ts";
@@ -224,6 +224,39 @@ test("our own notices find their action whoever may give us mail", async () => {
     kind: "targets",
     targets: [{ action: "deliver", recipient: "postmaster@mail.example.org" }],
   });
+});
+
+test("a rule about other clients or their spam takes neither notices nor what aliases and postmaster stand for", async () => {
+  const settings = settingsSchema.parse({
+    actions: { junk: { deliver: "maildir", path: "/junk" }, bulk: { relay: { to: "smtp://bulk.example" } } },
+    local: { aliases: ["table:aliases"] },
+    rules: [
+      { match: { tag: "spam", for: "local" }, action: "junk" },
+      { match: { helo: "dynamic.example", for: "local" }, action: "junk" },
+      { match: { tag: "spam" }, action: "bulk" },
+      { match: { for: "local" }, action: "deliver" },
+      { match: { tag: "inside" }, action: "relay" },
+    ],
+  });
+  const aliases = inlineTable("aliases", { kind: "map", entries: { team: "joe, far@elsewhere.example" } });
+  const own = rulesPolicy(
+    { hostname: "mail.example.org", ...settings, listenerTags: new Set(["inside"]) },
+    new Map([["aliases", aliases]]),
+  );
+  const actionsOf = (found: Judgement | ChosenTargets): readonly string[] =>
+    "targets" in found ? found.targets.map(({ action }) => action) : [found.kind];
+  // Notices, and what filters and policy servers add.
+  assert.deepEqual(actionsOf(await own.chooseTargets("joe@localhost")), ["deliver"]);
+  assert.deepEqual(actionsOf(await own.chooseTargets("far@elsewhere.example")), ["relay"]);
+  for (const [facts, joe, far] of [
+    [{}, "deliver", "relay"],
+    [{ tags: ["spam"] }, "junk", "bulk"],
+    [{ helo: "dynamic.example" }, "junk", "relay"],
+  ] as const) {
+    const client = { ...stranger, ...facts };
+    assert.deepEqual(actionsOf(await own.judgeRecipient(client, "team@localhost")), [joe, far]);
+    assert.deepEqual(actionsOf(await own.judgeRecipient(client, "postmaster@localhost")), [joe]);
+  }
 });
 
 test("our own notices go out even where rules let nothing out, but not to a user we do not have", async () => {

@@ -11,7 +11,7 @@ import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude } from "./e
 import type { Failure } from "./failure.ts";
 import { localNames, type Holds } from "./local-names.ts";
 import { matches, type Candidate, type Miss } from "./match.ts";
-import type { PolicyTrace } from "./policy-trace.ts";
+import type { PolicyStep, PolicyTrace } from "./policy-trace.ts";
 import { OURSELVES, placing, type Decided, type Giver } from "./placing.ts";
 import type { EnvelopePolicy, Judgement, SessionFactsForRules, Target } from "./policy.ts";
 import { createSenders } from "./rewrite/senders.ts";
@@ -74,6 +74,8 @@ export interface RulesPolicySettings {
   readonly verp?: VerpSettings | undefined;
   /** For the age of addresses that SRS made. */
   readonly now?: (() => number) | undefined;
+  /** The tags of listeners, folded. Without it, any tag may be a listener's. */
+  readonly listenerTags?: ReadonlySet<string> | undefined;
 }
 
 /** What the rules ask beside tables. */
@@ -104,13 +106,32 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
   const nameOf = (at: number): string => names[at] ?? `rule ${at + 1}`;
   const overrides = new Map<string, SenderOverride | undefined>(rules.map((rule, at) => [nameOf(at), rule.as]));
 
-  /** The first rule that matches. Our own mail is refused only by a rule that asks for nothing it cannot answer. */
-  const decide = async (candidate: Candidate): Promise<Decided> => {
+  /**
+   * The first rule that matches. Our own mail is refused only by a rule that asks for nothing it cannot answer.
+   *
+   * `who`, of mail of our own to somebody here: the client behind an alias, or ourselves. A rule that takes mail from them, as it
+   * is, has the word: who may send where is not asked here, and a rule about other clients may file mail where nobody looks.
+   */
+  const decide = async (candidate: Candidate, who: SessionFactsForRules): Promise<Decided> => {
+    const { listenerTags } = settings;
+    const given = who.tags ?? [];
+    const own = { ...candidate, ownTags: listenerTags && { given, ofListeners: listenerTags } };
+    if (!candidate.isOurOwn) return firstOf(candidate, trace);
+    if (!candidate.isLocal) return firstOf(own, trace);
+    const steps: PolicyStep[] = [];
+    const found = await firstOf({ ...candidate, facts: who, isOurOwn: false }, trace && ((step) => steps.push(step)));
+    // Refused, or not to be found out: mail of our own asks less.
+    if (found.kind !== "matched" || found.action.kind === "reject") return firstOf(own, trace);
+    for (const step of steps) trace?.(step);
+    return found;
+  };
+
+  const firstOf = async (candidate: Candidate, told: PolicyTrace | undefined): Promise<Decided> => {
     let miss: Miss | undefined;
-    const traced = trace === undefined ? candidate : { ...candidate, onMiss: (one: Miss) => void (miss = one) };
+    const traced = told === undefined ? candidate : { ...candidate, onMiss: (one: Miss) => void (miss = one) };
     const tell = (at: number, holds: Holds): void => {
       const because = holds === true || miss === undefined ? {} : { miss };
-      trace?.({ step: "rule", rule: nameOf(at), action: rules[at]?.action ?? "", holds, ...because });
+      told?.({ step: "rule", rule: nameOf(at), action: rules[at]?.action ?? "", holds, ...because });
       miss = undefined;
     };
     for (const [at, rule] of rules.entries()) {
