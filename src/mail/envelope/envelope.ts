@@ -126,5 +126,7 @@ export interface EnvelopeProgress {
   readonly heldBecause?: string | undefined;
   /** Only of what is held. What releases mail that is held leaves this alone, unless it is meant. */
   readonly quarantine?: Quarantine | undefined;
+  /** An operator chose the instant at which it is due: nothing brings it back earlier. */
+  readonly isScheduled?: boolean | undefined;
   readonly lastFailure?: Failure | undefined;
 }

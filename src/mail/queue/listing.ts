@@ -1,14 +1,14 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { senderOf, type Envelope, type EnvelopeProgress, type Message } from "../envelope/envelope.ts";
 import { domainOf } from "./packing.ts";
-import { wantsDelayNotice } from "./rows.ts";
+import { wantsDelayNotice, wasAway } from "./rows.ts";
 import type { LoadedEnvelope, QueueFilter, QueuePlace, QueueRow } from "./store.ts";
 
 /** Lists, for stores that keep whole messages and envelopes and have no SQL to ask. */
 
 /** What the scheduler is told of an envelope after a start. */
 export function loadedEnvelope(message: Message, envelope: Envelope, stored: EnvelopeProgress): LoadedEnvelope {
-  const { lastFailure: _lastFailure, ...progress } = stored;
+  const { lastFailure, ...progress } = stored;
   const { deliverBy, priority, tenant } = message;
   const { givenRecipient, notBeforeAt } = envelope;
   const sender = senderOf(message, envelope);
@@ -27,6 +27,7 @@ export function loadedEnvelope(message: Message, envelope: Envelope, stored: Env
     ...(priority === undefined ? {} : { priority }),
     ...(tenant === undefined ? {} : { tenant }),
     wantsDelayNotice: wantsDelayNotice(sender, envelope.notify),
+    ...(wasAway(progress, lastFailure?.cause.kind) ? { wasAway: true } : {}),
   };
 }
 

@@ -131,8 +131,9 @@ function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]
 }
 
 function packProgress(progress: EnvelopeProgress, values: PackedValue[]): void {
-  const { state, dueAt, expiresAt, attempts, lastFailure, warnedAt, heldUntilAt, heldBecause, quarantine } = progress;
-  const rest = { warnedAt, heldUntilAt, heldBecause, quarantine } satisfies Record<
+  const { state, dueAt, expiresAt, attempts, lastFailure, ...facts } = progress;
+  const { warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = facts;
+  const rest = { warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } satisfies Record<
     Exclude<keyof EnvelopeProgress, "state" | "dueAt" | "expiresAt" | "attempts" | "lastFailure">,
     unknown
   >;

@@ -68,6 +68,7 @@ export type LoadedRow = readonly [
   deliverByMode: string | null,
   tenant: string | null,
   priority: number | null,
+  failedBy: string | null,
 ];
 
 export interface AttemptRow {
@@ -86,7 +87,7 @@ type EnvelopeFacts = Pick<
 > & {
   notify?: readonly Notify[];
 };
-type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause" | "quarantine">;
+type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause" | "quarantine" | "isScheduled">;
 
 export function messageOf(row: MessageRow): StoredMessage {
   return {
@@ -120,9 +121,16 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
 
 export function loadedOf(row: LoadedRow): LoadedEnvelope {
   const [number, n, recipient, action, facts, state, dueAt, expiresAt, attempts, progress, ...ofMessage] = row;
-  const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority] = ofMessage;
+  const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority, failedBy] = ofMessage;
   const message = messageIdOf(number);
   const { notify = [], givenRecipient, notBeforeAt, sender = sentBy } = envelopeFactsOf({ facts });
+  const known = {
+    state: state as EnvelopeState,
+    dueAt,
+    expiresAt,
+    attempts,
+    ...(progress === null ? {} : progressFactsOf({ progress })),
+  };
   return {
     id: envelopeIdOf(message, n),
     message,
@@ -131,13 +139,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     action,
     sizeBytes,
     receivedAt,
-    progress: {
-      state: state as EnvelopeState,
-      dueAt,
-      expiresAt,
-      attempts,
-      ...(progress === null ? {} : progressFactsOf({ progress })),
-    },
+    progress: known,
     ...(givenRecipient === undefined ? {} : { givenRecipient }),
     ...(deliverByAt === null ? {} : { deliverByAt }),
     ...(deliverByMode === null ? {} : { deliverByMode: deliverByMode as "return" | "notify" }),
@@ -145,7 +147,18 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(priority === null ? {} : { priority }),
     ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
     wantsDelayNotice: wantsDelayNotice(sender, notify),
+    ...(failedBy !== null && wasAway(known, failedBy) ? { wasAway: true } : {}),
   };
+}
+
+const AWAY: ReadonlySet<string | undefined> = new Set<Failure["cause"]["kind"]>(["connect", "dns", "no-address"]);
+
+/** By the kind of its last failure: whoever the next hosts are, they had not heard of this mail, and may be back. */
+export function wasAway(
+  { state, attempts, isScheduled }: Pick<EnvelopeProgress, "state" | "attempts" | "isScheduled">,
+  failedBy: string | undefined,
+): boolean {
+  return state === "queued" && attempts > 0 && isScheduled !== true && AWAY.has(failedBy);
 }
 
 /** RFC 3461 section 4.1: without NOTIFY a delay may be told; with it only when DELAY is named. Never to the null sender. */

@@ -199,7 +199,8 @@ const LOADED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
   "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
   "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode, " +
-  "m.facts ->> '$.tenant' AS tenant, m.facts ->> '$.priority' AS priority";
+  "m.facts ->> '$.tenant' AS tenant, m.facts ->> '$.priority' AS priority, " +
+  "CASE WHEN e.attempts > 0 THEN e.last_failure ->> '$.cause.kind' END AS failed_by";
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);

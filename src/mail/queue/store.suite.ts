@@ -173,6 +173,7 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       heldUntilAt: 15,
       heldBecause: "the operator",
       quarantine: { filter: "scanner", because: "a virus" },
+      isScheduled: true,
       lastFailure: failure,
     };
     await store.apply([{ do: "update", envelope: id, progress: held }]);
@@ -182,6 +183,16 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     const queued: EnvelopeProgress = { state: "queued", dueAt: 30, expiresAt: 40, attempts: 4 };
     await store.apply([{ do: "update", envelope: id, progress: queued }]);
     assert.deepEqual(plain((await store.envelopes([id]))[0]?.progress), queued);
+    // A load says of whom nothing but its hosts' absence is known.
+    const refused: Failure = { ...failure, cause: { kind: "reply", during: "RCPT" } };
+    for (const [lastFailure, state, wasAway] of [
+      [failure, "queued", true],
+      [failure, "held", undefined],
+      [refused, "queued", undefined],
+    ] as const) {
+      await store.apply([{ do: "update", envelope: id, progress: { ...queued, state, lastFailure } }]);
+      assert.equal((await loaded(store))[0]?.wasAway, wasAway);
+    }
   });
 
   check("attempts are kept, oldest first, and only the newest hundred", async (store) => {

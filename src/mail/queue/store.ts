@@ -125,6 +125,8 @@ export interface LoadedEnvelope {
   readonly notBeforeAt?: number | undefined;
   /** NOTIFY without DELAY and the null sender get no delay warning. */
   readonly wantsDelayNotice: boolean;
+  /** It waits because its next hosts could not be reached or looked up: `wasAway`. */
+  readonly wasAway?: boolean | undefined;
 }
 
 export interface AttemptRecord {

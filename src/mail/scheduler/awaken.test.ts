@@ -39,6 +39,47 @@ test("when a domain's host is back, all that failed with it is delivered at once
   assertSchedulerInvariants(scheduler.state);
 });
 
+test("who waited for a host before a restart is awake when it is back after it; who had its own wait keeps that", async () => {
+  for (const to of [undefined, "smtp://smart.example"]) {
+    const actions = to === undefined ? {} : { actions: { relay: { kind: "relay", to: [to], backup: false } as const } };
+    const hostOf = (isUp: boolean): SimulatedHost =>
+      host("192.0.2.1", {
+        onConnect: () => (isUp ? undefined : unreachable("192.0.2.1")),
+        onEnvelope: (_id, recipient) => (recipient.startsWith("full") ? full : undefined),
+      });
+    const first = simulatedScheduling({ scheduler: LONG, ...actions });
+    for (const domain of ["a.example", "smart.example"]) first.world.setDomain(domain, [hostOf(true)]);
+    await first.send({ to: ["full@a.example"] });
+    await first.clock.advance(MINUTE);
+    for (const domain of ["a.example", "smart.example"]) first.world.setDomain(domain, [hostOf(false)]);
+    for (let n = 0; n < 300; n++) await first.send({ to: [`u${n}@a.example`] });
+    await first.clock.advance(HOUR);
+    await first.scheduler.stop(0);
+
+    const { store, clock } = first;
+    const second = simulatedScheduling({ scheduler: LONG, ...actions, store, clock });
+    for (const domain of ["a.example", "smart.example"]) second.world.setDomain(domain, [hostOf(false)]);
+    second.scheduler.start();
+    await clock.advance(MINUTE);
+    assertSchedulerInvariants(second.scheduler.state);
+    await second.send({ to: ["early@a.example"] });
+    await clock.advance(HOUR);
+    const attempts = [...second.scheduler.state.tickets.values()].map((ticket) => ticket.attempts);
+    assert.ok(Math.max(...attempts) === 1, "a lookup that works wakes nobody while the host is away");
+    for (const domain of ["a.example", "smart.example"]) second.world.setDomain(domain, [hostOf(true)]);
+    await second.send({ to: ["new@a.example"] });
+    await clock.advance(5 * MINUTE);
+    assert.equal(second.world.delivered.size, 302);
+    const left = [...second.scheduler.state.tickets.values()];
+    assert.deepEqual(
+      left.map(({ recipient, attempts: tried }) => [recipient, tried]),
+      [["full@a.example", 1]],
+    );
+    assert.equal(second.scheduler.state.stalled.size, 0);
+    assertSchedulerInvariants(second.scheduler.state);
+  }
+});
+
 test("what the host itself deferred one by one waits for its own time", async () => {
   const simulation = simulatedScheduling({ scheduler: LONG, route: { greylisting: { strategy: "none" } } });
   const { clock, world } = simulation;
@@ -186,9 +227,9 @@ test("a smarthost that refuses our login is not tried again for all that waits w
   assert.equal(world.delivered.size, 61);
 });
 
-test("what an operator has scheduled for later is not woken when its host is back", async () => {
+test("what an operator has scheduled for later is not woken when its host is back, be it after a restart", async () => {
   const simulation = simulatedScheduling({ scheduler: LONG });
-  const { clock, world, scheduler } = simulation;
+  const { clock, world, scheduler, store } = simulation;
   let isUp = false;
   world.setDomain("a.example", [host("192.0.2.1", { onConnect: () => (isUp ? undefined : unreachable("192.0.2.1")) })]);
   const id = await simulation.send({ to: ["late@a.example"] });
@@ -198,7 +239,16 @@ test("what an operator has scheduled for later is not woken when its host is bac
   await simulation.send({ to: ["new@a.example"] });
   await clock.advance(HOUR);
   assert.equal(world.delivered.size, 1);
-  await clock.advance(5 * HOUR);
-  assert.equal(world.delivered.size, 2);
   assertSchedulerInvariants(scheduler.state);
+  await scheduler.stop(0);
+
+  const next = simulatedScheduling({ scheduler: LONG, store, clock });
+  next.world.setDomain("a.example", [host("192.0.2.1")]);
+  next.scheduler.start();
+  await next.send({ to: ["new@a.example"] });
+  await clock.advance(HOUR);
+  assert.equal(next.world.delivered.size, 1);
+  await clock.advance(5 * HOUR);
+  assert.equal(next.world.delivered.size, 2);
+  assertSchedulerInvariants(next.scheduler.state);
 });

@@ -1,6 +1,7 @@
 import { append, newChain, type Chain } from "./chain.ts";
+import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
 import { leaveQueue } from "./ready-queues.ts";
-import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import type { FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import type { Suspension } from "./suspension.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt } from "./ticket-times.ts";
 
@@ -36,13 +37,35 @@ export function joinStalled(s: SchedulerState, ticket: Ticket): void {
 }
 
 /**
- * A transaction worked at this relay: some of what its failure made wait need not wait any more. Each one that works wakes
+ * The round in which an envelope failed before this start: of its hosts nothing is known any more but the domain, or the
+ * smarthosts, that it goes to. Undefined: it goes elsewhere now.
+ */
+export function roundBeforeStart(
+  s: SchedulerState,
+  { action, recipient }: { readonly action: string; readonly recipient: string },
+): FailedRound | undefined {
+  const plan = planFor(s.settings.plans, action);
+  if (plan?.kind !== "relay") return undefined;
+  const key = goesByMx(plan) ? keyBeforeStart(plan, domainOf(recipient)) : plan.key;
+  return s.stalled.get(key)?.tickets.first?.lastRound ?? { relay: key, tried: [] };
+}
+
+/** No relay's own: a lookup that works does not say that the host does. */
+function keyBeforeStart(plan: RelayPlan, domain: string): string {
+  return `before ${domain} ${plan.key}`;
+}
+
+/**
+ * A transaction worked at this relay, with mail for this domain: some of what its failure made wait need not wait any more. Each one that works wakes
  * more than it carried, so all of them are soon awake, unless it was the last that worked for a while.
  */
-export function awakenAt(s: SchedulerState, relay: RelayQueue, wake: (ticket: Ticket) => void): void {
-  const stalled = s.stalled.get(relay.key);
-  if (stalled === undefined || relay.readyCount >= MOST_READY) return;
-  awakenFrom(s, stalled, 2 * s.settings.route.limits.recipientsPerMail, wake);
+export function awakenAt(s: SchedulerState, relay: RelayQueue, domain: string, wake: (ticket: Ticket) => void): void {
+  if (s.stalled.size === 0) return;
+  for (const key of [relay.key, keyBeforeStart(relay.plan, domain)]) {
+    const stalled = s.stalled.get(key);
+    if (stalled === undefined || relay.readyCount >= MOST_READY) continue;
+    awakenFrom(s, stalled, 2 * s.settings.route.limits.recipientsPerMail, wake);
+  }
 }
 
 /** What was looked for in vain is found: all that waited for it. */

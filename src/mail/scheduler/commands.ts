@@ -100,6 +100,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));
       // Its relay's recovery does not bring it back earlier.
       ticket.lastRound = undefined;
+      ticket.isScheduled = true;
       postpone(s, { do: "write", ticket, kind: "kept", command: id });
       return "written";
     }

@@ -139,6 +139,7 @@ function notDue(
       setting,
     };
   }
+  if (ticket.isScheduled === true) return { what: "not-due", text: "an operator chose when it is due", untilAt };
   if (attempts === 0) return { what: "not-due", text: "not due yet", untilAt };
   const text = `waits after attempt ${attempts}`;
   if (!isLocal && lastFailure !== undefined) {

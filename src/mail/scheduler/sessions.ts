@@ -381,7 +381,7 @@ function noteSuccess(s: SchedulerState, session: Session): void {
   const { relay, route } = session;
   endRound(relay);
   relay.mishaps = 0;
-  awakenAt(s, relay, (ticket) => schedule(s, ticket));
+  awakenAt(s, relay, session.domain, (ticket) => schedule(s, ticket));
   if (relay.penalty.count > 0) reward(relay.penalty, s.now);
   relay.connections.limit = Math.min(relay.connections.limit + 1, s.settings.route.limits.relay);
   growRoute(route, mostToRoute(s, session));

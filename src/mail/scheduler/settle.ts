@@ -66,6 +66,7 @@ export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt
   if (attempt.isUntried !== true) ticket.attempts++;
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
   ticket.lastRound = attempt.round;
+  if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   const { after } = ticket;
   if (after?.do === "remove") {
     ticket.after = undefined;

@@ -173,6 +173,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   heldBecause?: string | undefined;
   /** Held by a filter, until somebody has looked at it: commands that do not mean the quarantine leave it alone. */
   quarantine?: Quarantine | undefined;
+  /** An operator chose when it is due. */
+  isScheduled?: boolean | undefined;
   /** Failures of our own side in a row. */
   mishaps?: number;
   /** What an operator wants done when the attempt or the write that runs has ended. */

@@ -251,6 +251,16 @@ test("why: a wait that the host asked for, or that greylisting makes, is not sai
   assert.equal(setting, undefined);
 });
 
+test("why: an instant that an operator chose is said to be that", async () => {
+  const { send, clock, admin } = world();
+  const id = await send({ to: ["u@down.test"] });
+  await clock.advance(1000);
+  await admin.schedule({ by: "message", id }, NOON + 60 * MINUTE);
+  await clock.advance(1000);
+  const [first] = (await admin.why(`${id}.1`)) ?? [];
+  assert.deepEqual([first?.text, first?.setting], ["an operator chose when it is due", undefined]);
+});
+
 test("a route is resumed by our own address, too, wherever that was refused", async () => {
   const simulation = simulatedScheduling({ route: { sources: ["198.51.100.1"] } });
   const admin = createSchedulerAdmin({ ...simulation, origins });

@@ -4,6 +4,7 @@ import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { removed } from "./events.ts";
 import { sharedText } from "./shared-text.ts";
+import { roundBeforeStart } from "./awaken.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt, setWarnedAt, warnedAtOf } from "./ticket-times.ts";
@@ -91,7 +92,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
 
 function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
   const { progress, givenRecipient } = loaded;
-  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause, quarantine } = progress;
+  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = progress;
   const ticket: Ticket = {
     id: loaded.id,
     message,
@@ -106,7 +107,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     readyMs: undefined,
     warnedMs: undefined,
     lastHost: undefined,
-    lastRound: undefined,
+    lastRound: loaded.wasAway === true ? roundBeforeStart(s, loaded) : undefined,
     queue: undefined,
     previous: undefined,
     next: undefined,
@@ -120,6 +121,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
   if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;
   if (heldBecause !== undefined) ticket.heldBecause = heldBecause;
   if (quarantine !== undefined) ticket.quarantine = quarantine;
+  if (isScheduled !== undefined) ticket.isScheduled = isScheduled;
   return ticket;
 }
 
@@ -175,6 +177,7 @@ export function progressOf(ticket: Ticket): EnvelopeProgress {
   if (ticket.heldUntilAt !== undefined) progress.heldUntilAt = ticket.heldUntilAt;
   if (ticket.heldBecause !== undefined) progress.heldBecause = ticket.heldBecause;
   if (ticket.quarantine !== undefined) progress.quarantine = ticket.quarantine;
+  if (ticket.isScheduled !== undefined) progress.isScheduled = ticket.isScheduled;
   return progress;
 }
 
