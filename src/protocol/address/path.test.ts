@@ -36,6 +36,18 @@ test("RFC 5321 section 4.5.3.1.3: a path holds 256 octets with its brackets", ()
   assert.ok(!parsePath(path(190)).ok);
 });
 
+test("a path that is too long once its domain is in A-labels is refused: no next host could be told it", () => {
+  const path = (localLength: number) => `<${"a".repeat(localLength)}@\u00e4.example>`;
+  const inLabels = "xn--4ca.example".length;
+  const longest = path(256 - 3 - inLabels);
+  assert.equal(written(longest).length, 256);
+  const found = parsePath(path(256 - 2 - inLabels), { isInternational: true });
+  assert.deepEqual(found, {
+    ok: false,
+    problem: { at: 256 - inLabels, expected: "a path of at most 256 octets, its domain in A-labels" },
+  });
+});
+
 test("the long local parts of lists and forwarders are taken as far as the path's length goes", () => {
   const verp = `list-bounces+12345-somebody.with.a.long.name=a-department.example.org`;
   assert.ok(verp.length > 64);

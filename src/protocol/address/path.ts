@@ -1,7 +1,14 @@
 import { unreachable } from "../../foundation/assert.ts";
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
 import { parseDomain } from "./domain.ts";
-import { formatMailbox, localLengthAt, parseMailbox, type AddressOptions, type Mailbox } from "./mailbox.ts";
+import {
+  formatMailbox,
+  isInternational,
+  localLengthAt,
+  parseMailbox,
+  type AddressOptions,
+  type Mailbox,
+} from "./mailbox.ts";
 
 /**
  * What MAIL and RCPT carry (RFC 5321 section 4.1.2): the null path `<>`, `<postmaster>` without a domain, or a mailbox.
@@ -43,7 +50,11 @@ export function parsePathAt(text: string, from: number, options: AddressOptions 
     return refused({ at: from + maxPath, expected: `a path of at most ${maxPath} octets` });
   const mailbox = parseMailbox(text.slice(start.value, end), options);
   if (!mailbox.ok) return refused({ at: start.value + mailbox.problem.at, expected: mailbox.problem.expected });
-  return ok({ path: { kind: "mailbox", mailbox: mailbox.value }, end: end + 1 });
+  const path: Path = { kind: "mailbox", mailbox: mailbox.value };
+  // A-labels are longer than the U-labels they stand for, and it is with A-labels that the address goes on to other hosts.
+  if (isInternational(mailbox.value) && Buffer.byteLength(formatPath(path)) > maxPath)
+    return refused({ at: localEnd + 1, expected: `a path of at most ${maxPath} octets, its domain in A-labels` });
+  return ok({ path, end: end + 1 });
 }
 
 /** A path and nothing else. */
