@@ -1,15 +1,11 @@
 /**
  * The fuzz command: looks for inputs that break what takes bytes from strangers, guided by the branches they run (see docs/decisions/0037).
- *   --minutes N         how long in all (10)
- *   --target NAME,...   some of the targets, which are the files of test/fuzz/targets
- *   --seed N            the same inputs again; else another in each run
- *   --round SECONDS     how long one target has before the next one's turn (20)
- * What breaks is made short, told, and added to test/fuzz/corpus/NAME/findings.jsonl; inputs that together run all branches that were
- * reached go to paths.jsonl there. Both are run by the ordinary tests. Ends with 1 where something broke.
+ * What breaks is made short, told, and added to test/fuzz/corpus/NAME/findings.jsonl, as is what takes too long; inputs that together
+ * run all branches that were reached go to paths.jsonl there. Both are run by the ordinary tests. Ends with 1 where something broke.
  */
 import { randomInt } from "node:crypto";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { commandLine } from "../../tools/command-line.ts";
 import { addFinding, TARGET_NAMES, writeCorpus } from "./corpus-files.ts";
 import { SHARED_HEAD_BYTES, type FuzzOrder, type FuzzReport } from "./fuzz-report.ts";
 
@@ -20,20 +16,22 @@ const MINUTE_MS = 60_000;
 const LONGEST_KEPT_BYTES = 1024;
 const MOST_KEPT = 120;
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "10" },
-    target: { type: "string" },
-    seed: { type: "string" },
-    round: { type: "string", default: "20" },
+const values = commandLine("fuzz", "looks for inputs that break what takes bytes from strangers", {
+  minutes: { value: "N", says: "how long in all", default: "10", number: { least: 0.1, whole: false } },
+  target: { value: "NAME,...", says: "some of the targets", among: { names: TARGET_NAMES, many: true } },
+  seed: {
+    value: "N",
+    says: "draws as the run did that said this seed; else others each time",
+    number: { least: 0, whole: true },
+  },
+  round: {
+    value: "SECONDS",
+    says: "how long one target has before the next one's turn",
+    default: "20",
+    number: { least: 1, whole: false },
   },
 });
 const names = values.target?.split(",") ?? TARGET_NAMES;
-const unknown = names.find((name) => !TARGET_NAMES.includes(name));
-if (unknown !== undefined) {
-  process.stderr.write(`fuzz: no target ${unknown}; there are ${TARGET_NAMES.join(", ")}\n`);
-  process.exit(2);
-}
 let seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
 process.stdout.write(`fuzz: seed ${seed}\n`);
 
@@ -49,6 +47,8 @@ while (performance.now() < until && broken.size < names.length) {
 }
 for (const [name, { runs, features, ms }] of sums)
   process.stdout.write(`fuzz: ${name}: ${runs} inputs in ${(ms / 1000).toFixed(0)} s, ${features} features\n`);
+const untried = names.filter((name) => !sums.has(name) && !broken.has(name));
+if (untried.length > 0) process.stdout.write(`fuzz: there was no time for ${untried.join(", ")}\n`);
 process.exitCode = broken.size === 0 ? 0 : 1;
 
 function take(name: string, ms: number, report: FuzzReport): void {
@@ -67,7 +67,7 @@ function take(name: string, ms: number, report: FuzzReport): void {
   const bytes = Buffer.from(report.bytes);
   const shown = JSON.stringify(bytes.toString("latin1").slice(0, 2000));
   process.stdout.write(`fuzz: ${name}: ${report.kind}: ${report.what}\n  input: ${shown}\n`);
-  if (report.kind === "broken") process.stdout.write(`  kept in ${addFinding(name, bytes)}\n`);
+  process.stdout.write(`  kept in ${addFinding(name, bytes)}\n`);
 }
 
 /** A target's turn; what it found, or what it was at when it stopped moving. */

@@ -1,26 +1,30 @@
 /**
- * Rounds of faults, as many as wanted: `npm run soak:faults -- --rounds 1000`.
- *   --seed N          what is drawn; with the number of a round it repeats that round
- *   --from N          the number of the first round (default 0)
- *   --at-once N       rounds beside each other (default 2)
- *   --only A,B        these faults only
- *   --layout LAYOUT   single or split only
- * Ends with a table of faults and what became of their mail; with status 1 if a round was wrong.
+ * Rounds of faults, as many as wanted: `npm run soak:faults -- --rounds 1000`. Ends with a table of faults and what became of their mail;
+ * with status 1 if a round was wrong, or none was played.
  */
-import { parseArgs } from "node:util";
+import { commandLine } from "../../../tools/command-line.ts";
+import { LAYOUTS } from "../../server.ts";
 import { allFaults } from "./all-faults.ts";
 import { accountOf, lineOf, tableOf } from "./report.ts";
 import { drawRound, layoutOf, playRound, type RoundResult } from "./round.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "1000" },
-    seed: { type: "string", default: "20250101" },
-    from: { type: "string", default: "0" },
-    "at-once": { type: "string", default: "2" },
-    only: { type: "string" },
-    layout: { type: "string" },
+const count = { least: 1, whole: true };
+const values = commandLine("soak:faults", "rounds of servers under load, with one to three faults in each", {
+  rounds: { value: "N", says: "how many", default: "1000", number: count },
+  seed: {
+    value: "N",
+    says: "what is drawn; with the number of a round it repeats that round",
+    default: "20250101",
+    number: { least: 0, whole: true },
   },
+  from: { value: "N", says: "the number of the first round", default: "0", number: { least: 0, whole: true } },
+  "at-once": { value: "N", says: "rounds beside each other", default: "2", number: count },
+  only: {
+    value: "FAULT,...",
+    says: "these faults only",
+    among: { names: allFaults.map(({ name }) => name), many: true },
+  },
+  layout: { value: "LAYOUT", says: "this layout only", among: { names: LAYOUTS, many: false } },
 });
 const only = values.only?.split(",");
 const layout = layoutOf(values.layout);
@@ -32,6 +36,10 @@ const faults = wanted.filter(({ name, missing }) => {
   if (why !== undefined) process.stdout.write(`${name} is left out: ${why}\n`);
   return why === undefined;
 });
+if (faults.length === 0) {
+  process.stderr.write("soak:faults: none of these faults can be played here in this layout\n");
+  process.exit(2);
+}
 const seed = Number(values.seed);
 const untilRound = Number(values.from) + Number(values.rounds);
 const results: RoundResult[] = [];
@@ -49,4 +57,4 @@ await Promise.all(
   }),
 );
 process.stdout.write(`\n${tableOf(faults, results)}\n\n${accountOf(results)}\n`);
-process.exitCode = results.every(({ problems }) => problems.length === 0) ? 0 : 1;
+process.exitCode = results.length > 0 && results.every(({ problems }) => problems.length === 0) ? 0 : 1;
