@@ -77,6 +77,7 @@ async function hostileCertificate(): Promise<{ cert: string; key: string }> {
 async function inThisProcess(
   argv: readonly string[],
   file: string,
+  interrupted: AbortSignal = AbortSignal.timeout(20_000),
 ): Promise<{ status: number; stdout: string; stderr: string }> {
   const written = { stdout: "", stderr: "" };
   const output = (name: "stdout" | "stderr"): Output => ({
@@ -90,7 +91,7 @@ async function inThisProcess(
     ...systemWorld(cliParts),
     stdout: output("stdout"),
     stderr: output("stderr"),
-    interrupted: AbortSignal.timeout(20_000),
+    interrupted,
   };
   const status = await runPosthorn([...argv, "--file", file], world);
   return { status, ...written };
@@ -244,6 +245,7 @@ function commandsThatShow(
   quarantined: readonly string[],
   peer: string,
   hosts: readonly string[],
+  folder: string,
 ): readonly (readonly string[])[] {
   const plain = [
     "status",
@@ -304,6 +306,7 @@ function commandsThatShow(
     [`x${ACTING}`],
     ["tls", "probe", `127.0.0.1:1${ACTING}`],
     ["tls", "show", `x${ACTING}`],
+    ["tls", "show", "127.0.0.1", "--pcapng", join(folder, `pcapng${ACTING}`)],
     ["log", `x${ACTING}`],
     ["suspend", "domain", `x${ACTING}.test`],
     ["suspend", "domain", "held.test", "--because", MULTI_LINE],
@@ -311,6 +314,35 @@ function commandsThatShow(
     ["queue", "list", "--to", `x${ACTING}`],
     ["resume", "route", `x${ACTING}`],
     ["autoconfig", "thunderbird", `x${ACTING}@posthorn.test`],
+    ["queue", "hold", ...messages, "--because", MULTI_LINE],
+    ["queue", "release", ...messages],
+    ["queue", "retry", `x${ACTING}`, "--sender", `x${ACTING}@b.test`],
+    ["queue", "remove", `x${ACTING}`],
+    ["queue", "bounce", "--route", `x${ACTING}`, "--because", MULTI_LINE],
+    ["schedule", `x${ACTING}.test`, "--at", `23${ACTING}`],
+    ["schedule", `x${ACTING}.test`, "--in", "1h"],
+    ["quarantine", "release", `x${ACTING}`],
+    ["quarantine", "remove", ...quarantined, "--because", MULTI_LINE],
+    ["greylist", "allow", `x${ACTING}`],
+    ["greylist", "remove", `x${ACTING}`],
+    ["logins", "clear", `x${ACTING}`],
+    ["senders", "clear", `x${ACTING}`],
+    ["rates", "clear", `x${ACTING}`],
+    ["dkim", "check", `x${ACTING}.test`],
+    ["dns", `x${ACTING}.test`],
+    ["dmarc", "reports", "show", `x${ACTING}`],
+    ["tls", "renew", `x${ACTING}`],
+    ["trace", "on", "smtp", "--peer", `x${ACTING}`, "--detach", "--for", "1s"],
+    ["unsuspend", "domain", `x${ACTING}.test`],
+    ["routes", `x${ACTING}`],
+    ["replay", `x${ACTING}`],
+    ["profile", "queue", `1${ACTING}`],
+    ["makemap", `x${ACTING}`],
+    ["newaliases", `x${ACTING}`],
+    ["restore", `x${ACTING}`],
+    ["backup", join(folder, `x${ACTING}`)],
+    ["test", `x${ACTING}`],
+    ["send", `x${ACTING}@posthorn.test`, "--from", `x${ACTING}@b.test`],
   ];
   return [...plain, ...each, ...aside, ...more].flatMap((argv) =>
     argv.includes("mailq") || argv.includes("--body") ? [argv] : [argv, [...argv, "--json"]],
@@ -328,6 +360,11 @@ for (const layout of LAYOUTS)
       for (const topic of ["smtp", "mta", "scheduler", "dns"])
         await server.posthorn("trace", "on", topic, "--detach", "--for", "10m");
       await server.posthorn("trace", "tls", "4", "--for", "10m");
+      const file = join(server.folder, "posthorn.yaml");
+      const seenEnough = new AbortController();
+      const followed = [[], ["--json"]].map((more) =>
+        inThisProcess(["tail", "--level", "debug", ...more], file, seenEnough.signal),
+      );
 
       const x = asXtext(MULTI_LINE);
       const bad = ACTING.replaceAll(/[\r\n]/g, "");
@@ -498,13 +535,19 @@ for (const layout of LAYOUTS)
       assert.equal(aside.length, 1);
       const bads: string[] = [];
       const shown = new Map<string, number>();
-      for (const argv of commandsThatShow(queued.slice(0, 3), aside, `127.0.0.1:${secure}`, hosts)) {
-        const { status, stdout, stderr } = await inThisProcess(argv, join(server.folder, "posthorn.yaml"));
+      for (const argv of commandsThatShow(queued.slice(0, 3), aside, `127.0.0.1:${secure}`, hosts, server.folder)) {
+        const { status, stdout, stderr } = await inThisProcess(argv, file);
         const name = JSON.stringify(argv.join(" "));
         shown.set(name, status);
         const found =
           hostileIn(stdout, { tabs: argv.includes("--headers") || argv.includes("--body") }) ?? hostileIn(stderr);
         if (found !== undefined) bads.push(`${name}: ${found}`);
+      }
+      seenEnough.abort();
+      for (const { stdout, stderr } of await Promise.all(followed)) {
+        assert.match(stdout, /owned/);
+        const found = hostileIn(stdout) ?? hostileIn(stderr);
+        if (found !== undefined) bads.push(`tail: ${found}`);
       }
       const logged = hostileIn(server.output());
       if (logged !== undefined) bads.push(`the log: ${logged}`);

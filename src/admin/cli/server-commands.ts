@@ -117,7 +117,9 @@ export const backup: CliCommand = {
     const named = given.operands[0] ?? "";
     const directory = isAbsolute(named) ? named : join(world.cwd, named);
     const copied = await withServer(given, world, "change", (server) => server.call("backup", { directory }));
-    world.stdout.write(`${counted(copied.messages, "message")}, ${roughSize(copied.bytes)}, in ${directory}\n`);
+    world.stdout.write(
+      `${counted(copied.messages, "message")}, ${roughSize(copied.bytes)}, in ${escapeControls(directory)}\n`,
+    );
     return exitCodes.ok;
   },
 };

@@ -1,3 +1,4 @@
+import { escapeControls } from "../../foundation/escape.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -19,11 +20,11 @@ export const tlsRenew: CliCommand = {
       world.stdout.write(
         label === undefined
           ? "no certificate comes from an authority\n"
-          : `no certificate of ACME is called ${label}\n`,
+          : `no certificate of ACME is called ${escapeControls(label)}\n`,
       );
       return exitCodes.nothing;
     }
-    for (const one of labels) world.stdout.write(`${one}: asked for\n`);
+    for (const one of labels) world.stdout.write(`${escapeControls(one)}: asked for\n`);
     return exitCodes.ok;
   },
 };

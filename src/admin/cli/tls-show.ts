@@ -60,7 +60,7 @@ async function savePcapng({ record }: ShownRecord, file: string, world: World): 
       cause,
     });
   }
-  world.stdout.write(`${file}: the first bytes of ${tlsIdText(row.id)}, ${row.peer}\n`);
+  world.stdout.write(`${escapeControls(file)}: the first bytes of ${tlsIdText(row.id)}, ${row.peer}\n`);
   return exitCodes.ok;
 }
 
