@@ -34,6 +34,8 @@ test("RFC 1870: SIZE without a number, or with zero, is no limit", () => {
   assert.equal(sizeLimit(parseExtensions(reply(250, undefined, "mx", "SIZE"))), undefined);
   assert.equal(sizeLimit(parseExtensions(reply(250, undefined, "mx", "SIZE 0"))), undefined);
   assert.equal(sizeLimit(parseExtensions(reply(250, undefined, "mx", "SIZE many"))), undefined);
+  const large = parseExtensions(reply(250, undefined, "mx", "SIZE 99999999999999999999"));
+  assert.equal(sizeLimit(large), Number.MAX_SAFE_INTEGER);
   assert.equal(sizeLimit(parseExtensions(reply(250, undefined, "mx"))), undefined);
 });
 

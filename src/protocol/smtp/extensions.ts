@@ -49,8 +49,8 @@ export function offers(extensions: Extensions, keyword: string): boolean {
 export function sizeLimit(extensions: Extensions): number | undefined {
   const value = extensions.keywords.get("SIZE")?.[0];
   if (value === undefined || !/^\d{1,20}$/.test(value)) return undefined;
-  // RFC 1870 section 3: zero means that there is no fixed maximum.
-  return Number(value) === 0 ? undefined : Number(value);
+  // RFC 1870 section 3: zero means that there is no fixed maximum. Its twenty digits are more than a number here can tell apart.
+  return Number(value) === 0 ? undefined : Math.min(Number(value), Number.MAX_SAFE_INTEGER);
 }
 
 /** RFC 4954: mechanism names in upper case, in the server's order. */

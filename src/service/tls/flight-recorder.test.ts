@@ -160,6 +160,19 @@ test("at most 64 events are kept, the end of a connection among them", () => {
   assert.equal(flight.events.at(-1)?.what, "FIN");
 });
 
+test("alerts without end do not take the place of how the connection ended", () => {
+  const recorded = recorder();
+  const warning = record(21, Buffer.from([1, 90]));
+  for (let count = 0; count < 200; count++) recorded.feed("in", warning);
+  recorded.note("out", "timeout");
+  recorded.note("out", "FIN");
+  recorded.note("in", "RST");
+  const flight = recorded.flight();
+  assert.deepEqual(said(flight).slice(-3), ["out timeout", "out FIN", "in RST"]);
+  assert.ok(flight.events.length <= 64);
+  assert.equal(flight.events.length + flight.omitted, 203);
+});
+
 test("after the handshake only records are counted, and the wire kept for a failure is let go", () => {
   const recorded = recorder();
   for (const [direction, bytes] of steps12) recorded.feed(direction, bytes);

@@ -27,8 +27,12 @@ export interface WireCounts {
   readonly keyUpdateSized: number;
 }
 
-/** Steps kept; the ends of a connection have a few places more, so that a story always has its end. */
+/**
+ * Steps kept; alerts have a few places more, and so have the ends of a connection behind those, so that a story always has its
+ * end: what the driver notes is at most an end each way and a deadline, while alerts are as many as the peer likes.
+ */
 const STEPS_LIMIT = 58;
+const ALERTS_LIMIT = 61;
 const EVENTS_LIMIT = 64;
 /** What is shown of bytes that are no TLS. */
 const FOREIGN_LIMIT = 80;
@@ -321,8 +325,8 @@ export class FlightRecorder {
   }
 
   #keep(step: Step): void {
-    const isKept = this.#steps.length < (step.isNote || step.what === "Alert" ? EVENTS_LIMIT : STEPS_LIMIT);
-    if (isKept) this.#steps.push(step);
+    const limit = step.isNote ? EVENTS_LIMIT : step.what === "Alert" ? ALERTS_LIMIT : STEPS_LIMIT;
+    if (this.#steps.length < limit) this.#steps.push(step);
     else this.#omitted += 1;
   }
 
