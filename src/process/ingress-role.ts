@@ -3,6 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
+import { turnAway } from "../mail/connection/turn-away.io.ts";
 import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import type { CountChanges } from "../mail/connection/shared-counts.ts";
 import { clientCertificateOf } from "../mail/connection/listener-choices.ts";
@@ -102,6 +103,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   /** Their open connections, by account. */
   const openOf = new Map<string, number>();
   let mostOfUser = parts.loaded.settings.localSubmission.connectionsPerUser;
+  const away = turnAway(clock);
   const own = (): readonly Listener[] => (local === undefined ? [] : [local]);
   const askPolicy = policyClient(clock, systemRandom);
   const asking = { ...remoteMemory(parts.lookup), askPolicy, callOut: remoteCallouts(parts.callouts).callOut };
@@ -274,10 +276,11 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   await take(parts.loaded, parts.keeper);
   role = {
     acceptLocal(socket, known) {
+      // It went while it was handed over: it will not close once more.
+      if (socket.destroyed) return;
       const open = openOf.get(known.account) ?? 0;
       if (local === undefined || open >= mostOfUser) {
-        socket.end("421 4.7.0 Too many connections of yours; come again later\r\n");
-        socket.resume();
+        away(socket, "421 4.7.0 Too many connections of yours; come again later\r\n");
         return;
       }
       openOf.set(known.account, open + 1);

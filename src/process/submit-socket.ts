@@ -7,6 +7,7 @@ import { messageOf, PosthornError } from "../foundation/error.ts";
 import { descriptorOf, peerCredentials } from "../foundation/ffi/peer-credentials.io.ts";
 import { tryFfi } from "../foundation/ffi/ffi.io.ts";
 import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
+import { turnAway } from "../mail/connection/turn-away.io.ts";
 import type { KnownClient } from "../mail/session/services.ts";
 import * as events from "./events.ts";
 import type { LocalSubmissionSettings } from "../mail/connection/local-settings.ts";
@@ -63,12 +64,8 @@ const MOST_PENDING = 256;
 async function listen(options: Options): Promise<SubmitSocket> {
   const { path, emit, names } = options;
   let pending = 0;
-  const refuse = (socket: Socket, text: string): void => {
-    socket.on("error", () => {});
-    socket.end(`421 4.3.2 ${text}\r\n`);
-    socket.resume();
-    setTimeout(() => socket.destroy(), 2000).unref();
-  };
+  const away = turnAway(systemClock);
+  const refuse = (socket: Socket, text: string): void => away(socket, `421 4.3.2 ${text}\r\n`);
   const accept = (socket: Socket): void => {
     const descriptor = descriptorOf(socket);
     const peer = descriptor === undefined ? undefined : peerCredentials(descriptor);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -107,6 +109,53 @@ test("one whose time has not come is there, and begins when those are ready whom
     await worker.ready;
     assert.equal(told.length, 1);
   } finally {
+    await worker.stop(1000);
+  }
+});
+
+test("connections that a process never took are closed when it ends, and there are never many on the way", async () => {
+  const worker = startWorker({
+    name: "ingress-1",
+    role: "ingress",
+    entry: entryOf("takes-nothing", "true"),
+    nodeOptions: [],
+    descriptors: [],
+    start: {} as WorkerStart,
+    clock: virtualClock(0),
+    emit: () => {},
+  });
+  const accepted: Socket[] = [];
+  const path = join(folder, "clients.sock");
+  const server = createServer({ pauseOnConnect: true }, (socket) => void accepted.push(socket));
+  const clients: Socket[] = [];
+  let closed = 0;
+  try {
+    await worker.ready;
+    server.listen(path);
+    await once(server, "listening");
+    for (let count = 0; count < 300; count++) {
+      const client = connect(path);
+      client.on("error", () => {});
+      client.on("close", () => closed++);
+      client.resume();
+      clients.push(client);
+      await once(client, "connect");
+    }
+    await until(() => accepted.length === clients.length);
+    const pid = worker.pid() ?? 0;
+    process.kill(pid, "SIGSTOP");
+    const taken = accepted.filter((socket) =>
+      worker.hand({ kind: "local-client", known: { account: "ann", mechanism: "PEERCRED" } }, socket),
+    );
+    assert.ok(taken.length > 200 && taken.length < 290, String(taken.length));
+    for (const socket of accepted) if (!taken.includes(socket)) socket.destroy();
+    await until(() => closed === clients.length - taken.length);
+    process.kill(pid, "SIGKILL");
+    // The one that Node had begun to send is Node's own until it is acknowledged.
+    await until(() => closed >= clients.length - 1);
+  } finally {
+    for (const client of clients) client.destroy();
+    server.close();
     await worker.stop(1000);
   }
 });

@@ -38,6 +38,8 @@ const LONGEST_RESTART_MS = 30_000;
 /** A process that lived this long has recovered; its next restart is quick again. */
 const RECOVERED_AFTER_MS = 60_000;
 const READY_WITHIN_MS = 60_000;
+/** Connections that are on their way to a process; each is a descriptor of ours until it has taken it. */
+const MOST_HANDED = 256;
 /** How often a process is asked whether it still turns, and how many questions in a row may go without an answer. */
 const ASK_EVERY_MS = 10_000;
 const MOST_UNANSWERED = 6;
@@ -71,6 +73,8 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   const { clock, emit, name, role } = options;
   let start = options.start;
   let child: ChildProcess | undefined;
+  /** On their way to it. */
+  let handed = new Set<Socket>();
   let isStopping = false;
   let wasReady = false;
   let restartMs = FIRST_RESTART_MS;
@@ -92,6 +96,8 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
     });
     child = started;
+    const toIt = new Set<Socket>();
+    handed = toIt;
     let isReady = false;
     let complaint = "";
     let refusal: SettingsRefused | undefined;
@@ -145,6 +151,10 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       readyTimer.cancel();
       asking?.cancel();
       child = undefined;
+      // Nobody tells what became of these, and they would stay open for ever; so does one that was being sent just then, for Node has
+      // taken it out of our hands.
+      for (const socket of toIt) socket.destroy();
+      toIt.clear();
       options.onEnd?.();
       if (isStopping) return;
       const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
@@ -179,9 +189,14 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       if (child?.connected === true) child.send(message, () => {});
     },
     hand(message, socket) {
-      if (child?.connected !== true) return false;
+      if (child?.connected !== true || handed.size >= MOST_HANDED) return false;
+      const onTheWay = handed;
+      onTheWay.add(socket);
       // Ours is closed as soon as theirs is open; what fails on the way closes both.
-      child.send(message, socket, { keepOpen: false }, () => socket.destroy());
+      child.send(message, socket, { keepOpen: false }, () => {
+        onTheWay.delete(socket);
+        socket.destroy();
+      });
       return true;
     },
     listening: () => listening,

@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { connect, Socket } from "node:net";
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
@@ -44,6 +44,8 @@ export function runWorker(): void {
   process.on("message", (received, handle) => {
     // Only the supervisor, of this same version, is at the other end.
     const message = received as ToWorker;
+    // It is read from the moment it came, and may be lost before its role is there to listen.
+    if (handle instanceof Socket) handle.on("error", () => {});
     if (message.kind === "start") {
       process.title = `posthorn: ${message.start.name}`;
       running = startRole(message.start, say);

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { descriptorOf, peerCredentials, peerGroups } from "../../foundation/ffi/peer-credentials.io.ts";
+import { turnAway } from "../../mail/connection/turn-away.io.ts";
 import type { Admin } from "./admin.ts";
 import { ownView } from "./own-view.ts";
 import { serveClient } from "./serve-client.io.ts";
@@ -22,8 +23,6 @@ export interface OwnClients {
 
 const MOST_CLIENTS = 32;
 const MOST_OF_ONE = 4;
-/** How long a client may take to read why it is refused. */
-const REFUSED_MS = 2000;
 
 export function ownClients(parts: {
   readonly users: HostUsers;
@@ -34,12 +33,9 @@ export function ownClients(parts: {
   const { users, admin, clock, emit } = parts;
   const turns = new Turns(clock);
   const clients = new Map<Socket, number>();
-  const refuse = (socket: Socket, code: string, message: string, advice: string): void => {
-    socket.end(`${JSON.stringify({ id: 0, ok: false, error: { code, message, advice } })}\n`);
-    socket.resume();
-    const timer = clock.after(REFUSED_MS, () => socket.destroy());
-    socket.on("close", () => timer.cancel());
-  };
+  const away = turnAway(clock);
+  const refuse = (socket: Socket, code: string, message: string, advice: string): void =>
+    away(socket, `${JSON.stringify({ id: 0, ok: false, error: { code, message, advice } })}\n`);
   return {
     seesAll(socket, places) {
       const descriptor = descriptorOf(socket);
