@@ -70,7 +70,7 @@ local: { domains: [posthorn.test] }
     const before = new Map(pidsOf(server).map((pid) => [pid, descriptorsOf(pid)]));
     assert.equal(before.size > 1, layout === "split");
     const flooded = Promise.all([flood(join(run, "submit.sock")), flood(join(run, "query.sock"))]);
-    for (const [at] of [..."12"].entries()) {
+    for (let at = 0; at < 2; at++) {
       await wait(FLOOD_MS / 3);
       const content = `Subject: ${at}\n\nx`;
       assert.match(await sendMail(server.ports.smtp, { from: "a@b.test", to: "ann@posthorn.test", content }), /^250/);
