@@ -40,7 +40,7 @@ test("each process gets its bound, unless the operator gave one", () => {
   const was = process.env["NODE_OPTIONS"];
   try {
     delete process.env["NODE_OPTIONS"];
-    assert.deepEqual(memoryOptions("ingress"), ["--max-semi-space-size=16"]);
+    assert.deepEqual(memoryOptions("ingress"), ["--min-semi-space-size=8", "--max-semi-space-size=8"]);
     process.env["NODE_OPTIONS"] = "--max-semi-space-size=2";
     assert.deepEqual(memoryOptions("ingress"), []);
   } finally {

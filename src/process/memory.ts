@@ -9,24 +9,24 @@ import type { Role } from "./roles.ts";
  * back, tens of MiB in each process:
  *
  * - V8's young generation: two halves, each doubled whenever enough has survived, up to 64 MiB a half by default. What a
- *   mail server makes for a message dies with it; with 16 MiB a half collections cost what they cost with 64.
+ *   mail server makes for a message dies with it, so a small one does.
  * - glibc's arenas: memory that one thread asks for and another gives back lies about in each thread's own arena.
  *
  * docs/decisions/0039-memory.md has the figures.
  */
 
-/** A half of the young generation at most, in MiB. */
+/** A half of the young generation, in MiB. */
 const SEMI_SPACE_MIB: Readonly<Record<Role | "single" | "supervisor" | "filing", number>> = {
-  single: 16,
-  ingress: 16,
-  scheduler: 8,
-  egress: 8,
-  delivery: 8,
-  lookup: 8,
-  log: 4,
-  keeper: 4,
-  acme: 4,
-  filing: 4,
+  single: 8,
+  ingress: 8,
+  scheduler: 4,
+  egress: 4,
+  delivery: 2,
+  lookup: 2,
+  log: 2,
+  keeper: 2,
+  acme: 2,
+  filing: 2,
   supervisor: 4,
 };
 const MOST_ARENAS = 2;
@@ -36,7 +36,10 @@ const MIB = 1024 * 1024;
 
 /** Node's options for a process that is about to be started; none where the operator's NODE_OPTIONS give a size. */
 export function memoryOptions(role: keyof typeof SEMI_SPACE_MIB): readonly string[] {
-  return namesSize(process.env["NODE_OPTIONS"] ?? "") ? [] : [`--max-semi-space-size=${SEMI_SPACE_MIB[role]}`];
+  if (namesSize(process.env["NODE_OPTIONS"] ?? "")) return [];
+  const mib = SEMI_SPACE_MIB[role];
+  // From the beginning: what a server takes after a minute is what it takes after a week.
+  return [`--min-semi-space-size=${mib}`, `--max-semi-space-size=${mib}`];
 }
 
 /** Its environment. What the operator has set stays. */
