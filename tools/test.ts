@@ -62,7 +62,7 @@ const suites: readonly Suite[] = [
     isolation: "none",
     concurrency: 1,
     inDefault: true,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
   },
   {
     name: "io",

@@ -181,6 +181,14 @@ test("an address that begins as a comment does is written so that it is read as 
   }
 });
 
+test("a name that is a text in quotes is written so that the quotes stay its own", () => {
+  for (const address of ['"\\"a\\""', '"|x y"', '"<b>"', '":fail: x"', '"joe smith"']) {
+    const target = { kind: "address", address, isFinal: false } as const;
+    assert.deepEqual(targets(`<${address}>`), [target]);
+    assert.deepEqual(targets(formatAliasTarget(target)), [target]);
+  }
+});
+
 test("no text throws, each target has a line of the text, and reading what was read changes nothing", () => {
   fc.assert(
     fc.property(

@@ -75,8 +75,8 @@ const PLAIN_NAME = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 export function formatAliasTarget(target: AliasTarget): string {
   switch (target.kind) {
     case "address":
-      // Bare, these would be a path, a command, a comment and a word with a meaning.
-      if (/^(?:[/|#]|"(?:error)?:)/i.test(target.address)) return `${target.isFinal ? "\\" : ""}<${target.address}>`;
+      // Bare, these would be a path, a command, a comment, a word with a meaning, and what stands in the quotes.
+      if (/^(?:[/|#]|".*"$)/.test(target.address)) return `${target.isFinal ? "\\" : ""}<${target.address}>`;
       return `${target.isFinal ? "\\" : ""}${target.address}`;
     case "domain":
       return `@${target.domain}`;
@@ -208,7 +208,7 @@ function addressItem(line: string, from: number): Item {
   const written = withoutComments(line.slice(from, end)).trim();
   if (written === "") return { targets: [], to: end };
   // RFC 5322 section 3.4: a name may stand before the address in angle brackets.
-  const angle = /^(\\?)(?:[^<>"]|"(?:[^"\\]|\\.)*")*<([^<>]*)>$/.exec(written);
+  const angle = /^(\\?)(?:[^<>"]|"(?:[^"\\]|\\.)*")*<((?:[^<>"]|"(?:[^"\\]|\\.)*")*)>$/.exec(written);
   if (angle !== null) {
     const target = addressOf(angle[2] ?? "", angle[1] === "\\");
     return target === undefined ? wrong(written, "is no address", end) : { targets: [target], to: end };
