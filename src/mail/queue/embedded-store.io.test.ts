@@ -25,6 +25,7 @@ import { queueSettings } from "./settings.ts";
 import { openStore } from "./store.io.ts";
 import type { Body, Store } from "./store.ts";
 import { commitOf, rejectsWith } from "./store.suite.ts";
+import { storeError } from "./store-writer.io.ts";
 
 /** What is true of the embedded store beyond the suite of all stores: files, locks, versions, backups. */
 const settings = queueSettings.parse({});
@@ -379,3 +380,11 @@ spoolTest(
     assert.ok(names.includes("queue.store-failed"));
   },
 );
+
+test("files of somebody else, as a single server started by root leaves them, are told with what to do", () => {
+  const thrown = Object.assign(new Error("EACCES: permission denied, open '/state/queue/owner'"), { code: "EACCES" });
+  const { code, message, advice } = storeError(thrown, "cannot open the queue in /state/queue");
+  assert.equal(code, "SPOOL_FAILED");
+  assert.match(message, /\/state\/queue\/owner/);
+  assert.match(advice, /belong to somebody else .*chown -R USER/);
+});

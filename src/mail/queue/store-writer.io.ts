@@ -428,5 +428,13 @@ export function storeError(thrown: unknown, what: string): PosthornError {
     });
   if (primary === 13 || systemCodeOf(thrown) === "ENOSPC")
     return new PosthornError("SPOOL_FULL", { message, cause: thrown, advice: "free space in the queue's file system" });
+  // As after root ran a single server in the same directory.
+  if (["EACCES", "EPERM"].includes(systemCodeOf(thrown) ?? ""))
+    return new PosthornError("SPOOL_FAILED", {
+      message,
+      cause: thrown,
+      advice:
+        "files of the queue belong to somebody else than the user that the server runs as: stop it, and give them to that user (chown -R USER of the queue's directory)",
+    });
   return new PosthornError("SPOOL_FAILED", { message, cause: thrown, advice: "look at the disk and the system log" });
 }
