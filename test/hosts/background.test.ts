@@ -136,6 +136,18 @@ for (const layout of LAYOUTS) {
       ])
         assert.match(server.heard(), line);
 
+      // Level debug (7), whatever -v said at the start: a trace was asked for.
+      const settings = join(server.folder, "posthorn.yaml");
+      const traced = spawnSync(
+        process.execPath,
+        [join(ROOT, "bin", "posthorn.js"), "trace", "on", "scheduler", "--detach", "--file", settings],
+        { encoding: "utf8", timeout: 120_000 },
+      );
+      assert.equal(traced.status, 0, traced.stderr);
+      await sendMail(server.port, { from: "a@b.test", to: "ada@localhost", content: "Subject: y\n\nhi" });
+      const traceLine = /^<23>.{15} posthorn\/qmgr\[\d+\]: trace scheduler: /m;
+      await server.until(() => traceLine.test(server.heard()), "a line of the trace in the system's log");
+
       const second = spawnSync(process.execPath, [DAEMON, "-f", join(server.folder, "posthorn.yaml")], {
         encoding: "utf8",
         timeout: 120_000,
