@@ -9,7 +9,7 @@ folder=${1:-${POSTHORN_PEERS:-/opt/posthorn-peers}}
 mkdir -p "$folder"
 
 tools="whois libpam-pwdfile swaks curl strace tinycdb openssl gnutls-bin mutt pflogsumm python3 libnet-ssleay-perl libio-socket-ssl-perl
-  msmtp gsasl"
+  msmtp gsasl tshark"
 libraries="libdb5.3 libnsl2 libsasl2-2 libevent-2.1-7 libgnutls-dane0 libidn12 libexttextcat-2.0-0 liblua5.4-0
   libsodium23 libstemmer0d libtirpc3 libunwind8 libwrap0 libapparmor1 libcap2 netbase"
 missing=
