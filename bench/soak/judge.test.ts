@@ -39,6 +39,13 @@ test("memory that is more than 5 % above the part before is told, of all process
   assert.deepEqual(judge({ ...steady, last: [look(54 * MIB)] }), []);
 });
 
+test("memory that is more than 5 % above the rest before is told, of all processes together", () => {
+  assert.deepEqual(judge({ ...steady, after: rest({ ownKiB: 52 * MIB }) }), []);
+  assert.deepEqual(judge({ ...steady, after: rest({ ownKiB: 53 * MIB }) }), [
+    "memory at rest grew from 50.0 to 53.0 MiB (PSS of what backs no file)",
+  ]);
+});
+
 test("what a process keeps at rest is told by its name: heap, descriptors, sockets", () => {
   const after = rest({ liveBytes: 11.1e6, descriptors: 23, handles: 8 });
   assert.deepEqual(judge({ ...steady, after }), [

@@ -4,6 +4,7 @@ import type { ProcessSample, Probe, Sample } from "./watch.ts";
  * Whether a server under a steady load stays as it is. The run has a warm-up, then two equal parts under load, with a rest before, between and after them, in which all garbage is collected:
  *
  * - memory: the median of what all processes take together (PSS of what backs no file: code is shared with whatever else runs it) in the last part is at most 5 % above that of the part before;
+ * - the same at rest: what all processes take then, behind the collection, is at most 5 % above that of the rest before;
  * - live heap: what lives in the heaps of a process, of all its threads, after a collection, in the last rest, is at most 5 %, or 1 MiB, above that of
  *   the rest before: nothing is under way there, so what is more is kept;
  * - descriptors, sockets and pipes of a process: in the last rest at most two more than in the rest before, for a connection that
@@ -33,6 +34,9 @@ export function judge({ middle, last, before, after }: Judged): readonly string[
   const [was, is] = [median(middle.map(totalOwn)), median(last.map(totalOwn))];
   if (is > was * MOST_GROWTH)
     problems.push(`memory grew from ${mib(was)} to ${mib(is)} MiB (PSS of what backs no file, medians)`);
+  const [restWas, restIs] = [totalOwn(before), totalOwn(after)];
+  if (restIs > restWas * MOST_GROWTH)
+    problems.push(`memory at rest grew from ${mib(restWas)} to ${mib(restIs)} MiB (PSS of what backs no file)`);
   for (const now of after.processes) {
     const then = before.processes.find(({ name }) => name === now.name);
     if (then?.pid === now.pid) problems.push(...growthOf(then, now));
@@ -93,7 +97,7 @@ function sumOfLeast(probes: readonly Probe[]): number {
   return [...least.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-export function totalOwn({ processes }: Sample): number {
+export function totalOwn({ processes }: Pick<Sample, "processes">): number {
   return processes.reduce((sum, { ownKiB }) => sum + ownKiB, 0);
 }
 

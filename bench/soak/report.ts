@@ -26,7 +26,7 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
       mib(was),
       mib(is),
       change(was, is),
-      mib(now.pssKiB),
+      `${mib(then.ownKiB)} → ${mib(now.ownKiB)}`,
       mb(then.liveBytes),
       mb(now.liveBytes),
       change(then.liveBytes, now.liveBytes),
@@ -35,7 +35,9 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
     ];
   });
   const [was, is] = [median(judged.middle.map(totalOwn)), median(judged.last.map(totalOwn))];
-  rows.push(["together", mib(was), mib(is), change(was, is), "", "", "", "", "", ""]);
+  const [restWas, restIs] = [totalOwn(judged.before), totalOwn(judged.after)];
+  const atRest = `${mib(restWas)} → ${mib(restIs)} (${change(restWas, restIs)})`;
+  rows.push(["together", mib(was), mib(is), change(was, is), atRest, "", "", "", "", ""]);
   return [
     `# ${day}: a soak of ${Math.round(options.ms / 60_000)} minutes, ${options.layout === "split" ? "several processes" : "one process"}`,
     "",
@@ -51,7 +53,7 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
         "PSS without files, middle (MiB)",
         "last",
         "",
-        "whole PSS at rest",
+        "at rest",
         "live heap at rest, before (MB)",
         "after",
         "",
