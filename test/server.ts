@@ -140,7 +140,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   chmodSync(folder, 0o755);
   const ports = options.ports ?? { smtp: await freePort(), submission: await freePort(), smtps: await freePort() };
   const file = join(folder, options.settingsFile ?? "posthorn.yaml");
-  const write: TestServer["rewrite"] = ({ settings, wholeSettings }) =>
+  const write: TestServer["rewrite"] = ({ settings, wholeSettings }) => {
+    // Root's default is split workers of a user posthorn, whom a machine may have or not: a test says whom it means.
+    if (wholeSettings !== undefined && !/^\s*user:|layout: *"?single/m.test(wholeSettings))
+      throw new Error("whole settings of a test need user (nobody) or processes.layout: single");
     writeFileSync(
       file,
       (wholeSettings ?? `${ownSettings(layout)}\n${settings ?? ""}\n`).replace(
@@ -149,6 +152,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
           name === "smtp" || name === "submission" || name === "smtps" ? String(ports[name]) : whole,
       ),
     );
+  };
   write(options);
   const command = [...(options.wrapper ?? []), process.execPath];
   const tree = options.tree ?? ROOT;

@@ -152,6 +152,8 @@ for (const { name, domain, start } of PEERS)
     await using server = await startServer({
       wholeSettings: `hostname: mx.posthorn.test
 state: ./data
+user: nobody
+processes: { layout: split }
 local: { domains: [posthorn.test] }
 listeners:
   - { name: smtp, address: 127.0.0.1, port: {smtp} }
