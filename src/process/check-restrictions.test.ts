@@ -34,6 +34,18 @@ test("entries behind one that is for everybody are told, unless it only warns", 
   assert.deepEqual(problemsOf({ listeners: [smtp], restrictions: [{ helo: "ours" }, { reject: "any" }] }), []);
 });
 
+test("lists in the DNS that never come to their total are told", () => {
+  const lists = (dnsLists: object): readonly string[] =>
+    problemsOf({ listeners: [smtp], restrictions: [{ dnsLists }] });
+  const [one, two, trusted] = ["a.example", { zone: "b.example", weight: 2 }, { zone: "c.example", weight: -5 }];
+  assert.deepEqual(lists({ lists: [one, two, trusted], reject: 3 }), []);
+  assert.deepEqual(lists({ lists: [one, two, trusted], reject: 4 }), [
+    "restrictions.0.dnsLists: never refuses anything",
+  ]);
+  assert.deepEqual(lists({ lists: [one, two], reject: 4, defer: 3 }), []);
+  assert.deepEqual(lists({ lists: [trusted] }), ["restrictions.0.dnsLists: never refuses anything"]);
+});
+
 test("what closes one stage hides nothing of another", () => {
   const behind = (entry: object): readonly string[] =>
     problemsOf({ listeners: [smtp], restrictions: [{ reject: "any", when: "data" }, entry] });

@@ -37,6 +37,17 @@ export function restrictionProblems(
             text: `there is no action ${action}`,
             severity: "error",
           });
+    for (const [at, { dnsLists }] of entries.entries()) {
+      if (dnsLists === undefined) continue;
+      const most = dnsLists.lists.reduce((sum, { weight }) => sum + Math.max(0, weight), 0);
+      const least = dnsLists.defer ?? dnsLists.reject;
+      if (most < least)
+        problems.push({
+          path: [...path, at, "dnsLists"],
+          text: `never refuses anything: the weights of all its lists come to ${most}, and it wants ${least}`,
+          severity: "warning",
+        });
+    }
     const last = entries.findIndex((entry) => !entry.warnOnly && isForAll(entry));
     const closing = entries[last];
     if (closing === undefined || !hidesSomething(closing, entries.slice(last + 1))) continue;

@@ -22,7 +22,7 @@ import { greetFirst, notesTold, releaseOf, priorityOf } from "./mail.ts";
 import { copyTold, filtersAhead, forwardedClient, loopOf, wantsTrace } from "./passes.ts";
 import { filterFactsOf, mailFactsOf, tagsOf } from "./filter-facts.ts";
 import { askFilters, type FilterRefusal, type Pending } from "./ask-filters.ts";
-import { answer, close, misuse, refuse, tellRejected, type Refused } from "./refusing.ts";
+import { answer, close, CLOSING, misuse, refuse, tellRejected, type Refused } from "./refusing.ts";
 import { chunkReceived, queued, replies } from "./replies.ts";
 import {
   clientText,
@@ -472,6 +472,6 @@ export function perRecipient(
     const [after, actions] = refuse(world, session, with_, about);
     return [after, [...before, ...actions]];
   }
-  const event = tellRejected(world, session, with_, about);
-  return [session, [...before, event, ...finalReplies(session, transaction, with_)]];
+  const told = [...before, tellRejected(world, session, with_, about), ...finalReplies(session, transaction, with_)];
+  return with_.code === CLOSING ? close(session, undefined, ...told) : [session, told];
 }

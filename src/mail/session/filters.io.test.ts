@@ -97,6 +97,23 @@ test("a filter can end the session", async () => {
   assert.equal(await client.rest(), "421 4.7.0 Go away\r\n");
 });
 
+test("a refusal of the whole mail with 421 ends the session, in SMTP and in LMTP", async () => {
+  for (const protocol of ["smtp", "lmtp"] as const) {
+    const filter = scriptedFilter("strict", {
+      at: ["message"],
+      judge: () => ({ fate: { kind: "refuse", reply: reply(421, "4.7.0", "Go away") } }),
+    });
+    await using server = await listen([filter], { protocol });
+    const client = await server.hello();
+    await client.say("MAIL FROM:<a@b.example>\r\n", /^250.*\r\n/);
+    await client.say("RCPT TO:<c@d.example>\r\n", /^250.*\r\n/);
+    await client.say("DATA\r\n", /^354.*\r\n/);
+    client.send("Subject: x\r\n\r\nx\r\n.\r\nNOOP\r\n");
+    assert.match(await client.rest(), /^421 4\.7\.0 (<c@d\.example> )?Go away\r\n$/);
+    assert.equal(server.queue.commits.length, 0);
+  }
+});
+
 test("HELO, sender and recipient can be given another form, which rules and envelopes have", async () => {
   const filter = scriptedFilter("rewriter", {
     at: ["helo", "mail", "rcpt"],
@@ -280,6 +297,24 @@ test("a mail that loses all of its recipients is accepted, thrown away, and the 
   assert.equal(server.queue.commits.length, 0);
   assert.equal(server.queue.openWriters, 0);
   await server.logged(/discard: from=<a@b\.example>, 1 recipients: no recipient is left/);
+});
+
+test("a mail that is put into quarantine and loses all of its recipients is kept for them", async () => {
+  const filter = scriptedFilter("router", {
+    judge: () => ({
+      fate: { kind: "quarantine" },
+      because: "virus",
+      edits: [{ edit: "remove-recipient", recipient: "c@d.example" }],
+    }),
+  });
+  await using server = await listen([filter]);
+  assert.match(await send(server), /^250 2\.0\.0 Ok: queued/);
+  const [commit] = server.queue.commits;
+  assert.deepEqual(commit?.quarantine, { filter: "router", because: "virus" });
+  assert.deepEqual(
+    commit.envelopes.map(({ recipient }) => recipient),
+    ["c@d.example"],
+  );
 });
 
 test("discard is accepted and not kept, quarantine is kept with its mark, an action takes the place of the rules'", async () => {

@@ -13,6 +13,8 @@ import {
   type World,
 } from "./state.ts";
 
+export const CLOSING = 421;
+
 /** The ways of saying no: each answers, counts and tells. */
 
 export function answer(session: Session, with_: Reply): Step {
@@ -89,8 +91,12 @@ export function holdsContent(session: Session): boolean {
   return phase.at === "transaction" && phase.transaction.chunks !== undefined;
 }
 
-/** Only lasting refusals count as errors: a client that brings a long list of recipients gets many 452 by right. */
+/**
+ * Only lasting refusals count as errors: a client that brings a long list of recipients gets many 452 by right. A 421 says that
+ * the session ends, whoever chose it (RFC 5321 section 3.8).
+ */
 function counted(world: World, session: Session, with_: Reply, events: readonly Action[]): Step {
+  if (with_.code === CLOSING) return close(session, with_, ...events);
   if (with_.code < 500) return [session, [...events, reply(with_)]];
   const next: Session = { ...session, errors: session.errors + 1 };
   if (next.errors < world.terms.settings.errors) return [next, [...events, reply(with_)]];

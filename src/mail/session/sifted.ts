@@ -47,7 +47,9 @@ export function sifted(world: World, session: Session, found: Sifted): Step {
       return discarded(world, done, transaction, fate, told);
     case "keep":
     case "quarantine": {
-      const left = recipientsOf(transaction, found);
+      const stay = recipientsOf(transaction, found);
+      // What is put aside waits for somebody's look: those who asked for it may yet be given it.
+      const left = stay.length === 0 && fate.kind === "quarantine" ? transaction.recipients : stay;
       // Who was to get it instead is unknown here: nobody meant the mail to be thrown away.
       if (left.length === 0 && found.misplaced.length > 0)
         return perRecipient(world, done, transaction, replies.notKept, [...told, { do: "abandon" }], {

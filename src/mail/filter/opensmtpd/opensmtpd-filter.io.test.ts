@@ -240,7 +240,7 @@ test("a mail may be refused when all of it was seen, for good or for now, and th
   assert.deepEqual(first.fate, { kind: "refuse", reply: { code: 550, status: "5.7.1", lines: ["spam"] } });
   dialogue.note?.({ notice: "rollback" });
   const second = await dialogue.judge(testMail(TEXT), long());
-  assert.deepEqual(second.fate, { kind: "refuse", reply: { code: 451, status: "4.7.1", lines: ["busy"] } });
+  assert.deepEqual(second.fate, { kind: "refuse", reply: { code: 421, status: "4.7.1", lines: ["busy"] } });
 });
 
 test("a program of an old version, which names the token first, is understood", async (t) => {

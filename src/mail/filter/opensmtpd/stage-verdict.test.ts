@@ -28,10 +28,10 @@ test("whatever a program says, the client gets one line of printable text and a 
   );
 });
 
-test("a 421 ends the session where it can, and is a deferral of a mail", () => {
+test("a 421 ends the session, at the end of a mail as well", () => {
   assert.equal(stageVerdict({ kind: "reject", parameter: "421 bye" }, "rcpt").kind, "disconnect");
   const fate = mailFate({ kind: "disconnect", parameter: "421 bye" });
-  assert.equal(fate.kind === "refuse" && fate.reply.code, 451);
+  assert.equal(fate.kind === "refuse" && fate.reply.code, 421);
 });
 
 test("an address may be rewritten with brackets or without, and to nobody only as sender", () => {

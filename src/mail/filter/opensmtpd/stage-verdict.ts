@@ -25,7 +25,7 @@ export function stageVerdict(decision: Decision, stage: FilterQuestion["stage"])
   }
 }
 
-/** What the last decision about a mail means. The session goes on, so that it can't be refused with a 421. */
+/** What the last decision about a mail means. A 421 ends the session behind it. */
 export function mailFate(decision: Decision): MailFate {
   switch (decision.kind) {
     case "proceed":
@@ -33,10 +33,8 @@ export function mailFate(decision: Decision): MailFate {
     case "junk":
       return { kind: "keep" };
     case "reject":
-    case "disconnect": {
-      const said = replyOf(decision.parameter);
-      return { kind: "refuse", reply: said.code === 421 ? { ...said, code: 451 } : said };
-    }
+    case "disconnect":
+      return { kind: "refuse", reply: replyOf(decision.parameter) };
     case "rewrite":
       throw violated(`it wants to rewrite the end of the content to ${quoted(decision.parameter)}`);
   }
