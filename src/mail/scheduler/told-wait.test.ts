@@ -31,6 +31,9 @@ test("the wait is read from the wordings of greylisters and of people", () => {
     ["deferred for 05:00", 300],
     ["Please retry your message in 10 minutes, but within 12 hours", 600],
     ["Try again in 1.5 hours", 5400],
+    ["You are greylisted. Your wait is 8sec", 8],
+    ["greylisted; the wait time is about 5 minutes", 300],
+    ["Wait period: 90 seconds", 90],
   ] as const)
     assert.equal(seconds(text), expected, text);
 });
@@ -53,6 +56,7 @@ test("numbers that are no wait are not taken for one", () => {
     "retry in a few minutes",
     "retry 5 times in 10 minutes",
     "must be retried within 4 hours",
+    "your wait is over in 5 minutes",
     "Try again later. Your counter is reset in 60 seconds",
     "try again in 10.0.0.5 minutes",
     "",

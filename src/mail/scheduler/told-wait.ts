@@ -33,7 +33,7 @@ export function toldWaitMs(reply: Reply | undefined): number | undefined {
       allows = cue;
       distance = 0;
     } else if (allows !== "nothing" && PREPOSITIONS.has(word)) allows = "duration";
-    else if (allows !== "nothing" && APPROXIMATELY.has(word)) continue;
+    else if (allows !== "nothing" && FILLING.has(word)) continue;
     // Behind the preposition only a duration may stand; before it, a few words that are not a sentence's end.
     else if (allows === "duration" || STOPS.test(word) || ++distance > MOST_WORDS_BETWEEN) allows = "nothing";
   }
@@ -84,7 +84,11 @@ const CUES: ReadonlyMap<string, "preposition" | "duration"> = new Map([
 ]);
 
 const PREPOSITIONS: ReadonlySet<string> = new Set(["in", "for", "after"]);
-const APPROXIMATELY: ReadonlySet<string> = new Set([
+/** What may stand between the word that asks and the duration: "wait time is about 5 minutes". */
+const FILLING: ReadonlySet<string> = new Set([
+  "is",
+  "time",
+  "period",
   "about",
   "approximately",
   "approx",
