@@ -7,6 +7,7 @@ export const entries = [
   "process/filing-main",
   "service/account/system-checker.io",
   "mail/queue/store-thread.io",
+  "mail/delivery/mailbox/filing-thread.io",
   "mail/filter/hooks/hook-thread.io",
   "mail/log/journal-worker.io",
   "mail/log/journal-reader-worker.io",

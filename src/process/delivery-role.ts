@@ -1,11 +1,14 @@
+import { join } from "node:path";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { actAs, mayChangeIdentity } from "../foundation/ffi/identity.io.ts";
+import { canSyncHere } from "../foundation/ffi/sync-file.io.ts";
 import type { RunAs } from "../foundation/ffi/identity.ts";
 import type { LocalDelivery } from "../mail/delivery/delivery.ts";
 import type { FileAgent, FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import { createLocalDelivery } from "../mail/delivery/mailbox/local-delivery.io.ts";
 import { mailFs } from "../mail/delivery/mailbox/mail-fs.io.ts";
+import { FilingThreads } from "../mail/delivery/mailbox/filing-threads.io.ts";
 import { ownFiles } from "../mail/delivery/mailbox/own-files.ts";
 import type { FilingParts } from "../mail/delivery/mailbox/filing.ts";
 import type { MailboxNames } from "../mail/delivery/mailbox/path-template.ts";
@@ -77,7 +80,27 @@ export function startDelivery(parts: {
       })
     : undefined;
   if (parts.rest !== undefined && mayChangeIdentity()) actAs(rest);
-  const own = ownFiles({ ...common, intentsOf: () => `${folders.state}/delivery` });
+  const intents = join(folders.state, "delivery");
+  const { mailbox, hostname } = settings;
+  const own = ownFiles({
+    ...common,
+    intentsOf: () => intents,
+    ...(canSyncHere() && {
+      maildirs: new FilingThreads({
+        clock,
+        emit,
+        task: {
+          settings: mailbox,
+          queue: folders.queue,
+          intents,
+          hostname,
+          extensionDelimiter,
+          mayInclude,
+          startedAt: clock.now(),
+        },
+      }),
+    }),
+  });
   const system = systemUsers(clock);
   const delivery = createLocalDelivery({
     ...common,

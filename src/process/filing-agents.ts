@@ -2,11 +2,11 @@ import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ownModule } from "../foundation/own-module.ts";
 import type { Clock, Timer } from "../foundation/clock.ts";
-import type { AnyEvent, Emit } from "../foundation/events.ts";
+import type { Emit } from "../foundation/events.ts";
 import { asRoot, inThreadAs } from "../foundation/ffi/identity.io.ts";
 import type { RunAs } from "../foundation/ffi/identity.ts";
-import type { Failure } from "../mail/envelope/failure.ts";
 import type { LocalOutcome } from "../mail/delivery/delivery.ts";
+import { emitTold, putOff } from "../mail/delivery/mailbox/agent-help.ts";
 import type { FileAgent, FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import * as events from "../mail/delivery/mailbox/events.ts";
 import type { MailboxSettings } from "../mail/delivery/mailbox/settings.ts";
@@ -242,11 +242,8 @@ export class FilingAgents implements FileAgent {
       case "idle":
         this.#idle(member);
         return;
-      case "event": {
-        const event = EVENTS.get(message.name);
-        // It took event and fields from one call of ours.
-        if (event !== undefined) this.#parts.emit(event as never, message.fields as never);
-      }
+      case "event":
+        emitTold(this.#parts.emit, message.event);
     }
   }
 
@@ -271,15 +268,7 @@ export class FilingAgents implements FileAgent {
 }
 
 const STUCK = "an earlier delivery for this user hangs";
-const EVENTS: ReadonlyMap<string, AnyEvent> = new Map(
-  Object.values(events).map((event): [string, AnyEvent] => [event.name, event]),
-);
 
 function kill({ child }: Member): void {
   inThreadAs(asRoot, () => child.kill("SIGKILL"));
-}
-
-function putOff({ request }: FileErrand, text: string): LocalOutcome {
-  const failure: Failure = { lasting: "temporary", status: "4.3.0", cause: { kind: "mailbox", reason: "io", text } };
-  return { kind: "failed", envelope: request.envelope.id, relay: "local", failure, tookMs: 0 };
 }

@@ -2,11 +2,11 @@ import { closeSync, fsyncSync, lchownSync, lstatSync, mkdirSync, openSync, readd
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf } from "../foundation/error.ts";
-import type { AnyEvent, Emit } from "../foundation/events.ts";
 import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
 import { actAs, asRoot } from "../foundation/ffi/identity.io.ts";
 import type { RunAs } from "../foundation/ffi/identity.ts";
 import type { LocalOutcome } from "../mail/delivery/delivery.ts";
+import { toldEvents, type ToldEvent } from "../mail/delivery/mailbox/agent-help.ts";
 import type { FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import { Filing } from "../mail/delivery/mailbox/filing.ts";
 import { mailFs } from "../mail/delivery/mailbox/mail-fs.io.ts";
@@ -52,7 +52,7 @@ export type FromFiling =
   | { readonly kind: "done"; readonly id: number; readonly outcome: LocalOutcome | undefined }
   | { readonly kind: "idle" }
   /** An event of the mailbox's, for the log. */
-  | { readonly kind: "event"; readonly name: string; readonly fields: Readonly<Record<string, unknown>> };
+  | { readonly kind: "event"; readonly event: ToldEvent };
 
 export function runFilingWorker(): void {
   const say = (message: FromFiling): void => void process.send?.(message, undefined, undefined, () => {});
@@ -84,10 +84,9 @@ class Agent {
   constructor(start: FilingStart, say: (message: FromFiling) => void) {
     this.#start = start;
     this.#say = say;
-    const emit: Emit = (event, fields) => say({ kind: "event", name: (event as AnyEvent).name, fields });
     this.#filing = new Filing({
       clock: systemClock,
-      emit,
+      emit: toldEvents((event) => say({ kind: "event", event })),
       fs: mailFs,
       settings: start.settings,
       openBody: async (body) => this.#opened(body),

@@ -172,7 +172,8 @@ export function grantsOf(role: Role, loaded: LoadedSettings, folders: Folders): 
         program,
         read: [],
         write: [wholeDisk],
-        mayUseThreads: false,
+        // Those that write into Maildirs.
+        mayUseThreads: true,
         mayLoadLibraries: true,
         mayRunPrograms: deliversAsOthers(settings),
       });

@@ -82,3 +82,21 @@ export const agentLost = defineEvent({
   fields: { pid: "count", how: "text", envelopes: "count" },
   line: (e) => `warning: delivery agent ${e.pid} ended: ${e.how}; ${e.envelopes} envelopes are tried again`,
 });
+
+export const threadStuck = defineEvent({
+  name: "mailbox.thread-stuck",
+  level: "warning",
+  speaker: "local",
+  says: "A delivery into a Maildir does not come back (a file server that hangs). Other mailboxes get another thread; more mail for this one is put off.",
+  fields: { mailbox: "text", forMs: "ms" },
+  line: (e) => `warning: delivery into ${e.mailbox} hangs for ${e.forMs} ms`,
+});
+
+export const threadLost = defineEvent({
+  name: "mailbox.thread-lost",
+  level: "warning",
+  speaker: "local",
+  says: "A thread that delivers into Maildirs ended before its work did; that mail is tried again.",
+  fields: { how: "text", envelope: "text" },
+  line: (e) => `warning: ${e.envelope}: the thread that delivered it ended: ${e.how}; it is tried again`,
+});

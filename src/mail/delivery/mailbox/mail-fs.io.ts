@@ -94,7 +94,7 @@ async function readAt(handle: FileHandle, position: number, length: number): Pro
   return buffer.subarray(0, filled);
 }
 
-function statusOf(stats: BigIntStats): FileStatus {
+export function statusOf(stats: BigIntStats): FileStatus {
   return {
     kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other",
     identity: `${stats.dev}:${stats.ino}`,

@@ -3,7 +3,7 @@ import { systemCodeOf } from "../../../foundation/error.ts";
 import type { EnvelopeId } from "../../../foundation/ids.ts";
 import type { Directories } from "./directories.ts";
 import { MailboxRefusal, OverQuota } from "./disk-failure.ts";
-import type { MailFs } from "./mail-fs.ts";
+import type { MailFile, MailFs } from "./mail-fs.ts";
 import type { MaildirQuota } from "./maildir-quota.ts";
 import type { Quota } from "./quota.ts";
 
@@ -68,7 +68,7 @@ export class Maildirs {
     if (mail.mayBeThere && !isNewMailbox && (await isThere(this.#fs, directory, name)))
       return { isRepeat: true, isNewMailbox };
     const { path, sizeBytes } = await this.#write(mail);
-    if (quota === undefined) await this.#move(path, directory, name);
+    if (quota === undefined) await this.#move(path, mail, name);
     else
       await this.#inLine(mail.mailbox, async () => {
         if (!(await this.#quota.hasRoom(mail.mailbox, quota, sizeBytes))) {
@@ -76,7 +76,7 @@ export class Maildirs {
           throw new OverQuota("the mailbox has no room for it");
         }
         // With its size in its name, so that nobody need ask the disk to count it.
-        await this.#move(path, directory, `${name},S=${sizeBytes}`);
+        await this.#move(path, mail, `${name},S=${sizeBytes}`);
         await this.#quota.add(mail.mailbox, sizeBytes);
       });
     await this.#fs.syncDirectory(join(directory, "new"));
@@ -94,11 +94,19 @@ export class Maildirs {
     await mark?.close();
   }
 
-  async #move(from: string, directory: string, name: string): Promise<void> {
-    await this.#fs.rename(from, join(directory, "new", name)).catch((thrown: unknown) => {
-      this.#checked.delete(directory);
-      throw thrown;
-    });
+  async #move(from: string, mail: MaildirMail, name: string): Promise<void> {
+    await this.#whole(mail, () => this.#fs.rename(from, join(mail.directory, "new", name)));
+  }
+
+  /** A mailbox that was whole once may have lost a folder since: then it is looked at again, at once. */
+  async #whole<Value>({ directory, mustBeOwn }: MaildirMail, use: () => Promise<Value>): Promise<Value> {
+    try {
+      return await use();
+    } catch (thrown) {
+      if (systemCodeOf(thrown) !== "ENOENT" || !this.#checked.delete(directory)) throw thrown;
+      await this.#ensure(directory, mustBeOwn);
+      return use();
+    }
   }
 
   async #inLine(mailbox: string, work: () => Promise<void>): Promise<void> {
@@ -134,15 +142,10 @@ export class Maildirs {
     return status === undefined;
   }
 
-  /** A mailbox that was whole once may have lost a folder since: then the next attempt looks at it again. */
   async #write(mail: MaildirMail): Promise<{ readonly path: string; readonly sizeBytes: number }> {
     const path = join(mail.directory, "tmp", mail.name);
-    try {
-      return { path, sizeBytes: await writeSynced(this.#fs, path, mail.content) };
-    } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOENT") this.#checked.delete(mail.directory);
-      throw thrown;
-    }
+    const file = await this.#whole(mail, () => created(this.#fs, path));
+    return { path, sizeBytes: await writeSynced(this.#fs, path, file, mail.content) };
   }
 }
 
@@ -163,14 +166,24 @@ async function isThere(fs: MailFs, directory: string, name: string): Promise<boo
   return false;
 }
 
-/** Gives the length. */
-async function writeSynced(fs: MailFs, path: string, content: AsyncIterable<Uint8Array>): Promise<number> {
-  const file = await fs.create(path, MAIL_MODE).catch(async (thrown: unknown) => {
+async function created(fs: MailFs, path: string): Promise<MailFile> {
+  try {
+    return await fs.create(path, MAIL_MODE);
+  } catch (thrown) {
     if (systemCodeOf(thrown) !== "EEXIST") throw thrown;
     // Left by a crash: nobody else makes this name, and one envelope has one attempt at a time.
     await fs.unlink(path);
     return fs.create(path, MAIL_MODE);
-  });
+  }
+}
+
+/** Gives the length. */
+async function writeSynced(
+  fs: MailFs,
+  path: string,
+  file: MailFile,
+  content: AsyncIterable<Uint8Array>,
+): Promise<number> {
   try {
     try {
       let position = 0;

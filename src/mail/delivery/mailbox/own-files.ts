@@ -6,21 +6,30 @@ import { Filing, type FilingParts } from "./filing.ts";
 /**
  * Files with the rights that this process has anyway, so many deliveries at once. Begins, in the background, with recovering
  * what mbox deliveries of an earlier life left unfinished; a delivery into an mbox that is not recovered yet does that first.
+ * `maildirs`: who does what ends in a Maildir; without it that is done here, too.
  */
-export function ownFiles(parts: FilingParts): FileAgent {
+export function ownFiles(parts: FilingParts & { readonly maildirs?: FileAgent }): FileAgent {
   const filing = new Filing(parts);
+  const { maildirs = filing } = parts;
   const turns = new Turns(parts.settings.concurrency, parts.settings.concurrency);
   // Those for one mbox wait for each other first: one that somebody else holds takes a single one of the others' places.
   const lines = new Turns(Infinity, 1);
   const recovery = filing.recover(undefined);
   return {
     run(errand: FileErrand): Promise<LocalOutcome | undefined> {
+      const own = { ...errand, as: undefined };
       const { place } = errand;
-      const run = (): Promise<LocalOutcome | undefined> =>
-        turns.take("", () => filing.run({ ...errand, as: undefined }));
-      return place === undefined || place.kind === "maildir" ? run() : lines.take(place.path, run);
+      if (place?.kind === "maildir") return turns.take("", () => maildirs.run(own));
+      const run = (): Promise<LocalOutcome | undefined> => turns.take("", () => filing.run(own));
+      return place === undefined ? run() : lines.take(place.path, run);
     },
-    leave: () => filing.leave(),
-    [Symbol.asyncDispose]: () => recovery,
+    leave() {
+      filing.leave();
+      maildirs.leave();
+    },
+    async [Symbol.asyncDispose]() {
+      await recovery;
+      await maildirs[Symbol.asyncDispose]();
+    },
   };
 }

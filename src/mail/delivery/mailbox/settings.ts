@@ -44,7 +44,9 @@ export const mailboxSettings = z
       ),
     stuckAfter: duration({ min: "1s", max: "10m" })
       .prefault("15s")
-      .describe("When a delivery with a user's rights counts as hanging, so that it holds up nobody else."),
+      .describe(
+        "When a delivery counts as hanging, so that it holds up nobody else: with a user's rights, or into a Maildir.",
+      ),
     group: z
       .string()
       .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "expected the name of a group")
