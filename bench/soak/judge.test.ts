@@ -23,6 +23,7 @@ const steady: Judged = {
   middle: [look(50 * MIB), look(51 * MIB), look(49 * MIB)],
   last: [look(52 * MIB), look(90 * MIB), look(50 * MIB)],
   before: rest(),
+  between: rest(),
   after: rest(),
 };
 

@@ -26,6 +26,8 @@ export interface Judged {
   readonly middle: readonly Sample[];
   readonly last: readonly Sample[];
   readonly before: Rest;
+  /** Between the two parts: only told. */
+  readonly between: Rest;
   readonly after: Rest;
 }
 

@@ -20,13 +20,14 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
     );
   const rows = judged.after.processes.map((now) => {
     const then = judged.before.processes.find(({ name }) => name === now.name) ?? now;
+    const meanwhile = judged.between.processes.find(({ name }) => name === now.name) ?? now;
     const [was, is] = [medians(judged.middle, now.name), medians(judged.last, now.name)];
     return [
       now.name,
       mib(was),
       mib(is),
       change(was, is),
-      `${mib(then.ownKiB)} → ${mib(now.ownKiB)}`,
+      [then, meanwhile, now].map(({ ownKiB }) => mib(ownKiB)).join(" → "),
       mb(then.liveBytes),
       mb(now.liveBytes),
       change(then.liveBytes, now.liveBytes),
@@ -36,7 +37,7 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
   });
   const [was, is] = [median(judged.middle.map(totalOwn)), median(judged.last.map(totalOwn))];
   const [restWas, restIs] = [totalOwn(judged.before), totalOwn(judged.after)];
-  const atRest = `${mib(restWas)} → ${mib(restIs)} (${change(restWas, restIs)})`;
+  const atRest = `${[restWas, totalOwn(judged.between), restIs].map(mib).join(" → ")} (${change(restWas, restIs)})`;
   rows.push(["together", mib(was), mib(is), change(was, is), atRest, "", "", "", "", ""]);
   return [
     `# ${day}: a soak of ${Math.round(options.ms / 60_000)} minutes, ${options.layout === "split" ? "several processes" : "one process"}`,

@@ -153,7 +153,7 @@ async function soakIn(folder: string, options: SoakOptions): Promise<SoakReport>
   const middleKinds = await part("middle", third, layout === "single");
   const middleAt = watch.now();
   // Each part begins behind a collection of all garbage: V8 lets it lie for many minutes, and only one part would have it.
-  await rest();
+  const between = await rest();
   const lastFromAt = watch.now();
   const lastKinds = await part("last", third, layout === "single");
   const lastAt = watch.now();
@@ -168,6 +168,7 @@ async function soakIn(folder: string, options: SoakOptions): Promise<SoakReport>
     middle: watch.samples.filter(({ atMs }) => atMs >= startAt && atMs < middleAt),
     last: watch.samples.filter(({ atMs }) => atMs >= lastFromAt && atMs < lastAt),
     before,
+    between,
     after,
   };
   problems.push(...judge(judged), ...judgeReloads(after, reloaded));
