@@ -17,7 +17,7 @@ const look = (ownKiB: number): Sample => ({
   ],
 });
 const rest = (over: Partial<Rest["processes"][number]> = {}): Rest => ({
-  processes: [{ ...process, liveBytes: 10e6, handles: 5, ...over }],
+  processes: [{ ...process, liveBytes: 10e6, pageBytes: 20e6, handles: 5, ...over }],
 });
 const steady: Judged = {
   middle: [look(50 * MIB), look(51 * MIB), look(49 * MIB)],
@@ -74,11 +74,18 @@ test("reloads may replace processes, but not make more of them, nor may those th
 
 test("at rest the smallest of several looks counts, and timers do not", () => {
   const samples = [look(50 * MIB), { ...look(50 * MIB), processes: [{ ...process, descriptors: 18 }] }];
-  const probe = { atMs: 0, pid: 7, thread: 0, liveBytes: 9e6, handles: { TCPSocketWrap: 2, PipeWrap: 1, Timeout: 40 } };
+  const probe = {
+    atMs: 0,
+    pid: 7,
+    thread: 0,
+    liveBytes: 9e6,
+    pageBytes: 15e6,
+    handles: { TCPSocketWrap: 2, PipeWrap: 1, Timeout: 40 },
+  };
   const other = { ...probe, liveBytes: 8e6, handles: { TCPSocketWrap: 4 } };
   const thread = { ...probe, thread: 1, liveBytes: 5e6, handles: {} };
   const { processes } = restOf(samples, [probe, thread, other, { ...thread, liveBytes: 4e6 }]);
-  assert.deepEqual(processes, [{ ...process, descriptors: 18, liveBytes: 12e6, handles: 3 }]);
+  assert.deepEqual(processes, [{ ...process, descriptors: 18, liveBytes: 12e6, pageBytes: 30e6, handles: 3 }]);
 });
 
 test("a process that said nothing of its heap is no proof of anything", () => {

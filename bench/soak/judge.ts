@@ -19,7 +19,12 @@ const MOST_MORE_HANDLES = 2;
 
 /** What is known of each process when nothing goes on. */
 export interface Rest {
-  readonly processes: readonly (ProcessSample & { readonly liveBytes: number; readonly handles: number })[];
+  readonly processes: readonly (ProcessSample & {
+    readonly liveBytes: number;
+    /** What V8 holds for the heaps of all its threads. */
+    readonly pageBytes: number;
+    readonly handles: number;
+  })[];
 }
 
 export interface Judged {
@@ -85,7 +90,8 @@ export function restOf(samples: readonly Sample[], probes: readonly Probe[]): Re
             processes.filter(({ pid }) => pid === process.pid).map(({ descriptors }) => descriptors),
           ),
         ),
-        liveBytes: sumOfLeast(own),
+        liveBytes: sumOfLeast(own, ({ liveBytes }) => liveBytes),
+        pageBytes: sumOfLeast(own, ({ pageBytes }) => pageBytes),
         handles: Math.min(...own.filter(({ thread }) => thread === 0).map(({ handles }) => countOf(handles))),
       };
     }),
@@ -93,9 +99,9 @@ export function restOf(samples: readonly Sample[], probes: readonly Probe[]): Re
 }
 
 /** Of each thread its smallest. Infinite where the main thread did not answer. */
-function sumOfLeast(probes: readonly Probe[]): number {
+function sumOfLeast(probes: readonly Probe[], bytesOf: (probe: Probe) => number): number {
   const least = new Map([[0, Infinity]]);
-  for (const { thread, liveBytes } of probes) least.set(thread, Math.min(least.get(thread) ?? Infinity, liveBytes));
+  for (const probe of probes) least.set(probe.thread, Math.min(least.get(probe.thread) ?? Infinity, bytesOf(probe)));
   return [...least.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 

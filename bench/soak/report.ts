@@ -28,6 +28,7 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
       mib(is),
       change(was, is),
       [then, meanwhile, now].map(({ ownKiB }) => mib(ownKiB)).join(" → "),
+      [then, meanwhile, now].map(({ pageBytes }) => mib(pageBytes / 1024)).join(" → "),
       mb(then.liveBytes),
       mb(now.liveBytes),
       change(then.liveBytes, now.liveBytes),
@@ -38,7 +39,10 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
   const [was, is] = [median(judged.middle.map(totalOwn)), median(judged.last.map(totalOwn))];
   const [restWas, restIs] = [totalOwn(judged.before), totalOwn(judged.after)];
   const atRest = `${[restWas, totalOwn(judged.between), restIs].map(mib).join(" → ")} (${change(restWas, restIs)})`;
-  rows.push(["together", mib(was), mib(is), change(was, is), atRest, "", "", "", "", ""]);
+  const pages = [judged.before, judged.between, judged.after]
+    .map(({ processes }) => mib(processes.reduce((sum, { pageBytes }) => sum + pageBytes, 0) / 1024))
+    .join(" → ");
+  rows.push(["together", mib(was), mib(is), change(was, is), atRest, pages, "", "", "", "", ""]);
   return [
     `# ${day}: a soak of ${Math.round(options.ms / 60_000)} minutes, ${options.layout === "split" ? "several processes" : "one process"}`,
     "",
@@ -55,6 +59,7 @@ export function reportOf(report: SoakReport, options: SoakOptions): string {
         "last",
         "",
         "at rest",
+        "of it V8's pages",
         "live heap at rest, before (MB)",
         "after",
         "",

@@ -28,6 +28,8 @@ export interface Probe {
   readonly thread: number;
   /** What lives in the thread's heap, and what it holds outside of it. */
   readonly liveBytes: number;
+  /** What V8 holds of the machine's memory for its heap. */
+  readonly pageBytes: number;
   /** Sockets, pipes, timers and so on, by kind. */
   readonly handles: Readonly<Record<string, number>>;
 }
@@ -45,9 +47,10 @@ const tell = () => {
   // As when memory runs short: an ordinary collection keeps the pages that it empties, for the next garbage.
   for (let turn = 0; turn < 2; turn++) gc({ type: "major", flavor: "last-resort" });
   const { heapUsed, external } = process.memoryUsage();
+  const pageBytes = v8.getHeapStatistics().total_physical_size;
   const handles = {};
   for (const kind of process.getActiveResourcesInfo()) handles[kind] = (handles[kind] ?? 0) + 1;
-  writeSync(2, "\\nsoak-probe " + JSON.stringify({ pid: process.pid, thread: threadId, liveBytes: heapUsed + external, handles }) + "\\n");
+  writeSync(2, "\\nsoak-probe " + JSON.stringify({ pid: process.pid, thread: threadId, liveBytes: heapUsed + external, pageBytes, handles }) + "\\n");
 };
 const threads = new BroadcastChannel("soak-probe");
 threads.unref();
