@@ -75,6 +75,23 @@ test("many mails at once are each in their Maildir, whole, and a new one is told
   }
 });
 
+test("of content that is a piece of something larger only the piece is taken along", async (t) => {
+  const at = folder(t);
+  const module = join(at, "count.mjs");
+  writeFileSync(
+    module,
+    `import { parentPort } from "node:worker_threads";
+     parentPort.on("message", ({ request }) => parentPort.postMessage({ kind: "done", outcome:
+       { kind: "delivered", envelope: request.envelope.id, text: String(request.body.bytes.buffer.byteLength) } }));`,
+  );
+  const { files } = threads(at, { module: pathToFileURL(module) });
+  await using _end = files;
+  const whole = errand("/any", 1);
+  const bytes = Buffer.alloc(1_000_000).subarray(10, 110);
+  const outcome = await files.run({ ...whole, request: { ...whole.request, body: { kind: "inline", bytes } } });
+  assert.equal(outcome?.kind === "delivered" && outcome.text, "100");
+});
+
 test("with a quota never more go in at once than there is room for", async (t) => {
   const at = folder(t);
   const { files } = threads(at);

@@ -118,7 +118,8 @@ export class FilingThreads implements FileAgent {
     member.timer = clock.after(task.settings.stuckAfter, () => this.#stuckAt(member, job));
     // Nothing else may keep the process alive until the mail is where it belongs.
     member.worker.ref();
-    member.worker.postMessage(job.errand);
+    const [errand, moved] = sent(job.errand);
+    member.worker.postMessage(errand, [...moved]);
   }
 
   /** Nothing can end a call that the kernel does not give back: its mail waits for it, and nobody else does. */
@@ -211,6 +212,14 @@ export class FilingThreads implements FileAgent {
     }
     this.#serve();
   }
+}
+
+/** The content goes along by itself: what it is a piece of (a frame with other mails) would else be copied with it. */
+function sent(errand: FileErrand): readonly [FileErrand, readonly ArrayBuffer[]] {
+  const { request } = errand;
+  if (request.body.kind !== "inline") return [errand, []];
+  const bytes = new Uint8Array(request.body.bytes);
+  return [{ ...errand, request: { ...request, body: { kind: "inline", bytes } } }, [bytes.buffer]];
 }
 
 const STUCK = "an earlier delivery into this mailbox hangs";
