@@ -30,6 +30,7 @@ export interface FilingTask {
 }
 
 export type FromFilingThread =
+  | { readonly kind: "ready" }
   | { readonly kind: "done"; readonly outcome: LocalOutcome | undefined }
   | { readonly kind: "event"; readonly event: ToldEvent };
 
@@ -53,6 +54,7 @@ if (port !== null) {
       .catch((thrown: unknown) => putOff(errand, `the delivery failed: ${messageOf(thrown)}`))
       .then((outcome) => say({ kind: "done", outcome }));
   });
+  say({ kind: "ready" });
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

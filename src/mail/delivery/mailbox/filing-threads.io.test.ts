@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -104,15 +104,24 @@ test("with a quota never more go in at once than there is room for", async (t) =
   assert.equal(readdirSync(join(path, "new")).length, 7);
 });
 
-/** A thread that hangs with mail for mailboxes called so, dies with others, and says that all else was delivered. */
+/** A thread that hangs with mail for mailboxes called so until there is a file in the queue's place, dies with others, and says that all else was delivered. */
 const ODD = `
-import { parentPort } from "node:worker_threads";
+import { existsSync, writeFileSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+parentPort.postMessage({ kind: "ready" });
 parentPort.on("message", (errand) => {
   const name = errand.place.path;
   if (name.endsWith("dies")) process.exit(7);
   if (name.endsWith("throws")) throw new Error("broken");
   const done = () => parentPort.postMessage({ kind: "done", outcome: { kind: "delivered", envelope: errand.request.envelope.id } });
-  if (name.includes("hangs")) setTimeout(done, 2000);
+  if (name.includes("hangs")) {
+    writeFileSync(workerData.queue + name.slice(1), "");
+    const look = setInterval(() => {
+      if (!existsSync(workerData.queue)) return;
+      clearInterval(look);
+      done();
+    }, 10);
+  }
   else done();
 });`;
 
@@ -125,18 +134,39 @@ test("a mailbox that hangs has its mail put off, and holds up nobody else's", as
   await using _end = files;
   const hanging = Array.from({ length: 6 }, (_, n) => files.run(errand(`/hangs${n}`, n)));
   const behind = files.run(errand("/hangs0", 10));
-  // Four work at once.
-  await clock.advance(15_000);
+  // Four work at once; two others take their places when they count as hanging.
+  for (const box of [0, 1, 2, 3, 4, 5]) {
+    while (!existsSync(join(at, `queuehangs${box}`))) await new Promise((resolve) => setTimeout(resolve, 10));
+    if (box >= 3) await clock.advance(15_000);
+  }
   assert.equal(textOf(await behind), "temporary: an earlier delivery into this mailbox hangs");
   assert.equal(
-    textOf(await files.run(errand("/hangs1", 11))),
+    textOf(await files.run(errand("/hangs0", 11))),
     "temporary: an earlier delivery into this mailbox hangs",
   );
   assert.equal(textOf(await files.run(errand("/other", 12))), "delivered");
   assert.ok(told.includes("warning: delivery into /hangs0 hangs for 15000 ms"), told.join("\n"));
+  writeFileSync(join(at, "queue"), "");
   assert.deepEqual([...new Set((await Promise.all(hanging)).map(textOf))], ["delivered"], "it came back");
   const again = files.run(errand("/hangs0", 13));
   assert.equal(textOf(await again), "delivered", "and the mailbox takes mail again");
+});
+
+test("until a mailbox is known to hang, a thread is left for the others", async (t) => {
+  const at = folder(t);
+  const module = join(at, "odd.mjs");
+  writeFileSync(module, ODD.replace('name.includes("hangs")', 'errand.user === "slow"'));
+  const { files } = threads(at, { clock: virtualClock(0), module: pathToFileURL(module) });
+  await using _end = files;
+  assert.equal(textOf(await files.run(errand("/box", 0))), "delivered");
+  let slow = 0;
+  const hanging = Array.from({ length: 5 }, (_, n) =>
+    files.run({ ...errand("/box", n + 1), user: "slow" }).then(() => slow++),
+  );
+  assert.equal(textOf(await files.run(errand("/other", 12))), "delivered");
+  assert.equal(slow, 0);
+  writeFileSync(join(at, "queue"), "");
+  await Promise.all(hanging);
 });
 
 test("the mail of a thread that ends is put off, and the next has another thread", async (t) => {

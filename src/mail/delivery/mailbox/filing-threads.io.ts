@@ -26,10 +26,14 @@ export interface FilingThreadsParts {
 
 /** As many as can wait for a disk at once; while they do, the rest of the mail waits in line. */
 const MOST_WORKING = 4;
+/** Of them into one mailbox: where it turns out to hang, one thread was left for the others until that is known. */
+const MOST_PER_MAILBOX = MOST_WORKING - 1;
 /** Threads that hang, for each that may work. */
 const STUCK_FACTOR = 4;
 /** A thread that nobody needed for so long ends. */
 const IDLE_MS = 60_000;
+/** A thread that has not read its own code by then never will. */
+const READY_WITHIN_MS = 60_000;
 /** Mailboxes that are known to be there; beyond that they are looked at as if they were new. */
 const MOST_KNOWN = 20_000;
 
@@ -44,6 +48,7 @@ interface Job {
 interface Member {
   readonly worker: Worker;
   job: Job | undefined;
+  isReady: boolean;
   isStuck: boolean;
   timer: Timer | undefined;
 }
@@ -56,7 +61,8 @@ export class FilingThreads implements FileAgent {
   readonly #stuck = new Set<string>();
   /** Those that a mail has gone into: before that, one at a time makes what is missing. */
   readonly #known = new Set<string>();
-  readonly #taken = new Set<string>();
+  /** Deliveries under way, by mailbox; as many as there may be where one is alone. */
+  readonly #under = new Map<string, number>();
   #isClosing = false;
 
   constructor(parts: FilingThreadsParts) {
@@ -95,7 +101,7 @@ export class FilingThreads implements FileAgent {
 
   #serve(): void {
     while (!this.#isClosing) {
-      const at = this.#waiting.findIndex(({ mailbox }) => !this.#taken.has(mailbox));
+      const at = this.#waiting.findIndex(({ mailbox }) => (this.#under.get(mailbox) ?? 0) < MOST_PER_MAILBOX);
       const job = this.#waiting[at];
       if (job === undefined) return;
       const member = this.#free() ?? this.#add();
@@ -111,15 +117,25 @@ export class FilingThreads implements FileAgent {
   }
 
   #give(member: Member, job: Job): void {
-    const { clock, task } = this.#parts;
+    const { clock } = this.#parts;
     member.job = job;
-    if (job.isAlone) this.#taken.add(job.mailbox);
+    this.#under.set(job.mailbox, (this.#under.get(job.mailbox) ?? 0) + weightOf(job));
     member.timer?.cancel();
-    member.timer = clock.after(task.settings.stuckAfter, () => this.#stuckAt(member, job));
+    member.timer = member.isReady ? this.#watch(member, job) : clock.after(READY_WITHIN_MS, () => this.#lost(member));
     // Nothing else may keep the process alive until the mail is where it belongs.
     member.worker.ref();
     const [errand, moved] = sent(job.errand);
     member.worker.postMessage(errand, [...moved]);
+  }
+
+  #watch(member: Member, job: Job): Timer {
+    const { clock, task } = this.#parts;
+    return clock.after(task.settings.stuckAfter, () => this.#stuckAt(member, job));
+  }
+
+  #lost(member: Member): void {
+    void member.worker.terminate();
+    this.#gone(member, `it did not begin within ${READY_WITHIN_MS / 1000} s`);
   }
 
   /** Nothing can end a call that the kernel does not give back: its mail waits for it, and nobody else does. */
@@ -150,7 +166,9 @@ export class FilingThreads implements FileAgent {
     member.job = undefined;
     member.isStuck = false;
     if (job === undefined) return;
-    if (job.isAlone) this.#taken.delete(job.mailbox);
+    const left = (this.#under.get(job.mailbox) ?? 0) - weightOf(job);
+    if (left > 0) this.#under.set(job.mailbox, left);
+    else this.#under.delete(job.mailbox);
     const hangs = [...this.#members].some((one) => one.isStuck && one.job?.mailbox === job.mailbox);
     if (isStuck && !hangs) this.#stuck.delete(job.mailbox);
   }
@@ -185,16 +203,25 @@ export class FilingThreads implements FileAgent {
           job.resolve(putOff(job.errand, `no thread to deliver it could be started: ${messageOf(thrown)}`));
       return undefined;
     }
-    const member: Member = { worker, job: undefined, isStuck: false, timer: undefined };
+    const member: Member = { worker, job: undefined, isReady: false, isStuck: false, timer: undefined };
     this.#members.add(member);
     worker.on("message", (message: FromFilingThread) => {
-      if (message.kind === "event") {
-        emitTold(this.#parts.emit, message.event);
-        return;
-      }
       const { job } = member;
-      this.#idle(member);
-      job?.resolve(message.outcome);
+      switch (message.kind) {
+        case "ready":
+          member.isReady = true;
+          if (job === undefined) return;
+          // Until now it has read its own code.
+          member.timer?.cancel();
+          member.timer = this.#watch(member, job);
+          return;
+        case "event":
+          emitTold(this.#parts.emit, message.event);
+          return;
+        case "done":
+          this.#idle(member);
+          job?.resolve(message.outcome);
+      }
     });
     worker.on("error", (thrown) => this.#gone(member, messageOf(thrown)));
     worker.on("exit", (status) => this.#gone(member, `exit status ${status}`));
@@ -212,6 +239,10 @@ export class FilingThreads implements FileAgent {
     }
     this.#serve();
   }
+}
+
+function weightOf({ isAlone }: Job): number {
+  return isAlone ? MOST_PER_MAILBOX : 1;
 }
 
 /** The content goes along by itself: what it is a piece of (a frame with other mails) would else be copied with it. */
