@@ -142,7 +142,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const file = join(folder, options.settingsFile ?? "posthorn.yaml");
   const write: TestServer["rewrite"] = ({ settings, wholeSettings }) => {
     // Root's default is split workers of a user posthorn, whom a machine may have or not: a test says whom it means.
-    if (wholeSettings !== undefined && !/^\s*user:|layout: *"?single/m.test(wholeSettings))
+    if (wholeSettings !== undefined && !/\buser:|layout: *"?single/.test(wholeSettings))
       throw new Error("whole settings of a test need user (nobody) or processes.layout: single");
     writeFileSync(
       file,
