@@ -10,6 +10,7 @@ import { toldEvents, type ToldEvent } from "../mail/delivery/mailbox/agent-help.
 import type { FileErrand } from "../mail/delivery/mailbox/errand.ts";
 import { Filing } from "../mail/delivery/mailbox/filing.ts";
 import { mailFs } from "../mail/delivery/mailbox/mail-fs.io.ts";
+import { Mboxes } from "../mail/delivery/mailbox/mbox.ts";
 import type { MailboxSettings } from "../mail/delivery/mailbox/settings.ts";
 import { bodyFilesIn } from "../mail/queue/intake.io.ts";
 import type { Body } from "../mail/queue/store.ts";
@@ -88,6 +89,7 @@ class Agent {
       clock: systemClock,
       emit: toldEvents((event) => say({ kind: "event", event })),
       fs: mailFs,
+      mboxes: (own) => new Mboxes(own),
       settings: start.settings,
       openBody: async (body) => this.#opened(body),
       intentsOf: (uid) => join(start.users, String(uid ?? "server")),

@@ -28,6 +28,9 @@ export interface FilingThreadsParts {
 const MOST_WORKING = 4;
 /** Of them into one mailbox: where it turns out to hang, one thread was left for the others until that is known. */
 const MOST_PER_MAILBOX = MOST_WORKING - 1;
+/** So many wait for each thread that works before another one is started, or one of them for so long. */
+const MOST_BEHIND = 4;
+const MOST_PATIENCE_MS = 100;
 /** Threads that hang, for each that may work. */
 const STUCK_FACTOR = 4;
 /** A thread that nobody needed for so long ends. */
@@ -63,6 +66,7 @@ export class FilingThreads implements FileAgent {
   readonly #known = new Set<string>();
   /** Deliveries under way, by mailbox; as many as there may be where one is alone. */
   readonly #under = new Map<string, number>();
+  #patience: Timer | undefined;
   #isClosing = false;
 
   constructor(parts: FilingThreadsParts) {
@@ -92,6 +96,7 @@ export class FilingThreads implements FileAgent {
   /** What runs is not waited for here: whoever asked for it did, as long as it may take. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#isClosing = true;
+    this.#patience?.cancel();
     for (const member of this.#members) {
       member.timer?.cancel();
       void member.worker.terminate();
@@ -99,16 +104,29 @@ export class FilingThreads implements FileAgent {
     return Promise.resolve();
   }
 
-  #serve(): void {
+  #serve(isLate = false): void {
+    let mayAdd = isLate;
     while (!this.#isClosing) {
       const at = this.#waiting.findIndex(({ mailbox }) => (this.#under.get(mailbox) ?? 0) < MOST_PER_MAILBOX);
       const job = this.#waiting[at];
       if (job === undefined) return;
-      const member = this.#free() ?? this.#add();
-      if (member === undefined) return;
+      const member = this.#free() ?? (mayAdd || this.#isLongLine() ? this.#add() : undefined);
+      if (member === undefined) {
+        this.#patience ??= this.#parts.clock.after(MOST_PATIENCE_MS, () => {
+          this.#patience = undefined;
+          this.#serve(true);
+        });
+        return;
+      }
+      mayAdd = false;
       this.#waiting.splice(at, 1);
       this.#give(member, job);
     }
+  }
+
+  /** A thread costs more memory than a moment's wait is worth. */
+  #isLongLine(): boolean {
+    return this.#waiting.length > this.#working() * MOST_BEHIND;
   }
 
   #free(): Member | undefined {

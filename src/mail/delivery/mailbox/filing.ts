@@ -16,7 +16,7 @@ import { maildirFolder } from "./maildir-folder.ts";
 import { MaildirQuota } from "./maildir-quota.ts";
 import { Maildirs, maildirName } from "./maildir.ts";
 import type { MailFs } from "./mail-fs.ts";
-import { Mboxes } from "./mbox.ts";
+import type { MboxParts, Mboxes } from "./mbox.ts";
 import { mailboxNames } from "./path-template.ts";
 import type { MailboxSettings } from "./settings.ts";
 
@@ -37,6 +37,8 @@ export interface FilingParts {
   readonly extensionDelimiter: string;
   /** Whether a `.forward` may name included lists. */
   readonly mayInclude: boolean;
+  /** Absent where no errand is for an mbox or a file. */
+  readonly mboxes?: ((parts: MboxParts) => Mboxes) | undefined;
 }
 
 /** How many users' mboxes are kept in mind at once. */
@@ -193,7 +195,9 @@ export class Filing implements FileAgent {
     // What they know is found again in the files; only our own may hold work that others wait behind.
     if (this.#mboxesOf.size >= MOST_USERS)
       for (const key of this.#mboxesOf.keys()) if (key !== undefined) this.#mboxesOf.delete(key);
-    const made = new Mboxes({
+    const { mboxes } = this.#parts;
+    if (mboxes === undefined) throw new Error("no errand for an mbox was to come here");
+    const made = mboxes({
       ...this.#parts,
       directories: this.#directories,
       stateDirectory: this.#parts.intentsOf(uid),

@@ -2,14 +2,15 @@ import type { LocalOutcome } from "../delivery.ts";
 import { Turns } from "../turns.ts";
 import type { FileAgent, FileErrand } from "./errand.ts";
 import { Filing, type FilingParts } from "./filing.ts";
+import { Mboxes } from "./mbox.ts";
 
 /**
  * Files with the rights that this process has anyway, so many deliveries at once. Begins, in the background, with recovering
  * what mbox deliveries of an earlier life left unfinished; a delivery into an mbox that is not recovered yet does that first.
  * `maildirs`: who does what ends in a Maildir; without it that is done here, too.
  */
-export function ownFiles(parts: FilingParts & { readonly maildirs?: FileAgent }): FileAgent {
-  const filing = new Filing(parts);
+export function ownFiles(parts: Omit<FilingParts, "mboxes"> & { readonly maildirs?: FileAgent }): FileAgent {
+  const filing = new Filing({ ...parts, mboxes: (own) => new Mboxes(own) });
   const { maildirs = filing } = parts;
   const turns = new Turns(parts.settings.concurrency, parts.settings.concurrency);
   // Those for one mbox wait for each other first: one that somebody else holds takes a single one of the others' places.
