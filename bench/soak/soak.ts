@@ -187,8 +187,8 @@ async function soakIn(folder: string, options: SoakOptions): Promise<SoakReport>
 }
 
 const LAST_RELOADS = 5;
-/** Longer than connections to next hosts are kept. */
-const REST_MS = 20_000;
+/** Longer than connections to next hosts are kept, and threads that nobody needs. */
+const REST_MS = 75_000;
 
 function settingsOf(folder: string, host: NextHost): string {
   return `local: { domains: [localhost] }
