@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { simulatedScheduling } from "../../simulator/scheduling.ts";
-import { planOf, type RelayPlan } from "./plan.ts";
+import { planAll, planFor, planOf, type RelayPlan } from "./plan.ts";
 
 function relayPlan(to: readonly string[], more: object = {}): RelayPlan {
   const plan = planOf({ kind: "relay", to, backup: false, ...more }, "mail.example");
@@ -85,4 +85,11 @@ test("a relay has its own bound on connections, and is told who gave us the mail
   await clock.advance(10_000);
   assert.equal(told.at(-1), undefined);
   assert.notEqual(relayPlan(relay.to).key, relayPlan(relay.to, { connections: 2 }).key);
+});
+
+test("an action that is gone has no plan, whatever its name", () => {
+  const plans = planAll({ relay: { kind: "relay", to: [], backup: false } }, "mail.example");
+  assert.equal(planFor(plans, "relay")?.kind, "relay");
+  assert.equal(planFor(plans, "constructor"), undefined);
+  assert.equal(planFor(plans, "toString"), undefined);
 });

@@ -97,7 +97,9 @@ export function planAll(actions: Readonly<Record<string, ConfiguredAction>>, hel
 
 /** What is done with mail of this action. Of a content filter that is gone: the rules place it, as a final delivery. */
 export function planFor(plans: Readonly<Record<string, Plan>>, action: string): Plan | undefined {
-  return plans[action] ?? (isContentFilterAction(action) ? BY_RULES : undefined);
+  // A name of everybody's, such as `constructor`, is no action.
+  const plan = Object.hasOwn(plans, action) ? plans[action] : undefined;
+  return plan ?? (isContentFilterAction(action) ? BY_RULES : undefined);
 }
 
 const BY_RULES: LocalPlan = { kind: "local", speaker: "local" };

@@ -13,3 +13,13 @@ export function sharedText(among: Map<string, string>, text: string): string {
   among.set(text, text);
   return text;
 }
+
+/**
+ * The same for one of a few names by which something is looked up in an object: the string that V8 itself keeps for such a
+ * name. With another copy of its characters, what V8 had compiled for the lookup was thrown away each time it met it.
+ */
+export function sharedName(among: Map<string, string>, name: string): string {
+  const known = among.get(name);
+  if (known !== undefined) return known;
+  return sharedText(among, Object.keys({ [name]: true })[0] ?? name);
+}

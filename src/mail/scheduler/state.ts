@@ -37,6 +37,8 @@ export interface SchedulerState {
   readonly tickets: Map<EnvelopeId, Ticket>;
   /** Texts that many tickets share (`shared-text.ts`). */
   readonly texts: Map<string, string>;
+  /** The same for the names of actions. */
+  readonly names: Map<string, string>;
   messageCount: number;
   readonly counts: Record<LiveState, number>;
   /** Tickets by the next instant at which something must be decided about them, wherever they are. */
@@ -384,6 +386,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     seed: seed >>> 0,
     tickets: new Map(),
     texts: new Map(),
+    names: new Map(),
     messageCount: 0,
     counts: { waiting: 0, ready: 0, active: 0, writing: 0, held: 0, dead: 0 },
     wakes: newWakeHeap(),

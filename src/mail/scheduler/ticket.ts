@@ -3,7 +3,7 @@ import type { EnvelopeProgress, EnvelopeState } from "../envelope/envelope.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { removed } from "./events.ts";
-import { sharedText } from "./shared-text.ts";
+import { sharedName, sharedText } from "./shared-text.ts";
 import { roundBeforeStart } from "./awaken.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
@@ -97,7 +97,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     id: loaded.id,
     message,
     recipient: loaded.recipient,
-    action: sharedText(s.texts, loaded.action),
+    action: sharedName(s.names, loaded.action),
     wantsDelayNotice: loaded.wantsDelayNotice,
     state: sharedState(progress.state),
     place: "waiting",
