@@ -10,12 +10,17 @@ const ORDINARY = /^[\x20-\x5b\x5d-\x7e]*$/;
  * and the backslash itself become `\xNN`, `\uNNNN` or `\\`. Reversible, and the identity on ordinary text.
  */
 export function escapeControls(text: string): string {
-  if (ORDINARY.test(text)) return text;
+  if (isOrdinary(text)) return text;
   return text.replace(UNSAFE, (character) => {
     if (character === "\\") return "\\\\";
     const code = character.charCodeAt(0);
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
   });
+}
+
+/** Printable ASCII without the backslash: `escapeControls` leaves it, and each character takes one column. */
+export function isOrdinary(text: string): boolean {
+  return ORDINARY.test(text);
 }
 
 /** What JSON leaves as it is but a terminal or a line reader acts on. In JSON these occur only inside strings. */

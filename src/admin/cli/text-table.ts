@@ -1,4 +1,4 @@
-import { escapeControls } from "../../foundation/escape.ts";
+import { escapeControls, isOrdinary } from "../../foundation/escape.ts";
 
 export interface Column {
   readonly title: string;
@@ -16,28 +16,36 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
  */
 export function tableWriter(columns: readonly Column[]): (rows: readonly (readonly string[])[]) => string {
   const widths = columns.map((column) => column.title.length);
+  const rights = columns.map((column) => column.align === "right");
   const last = columns.length - 1;
   let hasTitles = false;
   return (rows) => {
-    const cells = rows.map((row) => row.map(escapeControls));
-    const cellWidths = cells.map((row) => row.map(widthOf));
-    for (const row of cellWidths)
-      for (let at = 0; at <= last; at++) widths[at] = Math.max(widths[at] ?? 0, row[at] ?? 0);
-    if (!hasTitles) {
-      const titles = columns.map((column) => column.title);
-      cells.unshift(titles);
-      cellWidths.unshift(titles.map((title) => title.length));
-      hasTitles = true;
-    }
-    // Plain loops: queues of a hundred thousand are listed.
-    let text = "";
-    for (const [index, row] of cells.entries()) {
-      let line = "";
+    // Plain loops over flat lists: queues of a hundred thousand are listed.
+    const cells: string[] = [];
+    const cellWidths: number[] = [];
+    const add = (row: readonly string[]): void => {
       for (let at = 0; at <= last; at++) {
-        const cell = row[at] ?? "";
-        const blanks = " ".repeat(Math.max(0, (widths[at] ?? 0) - (cellWidths[index]?.[at] ?? 0)));
+        const given = row[at] ?? "";
+        const isPlain = isOrdinary(given);
+        const cell = isPlain ? given : escapeControls(given);
+        const width = isPlain ? cell.length : widthOf(cell);
+        cells.push(cell);
+        cellWidths.push(width);
+        if (width > (widths[at] ?? 0)) widths[at] = width;
+      }
+    };
+    if (!hasTitles) add(columns.map((column) => column.title));
+    hasTitles = true;
+    for (const row of rows) add(row);
+    let text = "";
+    for (let index = 0; index < cells.length;) {
+      let line = "";
+      for (let at = 0; at <= last; at++, index++) {
+        const cell = cells[index] ?? "";
+        const blanks = blanksOf((widths[at] ?? 0) - (cellWidths[index] ?? 0));
         if (at > 0) line += "  ";
-        line += columns[at]?.align === "right" ? blanks + cell : cell + (at === last ? "" : blanks);
+        if (rights[at] === true) line += blanks + cell;
+        else line += at === last ? cell : cell + blanks;
       }
       text += `${line.trimEnd()}\n`;
     }
@@ -45,7 +53,13 @@ export function tableWriter(columns: readonly Column[]): (rows: readonly (readon
   };
 }
 
+const BLANKS = Array.from({ length: 100 }, (_, count) => " ".repeat(count));
+
+function blanksOf(count: number): string {
+  return BLANKS[count] ?? " ".repeat(Math.max(0, count));
+}
+
 /** Code points: near enough for addresses; combining marks and wide characters are rare in a queue. */
 function widthOf(text: string): number {
-  return /^[\x20-\x7e]*$/.test(text) ? text.length : Array.from(text).length;
+  return Array.from(text).length;
 }

@@ -388,3 +388,33 @@ test("files of somebody else, as a single server started by root leaves them, ar
   assert.match(message, /\/state\/queue\/owner/);
   assert.match(advice, /belong to somebody else .*chown -R USER/);
 });
+
+spoolTest("a page of a long list that is asked for late shows what has changed meanwhile", async (directory) => {
+  await using store = await open(directory);
+  for (let n = 1; n <= 2500; n += 500) await store.apply(Array.from({ length: 500 }, (_, at) => commitOf(n + at)));
+  const first = await store.page({});
+  assert.equal(first.count, 1000);
+  // The reader has read the next one by now, as for somebody who asks at once.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1500), 1) }]);
+  const second = await store.page({}, first.next);
+  assert.ok(!second.envelopes.includes(envelopeIdOf(messageIdOf(1500), 1)));
+  // And two lists that take turns do not get each other's pages.
+  const of = { state: "held" } as const;
+  assert.equal((await store.page(of, second.next)).count, 0);
+  assert.equal(second.count + (await store.page({}, second.next)).count, 1499);
+  const listed = (await store.list({})).map((row) => row.envelope);
+  assert.deepEqual([listed.length, new Set(listed).size], [2499, 2499]);
+});
+
+spoolTest("who stops reading a long queue leaves the reader as it was", async (directory) => {
+  await using store = await open(directory);
+  for (let n = 1; n <= 5000; n += 500) await store.apply(Array.from({ length: 500 }, (_, at) => commitOf(n + at)));
+  for await (const portion of store.load()) {
+    assert.ok(portion.length > 0);
+    break;
+  }
+  const loaded = new Set<string>();
+  for await (const portion of store.load()) for (const { id } of portion) loaded.add(id);
+  assert.equal(loaded.size, 5000);
+});

@@ -10,13 +10,12 @@ import {
 } from "../../foundation/ids.ts";
 import { Census } from "./census.ts";
 import { PAGE_ROWS } from "./pages.ts";
-import { attemptOf, envelopeOf, loadedOf, messageOf, listedJsonOf } from "./rows.ts";
+import { attemptOf, envelopeOf, messageOf, listedJsonOf } from "./rows.ts";
 import type { AttemptRow, EnvelopeRow, ListedRow, LoadedRow, MessageRow } from "./rows.ts";
 import type {
   AttemptRecord,
   Body,
   CensusRow,
-  LoadedEnvelope,
   Note,
   QueueFilter,
   QueuePage,
@@ -94,10 +93,12 @@ export class StoreReader {
     return rows.map((row) => ({ key: String(row["key"]), text: String(row["text"]) }));
   }
 
-  *load(): Generator<readonly LoadedEnvelope[]> {
+  /** Rows for `loadedOf`, which is for the thread that asked: this one has the longer work of a start already. */
+  *load(): Generator<readonly LoadedRow[]> {
     for (const [after, last] of this.#slices()) {
       const rows = this.#slice.all(after, last);
-      if (rows.length > 0) yield rows.map((row) => loadedOf(row as unknown as LoadedRow));
+      // The columns are those that `LoadedRow` names, in its order.
+      if (rows.length > 0) yield rows as unknown as readonly LoadedRow[];
     }
   }
 

@@ -6,6 +6,7 @@ import { fileLayer } from "./file-layer.io.ts";
 import { copySpool } from "./backup.io.ts";
 import { StoreReader } from "./store-reader.io.ts";
 import { storeError, StoreWriter } from "./store-writer.io.ts";
+import type { QueueFilter, QueuePage, QueuePlace } from "./store.ts";
 import type { FromReader, FromWriter, Question, ThreadTask, ToldError, ToReader, ToWriter } from "./thread-messages.ts";
 
 /** The threads behind the embedded store: one writes, one reads, one copies a backup and ends. Begun by `store.io.ts`. */
@@ -148,6 +149,7 @@ function unlinkLater(bodies: BodyFiles): {
 function read(port: MessagePort, directory: string): void {
   const say = (message: FromReader): void => port.postMessage(message);
   let reader: StoreReader | undefined;
+  let pages: PagesAhead | undefined;
   const streams = new Map<number, Iterator<readonly unknown[]>>();
   const close = (last: FromReader): void => {
     reader?.close();
@@ -161,13 +163,14 @@ function read(port: MessagePort, directory: string): void {
     }
     try {
       const opened = (reader ??= new StoreReader(directory));
+      const ahead = (pages ??= pagesAhead(opened));
       if (message.do === "open") {
         say({ say: "opened" });
         return;
       }
       const answers = message.questions.map((question) => ({
         number: question.number,
-        value: answer(opened, streams, question),
+        value: answer(opened, ahead, streams, question),
       }));
       say({ say: "answers", answers });
     } catch (thrown) {
@@ -177,7 +180,12 @@ function read(port: MessagePort, directory: string): void {
   });
 }
 
-function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unknown[]>>, question: Question): unknown {
+function answer(
+  reader: StoreReader,
+  pages: PagesAhead,
+  streams: Map<number, Iterator<readonly unknown[]>>,
+  question: Question,
+): unknown {
   switch (question.ask) {
     case "message":
       return reader.message(question.id);
@@ -190,7 +198,7 @@ function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unkn
     case "notes":
       return reader.notes(question.prefix);
     case "page":
-      return reader.page(question.filter, question.behind);
+      return pages.page(question.filter, question.behind);
     case "endStream":
       streams.delete(question.stream);
       return undefined;
@@ -198,14 +206,58 @@ function answer(reader: StoreReader, streams: Map<number, Iterator<readonly unkn
     case "missingFiles":
     case "census": {
       const stream = streams.get(question.stream) ?? streamOf(reader, question);
+      // Kept when it is over, too, until its end is told: more may have been asked of it ahead.
+      streams.set(question.stream, stream);
       const { done, value } = stream.next();
-      if (done === true) streams.delete(question.stream);
-      else streams.set(question.stream, stream);
       return done === true ? undefined : value;
     }
     default:
       return unreachable(question);
   }
+}
+
+/** Younger than this, a page that was read ahead is as true as one that is read now. */
+const AHEAD_MS = 200;
+
+/**
+ * Pages of a list, the next one read while the last one is unpacked, shown and sent: whoever asked for one page of a long list
+ * nearly always asks for the next. One at a time, and forgotten when nobody asks for it soon.
+ */
+interface PagesAhead {
+  page(filter: QueueFilter, behind: QueuePlace | undefined): QueuePage;
+}
+
+function pagesAhead(reader: StoreReader): PagesAhead {
+  let ahead: { readonly of: string; readonly at: number; readonly page: QueuePage } | undefined;
+  const nameOf = (filter: QueueFilter, behind: QueuePlace | undefined): string => JSON.stringify([filter, behind]);
+  const readAhead = (filter: QueueFilter, behind: QueuePlace): void => {
+    // Answers first: they are posted when the question at hand is done.
+    setImmediate(() => {
+      try {
+        const read = { of: nameOf(filter, behind), at: performance.now(), page: reader.page(filter, behind) };
+        ahead = read;
+        setTimeout(() => {
+          if (ahead === read) ahead = undefined;
+        }, AHEAD_MS).unref();
+      } catch {
+        // Whoever asks for it hears of it; nobody may.
+        ahead = undefined;
+      }
+    });
+  };
+  return {
+    page(filter, behind) {
+      const known = ahead;
+      ahead = undefined;
+      const page =
+        known !== undefined && known.of === nameOf(filter, behind) && performance.now() - known.at < AHEAD_MS
+          ? known.page
+          : reader.page(filter, behind);
+      // With a limit the next question is another one, and often there is none.
+      if (filter.limit === undefined && page.next !== undefined && page.count > 0) readAhead(filter, page.next);
+      return page;
+    },
+  };
 }
 
 function streamOf(

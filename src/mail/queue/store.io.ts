@@ -8,6 +8,7 @@ import type { Profiling } from "../../foundation/profiler.ts";
 import * as events from "./events.ts";
 import { newPacking, packBatch, type Packing } from "./packing.ts";
 import { pagesOf, rowsOf } from "./pages.ts";
+import { loadedOf, type LoadedRow } from "./rows.ts";
 import type { QueueSettings } from "./settings.ts";
 import type {
   AttemptRecord,
@@ -70,6 +71,8 @@ export interface StoreOptions {
 
 /** 4 MiB: a few milliseconds of copying between two groups. */
 const CHECKPOINT_PAGES = 1000;
+/** Portions of a long answer. With one alone the reader would rest while that is unpacked. */
+const ASKED_AHEAD = 2;
 const SWEEP_EVERY_MS = 3_600_000;
 /** How long threads get to end by themselves before they are ended. */
 const THREAD_END_MS = 5000;
@@ -182,7 +185,7 @@ class EmbeddedStore implements Store {
   }
 
   async *load(): AsyncGenerator<readonly LoadedEnvelope[]> {
-    yield* this.#stream<LoadedEnvelope>({ ask: "load" });
+    for await (const rows of this.#stream<LoadedRow>({ ask: "load" })) yield rows.map(loadedOf);
   }
 
   async notes(prefix: string): Promise<readonly Note[]> {
@@ -349,18 +352,17 @@ class EmbeddedStore implements Store {
       answer.catch(() => {});
       return answer;
     };
-    let isOver = false;
+    // The reader works on portions while others are on their way to us and used.
+    const asked = Array.from({ length: ASKED_AHEAD }, ask);
     try {
-      for (let next = ask(); ;) {
+      for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
         const portion = await next;
-        isOver = portion === undefined;
         if (portion === undefined) return;
-        // The reader works on the next portion while this one is used.
-        next = ask();
+        asked.push(ask());
         if (portion.length > 0) yield portion;
       }
     } finally {
-      if (!isOver) this.#ask({ ask: "endStream", stream }).catch(() => {});
+      this.#ask({ ask: "endStream", stream }).catch(() => {});
     }
   }
 
