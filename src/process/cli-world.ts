@@ -6,16 +6,14 @@ import { systemClock } from "../foundation/clock.io.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { PosthornError } from "../foundation/error.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
-import { restore } from "../mail/queue/backup.io.ts";
 import { inOrder, problemLine, type SettingsProblem } from "../service/config/config.ts";
-import { foldersOf } from "./folders.ts";
+import { catalogue } from "./catalogue.ts";
+import { foldersOf, submitPath } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
 import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import { findSettingsFile, loadPlaces, loadSettings, loadTableSources, type LoadedSettings } from "./load-settings.ts";
-import { catalogue } from "./log-role.ts";
 import { runningPid } from "./pid-file.ts";
 import type { Identity } from "./privileges.ts";
-import { submitPath } from "./submit-socket.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
@@ -154,6 +152,7 @@ export const cliParts: Pick<
         advice: "move it away first; a restore never writes over mail",
       });
     }
+    const { restore } = await import("../mail/queue/backup.io.ts");
     const restored = restore(resolve(backup), folders.queue);
     if (identity !== undefined) giveAway(folders.queue, identity);
     return restored;

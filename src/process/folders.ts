@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
+import type { LocalSubmissionSettings } from "../mail/connection/local-settings.ts";
 import type { Identity } from "./privileges.ts";
 
 /** Where a server keeps what, below its state directory. */
@@ -29,6 +30,11 @@ export interface Folders {
   /** Mail that users hand in while the server is down: everybody may put files into it, nobody but us may look. */
   readonly drop: string;
   readonly pidFile: string;
+}
+
+/** The socket at which users of this host hand in mail, for the server and for their programs. */
+export function submitPath(settings: Pick<LocalSubmissionSettings, "path">, run: string): string {
+  return settings.path ?? join(run, "submit.sock");
 }
 
 /** Only the keeper's: the folder of certificates is. */

@@ -1,12 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
-import * as controlEvents from "../admin/control/events.ts";
 import type { Clock } from "../foundation/clock.ts";
-import { catalogueOf, eventsIn, mailEvents, type Catalogue } from "../mail/log/log.ts";
 import { createJournal, type Journal } from "../mail/log/journal.io.ts";
 import { eventsLost, sinkFailed, sinkRecovered } from "../mail/log/events.ts";
 import { recordOf, withoutDetails, type EventRecord } from "../mail/log/record.ts";
 import { createLogWriter, type LogWriter } from "../mail/log/writer.io.ts";
-import * as processEvents from "./events.ts";
+import { catalogue } from "./catalogue.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -34,9 +32,6 @@ export interface LogParts {
   /** More than one process writes: lines are put in order over this time. */
   readonly mergeMs: number;
 }
-
-/** Every event that the server can say. */
-export const catalogue: Catalogue = catalogueOf(mailEvents, eventsIn(controlEvents), eventsIn(processEvents));
 
 export function startLog(parts: LogParts): LogRole {
   const { clock, folders } = parts;

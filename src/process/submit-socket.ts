@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
@@ -10,8 +10,7 @@ import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
 import { turnAway } from "../mail/connection/turn-away.io.ts";
 import type { KnownClient } from "../mail/session/services.ts";
 import * as events from "./events.ts";
-import type { LocalSubmissionSettings } from "../mail/connection/local-settings.ts";
-import type { Folders } from "./folders.ts";
+import { submitPath, type Folders } from "./folders.ts";
 import type { Server } from "./server.ts";
 import { userNames, type UserNames } from "./user-names.ts";
 
@@ -22,11 +21,6 @@ import { userNames, type UserNames } from "./user-names.ts";
  */
 export interface SubmitSocket extends AsyncDisposable {
   readonly path: string;
-}
-
-/** Where it is, for the server and for users' programs. */
-export function submitPath(settings: Pick<LocalSubmissionSettings, "path">, run: string): string {
-  return settings.path ?? join(run, "submit.sock");
 }
 
 /** Undefined where the settings want none, or the system does not say who connects. Throws `PORT_UNAVAILABLE`. */
