@@ -74,6 +74,11 @@ export function autoconfigFor({ settings }: LoadedSettings, question: Autoconfig
       advice: "give a whole one: user@domain",
     });
   const services = mailServicesOf(settings, domain);
+  if ([services.imap, services.pop3, services.submission].every((each) => each.length === 0))
+    return {
+      problem:
+        "a mail program would be told of no server: add a listener for submission that is reached from elsewhere, or set autoconfig.imap, pop3 or submission",
+    };
   const login = loginNameOf(services, question.address);
   switch (question.of) {
     case "thunderbird":
