@@ -4,8 +4,7 @@ import type { ProcessSample, Probe, Sample } from "./watch.ts";
  * Whether a server under a steady load stays as it is. The run has a warm-up, then two equal parts under load, with a rest before, between and after them, in which all garbage is collected:
  *
  * - memory: the median of what all processes take together (PSS of what backs no file: code is shared with whatever else runs it) in the last part is at most 5 % above that of the part before;
- * - the same at rest: what all processes take then, behind the collection, is at most 5 % above that of the rest before, or has
- *   stayed since the rest between (at most 2.5 % more): what settles once is no leak, which would go on at the same pace;
+ * - the same at rest: what all processes take then, behind the collection, is at most 5 % above that of the rest before;
  * - live heap: what lives in the heaps of a process, of all its threads, after a collection, in the last rest, is at most 5 %, or 1 MiB, above that of
  *   the rest before: nothing is under way there, so what is more is kept;
  * - descriptors, sockets and pipes of a process: in the last rest at most two more than in the rest before, for a connection that
@@ -15,8 +14,6 @@ import type { ProcessSample, Probe, Sample } from "./watch.ts";
  * as many as before.
  */
 const MOST_GROWTH = 1.05;
-/** In half of the time. */
-const MOST_GROWTH_SINCE_BETWEEN = 1.025;
 const MOST_LIVE_BYTES = 1024 * 1024;
 const MOST_MORE_HANDLES = 2;
 
@@ -34,21 +31,19 @@ export interface Judged {
   readonly middle: readonly Sample[];
   readonly last: readonly Sample[];
   readonly before: Rest;
-  /** Between the two parts: says of memory whether it goes on growing. */
+  /** Between the two parts: only told. */
   readonly between: Rest;
   readonly after: Rest;
 }
 
-export function judge({ middle, last, before, between, after }: Judged): readonly string[] {
+export function judge({ middle, last, before, after }: Judged): readonly string[] {
   const problems: string[] = [];
   const [was, is] = [median(middle.map(totalOwn)), median(last.map(totalOwn))];
   if (is > was * MOST_GROWTH)
     problems.push(`memory grew from ${mib(was)} to ${mib(is)} MiB (PSS of what backs no file, medians)`);
-  const [restWas, restThen, restIs] = [totalOwn(before), totalOwn(between), totalOwn(after)];
-  if (restIs > restWas * MOST_GROWTH && restIs > restThen * MOST_GROWTH_SINCE_BETWEEN)
-    problems.push(
-      `memory at rest grew from ${mib(restWas)} over ${mib(restThen)} to ${mib(restIs)} MiB (PSS of what backs no file)`,
-    );
+  const [restWas, restIs] = [totalOwn(before), totalOwn(after)];
+  if (restIs > restWas * MOST_GROWTH)
+    problems.push(`memory at rest grew from ${mib(restWas)} to ${mib(restIs)} MiB (PSS of what backs no file)`);
   for (const now of after.processes) {
     const then = before.processes.find(({ name }) => name === now.name);
     if (then?.pid === now.pid) problems.push(...growthOf(then, now));
