@@ -70,6 +70,14 @@ export interface SupervisorParts {
 }
 
 const SCHEDULER_MAKER = 0;
+/** Together those that ask nothing of each other any more. */
+const STOP_ORDER: readonly (readonly Role[])[] = [
+  ["acme"],
+  ["ingress"],
+  ["scheduler"],
+  ["egress", "delivery"],
+  ["lookup", "keeper"],
+];
 const LISTING_WITHIN_MS = 5000;
 
 function acmeSocketOf(place: AcmePlace): string {
@@ -420,9 +428,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const stopAll = async (deadlineMs: number): Promise<void> => {
     const left = stopTime(clock, deadlineMs);
     // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
-    for (const role of ["acme", "ingress", "scheduler", "egress", "delivery", "lookup", "keeper"] as const) {
-      const ofRole = [...workers, ...leaving.keys()].filter((worker) => worker.role === role);
-      await Promise.all(ofRole.map((worker) => worker.stop(left()).finally(() => stopped(worker))));
+    for (const roles of STOP_ORDER) {
+      const ofRoles = [...workers, ...leaving.keys()].filter(({ role }) => roles.includes(role));
+      await Promise.all(ofRoles.map((worker) => worker.stop(left()).finally(() => stopped(worker))));
     }
     scheduler.close();
   };
