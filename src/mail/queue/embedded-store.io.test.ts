@@ -60,9 +60,29 @@ spoolTest("what was committed is there after closing and opening again", async (
     await using store = await open(directory);
     await store.apply([commitOf(1), commitOf(2)]);
   }
-  await using store = await open(directory);
+  const opened: unknown[] = [];
+  await using store = await open(directory, (event, fields) => {
+    if (event.name === "queue.store-opened") opened.push({ ...fields, took: "some" });
+  });
   assert.equal((await store.list({})).length, 2);
   assert.deepEqual([store.counters().messages, store.counters().envelopes], [2, 2]);
+  // Counting goes on beside the first answers.
+  await until(() => opened.length > 0);
+  assert.deepEqual(opened, [{ directory, messages: 2, envelopes: 2, took: "some" }]);
+});
+
+spoolTest("what comes in the moment a queue is open counts once", async (directory) => {
+  const many = 3000;
+  {
+    await using store = await open(directory);
+    await store.apply(Array.from({ length: many }, (_, n) => commitOf(n + 1)));
+  }
+  await using store = await open(directory);
+  await Promise.all([
+    store.apply([commitOf(many + 1)]),
+    store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 1) }]),
+  ]);
+  assert.deepEqual([store.counters().messages, store.counters().envelopes], [many, many]);
 });
 
 spoolTest("nobody but the server's user may read the spool", async (directory) => {

@@ -196,11 +196,15 @@ const ORIGIN = "m.facts ->> '$.origin.account' = ? AND m.facts ->> '$.origin.lis
 const LISTED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
   `${SENDER}, m.received_at, m.size_bytes`;
+/** Few messages have it, and looking for its name costs a tenth of taking the JSON apart. */
+function factOf(name: string): string {
+  return `CASE WHEN instr(m.facts, '"${name}"') > 0 THEN m.facts ->> '$.${name}' END`;
+}
 const LOADED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
   "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
   "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode, " +
-  "m.facts ->> '$.tenant' AS tenant, m.facts ->> '$.priority' AS priority, " +
+  `${factOf("tenant")} AS tenant, ${factOf("priority")} AS priority, ` +
   "CASE WHEN e.attempts > 0 THEN e.last_failure ->> '$.cause.kind' END AS failed_by";
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {

@@ -7,7 +7,16 @@ import { copySpool } from "./backup.io.ts";
 import { StoreReader } from "./store-reader.io.ts";
 import { storeError, StoreWriter } from "./store-writer.io.ts";
 import type { QueueFilter, QueuePage, QueuePlace } from "./store.ts";
-import type { FromReader, FromWriter, Question, ThreadTask, ToldError, ToReader, ToWriter } from "./thread-messages.ts";
+import type {
+  Answered,
+  FromReader,
+  FromWriter,
+  Question,
+  ThreadTask,
+  ToldError,
+  ToReader,
+  ToWriter,
+} from "./thread-messages.ts";
 
 /** The threads behind the embedded store: one writes, one reads, one copies a backup and ends. Begun by `store.io.ts`. */
 
@@ -21,7 +30,6 @@ function write(port: MessagePort, directory: string, checkpointPages: number): v
   const bodies = new BodyFiles(`${directory}/bodies`, fileLayer);
   const unlinking = unlinkLater(bodies);
   let isOpen = true;
-  say({ say: "opened", messages: writer.messages, envelopes: writer.envelopes });
 
   const close = (last: FromWriter): void => {
     isOpen = false;
@@ -80,6 +88,12 @@ function write(port: MessagePort, directory: string, checkpointPages: number): v
         close({ say: "closed" });
     }
   };
+
+  say({ say: "opened" });
+  guarded(() => {
+    writer.count();
+    say({ say: "counted", messages: writer.messages, envelopes: writer.envelopes });
+  });
 
   port.on("message", (first: ToWriter) => {
     // Everything that arrived while the last group was being synced makes the next group, with one sync.
@@ -168,11 +182,15 @@ function read(port: MessagePort, directory: string): void {
         say({ say: "opened" });
         return;
       }
-      const answers = message.questions.map((question) => ({
-        number: question.number,
-        value: answer(opened, ahead, streams, question),
-      }));
-      say({ say: "answers", answers });
+      // Portions of long answers leave one by one: whoever asked works on the first while the second is read. Short answers
+      // travel together.
+      const answers: Answered[] = [];
+      for (const question of message.questions) {
+        const answered = { number: question.number, value: answer(opened, ahead, streams, question) };
+        if ("stream" in question) say({ say: "answers", answers: [answered] });
+        else answers.push(answered);
+      }
+      if (answers.length > 0) say({ say: "answers", answers });
     } catch (thrown) {
       // A database that cannot be read is in doubt as a whole.
       close({ say: "failed", error: told(thrown) });

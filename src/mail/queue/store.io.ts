@@ -114,16 +114,18 @@ class EmbeddedStore implements Store {
       reject(error);
       this.#fail(error);
     };
+    let tookMs: number | undefined;
+    let isCounted = false;
+    const tellOpened = (): void => {
+      if (tookMs === undefined || !isCounted) return;
+      const { messages, envelopes } = this.#counters;
+      this.#emit(events.storeOpened, { directory, messages, envelopes, took: tookMs });
+    };
     const onReader = (message: FromReader): void => {
       if (message.say === "opened") {
-        const { messages, envelopes } = this.#counters;
-        this.#emit(events.storeOpened, {
-          directory,
-          messages,
-          envelopes,
-          took: Math.round(options.clock.monotonicMs() - startedAt),
-        });
+        tookMs = Math.round(options.clock.monotonicMs() - startedAt);
         this.#isOpen = true;
+        tellOpened();
         this.#look();
         resolve();
       } else if (message.say === "answers") {
@@ -138,8 +140,12 @@ class EmbeddedStore implements Store {
       (message: FromWriter) => {
         switch (message.say) {
           case "opened":
-            this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
             this.#reader.tell({ do: "open" });
+            return;
+          case "counted":
+            this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
+            isCounted = true;
+            tellOpened();
             return;
           case "applied":
             this.#onApplied(message);

@@ -27,7 +27,8 @@ export type ToWriter =
   | { readonly do: "close" };
 
 export type FromWriter =
-  | { readonly say: "opened"; readonly messages: number; readonly envelopes: number }
+  | { readonly say: "opened" }
+  | { readonly say: "counted"; readonly messages: number; readonly envelopes: number }
   | {
       readonly say: "applied";
       /** Batches answered, in the order of their arrival. */
@@ -61,9 +62,15 @@ export type ToReader =
   | { readonly do: "answer"; readonly questions: readonly (Question & { readonly number: number })[] }
   | { readonly do: "close" };
 
+/** What a question got, by its number. */
+export interface Answered {
+  readonly number: number;
+  readonly value: unknown;
+}
+
 export type FromReader =
   | { readonly say: "opened" }
-  | { readonly say: "answers"; readonly answers: readonly { readonly number: number; readonly value: unknown }[] }
+  | { readonly say: "answers"; readonly answers: readonly Answered[] }
   | { readonly say: "failed"; readonly error: ToldError }
   | { readonly say: "closed" };
 
