@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { inPeer } from "./running.ts";
 import { freePort } from "../server.ts";
@@ -28,35 +30,42 @@ export async function startCountingSink(
     `${address}:${port}`,
     "1000",
   ]);
-  const child = spawn(program, argv, { stdio: ["ignore", "pipe", "inherit"] });
-  let messages = 0;
-  let sessions = 0;
-  child.stdout.on("data", (bytes: Buffer) => {
-    // `sess=1 quit=0 mesg=17`, after each message; the last one counts.
-    sessions = Number([...bytes.toString("latin1").matchAll(/sess=(\d+)/g)].at(-1)?.[1] ?? sessions);
-    messages = Number(/mesg=(\d+)[^=]*$/.exec(bytes.toString("latin1"))?.[1] ?? messages);
-  });
+  // It writes after each message. Into a file, which is read when somebody asks: through a pipe each of them would wake us, and take
+  // from the processors what is measured.
+  const folder = mkdtempSync(`${tmpdir()}/posthorn-sink-`);
+  const file = openSync(`${folder}/count`, "w+");
+  const child = spawn(program, argv, { stdio: ["ignore", file, "inherit"] });
+  const block = Buffer.alloc(256);
+  /** `sess=1 quit=0 mesg=17`; the last of them counts. */
+  const last = (what: "sess" | "mesg"): number => {
+    const at = Math.max(0, fstatSync(file).size - block.length);
+    const text = block.toString("latin1", 0, readSync(file, block, 0, block.length, at));
+    // Whoever reads while it writes sees no half a number: what stands behind it must be there.
+    return Number([...text.matchAll(new RegExp(`${what}=(\\d+)[^\\d]`, "g"))].at(-1)?.[1] ?? 0);
+  };
   await wait(300);
   if (child.exitCode !== null) throw new Error(`smtp-sink ended with ${child.exitCode}`);
   return {
     port,
     get sessions() {
-      return sessions;
+      return last("sess");
     },
     get messages() {
-      return messages;
+      return last("mesg");
     },
     async waitFor(count, withinMs) {
       const untilAt = performance.now() + withinMs;
       for (;;) {
-        if (messages >= count) return;
-        if (performance.now() > untilAt) throw new Error(`${messages} of ${count} messages came to the sink`);
+        if (last("mesg") >= count) return;
+        if (performance.now() > untilAt) throw new Error(`${last("mesg")} of ${count} messages came to the sink`);
         await wait(5);
       }
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await once(child, "exit");
+      closeSync(file);
+      rmSync(folder, { recursive: true });
     },
   };
 }
