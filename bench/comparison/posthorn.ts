@@ -7,7 +7,7 @@ import type { Contender, Wanted } from "./contender.ts";
 
 /**
  * Posthorn as it is installed: its emitted JavaScript, default checks and durability, log and journal on. The split layout's
- * workers run as another user, one of each kind for each core, its default.
+ * workers run as another user, as many as it has by default.
  */
 export async function startPosthorn(layout: Layout, wanted: Wanted): Promise<Contender> {
   const pair = wanted.hasTls === true ? await makeCertificate(makeScratch("posthorn-certificate")) : undefined;

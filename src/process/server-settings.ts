@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { count, hostName, path } from "../service/config/kinds.ts";
+import { MOST_PROCESSES } from "./process-counts.ts";
 
 /** What the server is as a whole: its name, its place on disk, its processes. */
 export const serverSettings = {
@@ -27,8 +28,12 @@ export const serverSettings = {
         .enum(["auto", "single", "split"])
         .default("auto")
         .describe("One process, or a supervisor with its workers. auto: split when started by root."),
-      ingress: count({ min: 1, max: 15 }).optional().describe("Processes that receive. Without it: one for each core."),
-      egress: count({ min: 1, max: 15 }).optional().describe("Processes that send. Without it: one for each core."),
+      ingress: count({ min: 1, max: MOST_PROCESSES })
+        .optional()
+        .describe("Processes that receive. Without it: one for each core, 15 at most."),
+      egress: count({ min: 1, max: MOST_PROCESSES })
+        .optional()
+        .describe("Processes that send. Without it: one for two cores, 15 at most."),
     })
     .prefault({})
     .describe("How the server is laid out over processes."),

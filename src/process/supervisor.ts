@@ -27,6 +27,7 @@ import type { LookupPort } from "./lookup.ts";
 import { needsLookup } from "./lookup-needs.ts";
 import { memoryEnvironment, memoryOptions } from "./memory.ts";
 import type { Identity } from "./privileges.ts";
+import { processCounts } from "./process-counts.ts";
 import { remoteLookup } from "./remote-lookup.ts";
 import { grantsOf } from "./role-grants.ts";
 import {
@@ -396,8 +397,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     lookup: Keeping | undefined,
     after: Promise<unknown>,
   ): Promise<readonly WorkerProcess[]> => {
-    const cores = availableParallelism();
-    const { ingress = cores, egress = cores } = next.settings.processes;
+    const { ingress, egress } = processCounts(next.settings.processes, availableParallelism());
     const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
     const lookups: Accesses = { lookup: lookup?.access };
     const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER, lookups, after)];
