@@ -5,6 +5,7 @@ import { ROOT } from "../../test/server.ts";
 import { startDebiansExim } from "./exim.ts";
 import { HARAKA_VERSION, installHaraka, startHaraka } from "./haraka.ts";
 import { startDebiansOpensmtpd } from "./opensmtpd.ts";
+import { startBareNode } from "./bare-node.ts";
 import { startPosthorn } from "./posthorn.ts";
 import { startDebiansPostfix } from "./postfix.ts";
 import { contenderNames, whyLeftOut, type Contender, type ContenderName, type Wanted } from "./contender.ts";
@@ -67,6 +68,8 @@ export async function prepareField(names: readonly ContenderName[], scratch: str
           return startDebiansOpensmtpd(wanted);
         case "Haraka":
           return startHaraka(haraka ?? "", wanted);
+        case "Node, bare":
+          return startBareNode(wanted);
       }
     },
     able: (wanted) => present.filter((name) => whyLeftOut(name, wanted) === undefined),

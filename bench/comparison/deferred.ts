@@ -7,7 +7,7 @@ import { startServer, type Layout, type TestServer } from "../../test/server.ts"
 import { fillQueue } from "../filled-queue.ts";
 import { smtpSource } from "../smtp-source.ts";
 import { attempt } from "./attempt.ts";
-import { isOurs, RECIPIENT, type Contender, type ContenderName } from "./contender.ts";
+import { isAside, isOurs, RECIPIENT, type Contender, type ContenderName } from "./contender.ts";
 import type { Field } from "./contenders.ts";
 import type { Figures } from "./figures.ts";
 import { portsFor } from "./opensmtpd.ts";
@@ -31,7 +31,7 @@ export async function measureDeferred(plan: Plan, count: number, field: Field, f
     "The list is what the administrator's command takes, its own start included. A restart counts from SIGTERM until a mail is taken and, at Posthorn, all envelopes are known again; for the others it was not measured: they answer at once and read their queue by and by. Posthorn's queue is filled through its store, the others' by SMTP: Postfix's is deferred, the others' is queued with delivery paused.",
   );
   for (const name of field.able({ task: { kind: "keep" } })) {
-    if (name === "Postfix, held" || (plan.marksOnly && !isOurs(name))) continue;
+    if (isAside(name) || (plan.marksOnly && !isOurs(name))) continue;
     // Ours are what the marks are about: each is the first of its kind.
     const kind = `${DEFERRED} ${isOurs(name) ? name : "others"}`;
     if (!plan.budget.allowsAnother(kind)) {

@@ -19,11 +19,12 @@ export function headline(field: Field, rounds: number, loads: readonly number[],
     "",
     "How each is set, beyond what it is told to do with the mail:",
     "",
-    "- Posthorn: emitted JavaScript, default checks and durability (synced before the 250), log and journal on; split: its workers as another user, as many that receive and that send as there are cores.",
+    "- Posthorn: emitted JavaScript, default checks and durability (synced before the 250), log and journal on; split: its workers as another user, as many that receive as there are cores, half as many that send.",
     "- Postfix: Debian's, default durability (synced before the 250), log to a file, process limit 1,100. Kept mail is deferred (`defer_transports`); “held” has it in the hold queue (`HOLD`), where its scheduler never sees it.",
     "- Exim: Debian's, default durability (synced before the 250); limits of sessions, of waiting connections and of messages a session lifted (`smtp_accept_max`, `smtp_connect_backlog`, `smtp_accept_max_per_connection`, `smtp_accept_queue_per_connection`). Kept mail is queued (`queue_only`). It waits 200 ms after QUIT before it says 221 (compiled in), which bounds its rate with few sessions of one message each, not its CPU; our TLS client does not wait for 221.",
     "- OpenSMTPD: Debian's, default durability: it syncs nothing before the 250. Its queue of waiting connections is five long (compiled in), so it listens on twenty ports and the load is spread; names of clients come from /etc/hosts, not from DNS; no delays between connections to the next host (`mta limit`), and more than a hundred messages a session (`smtp limit`). Kept mail is queued, outgoing mail paused.",
     "- Haraka: from npm, two workers, no plugins but TLS and one of ours, which names client and next host; default durability (it syncs each queue file before the 250, not the folder). Kept mail is queued, outgoing mail disabled.",
+    "- “Node, bare” is no server: the least program in Node that speaks the same SMTP, keeps each message in one file, synced before the 250 (one sync for all that wait), and sends it on over kept connections (`comparison/bare-node-main.ts`). It checks nothing, and has no queue, routes, retries, limits or log: a bound for what Node can come to under this load.",
     ...[...field.absent].map(([name, why]) => `- **${name} is left out**: ${why}`),
   ].join("\n");
 }

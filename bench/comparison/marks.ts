@@ -1,5 +1,5 @@
 import { markedCell } from "./cells.ts";
-import { contenderNames, isOurs, type ContenderName } from "./contender.ts";
+import { contenderNames, isAside, isOurs, type ContenderName } from "./contender.ts";
 import type { Figures, Measure } from "./figures.ts";
 
 /** What the project wants to reach, as ratios inside one run, for each layout. */
@@ -9,6 +9,8 @@ export interface Verdict {
   /** What was found, or why there is nothing to judge. */
   readonly found: string;
   readonly holds: boolean | undefined;
+  /** What Node alone came to in the same cell (`bare-node-main.ts`): a mark beyond that is beyond Node. */
+  readonly bare: string;
 }
 
 interface Mark {
@@ -22,8 +24,7 @@ interface Mark {
   readonly most?: number;
 }
 
-/** Who takes mail on as we do: what is only held is not known to any scheduler. */
-const peers = contenderNames.filter((name) => !isOurs(name) && name !== "Postfix, held");
+const peers = contenderNames.filter((name) => !isOurs(name) && !isAside(name));
 
 /** @param deferred, idle the cells' names in their parts */
 export function marksFor(
@@ -92,29 +93,41 @@ export function marksFor(
 /** One for each mark of these parts and each layout; a figure that is not there is said to be missing, never taken as holding. */
 export function verdictsOf(marks: readonly Mark[], figures: Figures, parts: readonly string[]): readonly Verdict[] {
   const wanted = marks.filter((mark) => parts.includes(mark.part));
-  return wanted.flatMap((mark) =>
-    contenderNames.filter(isOurs).map((name) => {
-      const { part, cell, measure, against, least, most } = mark;
-      const ours = figures.of(part, cell, measure, name);
-      if (ours === undefined) return { mark: mark.text, name, found: "not measured", holds: undefined };
-      if (against === undefined) return { mark: mark.text, name, found: plain(ours), holds: within(ours, least, most) };
-      const other = against === "Postfix" ? named("Postfix", mark, figures) : bestOf(mark, figures);
-      if (other === undefined)
-        return { mark: mark.text, name, found: `${plain(ours)}; no peer measured`, holds: undefined };
-      const ratio = ours / other.value;
-      const found = `${ratio.toFixed(2)} × (${plain(ours)} beside ${other.name}'s ${plain(other.value)})`;
-      return { mark: mark.text, name, found, holds: within(ratio, least, most) };
-    }),
-  );
+  return wanted.flatMap((mark) => {
+    const bare = judged("Node, bare", mark, figures);
+    return contenderNames.filter(isOurs).map((name) => ({
+      mark: mark.text,
+      name,
+      ...judged(name, mark, figures),
+      bare: bare.ratio === undefined ? "" : `${bare.ratio.toFixed(2)} ×`,
+    }));
+  });
+}
+
+/** How somebody's figure stands to a mark; `ratio` where the mark is one. */
+function judged(
+  name: ContenderName,
+  mark: Mark,
+  figures: Figures,
+): Pick<Verdict, "found" | "holds"> & { readonly ratio?: number } {
+  const { part, cell, measure, against, least, most } = mark;
+  const own = figures.of(part, cell, measure, name);
+  if (own === undefined) return { found: "not measured", holds: undefined };
+  if (against === undefined) return { found: plain(own), holds: within(own, least, most) };
+  const other = against === "Postfix" ? named("Postfix", mark, figures) : bestOf(mark, figures);
+  if (other === undefined) return { found: `${plain(own)}; no peer measured`, holds: undefined };
+  const ratio = own / other.value;
+  const found = `${ratio.toFixed(2)} × (${plain(own)} beside ${other.name}'s ${plain(other.value)})`;
+  return { found, holds: within(ratio, least, most), ratio };
 }
 
 export function verdictTable(verdicts: readonly Verdict[]): string {
   return [
-    "| mark | layout | found | holds |",
-    "|---|---|---|---|",
+    "| mark | layout | found | holds | Node, bare |",
+    "|---|---|---|---|---|",
     ...verdicts.map(
-      ({ mark, name, found, holds }) =>
-        `| ${mark} | ${name.split(", ")[1] ?? name} | ${found} | ${holds === undefined ? "not shown" : holds ? "yes" : "**no**"} |`,
+      ({ mark, name, found, holds, bare }) =>
+        `| ${mark} | ${name.split(", ")[1] ?? name} | ${found} | ${holds === undefined ? "not shown" : holds ? "yes" : "**no**"} | ${bare} |`,
     ),
   ].join("\n");
 }

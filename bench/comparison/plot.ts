@@ -21,6 +21,7 @@ const fills: Readonly<Record<ContenderName, string>> = {
   Exim: "#4fa37a",
   OpenSMTPD: "#9a7fc9",
   Haraka: "#c0657f",
+  "Node, bare": "#8a8f98",
 };
 
 const STYLE = `text{font:12px system-ui,sans-serif;fill:#24292f}.faint{fill:#57606a}.title{font-size:15px;font-weight:600}

@@ -14,7 +14,7 @@ import type { Plan } from "./plan.ts";
  * and then 0.25 to 0.31 ms). Those in C are warm at once. Each process compiles for itself, so a server with several that receive takes
  * as many times that: behind 16,000 messages V8's helper threads took 104 µs a message of two of them, behind 64,000 some 25.
  */
-const WARM_UP_MESSAGES = { ours: 16_000, Haraka: 6000, others: 400 } as const;
+const WARM_UP_MESSAGES = { ours: 16_000, inNode: 6000, others: 400 } as const;
 /** A handshake is many messages' work. */
 const WARM_UP_HANDSHAKES = 400;
 /** A slow server gets as many messages as it takes in so long. */
@@ -86,8 +86,8 @@ function warmUpOf(name: ContenderName, part: RatePart): number {
   const processes = name === "Posthorn, split" ? availableParallelism() : 1;
   const messages = isOurs(name)
     ? WARM_UP_MESSAGES.ours * processes
-    : name === "Haraka"
-      ? WARM_UP_MESSAGES.Haraka
+    : name === "Haraka" || name === "Node, bare"
+      ? WARM_UP_MESSAGES.inNode
       : WARM_UP_MESSAGES.others;
   return part.id === "tls" ? Math.min(messages, WARM_UP_HANDSHAKES * part.cells.length * processes) : messages;
 }

@@ -1,4 +1,4 @@
-import { contenderNames, isOurs, whyLeftOut, type ContenderName, type Wanted } from "./contender.ts";
+import { contenderNames, isAside, isOurs, whyLeftOut, type ContenderName, type Wanted } from "./contender.ts";
 import { measures, median, type Figures, type Row } from "./figures.ts";
 
 /** A part as Markdown: a table for each measure, a row for each cell, a column for each server that has a figure. */
@@ -37,7 +37,7 @@ function cellOf({ samples, measure }: Row, name: ContenderName): string {
 export function leftOutOf(names: readonly ContenderName[], wanted: Wanted): readonly string[] {
   return names.flatMap((name) => {
     const why = whyLeftOut(name, wanted);
-    return why === undefined || name === "Postfix, held" ? [] : [`Left out: ${name}. ${upper(why)}.`];
+    return why === undefined || isAside(name) ? [] : [`Left out: ${name}. ${upper(why)}.`];
   });
 }
 
