@@ -7,7 +7,7 @@
  * the rounds, and the smallest and largest. Each round begins with empty queues. CPU is user + system of all processes of a server.
  *
  * `--marks` measures what the project's marks are about, and nothing else, and prints a verdict on each; `--budget-minutes`
- * begins nothing that would end after that (12 with `--marks`) and says what was left out. `--quick` is a tenth of the
+ * begins nothing that would end after that (14 with `--marks`) and says what was left out. `--quick` is a tenth of the
  * messages, for trying the bench itself. `--save` writes bench/results/DATE.md and DATE-*.svg.
  *
  * Needs root and Debian's servers as test/peers/install.sh unpacks them; Haraka is installed into the run's scratch folder.
@@ -106,7 +106,7 @@ const plan: Plan = {
   rounds: Number(options.rounds ?? (options.quick ? 1 : options.marks ? 2 : 3)),
   share: options.quick ? 0.1 : 1,
   marksOnly: options.marks,
-  budget: new Budget(Number(options["budget-minutes"] ?? (options.marks ? 11 : 600)), () => performance.now()),
+  budget: new Budget(Number(options["budget-minutes"] ?? (options.marks ? 13 : 600)), () => performance.now()),
   progress: (text) => void process.stderr.write(`${text}\n`),
   owner() {
     const stack = new AsyncDisposableStack();
