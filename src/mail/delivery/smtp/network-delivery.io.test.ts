@@ -341,6 +341,21 @@ test("implicit TLS is spoken from the first byte; STARTTLS or else implicit find
   }
 });
 
+test("closing waits for a session that is being left, until how its connection ended is told", async () => {
+  const { peer, server } = await peerOn({
+    tls: { context },
+    at: (point) => (point === "QUIT" ? { do: "slow", afterMs: 200 } : undefined),
+  });
+  using _ = server;
+  const { delivery, lines } = setUp({ quitTimeout: "30s" });
+  const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
+  assert.ok(connected.ok, JSON.stringify(connected));
+  await sendsOne(delivery, peer);
+  void delivery.leave("s");
+  await delivery[Symbol.asyncDispose]();
+  assert.match(lines.join("\n"), /TLS connection to mx\.example\[127\.0\.0\.1\]:\d+ closed clean after QUIT/);
+});
+
 test("a host of `ssl` that never greeted is spoken to in TLS at once the next time, for an hour", async () => {
   const { peer, server } = await peerOn({ tls: { context, isImplicit: true } });
   using _ = server;

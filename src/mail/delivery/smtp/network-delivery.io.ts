@@ -77,6 +77,8 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   readonly #sessions = new Map<string, ClientSession>();
   readonly #connector: Connector;
   readonly #tls: ClientEngine;
+  /** Sessions that say QUIT and wait for its answer: how their connections end is still to be told. */
+  readonly #leaving = new Set<Promise<void>>();
   /** Connections of trials, to be cut when all ends. */
   readonly #trials = new Set<Duplex>();
   readonly #finder: HostFinder;
@@ -160,8 +162,11 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   async leave(name: string): Promise<void> {
     const session = this.#sessions.get(name);
+    if (session === undefined) return;
     this.#sessions.delete(name);
-    await session?.leave();
+    const left = session.leave().finally(() => this.#leaving.delete(left));
+    this.#leaving.add(left);
+    await left;
   }
 
   async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
@@ -193,7 +198,8 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const stream of this.#trials) stream.destroy();
     this.#connector.close();
-    await Promise.all([...this.#sessions.keys()].map((name) => this.leave(name)));
+    for (const name of this.#sessions.keys()) void this.leave(name);
+    await Promise.all(this.#leaving);
     await this.#tls.settled();
   }
 
