@@ -11,6 +11,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { rolldown, type OutputAsset, type OutputChunk } from "rolldown";
+import { planChunks, type ChunkPlan } from "./chunks.ts";
 import { entries } from "./entries.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -18,9 +19,19 @@ const DIST = join(ROOT, "dist");
 /** Packages that nearly every process loads, and that are many small modules themselves. All others stay packages. */
 const INSIDE = ["zod", "yaml"];
 
+/** Before all that the plan says: more than there are programs and threads. */
+const OURS_FIRST = 1000;
+
 const { values } = parseArgs({ options: { javascript: { type: "boolean", default: false } } });
 
-async function javascript(): Promise<readonly (OutputChunk | OutputAsset)[]> {
+type Output = readonly (OutputChunk | OutputAsset)[];
+
+async function javascript(): Promise<Output> {
+  const plan = planChunks(await bundled([]), (name) => join(ROOT, "src", `${name}.ts`));
+  return bundled(plan);
+}
+
+async function bundled(plan: readonly ChunkPlan[]): Promise<Output> {
   const bundle = await rolldown({
     cwd: ROOT,
     input: Object.fromEntries(entries.map((name) => [name, join(ROOT, "src", `${name}.ts`)])),
@@ -41,8 +52,14 @@ async function javascript(): Promise<readonly (OutputChunk | OutputAsset)[]> {
     codeSplitting: {
       groups: [
         // It asks where it stands: see there.
-        { name: "own-module", test: /src\/foundation\/own-module\.ts$/ },
-        ...INSIDE.map((name) => ({ name, test: new RegExp(`/node_modules/${name}/`) })),
+        { name: "own-module", test: /src\/foundation\/own-module\.ts$/, priority: OURS_FIRST },
+        ...INSIDE.map((name) => ({ name, test: new RegExp(`/node_modules/${name}/`), priority: OURS_FIRST })),
+        // A group takes what its modules import along, which is loaded by as many at least: those go first.
+        ...plan.map(({ name, modules, loaders }) => ({
+          name,
+          test: (id: string) => modules.has(id),
+          priority: loaders,
+        })),
       ],
     },
   });
@@ -51,7 +68,7 @@ async function javascript(): Promise<readonly (OutputChunk | OutputAsset)[]> {
 }
 
 /** What was built without its promises being kept would fail at a user's. */
-function check(output: readonly (OutputChunk | OutputAsset)[]): void {
+function check(output: Output): void {
   const files = new Set(output.map((file) => file.fileName));
   const missing = ["chunks/own-module.js", ...entries.map((name) => `${name}.js`)].filter((name) => !files.has(name));
   if (missing.length > 0) throw new Error(`the build made no ${missing.join(", ")}`);
@@ -66,7 +83,7 @@ function check(output: readonly (OutputChunk | OutputAsset)[]): void {
 }
 
 /** The licences of what was put inside, which ask to be kept with it. */
-function licences(output: readonly (OutputChunk | OutputAsset)[]): string {
+function licences(output: Output): string {
   const modules = output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
   const folders = modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(id)?.[0] ?? []);
   const parts = [...new Set(folders)].sort().map((folder) => {
