@@ -73,6 +73,10 @@ const STARTS: readonly { readonly entry: string; readonly never: readonly string
     entry: "process/daemon.ts",
     never: ["process/single.ts", "mail/session/session.ts", "mail/scheduler/scheduler.ts"],
   },
+  {
+    entry: "process/cli-world.ts",
+    never: ["process/settings.ts", "mail/scheduler/scheduler.ts", "admin/control/serve-client.io.ts"],
+  },
 ];
 
 /** Effects live in `.io.ts`; a pure file may use these of Node's modules, which touch nothing. */

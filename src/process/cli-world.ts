@@ -1,19 +1,22 @@
 import { existsSync, lchownSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Places, World } from "../admin/cli/world.ts";
-import { controlPaths } from "../admin/control/server.io.ts";
+import type { InjectionPlace, Places, World } from "../admin/cli/world.ts";
+import { controlPaths } from "../admin/control/paths.ts";
 import { systemClock } from "../foundation/clock.io.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { PosthornError } from "../foundation/error.ts";
+import type { Result } from "../foundation/result.ts";
 import type { ListenerSettings } from "../mail/connection/settings.ts";
 import { inOrder, problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { catalogue } from "./catalogue.ts";
 import { foldersOf, submitPath } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
 import { mailNameOf } from "../mail/envelope/mail-name.ts";
-import { findSettingsFile, loadPlaces, loadSettings, loadTableSources, type LoadedSettings } from "./load-settings.ts";
+import type { LoadedSettings } from "./load-settings.ts";
 import { runningPid } from "./pid-file.ts";
+import { loadPlaces } from "./places.ts";
 import type { Identity } from "./privileges.ts";
+import { findSettingsFile, type SettingsFile } from "./settings-file.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
@@ -39,16 +42,15 @@ export const cliParts: Pick<
   version,
   catalogue,
   async locate(given): Promise<Places> {
-    const loaded = await loadPlaces({ file: await fileOf(given), directory: process.cwd(), clock: systemClock });
-    if (!loaded.ok) throw invalid(loaded.problem);
-    const settings = loaded.value;
+    const options = await optionsOf(given);
+    const settings = wanted(await loadPlaces(options));
     const folders = foldersOf(settings.state);
     return {
       hostname: settings.hostname,
       mailName: await mailNameOf(settings.local, settings.hostname),
       controlPaths: controlPaths(settings.control, folders.run),
       journalFile: folders.journalFile,
-      injection: injectionPlaces(settings.listeners),
+      injection: async () => injectionPlaces(await (await settingsCode()).loadListeners(options)),
       ...(settings.localSubmission.enabled
         ? {
             submit: {
@@ -60,8 +62,9 @@ export const cliParts: Pick<
     };
   },
   async checkSettings(given) {
-    const file = await fileOf(given);
-    const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+    const options = await optionsOf(given);
+    const { file } = options;
+    const loaded = await (await settingsCode()).loadSettings(options);
     if (!loaded.ok) return { file, isFine: false, lines: loaded.problem.map(problemLine) };
     const { checkBackends } = await import("./check-backends.ts");
     const { checkPrograms } = await import("./check-programs.ts");
@@ -72,26 +75,12 @@ export const cliParts: Pick<
     return { file, isFine: hooks.length === 0, lines: inOrder(all).map(problemLine) };
   },
   async explain(request) {
-    const file = await fileOf(request.settingsFile);
-    // Certificates and keys do not matter here, and whoever asks may not be allowed to read them.
-    const loaded = await loadSettings({
-      file,
-      directory: process.cwd(),
-      clock: systemClock,
-      isKeptElsewhere: () => true,
-    });
-    if (!loaded.ok) throw invalid(loaded.problem);
-    return (await import("./explain.ts")).explain(request, loaded.value, systemClock);
+    const loaded = await settingsWithoutKeys(request.settingsFile);
+    return (await import("./explain.ts")).explain(request, loaded, systemClock);
   },
   async lookupTable(question) {
-    const loaded = await loadSettings({
-      file: await fileOf(question.settingsFile),
-      directory: process.cwd(),
-      clock: systemClock,
-      isKeptElsewhere: () => true,
-    });
-    if (!loaded.ok) throw invalid(loaded.problem);
-    return (await import("./explain-table.ts")).explainTable(question, loaded.value, systemClock);
+    const loaded = await settingsWithoutKeys(question.settingsFile);
+    return (await import("./explain-table.ts")).explainTable(question, loaded, systemClock);
   },
   // Loaded when they are asked for, as simulations are.
   async testPolicy({ settingsFile, files }, tell) {
@@ -107,9 +96,8 @@ export const cliParts: Pick<
     });
   },
   async aliasFiles(given) {
-    const tables = await loadTableSources({ file: await fileOf(given), directory: process.cwd(), clock: systemClock });
-    if (!tables.ok) throw invalid(tables.problem);
-    return (await import("./explain-table.ts")).aliasFilesOf(tables.value);
+    const tables = await (await settingsCode()).loadTableSources(await optionsOf(given));
+    return (await import("./explain-table.ts")).aliasFilesOf(wanted(tables));
   },
   // Loaded when it is asked for: neither server nor client needs it otherwise.
   async simulate(request, tell) {
@@ -166,11 +154,28 @@ function giveAway(directory: string, { uid, gid }: Identity): void {
   lchownSync(directory, uid, gid);
 }
 
+/** What reads and checks all of the settings: half of what a command would take to start, and most need only the places. */
+function settingsCode(): Promise<typeof import("./load-settings.ts")> {
+  return import("./load-settings.ts");
+}
+
 async function settingsOf(given: string | undefined): Promise<LoadedSettings> {
-  const file = await fileOf(given);
-  const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  return wanted(await (await settingsCode()).loadSettings(await optionsOf(given)));
+}
+
+/** Where certificates and keys do not matter: whoever asks may not be allowed to read them. */
+async function settingsWithoutKeys(given: string | undefined): Promise<LoadedSettings> {
+  const options = { ...(await optionsOf(given)), isKeptElsewhere: () => true };
+  return wanted(await (await settingsCode()).loadSettings(options));
+}
+
+function wanted<Value>(loaded: Result<Value, readonly SettingsProblem[]>): Value {
   if (loaded.ok) return loaded.value;
   throw invalid(loaded.problem);
+}
+
+async function optionsOf(given: string | undefined): Promise<SettingsFile> {
+  return { file: await fileOf(given), directory: process.cwd(), clock: systemClock };
 }
 
 function invalid(problems: readonly SettingsProblem[]): PosthornError {
@@ -187,7 +192,7 @@ function fileOf(given: string | undefined): Promise<string | undefined> {
 }
 
 /** Listeners that take mail from this machine without a login and without TLS, submission before SMTP. */
-function injectionPlaces(listeners: readonly ListenerSettings[]): Places["injection"] {
+function injectionPlaces(listeners: readonly ListenerSettings[]): readonly InjectionPlace[] {
   const usable = listeners.filter(
     ({ protocol, tls, auth }) =>
       protocol !== "lmtp" &&

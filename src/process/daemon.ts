@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
-import { startControl, controlPaths, type ControlServer } from "../admin/control/server.io.ts";
+import { controlPaths } from "../admin/control/paths.ts";
+import { startControl, type ControlServer } from "../admin/control/server.io.ts";
 import { systemClock } from "../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
 import { ok } from "../foundation/result.ts";
@@ -13,7 +14,8 @@ import { checkFormats } from "./check-formats.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
 import { isSplit, layoutOf } from "./layout.ts";
 import { heldSignals } from "./held-signals.ts";
-import { findSettingsFile, loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
+import { loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
+import { findSettingsFile } from "./settings-file.ts";
 import { LOCAL_LISTENER } from "./local-users.ts";
 import { boundOwnMemory } from "./memory.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";

@@ -1,13 +1,12 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { chmod, chown, copyFile, lchown, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { problemLine, locate } from "../service/config/config.ts";
-import type { Settings } from "./settings.ts";
 import { ownCertificate } from "../service/tls/own-certificate.io.ts";
 import { virtualClock } from "../simulator/clock.ts";
-import { findSettingsFile, loadPlaces, loadSettings, type LoadedSettings } from "./load-settings.ts";
+import { loadSettings, type LoadedSettings } from "./load-settings.ts";
 
 const clock = virtualClock(Date.now());
 
@@ -51,34 +50,6 @@ test("without a file the server listens on loopback only and keeps its state in 
     assert.equal(settings.state, join(directory, "data"));
     assert.ok(settings.hostname.length > 0);
     assert.equal(locate(origins, ["hostname"]), "default");
-  });
-});
-
-test("a client finds the running server though the settings are wrong elsewhere, or name what it may not read", async () => {
-  const written = `state: ./here
-control: { query: { path: ./query.sock } }
-certificates: [{ certificate: ./missing.pem, key: ./missing.key }]
-session: { nonsense: 1 }
-`;
-  await inDirectory({ "posthorn.yaml": written, "list.yaml": "- no settings\n" }, async (directory) => {
-    const file = join(directory, "posthorn.yaml");
-    const places = async (): Promise<Settings> => {
-      const found = await loadPlaces({ file, directory, clock });
-      assert.ok(found.ok);
-      return found.value;
-    };
-    assert.ok(!(await loadSettings({ file, directory, clock })).ok);
-    const first = await places();
-    assert.equal(first.state, join(directory, "here"));
-    assert.equal(first.control.query.path, join(directory, "query.sock"));
-    assert.equal(first.listeners.length, 3);
-    await writeFile(file, `${written}listeners: [{ name: smtp, prot: 25 }]\n`);
-    const second = await places();
-    assert.equal(second.state, join(directory, "here"));
-    assert.deepEqual(second.listeners, []);
-    await writeFile(file, "state: [1, 2]\n");
-    assert.ok(!(await loadPlaces({ file, directory, clock })).ok);
-    assert.ok(!(await loadPlaces({ file: join(directory, "list.yaml"), directory, clock })).ok);
   });
 });
 
@@ -310,38 +281,4 @@ test("a certificate that expired or belongs to another key is told where it was 
 
 test("a file that is not there is an error, not a server without settings", async () => {
   assert.deepEqual(await problemsOf({}, "posthorn.yaml"), ["posthorn.yaml: does not exist"]);
-});
-
-test("settings are found in the directory or the system's, by root only in the system's", async () => {
-  await inDirectory({ "posthorn.config.ts": "export default {};\n" }, async (directory) => {
-    assert.equal(await findSettingsFile(directory, false), join(directory, "posthorn.config.ts"));
-    await writeFile(join(directory, "posthorn.yaml"), "");
-    assert.equal(await findSettingsFile(directory, false), join(directory, "posthorn.yaml"));
-    assert.notEqual(await findSettingsFile(directory, true), join(directory, "posthorn.yaml"));
-  });
-});
-
-test("settings that somebody else may have laid where one happens to be are passed over, and that is told", async () => {
-  await inDirectory({ "posthorn.config.ts": "export default {};\n" }, async (directory) => {
-    const file = join(directory, "posthorn.config.ts");
-    const told: string[] = [];
-    const find = () => findSettingsFile(directory, false, (text) => told.push(text));
-    await chmod(file, 0o666);
-    assert.notEqual(await find(), file);
-    assert.deepEqual(told.splice(0), [
-      `${file} is passed over: everybody may write to it; name it with its option if it is meant`,
-    ]);
-    await chmod(file, 0o664);
-    assert.equal(await find(), file);
-    if (process.getuid?.() !== 0) return;
-    await chown(file, 60_001, 60_001);
-    assert.notEqual(await find(), file);
-    assert.match(told.splice(0).join(), /it belongs to somebody else \(uid 60001\)/);
-    // Nor one of ours that somebody else has put a link to.
-    await chown(file, 0, 0);
-    await symlink(file, join(directory, "posthorn.yaml"));
-    await lchown(join(directory, "posthorn.yaml"), 60_001, 60_001);
-    assert.equal(await find(), file);
-    assert.match(told.join(), /posthorn\.yaml is passed over: it belongs to somebody else/);
-  });
 });

@@ -1,17 +1,12 @@
-import { lstat, readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
-import { join, resolve } from "node:path";
-import { ownModule } from "../foundation/own-module.ts";
-import type { Clock } from "../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../foundation/error.ts";
-import { escapeControls } from "../foundation/escape.ts";
 import { ok, refused, type Result } from "../foundation/result.ts";
 import { parsePasswordHash } from "../service/account/password.ts";
 import type { Credentials } from "../service/account/settings.ts";
 import { passwordTablesOf } from "../service/account/password-tables.ts";
 import { inOrder, type Origins, type SettingsProblem } from "../service/config/config.ts";
-import { parseSettings, type ParsedSettings, type SettingsSource } from "../service/config/parse.ts";
-import { readSettingsFile } from "../service/config/read.io.ts";
+import { parseSettings, type ParsedSettings } from "../service/config/parse.ts";
 import { readTableFile } from "../service/table/file.io.ts";
 import { readContent } from "../service/table/read-content.ts";
 import { parseTableText } from "../service/table/text.ts";
@@ -24,6 +19,7 @@ import { checkTlsPolicy } from "./check-tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "./check-routes.ts";
 import { loadFilterSecrets } from "./filter-secrets.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
+import { onlyOf, readSource, type SettingsFile } from "./settings-file.ts";
 import { inspectSigning } from "./signing-files.ts";
 import { localListener } from "./local-listener.ts";
 import { loadSrsSecrets } from "./srs-secret.ts";
@@ -41,11 +37,7 @@ export interface LoadedSettings {
   readonly warnings: readonly SettingsProblem[];
 }
 
-export interface LoadOptions {
-  /** Undefined: the server's own defaults, with paths relative to `directory`. */
-  readonly file: string | undefined;
-  readonly directory: string;
-  readonly clock: Clock;
+export interface LoadOptions extends SettingsFile {
   /** Whether somebody else opens certificates, keys and authorities: then nobody here does. */
   readonly isKeptElsewhere?: ((settings: Settings) => boolean) | undefined;
 }
@@ -107,108 +99,26 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   });
 }
 
-/**
- * Only what tells a client of a running server where things are: state directory, control sockets, listeners. Nothing
- * else of the settings has to be right, nor its keys and passwords be readable, for an operator to look after the queue.
- * Listeners that are wrong count as none.
- */
-export async function loadPlaces(options: LoadOptions): Promise<Result<Settings, readonly SettingsProblem[]>> {
+/** Where the server listens, for whoever hands in mail there. Listeners that are wrong count as none; the rest need not be right. */
+export async function loadListeners(options: SettingsFile): Promise<Settings["listeners"]> {
   const source = await readSource(options);
-  if (!source.ok) return source;
-  const { root } = source.value;
-  const only = (...names: readonly string[]) =>
-    parseSettings(posthornSettings, {
-      ...source.value,
-      root: root.kind === "map" ? { ...root, entries: root.entries.filter(({ name }) => names.includes(name)) } : root,
-    });
-  const complete = ({ settings }: Parsed): Settings => completeSettings(settings, { hostname: hostname() });
-  const needed = ["state", "hostname", "user", "group", "control", "localSubmission"];
-  for (const besides of [["listeners", "local"], ["listeners"], ["local"]]) {
-    const found = only(...needed, ...besides);
-    if (!found.ok) continue;
-    const settings = complete(found.value);
-    return ok(besides.includes("listeners") ? settings : { ...settings, listeners: [] });
-  }
-  const rest = only(...needed);
-  return rest.ok ? ok({ ...complete(rest.value), listeners: [] }) : rest;
+  const parsed = source.ok ? parseSettings(posthornSettings, onlyOf(source.value, ["listeners"])) : source;
+  return parsed.ok ? parsed.value.settings.listeners : [];
 }
 
 /** Only what `tables` says: for whoever makes files anew, which nothing else of the settings may keep from it. */
 export async function loadTableSources(
-  options: LoadOptions,
+  options: SettingsFile,
 ): Promise<Result<Settings["tables"], readonly SettingsProblem[]>> {
   const source = await readSource(options);
   if (!source.ok) return source;
-  const { root } = source.value;
-  const entries = root.kind === "map" ? root.entries.filter(({ name }) => name === "tables") : [];
-  const parsed = parseSettings(posthornSettings, {
-    ...source.value,
-    root: root.kind === "map" ? { ...root, entries } : root,
-  });
+  const parsed = parseSettings(posthornSettings, onlyOf(source.value, ["tables"]));
   return parsed.ok ? ok(parsed.value.settings.tables) : parsed;
 }
 
 /** The addresses of this machine, with the length of their network's prefix: `192.0.2.1/24`. */
 function ownAddresses(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((found) => (found ?? []).flatMap(({ cidr }) => cidr ?? []));
-}
-
-function readSource(options: LoadOptions): Promise<Result<SettingsSource, readonly SettingsProblem[]>> {
-  const library = ownModule("process/library");
-  if (options.file !== undefined) return readSettingsFile(options.file, { clock: options.clock, library });
-  return Promise.resolve(
-    ok({
-      root: { kind: "map", entries: [] },
-      file: "defaults",
-      directory: resolve(options.directory),
-      spelling: "kebab",
-    }),
-  );
-}
-
-/**
- * The settings where nobody names any. Root never takes code or data from wherever it stands. For others `directory` is where somebody happens to be, in /tmp perhaps: a file there counts only
- * when nobody else could have laid it, for it may be code, and it says to whom a `sendmail` gives its mail. `tell` hears of
- * one that is passed over.
- */
-export async function findSettingsFile(
-  directory: string,
-  isRoot: boolean,
-  tell: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
-): Promise<string | undefined> {
-  for (const place of isRoot ? [SYSTEM_PLACE] : [directory, SYSTEM_PLACE]) {
-    for (const name of ["posthorn.yaml", "posthorn.config.ts"]) {
-      const file = join(place, name);
-      if (!(await exists(file))) continue;
-      const doubt = place === SYSTEM_PLACE ? undefined : await foreignness(file);
-      if (doubt === undefined) return file;
-      tell(`${escapeControls(file)} is passed over: ${doubt}; name it with its option if it is meant`);
-    }
-  }
-  return undefined;
-}
-
-const SYSTEM_PLACE = "/etc/posthorn";
-
-/** Why somebody else may have written the file, or laid the link that is in its place; undefined where nobody did. */
-async function foreignness(file: string): Promise<string | undefined> {
-  const own = process.getuid?.();
-  if (own === undefined) return undefined;
-  // What cannot be looked at is told by whoever reads it.
-  const found = await Promise.all([lstat(file), stat(file)]).catch(() => []);
-  const foreign = found.find(({ uid }) => uid !== own && uid !== 0);
-  if (foreign !== undefined) return `it belongs to somebody else (uid ${foreign.uid})`;
-  return found.some((each) => each.isFile() && (each.mode & 0o002) !== 0) ? "everybody may write to it" : undefined;
-}
-
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file);
-    return true;
-  } catch (thrown) {
-    // One that is there but may not be looked at must be told, not passed over.
-    return systemCodeOf(thrown) !== "ENOENT" && systemCodeOf(thrown) !== "ENOTDIR";
-  }
 }
 
 type Parsed = ParsedSettings<WrittenSettings>;

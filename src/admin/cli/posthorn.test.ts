@@ -84,7 +84,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
         mailName: "mail.example",
         controlPaths: { query: "query", change: "change" },
         journalFile: "journal.db",
-        injection: [{ host: "127.0.0.1", port: 2587 }],
+        injection: () => Promise.resolve([{ host: "127.0.0.1", port: 2587 }]),
       }),
     checkSettings: () =>
       Promise.resolve({ file: "posthorn.yaml", isFine: false, lines: ["posthorn.yaml:3:5: unknown name"] }),

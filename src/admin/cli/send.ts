@@ -51,10 +51,12 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
   if (mode === "nothing") return exitCodes.ok;
   // With --server no settings are needed; a user may not be allowed to read them.
   const places = server === undefined ? await world.locate(settingsFile) : undefined;
-  const injection = server === undefined ? (places?.injection ?? []) : [placeOf(server)];
   const hostname = places?.hostname ?? world.hostname;
   const submit = places?.submit;
-  if (mode === "smtp") return speakSmtp(await dialFirst(submit === undefined ? injection : [submit], world), world);
+  const injection = async (): Promise<readonly InjectionPlace[]> =>
+    server === undefined ? ((await places?.injection()) ?? []) : [placeOf(server)];
+  if (mode === "smtp")
+    return speakSmtp(await dialFirst(submit === undefined ? await injection() : [submit], world), world);
 
   const input = await readAll(world);
   if (input === undefined) return complain(world, "the mail is larger than 512 MiB", exitCodes.dataError);
@@ -73,7 +75,7 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
     return complain(world, message.problem.text, code);
   }
   // Never a port while the server should be there: whoever has taken it meanwhile would get the mail.
-  const connection = submit === undefined ? await dialFirst(injection, world) : await reach(submit, world);
+  const connection = submit === undefined ? await dialFirst(await injection(), world) : await reach(submit, world);
   if (connection === undefined) return leave(submit?.drop ?? "", message.value, request.value, world);
   return report(await injectMessage(connection, message.value, request.value, hostname), request.value, world);
 }

@@ -202,7 +202,7 @@ test("tables are shown with what is known of each", async () => {
         mailName: "h",
         controlPaths: { query: "q", change: "c" },
         journalFile: "",
-        injection: [],
+        injection: () => Promise.resolve([]),
       }),
     connectControl: () =>
       // Only `call` is used, with the operation that the test answers.

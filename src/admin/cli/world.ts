@@ -153,8 +153,8 @@ export interface Places {
   readonly mailName: string;
   readonly controlPaths: { readonly query: string; readonly change: string };
   readonly journalFile: string;
-  /** The listeners where local mail can be handed in, the best first. */
-  readonly injection: readonly InjectionPlace[];
+  /** The listeners where local mail can be handed in, the best first; asked where `submit` is absent. */
+  readonly injection: () => Promise<readonly InjectionPlace[]>;
   /** The socket for users of this host, and where their mail waits while the server is down; absent: not wanted. */
   readonly submit?: { readonly path: string; readonly drop?: string | undefined } | undefined;
 }

@@ -14,7 +14,8 @@ import type { LiveRow } from "../../mail/scheduler/admin.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import type { Admin } from "./admin.ts";
 import { connectControl } from "./client.io.ts";
-import { controlPaths, startControl, type ControlPaths } from "./server.io.ts";
+import { controlPaths, type ControlPaths } from "./paths.ts";
+import { startControl } from "./server.io.ts";
 import { controlSettings } from "./settings.ts";
 
 const MESSAGE = "01ARZ3NDEKT";

@@ -11,7 +11,8 @@ import type { Admin } from "./admin.ts";
 import { connectControl } from "./client.io.ts";
 import { operations } from "./operations.ts";
 import { OWN_QUESTIONS } from "./own-view.ts";
-import { controlPaths, startControl, type ControlPaths, type HostUsers } from "./server.io.ts";
+import { controlPaths, type ControlPaths } from "./paths.ts";
+import { startControl, type HostUsers } from "./server.io.ts";
 import { controlSettings } from "./settings.ts";
 import { streams } from "./streams.ts";
 

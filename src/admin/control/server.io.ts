@@ -9,6 +9,7 @@ import type { Admin } from "./admin.ts";
 import { serveClient } from "./serve-client.io.ts";
 import { controlListening } from "./events.ts";
 import { ownClients } from "./own-clients.io.ts";
+import type { ControlPaths } from "./paths.ts";
 import type { ControlSettings } from "./settings.ts";
 import type { Place } from "./viewer.ts";
 
@@ -16,11 +17,6 @@ import type { Place } from "./viewer.ts";
 export interface ControlServer extends AsyncDisposable {
   /** Where they are: for the pid file's neighbours and the messages of the client. */
   readonly paths: ControlPaths;
-}
-
-export interface ControlPaths {
-  readonly query: string;
-  readonly change: string;
 }
 
 export interface ControlOptions {
@@ -45,14 +41,6 @@ const FOR_ALL = 0o666;
 const BACKLOG = 16;
 /** sockaddr_un's limit under Linux, the final NUL included. */
 const LONGEST_PATH = 107;
-
-/** Where the sockets are: as set, else in the state directory's `run`. */
-export function controlPaths(settings: ControlSettings, runDirectory: string): ControlPaths {
-  return {
-    query: settings.query.path ?? `${runDirectory}/query.sock`,
-    change: settings.change.path ?? `${runDirectory}/control.sock`,
-  };
-}
 
 /** Throws `PORT_UNAVAILABLE` when another server listens there, or the place cannot be had. */
 export async function startControl(options: ControlOptions): Promise<ControlServer> {
