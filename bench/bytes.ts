@@ -24,7 +24,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { LAYOUTS, ROOT, type Layout } from "../test/server.ts";
 import { allocationsOf, grownBytes, type ThreadHeap } from "./profile/allocations.ts";
 import { allocationTables, ioTable, kindTable, type IoSpan, type ThreadAllocations } from "./profile/bytes-table.ts";
@@ -32,8 +31,9 @@ import { chosen, LOAD_NAMES, LOADS, startWarm, titleOf, type Load, type WarmServ
 import { ownFunctionFinder } from "./profile/own-functions.ts";
 import { ioOf } from "./profile/process-io.ts";
 import { kindFinder, movedFrom, sumsByKind, TRACEPOINTS, type KindSum } from "./profile/system-calls.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: {
     layout: { type: "string", default: "single,split" },
     load: { type: "string", default: "each,many,relay,local" },

@@ -7,12 +7,12 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { cpuSecondsOf } from "../test/processes.ts";
 import { startServer, type TestServer } from "../test/server.ts";
 import { smtpSource } from "./smtp-source.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: { messages: { type: "string", default: "2000" }, rounds: { type: "string", default: "5" } },
 });
 const messages = Number(values.messages);

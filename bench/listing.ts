@@ -7,15 +7,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { connectControl } from "../src/admin/control/client.io.ts";
 import { pssKiBOf } from "../test/processes.ts";
 import { startServer, type Layout } from "../test/server.ts";
 import { RECIPIENT } from "./comparison/contender.ts";
 import { fillQueue } from "./filled-queue.ts";
 import { smtpSource } from "./smtp-source.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     count: { type: "string", default: "100000" },
     layout: { type: "string", default: "single" },

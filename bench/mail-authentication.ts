@@ -8,7 +8,6 @@ import { generateKeyPairSync, sign, verify, type KeyObject } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { BodyHashes } from "../src/protocol/authentication/body-hashes.ts";
 import { signDkim, type SigningKey } from "../src/protocol/authentication/dkim-sign.ts";
 import { createKeyFinder } from "../src/protocol/authentication/key-finder.ts";
@@ -19,8 +18,9 @@ import { authenticateFilter } from "../src/mail/filter/authentication/authentica
 import { authenticateSettings } from "../src/mail/filter/authentication/settings.ts";
 import { zoneResolver } from "../src/testing/dns-zone.ts";
 import { testFilterWorld, testMail } from "../src/testing/filter-mail.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     bytes: { type: "string", default: "4096" },
     seconds: { type: "string", default: "1" },

@@ -13,19 +13,19 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { LAYOUTS, ROOT, type Layout } from "../test/server.ts";
 import { chosen, LOAD_NAMES, startWarm, titleOf, type Load } from "./profile/loads.ts";
 import { placeFinder, sourceFinder } from "./profile/places.ts";
 import { samplesFrom } from "./profile/samples.ts";
 import { profileTables } from "./profile/table.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
 /** So many make V8 compile what it will. */
 const WARM_UP_MESSAGES = 24_000;
 /** Looks a second, at each thread that runs: not a divisor of the clocks that programs have. */
 const HERTZ = 1999;
 
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: {
     layout: { type: "string", default: "single,split" },
     load: { type: "string", default: "each,many,relay,local" },

@@ -8,7 +8,6 @@
  * both of its ends. Two versions are compared in turns: figures of different minutes say little.
  */
 import { Duplex, duplexPair } from "node:stream";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { envelopeIdOf, messageIdOf } from "../src/foundation/ids.ts";
 import { seededRandom } from "../src/foundation/random.ts";
@@ -24,8 +23,9 @@ import { Scheduler } from "../src/mail/scheduler/scheduler.io.ts";
 import { coreSettingsOf } from "../src/simulator/core-settings.ts";
 import { createZone } from "../src/simulator/zone.ts";
 import { policiesOf, testKeeper } from "../src/testing/client-tls.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     messages: { type: "string", default: "20000" },
     "at-once": { type: "string", default: "10" },

@@ -20,7 +20,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { ROOT } from "../test/server.ts";
 import { rateParts } from "./comparison/cells.ts";
 import { contenderNames, isOurs, type Wanted } from "./comparison/contender.ts";
@@ -35,8 +34,9 @@ import { plotOf } from "./comparison/plot.ts";
 import { measureRates } from "./comparison/rates.ts";
 import { SYNCS, measureSyncs } from "./comparison/syncs.ts";
 import { leftOutOf, tablesOf } from "./comparison/table.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     rounds: { type: "string" },
     only: { type: "string" },

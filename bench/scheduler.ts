@@ -1,5 +1,6 @@
 /**
- * What a long queue costs the scheduler: `node bench/scheduler.ts [--count 1000000] [--parts core,fairness,store]`.
+ * What a long queue costs the scheduler: `node bench/scheduler.ts [--count 1000000] [--decisions 1500000]
+ * [--parts core,fairness,store]`.
  *
  * `core`: resident memory of an envelope beyond the first 10,000 (after forced collections of garbage), half of them
  * ready and half waiting, and how long decisions take in that queue: steps of the pure core in a world that answers at
@@ -10,7 +11,6 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { envelopeIdOf, messageIdOf } from "../src/foundation/ids.ts";
 import { seededRandom } from "../src/foundation/random.ts";
@@ -22,8 +22,9 @@ import { newScheduler, type SchedulerState } from "../src/mail/scheduler/state.t
 import { simulatedDeliveries } from "../src/simulator/deliveries.ts";
 import { coreSettings } from "../src/simulator/scheduling.ts";
 import { greylisted, World } from "./scheduler-world.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     count: { type: "string", default: "1000000" },
     parts: { type: "string", default: "core,fairness,store" },

@@ -12,12 +12,12 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { LAYOUTS, ROOT } from "../test/server.ts";
 import { reportOf } from "./soak/report.ts";
 import { soak } from "./soak/soak.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: {
     minutes: { type: "string", default: "480" },
     layout: { type: "string", default: "split" },

@@ -1,14 +1,14 @@
 /**
  * What clients that stall in the TLS handshake do to others: `node bench/stalled-handshakes.ts [--stalled 1000]
- * [--handshakes 200]`. The median handshake of others, with nobody stalled and with so many; the goal is at most twice.
+ * [--handshakes 200] [--rounds 3]`. The median handshake of others, with nobody stalled and with so many; the goal is at most twice.
  * Alternates several times, so that a busy moment of the machine meets both.
  */
-import { parseArgs } from "node:util";
 import { startServer } from "../test/server.ts";
 import { median } from "./comparison/figures.ts";
 import { handshakeMs, inGroups, openHanded, percentile, stalledHandshake } from "./tls-load.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     stalled: { type: "string", default: "1000" },
     handshakes: { type: "string", default: "200" },

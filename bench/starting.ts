@@ -2,11 +2,11 @@
  * What a start of a split server costs: CPU seconds of all its processes, and seconds, until it takes mail. With folders of
  * checkouts that were built, these instead of this one, in turns: `npm run build && node bench/starting.ts [--runs N] [TREE...]`.
  */
-import { parseArgs } from "node:util";
 import { cpuSecondsOf } from "../test/processes.ts";
 import { ROOT, startServer } from "../test/server.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = scriptArguments({
   options: { runs: { type: "string", default: "5" } },
   allowPositionals: true,
 });

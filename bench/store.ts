@@ -1,7 +1,6 @@
 import { cpus } from "node:os";
 import { mkdtempSync, rmSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { envelopeIdOf, messageIdMaker, type MessageId } from "../src/foundation/ids.ts";
 import { openIntake } from "../src/mail/queue/intake.io.ts";
@@ -9,14 +8,16 @@ import { queueSettings } from "../src/mail/queue/settings.ts";
 import { openStore } from "../src/mail/queue/store.io.ts";
 import type { Operation, Store } from "../src/mail/queue/store.ts";
 import type { Intake } from "../src/mail/queue/queue.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
 /**
- * What keeping a message costs: `node bench/store.ts [--seconds 2] [--in DIRECTORY] [--inline 32KiB] [--rows]`.
+ * What keeping a message costs: `node bench/store.ts [--seconds 2] [--in DIRECTORY] [--inline 32KiB] [--rows]
+ * [--sizes 1,4,50] [--committers 1,10,100]`, sizes in KiB.
  * A row of the table: some committers, each with one message at a time, in turn `accept` (write the body, commit) or
  * `life` (write, commit, one update, removal). CPU is user + system of the whole process, all threads, per message.
  * With `--rows` also: load, list and census of 100,000 envelopes, and what listing does to commits.
  */
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     seconds: { type: "string", default: "2" },
     in: { type: "string", default: "." },

@@ -8,7 +8,6 @@ import { mkdtempSync, rmSync, chmodSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { systemRandom } from "../src/foundation/random.io.ts";
 import { makeCdb } from "../src/service/table/cdb/make-cdb.io.ts";
@@ -21,8 +20,9 @@ import { createTables } from "../src/service/table/tables.ts";
 import { startServer, type Layout } from "../test/server.ts";
 import { smtpConnect } from "../test/smtp-client.ts";
 import { postgresRows } from "./postgres-table.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     rows: { type: "string", default: "1000000" },
     aliases: { type: "string", default: "10000" },

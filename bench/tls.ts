@@ -15,15 +15,15 @@ import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { generate } from "selfsigned";
 import { pssKiBOf } from "../test/processes.ts";
 import { ROOT, startServer } from "../test/server.ts";
 import { median } from "./comparison/figures.ts";
 import { cpuMsOf, inGroups, openHanded } from "./tls-load.ts";
 import { contentOf, inParallel, open, type Dialogue } from "./tls-mail-client.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     rounds: { type: "string", default: "9" },
     only: { type: "string", default: "bare,whole,memory" },

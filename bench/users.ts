@@ -6,7 +6,6 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { emitNothing } from "../src/foundation/events.ts";
 import { startDelivery } from "../src/process/delivery-role.ts";
@@ -15,8 +14,9 @@ import { loadSettings } from "../src/process/load-settings.ts";
 import type { LookupPort } from "../src/process/lookup.ts";
 import { mailFor } from "../src/testing/local-mail.ts";
 import { cpuSecondsOf } from "../test/processes.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values } = parseArgs({ options: { mails: { type: "string", default: "1000" } } });
+const { values } = scriptArguments({ options: { mails: { type: "string", default: "1000" } } });
 const mails = Number(values.mails);
 const AT_ONCE = 40;
 

@@ -1,16 +1,16 @@
 /**
  * What sessions cost that wait for their peer's close_notify: `node bench/waiting-closes.ts [--waiting 1000]
- * [--seconds 10]`. So many clients say QUIT, get their 221 and our close_notify, and answer nothing; meanwhile another
+ * [--seconds 10] [--every 20]`, milliseconds between its NOOPs. So many clients say QUIT, get their 221 and our close_notify, and answer nothing; meanwhile another
  * session sends NOOPs. CPU of the whole server beside the same time without the waiting ones (goal: under 1 % of a core
  * more), and the round trips of that session (goal: none takes 10 ms longer).
  */
 import { setTimeout as wait } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { startServer } from "../test/server.ts";
 import { median } from "./comparison/figures.ts";
 import { cpuMsOf, establishedOn, greeted, heard, inGroups, openHanded, percentile, roundTrips } from "./tls-load.ts";
+import { scriptArguments } from "../tools/script-arguments.ts";
 
-const { values: options } = parseArgs({
+const { values: options } = scriptArguments({
   options: {
     waiting: { type: "string", default: "1000" },
     seconds: { type: "string", default: "10" },

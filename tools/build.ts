@@ -9,10 +9,10 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { rolldown, type OutputAsset, type OutputChunk } from "rolldown";
 import { planChunks, type ChunkPlan } from "./chunks.ts";
 import { entries } from "./entries.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const DIST = join(ROOT, "dist");
@@ -22,7 +22,7 @@ const INSIDE = ["zod", "yaml"];
 /** Before all that the plan says: more than there are programs and threads. */
 const OURS_FIRST = 1000;
 
-const { values } = parseArgs({ options: { javascript: { type: "boolean", default: false } } });
+const { values } = scriptArguments({ options: { javascript: { type: "boolean", default: false } } });
 
 type Output = readonly (OutputChunk | OutputAsset)[];
 

@@ -10,11 +10,11 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { deliverSpool, describeSpool, makeSpool } from "../test/old-spool.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const { values } = parseArgs({ options: { tree: { type: "string", default: ROOT }, read: { type: "string" } } });
+const { values } = scriptArguments({ options: { tree: { type: "string", default: ROOT }, read: { type: "string" } } });
 const tree = resolve(values.tree);
 const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: tree, encoding: "utf8" }).trim();
 

@@ -5,14 +5,14 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { runExperiment } from "../src/simulator/experiment.ts";
 import { plotOf } from "../src/simulator/plot.ts";
 import { reportText } from "../src/simulator/report-text.ts";
 import { scenarioOf } from "../src/simulator/scenario.ts";
 import { shippedScenarios } from "../src/simulator/scenarios/catalogue.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = scriptArguments({
   allowPositionals: true,
   options: {
     size: { type: "string", default: "full" },

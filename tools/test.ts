@@ -12,10 +12,10 @@ import { randomInt } from "node:crypto";
 import { globSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
+import { scriptArguments } from "./script-arguments.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: {
     "require-peers": { type: "boolean", default: false },
     only: { type: "string" },

@@ -6,11 +6,11 @@
  */
 import { spawnSync } from "node:child_process";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { fetchNextNode, NEXT_VERSION, nextNode } from "../test/tls/endurance/nodes.ts";
+import { scriptArguments } from "./script-arguments.ts";
 
 const RUN = join(resolve(import.meta.dirname, ".."), "test", "tls", "endurance", "run.ts");
-const { values } = parseArgs({
+const { values } = scriptArguments({
   options: {
     fetch: { type: "boolean", default: false },
     endings: { type: "string", default: "2400" },
