@@ -1,3 +1,4 @@
+import { existsSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ownRoot } from "../foundation/own-module.ts";
@@ -16,12 +17,15 @@ import { signingFilesOf } from "./signing-files.ts";
 import { authoritiesOf, certificateTablesOf } from "./tls-files.ts";
 
 /**
- * Where the program is, with its libraries. In a clone they are below it; installed as a package it lies in a node_modules
- * beside them, or (pnpm) in one further up that links them together.
+ * Where the program is, with its libraries. In a clone they are below it, or where a link there says; installed as a package it
+ * lies in a node_modules beside them, or (pnpm) in one further up that links them together.
  */
 export function programFolders(root: string): readonly string[] {
   const outermost = /^.*?[/\\]node_modules(?=[/\\])/.exec(root)?.[0];
-  return outermost === undefined ? [root] : [root, outermost];
+  if (outermost !== undefined) return [root, outermost];
+  const libraries = join(root, "node_modules");
+  const linked = existsSync(libraries) ? realpathSync(libraries) : libraries;
+  return linked === libraries ? [root] : [root, linked];
 }
 
 const PROGRAM = programFolders(resolve(fileURLToPath(ownRoot)));
