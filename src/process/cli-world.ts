@@ -14,9 +14,9 @@ import { layoutOf } from "./layout.ts";
 import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { runningPid } from "./pid-file.ts";
-import { loadPlaces } from "./places.ts";
+import { placesIn } from "./places.ts";
 import type { Identity } from "./privileges.ts";
-import { findSettingsFile, type SettingsFile } from "./settings-file.ts";
+import { findSettingsFile, readSource, type SettingsFile } from "./settings-file.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
@@ -42,15 +42,15 @@ export const cliParts: Pick<
   version,
   catalogue,
   async locate(given): Promise<Places> {
-    const options = await optionsOf(given);
-    const settings = wanted(await loadPlaces(options));
+    const source = wanted(await readSource(await optionsOf(given)));
+    const settings = wanted(placesIn(source));
     const folders = foldersOf(settings.state);
     return {
       hostname: settings.hostname,
       mailName: await mailNameOf(settings.local, settings.hostname),
       controlPaths: controlPaths(settings.control, folders.run),
       journalFile: folders.journalFile,
-      injection: async () => injectionPlaces(await (await settingsCode()).loadListeners(options)),
+      injection: async () => injectionPlaces((await settingsCode()).listenersIn(source)),
       ...(settings.localSubmission.enabled
         ? {
             submit: {

@@ -6,7 +6,7 @@ import { parsePasswordHash } from "../service/account/password.ts";
 import type { Credentials } from "../service/account/settings.ts";
 import { passwordTablesOf } from "../service/account/password-tables.ts";
 import { inOrder, type Origins, type SettingsProblem } from "../service/config/config.ts";
-import { parseSettings, type ParsedSettings } from "../service/config/parse.ts";
+import { parseSettings, type ParsedSettings, type SettingsSource } from "../service/config/parse.ts";
 import { readTableFile } from "../service/table/file.io.ts";
 import { readContent } from "../service/table/read-content.ts";
 import { parseTableText } from "../service/table/text.ts";
@@ -100,9 +100,8 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
 }
 
 /** Where the server listens, for whoever hands in mail there. Listeners that are wrong count as none; the rest need not be right. */
-export async function loadListeners(options: SettingsFile): Promise<Settings["listeners"]> {
-  const source = await readSource(options);
-  const parsed = source.ok ? parseSettings(posthornSettings, onlyOf(source.value, ["listeners"])) : source;
+export function listenersIn(source: SettingsSource): Settings["listeners"] {
+  const parsed = parseSettings(posthornSettings, onlyOf(source, ["listeners"]));
   return parsed.ok ? parsed.value.settings.listeners : [];
 }
 

@@ -4,8 +4,9 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { virtualClock } from "../simulator/clock.ts";
-import { loadListeners, loadSettings } from "./load-settings.ts";
-import { loadPlaces, type PlacesSettings } from "./places.ts";
+import { listenersIn, loadSettings } from "./load-settings.ts";
+import { placesIn, type PlacesSettings } from "./places.ts";
+import { readSource } from "./settings-file.ts";
 
 const clock = virtualClock(Date.now());
 
@@ -18,8 +19,13 @@ session: { nonsense: 1 }
   const directory = await mkdtemp(join(tmpdir(), "posthorn-settings-"));
   try {
     const options = { file: join(directory, "posthorn.yaml"), directory, clock };
+    const source = async () => {
+      const read = await readSource(options);
+      assert.ok(read.ok);
+      return read.value;
+    };
     const places = async (): Promise<PlacesSettings> => {
-      const found = await loadPlaces(options);
+      const found = placesIn(await source());
       assert.ok(found.ok);
       return found.value;
     };
@@ -29,7 +35,7 @@ session: { nonsense: 1 }
     assert.equal(first.state, join(directory, "here"));
     assert.equal(first.control.query.path, join(directory, "query.sock"));
     assert.equal(first.hostname, hostname().toLowerCase());
-    assert.equal((await loadListeners(options)).length, 3);
+    assert.equal(listenersIn(await source()).length, 3);
 
     await writeFile(
       options.file,
@@ -38,13 +44,19 @@ session: { nonsense: 1 }
     const second = await places();
     assert.equal(second.state, join(directory, "here"));
     assert.equal(second.local.domains, undefined);
-    assert.deepEqual(await loadListeners(options), []);
+    assert.deepEqual(listenersIn(await source()), []);
+
+    for (const name of ["local-submission", "localSubmission"]) {
+      await writeFile(options.file, `${name}: { enabled: false, path: ./submit }\n`);
+      const { localSubmission } = await places();
+      assert.deepEqual([localSubmission.enabled, localSubmission.path], [false, join(directory, "submit")], name);
+    }
 
     await writeFile(options.file, "state: [1, 2]\n");
-    assert.ok(!(await loadPlaces(options)).ok);
+    assert.ok(!placesIn(await source()).ok);
     await writeFile(options.file, "- no settings\n");
-    assert.ok(!(await loadPlaces(options)).ok);
-    assert.deepEqual(await loadListeners(options), []);
+    assert.ok(!placesIn(await source()).ok);
+    assert.deepEqual(listenersIn(await source()), []);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -5,9 +5,9 @@ import { ok, type Result } from "../foundation/result.ts";
 import { localSubmissionSettings } from "../mail/connection/local-settings.ts";
 import { localSettings } from "../mail/envelope/settings.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
-import { parseSettings } from "../service/config/parse.ts";
+import { parseSettings, type SettingsSource } from "../service/config/parse.ts";
 import { serverSettings } from "./server-settings.ts";
-import { onlyOf, readSource, type SettingsFile } from "./settings-file.ts";
+import { onlyOf } from "./settings-file.ts";
 
 /**
  * What tells a client where a running server is. By itself, for the schema of all settings is half of what a command would take to
@@ -24,12 +24,10 @@ const placesSettings = z.strictObject({
 export type PlacesSettings = z.output<typeof placesSettings> & { readonly hostname: string };
 
 /** What is ours counts as not said where it is wrong: who looks after the queue needs it least. */
-export async function loadPlaces(options: SettingsFile): Promise<Result<PlacesSettings, readonly SettingsProblem[]>> {
-  const source = await readSource(options);
-  if (!source.ok) return source;
+export function placesIn(source: SettingsSource): Result<PlacesSettings, readonly SettingsProblem[]> {
   const needed = Object.keys(placesSettings.shape).filter((name) => name !== "local");
-  const whole = parseSettings(placesSettings, onlyOf(source.value, [...needed, "local"]));
-  const parsed = whole.ok ? whole : parseSettings(placesSettings, onlyOf(source.value, needed));
+  const whole = parseSettings(placesSettings, onlyOf(source, [...needed, "local"]));
+  const parsed = whole.ok ? whole : parseSettings(placesSettings, onlyOf(source, needed));
   if (!parsed.ok) return parsed;
   const { settings } = parsed.value;
   return ok({ ...settings, hostname: settings.hostname ?? hostname().toLowerCase() });

@@ -6,6 +6,7 @@ import { escapeControls } from "../foundation/escape.ts";
 import { ownModule } from "../foundation/own-module.ts";
 import { ok, type Result } from "../foundation/result.ts";
 import type { SettingsProblem } from "../service/config/config.ts";
+import { kebabCase } from "../service/config/names.ts";
 import type { SettingsSource } from "../service/config/parse.ts";
 import { readSettingsFile } from "../service/config/read.io.ts";
 
@@ -76,9 +77,10 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
-/** The settings with these names and no others. */
+/** The settings with these names, in whichever spelling, and no others. */
 export function onlyOf(source: SettingsSource, names: readonly string[]): SettingsSource {
   const { root } = source;
   if (root.kind !== "map") return source;
-  return { ...source, root: { ...root, entries: root.entries.filter(({ name }) => names.includes(name)) } };
+  const wanted = new Set(names.map(kebabCase));
+  return { ...source, root: { ...root, entries: root.entries.filter(({ name }) => wanted.has(kebabCase(name))) } };
 }

@@ -251,9 +251,8 @@ export async function startSingle(parts: {
         await ingress.stop(left());
         await scheduler.stop(left());
         const rest = async (): Promise<void> => {
-          await egress[Symbol.asyncDispose]();
-          await delivery[Symbol.asyncDispose]();
-          await Promise.all(leaving);
+          // A next host that answers nothing to QUIT keeps nobody else from an end in good order.
+          await Promise.all([egress[Symbol.asyncDispose](), delivery[Symbol.asyncDispose](), ...leaving]);
         };
         // What hangs on a disk beyond that ends with the process, and is tried again after the next start.
         await withDeadline(clock, left(), "the end of deliveries", rest).catch((thrown: unknown) => {

@@ -89,11 +89,7 @@ function write(port: MessagePort, directory: string, checkpointPages: number): v
     }
   };
 
-  say({ say: "opened" });
-  guarded(() => {
-    writer.count();
-    say({ say: "counted", messages: writer.messages, envelopes: writer.envelopes });
-  });
+  say({ say: "opened", messages: writer.messages, envelopes: writer.envelopes });
 
   port.on("message", (first: ToWriter) => {
     // Everything that arrived while the last group was being synced makes the next group, with one sync.

@@ -31,8 +31,8 @@ export class StoreWriter {
   #bodies: Uint8Array = new Uint8Array(0);
   /** Body files whose rows the transaction at work removes. */
   #unnamed: string[] = [];
-  #messages = 0;
-  #envelopes = 0;
+  #messages: number;
+  #envelopes: number;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -47,17 +47,14 @@ export class StoreWriter {
       this.#database = database;
       this.#statements = prepareStatements(database);
       this.#noopCheckpoint = database.prepare("PRAGMA wal_checkpoint(NOOP)");
+      // 20 ms for each 100,000, and whoever opens a queue that cannot be read to its end hears of it.
+      this.#messages = countOf(database, "messages");
+      this.#envelopes = countOf(database, "envelopes");
     } catch (thrown) {
       if (database !== undefined) closeQuietly(database);
       this.#lock.release();
       throw storeError(thrown, `cannot open the queue in ${directory}`);
     }
-  }
-
-  /** Walks all that is there, which takes a while, and may so be done when others read the queue already. Before any group. */
-  count(): void {
-    this.#messages = countOf(this.#database, "messages");
-    this.#envelopes = countOf(this.#database, "envelopes");
   }
 
   get messages(): number {

@@ -114,18 +114,14 @@ class EmbeddedStore implements Store {
       reject(error);
       this.#fail(error);
     };
-    let tookMs: number | undefined;
-    let isCounted = false;
-    const tellOpened = (): void => {
-      if (tookMs === undefined || !isCounted) return;
-      const { messages, envelopes } = this.#counters;
-      this.#emit(events.storeOpened, { directory, messages, envelopes, took: tookMs });
-    };
     const onReader = (message: FromReader): void => {
       if (message.say === "opened") {
-        tookMs = Math.round(options.clock.monotonicMs() - startedAt);
+        // The writer may have failed meanwhile: nothing may begin any more.
+        if (this.#ended !== undefined) return;
         this.#isOpen = true;
-        tellOpened();
+        const { messages, envelopes } = this.#counters;
+        const took = Math.round(options.clock.monotonicMs() - startedAt);
+        this.#emit(events.storeOpened, { directory, messages, envelopes, took });
         this.#look();
         resolve();
       } else if (message.say === "answers") {
@@ -140,12 +136,8 @@ class EmbeddedStore implements Store {
       (message: FromWriter) => {
         switch (message.say) {
           case "opened":
-            this.#reader.tell({ do: "open" });
-            return;
-          case "counted":
             this.#counters = { ...this.#counters, messages: message.messages, envelopes: message.envelopes };
-            isCounted = true;
-            tellOpened();
+            this.#reader.tell({ do: "open" });
             return;
           case "applied":
             this.#onApplied(message);

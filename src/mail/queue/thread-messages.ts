@@ -27,8 +27,7 @@ export type ToWriter =
   | { readonly do: "close" };
 
 export type FromWriter =
-  | { readonly say: "opened" }
-  | { readonly say: "counted"; readonly messages: number; readonly envelopes: number }
+  | { readonly say: "opened"; readonly messages: number; readonly envelopes: number }
   | {
       readonly say: "applied";
       /** Batches answered, in the order of their arrival. */

@@ -51,7 +51,8 @@ export class ClientSession {
   #transactions = 0;
   readonly #idle: MovingTimer;
   #isBusy = false;
-  #isLeaving = false;
+  /** QUIT has been said, or need not be: settles when the connection has its end, or all that is waited for of it. */
+  #left: Promise<void> | undefined;
 
   constructor(
     request: ConnectRequest,
@@ -73,7 +74,7 @@ export class ClientSession {
 
   /** It takes no more transactions. */
   get hasEnded(): boolean {
-    return this.#isLeaving || this.#wire.ended !== undefined;
+    return this.#left !== undefined || this.#wire.ended !== undefined;
   }
 
   get isBusy(): boolean {
@@ -155,13 +156,17 @@ export class ClientSession {
    * QUIT, its answer, and the end of the connection, within the deadline. In the middle of a transaction the connection
    * is cut: the transaction ends as a temporary failure.
    */
-  async leave(): Promise<void> {
-    if (this.#isLeaving) return;
+  leave(): Promise<void> {
+    if (this.#left !== undefined) return this.#left;
     if (this.#isBusy) {
       this.#wire.end({ reason: "closed", text: "we are leaving" });
-      return;
+      return Promise.resolve();
     }
-    this.#isLeaving = true;
+    this.#left = this.#quit();
+    return this.#left;
+  }
+
+  async #quit(): Promise<void> {
     this.#idle.stop();
     const { quitTimeout } = this.#parts.settings;
     if (this.#wire.ended === undefined) {

@@ -341,20 +341,32 @@ test("implicit TLS is spoken from the first byte; STARTTLS or else implicit find
   }
 });
 
-test("closing waits for a session that is being left, until how its connection ended is told", async () => {
-  const { peer, server } = await peerOn({
-    tls: { context },
-    at: (point) => (point === "QUIT" ? { do: "slow", afterMs: 200 } : undefined),
+for (const why of ["it was told to", "it was idle", "the host takes no more mails"] as const)
+  test(`closing waits for a session that leaves because ${why}, until how its connection ended is told`, async () => {
+    const { promise: quitting, resolve: onQuit } = Promise.withResolvers<void>();
+    const { peer, server } = await peerOn({
+      tls: { context },
+      extensions: why === "the host takes no more mails" ? ["STARTTLS", "LIMITS MAILMAX=1"] : USUAL_EXTENSIONS,
+      at: (point) => {
+        if (point !== "QUIT") return undefined;
+        onQuit();
+        return { do: "slow", afterMs: 200 };
+      },
+    });
+    using _ = server;
+    const { delivery, lines } = setUp({
+      quitTimeout: "30s",
+      ...(why === "it was idle" ? { idleTimeout: "1s" } : {}),
+    });
+    const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
+    assert.ok(connected.ok, JSON.stringify(connected));
+    const sent = sendsOne(delivery, peer);
+    if (why === "it was told to") void sent.then(() => delivery.leave("s"));
+    await quitting;
+    await delivery[Symbol.asyncDispose]();
+    await sent;
+    assert.match(lines.join("\n"), /TLS connection to mx\.example\[127\.0\.0\.1\]:\d+ closed clean after QUIT/);
   });
-  using _ = server;
-  const { delivery, lines } = setUp({ quitTimeout: "30s" });
-  const connected = await delivery.connect(request(server.port, { tls: "starttls" }));
-  assert.ok(connected.ok, JSON.stringify(connected));
-  await sendsOne(delivery, peer);
-  void delivery.leave("s");
-  await delivery[Symbol.asyncDispose]();
-  assert.match(lines.join("\n"), /TLS connection to mx\.example\[127\.0\.0\.1\]:\d+ closed clean after QUIT/);
-});
 
 test("a host of `ssl` that never greeted is spoken to in TLS at once the next time, for an hour", async () => {
   const { peer, server } = await peerOn({ tls: { context, isImplicit: true } });
