@@ -44,7 +44,14 @@ export const clockJump: Fault = {
     setClock(life, 0);
     return `clock at ${jumps.join(", ")}, then right again`;
   },
+  // What was taken in hand while the clock was ahead may wait for long behind a start.
+  cure: scheduleAll,
 };
+
+async function scheduleAll(life: Life): Promise<string> {
+  const { status, stdout, stderr } = (await life.server()?.posthorn("schedule", "--all")) ?? {};
+  return `posthorn schedule --all: ${status}, ${stdout?.trim()}${stderr?.trim()}`;
+}
 
 function setClock({ folder }: Life, seconds: number): void {
   const file = join(folder, "clock");

@@ -20,6 +20,8 @@ export interface Fault {
   readonly mayRepeat: boolean;
   /** Names of faults that cannot be played in the same life. */
   readonly excludes?: readonly string[];
+  /** What the manual tells an operator to do when all is right again and mail still waits. Told in words. */
+  readonly cure?: (life: Life) => Promise<string>;
   /** What has to be there and is not, in words; undefined when it can be played. */
   readonly missing?: () => string | undefined;
   /** Before the first start of the server. */

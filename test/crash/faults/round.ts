@@ -119,7 +119,9 @@ export async function playRound(drawn: Drawn): Promise<RoundResult> {
     await promised(life, life.account.promised.size + SOME);
     phaseEnds();
     await within(CLIENTS_LEAVE_WITHIN_MS, "the leaving of the clients", () => life.account.stop());
-    await ended(life);
+    await ended(life, async () => {
+      for (const fault of faults) if (fault.cure !== undefined) played.push(await fault.cure(life));
+    });
     phaseEnds();
     const status = await life.stop();
     if (status !== 0) problems.push(`the server's last stop ended with ${status}`);
@@ -183,11 +185,20 @@ async function promised(life: WatchedLife, count: number): Promise<void> {
   }
 }
 
-/** Waits until all that was promised can be seen, and the queue is empty; the ledger tells what is not. */
-async function ended({ account, folder }: WatchedLife): Promise<void> {
+/**
+ * Waits until all that was promised can be seen, and the queue is empty; the ledger tells what is not. `cure` is done once when
+ * that takes long.
+ */
+async function ended({ account, folder }: WatchedLife, cure: () => Promise<void>): Promise<void> {
   const untilAt = performance.now() + ENDS_WITHIN_MS;
+  let isCured = false;
   while (waitedFor(account, folder) > 0 || queued(folder) !== 0) {
-    if (performance.now() > untilAt) return;
+    const leftMs = untilAt - performance.now();
+    if (leftMs < 0) return;
+    if (leftMs < ENDS_WITHIN_MS / 2 && !isCured) {
+      isCured = true;
+      await cure();
+    }
     await wait(200);
   }
 }
