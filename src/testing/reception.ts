@@ -17,6 +17,8 @@ export interface MemoryQueue extends QueuePort, Intake {
   short: string | undefined;
   /** Set to make each write a wait of one turn. */
   isSlow: boolean;
+  /** Set to have writes take so long, or fail so, as its promises do; undefined keeps at once. */
+  nextWrite: (() => Promise<void> | undefined) | undefined;
   content(at: number): string;
 }
 
@@ -28,6 +30,7 @@ export function memoryQueue(): MemoryQueue {
     fate: "keep",
     short: undefined,
     isSlow: false,
+    nextWrite: undefined,
     get openWriters() {
       return openWriters;
     },
@@ -52,6 +55,8 @@ export function memoryQueue(): MemoryQueue {
         write(bytes) {
           pieces.push(Uint8Array.from(bytes));
           sizeBytes += bytes.length;
+          const next = queue.nextWrite?.();
+          if (next !== undefined) return next;
           return queue.isSlow ? new Promise((resolve) => setImmediate(resolve)) : undefined;
         },
         settle() {

@@ -28,8 +28,9 @@ export function bodyWriter(
   /** Set with the file's first write: from then on all goes there. */
   let isSpilling = false;
   let state: "open" | "settled" | "finishing" | "finished" | "aborted" = "open";
-  /** The step under way; steps never overlap. */
+  /** The step under way; steps never overlap, or one would forget what another has yet to write. */
   let step: Promise<void> = Promise.resolve();
+  let isStepping = false;
 
   const reserve = (bytes: number): void => {
     if (bytes <= buffer.length) return;
@@ -46,12 +47,17 @@ export function bodyWriter(
     filled += bytes.length;
   };
   const spill = async (bytes: Uint8Array): Promise<void> => {
-    file ??= await files.create(message, version);
-    if (filled > 0) await file.write(buffer.subarray(0, filled));
-    filled = 0;
-    // A small rest waits for company; a large one would only be copied to be written.
-    if (bytes.length < PORTION_BYTES / 2) keep(bytes);
-    else await file.write(bytes);
+    isStepping = true;
+    try {
+      file ??= await files.create(message, version);
+      if (filled > 0) await file.write(buffer.subarray(0, filled));
+      filled = 0;
+      // A small rest waits for company; a large one would only be copied to be written.
+      if (bytes.length < PORTION_BYTES / 2) keep(bytes);
+      else await file.write(bytes);
+    } finally {
+      isStepping = false;
+    }
   };
 
   /** While it was made durable, nobody waited any more: the file goes, and no row may name it. */
@@ -71,6 +77,7 @@ export function bodyWriter(
     },
     write(bytes) {
       assert(state === "open", "content is written before it is finished or aborted");
+      assert(!isStepping, "the last piece is where it belongs before the next comes");
       sizeBytes += bytes.length;
       if (sizeBytes <= inlineUpTo || (isSpilling && filled + bytes.length <= PORTION_BYTES)) {
         keep(bytes);

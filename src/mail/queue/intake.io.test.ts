@@ -71,3 +71,15 @@ test("a file system that cannot be asked has no room", () => {
   const intake = openIntake({ directory: "/nowhere/at/all", settings: roomy, clock: virtualClock(0) });
   assert.match(intake.shortage() ?? "", /cannot be asked/);
 });
+
+test(
+  "a piece is not taken while another is on its way to the file",
+  withDirectory(async (directory) => {
+    const intake = openIntake({ directory, settings: roomy, clock: virtualClock(0) });
+    const writer = intake.begin(messageIdOf(1));
+    const first = writer.write(Buffer.alloc(200_000, "a"));
+    assert.throws(() => writer.write(Buffer.from("b")), /where it belongs/);
+    await first;
+    await writer.abort();
+  }),
+);

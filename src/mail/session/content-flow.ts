@@ -1,7 +1,10 @@
+import { assert } from "../../foundation/assert.ts";
 import type { MessageId } from "../../foundation/ids.ts";
+import type { ContentFacts } from "../../protocol/smtp/content-facts.ts";
 import type { BodyWriter } from "../queue/queue.ts";
 import { IncomingContent } from "./incoming-content.ts";
 import type { Action, Content, Opening, Terms } from "./state.ts";
+import { storageFailure } from "./storage-failure.ts";
 
 /** What a piece of the stream did. `rest` is behind the content; `isComplete` when the data or the chunk has ended. */
 export interface Progress {
@@ -79,7 +82,7 @@ export class ContentFlow {
       isComplete: rest !== undefined,
       rest: rest ?? NOTHING,
       // What the queue cannot take is refused at its end; until then it must still be read.
-      written: written === undefined ? undefined : written.catch(() => content.refuse("storage")),
+      written: written?.catch((because: unknown) => content.refuse(storageFailure(because))),
     };
   }
 
@@ -91,14 +94,22 @@ export class ContentFlow {
     return { isComplete, rest: bytes.subarray(taken), written: undefined };
   }
 
+  /**
+   * A piece is not where it belongs, and nobody waits for it any more. What follows it must not be kept: behind a step of the
+   * writer that is still under way it would be lost or come out of order.
+   */
+  refuse(because: unknown): void {
+    this.#content?.refuse(storageFailure(because));
+  }
+
   /** The message is whole: what was found in it. */
   async end(): Promise<Content> {
     const content = this.#content;
-    if (content === undefined) return NONE;
     try {
+      assert(content !== undefined, "content ends where it was begun");
       return await content.end();
-    } catch {
-      return { ...NONE, facts: content.facts };
+    } catch (error) {
+      return { facts: content?.facts ?? NO_FACTS, storedBytes: 0, hops: 0, refusal: storageFailure(error) };
     }
   }
 
@@ -131,9 +142,4 @@ export class ContentFlow {
 }
 
 const NOTHING = Buffer.alloc(0);
-const NONE: Content = {
-  facts: { bytes: 0, has8bit: false, hasNul: false, longestLineBytes: 0, bareEndings: 0 },
-  storedBytes: 0,
-  hops: 0,
-  refusal: "storage",
-};
+const NO_FACTS: ContentFacts = { bytes: 0, has8bit: false, hasNul: false, longestLineBytes: 0, bareEndings: 0 };

@@ -37,6 +37,7 @@ import {
   type Transaction,
   type World,
 } from "./state.ts";
+import type { StorageFailure } from "./storage-failure.ts";
 import { plainDetails } from "./tls-lines.ts";
 
 /** DATA and BDAT (RFC 5321 section 4.1.1.4, RFC 3030), the end of the content, and the commit. */
@@ -208,12 +209,16 @@ export function contentEnded(world: World, session: Session, content: Content): 
   const message = transaction?.message;
   if (transaction === undefined || message === undefined) return [session, []];
   const here: Session = { ...session, after: "END-OF-MESSAGE" };
-  const refusal = contentRefusal(world, transaction, content);
   const seen = tell(messageIdSeen, {
     session: world.terms.session,
     message,
     messageId: content.messageIdField ?? "<>",
   });
+  if (typeof content.refusal === "object") {
+    const [done, told] = notKept(world, { ...here, phase: READY }, transaction, message, content.refusal);
+    return [done, [{ do: "abandon" }, seen, ...told]];
+  }
+  const refusal = contentRefusal(world, transaction, content, content.refusal);
   if (refusal !== undefined) {
     const done: Session = { ...here, phase: READY };
     return perRecipient(world, done, transaction, refusal, [{ do: "abandon" }, seen]);
@@ -310,28 +315,30 @@ export function keep(
   ];
 }
 
-function contentRefusal(world: World, transaction: Transaction, content: Content): Reply | undefined {
+function contentRefusal(
+  world: World,
+  transaction: Transaction,
+  { facts, hops }: Content,
+  found: Exclude<Content["refusal"], StorageFailure>,
+): Reply | undefined {
   const { settings, bareLineEnds } = world.terms;
-  const { facts } = content;
-  switch (content.refusal) {
+  switch (found) {
     case "too-big":
       return replies.messageTooBig;
     case "header-too-big":
       return replies.headerTooBig;
     case "bare-header":
       return replies.bareLineEndInContent;
-    case "storage":
-      return replies.notKept;
     case undefined:
       break;
     default:
-      return unreachable(content.refusal);
+      return unreachable(found);
   }
   const isBinary = transaction.parameters.body === "BINARYMIME";
   if (facts.bareEndings > 0 && bareLineEnds === "reject" && !isBinary) return replies.bareLineEndInContent;
   if (settings.contentLine > 0 && facts.longestLineBytes > settings.contentLine && !isBinary)
     return replies.contentLineTooLong;
-  return content.hops > settings.hops ? replies.tooManyHops : undefined;
+  return hops > settings.hops ? replies.tooManyHops : undefined;
 }
 
 /** Bare line ends are refused, and the client waits for the answer to an end of data that was none. */
@@ -437,18 +444,23 @@ export function committed(world: World, session: Session): Step {
 /** Of one mail, in the journal. */
 const MOST_TOLD_RECIPIENTS = 100;
 
-export function notCommitted(world: World, session: Session, isFull: boolean, reason: string): Step {
+export function notCommitted(world: World, session: Session, failure: StorageFailure): Step {
   const { phase } = session;
   if (phase.at !== "committing") return [session, []];
+  return notKept(world, { ...session, phase: READY }, phase.transaction, phase.message.id, failure);
+}
+
+/** The queue could not take a message: the log hears why, and the client that it may come again. */
+export function notKept(
+  world: World,
+  done: Session,
+  transaction: Transaction,
+  message: MessageId,
+  { isFull, reason }: StorageFailure,
+): Step {
   const refusal = isFull ? replies.insufficientStorage : replies.notKept;
-  const event = tell(messageNotKept, {
-    session: world.terms.session,
-    message: phase.message.id,
-    reason,
-    reply: replyText(refusal),
-  });
-  const done: Session = { ...session, phase: READY };
-  return [done, [event, ...finalReplies(session, phase.transaction, refusal)]];
+  const event = tell(messageNotKept, { session: world.terms.session, message, reason, reply: replyText(refusal) });
+  return [done, [event, ...finalReplies(done, transaction, refusal)]];
 }
 
 /** RFC 2033 section 4.2: in LMTP one reply for each accepted recipient, in their order; in SMTP one for all. */

@@ -46,7 +46,7 @@ test("the trace field comes first, and the content follows as it was meant", asy
 
 test("binary content may hold any octet, and its header only whole line ends", async () => {
   const opening: Opening = { ...OPENING, isBinary: true };
-  const refusal = async (text: string, cuts: readonly number[]): Promise<string | undefined> => {
+  const refusal = async (text: string, cuts: readonly number[]): Promise<Content["refusal"]> => {
     const incoming = new IncomingContent(opening, PLAIN_TERMS, memoryQueue().begin("M1"));
     for (const piece of inPieces(text, cuts)) {
       incoming.beginChunk(piece.length);
@@ -183,7 +183,7 @@ test("a writer that fails makes the message refused, not the session broken", as
   };
   const incoming = new IncomingContent(OPENING, PLAIN_TERMS, writer);
   assert.notEqual(incoming.pushData(Buffer.from("hi\r\n.\r\n")).rest, undefined);
-  assert.equal((await incoming.end()).refusal, "storage");
+  assert.deepEqual((await incoming.end()).refusal, { isFull: false, reason: "disk" });
 });
 
 test("a client of bare line ends is known to wait when its end of data is none", () => {

@@ -8,6 +8,7 @@ import { DataReceiver } from "../../protocol/smtp/data-receiver.ts";
 import { masqueradeHeader } from "../envelope/rewrite/masquerade.ts";
 import type { BodyWriter } from "../queue/queue.ts";
 import type { Content, Opening, Terms } from "./state.ts";
+import { storageFailure } from "./storage-failure.ts";
 
 /** No list of addresses, and never taken for one. */
 const NO_AUTHORS = "<";
@@ -169,8 +170,8 @@ export class IncomingContent {
   #write(bytes: Buffer): void | Promise<void> {
     try {
       return this.#writer.write(bytes);
-    } catch {
-      return this.refuse("storage");
+    } catch (error) {
+      return this.refuse(storageFailure(error));
     }
   }
 }

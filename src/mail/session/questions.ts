@@ -1,8 +1,9 @@
-import { messageOf, PosthornError } from "../../foundation/error.ts";
+import { messageOf } from "../../foundation/error.ts";
 import type { BodyWriter } from "../queue/queue.ts";
 import { replies } from "./replies.ts";
 import type { SessionServices } from "./services.ts";
 import type { Action, Input, Terms } from "./state.ts";
+import { storageFailure } from "./storage-failure.ts";
 
 /** What the machine wants to know of others, as a promise of its next input. A failure is an input too. */
 export interface Question {
@@ -131,8 +132,7 @@ export function committing(
       .then(() => ({ kind: "committed" })),
     otherwise: (because) => {
       writer.abort(because).catch(() => {});
-      const isFull = because instanceof PosthornError && because.code === "SPOOL_FULL";
-      return { kind: "not-committed", isFull, reason: messageOf(because) };
+      return { kind: "not-committed", ...storageFailure(because) };
     },
     limitMs: terms.settings.commitTimeout,
     what: "commit",

@@ -1,4 +1,4 @@
-import { messageOf, PosthornError } from "../../foundation/error.ts";
+import { messageOf } from "../../foundation/error.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import { formatReply } from "../../protocol/smtp/reply-format.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
@@ -12,6 +12,7 @@ import type { Question } from "./questions.ts";
 import type { SessionOptions, SessionServices } from "./services.ts";
 import { Sifting, type SiftingResult } from "./sifting.ts";
 import type { Action, Facts, Input, SessionFilters, Terms } from "./state.ts";
+import { storageFailure } from "./storage-failure.ts";
 
 /** The chain keeps its own time; this is for the writing behind it, and so that no wait is without a deadline. */
 const LIMIT_MS = WHOLE_CHAIN_MS + 60_000;
@@ -88,10 +89,7 @@ export class SessionChain {
       place: chooseTargets,
       judgeAgain,
     });
-    const otherwise = (because: unknown): Input => {
-      const isFull = because instanceof PosthornError && because.code === "SPOOL_FULL";
-      return { kind: "not-sifted", isFull, reason: messageOf(because) };
-    };
+    const otherwise = (because: unknown): Input => ({ kind: "not-sifted", ...storageFailure(because) });
     return {
       sifting,
       question: { answer: sifting.run(facts, who, recipients), otherwise, limitMs: LIMIT_MS, what: "filters" },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { PosthornError } from "../../foundation/error.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import { startTlsOn, testCertificate, testListener, type TestListener } from "../../testing/test-listener.ts";
 import { rawClient, type RawClient } from "../../testing/reception.ts";
@@ -95,6 +96,58 @@ test("content larger than every buffer passes a slow queue whole", async () => {
   const lines = Array.from({ length: 60_000 }, (_, at) => `line ${at} of the message`).join("\r\n");
   await client.say(`Subject: x\r\n\r\n${lines}\r\n.\r\n`, /queued as/);
   assert.ok(server.queue.content(0).endsWith(`\r\n${lines}\r\n`));
+});
+
+test("content whose writing outlives its time is refused, never kept with a hole", async () => {
+  const clock = virtualClock(Date.UTC(2026, 0, 1));
+  await using server = await testListener({}, { clock, session: { commitTimeout: "5m" } });
+  const client = await inData(server);
+  const written = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  let writes = 0;
+  server.queue.nextWrite = () => {
+    begun.resolve();
+    return ++writes === 1 ? written.promise : undefined;
+  };
+  client.send(`Subject: x\r\n\r\n${"line\r\n".repeat(10)}`);
+  await begun.promise;
+  client.send(`${"more\r\n".repeat(20_000)}.\r\n`);
+  await clock.advance(300_000);
+  assert.match(await client.expect(LAST), /^451 4\.3\.0 /);
+  assert.equal(writes, 1, "nothing is written while a write is under way");
+  written.resolve();
+  server.queue.nextWrite = undefined;
+  assert.deepEqual(server.queue.commits, []);
+  assert.equal(server.queue.openWriters, 0);
+  await server.logged(/: warning: not kept: .*300000 ms.*; told the client 451 4\.3\.0/);
+  await client.say(`${ENVELOPE}DATA\r\n`, /^354/m);
+  await client.say("hi\r\n.\r\n", /queued as/);
+});
+
+test("content that cannot be written is refused as what it failed for, and the log says that", async () => {
+  await using server = await testListener();
+  for (const [because, said, logged] of [
+    [
+      new Error("EIO: i/o error, write"),
+      /^451 4\.3\.0 /,
+      /not kept: EIO: i\/o error, write; told the client 451 4\.3\.0/,
+    ],
+    [
+      new PosthornError("SPOOL_FULL", { message: "no room for content", advice: "make room" }),
+      /^452 4\.3\.1 /,
+      /not kept: no room for content.*; told the client 452 4\.3\.1/,
+    ],
+  ] as const) {
+    const client = await inData(server);
+    server.queue.nextWrite = () => Promise.reject(because);
+    assert.match(await client.say("Subject: x\r\n\r\nhi\r\n.\r\n", LAST), said);
+    server.queue.nextWrite = undefined;
+    await server.logged(logged);
+    await client.say("NOOP\r\n", /^250/);
+    client.socket.destroy();
+  }
+  assert.deepEqual(server.queue.commits, []);
+  assert.equal(server.queue.openWriters, 0);
 });
 
 test("content beyond the size is read to its end, refused, and the session goes on", async () => {

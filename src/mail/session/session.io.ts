@@ -343,11 +343,17 @@ class SessionDriver implements RunningSession {
     if (rest.length > 0) this.#lines.push(rest);
     if (written === undefined) this.#passed(isComplete);
     else {
-      // The writer's own deadlines come first; ours only sees to it that no wait is without one.
       const { commitTimeout: limitMs } = this.#terms.settings;
       const passed = (): void => this.#passed(isComplete);
       this.#deadline.expect(limitMs, "storage");
-      this.#question.ask(written, passed, { failed: passed, limitMs, what: "storage" });
+      this.#question.ask(written, passed, {
+        failed: (because) => {
+          this.#flow.refuse(because);
+          passed();
+        },
+        limitMs,
+        what: "storage",
+      });
     }
     return true;
   }

@@ -281,7 +281,8 @@ test("content is refused for what it is: size, header, hops, bare line ends", ()
   for (const [content, expected] of [
     [plainContent({ refusal: "too-big" }), "552 5.3.4"],
     [plainContent({ refusal: "header-too-big" }), "552 5.3.4"],
-    [plainContent({ refusal: "storage" }), "451 4.3.0"],
+    [plainContent({ refusal: { isFull: false, reason: "EIO" } }), "451 4.3.0"],
+    [plainContent({ refusal: { isFull: true, reason: "ENOSPC" } }), "452 4.3.1"],
     [plainContent({ hops: 101 }), "554 5.4.6"],
     [plainContent({ facts: { ...facts, bareEndings: 1 } }), "550 5.5.2"],
   ] as const) {

@@ -129,7 +129,7 @@ function react(world: World, session: Session, input: Input): Step {
     case "sifted":
       return sifted(world, session, input.sifted);
     case "not-sifted":
-      return notSifted(world, session, input.isFull, input.reason);
+      return notSifted(world, session, input);
     case "woken":
       return woken(world, session, input.outcome);
     case "checked":
@@ -147,7 +147,7 @@ function react(world: World, session: Session, input: Input): Step {
     case "committed":
       return committed(world, session);
     case "not-committed":
-      return notCommitted(world, session, input.isFull, input.reason);
+      return notCommitted(world, session, input);
     case "tls-started":
       return tlsStarted(world, session, input.tls, input.flight);
     case "tls-failed":

@@ -1,8 +1,8 @@
 import { isContentFilterAction } from "../envelope/content-filter.ts";
 import { queued, replies } from "./replies.ts";
 import type { SiftedFate } from "../filter/outcome.ts";
-import { finalReplies, keep, perRecipient } from "./content.ts";
-import { mailDiscarded, mailFilteredOn, messageNotKept, recipientNotAdded } from "./events.ts";
+import { finalReplies, keep, notKept, perRecipient } from "./content.ts";
+import { mailDiscarded, mailFilteredOn, recipientNotAdded } from "./events.ts";
 import { byFilter, tellVerdict } from "./ask-filters.ts";
 import { notesTold } from "./mail.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type World,
 } from "./state.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
+import type { StorageFailure } from "./storage-failure.ts";
 
 /** What becomes of a mail that all filters have seen. */
 export function sifted(world: World, session: Session, found: Sifted): Step {
@@ -119,13 +120,12 @@ function fold(address: string): string {
 }
 
 /** The content could not be shown, or not be written anew. */
-export function notSifted(world: World, session: Session, isFull: boolean, reason: string): Step {
+export function notSifted(world: World, session: Session, failure: StorageFailure): Step {
   const { phase } = session;
   if (phase.at !== "sifting") return [session, []];
   const { transaction } = phase;
-  const refusal = isFull ? replies.insufficientStorage : replies.notKept;
-  const { message = "" } = transaction;
-  const event = tell(messageNotKept, { session: world.terms.session, message, reason, reply: replyText(refusal) });
-  const done: Session = { ...session, phase: READY };
-  return [done, [{ do: "abandon" }, event, ...finalReplies(session, transaction, refusal)]];
+  const { message } = transaction;
+  if (message === undefined) return [session, []];
+  const [done, told] = notKept(world, { ...session, phase: READY }, transaction, message, failure);
+  return [done, [{ do: "abandon" }, ...told]];
 }

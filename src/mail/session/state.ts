@@ -21,6 +21,7 @@ import type { Allowance } from "./allowance.ts";
 import type { MasqueradeSettings, VerpSettings } from "../envelope/rewrite/settings.ts";
 import type { FilterRefusal, Pending } from "./ask-filters.ts";
 import type { SessionSettings } from "./settings.ts";
+import type { StorageFailure } from "./storage-failure.ts";
 
 /** The words of the session machine: what it knows (`Session`), hears (`Input`) and asks for (`Action`). */
 export interface Session {
@@ -251,7 +252,7 @@ export type Input =
   | { readonly kind: "filtered"; readonly outcome: StageOutcome }
   /** The answer to `sift`. */
   | { readonly kind: "sifted"; readonly sifted: Sifted }
-  | { readonly kind: "not-sifted"; readonly isFull: boolean; readonly reason: string }
+  | ({ readonly kind: "not-sifted" } & StorageFailure)
   /** The answer to `wake`. */
   | { readonly kind: "woken"; readonly outcome: Woken }
   /** The answer to `identify`. */
@@ -265,7 +266,7 @@ export type Input =
   /** An LF-only client waits for our answer to an end of data that is none (bare line ends are rejected). */
   | { readonly kind: "content-hopeless" }
   | { readonly kind: "committed" }
-  | { readonly kind: "not-committed"; readonly isFull: boolean; readonly reason: string }
+  | ({ readonly kind: "not-committed" } & StorageFailure)
   /** With its flight, where it is worth keeping. */
   | { readonly kind: "tls-started"; readonly tls: TlsFacts; readonly flight?: Flight | undefined }
   | { readonly kind: "tls-failed"; readonly finding: TlsFinding }
@@ -291,7 +292,7 @@ export interface Content {
   /** The Received fields' values, where they were wanted. */
   readonly received?: readonly string[] | undefined;
   /** Why the content was not kept to its end. */
-  readonly refusal?: "too-big" | "header-too-big" | "bare-header" | "storage" | undefined;
+  readonly refusal?: "too-big" | "header-too-big" | "bare-header" | StorageFailure | undefined;
 }
 
 export type Action =
