@@ -21,110 +21,132 @@ export function bodyWriter(
   files: Pick<BodyFiles, "create" | "open">,
   version = 1,
 ): BodyWriter {
-  let buffer = NO_BYTES;
-  let filled = 0;
-  let sizeBytes = 0;
-  let file: NewBodyFile | undefined;
-  /** Set with the file's first write: from then on all goes there. */
-  let isSpilling = false;
-  let state: "open" | "settled" | "finishing" | "finished" | "aborted" = "open";
-  /** The step under way; steps never overlap, or one would forget what another has yet to write. */
-  let step: Promise<void> = Promise.resolve();
-  let isStepping = false;
+  return new MessageBodyWriter(message, inlineUpTo, files, version);
+}
 
-  const reserve = (bytes: number): void => {
-    if (bytes <= buffer.length) return;
-    const least = buffer.length === 0 ? 0 : GROWING_BYTES;
-    const larger = new Uint8Array(
-      Math.max(bytes, Math.min(2 * buffer.length, Math.max(inlineUpTo, PORTION_BYTES)), least),
-    );
-    larger.set(buffer.subarray(0, filled));
-    buffer = larger;
-  };
-  const keep = (bytes: Uint8Array): void => {
-    reserve(filled + bytes.length);
-    buffer.set(bytes, filled);
-    filled += bytes.length;
-  };
-  const spill = async (bytes: Uint8Array): Promise<void> => {
-    isStepping = true;
-    try {
-      file ??= await files.create(message, version);
-      if (filled > 0) await file.write(buffer.subarray(0, filled));
-      filled = 0;
-      // A small rest waits for company; a large one would only be copied to be written.
-      if (bytes.length < PORTION_BYTES / 2) keep(bytes);
-      else await file.write(bytes);
-    } finally {
-      isStepping = false;
+class MessageBodyWriter implements BodyWriter {
+  readonly #message: MessageId;
+  readonly #inlineUpTo: number;
+  readonly #files: Pick<BodyFiles, "create" | "open">;
+  readonly #version: number;
+  #buffer = NO_BYTES;
+  #filled = 0;
+  #sizeBytes = 0;
+  #file: NewBodyFile | undefined;
+  /** Set with the file's first write: from then on all goes there. */
+  #isSpilling = false;
+  #state: "open" | "settled" | "finishing" | "finished" | "aborted" = "open";
+  /** The step under way; steps never overlap, or one would forget what another has yet to write. */
+  #step: Promise<void> | undefined;
+  #isStepping = false;
+
+  constructor(message: MessageId, inlineUpTo: number, files: Pick<BodyFiles, "create" | "open">, version: number) {
+    this.#message = message;
+    this.#inlineUpTo = inlineUpTo;
+    this.#files = files;
+    this.#version = version;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  write(bytes: Uint8Array): void | Promise<void> {
+    assert(this.#state === "open", "content is written before it is finished or aborted");
+    assert(!this.#isStepping, "the last piece is where it belongs before the next comes");
+    this.#sizeBytes += bytes.length;
+    if (this.#sizeBytes <= this.#inlineUpTo || (this.#isSpilling && this.#filled + bytes.length <= PORTION_BYTES)) {
+      this.#keep(bytes);
+      return undefined;
     }
-  };
+    this.#isSpilling = true;
+    this.#step = this.#spill(bytes);
+    // Who aborts instead of waiting has heard enough.
+    this.#step.catch(() => {});
+    return this.#step;
+  }
+
+  async settle(): ReturnType<BodyWriter["settle"]> {
+    assert(this.#state === "open", "content is settled once");
+    this.#state = "settled";
+    const sizeBytes = this.#sizeBytes;
+    if (!this.#isSpilling) {
+      const whole = Buffer.from(this.#buffer.buffer, 0, this.#filled);
+      return { sizeBytes, whole, read: () => inMemory(whole) };
+    }
+    await this.#step;
+    this.#step = this.#spill(NO_BYTES);
+    await this.#step;
+    assert(this.#file !== undefined, "spilling made a file");
+    const { name } = this.#file;
+    return { sizeBytes, read: () => inFile(() => this.#files.open(name)) };
+  }
+
+  async finish(): Promise<Body> {
+    assert(this.#state === "open" || this.#state === "settled", "content is finished once");
+    this.#state = "finishing";
+    const body = await this.#finished();
+    if (this.#isForgotten())
+      throw new PosthornError("SPOOL_FAILED", {
+        message: `the content of ${this.#message} was forgotten before it was durable`,
+        advice: "see why the disk is so slow; the client was told to come again",
+      });
+    this.#state = "finished";
+    return body;
+  }
+
+  async abort(because?: unknown): Promise<void> {
+    const mayBeNamed = this.#state === "finished" && !isSurelyNotDone(because);
+    this.#state = "aborted";
+    this.#buffer = NO_BYTES;
+    this.#filled = 0;
+    // The file may be in the making. What its step has to say was said to whoever waited for it.
+    await this.#step?.catch(() => {});
+    if (!mayBeNamed) await this.#file?.abort();
+  }
+
+  #reserve(bytes: number): void {
+    if (bytes <= this.#buffer.length) return;
+    const least = this.#buffer.length === 0 ? 0 : GROWING_BYTES;
+    const larger = new Uint8Array(
+      Math.max(bytes, Math.min(2 * this.#buffer.length, Math.max(this.#inlineUpTo, PORTION_BYTES)), least),
+    );
+    larger.set(this.#buffer.subarray(0, this.#filled));
+    this.#buffer = larger;
+  }
+
+  #keep(bytes: Uint8Array): void {
+    this.#reserve(this.#filled + bytes.length);
+    this.#buffer.set(bytes, this.#filled);
+    this.#filled += bytes.length;
+  }
+
+  async #spill(bytes: Uint8Array): Promise<void> {
+    this.#isStepping = true;
+    try {
+      this.#file ??= await this.#files.create(this.#message, this.#version);
+      if (this.#filled > 0) await this.#file.write(this.#buffer.subarray(0, this.#filled));
+      this.#filled = 0;
+      // A small rest waits for company; a large one would only be copied to be written.
+      if (bytes.length < PORTION_BYTES / 2) this.#keep(bytes);
+      else await this.#file.write(bytes);
+    } finally {
+      this.#isStepping = false;
+    }
+  }
 
   /** While it was made durable, nobody waited any more: the file goes, and no row may name it. */
-  const isForgotten = (): boolean => state === "aborted";
+  #isForgotten(): boolean {
+    return this.#state === "aborted";
+  }
 
-  const finished = async (): Promise<Body> => {
-    if (!isSpilling) return { kind: "inline", bytes: buffer.subarray(0, filled) };
-    await step;
-    await spill(new Uint8Array(0));
-    assert(file !== undefined, "spilling made a file");
-    return { kind: "file", name: file.name, sizeBytes: await file.finish() };
-  };
-
-  return {
-    get sizeBytes() {
-      return sizeBytes;
-    },
-    write(bytes) {
-      assert(state === "open", "content is written before it is finished or aborted");
-      assert(!isStepping, "the last piece is where it belongs before the next comes");
-      sizeBytes += bytes.length;
-      if (sizeBytes <= inlineUpTo || (isSpilling && filled + bytes.length <= PORTION_BYTES)) {
-        keep(bytes);
-        return undefined;
-      }
-      isSpilling = true;
-      step = spill(bytes);
-      // Who aborts instead of waiting has heard enough.
-      step.catch(() => {});
-      return step;
-    },
-    async settle() {
-      assert(state === "open", "content is settled once");
-      state = "settled";
-      if (!isSpilling) {
-        const whole = Buffer.from(buffer.buffer, 0, filled);
-        return { sizeBytes, whole, read: () => inMemory(whole) };
-      }
-      await step;
-      step = spill(NO_BYTES);
-      await step;
-      assert(file !== undefined, "spilling made a file");
-      const { name } = file;
-      return { sizeBytes, read: () => inFile(() => files.open(name)) };
-    },
-    async finish(): Promise<Body> {
-      assert(state === "open" || state === "settled", "content is finished once");
-      state = "finishing";
-      const body = await finished();
-      if (isForgotten())
-        throw new PosthornError("SPOOL_FAILED", {
-          message: `the content of ${message} was forgotten before it was durable`,
-          advice: "see why the disk is so slow; the client was told to come again",
-        });
-      state = "finished";
-      return body;
-    },
-    async abort(because) {
-      const mayBeNamed = state === "finished" && !isSurelyNotDone(because);
-      state = "aborted";
-      buffer = NO_BYTES;
-      filled = 0;
-      // The file may be in the making. What its step has to say was said to whoever waited for it.
-      await step.catch(() => {});
-      if (!mayBeNamed) await file?.abort();
-    },
-  };
+  async #finished(): Promise<Body> {
+    if (!this.#isSpilling) return { kind: "inline", bytes: this.#buffer.subarray(0, this.#filled) };
+    await this.#step;
+    await this.#spill(NO_BYTES);
+    assert(this.#file !== undefined, "spilling made a file");
+    return { kind: "file", name: this.#file.name, sizeBytes: await this.#file.finish() };
+  }
 }
 
 async function* inMemory(bytes: Buffer): AsyncGenerator<Buffer> {

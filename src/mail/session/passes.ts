@@ -35,8 +35,9 @@ function mayBeFilter({ terms }: World, { peer }: Facts): boolean {
 
 /** The id that the mail had when it left for the filter that it would go to once more. */
 export function loopOf(world: World, transaction: Transaction, content: Content): string | undefined {
-  const filters = transaction.recipients.flatMap(({ targets }) => targets.map(({ action }) => action));
-  const names = filters.filter(isContentFilterAction);
+  const names: string[] = [];
+  for (const { targets } of transaction.recipients)
+    for (const { action } of targets) if (isContentFilterAction(action)) names.push(action);
   return names.length === 0 ? undefined : loopThrough(tracesOf(world, content), names);
 }
 
