@@ -14,7 +14,7 @@ export const queueList: CliCommand = {
   mostOperands: 0,
   says: "Lists the envelopes in the queue.",
   explains:
-    "One line for each envelope: a message to three recipients is three envelopes. `deferred` is what was tried and waits; exits with 1 when nothing matches.",
+    "One line for each envelope: a message to three recipients is three envelopes. `queued` is what was never tried, `deferred` what was tried and waits; exits with 1 when nothing matches.",
   options: {
     state: { says: "Only queued, deferred, held or dead ones.", value: "STATE" },
     sender: { says: "Only those of this sender; `<>` for the null sender.", value: "ADDRESS" },

@@ -2,7 +2,7 @@ import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { senderOf, type Envelope, type EnvelopeProgress, type Message } from "../envelope/envelope.ts";
 import { domainOf } from "./packing.ts";
 import { wantsDelayNotice, wasAway } from "./rows.ts";
-import type { LoadedEnvelope, QueueFilter, QueuePlace, QueueRow } from "./store.ts";
+import type { LoadedEnvelope, ListedState, QueueFilter, QueuePlace, QueueRow } from "./store.ts";
 
 /** Lists, for stores that keep whole messages and envelopes and have no SQL to ask. */
 
@@ -63,9 +63,8 @@ export function isBehind(place: QueuePlace, other: QueuePlace): boolean {
 /** `of` is the row's message: lists do not show where it came from. */
 export function passesFilter(row: QueueRow, of: Message, filter: QueueFilter): boolean {
   const { state, sender, recipient, domain, message, envelope, origin, receivedBeforeAt, receivedAfterAt } = filter;
-  if (state === "deferred" ? row.state !== "queued" || row.attempts === 0 : state !== undefined && row.state !== state)
-    return false;
   return (
+    (state === undefined || state === listedState(row)) &&
     (sender === undefined || fold(row.sender) === fold(sender)) &&
     (recipient === undefined || fold(row.recipient) === fold(recipient)) &&
     (domain === undefined || domainOf(row.recipient) === domain.toLowerCase()) &&
@@ -75,6 +74,11 @@ export function passesFilter(row: QueueRow, of: Message, filter: QueueFilter): b
     (receivedBeforeAt === undefined || row.receivedAt < receivedBeforeAt) &&
     (receivedAfterAt === undefined || row.receivedAt > receivedAfterAt)
   );
+}
+
+/** What has been tried and waits is deferred; what is queued has not been tried. */
+function listedState({ state, attempts }: QueueRow): ListedState {
+  return state === "queued" && attempts > 0 ? "deferred" : state;
 }
 
 /** ASCII only, as SQLite's NOCASE. */

@@ -220,6 +220,7 @@ function conditionsOf(filter: QueueFilter): { where: string; values: readonly (s
     values.push(...operands);
   };
   if (filter.state === "deferred") add("e.state = 'queued' AND e.attempts > 0");
+  else if (filter.state === "queued") add("e.state = 'queued' AND e.attempts = 0");
   else if (filter.state !== undefined) add("e.state = ?", filter.state);
   if (filter.sender !== undefined) add(`${SENDER} = ? COLLATE NOCASE`, filter.sender);
   if (filter.recipient !== undefined) add("e.recipient = ? COLLATE NOCASE", filter.recipient);

@@ -139,10 +139,12 @@ export interface AttemptRecord {
   readonly replyText?: string | undefined;
 }
 
+/** As people list them: an envelope that is queued and was tried at least once is `deferred`, and not `queued`. */
+export type ListedState = EnvelopeState | "deferred";
+
 /** All that is given must hold. Addresses and domains are compared without regard to ASCII case. */
 export interface QueueFilter {
-  /** `deferred`: queued, and tried at least once. `queued` includes those. */
-  readonly state?: EnvelopeState | "deferred" | undefined;
+  readonly state?: ListedState | undefined;
   /** `""` finds the null sender. */
   readonly sender?: string | undefined;
   readonly recipient?: string | undefined;
