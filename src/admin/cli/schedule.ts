@@ -16,7 +16,7 @@ export const schedule: CliCommand = {
   mostOperands: 1000,
   says: "Makes envelopes due: now, as `posthorn queue retry` does, or at an instant.",
   explains:
-    "Now: the rests of the routes they take end as well. At an instant: durable, nothing is tried before, and what expires earlier is tried once at its end. Held and dead ones stay as they are, and so does what is being tried just now. Exits with 1 when nothing matches.",
+    "Now: the rests of the routes they take end as well. At an instant: durable, nothing is tried before, and what expires earlier is tried once at its end. Held and dead ones stay as they are, and so do what is being tried just now and, unless it is named, what its sender wants sent later than that (FUTURERELEASE). Exits with 1 when nothing matches.",
   options: {
     ...otherSelectors,
     at: { says: "When: 23:30, 2026-11-22 06:00 (local time), or 2026-11-22T06:00Z.", value: "TIME" },

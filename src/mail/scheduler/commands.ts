@@ -71,19 +71,17 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       if (isBusy)
         return ticket.state === "held" || ticket.after?.do === "hold" ? later(ticket, { do: "release" }) : "none";
       if (ticket.state !== "held") return "none";
-      release(s, ticket, id);
+      release(s, ticket, { command: id });
       return "written";
     }
     case "retryNow": {
       if (isBusy) return "none";
-      const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
       if (ticket.state !== "queued") {
-        if (!isNamed) return "none";
-        release(s, ticket, id);
+        if (!meansThis(command)) return "none";
+        release(s, ticket, { command: id, dueAt: s.now });
         return "written";
       }
-      // RFC 4865: the sender's time holds, unless somebody means this mail and no other.
-      if (!isNamed && (ticket.notBeforeAt ?? 0) > s.now) return "none";
+      if (!mayBeDue(ticket, command, s.now)) return "none";
       // What is suspended stays so: who wants it tried lifts that.
       if (ticket.queue?.kind === "suspension") return "none";
       if (ticket.place === "waiting") {
@@ -94,7 +92,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       return "done";
     }
     case "schedule": {
-      if (isBusy || ticket.state !== "queued") return "none";
+      if (isBusy || ticket.state !== "queued" || !mayBeDue(ticket, command, command.at)) return "none";
       startWriting(s, ticket);
       // Tried once more at the very end rather than returned untried.
       setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));
@@ -123,8 +121,17 @@ function concerns(command: Command, ticket: Ticket): boolean {
   const isQuarantined = ticket.quarantine !== undefined;
   const means = "quarantined" in command && command.quarantined === true;
   if (means || !isQuarantined) return means === isQuarantined;
-  const isNamed = command.selector.by === "envelope" || command.selector.by === "message";
-  return isNamed && (command.do === "remove" || command.do === "bounce");
+  return meansThis(command) && (command.do === "remove" || command.do === "bounce");
+}
+
+/** Somebody means this mail and no other. */
+function meansThis({ selector }: Command): boolean {
+  return selector.by === "envelope" || selector.by === "message";
+}
+
+/** RFC 4865: the sender's time holds, unless somebody means this mail. */
+function mayBeDue(ticket: Ticket, command: Command, at: number): boolean {
+  return meansThis(command) || (ticket.notBeforeAt ?? 0) <= at;
 }
 
 function later(ticket: Ticket, after: After): Change {

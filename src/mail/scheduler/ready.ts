@@ -122,8 +122,12 @@ function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueu
   return relay;
 }
 
-/** Held or dead → queued and due now. */
-export function release(s: SchedulerState, ticket: Ticket, command?: number): void {
+/** Held or dead → queued and due now, or when its sender wants it sent; whoever means this mail says when (`dueAt`). */
+export function release(
+  s: SchedulerState,
+  ticket: Ticket,
+  { command, dueAt = Math.max(s.now, ticket.notBeforeAt ?? 0) }: { command?: number; dueAt?: number } = {},
+): void {
   // Who looks into the quarantine late is no reason to try less long.
   const expiresAt =
     ticket.state === "dead" || ticket.quarantine !== undefined || expiresAtOf(ticket) <= s.now
@@ -131,7 +135,7 @@ export function release(s: SchedulerState, ticket: Ticket, command?: number): vo
       : expiresAtOf(ticket);
   startWriting(s, ticket);
   move(s, ticket, "writing", "queued");
-  setDueAt(ticket, Math.max(s.now, ticket.notBeforeAt ?? 0));
+  setDueAt(ticket, dueAt);
   setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;

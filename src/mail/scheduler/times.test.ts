@@ -83,6 +83,52 @@ test("retries of everything, of a domain and by ETRN leave FUTURERELEASE alone; 
   assert.equal(world.delivered.size, 1);
 });
 
+test("an operator's instant for many leaves FUTURERELEASE alone; for the mail by its id it holds", async () => {
+  for (const selector of [
+    { by: "all" },
+    { by: "domain", domain: "a.example" },
+    { by: "sender", sender: "joe@mail.example" },
+  ] as const) {
+    const simulation = scene();
+    const { clock, world, scheduler } = simulation;
+    await simulation.send({ from: "joe@mail.example", ...later(5) });
+    await clock.advance(MINUTE);
+    assert.equal(await scheduler.command({ do: "schedule", selector, at: clock.now() + 10 * MINUTE }), 0, selector.by);
+    await clock.advance(4 * HOUR);
+    assert.equal(world.delivered.size, 0, selector.by);
+    // An instant after the sender's is no affair of the sender's.
+    assert.equal(await scheduler.command({ do: "schedule", selector, at: NOON + 6 * HOUR }), 1, selector.by);
+    await clock.advance(HOUR + 30 * MINUTE);
+    assert.equal(world.delivered.size, 0, selector.by);
+    await clock.advance(30 * MINUTE);
+    assert.equal(world.delivered.size, 1, selector.by);
+  }
+  const simulation = scene();
+  const { clock, world, scheduler } = simulation;
+  const id = await simulation.send(later(5));
+  await clock.advance(MINUTE);
+  const selector = { by: "message", id } as const;
+  assert.equal(await scheduler.command({ do: "schedule", selector, at: clock.now() + 10 * MINUTE }), 1);
+  await clock.advance(11 * MINUTE);
+  assert.equal(world.delivered.size, 1);
+});
+
+test("a retry that names held FUTURERELEASE mail makes it due now; a release leaves it to its sender's time", async () => {
+  const simulation = scene();
+  const { clock, world, scheduler } = simulation;
+  const [retried, released] = [await simulation.send(later(5)), await simulation.send(later(5))];
+  await clock.advance(MINUTE);
+  await scheduler.command({ do: "hold", selector: { by: "all" }, because: "x" });
+  assert.equal(await scheduler.command({ do: "retryNow", selector: { by: "envelope", id: `${retried}.1` } }), 1);
+  assert.equal(await scheduler.command({ do: "release", selector: { by: "envelope", id: `${released}.1` } }), 1);
+  await clock.advance(MINUTE);
+  assert.deepEqual([...world.delivered.keys()], [`${retried}.1`]);
+  await clock.advance(4 * HOUR);
+  assert.equal(world.delivered.size, 1);
+  await clock.advance(HOUR);
+  assert.equal(world.delivered.size, 2);
+});
+
 test("FUTURERELEASE is kept over a restart and a hold that was begun before it", async () => {
   const store = memoryStore();
   const first = scene({ store });
