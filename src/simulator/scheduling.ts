@@ -39,6 +39,8 @@ export interface SimulatedScheduling {
   readonly notices: readonly NoticeRequest[];
   /** Sets what the next notices do; undefined: make one. */
   onNotice: (request: NoticeRequest) => "none" | "fail" | "make";
+  /** What the address of a notice stands for: one envelope each. */
+  noticeTargets: (to: string) => readonly string[];
   /** Commits one message; resolves with its id when it is durable. */
   send(mail: SimulatedMail): Promise<MessageId>;
 }
@@ -90,7 +92,9 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
       const wish = simulation.onNotice(request);
       if (wish === "fail") throw new Error("the notice cannot be made");
       if (wish === "none") return undefined;
-      return mailOf(newId(), clock.now(), { from: "", to: [request.to ?? request.message.sender], action: "deliver" });
+      const to = request.to ?? request.message.sender;
+      const made = mailOf(newId(), clock.now(), { from: "", to: simulation.noticeTargets(to), action: "deliver" });
+      return { ...made, envelopes: made.envelopes.map((one) => ({ ...one, givenRecipient: givenTo(to, one) })) };
     },
   };
   const network = new RememberingDelivery(world.network, {
@@ -127,6 +131,7 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
     emitted,
     notices: requests,
     onNotice: () => "make",
+    noticeTargets: (to) => [to],
     async send(mail) {
       const request = mailOf(newId(), clock.now(), mail);
       await scheduler.commit(request);
@@ -134,6 +139,10 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
     },
   };
   return simulation;
+}
+
+function givenTo(to: string, { recipient }: Envelope): string | undefined {
+  return to === recipient ? undefined : to;
 }
 
 export function coreSettings(options: SimulationOptions = {}): CoreSettings {

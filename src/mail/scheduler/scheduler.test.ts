@@ -281,6 +281,34 @@ test("dead letters go to postmaster when set so, and what cannot reach postmaste
   );
 });
 
+test("postmaster's notices that fail make no others, whatever postmaster stands for, nor after a restart", async () => {
+  const simulation = simulatedScheduling({ scheduler: { deadLetters: { to: "postmaster" } } });
+  const { clock, store } = simulation;
+  // A loop would have no end in a moment of virtual time.
+  simulation.onNotice = () => (simulation.notices.length < 10 ? "make" : "none");
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => noSuchUser })]);
+  // Two targets, whose failures are written apart from each other.
+  const aliases = ["ann@mail.example", "root@mail.example"];
+  simulation.noticeTargets = () => aliases;
+  simulation.world.onLocal = ({ envelope }) => (envelope.recipient.startsWith("ann@") ? noSuchUser : later);
+  await simulation.send({ from: "", to: ["nobody@example.org"] });
+  await clock.advance(MINUTE);
+  await simulation.scheduler.stop(0);
+
+  const second = simulatedScheduling({ scheduler: { deadLetters: { to: "postmaster" } }, store, clock });
+  second.noticeTargets = () => aliases;
+  second.onNotice = () => (second.notices.length < 10 ? "make" : "none");
+  second.world.onLocal = () => noSuchUser;
+  second.scheduler.start();
+  await clock.advance(HOUR);
+  assert.deepEqual([simulation.notices.length, second.notices.length], [1, 0]);
+  const rows = await store.list({});
+  assert.deepEqual(
+    rows.map((row) => [row.recipient, row.state]),
+    aliases.map((recipient) => [recipient, "dead"]),
+  );
+});
+
 test("held envelopes are not tried until released, or until their time", async () => {
   const simulation = simulatedScheduling();
   const { clock, scheduler, world } = simulation;

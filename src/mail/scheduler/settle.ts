@@ -155,8 +155,7 @@ export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
   const { deadLetters } = s.settings.scheduler;
   const isNull = ticket.message.sender === "";
   const to = isNull && deadLetters.to === "postmaster" ? s.settings.postmaster : undefined;
-  // What cannot even reach postmaster is not told to postmaster.
-  if (isNull && (to === undefined || to.toLowerCase() === ticket.recipient.toLowerCase())) {
+  if (isNull && (to === undefined || isFor(to, ticket))) {
     s.since.dead++;
     setExpiresAt(ticket, s.now + deadLetters.keepFor);
     setDueAt(ticket, expiresAtOf(ticket));
@@ -183,6 +182,15 @@ export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
     lastAttemptAt: s.now,
   };
   decide(s, { ticket, kind: "gone", failure, notice: { kind: "bounce", to, about }, command: attempt.command });
+}
+
+/**
+ * What cannot even reach postmaster is not told to postmaster. A notice keeps the address that it was made for, through
+ * aliases, forwards and restarts: whatever that stands for now, another notice would come to the same end.
+ */
+function isFor(postmaster: string, { recipient, givenRecipient = recipient }: Ticket): boolean {
+  const folded = postmaster.toLowerCase();
+  return givenRecipient.toLowerCase() === folded || recipient.toLowerCase() === folded;
 }
 
 export function tellRemoved(s: SchedulerState, ticket: Ticket, because: string): void {
