@@ -109,7 +109,7 @@ await using scheduler = new Scheduler({
   store: memoryStore(),
   network: options.channel ? overChannel(delivery) : delivery,
   local,
-  notices: { make: () => Promise.resolve(undefined) },
+  notices: { make: () => Promise.resolve({ kind: "unwanted" }) },
   clock: systemClock,
   emit: emitter.emit,
   seed: 1,

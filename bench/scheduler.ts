@@ -219,7 +219,7 @@ async function startFromStore(
     // Hosts are never found: what is ready stays so.
     network: { ...deliveries.network, resolve: () => new Promise(() => {}) },
     local: deliveries.local,
-    notices: { make: () => Promise.resolve(undefined) },
+    notices: { make: () => Promise.resolve({ kind: "unwanted" }) },
     clock: { ...systemClock, now: () => NOW },
     emit: () => {},
     seed: 1,

@@ -37,8 +37,8 @@ export interface SimulatedScheduling {
     readonly fields: Readonly<Record<string, unknown>>;
   }[];
   readonly notices: readonly NoticeRequest[];
-  /** Sets what the next notices do; undefined: make one. */
-  onNotice: (request: NoticeRequest) => "none" | "fail" | "make";
+  /** Sets what the next notices do. */
+  onNotice: (request: NoticeRequest) => "none" | "fail" | "make" | "unroutable";
   /** What the address of a notice stands for: one envelope each. */
   noticeTargets: (to: string) => readonly string[];
   /** Commits one message; resolves with its id when it is durable. */
@@ -91,10 +91,15 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
       requests.push(request);
       const wish = simulation.onNotice(request);
       if (wish === "fail") throw new Error("the notice cannot be made");
-      if (wish === "none") return undefined;
+      if (wish === "none") return { kind: "unwanted" };
       const to = request.to ?? request.message.sender;
+      if (wish === "unroutable") {
+        const about = request.about.map(({ envelope }) => envelope.id);
+        return { kind: "unroutable", about, to, because: "no such user here" };
+      }
       const made = mailOf(newId(), clock.now(), { from: "", to: simulation.noticeTargets(to), action: "deliver" });
-      return { ...made, envelopes: made.envelopes.map((one) => ({ ...one, givenRecipient: givenTo(to, one) })) };
+      const envelopes = made.envelopes.map((one) => ({ ...one, givenRecipient: givenTo(to, one) }));
+      return { kind: "notice", request: { ...made, envelopes } };
     },
   };
   const network = new RememberingDelivery(world.network, {

@@ -185,4 +185,30 @@ rules:
     assert.match(told, /the body of the letter/);
     assert.match((await server.posthorn("queue", "list")).stdout, /^(?!.*gone@there\.test)/s);
   });
+
+  test(`${layout}: mail that is refused and whose sender nobody has here is kept as dead, and why is shown`, async () => {
+    await using host = await startScriptedHost({
+      answer: (line) => (line.startsWith("RCPT") ? "550 5.1.1 nobody here" : undefined),
+    });
+    await using server = await startServer({
+      layout,
+      settings: `${rules(host.port)}local: { users: [writer] }
+`,
+    });
+    await transact(server.ports.smtp, "<noreply@localhost>", "<gone@there.test>", "<never@there.test> NOTIFY=NEVER");
+    await server.waitForOutput(/from=<noreply@localhost>, to=<gone@there\.test>: .*kept as dead: .*no such user here/);
+    const listed = await server.posthorn("queue", "list", "--state", "dead");
+    assert.match(
+      listed.stdout,
+      /gone@there\.test.* 550 5\.1\.1 nobody here.*no way to <noreply@localhost>: no such user/,
+    );
+    assert.doesNotMatch(listed.stdout, /never@there\.test/);
+    const id = /^(\S+)\s.*gone@there\.test/m.exec(listed.stdout)?.[1] ?? "";
+    const shown = await server.posthorn("queue", "show", id);
+    assert.match(
+      shown.stdout,
+      /neither be delivered nor returned \(there is no way to <noreply@localhost>/,
+      shown.stdout,
+    );
+  });
 }

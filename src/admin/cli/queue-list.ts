@@ -78,8 +78,15 @@ function cellsOf(row: LiveRow, now: number): readonly string[] {
     senderText(row.sender),
     row.recipient,
     nextText(row, now),
-    row.heldBecause ?? (row.lastFailure === undefined ? "" : failureText(row.lastFailure)),
+    whyText(row),
   ];
+}
+
+/** Of a dead one both: why it failed, and why nobody was told. */
+function whyText({ state, heldBecause, lastFailure }: LiveRow): string {
+  const failed = lastFailure === undefined ? [] : [failureText(lastFailure)];
+  if (heldBecause === undefined) return failed.join("");
+  return state === "dead" ? [...failed, heldBecause].join("; ") : heldBecause;
 }
 
 /** When something happens to it by itself: an attempt, the end of its hold, or, for a dead one, the end. */

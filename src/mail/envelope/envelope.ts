@@ -101,7 +101,8 @@ export function senderOf(message: Pick<Message, "sender">, envelope: Pick<Envelo
 
 /**
  * Where an envelope stands, durably. `queued` will be tried at `dueAt`; `held` waits for a person (or `heldUntilAt`);
- * `dead` is a null-sender envelope that failed for good, kept until `expiresAt` so that it is never dropped in silence.
+ * `dead` is what failed for good and cannot be returned, as it has the null sender or there is no way back to its sender:
+ * kept until `expiresAt`, so that it is never dropped in silence.
  */
 export type EnvelopeState = "queued" | "held" | "dead";
 
@@ -122,7 +123,7 @@ export interface EnvelopeProgress {
   /** When the delay warning was sent. */
   readonly warnedAt?: number | undefined;
   readonly heldUntilAt?: number | undefined;
-  /** Why and by whom it is held. */
+  /** Why and by whom it is held; of a dead one with a sender, why it could not be returned. */
   readonly heldBecause?: string | undefined;
   /** Only of what is held. What releases mail that is held leaves this alone, unless it is meant. */
   readonly quarantine?: Quarantine | undefined;

@@ -87,9 +87,12 @@ export const died = defineEvent({
   name: "queue.dead",
   level: "warning",
   speaker: "qmgr",
-  says: "An envelope from the null sender failed for good; there is nobody to tell, so it is kept as dead for a while.",
-  fields: { envelope: "text", to: "text", until: "at" },
-  line: (e) => `${e.envelope}: from=<>, to=<${e.to}>: undeliverable and not returnable, kept as dead`,
+  says: "An envelope failed for good and nobody can be told: it is from the null sender, or there is no way back to its sender. It is kept as dead for a while.",
+  fields: { envelope: "text", from: "text", to: "text", because: "text?", until: "at" },
+  line: (e) =>
+    `${e.envelope}: from=<${e.from}>, to=<${e.to}>: undeliverable and not returnable, kept as dead${
+      e.because === undefined ? "" : `: ${e.because}`
+    }`,
 });
 
 export const deadRemoved = defineEvent({

@@ -91,7 +91,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
     return [
       {
         what: "dead",
-        text: "it can neither be delivered nor returned; removed then",
+        text: `it can neither be delivered nor returned${ticket.heldBecause === undefined ? "" : ` (${ticket.heldBecause})`}; removed then`,
         untilAt: expiresAtOf(ticket),
         setting: ["scheduler", "deadLetters", "keepFor"],
       },

@@ -1,2 +1,2 @@
 /** Where the scheduler gets delivery status notifications: see the contract. */
-export type { NoticeAbout, NoticeRequest, Notices } from "../delivery/bounce/notices.ts";
+export type { MadeNotice, NoticeAbout, NoticeRequest, Notices } from "../delivery/bounce/notices.ts";

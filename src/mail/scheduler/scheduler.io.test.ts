@@ -34,7 +34,7 @@ async function start(directory: string) {
     store,
     network: world.network,
     local: world.local,
-    notices: { make: async () => undefined },
+    notices: { make: async () => ({ kind: "unwanted" }) },
     clock: systemClock,
     emit: emitNothing,
     seed: 1,

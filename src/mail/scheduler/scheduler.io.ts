@@ -26,7 +26,7 @@ import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts
 import { Watchers } from "./watchers.ts";
 import { suspensionFrom } from "./suspension-note.ts";
 import { NO_SUCH_SUSPENSION, SUSPENSION_NOTES, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
-import { loadedFrom, writeBatch, type WriteBatch } from "./write-batch.ts";
+import { loadedFrom, writeBatch, type Unwritable, type WriteBatch } from "./write-batch.ts";
 
 /** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */
 export interface SchedulerParts {
@@ -384,8 +384,13 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
 
   async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
     const batch = await this.#batchOf(action);
-    if (batch === undefined) {
+    if (batch.kind === "not-now") {
       this.#post({ on: "unwritten", write: action.write });
+      return;
+    }
+    if (batch.kind === "unreturnable") {
+      const { envelopes, because } = batch;
+      this.#post({ on: "unreturnable", write: action.write, envelopes, because });
       return;
     }
     try {
@@ -411,9 +416,9 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     }
   }
 
-  async #batchOf(action: Extract<Action, { do: "write" }>): Promise<WriteBatch | undefined> {
+  async #batchOf(action: Extract<Action, { do: "write" }>): Promise<WriteBatch | Unwritable> {
     const isPlain = action.notices.length === 0 && action.operations.every((one) => one.do === "remove");
-    if (isPlain) return { operations: action.operations, made: [] };
+    if (isPlain) return { kind: "batch", operations: action.operations, made: [] };
     for (;;) {
       try {
         return await writeBatch(action, {
@@ -426,7 +431,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
       } catch (thrown) {
         // Only the reading of last failures gets here.
         this.#writer.noteError(thrown);
-        if (this.#ended.signal.aborted) return undefined;
+        if (this.#ended.signal.aborted) return { kind: "not-now" };
         await sleep(this.#parts.clock, READ_AGAIN_MS, this.#ended.signal).catch(() => {});
       }
     }

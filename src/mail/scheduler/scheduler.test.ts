@@ -4,6 +4,7 @@ import { reply } from "../../protocol/smtp/reply.ts";
 import { unreachable, type SimulatedHost } from "../../simulator/deliveries.ts";
 import { NOON, simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import type { Failure } from "../envelope/failure.ts";
+import { hindrancesOf } from "./hindrances.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -306,6 +307,106 @@ test("postmaster's notices that fail make no others, whatever postmaster stands 
   assert.deepEqual(
     rows.map((row) => [row.recipient, row.state]),
     aliases.map((recipient) => [recipient, "dead"]),
+  );
+});
+
+test("mail that can neither be delivered nor returned is kept as dead and says why, and is tried again by its name", async () => {
+  const simulation = simulatedScheduling();
+  const { clock, store, scheduler, world } = simulation;
+  simulation.onNotice = () => "unroutable";
+  const peer = host("192.0.2.1", { onEnvelope: () => noSuchUser });
+  world.setDomain("example.org", [peer]);
+  const id = await simulation.send({ from: "noreply@mail.example", to: ["a@example.org", "b@example.org"] });
+  await clock.advance(MINUTE);
+  const rows = await store.list({ state: "dead" });
+  const because = "there is no way to <noreply@mail.example>: no such user here";
+  assert.deepEqual(
+    rows.map((row) => [row.envelope, row.heldBecause, row.lastFailure?.reply?.code, row.expiresAt - clock.now() > DAY]),
+    [1, 2].map((n) => [`${id}.${n}`, because, 550, true]),
+  );
+  assert.equal(simulation.notices.length, 1);
+  const { dead, bounced } = scheduler.state.since;
+  assert.deepEqual([dead, bounced], [2, 0]);
+  const [ticket] = scheduler.state.tickets.values();
+  assert.ok(ticket !== undefined);
+  assert.match(hindrancesOf(scheduler.state, ticket)[0]?.text ?? "", /no such user here/);
+  assert.ok(
+    simulation.lines.includes(
+      `qmgr: ${id}.1: from=<noreply@mail.example>, to=<a@example.org>: undeliverable and not returnable, kept as dead: ${because}`,
+    ),
+  );
+  // Somebody has mended it.
+  simulation.onNotice = () => "make";
+  assert.equal(await scheduler.command({ do: "retryNow", selector: { by: "envelope", id: `${id}.1` } }), 1);
+  await clock.advance(MINUTE);
+  assert.deepEqual([scheduler.state.since.bounced, (await store.list({ state: "dead" })).length], [1, 1]);
+});
+
+test("where dead letters go to postmaster he is told of mail that cannot be returned; without a way to him it is kept", async () => {
+  const simulation = simulatedScheduling({ scheduler: { deadLetters: { to: "postmaster" } } });
+  simulation.onNotice = ({ to }) => (to === undefined ? "unroutable" : "make");
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => noSuchUser })]);
+  await simulation.send({ from: "noreply@mail.example", to: ["a@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  assert.deepEqual(
+    simulation.notices.map((one) => [one.kind, one.to]),
+    [
+      ["bounce", undefined],
+      ["bounce", "postmaster@mail.example"],
+    ],
+  );
+  assert.deepEqual([simulation.world.delivered.size, (await simulation.store.list({})).length], [1, 0]);
+
+  simulation.onNotice = () => "unroutable";
+  await simulation.send({ from: "noreply@mail.example", to: ["b@example.org"] });
+  await simulation.clock.advance(MINUTE);
+  assert.deepEqual(
+    (await simulation.store.list({})).map((row) => [row.recipient, row.state]),
+    [["b@example.org", "dead"]],
+  );
+});
+
+test("what was held and cannot be returned when an operator wants it is dead and nothing else", async () => {
+  const simulation = simulatedScheduling();
+  simulation.onNotice = () => "unroutable";
+  const quarantine = { filter: "scanner", because: "spam" };
+  const ids = [
+    await simulation.send({ to: ["a@example.org"], quarantine }),
+    await simulation.send({ from: "", to: ["b@example.org"], quarantine }),
+  ];
+  await simulation.clock.advance(SECOND);
+  for (const id of ids)
+    await simulation.scheduler.command({ do: "bounce", selector: { by: "message", id }, because: "no" });
+  const rows = await simulation.store.list({});
+  assert.deepEqual(
+    rows.map((row) => [row.state, row.quarantine, row.heldUntilAt, row.heldBecause, row.lastFailure?.cause.kind]),
+    ["there is no way to <sender@mail.example>: no such user here", undefined].map((because) => [
+      "dead",
+      undefined,
+      undefined,
+      because,
+      "operator",
+    ]),
+  );
+});
+
+test("a delay or success notice without a way to the sender changes nothing else", async () => {
+  const simulation = simulatedScheduling();
+  simulation.onNotice = () => "unroutable";
+  let answer: Failure | undefined = later;
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => answer })]);
+  await simulation.send({ to: ["a@example.org"], envelope: { notify: ["SUCCESS", "DELAY"] } });
+  await simulation.clock.advance(5 * HOUR);
+  assert.deepEqual(
+    (await simulation.store.list({})).map((row) => row.state),
+    ["queued"],
+  );
+  answer = undefined;
+  await simulation.clock.advance(DAY);
+  assert.deepEqual(await simulation.store.list({}), []);
+  assert.deepEqual(
+    simulation.notices.map(({ kind }) => kind),
+    ["delay", "success"],
   );
 });
 

@@ -17,7 +17,7 @@ import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { LEAST_SET_BACK_MS, mendDueAt, setBack } from "./set-back.ts";
-import { decide } from "./settle.ts";
+import { decide, settleUnreturnable } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
 import {
   noteKeyOf,
@@ -65,6 +65,13 @@ export type SchedulerEvent =
   | { readonly on: "written"; readonly write: number }
   /** A notice could not be made: nothing of this write was done. */
   | { readonly on: "unwritten"; readonly write: number }
+  /** Its bounce is wanted for these and has no way to whom it is for, now or later: nothing of this write was done. */
+  | {
+      readonly on: "unreturnable";
+      readonly write: number;
+      readonly envelopes: readonly EnvelopeId[];
+      readonly because: string;
+    }
   | { readonly on: "command"; readonly command: number; readonly wants: Command }
   /** An operator ends rests and penalties, by the name of a route or relay. Answered as a command is. */
   | { readonly on: "forgive"; readonly command: number; readonly which: string }
@@ -141,6 +148,11 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
     case "unwritten":
       for (const fate of takeWritten(s, event.write)) putOff(s, fate);
       return;
+    case "unreturnable":
+      for (const fate of takeWritten(s, event.write))
+        if (event.envelopes.includes(fate.ticket.id)) settleUnreturnable(s, fate, event.because);
+        else decide(s, fate);
+      return;
     case "command":
       onCommand(s, event.command, event.wants);
       return;
@@ -193,7 +205,8 @@ function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void
 }
 
 /** The store has what was decided. */
-function conclude(s: SchedulerState, { ticket, kind, command, added }: Fate): void {
+function conclude(s: SchedulerState, { ticket, kind, command, added, notice }: Fate): void {
+  if (notice?.kind === "bounce") s.since.bounced++;
   if (added !== undefined) takeUpAdded(s, ticket, added);
   if (kind === "gone") forget(s, ticket);
   else if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);

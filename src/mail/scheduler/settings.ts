@@ -42,7 +42,7 @@ export const schedulerSettings = z
           .enum(["keep", "postmaster"])
           .default("keep")
           .describe(
-            "What becomes of mail from the null sender that failed for good: kept as dead, or told to postmaster.",
+            "What becomes of mail that failed for good and cannot be returned, from the null sender or without a way to its sender: kept as dead, or told to postmaster.",
           ),
         keepFor: duration({ min: "1m", max: "3650d" }).prefault("30d").describe("How long dead envelopes are kept."),
       })

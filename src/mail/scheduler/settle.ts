@@ -1,4 +1,5 @@
 import { planFor } from "./plan.ts";
+import { assert } from "../../foundation/assert.ts";
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Outcome } from "../delivery/delivery.ts";
@@ -147,31 +148,11 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
   decide(s, { ticket, kind: "kept" });
 }
 
-/** It failed for good: back to the sender, or, without one, kept as dead or told to postmaster. */
+/** It failed for good: back to the sender, or, without one, told to postmaster or kept as dead. */
 export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure, before?: Failure): void {
   if (ticket.after !== undefined) ticket.after = undefined;
   const text = before === undefined ? failureText(failure) : `${failureText(failure)}: ${failureText(before)}`;
   tellAttempt(s, ticket, attempt, "bounced", failure.status, text);
-  const { deadLetters } = s.settings.scheduler;
-  const isNull = ticket.message.sender === "";
-  const to = isNull && deadLetters.to === "postmaster" ? s.settings.postmaster : undefined;
-  if (isNull && (to === undefined || isFor(to, ticket))) {
-    s.since.dead++;
-    setExpiresAt(ticket, s.now + deadLetters.keepFor);
-    setDueAt(ticket, expiresAtOf(ticket));
-    s.out.push(tell(died, { envelope: ticket.id, to: ticket.recipient, until: expiresAtOf(ticket) }));
-    startWriting(s, ticket);
-    move(s, ticket, "writing", "dead");
-    decide(s, {
-      ticket,
-      kind: "kept",
-      failure,
-      attempt: recordOf(attempt, "bounced", failure),
-      command: attempt.command,
-    });
-    return;
-  }
-  s.since.bounced++;
   const about = {
     envelope: ticket.id,
     failure,
@@ -181,7 +162,51 @@ export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
     status: failure.status,
     lastAttemptAt: s.now,
   };
-  decide(s, { ticket, kind: "gone", failure, notice: { kind: "bounce", to, about }, command: attempt.command });
+  const { command } = attempt;
+  const end: Bounced = {
+    ticket,
+    kind: "gone",
+    failure,
+    attempt: recordOf(attempt, "bounced", failure),
+    notice: { kind: "bounce", about },
+    command,
+  };
+  if (ticket.message.sender === "") settleDeadLetter(s, end);
+  else decide(s, end);
+}
+
+type Bounced = Fate & { readonly notice: NoticeWish };
+
+/** Its bounce has no way to whom it is for: from the sender to postmaster, from there to what is kept as dead. */
+export function settleUnreturnable(s: SchedulerState, { notice, ...fate }: Fate, because: string): void {
+  assert(notice !== undefined, "what cannot be returned had a notice");
+  if (notice.to === undefined) settleDeadLetter(s, { ...fate, notice }, because);
+  else keepAsDead(s, fate, because);
+}
+
+/** There is no sender who can be told. */
+function settleDeadLetter(s: SchedulerState, end: Bounced, because?: string): void {
+  const { deadLetters } = s.settings.scheduler;
+  const to = deadLetters.to === "postmaster" ? s.settings.postmaster : undefined;
+  if (to === undefined || isFor(to, end.ticket)) keepAsDead(s, end, because);
+  else decide(s, { ...end, notice: { ...end.notice, to } });
+}
+
+function keepAsDead(s: SchedulerState, { ticket, failure, attempt, command }: Fate, because: string | undefined): void {
+  s.since.dead++;
+  setExpiresAt(ticket, s.now + s.settings.scheduler.deadLetters.keepFor);
+  setDueAt(ticket, expiresAtOf(ticket));
+  const { sender } = ticket.message;
+  s.out.push(
+    tell(died, { envelope: ticket.id, from: sender, to: ticket.recipient, because, until: expiresAtOf(ticket) }),
+  );
+  startWriting(s, ticket);
+  move(s, ticket, "writing", "dead");
+  // Whoever held it has wanted it returned: it is not theirs any more.
+  if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
+  if (ticket.quarantine !== undefined) ticket.quarantine = undefined;
+  if (ticket.heldBecause !== because) ticket.heldBecause = because;
+  decide(s, { ticket, kind: "kept", failure, attempt, command });
 }
 
 /**

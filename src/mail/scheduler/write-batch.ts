@@ -8,12 +8,13 @@ import type { LoadedEnvelope, NewEnvelope, MailOperation, Store, StoredEnvelope 
 import type { Action, NoticePlan } from "./action.ts";
 import type { Contents } from "./contents.ts";
 import { noticeFailed } from "./events.ts";
-import type { NoticeAbout, Notices } from "./notices.ts";
+import type { MadeNotice, NoticeAbout, Notices } from "./notices.ts";
 
 type WriteAction = Extract<Action, { do: "write" }>;
 
 /** What a write becomes: one batch for the store, and what is told when it is durable. */
 export interface WriteBatch {
+  readonly kind: "batch";
   readonly operations: readonly MailOperation[];
   readonly made: readonly {
     readonly plan: NoticePlan;
@@ -21,6 +22,11 @@ export interface WriteBatch {
     readonly envelopes: readonly NewEnvelope[];
   }[];
 }
+
+/** Nothing of it may be written: a bounce cannot be made now, or has no way to whom it is for. */
+export type Unwritable =
+  | { readonly kind: "not-now" }
+  | { readonly kind: "unreturnable"; readonly envelopes: readonly EnvelopeId[]; readonly because: string };
 
 export interface BatchParts {
   readonly store: Pick<Store, "envelopes">;
@@ -33,19 +39,23 @@ export interface BatchParts {
   readonly wantsSuccess: (id: EnvelopeId) => boolean;
 }
 
-/**
- * Completes a write: the notices are made, and updates that are no attempts get the last failure that the store has.
- * Undefined when a bounce or a delay notice could not be made.
- */
-export async function writeBatch(action: WriteAction, parts: BatchParts): Promise<WriteBatch | undefined> {
+/** Completes a write: the notices are made, and updates that are no attempts get the last failure that the store has. */
+export async function writeBatch(action: WriteAction, parts: BatchParts): Promise<WriteBatch | Unwritable> {
   const made = [];
   for (const plan of action.notices) {
     const wanted =
       plan.kind === "success" ? { ...plan, about: plan.about.filter((a) => parts.wantsSuccess(a.envelope)) } : plan;
     if (wanted.about.length === 0) continue;
     try {
-      const request = await makeNotice(wanted, parts);
-      if (request === undefined) continue;
+      const notice = await makeNotice(wanted, parts);
+      if (notice.kind === "unroutable" && plan.kind === "bounce")
+        return {
+          kind: "unreturnable",
+          envelopes: notice.about,
+          because: `there is no way to <${notice.to}>: ${notice.because}`,
+        };
+      if (notice.kind !== "notice") continue;
+      const { request } = notice;
       const envelopes = request.envelopes.map((envelope) => ({
         envelope,
         progress: firstProgress(envelope, parts.now, parts.expireAfterMs),
@@ -53,19 +63,20 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
       made.push({ plan: wanted, request, envelopes });
     } catch (thrown) {
       parts.emit(noticeFailed, { message: plan.message, kind: plan.kind, problem: messageOf(thrown) });
-      if (plan.kind !== "success") return undefined;
+      if (plan.kind !== "success") return { kind: "not-now" };
     }
   }
   const commits = made.map(({ request, envelopes }): MailOperation => {
     return { do: "commit", message: request.message, body: request.body, envelopes };
   });
-  return { operations: [...(await withLastFailures(action.operations, parts)), ...commits], made };
+  return { kind: "batch", operations: [...(await withLastFailures(action.operations, parts)), ...commits], made };
 }
 
-async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<CommitRequest | undefined> {
+async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<MadeNotice> {
   const ids = plan.about.map((about) => about.envelope);
   const content = await parts.contents.read(plan.message, ids);
-  if (content === undefined) return undefined;
+  // Removed meanwhile: there is nothing left to tell of.
+  if (content === undefined) return { kind: "unwanted" };
   const stored = plan.kind === "delay" ? byId(await parts.store.envelopes(ids)) : undefined;
   const envelopes = new Map(content.envelopes.map((envelope) => [envelope.id, envelope]));
   const about = plan.about.flatMap((one): readonly NoticeAbout[] => {
@@ -73,7 +84,7 @@ async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<CommitRe
     if (envelope === undefined) return [];
     return [{ ...one, envelope, failure: one.failure ?? stored?.get(envelope.id)?.progress.lastFailure }];
   });
-  if (about.length === 0) return undefined;
+  if (about.length === 0) return { kind: "unwanted" };
   return parts.notices.make({
     kind: plan.kind,
     message: content.message,

@@ -6,7 +6,7 @@ import type { AnyEvent } from "../../../foundation/events.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
 import { createNotices, type TargetsForNotice } from "./bounce.ts";
-import type { NoticeAbout, NoticeRequest } from "./notices.ts";
+import type { MadeNotice, NoticeAbout, NoticeRequest } from "./notices.ts";
 import { bounceSettings } from "./settings.ts";
 
 const refusal: Failure = {
@@ -34,6 +34,7 @@ function request(
 }
 
 interface Made {
+  readonly answer: MadeNotice;
   readonly commit: CommitRequest | undefined;
   readonly text: string;
   readonly told: readonly string[];
@@ -62,9 +63,10 @@ async function make(
     },
     chooseTargets: async (recipient) => over.action ?? { kind: "targets", targets: [{ action: "relay", recipient }] },
   });
-  const commit = await notices.make(asked);
+  const answer = await notices.make(asked);
+  const commit = answer.kind === "notice" ? answer.request : undefined;
   const text = commit?.body.kind === "inline" ? Buffer.from(commit.body.bytes).toString("utf8") : "";
-  return { commit, text, told };
+  return { answer, commit, text, told };
 }
 
 test("a bounce goes to the sender with the null reverse path, and asks for no notice itself", async () => {
@@ -165,6 +167,10 @@ test("a null-sender message that failed goes to the postmaster when that is aske
   const { commit, text } = await make({ ...asked, message: { ...asked.message, sender: "" } });
   assert.equal(commit?.envelopes[0]?.recipient, "postmaster@example.org");
   assert.equal(commit?.message.sender, "");
+  assert.match(text, /the message had the empty sender/);
+  const unreturnable = await make(asked);
+  assert.match(unreturnable.text, /^Subject: A message could not be delivered\r$/m);
+  assert.match(unreturnable.text, /there is no way back to the sender of the\r\nmessage, <bob@example\.net>/);
   assert.match(text, /as its postmaster/);
 });
 
@@ -298,9 +304,22 @@ test("a success notice tells mailboxes from hosts that will not report", async (
   assert.ok(!delivered.text.includes("Remote-MTA"));
 });
 
-test("without a way to the sender the notice is not made, and that is said", async () => {
-  const { commit, told } = await make(request(), { action: { kind: "none", because: "no such user here" } });
-  assert.equal(commit, undefined);
+test("without a way to the sender the notice is not made, and that is said; nobody misses one that nobody wants", async () => {
+  const asked = request();
+  const [one] = asked.about;
+  assert.ok(one !== undefined);
+  const never = { ...one, envelope: { ...one.envelope, id: `${asked.message.id}.2`, notify: ["NEVER"] as const } };
+  const action = { kind: "none", because: "no such user here" } as const;
+  const { answer, told } = await make({ ...asked, about: [one, never] }, { action });
+  assert.deepEqual(answer, {
+    kind: "unroutable",
+    about: [one.envelope.id],
+    to: "bob@example.net",
+    because: "no such user here",
+  });
+  assert.deepEqual((await make({ ...asked, about: [never] }, { action })).answer, { kind: "unwanted" });
+  const emptyList = await make(asked, { action: { kind: "targets", targets: [] } });
+  assert.equal(emptyList.answer.kind, "unroutable");
   assert.deepEqual(told, ["warning: 06A7Q2MK0W1: no bounce notice to <bob@example.net>: no such user here"]);
 });
 

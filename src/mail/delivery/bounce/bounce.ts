@@ -17,7 +17,7 @@ import type { CommitRequest } from "../../queue/queue.ts";
 import type { Body } from "../../queue/store.ts";
 import { contentNotReturned, noticeUnroutable } from "./events.ts";
 import { noticeText } from "./notice-text.ts";
-import type { NoticeAbout, NoticeRequest, Notices } from "./notices.ts";
+import type { MadeNotice, NoticeAbout, NoticeRequest, Notices } from "./notices.ts";
 import { returnedContent } from "./returned-content.ts";
 import type { BounceSettings } from "./settings.ts";
 
@@ -47,21 +47,23 @@ export function createNotices(parts: NoticesParts): Notices {
   return { make: (request) => make(request, parts) };
 }
 
-async function make(request: NoticeRequest, parts: NoticesParts): Promise<CommitRequest | undefined> {
+async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNotice> {
   const { kind, message } = request;
   // Envelopes of one notice have one sender: the scheduler tells each address by itself.
   const to = request.to ?? noticeAddress(message.sender, senderOf(message, request.about[0]?.envelope));
-  if (to === "") return undefined;
+  if (to === "") return { kind: "unwanted" };
   // What goes to the postmaster is for the postmaster: the sender's wishes are about notices to the sender.
   const about = request.to === undefined ? request.about.filter((one) => isWanted(kind, one.envelope)) : request.about;
-  if (about.length === 0) return undefined;
+  if (about.length === 0) return { kind: "unwanted" };
   const chosen = await parts.chooseTargets(to);
   if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
-  if (chosen.kind === "none") {
-    parts.emit(noticeUnroutable, { message: message.id, kind, to, because: chosen.because });
-    return undefined;
+  // A list with nobody in it takes mail, and nobody hears of it.
+  if (chosen.kind === "none" || chosen.targets.length === 0) {
+    const because = chosen.kind === "none" ? chosen.because : "nobody is behind that address";
+    parts.emit(noticeUnroutable, { message: message.id, kind, to, because });
+    return { kind: "unroutable", about: about.map(({ envelope }) => envelope.id), to, because };
   }
-  return chosen.targets.length === 0 ? undefined : compose(request, about, to, chosen.targets, parts);
+  return { kind: "notice", request: await compose(request, about, to, chosen.targets, parts) };
 }
 
 /** RFC 3461 section 4.1: without NOTIFY, failures are told and so, here, are delays; NEVER is never. */

@@ -6,7 +6,7 @@ export const noticeUnroutable = defineEvent({
   name: "bounce.unroutable",
   level: "warning",
   speaker: "bounce",
-  says: "A notice is due, but the rules have no way to its addressee: it is not sent.",
+  says: "A notice is due, but there is no way to its addressee: it is not sent. What cannot be returned is kept as dead, or told to postmaster.",
   fields: { message: "text", kind: "text", to: "text", because: "text" },
   line: (e) => `warning: ${e.message}: no ${e.kind} notice to <${e.to}>: ${e.because}`,
 });

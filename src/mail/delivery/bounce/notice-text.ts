@@ -1,6 +1,7 @@
 import { formatDateTime } from "../../../protocol/message/date-time.ts";
 import { sanitiseText } from "../../../protocol/message/field.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
+import { senderOf } from "../../envelope/envelope.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 import { sentenceFor } from "./sentence.ts";
 
@@ -16,7 +17,7 @@ export function noticeText(request: NoticeRequest, about: readonly NoticeAbout[]
   const lines = [
     `This is the mail server ${hostname}.`,
     "",
-    ...(request.to === undefined ? [] : [...wrap(POSTMASTER, ""), ""]),
+    ...(request.to === undefined ? [] : [...wrap(toPostmaster(senderIn(request)), ""), ""]),
     ...wrap(introduction(request, about.length), ""),
     "",
     ...about.flatMap((one) => [...aboutLines(request.kind, one), ""]),
@@ -28,11 +29,22 @@ export function noticeText(request: NoticeRequest, about: readonly NoticeAbout[]
   return { subject: subjectFor(request, about), lines };
 }
 
-const POSTMASTER =
-  "You get this as its postmaster: the message had the empty sender (it was a notice itself), so nobody else can be told.";
+function toPostmaster(sender: string): string {
+  const because =
+    sender === ""
+      ? "the message had the empty sender (it was a notice itself)"
+      : `there is no way back to the sender of the message, <${sender}>`;
+  return `You get this as its postmaster: ${because}, so nobody else can be told.`;
+}
 
-function subjectFor({ kind, to }: NoticeRequest, about: readonly NoticeAbout[]): string {
-  const whose = to === undefined ? "Your message" : "A notice";
+/** Envelopes of one notice have one sender. */
+function senderIn({ message, about }: NoticeRequest): string {
+  return senderOf(message, about[0]?.envelope);
+}
+
+function subjectFor(request: NoticeRequest, about: readonly NoticeAbout[]): string {
+  const { kind, to } = request;
+  const whose = to === undefined ? "Your message" : senderIn(request) === "" ? "A notice" : "A message";
   if (kind === "bounce") return `${whose} could not be delivered`;
   if (kind === "delay") return `${whose} is delayed`;
   return about.every((one) => one.action === "delivered") ? `${whose} was delivered` : `${whose} was passed on`;

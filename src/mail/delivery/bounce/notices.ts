@@ -1,3 +1,4 @@
+import type { EnvelopeId } from "../../../foundation/ids.ts";
 import type { Envelope, Message } from "../../envelope/envelope.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
@@ -12,11 +13,23 @@ import type { Body } from "../../queue/store.ts";
  */
 export interface Notices {
   /**
-   * The notice as a new message, or undefined when nobody asked for one or nobody can get it. Rejects when a table that
-   * says where it goes cannot be asked just now; the scheduler comes again.
+   * Rejects when a table that says where it goes cannot be asked just now; the scheduler comes again.
    */
-  make(request: NoticeRequest): Promise<CommitRequest | undefined>;
+  make(request: NoticeRequest): Promise<MadeNotice>;
 }
+
+export type MadeNotice =
+  /** A new message. */
+  | { readonly kind: "notice"; readonly request: CommitRequest }
+  /** Nobody wants to hear of it. */
+  | { readonly kind: "unwanted" }
+  /** Somebody wants to hear of these, but there is no way to `to`. */
+  | {
+      readonly kind: "unroutable";
+      readonly about: readonly EnvelopeId[];
+      readonly to: string;
+      readonly because: string;
+    };
 
 export interface NoticeRequest {
   readonly kind: "bounce" | "delay" | "success";
@@ -25,7 +38,7 @@ export interface NoticeRequest {
   /** The envelopes it speaks about; all of this message. */
   readonly about: readonly NoticeAbout[];
   readonly at: number;
-  /** Who gets it instead of the sender: the postmaster, when a null-sender message failed for good and settings say so. */
+  /** Who gets it instead of the sender: the postmaster, when what failed for good cannot be returned and settings say so. */
   readonly to?: string | undefined;
 }
 
