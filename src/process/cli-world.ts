@@ -55,7 +55,9 @@ export const cliParts: Pick<
         ? {
             submit: {
               path: submitPath(settings.localSubmission, folders.run),
-              ...(settings.localSubmission.drop ? { drop: folders.drop } : {}),
+              ...(settings.localSubmission.drop
+                ? { drop: { folder: folders.drop, mostBytes: settings.localSubmission.dropSize } }
+                : {}),
             },
           }
         : {}),

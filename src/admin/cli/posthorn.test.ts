@@ -20,6 +20,8 @@ interface Told {
   readonly err: string;
   /** What was asked of the server. */
   readonly asked: readonly (readonly [socket: string, name: string, args: unknown])[];
+  /** What was left in the drop folder. */
+  readonly dropped: readonly string[];
 }
 
 interface Fakes {
@@ -120,7 +122,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     ...fakes.world,
   };
   const code = await runPosthorn(argv, world);
-  return { code, out, err, asked };
+  return { code, out, err, asked, dropped };
 }
 
 function dialled(answer: (line: string) => string | undefined): Dialled {
@@ -426,6 +428,49 @@ test("send's exit status tells programs whether to come again", async () => {
   assert.equal((await posthorn(["send", "bert"], { stdin: "x", world: nobody })).code, 75);
   assert.equal((await posthorn(["send"], { stdin: "x" })).code, 64);
   assert.equal((await posthorn(["send", "-t"], { stdin: "Subject: x\n\n" })).code, 65);
+});
+
+/** The settings want the socket for users of this host and the drop folder. */
+const droppingWorld = (dial: World["dial"]): Partial<World> => ({
+  locate: () =>
+    Promise.resolve({
+      hostname: "mail.example",
+      mailName: "mail.example",
+      controlPaths: { query: "query", change: "change" },
+      journalFile: "journal.db",
+      injection: () => Promise.reject(new Error("not asked")),
+      submit: { path: "submit.sock", drop: { folder: "/drop", mostBytes: 1000 } },
+    }),
+  dial,
+});
+
+test("while the server is down mail waits for it, and what could not be taken from there is not left there", async () => {
+  const world = droppingWorld(() => Promise.reject(new Error("ECONNREFUSED")));
+  const left = await posthorn(["send", "bert"], { stdin: "Subject: x\n\nshort\n", world });
+  assert.deepEqual([left.code, left.err, left.dropped.length], [0, "", 1]);
+  assert.match(left.dropped[0] ?? "", /^\/drop: \{.*"recipients":\["bert@mail\.example"\]\}\n/);
+
+  const large = await posthorn(["send", "bert"], { stdin: `Subject: x\n\n${"x".repeat(1000)}\n`, world });
+  assert.equal(large.code, 75);
+  assert.match(large.err, /cannot wait in \/drop: it is larger than 1000 bytes; .*local-submission\.drop-size/);
+  assert.deepEqual(large.dropped, []);
+
+  const many = Array.from({ length: 10_001 }, (_, index) => `u${index}@x.example`);
+  const roomy = {
+    ...world,
+    locate: async () => ({
+      ...(await (world.locate ?? assert.fail)(undefined)),
+      submit: { path: "submit.sock", drop: { folder: "/drop", mostBytes: 1 << 30 } },
+    }),
+  };
+  const wide = await posthorn(["send", ...many], { stdin: "x\n", world: roomy });
+  assert.equal(wide.code, 75);
+  assert.match(wide.err, /cannot wait in \/drop: .*recipients/);
+  assert.deepEqual(wide.dropped, []);
+
+  const named = await posthorn(["send", "-V", "v".repeat(101), "bert"], { stdin: "x\n", world });
+  assert.equal(named.code, 64);
+  assert.match(named.err, /-V is at most 100 characters/);
 });
 
 test("one refused recipient means that nobody gets the mail", async () => {

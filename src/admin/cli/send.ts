@@ -3,10 +3,10 @@ import { messageOf, PosthornError } from "../../foundation/error.ts";
 import type { CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { injectMessage, type Injected } from "./inject.ts";
-import { writeDropped } from "../../mail/connection/dropped-mail.ts";
+import { readDropped, writeDropped } from "../../mail/connection/dropped-mail.ts";
 import { prepareMessage, type OutgoingMessage } from "./outgoing-message.ts";
 import { parseSendmailArguments, type SendmailRequest } from "./sendmail-arguments.ts";
-import type { Dialled, InjectionPlace, Places, World } from "./world.ts";
+import type { Dialled, DropPlace, InjectionPlace, SubmitPlace, World } from "./world.ts";
 
 /** A message beyond this is no mail; the listener's own limit is far below. */
 const MOST_BYTES = 512 * 1024 * 1024;
@@ -75,32 +75,55 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
     return complain(world, message.problem.text, code);
   }
   // Never a port while the server should be there: whoever has taken it meanwhile would get the mail.
-  const connection = submit === undefined ? await dialFirst(await injection(), world) : await reach(submit, world);
-  if (connection === undefined) return leave(submit?.drop ?? "", message.value, request.value, world);
+  const connection =
+    submit === undefined ? await dialFirst(await injection(), world) : await reach(submit, submit.drop, world);
+  if ("mostBytes" in connection) return leave(connection, message.value, request.value, world);
   return report(await injectMessage(connection, message.value, request.value, hostname), request.value, world);
 }
 
-/** Undefined: the server is not there, and there is a place where the mail can wait for it. */
-async function reach(submit: NonNullable<Places["submit"]>, world: World): Promise<Dialled | undefined> {
+/** The server, or the place where the mail can wait for it. */
+async function reach(
+  submit: SubmitPlace,
+  drop: DropPlace | undefined,
+  world: World,
+): Promise<Dialled | DropPlace> {
   try {
     return await dialFirst([submit], world);
   } catch (thrown) {
-    if (submit.drop === undefined) throw thrown;
-    return undefined;
+    if (drop === undefined) throw thrown;
+    return drop;
   }
 }
 
-/** The server takes it in when it comes back, and gives it back by mail if it must refuse it. */
+/**
+ * The server takes it in when it comes back, and gives it back by mail if it must refuse it. What it could not even read from
+ * there is not left: the program is told while it can still do something about it.
+ */
 async function leave(
-  folder: string,
+  { folder, mostBytes }: DropPlace,
   message: OutgoingMessage,
   request: SendmailRequest,
   world: World,
 ): Promise<number> {
   const { sender, recipients, content } = message;
   const { notify, dsnReturn, envelopeId, verp } = request;
+  const file = writeDropped({ sender, recipients, notify, dsnReturn, envelopeId, verp }, content);
+  const cannotWait = (because: string, advice: string): number =>
+    complain(
+      world,
+      `no server takes mail, and this one cannot wait in ${folder}: ${because}`,
+      exitCodes.temporary,
+      advice,
+    );
+  if (file.length > mostBytes)
+    return cannotWait(
+      `it is larger than ${mostBytes} bytes`,
+      "send it again when the server is there, or set local-submission.drop-size",
+    );
+  const read = readDropped(file);
+  if (!read.ok) return cannotWait(`expected ${read.problem.expected}`, "send it again when the server is there");
   try {
-    await world.drop(folder, writeDropped({ sender, recipients, notify, dsnReturn, envelopeId, verp }, content));
+    await world.drop(folder, file);
     return exitCodes.ok;
   } catch (thrown) {
     const text = `no server takes mail, and it cannot wait in ${folder}: ${messageOf(thrown)}`;

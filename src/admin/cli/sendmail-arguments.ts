@@ -30,6 +30,7 @@ const WITH_VALUE = "AbBCdFfhLNOopqRrVX";
 /** Of these the value can only be attached: `-q` alone is complete, `-q15m` too. */
 const ATTACHED_ONLY = "dqo";
 const FLAGS = "GimntUv";
+const MOST_ENVELOPE_ID = 100;
 
 /** Reads sendmail's options; `problem` says what is wrong, for people. */
 export function parseSendmailArguments(argv: readonly string[]): Result<SendmailRequest, string> {
@@ -86,6 +87,8 @@ export function parseSendmailArguments(argv: readonly string[]): Result<Sendmail
   const notify = values.get("N")?.toUpperCase();
   if (notify !== undefined && !/^(NEVER|(SUCCESS|FAILURE|DELAY)(,(SUCCESS|FAILURE|DELAY))*)$/.test(notify))
     return refused("-N is never, or a list of success, failure and delay");
+  // RFC 3461 section 4.4.
+  if ((values.get("V") ?? "").length > MOST_ENVELOPE_ID) return refused("-V is at most 100 characters");
   const sender = values.get("f");
   return ok({
     mode,

@@ -156,7 +156,18 @@ export interface Places {
   /** The listeners where local mail can be handed in, the best first; asked where `submit` is absent. */
   readonly injection: () => Promise<readonly InjectionPlace[]>;
   /** The socket for users of this host, and where their mail waits while the server is down; absent: not wanted. */
-  readonly submit?: { readonly path: string; readonly drop?: string | undefined } | undefined;
+  readonly submit?: SubmitPlace | undefined;
+}
+
+export interface SubmitPlace {
+  readonly path: string;
+  readonly drop?: DropPlace | undefined;
+}
+
+/** Where mail waits while the server is down, and the largest file that is taken from there. */
+export interface DropPlace {
+  readonly folder: string;
+  readonly mostBytes: number;
 }
 
 export type InjectionPlace = { readonly host: string; readonly port: number } | { readonly path: string };
