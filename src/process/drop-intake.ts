@@ -7,6 +7,7 @@ import type { Emit } from "../foundation/events.ts";
 import { dropFolder, type DropFolder, type Handed } from "../mail/connection/drop-folder.io.ts";
 import type { DroppedMail } from "../mail/connection/dropped-mail.ts";
 import type { KnownClient } from "../mail/session/services.ts";
+import { parseMailbox } from "../protocol/address/mailbox.ts";
 import { formatDateTime } from "../protocol/message/date-time.ts";
 import { sanitiseText } from "../protocol/message/field.ts";
 import { TRUSTED_ACCOUNT } from "./local-users.ts";
@@ -18,6 +19,8 @@ export function dropIntake(parts: {
   readonly emit: Emit;
   readonly mostBytes: () => number;
   readonly hostname: () => string;
+  /** The domain of users whom nobody names with one. */
+  readonly mailName: () => Promise<string>;
   readonly accountOf: (uid: number) => Promise<string>;
   readonly accept: (socket: Socket, known: KnownClient) => void;
 }): DropFolder {
@@ -50,10 +53,11 @@ export function dropIntake(parts: {
     ...parts,
     hand,
     async giveBack(account, mail, content, lines) {
-      const to = mail.sender === "" ? `${account}@${parts.hostname()}` : mail.sender;
+      const sender = mail?.sender ?? "";
+      const canAnswer = parseMailbox(sender, { isInternational: true }).ok;
+      const to = canAnswer ? sender : `${account}@${await parts.mailName()}`;
       const notice = noticeOf(to, parts.hostname(), mail, content, lines, parts.clock.now());
-      const handed = await hand(TRUSTED_ACCOUNT, { sender: "", recipients: [to] }, notice);
-      return handed.kind === "taken";
+      return hand(TRUSTED_ACCOUNT, { sender: "", recipients: [to] }, notice);
     },
   });
 }
@@ -64,20 +68,31 @@ const MOST_RETURNED_BYTES = 256 * 1024;
 function noticeOf(
   to: string,
   hostname: string,
-  mail: DroppedMail,
+  mail: DroppedMail | undefined,
   content: Buffer,
   lines: readonly string[],
   nowAt: number,
 ): Buffer {
   const boundary = `posthorn-${nowAt.toString(36)}-returned`;
+  const recipients = mail?.recipients ?? [];
   const text = [
     "You handed in a mail while the mail server was down. Now it has refused the mail, and sent it to nobody:",
     "",
     ...lines.map((line) => `    ${sanitiseText(line)}`),
     "",
-    `It was for ${mail.recipients.slice(0, 20).map(sanitiseText).join(", ")}${mail.recipients.length > 20 ? " and others" : ""}.`,
+    ...(recipients.length === 0
+      ? []
+      : [
+          `It was for ${recipients.slice(0, 20).map(sanitiseText).join(", ")}${recipients.length > 20 ? " and others" : ""}.`,
+        ]),
     content.length > MOST_RETURNED_BYTES ? "Only its beginning follows." : "It follows.",
   ];
+  // What is no mail may be anything.
+  const returned = content.subarray(0, MOST_RETURNED_BYTES);
+  const [type, encoding, body] =
+    mail === undefined
+      ? ["application/octet-stream", "base64", Buffer.from(returned.toString("base64").replaceAll(/.{76}/g, "$&\r\n"))]
+      : ["message/rfc822", "8bit", returned];
   const head = [
     `From: Mail server <MAILER-DAEMON@${hostname}>`,
     `To: <${sanitiseText(to)}>`,
@@ -94,14 +109,10 @@ function noticeOf(
     ...text,
     "",
     `--${boundary}`,
-    "Content-Type: message/rfc822",
-    "Content-Transfer-Encoding: 8bit",
+    `Content-Type: ${type}`,
+    `Content-Transfer-Encoding: ${encoding}`,
     "",
     "",
   ];
-  return Buffer.concat([
-    Buffer.from(head.join("\r\n")),
-    content.subarray(0, MOST_RETURNED_BYTES),
-    Buffer.from(`\r\n--${boundary}--\r\n`),
-  ]);
+  return Buffer.concat([Buffer.from(head.join("\r\n")), body, Buffer.from(`\r\n--${boundary}--\r\n`)]);
 }

@@ -122,11 +122,12 @@ export function makeFolders(folders: Folders, owner: Identity | undefined, keepe
   }
 }
 
-/** Sticky, and closed to looks: who knows no name of a file in it can do nothing with it. `taken` is ours alone. */
+/** Sticky, and closed to looks: who knows no name of a file in it can do nothing with it. `taken` and `refused` are ours alone. */
 function makeDrop(drop: string, owner: Identity | undefined): void {
   for (const [folder, mode] of [
     [drop, 0o1733],
     [join(drop, "taken"), 0o700],
+    [join(drop, "refused"), 0o700],
   ] as const) {
     mkdirSync(folder, { recursive: true, mode });
     if (!lstatSync(folder).isDirectory()) throw new Error(`${folder} is no directory`);

@@ -17,6 +17,7 @@ import { startIngress } from "./ingress-role.ts";
 import { startKeeperRole } from "./keeper-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { followingPort } from "./lookup.ts";
+import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import { Rates } from "../mail/envelope/restrictions/rates.ts";
 import { SendingLimits } from "../service/account/sending-limits.ts";
 import { loginsFor, startLookup, type LookupRole } from "./lookup-role.ts";
@@ -178,6 +179,7 @@ export async function startSingle(parts: {
       emit,
       mostBytes: () => loaded.settings.localSubmission.dropSize,
       hostname: () => loaded.settings.hostname,
+      mailName: () => mailNameOf(loaded.settings.local, loaded.settings.hostname),
       accountOf: (uid) => names.of(uid),
       accept: (socket, known) => ingress.acceptLocal(socket, known),
     });

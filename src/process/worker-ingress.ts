@@ -2,6 +2,7 @@ import { Socket } from "node:net";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { Timer } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
+import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import type { Callouts } from "../mail/scheduler/callouts.ts";
 import { remote } from "./channel.ts";
@@ -50,13 +51,14 @@ export async function ingressRole(
     number,
     { readonly promise: Promise<string>; readonly resolve: (account: string) => void }
   >();
-  const { hostname, localSubmission } = start.loaded.settings;
+  const { hostname, local, localSubmission } = start.loaded.settings;
   const drop = dropIntake({
     folder: foldersOf(start.loaded.settings.state).drop,
     clock: systemClock,
     emit,
     mostBytes: () => localSubmission.dropSize,
     hostname: () => hostname,
+    mailName: () => mailNameOf(local, hostname),
     // The system's directory of users is for the supervisor to ask.
     accountOf: (uid) => {
       let asked = askedWho.get(uid);

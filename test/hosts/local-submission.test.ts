@@ -112,10 +112,14 @@ for (const layout of LAYOUTS)
       await server.waitForOutput(/h{32}\.mail: uid=0: it has another name elsewhere/);
       await server.waitForOutput(/f{32}\.mail: uid=(\?|0): it is no regular file/);
       await server.waitForOutput(/g{32}\.mail: uid=60102: expected a line of JSON/);
+      const [back = ""] = await server.waitForMails("uid-60102", 1);
+      assert.match(back, /Subject: Your mail was not sent/);
+      assert.ok(back.includes(Buffer.from("garbage").toString("base64")));
       await server.waitForOutput(/uid=60101 account=uid-60101, nrcpt=1/);
       // All is taken, and nothing of what was linked to has gone.
       for (let tries = 0; tries < 1200 && readdirSync(join(drop, "taken")).length > 0; tries++) await wait(50);
-      assert.deepEqual(readdirSync(drop), ["taken"]);
+      assert.deepEqual(readdirSync(drop).toSorted(), ["refused", "taken"]);
+      assert.deepEqual(readdirSync(join(drop, "refused")), []);
       assert.deepEqual(readdirSync(join(drop, "taken")), []);
       assert.equal(existsSync(secret), true);
       assert.equal(
@@ -133,7 +137,7 @@ test("where users may only send as themselves another sender is refused, and a m
     return;
   }
   const folder = mkdtempSync(join(tmpdir(), "posthorn-local-"));
-  const wholeSettings = settings("single", "local-submission: { sender-rights: {} }");
+  const wholeSettings = settings("single", "local-submission: { sender-rights: {}, drop-size: 50KiB }");
   try {
     {
       await using server = await startServer({ folder, wholeSettings });
@@ -146,11 +150,26 @@ test("where users may only send as themselves another sender is refused, and a m
     }
     const down = { folder } as TestServer;
     assert.equal(sendmail(down, JOE, ["-f", "ada@posthorn.test", "bob@posthorn.test"], MAIL).status, 0);
+    const large = `Subject: large\n\n${"x".repeat(60_000)}\n`;
+    const warned = sendmail(down, JOE, ["-f", "uid-60101@posthorn.test", "bob@posthorn.test"], large);
+    assert.equal(warned.status, 75);
+    assert.match(warned.text, /cannot wait in .*drop: it is larger than 51200 bytes/);
+    // As one that was left before the setting was made smaller.
+    const before = join(folder, "data", "drop", `${"l".repeat(32)}.mail`);
+    writeFileSync(
+      before,
+      `{"posthorn":1,"sender":"uid-60101@posthorn.test","recipients":["bob@posthorn.test"]}\n${large}`,
+    );
+    chownSync(before, JOE, JOE);
     await using server = await startServer({ folder, wholeSettings });
     const [notice = ""] = await server.waitForMails("ada", 1);
     assert.match(notice, /Subject: Your mail was not sent/);
     assert.match(notice, /not owned by uid-60101/);
     assert.match(notice, /^Return-Path: <>/m);
+    const [back = ""] = await server.waitForMails("uid-60101", 1);
+    assert.match(back, /larger than 51200 bytes/);
+    assert.match(back, /It was for bob@posthorn\.test/);
+    assert.match(back, /Subject: large/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -62,23 +62,24 @@ async function converse(
   const hello = await dialogue.ask(`EHLO ${hostname}`, COMMAND_MS);
   if (hello.code !== 250) return refusal("sender", hello);
   const extensions = parseExtensions(hello);
+  const unspeakable = [message.sender, ...message.recipients].filter((address) => pathOf(address) === undefined);
+  if (unspeakable.length > 0) {
+    const lines = unspeakable.map((address) => `<${address}> cannot be written in SMTP`);
+    return { kind: "refused", at: "recipients", isLasting: true, lines };
+  }
 
   if (request.verp !== undefined && !offers(extensions, "XVERP")) {
     const text = "the server lets nobody here ask for VERP: set verp.clients, or verp.senders";
     return { kind: "refused", at: "sender", isLasting: true, lines: [text] };
   }
-  const mail = await dialogue.ask(
-    formatMail(pathOf(message.sender), mailParameters(message, request, extensions)),
-    COMMAND_MS,
-  );
+  const reversePath = pathOf(message.sender) ?? { kind: "null" };
+  const mail = await dialogue.ask(formatMail(reversePath, mailParameters(message, request, extensions)), COMMAND_MS);
   if (mail.code !== 250) return refusal("sender", mail);
   const refusals: { readonly recipient: string; readonly reply: Reply }[] = [];
   for (const recipient of message.recipients) {
-    const command = formatRcpt(
-      pathOf(recipient),
-      recipientParameters(request, extensions),
-      offers(extensions, "SMTPUTF8"),
-    );
+    const path = pathOf(recipient);
+    if (path === undefined) continue;
+    const command = formatRcpt(path, recipientParameters(request, extensions), offers(extensions, "SMTPUTF8"));
     const answer = await dialogue.ask(command, COMMAND_MS);
     if (answer.code >= 300) refusals.push({ recipient, reply: answer });
   }
@@ -126,11 +127,10 @@ function recipientParameters(request: SendmailRequest, extensions: Extensions): 
   return { notify: request.notify.split(",") as Notify[] };
 }
 
-function pathOf(address: string): Path {
+function pathOf(address: string): Path | undefined {
   if (address === "") return { kind: "null" };
   const mailbox = parseMailbox(address, { isInternational: true });
-  if (!mailbox.ok) throw new Error(`<${address}> cannot be written in SMTP: expected ${mailbox.problem.expected}`);
-  return { kind: "mailbox", mailbox: mailbox.value };
+  return mailbox.ok ? { kind: "mailbox", mailbox: mailbox.value } : undefined;
 }
 
 /** Commands out, replies in, each within its limit. */

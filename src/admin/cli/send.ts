@@ -82,11 +82,7 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
 }
 
 /** The server, or the place where the mail can wait for it. */
-async function reach(
-  submit: SubmitPlace,
-  drop: DropPlace | undefined,
-  world: World,
-): Promise<Dialled | DropPlace> {
+async function reach(submit: SubmitPlace, drop: DropPlace | undefined, world: World): Promise<Dialled | DropPlace> {
   try {
     return await dialFirst([submit], world);
   } catch (thrown) {

@@ -25,7 +25,7 @@ import { writeDropped } from "./dropped-mail.ts";
 const mail = { sender: "a@ours.example", recipients: ["b@ours.example"] };
 const name = (letter: string): string => `${letter.repeat(32)}.mail`;
 
-test("a mail that a newer Posthorn left stays in the drop folder, and is told; what is none goes", async (t) => {
+test("a mail that a newer Posthorn left stays in the drop folder, and is told; what is none goes back", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
   t.after(() => rmSync(folder, { recursive: true }));
   mkdirSync(join(folder, "taken"));
@@ -36,6 +36,7 @@ test("a mail that a newer Posthorn left stays in the drop folder, and is told; w
   writeFileSync(join(folder, name("p")), writeDropped(mail, content));
   const told: string[] = [];
   const handed: string[] = [];
+  const given: string[] = [];
   const emit: Emit = (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? "");
   const drop = dropFolder({
     folder,
@@ -47,13 +48,18 @@ test("a mail that a newer Posthorn left stays in the drop folder, and is told; w
       handed.push(String(bytes));
       return Promise.resolve({ kind: "taken" });
     },
-    giveBack: () => Promise.resolve(true),
+    giveBack: (account, parsed, bytes, lines) => {
+      given.push(`${account}: ${parsed === undefined ? "no mail" : "a mail"}: ${String(bytes)}${lines.join()}`);
+      return Promise.resolve({ kind: "taken" });
+    },
   });
   drop.start();
   // One of them is handed in, one refused, one left.
   for (const untilAt = Date.now() + 60_000; told.length < 3 && Date.now() < untilAt;) await wait(10);
   await drop.close();
   assert.deepEqual(handed, [String(content)]);
+  assert.equal(given.length, 1);
+  assert.match(given[0] ?? "", /^somebody: no mail: no mail at all\nexpected /);
   const left = readdirSync(join(folder, "taken"));
   assert.equal(left.length, 1);
   assert.match(left[0] ?? "", new RegExp(`${name("n")}$`));
@@ -63,7 +69,7 @@ test("a mail that a newer Posthorn left stays in the drop folder, and is told; w
   );
 });
 
-test("a link, a pipe, a device, a directory, another's file and one without bounds bring nothing, and hold nothing up", async (t) => {
+test("a link, a pipe, a device, a directory, another's file and one without bounds bring nothing in, and hold nothing up", async (t) => {
   const whole = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
   t.after(() => rmSync(whole, { recursive: true }));
   const folder = join(whole, "drop");
@@ -85,6 +91,7 @@ test("a link, a pipe, a device, a directory, another's file and one without boun
   symlinkSync(kept, join(folder, name("f"), "in"));
   writeFileSync(join(folder, name("g")), "");
   truncateSync(join(folder, name("g")), 1 << 30);
+  const given: number[] = [];
   // Root drops for others, too; whose mail it is, the file says, and nothing in it.
   const uid = process.getuid?.() === 0 ? 65_534 : (process.getuid?.() ?? 0);
   const content = Buffer.from("Subject: mine\r\n\r\nx\r\n");
@@ -103,15 +110,57 @@ test("a link, a pipe, a device, a directory, another's file and one without boun
       handed.push(`${account}: ${String(bytes)}`);
       return Promise.resolve({ kind: "taken" });
     },
-    giveBack: () => Promise.resolve(true),
+    giveBack: (_account, _mail, bytes) => {
+      given.push(bytes.length);
+      return Promise.resolve({ kind: "taken" });
+    },
   });
   drop.start();
   for (const untilAt = Date.now() + 60_000; told.length < 8 && Date.now() < untilAt;) await wait(10);
   await drop.close();
   assert.deepEqual(handed, [`user ${uid}: ${String(content)}`]);
   assert.equal(told.length, 8, told.join("\n"));
+  // Whose file is too large gets to know, without all of it being read.
+  assert.equal(given.length, 1);
+  assert.ok((given[0] ?? Infinity) < 5 * 1024 * 1024);
   assert.deepEqual(readdirSync(join(folder, "taken")), []);
   // What the links lead to is as it was.
   assert.deepEqual(readFileSync(victim), theirs);
   assert.ok(existsSync(join(kept, "precious")));
+});
+
+test("a mail that is too large goes back to its user with what it was, and when nobody takes that it stays", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "taken"));
+  const content = Buffer.from(`Subject: large\r\n\r\n${"x".repeat(20_000)}\r\n`);
+  writeFileSync(join(folder, name("l")), writeDropped(mail, content));
+  writeFileSync(join(folder, name("m")), writeDropped({ ...mail, sender: "lost@ours.example" }, content));
+  const told: string[] = [];
+  const given: unknown[] = [];
+  const drop = dropFolder({
+    folder,
+    clock: systemClock,
+    emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
+    mostBytes: () => 10_000,
+    accountOf: () => Promise.resolve("somebody"),
+    hand: () => assert.fail("it is too large to be handed in"),
+    giveBack: (_account, parsed, bytes, lines) => {
+      if (parsed?.sender === "lost@ours.example")
+        return Promise.resolve({ kind: "refused", lines: ["550 no such user"] });
+      given.push([parsed?.sender, parsed?.recipients, bytes.equals(content), lines]);
+      return Promise.resolve({ kind: "taken" });
+    },
+  });
+  drop.start();
+  for (const untilAt = Date.now() + 60_000; told.length < 3 && Date.now() < untilAt;) await wait(10);
+  await drop.close();
+  const why = "it is larger than 10000 bytes, which local-submission.drop-size allows";
+  assert.deepEqual(given, [[mail.sender, mail.recipients, true, [why]]]);
+  assert.deepEqual(readdirSync(join(folder, "taken")), []);
+  assert.deepEqual(readdirSync(join(folder, "refused")), [name("m")]);
+  assert.ok(
+    told.some((line) => line.includes(join(folder, "refused", name("m"))) && line.includes("550 no such user")),
+    told.join("\n"),
+  );
 });

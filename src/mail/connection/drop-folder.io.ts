@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { lstat, open, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { lstat, mkdir, open, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
@@ -7,7 +7,7 @@ import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import type { DroppedMail } from "./dropped-mail.ts";
 import { UNFINISHED_NAME } from "./dropped-names.ts";
 import { DROPPED_NAME } from "./dropped-names.ts";
-import { dropKept, dropLeft, dropRefused } from "./events.ts";
+import { dropKept, dropLeft, dropRefused, dropSetAside } from "./events.ts";
 
 /**
  * Takes in what users have put into the drop folder while the server was down. The folder is sticky and everybody may put
@@ -15,8 +15,9 @@ import { dropKept, dropLeft, dropRefused } from "./events.ts";
  * `taken`, which nobody else can enter, opened there without following links, and must be a regular file with one name;
  * its owner is who hands the mail in.
  *
- * A mail that is refused for good goes back to its user as a notice; one that cannot be taken now is tried again. A file
- * goes when its mail is in the queue: a crash in between hands it in a second time, and none is lost.
+ * A mail that is refused for good goes back to its user as a notice, as does the beginning of a file that is too large or no mail;
+ * one that cannot be taken now is tried again. A file goes when its mail or the notice is in the queue: a crash in between hands it
+ * in a second time, and none is lost. Where even the notice is refused, the file stays in `refused` for the operator to look at.
  */
 export interface DropFolder {
   /** Looks once now, and from time to time. */
@@ -38,17 +39,22 @@ export interface DropFolderParts {
   readonly accountOf: (uid: number) => Promise<string>;
   /** Hands a mail in on behalf of an account. Never rejects. */
   readonly hand: (account: string, mail: DroppedMail, content: Buffer) => Promise<Handed>;
-  /** Tells a user that a mail of his was refused; resolves to whether that is on its way. */
+  /**
+   * Tells a user that a mail of his was refused, and says what became of that. Without `mail` it was no mail, and `content` is how
+   * the file begins; of one that was too large it is a beginning, too.
+   */
   readonly giveBack: (
     account: string,
-    mail: DroppedMail,
+    mail: DroppedMail | undefined,
     content: Buffer,
     lines: readonly string[],
-  ) => Promise<boolean>;
+  ) => Promise<Handed>;
 }
 
 const LOOK_EVERY_MS = 10_000;
 const AT_ONCE = 4;
+/** Of a file that is too large this much is read: its head, and what is given back of the mail. */
+const BEGINNING_BYTES = 4 * 1024 * 1024 + 256 * 1024;
 /** In one look; the rest is for the next. */
 const MOST_FILES = 10_000;
 /** A program that writes for a day has ended. */
@@ -65,6 +71,7 @@ export function dropFolder(parts: DropFolderParts): DropFolder {
 class Taker implements DropFolder {
   readonly #parts: DropFolderParts;
   readonly #taken: string;
+  readonly #refused: string;
   /** Files that are to be tried again, by their name in `taken`. */
   readonly #later = new Map<string, { atMs: number; waitMs: number }>();
   readonly #told = new Set<string>();
@@ -76,6 +83,7 @@ class Taker implements DropFolder {
   constructor(parts: DropFolderParts) {
     this.#parts = parts;
     this.#taken = join(parts.folder, "taken");
+    this.#refused = join(parts.folder, "refused");
   }
 
   start(): void {
@@ -161,26 +169,37 @@ class Taker implements DropFolder {
     // Hardly ever asked, and its reader is dear to load.
     const { readDropped } = await import("./dropped-mail.ts");
     const parsed = readDropped(bytes);
-    if (!parsed.ok) {
-      // It stays until there is such a Posthorn again.
-      if (parsed.problem.isNewer === true) return this.#again(name, `expected ${parsed.problem.expected}`);
-      emit(dropRefused, { file: name, uid, problem: `expected ${parsed.problem.expected}` });
-      await unlink(path);
-      return;
-    }
+    // It stays until there is such a Posthorn again.
+    if (!parsed.ok && parsed.problem.isNewer === true) return this.#again(name, `expected ${parsed.problem.expected}`);
     const account = await accountOf(uid);
-    const { mail, content } = parsed.value;
-    const handed = await hand(account, mail, content);
+    const mail = parsed.ok ? parsed.value.mail : undefined;
+    const content = parsed.ok ? parsed.value.content : bytes;
+    const handed = read.isWhole
+      ? parsed.ok
+        ? await hand(account, parsed.value.mail, content)
+        : refusedFor(`expected ${parsed.problem.expected}`)
+      : refusedFor(`it is larger than ${mostBytes()} bytes, which local-submission.drop-size allows`);
     const age = this.#parts.clock.now() - changedAt;
     if (handed.kind === "later" && age < GIVE_UP_MS) return this.#again(name, handed.text);
     if (handed.kind !== "taken") {
       const lines = handed.kind === "refused" ? handed.lines : [`not taken for five days: ${handed.text}`];
       emit(dropRefused, { file: name, uid, account, problem: lines.join("; ") });
-      if (!(await giveBack(account, mail, content, lines))) return this.#again(name, "the notice was not taken");
-    } else emit(dropKept, { file: name, uid, account, recipients: mail.recipients.length });
+      const notice = await giveBack(account, mail, content, lines);
+      if (notice.kind === "later") return this.#again(name, `the notice was not taken: ${notice.text}`);
+      if (notice.kind === "refused") return this.#setAside(name, notice.lines.join("; "));
+    } else emit(dropKept, { file: name, uid, account, recipients: mail?.recipients.length ?? 0 });
     this.#later.delete(name);
     await unlink(path);
     return undefined;
+  }
+
+  /** Neither its mail nor a notice is taken, and it is somebody's all the same. */
+  async #setAside(name: string, problem: string): Promise<void> {
+    const place = join(this.#refused, name.slice(name.indexOf(".") + 1));
+    await mkdir(this.#refused, { recursive: true, mode: 0o700 });
+    await rename(join(this.#taken, name), place);
+    this.#later.delete(name);
+    this.#parts.emit(dropSetAside, { file: place, problem });
   }
 
   #again(name: string, text: string): void {
@@ -209,7 +228,14 @@ class Taker implements DropFolder {
 }
 
 type Read =
-  | { readonly kind: "read"; readonly uid: number; readonly bytes: Buffer; readonly changedAt: number }
+  | {
+      readonly kind: "read";
+      readonly uid: number;
+      /** The beginning of what is larger than it may be. */
+      readonly bytes: Buffer;
+      readonly isWhole: boolean;
+      readonly changedAt: number;
+    }
   /** It can never be taken. */
   | { readonly kind: "wrong"; readonly uid: number | undefined; readonly text: string }
   | { readonly kind: "failed"; readonly text: string }
@@ -233,20 +259,25 @@ async function readChecked(path: string, mostBytes: number): Promise<Read> {
     if (!facts.isFile()) return { kind: "wrong", uid, text: "it is no regular file" };
     // A second name may be somebody else's file, put here by whoever wants to speak as him.
     if (nlink !== 1) return { kind: "wrong", uid, text: "it has another name elsewhere" };
-    if (size > mostBytes) return { kind: "wrong", uid, text: `it is larger than ${mostBytes} bytes` };
-    const bytes = Buffer.alloc(size);
+    const isWhole = size <= mostBytes;
+    const wanted = isWhole ? size : Math.min(size, BEGINNING_BYTES);
+    const bytes = Buffer.alloc(wanted);
     let at = 0;
-    while (at < size) {
-      const { bytesRead } = await file.read(bytes, at, size - at, at);
+    while (at < wanted) {
+      const { bytesRead } = await file.read(bytes, at, wanted - at, at);
       if (bytesRead === 0) break;
       at += bytesRead;
     }
-    return { kind: "read", uid, bytes: bytes.subarray(0, at), changedAt: mtimeMs };
+    return { kind: "read", uid, bytes: bytes.subarray(0, at), isWhole, changedAt: mtimeMs };
   } catch (thrown) {
     return { kind: "failed", text: messageOf(thrown) };
   } finally {
     await file.close();
   }
+}
+
+function refusedFor(text: string): Handed {
+  return { kind: "refused", lines: [text] };
 }
 
 async function ownerOf(path: string): Promise<number | undefined> {

@@ -93,6 +93,15 @@ export const dropRefused = defineEvent({
   line: (e) => `warning: ${e.file}: uid=${e.uid ?? "?"}: ${e.problem}`,
 });
 
+export const dropSetAside = defineEvent({
+  name: "drop.set-aside",
+  level: "warning",
+  speaker: "pickup",
+  says: "A mail in the drop folder was refused, and the notice to its user, too. The file stays where `file` says until you remove it.",
+  fields: { file: "text", problem: "text" },
+  line: (e) => `warning: ${e.file}: nobody takes it back, so it stays there until you remove it: ${e.problem}`,
+});
+
 export const dropLeft = defineEvent({
   name: "drop.left",
   level: "warning",
