@@ -15,6 +15,7 @@ import { TRUSTED_ACCOUNT } from "./local-users.ts";
 /** Hands what waits in the drop folder to reception, as its users would have over the socket. */
 export function dropIntake(parts: {
   readonly folder: string;
+  readonly claimer: string;
   readonly clock: Clock;
   readonly emit: Emit;
   readonly mostBytes: () => number;

@@ -17,6 +17,7 @@ import { startIngress } from "./ingress-role.ts";
 import { startKeeperRole } from "./keeper-role.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { followingPort } from "./lookup.ts";
+import { releaseClaims } from "../mail/connection/drop-folder.io.ts";
 import { mailNameOf } from "../mail/envelope/mail-name.ts";
 import { Rates } from "../mail/envelope/restrictions/rates.ts";
 import { SendingLimits } from "../service/account/sending-limits.ts";
@@ -173,8 +174,14 @@ export async function startSingle(parts: {
     });
 
     const names = userNames(clock);
+    try {
+      releaseClaims(folders.drop);
+    } catch (thrown) {
+      emit(events.roleTrouble, { role: "server", problem: messageOf(thrown) });
+    }
     const drop = dropIntake({
       folder: folders.drop,
+      claimer: "server",
       clock,
       emit,
       mostBytes: () => loaded.settings.localSubmission.dropSize,

@@ -11,6 +11,7 @@ import { messageOf } from "../foundation/error.ts";
 import { MOST_MAKERS } from "../foundation/ids.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../mail/log/record.ts";
+import { releaseClaims } from "../mail/connection/drop-folder.io.ts";
 import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
@@ -220,6 +221,15 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
   };
 
+  /** Mail of this host's users that an ingress which is no more had taken in hand. */
+  const freeDropped = (claimer?: string): void => {
+    try {
+      releaseClaims(folders.drop, claimer);
+    } catch (thrown) {
+      emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
+    }
+  };
+
   const start = (
     role: Role,
     name: string,
@@ -271,7 +281,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       emit,
       onMessage: (message) => onMessage(message, name),
       onEnd: () => {
-        if (role === "ingress") tellOtherIngress(name, { kind: "counts-gone", from: name });
+        if (role !== "ingress") return;
+        tellOtherIngress(name, { kind: "counts-gone", from: name });
+        freeDropped(name);
       },
     });
     workers.add(worker);
@@ -450,6 +462,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let schedulerWorker: WorkerProcess;
   try {
     await bind(loaded);
+    freeDropped();
     const keeping = startKeeper(loaded);
     kept = keeping;
     logWorker = start("log", "log", loaded, SCHEDULER_MAKER);

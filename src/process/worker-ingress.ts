@@ -54,6 +54,7 @@ export async function ingressRole(
   const { hostname, local, localSubmission } = start.loaded.settings;
   const drop = dropIntake({
     folder: foldersOf(start.loaded.settings.state).drop,
+    claimer: start.name,
     clock: systemClock,
     emit,
     mostBytes: () => localSubmission.dropSize,

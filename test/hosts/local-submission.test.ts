@@ -89,6 +89,13 @@ for (const layout of LAYOUTS)
       const [first = ""] = readdirSync(drop).filter(
         (name) => name.endsWith(".mail") && statSync(join(drop, name)).uid === JOE,
       );
+      // What a process of a life before had taken in hand, whose number another one has now.
+      const claimed = join(drop, "taken", `${process.pid}.${"c".repeat(32)}.mail`);
+      writeFileSync(
+        claimed,
+        '{"posthorn":1,"sender":"joe@posthorn.test","recipients":["carl@posthorn.test"]}\nSubject: claimed\n\n',
+      );
+      chownSync(claimed, JOE, JOE);
       // Whoever tries to speak as somebody else, or to make the server read or wait for what is not his.
       const secret = join(folder, "secret");
       writeFileSync(
@@ -108,6 +115,7 @@ for (const layout of LAYOUTS)
       await using server = await startServer({ layout, folder, wholeSettings });
       const mails = await server.waitForMails("ada", 2);
       assert.ok(mails.some((mail) => mail.includes("Subject: later")));
+      await server.waitForMails("carl", 1);
       await server.waitForOutput(/s{32}\.mail: uid=\?: it is no regular file/);
       await server.waitForOutput(/h{32}\.mail: uid=0: it has another name elsewhere/);
       await server.waitForOutput(/f{32}\.mail: uid=(\?|0): it is no regular file/);

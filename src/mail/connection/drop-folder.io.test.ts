@@ -19,7 +19,7 @@ import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { AnyEvent, Emit } from "../../foundation/events.ts";
-import { dropFolder } from "./drop-folder.io.ts";
+import { dropFolder, releaseClaims, type Handed } from "./drop-folder.io.ts";
 import { writeDropped } from "./dropped-mail.ts";
 
 const mail = { sender: "a@ours.example", recipients: ["b@ours.example"] };
@@ -40,6 +40,7 @@ test("a mail that a newer Posthorn left stays in the drop folder, and is told; w
   const emit: Emit = (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? "");
   const drop = dropFolder({
     folder,
+    claimer: "one",
     clock: systemClock,
     emit,
     mostBytes: () => 10_000,
@@ -60,9 +61,9 @@ test("a mail that a newer Posthorn left stays in the drop folder, and is told; w
   assert.deepEqual(handed, [String(content)]);
   assert.equal(given.length, 1);
   assert.match(given[0] ?? "", /^somebody: no mail: no mail at all\nexpected /);
-  const left = readdirSync(join(folder, "taken"));
-  assert.equal(left.length, 1);
-  assert.match(left[0] ?? "", new RegExp(`${name("n")}$`));
+  // Nobody who ends keeps anything from the next.
+  assert.deepEqual(readdirSync(join(folder, "taken")), []);
+  assert.deepEqual(readdirSync(folder).toSorted(), [name("n"), "taken"].toSorted());
   assert.ok(
     told.some((line) => /expected format 1, and found 2/.test(line)),
     told.join("\n"),
@@ -102,6 +103,7 @@ test("a link, a pipe, a device, a directory, another's file and one without boun
   const handed: string[] = [];
   const drop = dropFolder({
     folder,
+    claimer: "one",
     clock: systemClock,
     emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
     mostBytes: () => 10_000,
@@ -140,6 +142,7 @@ test("a mail that is too large goes back to its user with what it was, and when 
   const given: unknown[] = [];
   const drop = dropFolder({
     folder,
+    claimer: "one",
     clock: systemClock,
     emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
     mostBytes: () => 10_000,
@@ -163,4 +166,58 @@ test("a mail that is too large goes back to its user with what it was, and when 
     told.some((line) => line.includes(join(folder, "refused", name("m"))) && line.includes("550 no such user")),
     told.join("\n"),
   );
+});
+
+test("what a claimer had that is no more is for the next, whoever has its process number now, and what one has that lives is not", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const taken = join(folder, "taken");
+  mkdirSync(taken);
+  const dropped = (letter: string): Buffer => writeDropped(mail, Buffer.from(`${letter}\r\n`));
+  const handed: string[] = [];
+  const taker = (claimer: string, answer: () => Handed) =>
+    dropFolder({
+      folder,
+      claimer,
+      clock: systemClock,
+      emit: () => {},
+      mostBytes: () => 10_000,
+      accountOf: () => Promise.resolve("somebody"),
+      hand: (_account, _mail, bytes) => {
+        handed.push(`${claimer}: ${String(bytes).trim()}`);
+        return Promise.resolve(answer());
+      },
+      giveBack: () => Promise.resolve({ kind: "taken" }),
+    });
+  const until = async (count: number): Promise<void> => {
+    for (const untilAt = Date.now() + 60_000; handed.length < count && Date.now() < untilAt;) await wait(10);
+  };
+  // Of a Posthorn that named claims by process numbers, in a life before; this number is somebody's who lives.
+  writeFileSync(join(taken, `${process.ppid}.${name("a")}`), dropped("a"));
+  releaseClaims(folder);
+  // One that lives has it, and cannot bring it in now.
+  const first = taker("ingress-1", () => ({ kind: "later", text: "paused" }));
+  first.start();
+  await until(1);
+  const second = taker("ingress-2", () => ({ kind: "taken" }));
+  writeFileSync(join(folder, name("b")), dropped("b"));
+  second.start();
+  await until(2);
+  await second.close();
+  assert.deepEqual(handed, ["ingress-1: a", "ingress-2: b"]);
+  // It ends; the file was changed meanwhile to what its user made of the same name.
+  writeFileSync(join(folder, name("a")), dropped("c"));
+  await first.close();
+  assert.deepEqual(readdirSync(taken), []);
+  const third = taker("ingress-3", () => ({ kind: "taken" }));
+  third.start();
+  await until(4);
+  await third.close();
+  assert.deepEqual(handed.slice(2).toSorted(), ["ingress-3: a", "ingress-3: c"]);
+  // Killed in the middle of it: whoever starts processes says so.
+  writeFileSync(join(taken, `ingress-4.${name("d")}`), dropped("d"));
+  writeFileSync(join(taken, `ingress-5.${name("e")}`), dropped("e"));
+  releaseClaims(folder, "ingress-4");
+  assert.deepEqual(readdirSync(taken), [`ingress-5.${name("e")}`]);
+  assert.ok(existsSync(join(folder, name("d"))));
 });

@@ -1,4 +1,5 @@
-import { constants } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { constants, existsSync, readdirSync, renameSync } from "node:fs";
 import { lstat, mkdir, open, opendir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Timer } from "../../foundation/clock.ts";
@@ -14,6 +15,9 @@ import { dropKept, dropLeft, dropRefused, dropSetAside } from "./events.ts";
  * files into it, so nothing in it is believed but what the system says of an opened file: a file is first moved into
  * `taken`, which nobody else can enter, opened there without following links, and must be a regular file with one name;
  * its owner is who hands the mail in.
+ *
+ * In `taken` a file has the name of its claimer in front: a process that lives, and nobody else touches it. Whoever stops gives back
+ * what it has not brought in, and whoever starts processes does that for those that have ended (`releaseClaims`).
  *
  * A mail that is refused for good goes back to its user as a notice, as does the beginning of a file that is too large or no mail;
  * one that cannot be taken now is tried again. A file goes when its mail or the notice is in the queue: a crash in between hands it
@@ -32,6 +36,8 @@ export type Handed =
 
 export interface DropFolderParts {
   readonly folder: string;
+  /** Nobody else's name as long as this process lives; no dot is in it. */
+  readonly claimer: string;
   readonly clock: Clock;
   readonly emit: Emit;
   readonly mostBytes: () => number;
@@ -64,6 +70,23 @@ const LONGEST_RETRY_MS = 15 * 60_000;
 /** After this a mail that could never be taken goes back. */
 const GIVE_UP_MS = 5 * 24 * 3_600_000;
 
+/**
+ * Gives back what a claimer had that is no more, or without one what anybody had: for before any is started. At once, for the next
+ * process of the same name may begin right then.
+ */
+export function releaseClaims(folder: string, claimer?: string): void {
+  const taken = join(folder, "taken");
+  for (const claim of readdirSync(taken)) {
+    const at = claim.indexOf(".");
+    const name = claim.slice(at + 1);
+    if (at < 0 || !DROPPED_NAME.test(name) || (claimer !== undefined && claim.slice(0, at) !== claimer)) continue;
+    const place = join(folder, name);
+    // Its user may have made another of that name.
+    const isFree = !existsSync(place);
+    renameSync(join(taken, claim), isFree ? place : join(folder, `${randomBytes(24).toString("base64url")}.mail`));
+  }
+}
+
 export function dropFolder(parts: DropFolderParts): DropFolder {
   return new Taker(parts);
 }
@@ -78,7 +101,6 @@ class Taker implements DropFolder {
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
   #isClosed = false;
-  #isFirst = true;
 
   constructor(parts: DropFolderParts) {
     this.#parts = parts;
@@ -100,6 +122,12 @@ class Taker implements DropFolder {
     this.#isClosed = true;
     this.#timer?.cancel();
     await this.#looking;
+    try {
+      releaseClaims(this.#parts.folder, this.#parts.claimer);
+    } catch (thrown) {
+      // Then whoever starts processes does it.
+      this.#tellOnce("", messageOf(thrown));
+    }
   }
 
   async #look(): Promise<void> {
@@ -109,7 +137,7 @@ class Taker implements DropFolder {
       if (++seen > MOST_FILES) break;
       if (UNFINISHED_NAME.test(name)) await this.#sweep(name);
       if (!DROPPED_NAME.test(name)) continue;
-      const own = `${process.pid}.${name}`;
+      const own = `${this.#parts.claimer}.${name}`;
       try {
         // From here on nobody else can change what the name means; two processes that look cannot both have it.
         await rename(join(this.#parts.folder, name), join(this.#taken, own));
@@ -126,29 +154,13 @@ class Taker implements DropFolder {
     await Promise.all(work);
   }
 
-  /** What this process has taken and not brought in, and what one that has ended left behind. */
+  /** What this process has taken and not brought in, and is to try now. */
   async #mine(): Promise<string[]> {
-    const found: string[] = [];
     const nowMs = this.#parts.clock.monotonicMs();
-    for (const name of await readdir(this.#taken)) {
-      const pid = Number(/^(\d+)\./.exec(name)?.[1]);
-      if (!(pid > 0)) continue;
-      const isOwn = pid === process.pid;
-      if (isOwn && !this.#isFirst) {
-        if ((this.#later.get(name)?.atMs ?? 0) <= nowMs) found.push(name);
-        continue;
-      }
-      if (!isOwn && isAlive(pid)) continue;
-      const own = `${process.pid}${name.slice(name.indexOf("."))}`;
-      try {
-        await rename(join(this.#taken, name), join(this.#taken, own));
-        found.push(own);
-      } catch {
-        // Somebody else has it.
-      }
-    }
-    this.#isFirst = false;
-    return found;
+    const names = await readdir(this.#taken);
+    return names.filter(
+      (name) => name.startsWith(`${this.#parts.claimer}.`) && (this.#later.get(name)?.atMs ?? 0) <= nowMs,
+    );
   }
 
   async #take(name: string): Promise<void> {
@@ -285,14 +297,5 @@ async function ownerOf(path: string): Promise<number | undefined> {
     return (await stat(path)).uid;
   } catch {
     return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (thrown) {
-    return systemCodeOf(thrown) === "EPERM";
   }
 }
