@@ -1,13 +1,11 @@
 import type { Socket } from "node:net";
-import { duplexPair } from "node:stream";
-import { dialledOver } from "../admin/cli/dialled.io.ts";
-import { injectMessage } from "../admin/cli/inject.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { dmarcCollector } from "../mail/filter/authentication/dmarc-collector.ts";
 import type { DmarcObservation } from "../mail/filter/authentication/dmarc-observation.ts";
 import type { KnownClient } from "../mail/session/services.ts";
 import type { Resolver } from "../protocol/dns/resolver.ts";
+import { submitInside } from "./inner-submission.ts";
 import { TRUSTED_ACCOUNT } from "./local-users.ts";
 import type { LookupPort } from "./lookup.ts";
 import type { Settings } from "./settings.ts";
@@ -57,18 +55,9 @@ export function dmarcReporting(parts: {
           resolver,
           sender: { from, organization, contact, hostname },
           async submit(to, content) {
-            const [ours, theirs] = duplexPair();
-            // Reception asks a socket for its address only, and this one has none.
-            parts.accept(theirs as unknown as Socket, { account: TRUSTED_ACCOUNT, mechanism: "report" });
-            const request = {
-              mode: "mail",
-              recipientsFromHeader: false,
-              ignoresDots: true,
-              recipients: [],
-              wantsHelp: false,
-            } as const;
+            const known = { account: TRUSTED_ACCOUNT, mechanism: "report" };
             const message = { sender: from, recipients: to, content };
-            const injected = await injectMessage(dialledOver(ours), message, request, hostname);
+            const injected = await submitInside(parts.accept, known, message, hostname);
             if (injected.kind === "taken") return undefined;
             return injected.kind === "broken" ? injected.text : injected.lines.join("; ");
           },

@@ -1,7 +1,4 @@
 import type { Socket } from "node:net";
-import { duplexPair } from "node:stream";
-import { dialledOver } from "../admin/cli/dialled.io.ts";
-import { injectMessage } from "../admin/cli/inject.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { dropFolder, type DropFolder, type Handed } from "../mail/connection/drop-folder.io.ts";
@@ -10,6 +7,7 @@ import type { KnownClient } from "../mail/session/services.ts";
 import { parseMailbox } from "../protocol/address/mailbox.ts";
 import { formatDateTime } from "../protocol/message/date-time.ts";
 import { sanitiseText } from "../protocol/message/field.ts";
+import { submitInside } from "./inner-submission.ts";
 import { TRUSTED_ACCOUNT } from "./local-users.ts";
 
 /** Hands what waits in the drop folder to reception, as its users would have over the socket. */
@@ -26,19 +24,10 @@ export function dropIntake(parts: {
   readonly accept: (socket: Socket, known: KnownClient) => void;
 }): DropFolder {
   const hand = async (account: string, mail: DroppedMail, content: Buffer): Promise<Handed> => {
-    const [ours, theirs] = duplexPair();
-    // Reception asks a socket for its address only, and this one has none.
-    parts.accept(theirs as unknown as Socket, { account, mechanism: "drop" });
     const { sender, recipients, ...wishes } = mail;
-    const request = {
-      mode: "mail",
-      recipientsFromHeader: false,
-      ignoresDots: true,
-      recipients: [],
-      wantsHelp: false,
-      ...wishes,
-    } as const;
-    const injected = await injectMessage(dialledOver(ours), { sender, recipients, content }, request, parts.hostname());
+    const known = { account, mechanism: "drop" };
+    const message = { sender, recipients, content };
+    const injected = await submitInside(parts.accept, known, message, parts.hostname(), wishes);
     switch (injected.kind) {
       case "taken":
         return { kind: "taken" };

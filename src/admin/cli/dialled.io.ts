@@ -1,8 +1,11 @@
 import type { Duplex } from "node:stream";
 import type { Dialled } from "./world.ts";
 
-/** A stream as `injectMessage` speaks over it. */
-export function dialledOver(stream: Duplex): Dialled {
+/**
+ * A stream as `injectMessage` speaks over it. `gone` aborts when the other end is destroyed, where the stream does not tell: a pair
+ * within a process says the end to whoever reads, and who writes would wait for a reader for ever.
+ */
+export function dialledOver(stream: Duplex, gone?: AbortSignal): Dialled {
   // A stream that ends while nobody reads or writes is noticed by the next who does.
   stream.on("error", () => {});
   const chunks = stream[Symbol.asyncIterator]();
@@ -21,7 +24,14 @@ export function dialledOver(stream: Duplex): Dialled {
     },
     write: (bytes) =>
       new Promise((resolve, reject) => {
-        stream.write(bytes, (error) => (error ? reject(error) : resolve()));
+        const onGone = (): void => reject(new Error("the server closed the connection"));
+        if (gone?.aborted === true) onGone();
+        gone?.addEventListener("abort", onGone, { once: true });
+        stream.write(bytes, (error) => {
+          gone?.removeEventListener("abort", onGone);
+          if (error) reject(error);
+          else resolve();
+        });
       }),
     end: () => void stream.end(),
     close: () => void stream.destroy(),

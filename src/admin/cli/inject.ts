@@ -1,9 +1,10 @@
+import { messageOf } from "../../foundation/error.ts";
 import { parseMailbox } from "../../protocol/address/mailbox.ts";
 import { isInternational } from "../../protocol/address/mailbox.ts";
 import type { Path } from "../../protocol/address/path.ts";
 import { formatMail, formatRcpt } from "../../protocol/smtp/command.ts";
 import { DotStuffer } from "../../protocol/smtp/dot-stuffer.ts";
-import { offers, parseExtensions, type Extensions } from "../../protocol/smtp/extensions.ts";
+import { announcedLimits, offers, parseExtensions, type Extensions } from "../../protocol/smtp/extensions.ts";
 import type { MailParameters, Notify, RcptParameters } from "../../protocol/smtp/parameters.ts";
 import { ReplyParser } from "../../protocol/smtp/reply-parser.ts";
 import { replyText, type Reply } from "../../protocol/smtp/reply.ts";
@@ -17,13 +18,15 @@ export type Injected =
   /** The server refused; nothing was sent to anybody. */
   | {
       readonly kind: "refused";
-      readonly at: "sender" | "recipients" | "content";
+      /** `all`: not who gets it, but how many. */
+      readonly at: "sender" | "recipients" | "all" | "content";
       readonly isLasting: boolean;
       readonly lines: readonly string[];
     }
   /** The connection broke, or what answered was no SMTP server. Nobody knows more: come again. */
   | { readonly kind: "broken"; readonly text: string };
 
+const TOO_MANY = /^452[ -]4\.5\.3\b/;
 const GREETING_MS = 30_000;
 const COMMAND_MS = 60_000;
 /** RFC 5321 section 4.5.3.2.6. */
@@ -45,7 +48,7 @@ export async function injectMessage(
     await dialogue.ask("QUIT", COMMAND_MS).catch(() => {});
     return outcome;
   } catch (thrown) {
-    return { kind: "broken", text: thrown instanceof Error ? thrown.message : String(thrown) };
+    return { kind: "broken", text: messageOf(thrown) };
   } finally {
     connection.close();
   }
@@ -72,23 +75,51 @@ async function converse(
     const text = "the server lets nobody here ask for VERP: set verp.clients, or verp.senders";
     return { kind: "refused", at: "sender", isLasting: true, lines: [text] };
   }
+  // In parts some would get it and others not when the server stops in between.
+  const { rcptMax } = announcedLimits(extensions);
+  const count = message.recipients.length;
+  if (rcptMax !== undefined && count > rcptMax) {
+    const text = `the mail has ${count} recipients, and the server takes ${rcptMax} for one: send it in parts, or set session.recipients`;
+    return { kind: "refused", at: "all", isLasting: true, lines: [text] };
+  }
   const reversePath = pathOf(message.sender) ?? { kind: "null" };
   const mail = await dialogue.ask(formatMail(reversePath, mailParameters(message, request, extensions)), COMMAND_MS);
   if (mail.code !== 250) return refusal("sender", mail);
   const refusals: { readonly recipient: string; readonly reply: Reply }[] = [];
+  let asked = 0;
+  let hungUp: string | undefined;
   for (const recipient of message.recipients) {
     const path = pathOf(recipient);
     if (path === undefined) continue;
     const command = formatRcpt(path, recipientParameters(request, extensions), offers(extensions, "SMTPUTF8"));
-    const answer = await dialogue.ask(command, COMMAND_MS);
+    let answer: Reply;
+    try {
+      answer = await dialogue.ask(command, COMMAND_MS);
+    } catch (thrown) {
+      // What was refused before is refused.
+      if (refusals.length === 0) throw thrown;
+      hungUp = messageOf(thrown);
+      break;
+    }
+    // RFC 5321 section 3.8: about the session, not about the recipient.
+    if (answer.code === 421) {
+      hungUp = replyText(answer);
+      break;
+    }
+    asked++;
     if (answer.code >= 300) refusals.push({ recipient, reply: answer });
   }
-  if (refusals.length > 0) {
+  if (refusals.length > 0 || hungUp !== undefined) {
+    const isRefused = refusals.some(({ reply }) => reply.code >= 500);
+    // RFC 5321 section 4.5.3.1.10: it would always be so, for we never come with fewer.
+    const isTooMany = refusals.some(({ reply }) => TOO_MANY.test(replyText(reply)));
+    const lines = refusals.map(({ recipient, reply }) => `<${recipient}>: ${replyText(reply)}`);
+    if (hungUp !== undefined) lines.push(`${hungUp}; ${count - asked} more recipients were not asked about`);
     return {
       kind: "refused",
-      at: "recipients",
-      isLasting: refusals.some(({ reply }) => reply.code >= 500),
-      lines: refusals.map(({ recipient, reply }) => `<${recipient}>: ${replyText(reply)}`),
+      at: isTooMany && !isRefused ? "all" : "recipients",
+      isLasting: isRefused || isTooMany,
+      lines,
     };
   }
   const data = await dialogue.ask("DATA", COMMAND_MS);

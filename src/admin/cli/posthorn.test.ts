@@ -481,6 +481,48 @@ test("one refused recipient means that nobody gets the mail", async () => {
   assert.match(err, /<bad@x\.example>: 550 5\.1\.1 no\n.*nothing was sent/s);
 });
 
+test("what the server said no to counts though it ends the session for it", async () => {
+  const many = Array.from({ length: 30 }, (_, index) => `u${index}@x.example`);
+  let refused = 0;
+  // As a server does that bounds refused commands: the last refusal, the 421, and the end.
+  const hangsUp = smtpServer([], (line) => {
+    if (!line.startsWith("RCPT")) return undefined;
+    refused++;
+    if (refused < 20) return "550 5.1.1 no such user\r\n";
+    return refused === 20 ? "550 5.1.1 no such user\r\n421 4.7.0 Too many errors; closing\r\n" : "";
+  });
+  const { code, err } = await posthorn(["send", ...many], { stdin: "x", smtp: hangsUp });
+  assert.equal(code, 67);
+  assert.match(err, /<u0@x\.example>: 550 5\.1\.1 .*<u19@x\.example>: 550 .*421 4\.7\.0 .*10 more recipients/s);
+
+  // One that is being stopped, and one that is cut: nobody was refused for good.
+  const stops = smtpServer([], (line) => (line.startsWith("RCPT") ? "421 4.3.2 closing\r\n" : undefined));
+  assert.equal((await posthorn(["send", "bert"], { stdin: "x", smtp: stops })).code, 75);
+  const breaks = smtpServer([], (line) => (line.startsWith("RCPT") ? "" : undefined));
+  assert.equal((await posthorn(["send", "bert"], { stdin: "x", smtp: breaks })).code, 75);
+});
+
+test("a mail to more than the server takes at once is refused for good, with what to do about it", async () => {
+  const lines: string[] = [];
+  const many = ["a@x.example", "b@x.example", "c@x.example"];
+  const announced = smtpServer(lines, (line) =>
+    line.startsWith("EHLO") ? "250-mail.example\r\n250 LIMITS RCPTMAX=2\r\n" : undefined,
+  );
+  const { code, err } = await posthorn(["send", ...many], { stdin: "x", smtp: announced });
+  assert.equal(code, 69);
+  assert.match(err, /3 recipients, and the server takes 2 .*session\.recipients/);
+  assert.ok(!lines.some((line) => line.startsWith("MAIL")));
+  assert.equal((await posthorn(["send", ...many.slice(1)], { stdin: "x", smtp: announced })).code, 0);
+
+  let asked = 0;
+  const untold = smtpServer([], (line) =>
+    line.startsWith("RCPT") && ++asked > 2 ? "452 4.5.3 Too many recipients\r\n" : undefined,
+  );
+  const told = await posthorn(["send", ...many], { stdin: "x", smtp: untold });
+  assert.equal(told.code, 69);
+  assert.match(told.err, /452 4\.5\.3/);
+});
+
 test("-bs carries the dialogue between the program and the server", async () => {
   const lines: string[] = [];
   const { code, out } = await posthorn(["send", "-bs"], { stdin: "EHLO me\r\nQUIT\r\n", smtp: smtpServer(lines) });
