@@ -95,7 +95,7 @@ export const resumeRoute: CliCommand = {
   mostOperands: 1,
   says: "Ends the rest and the penalty of a route: what waits for it is tried now.",
   explains:
-    "ROUTE: a next host's name, its address, or address:port; a route as `show routes` writes it; or a relay's domain. Exits with 1 when nothing of that name rests or has a penalty.",
+    "ROUTE: a next host's name, its address, or address:port; a route as `show routes` writes it; or a relay's domain. What waits because its sender is refused there is tried as well. Exits with 1 when nothing of that name rests, has a penalty or refuses a sender.",
   options: {},
   async run(given, world) {
     const which = given.operands[0] ?? "";

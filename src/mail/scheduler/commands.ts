@@ -7,6 +7,7 @@ import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.t
 import { relayText } from "./relay-text.ts";
 import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { endGreylistRest } from "./greylisting.ts";
+import { retryRefusedSenders, forgiveSenders } from "./refused-senders.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
 import { dropWake } from "./wake-heap.ts";
@@ -174,6 +175,7 @@ function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<
     for (const candidate of relay.candidates) addresses.add(candidate.address);
     s.dirty.add(relay);
   }
+  retryRefusedSenders(s, selector, selector.by === "all" ? s.relays.values() : concerned);
   endRestsOf(s, addresses);
   if (selector.by !== "route") return;
   for (const route of s.routes.values()) if (isHost(route, selector.route)) route.penalty.restsUntilAt = 0;
@@ -192,6 +194,7 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
   }
   for (const [source, penalty] of s.sourceRests)
     if (source.toLowerCase() === wanted && clear(penalty, s.now)) forgiven++;
+  const named: RelayQueue[] = [];
   for (const relay of s.relays.values()) {
     const isNamed =
       relayText(relay).toLowerCase() === wanted ||
@@ -202,9 +205,12 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
       endGreylistRest(s, relay);
       if (clear(relay.penalty, s.now) || isGreylisted) forgiven++;
     }
-    // Whatever goes there may go now.
-    if (relay.readyCount > 0) s.dirty.add(relay);
+    if (isNamed || relay.candidates.some((one) => isCandidate(one, which) || isCandidate(one, wanted)))
+      named.push(relay);
   }
+  forgiven += forgiveSenders(s, named);
+  // Whatever goes there may go now.
+  for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
   s.out.push({ do: "answer", command: id, envelopes: forgiven });
 }
 

@@ -11,6 +11,7 @@ export interface Fate {
   readonly ticket: Ticket;
   /** `gone`: the envelope leaves the queue. `kept`: its progress changes to what the ticket says. */
   readonly kind: "gone" | "kept";
+  /** What is kept as its last one; of one that was not tried, that of others. */
   readonly failure?: Failure | undefined;
   readonly attempt?: AttemptRecord | undefined;
   readonly notice?: NoticeWish | undefined;

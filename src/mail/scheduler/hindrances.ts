@@ -12,7 +12,7 @@ import { relaySchedule } from "./retry.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import { mayBeGreylisting } from "./scope.ts";
+import { mayBeGreylisting, scopeOf } from "./scope.ts";
 import { suspensionsOn } from "./suspensions.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
@@ -140,7 +140,7 @@ function notDue(
     };
   }
   if (ticket.isScheduled === true) return { what: "not-due", text: "an operator chose when it is due", untilAt };
-  if (attempts === 0) return { what: "not-due", text: "not due yet", untilAt };
+  if (attempts === 0) return { what: "not-due", text: untriedText(ticket, lastFailure), untilAt };
   const text = `waits after attempt ${attempts}`;
   if (!isLocal && lastFailure !== undefined) {
     const toldMs = attempts > TOLD_BELIEVED ? undefined : toldWaitMs(lastFailure.reply);
@@ -154,6 +154,15 @@ function notDue(
   }
   const setting = isLocal ? ["scheduler", "retry", "local"] : relaySchedule(s, ticket).path;
   return { what: "not-due", text, untilAt, setting };
+}
+
+/** It was never tried itself: others were, before it or before this start. */
+function untriedText({ message }: Ticket, lastFailure: Failure | undefined): string {
+  if (lastFailure === undefined) return "not due yet";
+  const text = failureText(lastFailure);
+  return scopeOf(lastFailure, "recipient") === "sender"
+    ? `its sender <${message.sender}> was refused: ${text}`
+    : `not tried yet, as others were refused: ${text}`;
 }
 
 function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {

@@ -10,6 +10,7 @@ import { give, type Found } from "./hand-over.ts";
 import { watchConnecting } from "./hanging.ts";
 import { readyAt, readyIn } from "./lines.ts";
 import { takeLocal } from "./ready-queues.ts";
+import { refusedSendersUntilAt } from "./refused-senders.ts";
 import { deferRound, endRound, noSource } from "./round.ts";
 import type { Way } from "./plan.ts";
 import {
@@ -288,14 +289,14 @@ function forgetIfDone(s: SchedulerState, relay: RelayQueue): void {
   // Who comes later begins a round of its own: what failed in this one is not its answer.
   endRound(relay);
   forgive(relay.penalty, s.now, penaltyRules(s));
-  if (relay.penalty.count > 0 && !relay.isRetired) {
-    const { restsUntilAt, quietSinceAt } = relay.penalty;
-    const untilAt = Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime);
-    setWake(s.relayWakes, relay, Math.min(untilAt, greylistWakeAt(s, relay) ?? Infinity));
-    return;
-  }
-  const wakeAt = greylistWakeAt(s, relay);
-  if (wakeAt !== undefined) {
+  const owes = relay.penalty.count > 0 && !relay.isRetired;
+  const { restsUntilAt, quietSinceAt } = relay.penalty;
+  const wakeAt = Math.min(
+    owes ? Math.max(restsUntilAt, quietSinceAt + s.settings.route.quietTime) : Infinity,
+    greylistWakeAt(s, relay) ?? Infinity,
+    (relay.isRetired ? undefined : refusedSendersUntilAt(s, relay)) ?? Infinity,
+  );
+  if (wakeAt < Infinity) {
     setWake(s.relayWakes, relay, wakeAt);
     return;
   }

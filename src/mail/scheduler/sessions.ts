@@ -167,7 +167,7 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   else {
     const sender = tickets[0]?.message.sender;
     if (sender !== undefined) {
-      if (farthest?.scope === "sender") noteRefusedSender(s, relay, sender, farthest.failure);
+      if (farthest?.scope === "sender") noteRefusedSender(s, relay, sender, farthest.failure, tickets);
       else if (worked) noteWelcomeSender(relay, sender);
     }
     noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);

@@ -15,6 +15,7 @@ import type { Fate, NoticeWish } from "./fate.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { internalWaitMs, relaySchedule, spreadMs, waitMs } from "./retry.ts";
 import { chanceOf } from "./chance.ts";
+import { scopeOf } from "./scope.ts";
 import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
 import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
@@ -142,10 +143,18 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
   }
   s.since.deferred++;
   ticket.lastRound = undefined;
+  if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
-  const reply = `not tried: others were refused just now: ${failureText(failure)}`;
-  tellAttempt(s, ticket, untried(s), "deferred", failure.status, reply);
-  decide(s, { ticket, kind: "kept" });
+  const who = scopeOf(failure, "recipient") === "sender" ? "its sender was" : "others were";
+  tellAttempt(
+    s,
+    ticket,
+    untried(s),
+    "deferred",
+    failure.status,
+    `not tried: ${who} refused just now: ${failureText(failure)}`,
+  );
+  decide(s, { ticket, kind: "kept", failure });
 }
 
 /** It failed for good: back to the sender, or, without one, told to postmaster or kept as dead. */

@@ -39,7 +39,7 @@ export interface BatchParts {
   readonly wantsSuccess: (id: EnvelopeId) => boolean;
 }
 
-/** Completes a write: the notices are made, and updates that are no attempts get the last failure that the store has. */
+/** Completes a write: the notices are made, and updates that bring no failure get the last one that the store has. */
 export async function writeBatch(action: WriteAction, parts: BatchParts): Promise<WriteBatch | Unwritable> {
   const made = [];
   for (const plan of action.notices) {
@@ -99,14 +99,18 @@ async function withLastFailures(
   operations: readonly MailOperation[],
   parts: BatchParts,
 ): Promise<readonly MailOperation[]> {
-  const bare = operations.flatMap((one) => (one.do === "update" && one.attempt === undefined ? [one.envelope] : []));
+  const bare = operations.flatMap((one) => (isBare(one) ? [one.envelope] : []));
   if (bare.length === 0) return operations;
   const stored = byId(await parts.store.envelopes(bare));
   return operations.map((one) => {
-    if (one.do !== "update" || one.attempt !== undefined) return one;
+    if (!isBare(one)) return one;
     const lastFailure = stored.get(one.envelope)?.progress.lastFailure;
     return lastFailure === undefined ? one : { ...one, progress: { ...one.progress, lastFailure } };
   });
+}
+
+function isBare(one: MailOperation): one is Extract<MailOperation, { do: "update" }> {
+  return one.do === "update" && one.attempt === undefined && one.progress.lastFailure === undefined;
 }
 
 function byId(stored: readonly StoredEnvelope[]): ReadonlyMap<EnvelopeId, StoredEnvelope> {

@@ -119,9 +119,8 @@ function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, ad
     to.push({ do: "remove", envelope });
     return;
   }
-  const progress = progressOf(ticket);
-  if (attempt === undefined) to.push({ do: "update", envelope, progress });
-  else to.push({ do: "update", envelope, progress: { ...progress, lastFailure: failure }, attempt });
+  const progress = failure === undefined ? progressOf(ticket) : { ...progressOf(ticket), lastFailure: failure };
+  to.push(attempt === undefined ? { do: "update", envelope, progress } : { do: "update", envelope, progress, attempt });
 }
 
 /** One notice tells one address of one message. */
