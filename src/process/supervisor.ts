@@ -218,7 +218,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
     if (message.kind !== "reception") return;
     reception = { isPaused: message.isPaused, because: message.because };
-    for (const worker of workers) if (worker.role === "ingress") worker.tell({ kind: "reception", ...reception });
+    // Those of earlier settings, too: their sessions may go on for hours.
+    tellOtherIngress(name, { kind: "reception", ...reception });
   };
 
   /** Mail of this host's users that an ingress which is no more had taken in hand. */

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
-import { sendMail, smtpConnect } from "../smtp-client.ts";
+import { sendMail, smtpConnect, type TestClient } from "../smtp-client.ts";
 
 /** SIGHUP, and the line that says how it ended. */
 async function hangUp(server: TestServer): Promise<string> {
@@ -95,6 +95,38 @@ ${more}${refusing(code)}`;
     session.send("Subject: of the old session\r\n\r\nx\r\n.\r\n");
     assert.match(await session.reply(), /^250 /);
     await server.waitForMails("ada", 1);
+    assert.match(await session.say("QUIT"), /^221 /);
+    assert.equal(await server.stop(), 0);
+  });
+
+/** Whether reception is paused is told to the processes one by one: asks until it is as it should be. */
+async function untilMailIs(session: TestClient, expected: RegExp): Promise<void> {
+  const untilAt = Date.now() + 20_000;
+  for (;;) {
+    const said = await session.say("MAIL FROM:<a@b.test>");
+    if (said.startsWith("2")) await session.say("RSET");
+    if (expected.test(said)) return;
+    if (Date.now() > untilAt) throw new Error(`MAIL is answered ${said}, not ${String(expected)}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+for (const layout of LAYOUTS)
+  test(`${layout}: a pause of reception, and its end, reach the sessions that began before a reload`, async (t) => {
+    await using server = await startServer({ layout, settings: refusing(550) });
+    const session = await smtpConnect(server.ports.smtp);
+    t.after(() => session.close());
+    await session.reply();
+    await session.say("EHLO c.test");
+    server.rewrite({ settings: refusing(553) });
+    assert.match(await hangUp(server), /^reload -- /);
+
+    assert.equal((await server.posthorn("pause", "in", "--because", "a new disk")).status, 0);
+    await untilMailIs(session, /^450 4\.3\.2 /);
+    server.rewrite({ settings: refusing(554) });
+    assert.match(await hangUp(server), /^reload -- /);
+    assert.equal((await server.posthorn("resume", "in")).status, 0);
+    await untilMailIs(session, /^250 /);
     assert.match(await session.say("QUIT"), /^221 /);
     assert.equal(await server.stop(), 0);
   });
