@@ -295,6 +295,21 @@ test("changes go to the control socket, with who asked as the reason when none i
   assert.deepEqual(retry.asked[0]?.[2], { selector: { by: "envelope", id: `${MESSAGE}.2` } });
 });
 
+test("a change says what is done, what is asked for while it is being tried, and what could not be done and why", async () => {
+  const held = await posthorn(["queue", "remove", "--all"], {
+    answers: { "queue.remove": { envelopes: 2, asked: 1 } },
+  });
+  assert.equal(held.out, "2 envelopes removed\n1 envelope being tried now: removed unless that delivers it\n");
+  assert.equal(held.code, 0);
+  const asked = await posthorn(["queue", "hold", "--all"], { answers: { "queue.hold": { envelopes: 0, asked: 2 } } });
+  assert.equal(asked.out, "2 envelopes being tried now: held unless that delivers or returns it\n");
+  assert.equal(asked.code, 0);
+  const undone = { envelopes: 0, undone: 1, because: "its bounce could not be made: \x1b[2J" };
+  const bounced = await posthorn(["queue", "bounce", MESSAGE, `${MESSAGE}.1`], { answers: { "queue.bounce": undone } });
+  assert.equal(bounced.out, "2 envelopes not returned to their senders: its bounce could not be made: \\x1b[2J\n");
+  assert.equal(bounced.code, 1);
+});
+
 test("an error of the server is told with what to do, and nothing else", async () => {
   const error = new PosthornError("CONTROL_UNREACHABLE", { message: "no server", advice: "start it" });
   const { code, err } = await posthorn(["status"], { world: { connectControl: () => Promise.reject(error) } });

@@ -1,3 +1,4 @@
+import { escapeControls } from "../../foundation/escape.ts";
 import type { Changed } from "../../mail/scheduler/admin.ts";
 import type { ControlClient } from "../control/control.ts";
 import { withServer, type CliCommand, type CliOption, type Given } from "./command.ts";
@@ -23,24 +24,50 @@ function changeCommand(
     leastOperands: 0,
     mostOperands: 1000,
     says,
-    explains: "Exits with 1 when nothing matches.",
+    explains: `${verb in UNLESS ? "What is being tried just then is changed when that ends, unless it has left the queue by then; it says for how many. " : ""}Exits with 1 when nothing matches${verb === "bounce" ? " or something could not be returned" : ""}.`,
     options: { ...selectorOptions, ...options },
     async run(given, world) {
       const selectors = selectorsOf(command, given);
-      const envelopes = await withServer(given, world, "change", async (server) => {
-        let sum = 0;
-        for (const selector of selectors) sum += (await change(server, selector, given, world)).envelopes;
-        return sum;
+      const changed = await withServer(given, world, "change", async (server) => {
+        const all: Changed[] = [];
+        for (const selector of selectors) all.push(await change(server, selector, given, world));
+        return sumOf(all);
       });
-      const aside =
-        envelopes === 0 && verb !== "remove" && verb !== "bounce"
-          ? "; for mail in quarantine there is `posthorn quarantine`"
-          : "";
-      world.stdout.write(`${counted(envelopes, "envelope")} ${done}${aside}\n`);
-      return envelopes > 0 ? exitCodes.ok : exitCodes.nothing;
+      world.stdout.write(textOf(changed, verb, done));
+      return (changed.undone ?? 0) === 0 && changed.envelopes + (changed.asked ?? 0) > 0
+        ? exitCodes.ok
+        : exitCodes.nothing;
     },
   };
   return command;
+}
+
+/** What an attempt that runs may do instead. */
+const UNLESS: Readonly<Record<string, string>> = {
+  hold: "held unless that delivers or returns it",
+  remove: "removed unless that delivers it",
+  bounce: "returned unless that delivers it",
+  release: "not held after that",
+};
+
+function sumOf(all: readonly Changed[]): Changed {
+  const sum = (name: "envelopes" | "asked" | "undone"): number => all.reduce((so, one) => so + (one[name] ?? 0), 0);
+  const because = all.find((one) => one.because !== undefined)?.because;
+  return { envelopes: sum("envelopes"), asked: sum("asked"), undone: sum("undone"), because };
+}
+
+function textOf({ envelopes, asked = 0, undone = 0, because = "" }: Changed, verb: string, done: string): string {
+  const lines: string[] = [];
+  if (envelopes > 0 || asked + undone === 0) {
+    const aside =
+      envelopes === 0 && verb !== "remove" && verb !== "bounce"
+        ? "; for mail in quarantine there is `posthorn quarantine`"
+        : "";
+    lines.push(`${counted(envelopes, "envelope")} ${done}${aside}`);
+  }
+  if (asked > 0) lines.push(`${counted(asked, "envelope")} being tried now: ${UNLESS[verb] ?? done}`);
+  if (undone > 0) lines.push(`${counted(undone, "envelope")} not ${done}: ${escapeControls(because)}`);
+  return `${lines.join("\n")}\n`;
 }
 
 const because = { says: "The reason, for the log and for who looks later.", value: "TEXT" };

@@ -2,6 +2,7 @@ import type { EventDeclaration, FieldDeclaration, FieldsOf } from "../../foundat
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { ConnectRequest, ResolveRequest } from "../delivery/delivery.ts";
 import type { MailOperation } from "../queue/store.ts";
+import type { Changed } from "./admin.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 
 /** What the scheduler wants done. The driver obeys in the order given and tells what came of it as an event. */
@@ -39,7 +40,7 @@ export type Action =
       readonly envelopes: number;
     }
   /** An operator's command is done, durably. */
-  | { readonly do: "answer"; readonly command: number; readonly envelopes: number }
+  | ({ readonly do: "answer"; readonly command: number } & Changed)
   /** Send a `timer` event at this instant; replaces the one before. */
   | { readonly do: "timer"; readonly at: number }
   | Tell;

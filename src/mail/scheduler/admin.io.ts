@@ -52,7 +52,6 @@ export function createSchedulerAdmin({
     const ticket = state.tickets.get(id);
     return ticket === undefined ? {} : { live: liveStateOf(ticket) };
   };
-  const changed = async (envelopes: Promise<number>) => ({ envelopes: await envelopes });
 
   return {
     async list(filter, behind) {
@@ -76,13 +75,12 @@ export function createSchedulerAdmin({
       return { message, envelopes, ...(body === undefined ? {} : { body }) };
     },
     census: () => store.census(clock.now()),
-    hold: (selector, because, untilAt) => changed(scheduler.command({ do: "hold", selector, because, untilAt })),
-    release: (selector, quarantined) => changed(scheduler.command({ do: "release", selector, quarantined })),
-    retryNow: (selector) => changed(scheduler.command({ do: "retryNow", selector })),
-    remove: (selector, because, quarantined) =>
-      changed(scheduler.command({ do: "remove", selector, because, quarantined })),
-    bounce: (selector, because) => changed(scheduler.command({ do: "bounce", selector, because })),
-    schedule: (selector, at) => changed(scheduler.command({ do: "schedule", selector, at })),
+    hold: (selector, because, untilAt) => scheduler.command({ do: "hold", selector, because, untilAt }),
+    release: (selector, quarantined) => scheduler.command({ do: "release", selector, quarantined }),
+    retryNow: (selector) => scheduler.command({ do: "retryNow", selector }),
+    remove: (selector, because, quarantined) => scheduler.command({ do: "remove", selector, because, quarantined }),
+    bounce: (selector, because) => scheduler.command({ do: "bounce", selector, because }),
+    schedule: (selector, at) => scheduler.command({ do: "schedule", selector, at }),
     forgive: async (which) => ({ routes: await scheduler.forgive(which) }),
     async suspend({ level, key, because, by, untilAt }) {
       const facts = { level, key: suspensionKey(level, key), because, by, setAt: clock.now(), untilAt };

@@ -23,8 +23,8 @@ import type { ShowFilter } from "./shown-row.ts";
  * What the operator may ask of the queue and the scheduler, and change. The control socket serves it; nothing else
  * reaches into the scheduler. Everything is plain data: in a split server it crosses a process boundary.
  *
- * A change that resolves is durable. It speaks about the envelopes present at that moment; one being tried just then is
- * changed when its attempt ends, unless it was delivered.
+ * A change that resolves is durable. It speaks about the envelopes present at that moment; those being tried just then are
+ * counted apart (`Changed.asked`).
  */
 export interface SchedulerAdmin {
   /** A page of the list (`Store.page`): what the store knows, with what the scheduler does about it just now. */
@@ -114,8 +114,16 @@ export type Selector =
   | { readonly by: "all" };
 
 export interface Changed {
-  /** Envelopes that the selector matched and the command changed, those in an attempt included. */
+  /** Envelopes that the selector matched and that are changed, durably. */
   readonly envelopes: number;
+  /**
+   * Envelopes that are being tried just now: changed when that ends, unless it delivers them (or, for a hold, returns them).
+   * This is remembered until then, not over a restart. Absent when there are none.
+   */
+  readonly asked?: number | undefined;
+  /** Envelopes that could not be changed, and why the first of them could not. Absent when there are none. */
+  readonly undone?: number | undefined;
+  readonly because?: string | undefined;
 }
 
 /**

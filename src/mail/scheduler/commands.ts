@@ -2,15 +2,16 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
-import { domainOf, makeReady, release, schedule } from "./ready.ts";
-import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
+import { domainOf, makeReady, release } from "./ready.ts";
+import { startWriting } from "./settle.ts";
 import { relayText } from "./relay-text.ts";
-import type { After, Candidate, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import type { Candidate, CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { endGreylistRest } from "./greylisting.ts";
 import { retryRefusedSenders, forgiveSenders } from "./refused-senders.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
 import { dropWake } from "./wake-heap.ts";
+import { answerIfDone, bounce, hold, remove, wish } from "./wishes.ts";
 import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */
@@ -25,13 +26,17 @@ export type Command = { readonly selector: Selector } & (
 );
 
 export function onCommand(s: SchedulerState, id: number, command: Command): void {
-  const progress = { envelopes: 0, unwritten: 0 };
+  const progress: CommandProgress = { envelopes: 0, unwritten: 0, asked: 0, undone: 0, because: undefined };
   s.commands.set(id, progress);
   const relays = new Set<RelayQueue>();
   for (const ticket of select(s, command.selector)) {
     const change = applyTo(s, ticket, command, id);
     if (ticket.queue?.kind === "batch") relays.add(ticket.queue.line.relay);
     if (change === "none") continue;
+    if (change === "asked") {
+      progress.asked++;
+      continue;
+    }
     progress.envelopes++;
     if (change === "written") progress.unwritten++;
   }
@@ -39,23 +44,11 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
   answerIfDone(s, id);
 }
 
-/** One change of a command is durable. */
-export function noteWritten(s: SchedulerState, id: number): void {
-  const progress = s.commands.get(id);
-  if (progress === undefined) return;
-  progress.unwritten--;
-  answerIfDone(s, id);
-}
-
-function answerIfDone(s: SchedulerState, id: number): void {
-  const progress = s.commands.get(id);
-  if (progress === undefined || progress.unwritten > 0) return;
-  s.commands.delete(id);
-  s.out.push({ do: "answer", command: id, envelopes: progress.envelopes });
-}
-
-/** `written`: a fate with the command's number follows. `later`: when what runs has ended. `done`: nothing to write. */
-type Change = "none" | "done" | "later" | "written";
+/**
+ * `written`: a fate with the command's number follows, or the end of a wish. `asked`: done when the attempt that runs has
+ * ended, unless it leaves the queue by that. `done`: nothing to write.
+ */
+type Change = "none" | "done" | "asked" | "written";
 
 function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number): Change {
   const isBusy = ticket.place === "active" || ticket.place === "writing";
@@ -64,13 +57,13 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
     case "hold": {
       if (ticket.state === "dead") return "none";
       const { because, untilAt } = command;
-      if (isBusy) return later(ticket, { do: "hold", because, untilAt });
+      if (isBusy) return wish(s, ticket, { do: "hold", because, untilAt }, id);
       hold(s, ticket, because, untilAt, id);
       return "written";
     }
     case "release": {
       if (isBusy)
-        return ticket.state === "held" || ticket.after?.do === "hold" ? later(ticket, { do: "release" }) : "none";
+        return ticket.state === "held" || ticket.after?.do === "hold" ? wish(s, ticket, { do: "release" }, id) : "none";
       if (ticket.state !== "held") return "none";
       release(s, ticket, { command: id });
       return "written";
@@ -104,13 +97,13 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       return "written";
     }
     case "remove": {
-      if (isBusy) return later(ticket, { do: "remove", because: command.because });
+      if (isBusy) return wish(s, ticket, { do: "remove", because: command.because }, id);
       remove(s, ticket, command.because, id);
       return "written";
     }
     case "bounce": {
       if (ticket.state === "dead") return "none";
-      if (isBusy) return later(ticket, { do: "bounce", because: command.because });
+      if (isBusy) return wish(s, ticket, { do: "bounce", because: command.because }, id);
       bounce(s, ticket, command.because, id);
       return "written";
     }
@@ -133,35 +126,6 @@ function meansThis({ selector }: Command): boolean {
 /** RFC 4865: the sender's time holds, unless somebody means this mail. */
 function mayBeDue(ticket: Ticket, command: Command, at: number): boolean {
   return meansThis(command) || (ticket.notBeforeAt ?? 0) <= at;
-}
-
-function later(ticket: Ticket, after: After): Change {
-  ticket.after = after;
-  return "later";
-}
-
-function hold(s: SchedulerState, ticket: Ticket, because: string, untilAt: number | undefined, command?: number): void {
-  markHeld(s, ticket, because, untilAt);
-  postpone(s, { do: "write", ticket, kind: "kept", command });
-}
-
-function remove(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
-  tellRemoved(s, ticket, because);
-  postpone(s, { do: "write", ticket, kind: "gone", command });
-}
-
-function bounce(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
-  postpone(s, { do: "give-up", ticket, failure: operatorFailure(because), command });
-}
-
-/** The write that ran has ended, and an operator had wanted something meanwhile. */
-export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): void {
-  ticket.after = undefined;
-  if (after.do === "remove") remove(s, ticket, after.because);
-  else if (after.do === "release" && ticket.state === "held") release(s, ticket);
-  else if (after.do === "hold" && ticket.state === "queued") hold(s, ticket, after.because, after.untilAt);
-  else if (after.do === "bounce" && ticket.state !== "dead") bounce(s, ticket, after.because);
-  else schedule(s, ticket);
 }
 
 /** Who asks for a retry now does not want to wait for a rest, nor to have it end in a minute. */

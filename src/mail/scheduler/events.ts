@@ -184,6 +184,15 @@ export const removedByOperator = defineEvent({
   line: (e) => `${e.message}: removed by operator: to=<${e.to}>: ${e.because}`,
 });
 
+export const changeUndone = defineEvent({
+  name: "queue.change-undone",
+  level: "warning",
+  speaker: "qmgr",
+  says: "What an operator wanted done with an envelope was not done: the attempt that ran then delivered it, the server stopped before that had ended, or its bounce could not be made.",
+  fields: { message: "text", envelope: "text", to: "text", wanted: "text", why: "text" },
+  line: (e) => `warning: ${e.message}: not ${e.wanted}: to=<${e.to}>: ${e.why}`,
+});
+
 export const routeRests = defineEvent({
   name: "route.rests",
   level: "info",

@@ -17,6 +17,7 @@ import { suspensionsOn } from "./suspensions.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { dueAtOf, expiresAtOf } from "./ticket-times.ts";
+import { wishText } from "./wishes.ts";
 
 /**
  * "Why is it still here?": all that holds an envelope up, in the order in which it would have to clear, with the earliest
@@ -29,9 +30,9 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket, lastFailure?: Fa
   if (s.isStopping) found.push({ what: "paused", text: "the server is stopping" });
   switch (ticket.place) {
     case "active":
-      return [...found, { what: "attempt", text: attemptText(s, ticket) }];
+      return [...found, { what: "attempt", text: `${attemptText(s, ticket)}${wishText(ticket)}` }];
     case "writing":
-      return [...found, { what: "store", text: "what was decided about it is being written" }];
+      return [...found, { what: "store", text: `what was decided about it is being written${wishText(ticket)}` }];
     case "waiting": {
       const holding = suspendedBy(s, ticket);
       const waits = whileWaiting(s, ticket, lastFailure);

@@ -16,12 +16,12 @@ async function withOneInQuarantine(startWith = simulatedScheduling()) {
 test("what is in quarantine is not tried, and no command for the queue touches it by accident", async () => {
   const { scheduler, clock, world, store, id } = await withOneInQuarantine();
   for (const selector of [ALL, { by: "message", id } as const]) {
-    assert.equal(await scheduler.command({ do: "release", selector }), 0);
-    assert.equal(await scheduler.command({ do: "retryNow", selector }), 0);
-    assert.equal(await scheduler.command({ do: "hold", selector, because: "x" }), 0);
+    assert.equal((await scheduler.command({ do: "release", selector })).envelopes, 0);
+    assert.equal((await scheduler.command({ do: "retryNow", selector })).envelopes, 0);
+    assert.equal((await scheduler.command({ do: "hold", selector, because: "x" })).envelopes, 0);
   }
-  assert.equal(await scheduler.command({ do: "remove", selector: ALL, because: "x" }), 0);
-  assert.equal(await scheduler.command({ do: "bounce", selector: ALL, because: "x" }), 0);
+  assert.equal((await scheduler.command({ do: "remove", selector: ALL, because: "x" })).envelopes, 0);
+  assert.equal((await scheduler.command({ do: "bounce", selector: ALL, because: "x" })).envelopes, 0);
   await clock.advance(5 * DAY);
   assert.equal(world.delivered.size, 0);
   assert.equal((await store.list({ state: "held" })).length, 1);
@@ -35,10 +35,10 @@ test("released from quarantine it is delivered; what is held otherwise is not co
   await clock.advance(SECOND);
   await scheduler.command({ do: "hold", selector: { by: "message", id: other }, because: "a look" });
   scheduler.resume("out");
-  assert.equal(await scheduler.command({ do: "release", selector: ALL, quarantined: true }), 1);
+  assert.equal((await scheduler.command({ do: "release", selector: ALL, quarantined: true })).envelopes, 1);
   await clock.advance(SECOND);
   assert.deepEqual([...world.delivered.keys()], [`${id}.1`]);
-  assert.equal(await scheduler.command({ do: "release", selector: ALL }), 1);
+  assert.equal((await scheduler.command({ do: "release", selector: ALL })).envelopes, 1);
 });
 
 test("removed from quarantine it is gone, by the command for that or by its id", async () => {
@@ -48,7 +48,7 @@ test("removed from quarantine it is gone, by the command for that or by its id",
   ] as const) {
     const { scheduler, clock, store, id } = await withOneInQuarantine();
     const selector = command.selector.by === "message" ? { by: "message" as const, id } : command.selector;
-    assert.equal(await scheduler.command({ ...command, selector }), 1);
+    assert.equal((await scheduler.command({ ...command, selector })).envelopes, 1);
     await clock.advance(SECOND);
     assert.equal((await store.list({})).length, 0);
   }
@@ -72,7 +72,7 @@ test("what is let go late is tried for as long as mail that has just come", asyn
   await clock.advance(3.9 * DAY);
   const releasedAt = clock.now();
   scheduler.pause("out", "to look at it");
-  assert.equal(await scheduler.command({ do: "release", selector: ALL, quarantined: true }), 1);
+  assert.equal((await scheduler.command({ do: "release", selector: ALL, quarantined: true })).envelopes, 1);
   await clock.advance(SECOND);
   const [row] = await store.list({});
   assert.ok((row?.expiresAt ?? 0) >= releasedAt + 4 * DAY);

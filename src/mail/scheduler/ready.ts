@@ -126,7 +126,7 @@ function relayFor(s: SchedulerState, plan: RelayPlan, ticket: Ticket): RelayQueu
 export function release(
   s: SchedulerState,
   ticket: Ticket,
-  { command, dueAt = Math.max(s.now, ticket.notBeforeAt ?? 0) }: { command?: number; dueAt?: number } = {},
+  { command, dueAt = Math.max(s.now, ticket.notBeforeAt ?? 0) }: { command?: number | undefined; dueAt?: number } = {},
 ): void {
   // Who looks into the quarantine late is no reason to try less long.
   const expiresAt =

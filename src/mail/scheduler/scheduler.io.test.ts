@@ -76,7 +76,7 @@ test("on a real disk: mail is committed, delivered, removed; what was deferred i
       await until(() => scheduler.state.counts.waiting === 2);
       const held = deferred.envelopes[1]?.id ?? "";
       assert.equal(
-        await scheduler.command({ do: "hold", selector: { by: "envelope", id: held }, because: "a look" }),
+        (await scheduler.command({ do: "hold", selector: { by: "envelope", id: held }, because: "a look" })).envelopes,
         1,
       );
     });

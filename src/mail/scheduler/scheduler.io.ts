@@ -11,7 +11,7 @@ import type { CommitRequest, DomainWaker, QueuePort, WakeRequest, Woken } from "
 import type { LoadedEnvelope, Store } from "../queue/store.ts";
 import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Action } from "./action.ts";
-import type { Direction } from "./admin.ts";
+import type { Changed, Direction } from "./admin.ts";
 import type { Command } from "./commands.ts";
 import { Contents, type Content } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
@@ -68,7 +68,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   readonly #incoming: LoadedEnvelope[] = [];
   /** Envelopes in attempts and in the writes after them: what they asked for. */
   readonly #inFlight = new Map<EnvelopeId, Envelope>();
-  readonly #answers = new Map<number, { resolve(envelopes: number): void; reject(because: Error): void }>();
+  readonly #answers = new Map<number, { resolve(changed: Changed): void; reject(because: Error): void }>();
   #commandCount = 0;
   #isStepping = false;
   #timer: Timer | undefined;
@@ -143,28 +143,28 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     }
   }
 
-  /** Resolves with the number of envelopes changed when all of it is durable. */
-  command(wants: Command): Promise<number> {
+  /** Resolves when all that is changed is durable. */
+  command(wants: Command): Promise<Changed> {
     return this.#answered((command) => ({ on: "command", command, wants }));
   }
 
   /** Resolves, when it is durable, with the number of envelopes that it holds. */
-  suspend(suspension: SuspensionFacts): Promise<number> {
-    return this.#answered((command) => ({ on: "suspend", command, suspension }));
+  async suspend(suspension: SuspensionFacts): Promise<number> {
+    return (await this.#answered((command) => ({ on: "suspend", command, suspension }))).envelopes;
   }
 
   /** Resolves, when it is durable, with the number of envelopes that it held; undefined: there is no such one. */
   async unsuspend(level: SuspensionLevel, key: string, by: string): Promise<number | undefined> {
-    const held = await this.#answered((command) => ({ on: "unsuspend", command, level, key, by }));
+    const { envelopes: held } = await this.#answered((command) => ({ on: "unsuspend", command, level, key, by }));
     return held === NO_SUCH_SUSPENSION ? undefined : held;
   }
 
   /** Ends rests and penalties by name; resolves with how many there were. */
-  forgive(which: string): Promise<number> {
-    return this.#answered((command) => ({ on: "forgive", command, which }));
+  async forgive(which: string): Promise<number> {
+    return (await this.#answered((command) => ({ on: "forgive", command, which }))).envelopes;
   }
 
-  #answered(eventOf: (command: number) => SchedulerEvent): Promise<number> {
+  #answered(eventOf: (command: number) => SchedulerEvent): Promise<Changed> {
     const command = ++this.#commandCount;
     return new Promise((resolve, reject) => {
       if (this.#ended.signal.aborted) {
@@ -181,7 +181,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     if (!this.#wakes.isNews(`${withSubdomains ? "@" : ""}${domain}`, this.#parts.clock.monotonicMs()))
       return { kind: "woken" };
     const wake: Command = { do: "retryNow", selector: { by: "domain", domain, withSubdomains } };
-    const envelopes = await this.command(wake);
+    const { envelopes } = await this.command(wake);
     if (!this.#isLoading) return { kind: "woken", envelopes };
     // What is not known yet is woken when it is; a stop on the way loses nothing but that.
     void this.#loading?.then(() => this.command(wake)).catch(() => {});
@@ -215,6 +215,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
       limit.abort();
     }
     const isEnded = isQuiet(this.#state);
+    if (!isEnded && !this.#ended.signal.aborted) this.#post({ on: "end" });
     this.#ended.abort(stopped());
     for (const answer of this.#answers.values()) answer.reject(stopped());
     this.#answers.clear();
@@ -283,10 +284,12 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
       case "note":
         void this.#note(action);
         return;
-      case "answer":
-        this.#answers.get(action.command)?.resolve(action.envelopes);
-        this.#answers.delete(action.command);
+      case "answer": {
+        const { do: _, command, ...changed } = action;
+        this.#answers.get(command)?.resolve(changed);
+        this.#answers.delete(command);
         return;
+      }
       case "timer":
         this.#timer?.cancel();
         this.#timer = this.#parts.clock.after(
@@ -385,7 +388,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
     const batch = await this.#batchOf(action);
     if (batch.kind === "not-now") {
-      this.#post({ on: "unwritten", write: action.write });
+      this.#post({ on: "unwritten", write: action.write, problem: batch.problem });
       return;
     }
     if (batch.kind === "unreturnable") {
@@ -408,7 +411,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     try {
       await this.#writer.write([{ do: "note", key, text }]);
       if (command === undefined) return;
-      this.#answers.get(command)?.resolve(envelopes);
+      this.#answers.get(command)?.resolve({ envelopes });
       this.#answers.delete(command);
     } catch (thrown) {
       // Stopped: what was not answered may not hold after the next start.
@@ -431,7 +434,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
       } catch (thrown) {
         // Only the reading of last failures gets here.
         this.#writer.noteError(thrown);
-        if (this.#ended.signal.aborted) return { kind: "not-now" };
+        if (this.#ended.signal.aborted) return { kind: "not-now", problem: "the server stopped" };
         await sleep(this.#parts.clock, READ_AGAIN_MS, this.#ended.signal).catch(() => {});
       }
     }

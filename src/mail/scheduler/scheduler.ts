@@ -4,7 +4,7 @@ import type { Connected, Outcome, Resolved, Transacted } from "../delivery/deliv
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
-import { applyAfter, forgiveRoutes, noteWritten, onCommand, type Command } from "./commands.ts";
+import { forgiveRoutes, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
@@ -30,7 +30,8 @@ import { endSuspension, suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
-import { setDueAt } from "./ticket-times.ts";
+import { dueAtOf, setDueAt } from "./ticket-times.ts";
+import { applyAfter, endWish, forgetWishes, noteUndone, noteWritten, tellUndone } from "./wishes.ts";
 
 /**
  * The scheduler: decides what is tried when, where and with whom. Before it: queue; after it: route and delivery.
@@ -64,7 +65,7 @@ export type SchedulerEvent =
   | { readonly on: "delivered"; readonly envelope: EnvelopeId; readonly outcome?: Outcome | Expanded | undefined }
   | { readonly on: "written"; readonly write: number }
   /** A notice could not be made: nothing of this write was done. */
-  | { readonly on: "unwritten"; readonly write: number }
+  | { readonly on: "unwritten"; readonly write: number; readonly problem?: string | undefined }
   /** Its bounce is wanted for these and has no way to whom it is for, now or later: nothing of this write was done. */
   | {
       readonly on: "unreturnable";
@@ -92,6 +93,8 @@ export type SchedulerEvent =
   | { readonly on: "settings"; readonly settings: CoreSettings }
   | { readonly on: "store"; readonly isUsable: boolean }
   | { readonly on: "stop" }
+  /** The deadline of the stop is over: what still runs does not end in this process. */
+  | { readonly on: "end" }
   | { readonly on: "timer" };
 
 /** Envelopes that one timer event handles; more follow at once, in the next. */
@@ -146,7 +149,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       for (const fate of takeWritten(s, event.write)) conclude(s, fate);
       return;
     case "unwritten":
-      for (const fate of takeWritten(s, event.write)) putOff(s, fate);
+      for (const fate of takeWritten(s, event.write)) putOff(s, fate, event.problem);
       return;
     case "unreturnable":
       for (const fate of takeWritten(s, event.write))
@@ -188,6 +191,9 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       s.isStopping = true;
       lookAtAllRelays(s);
       return;
+    case "end":
+      forgetWishes(s);
+      return;
     case "timer":
       onTimer(s);
       return;
@@ -205,25 +211,37 @@ function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void
 }
 
 /** The store has what was decided. */
-function conclude(s: SchedulerState, { ticket, kind, command, added, notice }: Fate): void {
+function conclude(s: SchedulerState, fate: Fate): void {
+  const { ticket, kind, command, added, notice } = fate;
   if (notice?.kind === "bounce") s.since.bounced++;
   if (added !== undefined) takeUpAdded(s, ticket, added);
-  if (kind === "gone") forget(s, ticket);
-  else if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
+  const { after } = ticket;
+  if (kind === "gone") {
+    if (after !== undefined) endWish(s, ticket, after, fate);
+    forget(s, ticket);
+  } else if (after !== undefined) applyAfter(s, ticket, after);
   else schedule(s, ticket);
-  if (command !== undefined) noteWritten(s, command);
+  if (command === undefined) return;
+  // Only what was to be returned dies by a command.
+  if (kind === "kept" && ticket.state === "dead")
+    noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? "it has no sender"}`);
+  else noteWritten(s, command);
 }
 
 /** The notice that goes with it could not be made: a change is written without it, an end is put off. */
-function putOff(s: SchedulerState, fate: Fate): void {
-  const { ticket } = fate;
+function putOff(s: SchedulerState, fate: Fate, problem = "its notice could not be made"): void {
+  const { ticket, command, failure } = fate;
   if (fate.kind === "kept") {
     decide(s, { ...fate, notice: undefined });
     return;
   }
-  setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
-  schedule(s, ticket);
-  if (fate.command !== undefined) noteWritten(s, fate.command);
+  const isOperators = failure?.cause.kind === "operator";
+  // What was not due stays so. What was is not tried at once: who wants it returned has the time to ask again.
+  if (!isOperators || dueAtOf(ticket) <= s.now) setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
+  if (isOperators) tellUndone(s, ticket, "bounce", `its bounce could not be made: ${problem}`);
+  if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
+  else schedule(s, ticket);
+  if (command !== undefined) noteUndone(s, command, `its bounce could not be made: ${problem}`);
 }
 
 function changeSettings(s: SchedulerState, settings: CoreSettings): void {

@@ -74,9 +74,12 @@ export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt
     ticket.after = undefined;
     tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
     tellRemoved(s, ticket, after.because);
-    decide(s, { ticket, kind: "gone" });
+    decide(s, { ticket, kind: "gone", command: after.command });
+  } else if (after?.do === "bounce") {
+    ticket.after = undefined;
+    const end = failure.lasting === "permanent" ? failure : operatorFailure(after.because);
+    giveUp(s, ticket, { ...attempt, command: after.command }, end);
   } else if (failure.lasting === "permanent") giveUp(s, ticket, attempt, failure);
-  else if (after?.do === "bounce") giveUp(s, ticket, attempt, operatorFailure(after.because));
   else if (s.now >= expiresAtOf(ticket)) {
     s.since.expired++;
     s.out.push(
@@ -113,6 +116,7 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
     kind: "kept",
     failure,
     attempt: recordOf(attempt, "deferred", failure),
+    command: after?.command,
     notice: after === undefined && s.now >= warnAt(s, ticket) ? delayNotice(s, ticket, failure) : undefined,
   });
 }
@@ -159,7 +163,6 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
 
 /** It failed for good: back to the sender, or, without one, told to postmaster or kept as dead. */
 export function giveUp(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure, before?: Failure): void {
-  if (ticket.after !== undefined) ticket.after = undefined;
   const text = before === undefined ? failureText(failure) : `${failureText(failure)}: ${failureText(before)}`;
   tellAttempt(s, ticket, attempt, "bounced", failure.status, text);
   const about = {

@@ -91,8 +91,8 @@ export interface SchedulerState {
   readonly writes: Map<number, { readonly fates: readonly Fate[]; readonly isSlice: boolean }>;
   writeCount: number;
   slicesInFlight: number;
-  /** Operators' commands, with the number of changes that are not durable yet. */
-  readonly commands: Map<number, { envelopes: number; unwritten: number }>;
+  /** Operators' commands that are not answered yet. */
+  readonly commands: Map<number, CommandProgress>;
 
   readonly suspensions: Suspensions;
   suspensionCount: number;
@@ -225,11 +225,26 @@ export interface FailedRound {
   readonly tried: readonly string[];
 }
 
-export type After =
+export type After = Wish & {
+  /** That waits for it; absent when it was answered that this is asked for, because an attempt may take long. */
+  readonly command?: number | undefined;
+};
+
+export type Wish =
   | { readonly do: "hold"; readonly because: string; readonly untilAt: number | undefined }
   | { readonly do: "remove"; readonly because: string }
   | { readonly do: "bounce"; readonly because: string }
   | { readonly do: "release" };
+
+/** How far a command is: `Changed` says what the numbers mean. */
+export interface CommandProgress {
+  /** Those whose change is not durable yet are among them. */
+  envelopes: number;
+  unwritten: number;
+  asked: number;
+  undone: number;
+  because: string | undefined;
+}
 
 /** The ready envelopes of one message in one line of a relay: what one transaction may carry. */
 export interface Batch extends Chained<Batch> {

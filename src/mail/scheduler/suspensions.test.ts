@@ -274,9 +274,15 @@ test("a retry by the operator does not lift a suspension; hold, removal and retu
   await suspend(simulation, "all", "*");
   const [first, second] = await send();
   await clock.advance(SECOND);
-  assert.equal(await scheduler.command({ do: "retryNow", selector: { by: "message", id: first } }), 0);
-  assert.equal(await scheduler.command({ do: "hold", selector: { by: "message", id: first }, because: "me too" }), 1);
-  assert.equal(await scheduler.command({ do: "remove", selector: { by: "message", id: second }, because: "no" }), 1);
+  assert.equal((await scheduler.command({ do: "retryNow", selector: { by: "message", id: first } })).envelopes, 0);
+  assert.equal(
+    (await scheduler.command({ do: "hold", selector: { by: "message", id: first }, because: "me too" })).envelopes,
+    1,
+  );
+  assert.equal(
+    (await scheduler.command({ do: "remove", selector: { by: "message", id: second }, because: "no" })).envelopes,
+    1,
+  );
   await scheduler.unsuspend("all", "*", "ann");
   await clock.advance(MINUTE);
   const rows = await store.list({});

@@ -25,7 +25,7 @@ export interface WriteBatch {
 
 /** Nothing of it may be written: a bounce cannot be made now, or has no way to whom it is for. */
 export type Unwritable =
-  | { readonly kind: "not-now" }
+  | { readonly kind: "not-now"; readonly problem: string }
   | { readonly kind: "unreturnable"; readonly envelopes: readonly EnvelopeId[]; readonly because: string };
 
 export interface BatchParts {
@@ -63,7 +63,7 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
       made.push({ plan: wanted, request, envelopes });
     } catch (thrown) {
       parts.emit(noticeFailed, { message: plan.message, kind: plan.kind, problem: messageOf(thrown) });
-      if (plan.kind !== "success") return { kind: "not-now" };
+      if (plan.kind !== "success") return { kind: "not-now", problem: messageOf(thrown) };
     }
   }
   const commits = made.map(({ request, envelopes }): MailOperation => {

@@ -1,0 +1,131 @@
+import { messageOfEnvelope } from "../../foundation/ids.ts";
+import { tell } from "./action.ts";
+import { changeUndone } from "./events.ts";
+import type { Fate } from "./fate.ts";
+import { release, schedule } from "./ready.ts";
+import { markHeld, operatorFailure, tellRemoved } from "./settle.ts";
+import type { After, SchedulerState, Ticket, Wish } from "./state.ts";
+import { postpone } from "./writing.ts";
+
+/**
+ * What operators want done with envelopes that are busy: being tried, or being written. It is done when that has ended
+ * (`settle.ts`, `applyAfter`), unless the envelope leaves the queue by it. A write ends soon, and the command waits for
+ * what comes of it. An attempt may take many minutes: the command is answered with how many there are, and what is wanted
+ * is remembered until then; that it came too late is told.
+ */
+/** What asks for more stays when less is asked for afterwards: who has thrown it away does not have it held. */
+const RANKS: Readonly<Record<Wish["do"], number>> = { release: 0, hold: 0, bounce: 1, remove: 2 };
+
+const WANTED: Readonly<Record<Wish["do"], string>> = {
+  release: "released",
+  hold: "held",
+  bounce: "returned",
+  remove: "removed",
+};
+
+export function wish(s: SchedulerState, ticket: Ticket, wanted: Wish, command: number): "none" | "asked" | "written" {
+  const { after } = ticket;
+  if (after !== undefined) {
+    if (RANKS[after.do] > RANKS[wanted.do]) return "none";
+    if (after.command !== undefined) noteUndone(s, after.command);
+  }
+  const isWriting = ticket.place === "writing";
+  ticket.after = isWriting ? { ...wanted, command } : wanted;
+  return isWriting ? "written" : "asked";
+}
+
+/** The write that ran has ended, and the envelope is still here. */
+export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): void {
+  ticket.after = undefined;
+  const { command } = after;
+  if (after.do === "remove") remove(s, ticket, after.because, command);
+  else if (after.do === "release" && ticket.state === "held") release(s, ticket, { command });
+  else if (after.do === "hold" && ticket.state !== "dead") hold(s, ticket, after.because, after.untilAt, command);
+  else if (after.do === "bounce" && ticket.state !== "dead") bounce(s, ticket, after.because, command);
+  else {
+    schedule(s, ticket);
+    if (command !== undefined) noteUndone(s, command);
+  }
+}
+
+/** The envelope has left the queue; perhaps as was wanted, by another command or by itself. */
+export function endWish(s: SchedulerState, ticket: Ticket, { do: wanted, command }: After, fate: Fate): void {
+  const isReturned = fate.notice?.kind === "bounce";
+  const isFulfilled =
+    wanted === "bounce" ? isReturned : wanted === "remove" && !isReturned && fate.command !== undefined;
+  if (!isFulfilled) tellUndone(s, ticket, wanted, "too late, it had left the queue");
+  if (command === undefined) return;
+  if (isFulfilled) noteWritten(s, command);
+  else noteUndone(s, command);
+}
+
+/** An attempt does not end any more: what was wanted of it is gone with this process. */
+export function forgetWishes(s: SchedulerState): void {
+  for (const ticket of s.tickets.values())
+    if (ticket.after !== undefined && ticket.after.command === undefined)
+      tellUndone(s, ticket, ticket.after.do, "the server stopped before its attempt ended; ask for it again");
+}
+
+export function tellUndone(s: SchedulerState, { id, recipient }: Ticket, wanted: Wish["do"], why: string): void {
+  const message = messageOfEnvelope(id);
+  s.out.push(tell(changeUndone, { message, envelope: id, to: recipient, wanted: WANTED[wanted], why }));
+}
+
+/** For people: what becomes of it when what runs has ended. */
+export function wishText({ after }: Ticket): string {
+  return after === undefined ? "" : `; then it is ${WANTED[after.do]}, if it is still here`;
+}
+
+export function hold(
+  s: SchedulerState,
+  ticket: Ticket,
+  because: string,
+  untilAt: number | undefined,
+  command?: number,
+): void {
+  markHeld(s, ticket, because, untilAt);
+  postpone(s, { do: "write", ticket, kind: "kept", command });
+}
+
+export function remove(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
+  tellRemoved(s, ticket, because);
+  postpone(s, { do: "write", ticket, kind: "gone", command });
+}
+
+export function bounce(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
+  postpone(s, { do: "give-up", ticket, failure: operatorFailure(because), command });
+}
+
+/** One change of a command is durable. */
+export function noteWritten(s: SchedulerState, id: number): void {
+  const progress = s.commands.get(id);
+  if (progress === undefined) return;
+  progress.unwritten--;
+  answerIfDone(s, id);
+}
+
+/** One change of a command did not come about; without a reason because there was nothing left to change. */
+export function noteUndone(s: SchedulerState, id: number, because?: string): void {
+  const progress = s.commands.get(id);
+  if (progress === undefined) return;
+  progress.envelopes--;
+  if (because !== undefined) {
+    progress.undone++;
+    progress.because ??= because;
+  }
+  noteWritten(s, id);
+}
+
+export function answerIfDone(s: SchedulerState, id: number): void {
+  const progress = s.commands.get(id);
+  if (progress === undefined || progress.unwritten > 0) return;
+  s.commands.delete(id);
+  const { envelopes, asked, undone, because } = progress;
+  s.out.push({
+    do: "answer",
+    command: id,
+    envelopes,
+    ...(asked === 0 ? {} : { asked }),
+    ...(undone === 0 ? {} : { undone, because }),
+  });
+}
