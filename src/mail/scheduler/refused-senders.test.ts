@@ -70,7 +70,7 @@ test("who asks for a retry now has the host asked again about a sender that it r
     await clock.advance(4 * SECOND);
     assert.equal(world.tried.length, 1);
     world.says = undefined;
-    assert.equal(await scheduler.command({ do: "retryNow", selector }), 5);
+    assert.equal((await scheduler.command({ do: "retryNow", selector })).envelopes, 5);
     await clock.advance(30 * SECOND);
     assert.equal(hosts.delivered.size, 5, selector.by);
   }
