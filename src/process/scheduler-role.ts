@@ -7,6 +7,7 @@ import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.t
 import { createNotices } from "../mail/delivery/bounce/bounce.ts";
 import { RememberingDelivery } from "../mail/delivery/tls-policy/remembering-delivery.ts";
 import type { TlsHostsSettings } from "../mail/delivery/tls-policy/tls-hosts.ts";
+import { postmasterAt } from "../mail/envelope/mail-name.ts";
 import { rulesPolicy, type RulesPolicy } from "../mail/envelope/rules.ts";
 import { ownActions } from "../mail/envelope/default-rules.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
@@ -68,6 +69,7 @@ export async function startScheduler(parts: SchedulerRoleParts): Promise<Schedul
     policy = rulesPolicy(policySettingsOf(from, clock), tablesOf(from, clock, emit, lookup), remotePolicyParts(lookup));
     return createNotices({
       hostname: settings.hostname,
+      postmaster: postmasterAt(settings.local, settings.hostname),
       clock,
       emit,
       newMessageId,
@@ -139,11 +141,10 @@ function tlsHostsSettings({ settings }: LoadedSettings): TlsHostsSettings {
 }
 
 function coreSettings({ settings }: LoadedSettings): CoreSettings {
-  const { postmaster } = settings.local;
   return {
     scheduler: settings.scheduler,
     route: settings.route,
     plans: planAll(settings.actions, settings.hostname),
-    postmaster: postmaster.includes("@") ? postmaster : `${postmaster}@${settings.hostname}`,
+    postmaster: postmasterAt(settings.local, settings.hostname),
   };
 }

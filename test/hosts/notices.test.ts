@@ -211,4 +211,25 @@ rules:
       shown.stdout,
     );
   });
+
+  test(`${layout}: postmaster of a domain that is not this host's name is told, by his alias, and once where that fails`, async () => {
+    await using host = await startScriptedHost({
+      answer: (line) => (line.startsWith("RCPT") ? "550 5.1.1 nobody here" : undefined),
+    });
+    await using server = await startServer({
+      layout,
+      settings: `${rules(host.port)}local: { domains: [example.test], users: [jane], aliases: table:aliases }
+tables: { aliases: { map: { postmaster: "root, far@there.test", root: jane } } }
+scheduler: { dead-letters: { to: postmaster } }
+`,
+    });
+    await transact(server.ports.smtp, "<>", "<gone@there.test>");
+    const [told = ""] = await server.waitForMails("jane", 1);
+    assert.match(told, /^To: <postmaster@example\.test>$/m);
+    assert.match(told, /^Final-Recipient: rfc822; gone@there\.test$/m);
+    assert.match(told, /write to postmaster@example\.test/);
+    await server.waitForOutput(/from=<>, to=<far@there\.test>: .*kept as dead/);
+    assert.match((await server.posthorn("queue", "list")).stdout, /dead .*far@there\.test/);
+    assert.equal(server.output().match(/: postmaster non-delivery notification: /g)?.length, 1);
+  });
 }

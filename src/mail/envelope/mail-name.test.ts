@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mailNameOf } from "./mail-name.ts";
+import { mailNameOf, postmasterAt } from "./mail-name.ts";
 
 const host = "mail.example.org";
 const nameOf = (...items: readonly string[]) => mailNameOf({ domains: { kind: "list", items } }, host);
@@ -13,4 +13,11 @@ test("users without a domain are those of the host's name where that is local, e
   assert.equal(await nameOf("*.example.net"), host);
   assert.equal(await mailNameOf({ domains: undefined }, host), host);
   assert.equal(await mailNameOf({ domains: { kind: "table", name: "domains" } }, host), host);
+});
+
+test("postmaster is told at the first domain that is ours by name, else at the host's name", () => {
+  const at = (...items: readonly string[]) => postmasterAt({ domains: { kind: "list", items } }, host);
+  assert.equal(at("example.org", "mail.example.org"), "postmaster@example.org");
+  assert.equal(at("*.example.org", "example.net"), "postmaster@example.net");
+  assert.equal(postmasterAt({ domains: { kind: "table", name: "domains" } }, host), `postmaster@${host}`);
 });

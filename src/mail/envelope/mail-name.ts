@@ -7,6 +7,11 @@ export function primaryDomainOf({ domains }: Pick<LocalSettings, "domains">, hos
   return (domains?.kind === "list" ? domains.items.find((name) => /^[^!*.@]/.test(name)) : undefined) ?? hostname;
 }
 
+/** The address at which postmaster gets what this host has to tell him: always one of this host, whatever name it has. */
+export function postmasterAt(local: Pick<LocalSettings, "domains">, hostname: string): string {
+  return `postmaster@${primaryDomainOf(local, hostname)}`;
+}
+
 /**
  * The domain of users whom a program of this host names without one (`sendmail root`): the host's own name where that is
  * ours, else the primary domain, for at the host's name nobody would be known. A table of domains is not asked.

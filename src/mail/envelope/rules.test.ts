@@ -226,6 +226,29 @@ test("our own notices find their action whoever may give us mail", async () => {
   });
 });
 
+test("what we have to tell postmaster finds him, whatever table has our domains, by his alias or as the settings say", async () => {
+  type Local = NonNullable<z.input<typeof settingsSchema>["local"]>;
+  const at = (local: Local) =>
+    policy({ local, actions: { smart: { relay: { to: "smtps://relay.example" } } } }, table("domains", "example.org"), [
+      "aliases",
+      inlineTable("aliases", { kind: "map", entries: { postmaster: "ann" } }),
+    ]).chooseTargets("postmaster@mail.example.org");
+  const cases: readonly (readonly [Local, recipient: string, action: string])[] = [
+    [{}, "postmaster@mail.example.org", "deliver"],
+    [{ aliases: ["table:aliases"], postmaster: "jane" }, "ann@mail.example.org", "deliver"],
+    [{ postmaster: "jane", users: ["jane"] }, "jane@mail.example.org", "deliver"],
+    [{ postmaster: "me@far.example" }, "me@far.example", "relay"],
+  ];
+  for (const [local, recipient, action] of cases) {
+    const found = await at({ domains: "table:domains", ...local });
+    assert.deepEqual(
+      found.kind === "targets" && found.targets.map((target) => [target.recipient, target.action]),
+      [[recipient, action]],
+      recipient,
+    );
+  }
+});
+
 test("a rule about other clients or their spam takes neither notices nor what aliases and postmaster stand for", async () => {
   const settings = settingsSchema.parse({
     actions: { junk: { deliver: "maildir", path: "/junk" }, bulk: { relay: { to: "smtp://bulk.example" } } },

@@ -2,6 +2,7 @@ import { defaultRules, ownActions } from "./default-rules.ts";
 import { splitAddress } from "../../protocol/address/mailbox.ts";
 import { reply } from "../../protocol/smtp/reply.ts";
 import type { UserDirectory } from "../../service/account/users.ts";
+import { foldDomain } from "../../service/table/pattern.ts";
 import type { Tables } from "../../service/table/tables.ts";
 import type { ContentFilterChoice } from "./content-filter.ts";
 import type { Message, Envelope } from "./envelope.ts";
@@ -223,6 +224,12 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
     return { address: `${given}@${local.isPostmaster(localPart) ? local.primaryDomain : hostname}`, isBare: true };
   };
 
+  /** The server's own, at the domain of names without one: of this host, whatever a table of domains says. */
+  const isOurPostmaster = (address: string): boolean => {
+    const { local: localPart, domain } = splitAddress(address);
+    return local.isPostmaster(localPart) && foldDomain(domain) === foldDomain(local.primaryDomain);
+  };
+
   /** The postmaster's mailbox, where the rules, the aliases or the table of users forgot it. */
   const lastResort = async (given: string, isBare: boolean): Promise<Target | undefined> => {
     const { local: localPart, domain } = splitAddress(given);
@@ -280,7 +287,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
     },
 
     async chooseTargets(given): Promise<ChosenTargets> {
-      const { isBare } = addressed(given);
+      const isBare = addressed(given).isBare || isOurPostmaster(given);
       const giver: Giver = { facts: OURSELVES, isOurOwn: true, isBare };
       const expansion = await expandFor(giver, given);
       if (expansion.kind === "not-now") return { kind: "failed", text: expansion.because };

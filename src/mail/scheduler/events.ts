@@ -100,8 +100,8 @@ export const deadRemoved = defineEvent({
   level: "warning",
   speaker: "qmgr",
   says: "A dead envelope had been kept for as long as settings say and was taken out.",
-  fields: { envelope: "text", to: "text" },
-  line: (e) => `${e.envelope}: from=<>, to=<${e.to}>: dead envelope removed after its time`,
+  fields: { envelope: "text", from: "text", to: "text" },
+  line: (e) => `${e.envelope}: from=<${e.from}>, to=<${e.to}>: dead envelope removed after its time`,
 });
 
 export const noticeQueued = defineEvent({

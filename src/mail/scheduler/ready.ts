@@ -51,7 +51,8 @@ export function onWake(s: SchedulerState, ticket: Ticket): void {
     return;
   }
   if (ticket.state === "dead") {
-    s.out.push(tell(deadRemoved, { envelope: ticket.id, to: ticket.recipient }));
+    const { sender: from } = ticket.message;
+    s.out.push(tell(deadRemoved, { envelope: ticket.id, from, to: ticket.recipient }));
     postpone(s, { do: "write", ticket, kind: "gone", command: undefined });
     return;
   }

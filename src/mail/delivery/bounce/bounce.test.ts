@@ -54,6 +54,7 @@ async function make(
     emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
     settings: bounceSettings.parse(over.settings ?? {}),
     hostname: "mail.example.org",
+    postmaster: "postmaster@example.org",
     newMessageId: () => "06A7Q2MKZZZ",
     openBody: async (body) => {
       if (body.kind === "file" || over.isUnreadable === true) throw new Error("gone");

@@ -31,6 +31,8 @@ export interface NoticesParts {
   readonly emit: Emit;
   readonly settings: BounceSettings;
   readonly hostname: string;
+  /** Whom a notice names for help. */
+  readonly postmaster: string;
   readonly newMessageId: () => MessageId;
   /** The content from its beginning. Rejects when it cannot be read. */
   readonly openBody: (body: Body) => Promise<AsyncIterable<Uint8Array>>;
@@ -84,7 +86,7 @@ async function compose(
   const { hostname } = parts;
   const id = parts.newMessageId();
   const now = parts.clock.now();
-  const { subject, lines } = noticeText(request, about, hostname);
+  const { subject, lines } = noticeText(request, about, parts);
   const built = buildDsn({
     hostname,
     to,

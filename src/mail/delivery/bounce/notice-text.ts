@@ -13,7 +13,11 @@ export interface NoticeText {
 
 const WIDTH = 76;
 
-export function noticeText(request: NoticeRequest, about: readonly NoticeAbout[], hostname: string): NoticeText {
+export function noticeText(
+  request: NoticeRequest,
+  about: readonly NoticeAbout[],
+  { hostname, postmaster }: { readonly hostname: string; readonly postmaster: string },
+): NoticeText {
   const lines = [
     `This is the mail server ${hostname}.`,
     "",
@@ -22,7 +26,7 @@ export function noticeText(request: NoticeRequest, about: readonly NoticeAbout[]
     "",
     ...about.flatMap((one) => [...aboutLines(request.kind, one), ""]),
     ...wrap(
-      `A report for programs follows, and then ${request.kind === "bounce" ? "your message or its header" : "the header of your message"}. If you need help, write to postmaster@${hostname} and send this notice along.`,
+      `A report for programs follows, and then ${request.kind === "bounce" ? "your message or its header" : "the header of your message"}. If you need help, write to ${postmaster} and send this notice along.`,
       "",
     ),
   ];
