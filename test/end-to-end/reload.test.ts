@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
+import { startSink } from "../sink.ts";
 import { sendMail, smtpConnect, type TestClient } from "../smtp-client.ts";
 
 /** SIGHUP, and the line that says how it ended. */
@@ -128,5 +129,36 @@ for (const layout of LAYOUTS)
     assert.equal((await server.posthorn("resume", "in")).status, 0);
     await untilMailIs(session, /^250 /);
     assert.match(await session.say("QUIT"), /^221 /);
+    assert.equal(await server.stop(), 0);
+  });
+
+for (const layout of LAYOUTS)
+  test(`${layout}: settings that mend the way of mail free it at once, however long it would wait by its schedule`, async () => {
+    await using sink = await startSink();
+    const nobody = await freePort();
+    const settings = (
+      more: string,
+    ): string => `scheduler: { retry: { relay: { by: list, waits: [12h] }, internal: 1h } }
+${more}`;
+    const leadingTo = (port: number): string =>
+      settings(`rules: [ { match: { for: away.test }, action: later } ]
+actions: { later: { relay: { to: "smtp://127.0.0.1:${port}" } } }
+`);
+    await using server = await startServer({ layout, settings: leadingTo(nobody) });
+    const mail = { from: "a@b.test", to: "x@away.test", content: "x" };
+    assert.match(await sendMail(server.ports.smtp, mail), /^250 /);
+    await server.waitForOutput(/status=deferred.*refused/);
+
+    server.rewrite({ settings: settings("rules: [ { match: { for: local }, action: deliver } ]\n") });
+    assert.match(await hangUp(server), /^reload -- /);
+    await server.waitForOutput(/status=deferred.*there is no action "later"/);
+
+    server.rewrite({ settings: leadingTo(sink.port) });
+    assert.match(await hangUp(server), /^reload -- /);
+    await server.waitForOutput(/status=sent/);
+    assert.deepEqual(
+      sink.taken.map(({ recipient }) => recipient),
+      ["x@away.test"],
+    );
     assert.equal(await server.stop(), 0);
   });

@@ -1,7 +1,7 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { senderOf, type Envelope, type EnvelopeProgress, type Message } from "../envelope/envelope.ts";
 import { domainOf } from "./packing.ts";
-import { wantsDelayNotice, wasAway } from "./rows.ts";
+import { wantsDelayNotice, wasAway, wasMisconfigured } from "./rows.ts";
 import type { LoadedEnvelope, ListedState, QueueFilter, QueuePlace, QueueRow } from "./store.ts";
 
 /** Lists, for stores that keep whole messages and envelopes and have no SQL to ask. */
@@ -28,6 +28,7 @@ export function loadedEnvelope(message: Message, envelope: Envelope, stored: Env
     ...(tenant === undefined ? {} : { tenant }),
     wantsDelayNotice: wantsDelayNotice(sender, envelope.notify),
     ...(wasAway(progress, lastFailure?.cause.kind) ? { wasAway: true } : {}),
+    ...(wasMisconfigured(progress, lastFailure?.cause.kind) ? { wasMisconfigured: true } : {}),
   };
 }
 

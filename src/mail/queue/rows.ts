@@ -148,6 +148,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
     wantsDelayNotice: wantsDelayNotice(sender, notify),
     ...(failedBy !== null && wasAway(known, failedBy) ? { wasAway: true } : {}),
+    ...(failedBy !== null && wasMisconfigured(known, failedBy) ? { wasMisconfigured: true } : {}),
   };
 }
 
@@ -159,6 +160,14 @@ export function wasAway(
   failedBy: string | undefined,
 ): boolean {
   return state === "queued" && attempts > 0 && isScheduled !== true && AWAY.has(failedBy);
+}
+
+/** Settings were to blame, which may be mended now. It need not have been tried for that. */
+export function wasMisconfigured(
+  { state, isScheduled }: Pick<EnvelopeProgress, "state" | "isScheduled">,
+  failedBy: string | undefined,
+): boolean {
+  return state === "queued" && isScheduled !== true && failedBy === "settings";
 }
 
 /** RFC 3461 section 4.1: without NOTIFY a delay may be told; with it only when DELAY is named. Never to the null sender. */

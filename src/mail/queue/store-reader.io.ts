@@ -205,7 +205,7 @@ const LOADED_COLUMNS =
   "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
   "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode, " +
   `${factOf("tenant")} AS tenant, ${factOf("priority")} AS priority, ` +
-  "CASE WHEN e.attempts > 0 THEN e.last_failure ->> '$.cause.kind' END AS failed_by";
+  "e.last_failure ->> '$.cause.kind' AS failed_by";
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);

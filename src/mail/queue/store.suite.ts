@@ -183,15 +183,20 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
     const queued: EnvelopeProgress = { state: "queued", dueAt: 30, expiresAt: 40, attempts: 4 };
     await store.apply([{ do: "update", envelope: id, progress: queued }]);
     assert.deepEqual(plain((await store.envelopes([id]))[0]?.progress), queued);
-    // A load says of whom nothing but its hosts' absence is known.
+    // A load says of whom nothing but its hosts' absence is known, and whom settings kept.
     const refused: Failure = { ...failure, cause: { kind: "reply", during: "RCPT" } };
-    for (const [lastFailure, state, wasAway] of [
-      [failure, "queued", true],
-      [failure, "held", undefined],
-      [refused, "queued", undefined],
+    const misconfigured: Failure = { ...failure, cause: { kind: "settings", text: "there is no such action" } };
+    for (const [lastFailure, state, attempts, wasAway, wasMisconfigured] of [
+      [failure, "queued", 4, true, undefined],
+      [failure, "queued", 0, undefined, undefined],
+      [failure, "held", 4, undefined, undefined],
+      [refused, "queued", 4, undefined, undefined],
+      [misconfigured, "queued", 0, undefined, true],
+      [misconfigured, "held", 0, undefined, undefined],
     ] as const) {
-      await store.apply([{ do: "update", envelope: id, progress: { ...queued, state, lastFailure } }]);
-      assert.equal((await loaded(store))[0]?.wasAway, wasAway);
+      await store.apply([{ do: "update", envelope: id, progress: { ...queued, state, attempts, lastFailure } }]);
+      const [one] = await loaded(store);
+      assert.deepEqual([one?.wasAway, one?.wasMisconfigured], [wasAway, wasMisconfigured]);
     }
   });
 

@@ -127,6 +127,8 @@ export interface LoadedEnvelope {
   readonly wantsDelayNotice: boolean;
   /** It waits because its next hosts could not be reached or looked up: `wasAway`. */
   readonly wasAway?: boolean | undefined;
+  /** It waits because of the settings that were in force: `wasMisconfigured`. */
+  readonly wasMisconfigured?: boolean | undefined;
 }
 
 export interface AttemptRecord {

@@ -6,11 +6,11 @@ import type { Suspension } from "./suspension.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt } from "./ticket-times.ts";
 
 /**
- * Envelopes that wait for one thing in common: the end of a suspension, or their relay's recovery. When it comes they are
+ * Envelopes that wait for one thing in common: the end of a suspension, their relay's recovery, or other settings. When it comes they are
  * due at once, so many in each step that nothing else is held up; from there on connections limit them as they do any
  * other mail.
  */
-/** Envelopes whose last attempt failed with their relay's: all of its hosts, or the search for them. */
+/** Envelopes whose last attempt failed with their relay's, all of its hosts or the search for them, or by the settings. */
 export interface Stalled {
   readonly kind: "stalled";
   /** The relay's. */
@@ -47,7 +47,40 @@ export function roundBeforeStart(
   const plan = planFor(s.settings.plans, action);
   if (plan?.kind !== "relay") return undefined;
   const key = goesByMx(plan) ? keyBeforeStart(plan, domainOf(recipient)) : plan.key;
-  return s.stalled.get(key)?.tickets.first?.lastRound ?? { relay: key, tried: [] };
+  return s.stalled.get(key)?.tickets.first?.lastRound ?? { relay: key, tried: [], way: plan.key };
+}
+
+/** No relay's key. */
+const BY_SETTINGS = "settings";
+
+/** What has failed by the settings in force, with no next host in it, waits for others. */
+export function failedBySettings(s: SchedulerState): FailedRound {
+  return { relay: BY_SETTINGS, tried: [], under: s.settings };
+}
+
+/** The settings under which it failed, or the way that these sent it, are in force no more: it need not wait. */
+export function isOfEarlierSettings(s: SchedulerState, { lastRound, action }: Ticket): boolean {
+  if (lastRound === undefined) return false;
+  if (lastRound.under !== undefined) return lastRound.under !== s.settings;
+  const plan = planFor(s.settings.plans, action);
+  return lastRound.way !== (plan?.kind === "relay" ? plan.key : undefined);
+}
+
+/** New settings are in force. */
+export function awakenFromEarlierSettings(s: SchedulerState): void {
+  const freed: Stalled = { kind: "stalled", key: BY_SETTINGS, tickets: newChain() };
+  for (const { tickets } of s.stalled.values()) {
+    for (let ticket = tickets.first; ticket !== undefined;) {
+      const { next } = ticket;
+      if (isOfEarlierSettings(s, ticket)) {
+        leaveQueue(s, ticket);
+        append(freed.tickets, ticket);
+        ticket.queue = freed;
+      }
+      ticket = next;
+    }
+  }
+  if (freed.tickets.size > 0) s.awakening.push(freed);
 }
 
 /** No relay's own: a lookup that works does not say that the host does. */

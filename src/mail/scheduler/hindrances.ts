@@ -131,6 +131,10 @@ function notDue(
 ): Hindrance {
   const { attempts } = ticket;
   const untilAt = dueAtOf(ticket);
+  if (ticket.lastRound?.under !== undefined) {
+    const why = lastFailure === undefined ? "" : `: ${failureText(lastFailure)}`;
+    return { what: "not-due", text: `the settings are in its way, and others free it at once${why}`, untilAt };
+  }
   if ((ticket.mishaps ?? 0) > 0) {
     const setting = ["scheduler", "retry", "internal"];
     return {

@@ -1,6 +1,6 @@
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { tell } from "./action.ts";
-import { joinStalled } from "./awaken.ts";
+import { isOfEarlierSettings, joinStalled } from "./awaken.ts";
 import { active, deadRemoved, released } from "./events.ts";
 import { homeOf } from "./homes.ts";
 import { domainOf, goesByMx, missingAction, type RelayPlan, planFor } from "./plan.ts";
@@ -31,6 +31,10 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
       setWake(s.wakes, ticket, expiresAtOf(ticket));
       return;
     case "queued":
+      if (isOfEarlierSettings(s, ticket)) {
+        ticket.lastRound = undefined;
+        setDueAt(ticket, Math.min(dueAtOf(ticket), s.now));
+      }
       if (dueAtOf(ticket) <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
       else {
         setWake(s.wakes, ticket, Math.min(dueAtOf(ticket), warnAt(s, ticket), returnAt(ticket)));
@@ -95,7 +99,8 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
   }
   const plan = planFor(s.settings.plans, ticket.action);
   if (plan === undefined || plan.kind === "fail") {
-    settleFailed(s, ticket, untried(s), plan?.failure ?? missingAction(ticket.action));
+    const attempt = { ...untried(s), isUntried: true };
+    settleFailed(s, ticket, attempt, plan?.failure ?? missingAction(ticket.action));
     return;
   }
   move(s, ticket, "ready");

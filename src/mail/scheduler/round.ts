@@ -157,7 +157,12 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
     startedAt: relay.roundStartedAt,
     connectMs: s.now - relay.roundStartedAt,
     tookMs: 0,
-    round: { relay: relay.key, tried: relay.candidates.map(({ host }) => hostText(host)) },
+    round: {
+      relay: relay.key,
+      tried: relay.candidates.map(({ host }) => hostText(host)),
+      way: relay.plan.key,
+      under: failure.cause.kind === "settings" ? s.settings : undefined,
+    },
   };
   endRound(relay);
   failTogether(s, relay, relay.lines.values(), { do: "fail", attempt, failure });
@@ -172,7 +177,12 @@ export function deferLine(s: SchedulerState, line: DomainLine, failure: Failure)
     startedAt: s.now,
     connectMs: 0,
     tookMs: 0,
-    round: { relay: ownKey(relay, line.domain), tried: [] },
+    round: {
+      relay: ownKey(relay, line.domain),
+      tried: [],
+      way: relay.plan.key,
+      under: failure.cause.kind === "settings" ? s.settings : undefined,
+    },
   };
   failTogether(s, relay, [line], { do: "fail", attempt, failure });
 }

@@ -8,7 +8,7 @@ import { forgiveRoutes, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
-import { awakenShelf, awakenSome } from "./awaken.ts";
+import { awakenFromEarlierSettings, awakenShelf, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { forgetUnused } from "./forgetting.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
@@ -269,6 +269,7 @@ function changeSettings(s: SchedulerState, settings: CoreSettings): void {
     }
   }
   for (const ticket of ready) makeReady(s, ticket);
+  awakenFromEarlierSettings(s);
 }
 
 function onSuspend(s: SchedulerState, command: number, facts: SuspensionFacts): void {

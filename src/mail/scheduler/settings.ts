@@ -21,7 +21,9 @@ export const schedulerSettings = z
           .describe("By how much of itself a wait is lengthened at random, so that not all come back at once."),
         internal: duration({ min: "1s", max: "1h" })
           .prefault("15s")
-          .describe("The first wait after a failure of our own side; it doubles, and does not count for the schedule."),
+          .describe(
+            "The first wait after a failure of our own side, settings that lack an action among them; it doubles, and does not count for the schedule.",
+          ),
       })
       .prefault({})
       .describe("The waits between attempts."),

@@ -8,6 +8,7 @@ import type { Failure } from "../envelope/failure.ts";
 import { firstProgress } from "../queue/queue.ts";
 import type { AttemptRecord } from "../queue/store.ts";
 import { tell } from "./action.ts";
+import { failedBySettings } from "./awaken.ts";
 import { delaysText, delayText } from "./delay.ts";
 import { attemptBy, died, expired, held, removedByOperator } from "./events.ts";
 import type { Expanded } from "./expanded.ts";
@@ -67,7 +68,7 @@ type Delivered = Extract<Outcome, { kind: "delivered" }>;
 export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
   if (attempt.isUntried !== true) ticket.attempts++;
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
-  ticket.lastRound = attempt.round;
+  ticket.lastRound = attempt.round ?? (failure.cause.kind === "settings" ? failedBySettings(s) : undefined);
   if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   const { after } = ticket;
   if (after?.do === "remove") {
@@ -93,9 +94,10 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   s.since.deferred++;
   const { retry } = s.settings.scheduler;
   let wait: number;
-  if (failure.cause.kind === "internal") {
+  const isBySettings = attempt.isUntried === true && failure.cause.kind === "settings";
+  if (failure.cause.kind === "internal" || isBySettings) {
     // Our own side's failure says nothing about the next host: it does not push the schedule on.
-    ticket.attempts--;
+    if (attempt.isUntried !== true) ticket.attempts--;
     ticket.mishaps = (ticket.mishaps ?? 0) + 1;
     wait = internalWaitMs(retry.internal, ticket.mishaps);
   } else {

@@ -217,12 +217,16 @@ export interface Attempt {
   readonly retryAt?: number | undefined;
 }
 
-/** All hosts of a relay failed, or could not be found. */
+/** All hosts of a relay failed, or could not be found; or the settings did not let anybody be asked. */
 export interface FailedRound {
   /** Whose recovery ends the wait: the relay's key. */
   readonly relay: string;
   /** Every host of it, `name[address]:port`. */
   readonly tried: readonly string[];
+  /** The plan's key: with settings that lead elsewhere this failure says nothing any more. */
+  readonly way?: string | undefined;
+  /** These settings were to blame: with any others it is tried at once. */
+  readonly under?: CoreSettings | undefined;
 }
 
 export type After = Wish & {

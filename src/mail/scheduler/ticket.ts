@@ -115,7 +115,8 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
   };
   if (givenRecipient !== undefined) ticket.givenRecipient = givenRecipient;
   if (loaded.notBeforeAt !== undefined) ticket.notBeforeAt = loaded.notBeforeAt;
-  setDueAt(ticket, dueAt);
+  // This start may have come with other settings.
+  setDueAt(ticket, loaded.wasMisconfigured === true ? Math.min(dueAt, s.now) : dueAt);
   setExpiresAt(ticket, expiresAt);
   if (warnedAt !== undefined) setWarnedAt(ticket, warnedAt);
   if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;

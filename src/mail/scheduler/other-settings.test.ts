@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { unreachable } from "../../simulator/deliveries.ts";
+import { assertSchedulerInvariants } from "../../simulator/scheduler-invariants.ts";
+import { coreSettings, simulatedScheduling } from "../../simulator/scheduling.ts";
+import { failureText } from "../envelope/failure-text.ts";
+import type { Action } from "../envelope/action-settings.ts";
+import { hindrancesOf } from "./hindrances.ts";
+
+const SECOND = 1000;
+const HOUR = 3_600_000;
+/** Long waits, so that nothing but other settings brings mail back early. */
+const LONG = {
+  scheduler: { retry: { spread: 0, internal: "1h", relay: { by: "list", waits: ["12h"] } }, warnAfter: "0s" },
+} as const;
+
+const deliver: Action = { kind: "deliver", as: "maildir" };
+const relayTo = (...to: readonly string[]): Action => ({ kind: "relay", to: [...to], backup: false });
+
+test("mail for an action that settings add a moment later is delivered at once, and was not tried before", async () => {
+  for (const waitMs of [0, 1, SECOND]) {
+    const simulation = simulatedScheduling(LONG);
+    const { clock, world, scheduler } = simulation;
+    const id = await simulation.send({ to: ["joe@mail.example"], action: "fresh" });
+    // Before it is written that there is no such action, while it is, and after.
+    await clock.advance(waitMs);
+    scheduler.reload(coreSettings({ ...LONG, actions: { fresh: deliver } }));
+    await clock.advance(SECOND);
+    assert.equal(world.delivered.get(`${id}.1`), 1, `after ${waitMs} ms`);
+    assertSchedulerInvariants(scheduler.state);
+  }
+});
+
+test("what waits for its settings says so, has no attempt counted, and asks again once in an hour", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 }, warnAfter: "0s" } });
+  const { clock, scheduler, store } = simulation;
+  const id = await simulation.send({ to: ["joe@mail.example"], action: "fresh" });
+  await clock.advance(24 * HOUR);
+  const [row] = await store.list({});
+  assert.equal(row?.attempts, 0);
+  const ticket = scheduler.state.tickets.get(`${id}.1`);
+  assert.ok(ticket !== undefined && row.lastFailure !== undefined);
+  assert.match(failureText(row.lastFailure), /there is no action "fresh"/);
+  const [first] = hindrancesOf(scheduler.state, ticket, row.lastFailure);
+  assert.match(
+    first?.text ?? "",
+    /the settings are in its way, and others free it at once.*there is no action "fresh"/,
+  );
+  const told = simulation.lines.filter((line) => line.includes("status=deferred")).length;
+  assert.ok(told >= 24 && told < 40, `${told}`);
+});
+
+test("other settings free hundreds that an unusable action, a missing source or a wrong smarthost kept for hours", async () => {
+  for (const [what, before, more] of [
+    ["unusable", relayTo("quue://mx.example"), {}],
+    ["no source", relayTo(), { route: { sources: ["2001:db8::1"] } }],
+    ["wrong smarthost", relayTo("smtp://wrong.example"), {}],
+  ] as const) {
+    const simulation = simulatedScheduling({ ...LONG, ...more, actions: { out: before } });
+    const { clock, world, scheduler } = simulation;
+    const down = { name: "wrong.example", ip: "192.0.2.9", onConnect: () => unreachable("192.0.2.9") };
+    world.setDomain("wrong.example", [down]);
+    for (const domain of ["example.org", "right.example"])
+      world.setDomain(domain, [{ name: "mx.example", ip: "192.0.2.1" }]);
+    for (let n = 0; n < 300; n++) await simulation.send({ to: [`user${n}@example.org`], action: "out" });
+    await clock.advance(3 * HOUR);
+    assert.equal(world.delivered.size, 0);
+    assertSchedulerInvariants(scheduler.state);
+    scheduler.reload(coreSettings({ ...LONG, actions: { out: relayTo("smtp://right.example") } }));
+    await clock.advance(120 * SECOND);
+    assert.equal(world.delivered.size, 300, what);
+    assert.equal(scheduler.state.stalled.size, 0);
+    assertSchedulerInvariants(scheduler.state);
+  }
+});
+
+test("a reload that changes nothing about their way wakes nobody whose host is away", async () => {
+  const actions = { out: relayTo("smtp://down.example") };
+  const simulation = simulatedScheduling({ ...LONG, actions });
+  const { clock, world, scheduler } = simulation;
+  const down = { name: "down.example", ip: "192.0.2.9", onConnect: () => unreachable("192.0.2.9") };
+  world.setDomain("down.example", [down]);
+  await simulation.send({ to: ["user@example.org"], action: "out" });
+  await clock.advance(HOUR);
+  const connects = (): number => world.happenings.filter((one) => one.what === "connect").length;
+  const before = connects();
+  scheduler.reload(coreSettings({ ...LONG, actions: { ...actions, deliver } }));
+  await clock.advance(HOUR);
+  assert.equal(connects(), before);
+  assertSchedulerInvariants(scheduler.state);
+});
+
+test("settings that were mended before a start free what they kept; what an operator has scheduled stays so", async () => {
+  const first = simulatedScheduling(LONG);
+  const id = await first.send({ to: ["joe@mail.example"], action: "fresh" });
+  const later = await first.send({ to: ["joe@mail.example"], action: "fresh" });
+  await first.clock.advance(SECOND);
+  const { store, clock } = first;
+  const command = { do: "schedule", selector: { by: "message", id: later }, at: clock.now() + 5 * HOUR } as const;
+  assert.equal(await first.scheduler.command(command), 1);
+  await first.scheduler.stop(0);
+  const second = simulatedScheduling({ ...LONG, actions: { fresh: deliver }, store, clock });
+  second.scheduler.start();
+  await clock.advance(10 * SECOND);
+  assert.deepEqual([...second.world.delivered.keys()], [`${id}.1`]);
+  await clock.advance(5 * HOUR);
+  assert.equal(second.world.delivered.size, 2);
+});
