@@ -97,7 +97,7 @@ test("settings that were mended before a start free what they kept; what an oper
   await first.clock.advance(SECOND);
   const { store, clock } = first;
   const command = { do: "schedule", selector: { by: "message", id: later }, at: clock.now() + 5 * HOUR } as const;
-  assert.equal(await first.scheduler.command(command), 1);
+  assert.equal((await first.scheduler.command(command)).envelopes, 1);
   await first.scheduler.stop(0);
   const second = simulatedScheduling({ ...LONG, actions: { fresh: deliver }, store, clock });
   second.scheduler.start();
