@@ -144,13 +144,16 @@ function chunkRefusal(
   return bytes > world.terms.settings.messageSize ? replies.messageTooBig : undefined;
 }
 
-/** A chunk that is not the last has passed, or one that was only swallowed. */
+/** A chunk that is not the last has passed, or one that was only swallowed, be it the last. */
 export function chunkEnded(world: World, session: Session): Step {
   const { phase } = session;
   if (phase.at !== "chunk") return [session, []];
-  const { transaction, refusal, about, sizeBytes } = phase;
-  if (transaction === undefined)
-    return misuse(world, { ...session, phase: READY }, "BDAT", refusal ?? replies.mailFirst);
+  const { transaction, refusal, about, sizeBytes, isLast } = phase;
+  const done: Session = { ...session, phase: READY };
+  if (transaction === undefined) return misuse(world, done, "BDAT", refusal ?? replies.mailFirst);
+  // RFC 2033 section 4.3: as many replies as to an accepted mail, or the client takes the next command's for one of them.
+  if (refusal !== undefined && isLast && session.facts.greeting === "LHLO" && transaction.message !== undefined)
+    return perRecipient(world, done, transaction, refusal, [{ do: "abandon" }], about);
   const bytes = (transaction.chunks?.bytes ?? 0) + sizeBytes;
   const chunks = { bytes, isFailed: refusal !== undefined };
   const next: Session = { ...session, phase: { at: "transaction", transaction: { ...transaction, chunks } } };

@@ -86,6 +86,22 @@ test("a chunk of BDAT that a filter refuses is swallowed, and no command is read
   await server.logged(/reject: BDAT from localhost.*550 5\.7\.1 .*restriction=<filter strict>/);
 });
 
+test("in LMTP a last chunk that a filter refuses is answered for each accepted recipient", async () => {
+  const filter = scriptedFilter("strict", { at: ["data"], ask: () => ({ kind: "refuse", reply: NO }) });
+  await using server = await listen([filter], { protocol: "lmtp" });
+  const client = await server.hello();
+  const two = `${ENVELOPE}RCPT TO:<e@d.example>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n`;
+  const said = await client.say(two, /^550 [^]*250 2\.0\.0 Ok\r\n$/m);
+  assert.match(
+    said,
+    /550 5\.7\.1 <c@d\.example> Not wanted\r\n550 5\.7\.1 <e@d\.example> Not wanted\r\n250 2\.0\.0 Ok\r\n$/,
+  );
+  // The transaction is over.
+  assert.match(await client.say("MAIL FROM:<a@b.example>\r\n", /^\d.*\r\n/), /^250 /);
+  assert.equal(server.queue.commits.length, 0);
+  await server.logged(/reject: END-OF-MESSAGE from localhost.*550 5\.7\.1 .*restriction=<filter strict>/);
+});
+
 test("a filter can end the session", async () => {
   const filter = scriptedFilter("strict", {
     at: ["mail"],

@@ -333,6 +333,34 @@ test("LMTP tells each recipient of a refusal too", () => {
   assert.equal(code(failing.give({ kind: "not-committed", isFull: false, reason: "x" })), "451 451");
 });
 
+test("LMTP answers the last chunk for each accepted recipient, also where it is refused, and ends the transaction", () => {
+  const start = (): ReturnType<typeof dialogue> => {
+    const talk = dialogue({ protocol: "lmtp", settings: { ...PLAIN_TERMS.settings, messageSize: 50_000 } });
+    withRecipient(talk, undefined, "one@d.example", "two@d.example");
+    return talk;
+  };
+  const tooBig = [
+    "552 5.3.4 <one@d.example> Message size exceeds fixed limit",
+    "552 5.3.4 <two@d.example> Message size exceeds fixed limit",
+  ];
+  const talk = start();
+  talk.say("BDAT 40000");
+  talk.give({ kind: "chunk-ended" });
+  talk.say("BDAT 40000 LAST");
+  assert.deepEqual(talk.give({ kind: "chunk-ended" }), tooBig);
+  assert.equal(code(talk.say("MAIL FROM:<a@b.example>")), "250");
+
+  // Sent ahead of the refusal of the chunk before it.
+  const pipelined = start();
+  pipelined.say("BDAT 40000");
+  pipelined.give({ kind: "chunk-ended" });
+  pipelined.say("BDAT 40000");
+  assert.equal(code(pipelined.give({ kind: "chunk-ended" })), "552");
+  pipelined.say("BDAT 10 LAST");
+  assert.equal(code(pipelined.give({ kind: "chunk-ended" })), "503 503");
+  assert.equal(code(pipelined.say("MAIL FROM:<a@b.example>")), "250");
+});
+
 test("chunks make a message, and nothing but chunks may follow the first", () => {
   const talk = dialogue();
   withRecipient(talk);
