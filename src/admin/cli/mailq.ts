@@ -77,13 +77,13 @@ class Listing {
   }
 }
 
-function reasonOf({ lastFailure, heldBecause }: LiveRow): string {
-  const text = lastFailure === undefined ? (heldBecause ?? "") : failureText(lastFailure);
+function reasonOf({ waits, lastFailure, heldBecause }: LiveRow): string {
+  const text = waits?.text ?? (lastFailure === undefined ? (heldBecause ?? "") : failureText(lastFailure));
   return escapeControls(text);
 }
 
 function markOf({ state, live }: LiveRow): string {
-  if (state === "held" || state === "dead") return "!";
+  if (state === "held" || state === "dead" || live === "held") return "!";
   return live === "ready" || live === "active" || live === "writing" ? "*" : " ";
 }
 

@@ -216,6 +216,32 @@ test("the queue is listed in columns, and what a peer wrote does nothing to the 
   });
 });
 
+test("a list says what an envelope waits for now and until when, rather than how it failed before", async () => {
+  const suspended = { what: "suspended" as const, text: "domain d.example is suspended by ann: a move" };
+  for (const [more, expected] of [
+    [
+      { live: "held", waits: { ...suspended, untilAt: NOON + 7_200_000 } },
+      / held .* released in 2h +domain d\.example is/,
+    ],
+    [{ live: "held", waits: suspended }, / held .* - +domain d\.example is/],
+    [{ live: "waiting", waits: suspended }, / waiting .* - +domain d\.example is/],
+    [{ live: "waiting", waits: { ...suspended, untilAt: NOON + 60_000 } }, / waiting .* in 5m +domain/],
+    [{ live: "waiting", nextAt: NOON + 60_000 }, / waiting .* in 1m +connect to/],
+    [
+      { live: "waiting", waits: { what: "not-due", text: "not tried: others", untilAt: NOON } },
+      / in 5m +not tried: others/,
+    ],
+    [{ live: "ready" }, / ready .* now +connect to/],
+    [
+      { live: "ready", waits: { what: "route-rests", text: "every next host rests", untilAt: NOON + 30_000 } },
+      / in 30s +every/,
+    ],
+    [{ live: "ready", waits: { what: "paused", text: "out is paused: x" } }, / ready .* - +out is paused: x/],
+    [{ live: "ready", waits: { what: "limit", text: "5 of 5 connections" } }, / ready .* now +5 of 5 connections/],
+  ] as readonly (readonly [Partial<LiveRow>, RegExp])[])
+    assert.match((await posthorn(["queue", "list"], { portions: [[{ ...row, ...more }]] })).out, expected);
+});
+
 test("with --json each envelope is an object of its own line; nothing found exits with 1", async () => {
   const { out } = await posthorn(["queue", "list", "--json"], { portions: [[row], [row]] });
   assert.deepEqual(

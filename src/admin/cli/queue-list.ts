@@ -82,17 +82,29 @@ function cellsOf(row: LiveRow, now: number): readonly string[] {
   ];
 }
 
-/** Of a dead one both: why it failed, and why nobody was told. */
-function whyText({ state, heldBecause, lastFailure }: LiveRow): string {
+/** What holds it up just now; else why it is held or failed, and of a dead one both: why it failed, and why nobody was told. */
+function whyText({ state, waits, heldBecause, lastFailure }: LiveRow): string {
+  if (waits !== undefined) return waits.text;
   const failed = lastFailure === undefined ? [] : [failureText(lastFailure)];
   if (heldBecause === undefined) return failed.join("");
   return state === "dead" ? [...failed, heldBecause].join("; ") : heldBecause;
 }
 
 /** When something happens to it by itself: an attempt, the end of its hold, or, for a dead one, the end. */
-function nextText({ state, dueAt, expiresAt, heldUntilAt, quarantine }: LiveRow, now: number): string {
+function nextText(
+  { state, live, nextAt, dueAt, expiresAt, heldUntilAt, quarantine, waits }: LiveRow,
+  now: number,
+): string {
   if (quarantine !== undefined && heldUntilAt !== undefined) return `removed in ${roughDuration(heldUntilAt - now)}`;
   if (state === "held") return heldUntilAt === undefined ? "-" : `released in ${roughDuration(heldUntilAt - now)}`;
   if (state === "dead") return `removed in ${roughDuration(expiresAt - now)}`;
-  return dueAt <= now ? "now" : `in ${roughDuration(dueAt - now)}`;
+  if (waits !== undefined && waits.untilAt === undefined && WAITS_FOR_SOMEBODY.has(waits.what)) return "-";
+  if (live === "held" && waits?.untilAt !== undefined)
+    return `released in ${roughDuration(Math.max(0, waits.untilAt - now))}`;
+  const due = live === undefined || live === "waiting" ? (nextAt ?? dueAt) : now;
+  const at = Math.max(due, waits?.untilAt ?? 0);
+  return at <= now ? "now" : `in ${roughDuration(at - now)}`;
 }
+
+/** Without an end of their own. */
+const WAITS_FOR_SOMEBODY: ReadonlySet<string> = new Set(["suspended", "paused", "store"]);

@@ -13,6 +13,7 @@ import type { Hindrance, LiveState, RouteRow, SchedulerAdmin, SchedulerStatus, S
 import { penaltyRules } from "./choose.ts";
 import { groupAlike } from "./group-alike.ts";
 import { hindrancesOf } from "./hindrances.ts";
+import { liveRows } from "./live-row.ts";
 import { readMeter } from "./meter.ts";
 import { nextDueAt } from "./scheduler.ts";
 import type { Scheduler } from "./scheduler.io.ts";
@@ -56,7 +57,8 @@ export function createSchedulerAdmin({
   return {
     async list(filter, behind) {
       const { count, envelopes, rows, next } = await store.page(filter, behind);
-      const live = rows.map((row, at) => withLive(row, liveOf(envelopes[at] ?? "").live));
+      const withLive = liveRows(state);
+      const live = rows.map((row, at) => withLive(row, state.tickets.get(envelopes[at] ?? "")));
       return { count, rows: `[${live.join(",")}]`, ...(next === undefined ? {} : { next }) };
     },
     async show(id, { withBody = false } = {}) {
@@ -174,11 +176,6 @@ function standingCounts(state: SchedulerState, clock: Clock): () => Promise<Stan
       kept = { standing: inSlices(countStanding(state)), atMs: clock.monotonicMs() };
     return kept.standing;
   };
-}
-
-/** A row's JSON with one name more. Reading a hundred thousand rows and writing them again would hold up reception. */
-function withLive(row: string, live: LiveState | undefined): string {
-  return live === undefined ? row : `${row.slice(0, -1)},"live":"${live}"}`;
 }
 
 function statusOf(s: SchedulerState, startedAt: number, isLoading: boolean, now: number): SchedulerStatus {

@@ -135,7 +135,13 @@ export type LiveState = "waiting" | "ready" | "active" | "writing" | "held" | "d
 export interface LiveRow extends QueueRow {
   /** Undefined when the scheduler does not know the envelope (not loaded yet, or just gone). */
   readonly live?: LiveState | undefined;
+  /** When it is due, where the scheduler has another instant than the store. */
+  readonly nextAt?: number | undefined;
+  /** What it waits for just now, where that is not its last failure: the first of its hindrances. */
+  readonly waits?: LiveWait | undefined;
 }
+
+export type LiveWait = Pick<Hindrance, "what" | "text" | "untilAt">;
 
 /** A page on its way to the operator: the scheduler adds what it knows, and nobody reads the rows before the client. */
 export interface LivePage {

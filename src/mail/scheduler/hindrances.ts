@@ -14,6 +14,7 @@ import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { mayBeGreylisting, scopeOf } from "./scope.ts";
 import { suspensionsOn } from "./suspensions.ts";
+import type { SuspensionFacts } from "./suspension.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { dueAtOf, expiresAtOf } from "./ticket-times.ts";
@@ -47,11 +48,15 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket, lastFailure?: Fa
 
 function suspendedBy(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   if (ticket.state !== "queued") return [];
-  return suspensionsOn(s, ticket).map(({ level, key, by, because, setAt, untilAt }) => ({
+  return suspensionsOn(s, ticket).map(suspendedUntil);
+}
+
+export function suspendedUntil({ level, key, by, because, setAt, untilAt }: SuspensionFacts): Hindrance {
+  return {
     what: "suspended",
     text: `${level === "all" ? "everything" : `${level} ${key}`} is suspended by ${by} since ${formatRfc3339(setAt)}: ${because}`,
     untilAt,
-  }));
+  };
 }
 
 /** When it can go on by itself; undefined when something must be done first, or nobody knows. */
@@ -122,6 +127,13 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
   return [...greylisted, ...found, ...next];
 }
 
+/** Why it is not due, where no failed attempt, of its own or of others, says so. */
+export function whyNotDue(s: SchedulerState, ticket: Ticket): string | undefined {
+  if (ticket.isScheduled === true) return "an operator chose when it is due";
+  if (ticket.unreturned !== undefined) return `its bounce could not be made: ${ticket.unreturned}`;
+  return (ticket.notBeforeAt ?? 0) > s.now && ticket.attempts === 0 ? "its sender wants it sent no earlier" : undefined;
+}
+
 function notDue(
   s: SchedulerState,
   ticket: Ticket,
@@ -144,7 +156,8 @@ function notDue(
       setting,
     };
   }
-  if (ticket.isScheduled === true) return { what: "not-due", text: "an operator chose when it is due", untilAt };
+  const because = whyNotDue(s, ticket);
+  if (because !== undefined) return { what: "not-due", text: because, untilAt };
   if (attempts === 0) return { what: "not-due", text: untriedText(ticket, lastFailure), untilAt };
   const text = `waits after attempt ${attempts}`;
   if (!isLocal && lastFailure !== undefined) {
@@ -265,7 +278,8 @@ function connectorsOf(s: SchedulerState, relay: RelayQueue): readonly Connector[
   );
 }
 
-function atRelay(s: SchedulerState, { relay, domain }: DomainLine): readonly Hindrance[] {
+/** What of its relay, or of a limit, holds up all that is ready in a line. */
+export function atRelay(s: SchedulerState, { relay, domain }: DomainLine): readonly Hindrance[] {
   if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${relayText(relay)} are being looked up` }];
   const rests = restsOf(s, relay);
   if (rests.length > 0) return rests;
@@ -289,7 +303,7 @@ function restingText(resting: readonly Connector[]): string {
   return `every next host rests: ${told.join("; ")}${more}`;
 }
 
-function pausedFor(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
+export function pausedFor(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   const direction = planFor(s.settings.plans, ticket.action)?.kind === "local" ? "local" : "out";
   const pause = s.paused.get(direction);
   return pause === undefined ? [] : [{ what: "paused", text: `${direction} is paused: ${pause.because}` }];

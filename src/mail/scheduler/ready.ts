@@ -92,6 +92,7 @@ export function makeReady(s: SchedulerState, ticket: Ticket): void {
   }
   if (ticket.queue !== undefined) leaveQueue(s, ticket);
   setReadyAt(ticket, s.now);
+  if (ticket.unreturned !== undefined) ticket.unreturned = undefined;
   if (ticket.message.inPlay === 0) {
     const { sender, sizeBytes, total } = ticket.message;
     const id = messageOfEnvelope(ticket.id);

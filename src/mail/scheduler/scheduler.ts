@@ -237,7 +237,10 @@ function putOff(s: SchedulerState, fate: Fate, problem = "its notice could not b
   }
   const isOperators = failure?.cause.kind === "operator";
   // What was not due stays so. What was is not tried at once: who wants it returned has the time to ask again.
-  if (!isOperators || dueAtOf(ticket) <= s.now) setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
+  if (!isOperators || dueAtOf(ticket) <= s.now) {
+    setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
+    ticket.unreturned = problem;
+  }
   if (isOperators) tellUndone(s, ticket, "bounce", `its bounce could not be made: ${problem}`);
   if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
   else schedule(s, ticket);

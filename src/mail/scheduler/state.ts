@@ -179,6 +179,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   isScheduled?: boolean | undefined;
   /** Failures of our own side in a row. */
   mishaps?: number;
+  /** Why its bounce could not be made: until it is due once more. */
+  unreturned?: string | undefined;
   /** What an operator wants done when the attempt or the write that runs has ended. */
   after?: After | undefined;
 }
