@@ -714,6 +714,27 @@ test("a bounce that cannot be made is not lost: the envelope stays and is tried 
   assert.equal((await simulation.store.list({})).length, 0);
 });
 
+test("a delay notice that cannot be made is made later, and what it would have told of is kept meanwhile", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => later })]);
+  let attempts = 0;
+  simulation.onNotice = () => (++attempts < 4 ? "fail" : "make");
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(4 * HOUR + MINUTE);
+  assert.equal(attempts, 1);
+  const [row] = await simulation.store.list({});
+  const stored = await simulation.store.envelopes([row?.envelope ?? ""]);
+  assert.deepEqual([row?.attempts, stored[0]?.progress.warnedAt], [5, undefined]);
+  await simulation.clock.advance(16 * MINUTE);
+  assert.equal(attempts, 4);
+  await simulation.clock.advance(12 * HOUR);
+  assert.equal(attempts, 4);
+  assert.deepEqual(
+    simulation.notices.map(({ kind }) => kind),
+    Array.from({ length: 4 }, () => "delay"),
+  );
+});
+
 test("after a start everything the store holds is tried; what was held or dead stays so", async () => {
   const first = simulatedScheduling({ scheduler: EXACT });
   first.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => later })]);

@@ -99,7 +99,7 @@ export type SchedulerEvent =
 
 /** Envelopes that one timer event handles; more follow at once, in the next. */
 const MOST_DUE_AT_ONCE = 1000;
-/** A bounce that could not be made is tried again after this. */
+/** A bounce or a delay notice that could not be made is tried again after this. */
 const UNWRITTEN_WAIT_MS = 300_000;
 
 export function step(s: SchedulerState, event: SchedulerEvent, now: number): readonly Action[] {
@@ -149,13 +149,15 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       for (const fate of takeWritten(s, event.write)) conclude(s, fate);
       return;
     case "unwritten":
-      for (const fate of takeWritten(s, event.write)) putOff(s, fate, event.problem);
+      onUnwritten(s, takeWritten(s, event.write), event.problem);
       return;
-    case "unreturnable":
+    case "unreturnable": {
+      const concerned = new Set(event.envelopes);
       for (const fate of takeWritten(s, event.write))
-        if (event.envelopes.includes(fate.ticket.id)) settleUnreturnable(s, fate, event.because);
+        if (concerned.has(fate.ticket.id)) settleUnreturnable(s, fate, event.because);
         else decide(s, fate);
       return;
+    }
     case "command":
       onCommand(s, event.command, event.wants);
       return;
@@ -228,10 +230,27 @@ function conclude(s: SchedulerState, fate: Fate): void {
   else noteWritten(s, command);
 }
 
-/** The notice that goes with it could not be made: a change is written without it, an end is put off. */
+function onUnwritten(s: SchedulerState, fates: readonly Fate[], problem: string | undefined): void {
+  const hasSuccess = fates.some(({ notice }) => notice?.kind === "success");
+  // A notice of success never holds up a write, but its id may have been taken: what was delivered with it stays
+  // delivered, and the notice gets another id. What adds envelopes may be refused for that, each time.
+  const isOnlyTheId = hasSuccess && fates.every(({ added }) => added === undefined);
+  for (const fate of fates)
+    if (isOnlyTheId) decide(s, fate);
+    else putOff(s, fate, problem);
+}
+
+/**
+ * The notice that goes with it could not be made: a change is written without it, and an end is put off. A delay is told
+ * later.
+ */
 function putOff(s: SchedulerState, fate: Fate, problem = "its notice could not be made"): void {
   const { ticket, command, failure } = fate;
   if (fate.kind === "kept") {
+    if (fate.notice !== undefined) {
+      ticket.warnedMs = undefined;
+      ticket.warnAgainAt = s.now + UNWRITTEN_WAIT_MS;
+    }
     decide(s, { ...fate, notice: undefined });
     return;
   }

@@ -29,6 +29,7 @@ export function setBack(s: SchedulerState, toAt: number): void {
     if (ticket.state !== "queued") continue;
     const dueAt = dueAtOf(ticket);
     if (dueAt > toAt) setDueAt(ticket, Math.max(earlier(dueAt), ticket.notBeforeAt ?? 0));
+    if (ticket.warnAgainAt !== undefined) ticket.warnAgainAt = earlier(ticket.warnAgainAt);
     if (ticket.heapAt >= 0) setWake(s.wakes, ticket, nextWakeAt(s, ticket));
   }
   s.backlog.tasks = s.backlog.tasks.map((task) =>

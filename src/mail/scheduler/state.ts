@@ -177,6 +177,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   quarantine?: Quarantine | undefined;
   /** An operator chose when it is due. */
   isScheduled?: boolean | undefined;
+  /** The delay notice could not be made: not tried before. */
+  warnAgainAt?: number;
   /** Failures of our own side in a row. */
   mishaps?: number;
   /** Why its bounce could not be made: until it is due once more. */

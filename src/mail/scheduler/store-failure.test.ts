@@ -48,6 +48,29 @@ function failingStore() {
   return { store, inner, failure };
 }
 
+test("a notice whose id is taken gets another one, and what was delivered with it is not delivered again", async () => {
+  const { store, inner } = failingStore();
+  let refused = 0;
+  const simulation = simulatedScheduling({
+    store: {
+      ...store,
+      async apply(batch) {
+        const isNotice = batch.some((one) => one.do === "commit" && one.message.sender === "");
+        if (isNotice && refused++ === 0)
+          throw new PosthornError("SPOOL_REFUSED", { message: "the id is taken", advice: "take another" });
+        await inner.apply(batch);
+      },
+    },
+  });
+  const [told, quiet] = [["SUCCESS"], []] as const;
+  await simulation.send({ to: ["a@mail.example"], action: "deliver", envelope: { notify: told } });
+  await simulation.send({ to: ["b@mail.example"], action: "deliver", envelope: { notify: quiet } });
+  await simulation.clock.advance(600_000);
+  assert.equal(refused, 2);
+  assert.deepEqual([...simulation.world.delivered.values()], [1, 1, 1]);
+  assert.deepEqual(await inner.list({}), []);
+});
+
 test("while the store is down nothing is handed out, and outcomes that were decided are written when it is back", async () => {
   const { store, inner, failure } = failingStore();
   const simulation = simulatedScheduling({ store });

@@ -186,12 +186,13 @@ export function progressOf(ticket: Ticket): EnvelopeProgress {
 export function warnAt(s: SchedulerState, ticket: Ticket): number {
   if (ticket.warnedMs !== undefined || !ticket.wantsDelayNotice || ticket.message.sender === "") return Infinity;
   const { deliverBy, receivedAt } = ticket.message;
+  const { warnAgainAt = 0 } = ticket;
   // RFC 2852 section 4: in mode `notify` the delay is told at the time that the sender chose.
-  if (deliverBy?.mode === "notify") return deliverBy.at;
+  if (deliverBy?.mode === "notify") return Math.max(deliverBy.at, warnAgainAt);
   const { warnAfter, expireAfter } = s.settings.scheduler;
   // FUTURERELEASE and a late release from hold: the delay counts from when it might first be tried.
   const beganAt = Math.max(receivedAt, expiresAtOf(ticket) - expireAfter);
-  return warnAfter === 0 ? Infinity : beganAt + warnAfter;
+  return warnAfter === 0 ? Infinity : Math.max(beganAt + warnAfter, warnAgainAt);
 }
 
 /** RFC 2852 section 4: in mode `return` an envelope is not tried after this. */
