@@ -95,7 +95,7 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
       const to = request.to ?? request.message.sender;
       if (wish === "unroutable") {
         const about = request.about.map(({ envelope }) => envelope.id);
-        return { kind: "unroutable", about, to, because: "no such user here" };
+        return { kind: "unroutable", about, because: `there is no way to <${to}>: no such user here` };
       }
       const made = mailOf(newId(), clock.now(), { from: "", to: simulation.noticeTargets(to), action: "deliver" });
       const envelopes = made.envelopes.map((one) => ({ ...one, givenRecipient: givenTo(to, one) }));

@@ -52,7 +52,7 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
         return {
           kind: "unreturnable",
           envelopes: notice.about,
-          because: `there is no way to <${notice.to}>: ${notice.because}`,
+          because: notice.because,
         };
       if (notice.kind !== "notice") continue;
       const { request } = notice;

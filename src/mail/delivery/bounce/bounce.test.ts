@@ -305,6 +305,27 @@ test("a success notice tells mailboxes from hosts that will not report", async (
   assert.ok(!delivered.text.includes("Remote-MTA"));
 });
 
+test("a notice for a postmaster that came back from elsewhere is not told to postmaster again", async () => {
+  const asked = request({ to: "postmaster@example.org" });
+  const first = await make({ ...asked, message: { ...asked.message, sender: "" } });
+  assert.match(first.text, /^Message-ID: <20261121120000\.dead-letter\.06A7Q2MKZZZ@mail\.example\.org>\r$/m);
+  // As it comes in from elsewhere: another message with the same content.
+  const { messageIdField } = first.commit?.message ?? {};
+  const { answer, told } = await make({ ...asked, message: { ...asked.message, sender: "", messageIdField } });
+  assert.deepEqual(answer, {
+    kind: "unroutable",
+    about: [asked.about[0]?.envelope.id],
+    because: "it is a notice for a postmaster itself, and has come back",
+  });
+  assert.equal(told.length, 1);
+  // With a sender it is somebody's mail, whatever it says; and notices to senders may come back once.
+  const withSender = await make({ ...asked, message: { ...asked.message, messageIdField } });
+  assert.equal(withSender.answer.kind, "notice");
+  const toSender = (await make(request())).commit?.message.messageIdField;
+  const back = await make({ ...asked, message: { ...asked.message, sender: "", messageIdField: toSender } });
+  assert.equal(back.answer.kind, "notice");
+});
+
 test("without a way to the sender the notice is not made, and that is said; nobody misses one that nobody wants", async () => {
   const asked = request();
   const [one] = asked.about;
@@ -315,8 +336,7 @@ test("without a way to the sender the notice is not made, and that is said; nobo
   assert.deepEqual(answer, {
     kind: "unroutable",
     about: [one.envelope.id],
-    to: "bob@example.net",
-    because: "no such user here",
+    because: "there is no way to <bob@example.net>: no such user here",
   });
   assert.deepEqual((await make({ ...asked, about: [never] }, { action })).answer, { kind: "unwanted" });
   const emptyList = await make(asked, { action: { kind: "targets", targets: [] } });

@@ -10,7 +10,7 @@ import { newMessageId } from "../../../protocol/message/missing-fields.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import { draftOf } from "../../envelope/draft.ts";
-import { senderOf, type Envelope } from "../../envelope/envelope.ts";
+import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Target } from "../../envelope/policy.ts";
 import { noticeAddress } from "../../envelope/rewrite/senders.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
@@ -57,15 +57,31 @@ async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNo
   // What goes to the postmaster is for the postmaster: the sender's wishes are about notices to the sender.
   const about = request.to === undefined ? request.about.filter((one) => isWanted(kind, one.envelope)) : request.about;
   if (about.length === 0) return { kind: "unwanted" };
+  const unroutable = (why: string, because: string): MadeNotice => {
+    parts.emit(noticeUnroutable, { message: message.id, kind, to, because: why });
+    return { kind: "unroutable", about: about.map(({ envelope }) => envelope.id), because };
+  };
+  if (request.to !== undefined && isForPostmaster(message)) return unroutable(CAME_BACK, CAME_BACK);
   const chosen = await parts.chooseTargets(to);
   if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
   // A list with nobody in it takes mail, and nobody hears of it.
   if (chosen.kind === "none" || chosen.targets.length === 0) {
     const because = chosen.kind === "none" ? chosen.because : "nobody is behind that address";
-    parts.emit(noticeUnroutable, { message: message.id, kind, to, because });
-    return { kind: "unroutable", about: about.map(({ envelope }) => envelope.id), to, because };
+    return unroutable(because, `there is no way to <${to}>: ${because}`);
   }
   return { kind: "notice", request: await compose(request, about, to, chosen.targets, parts) };
+}
+
+/**
+ * What is for a postmaster says so in its Message-ID. One that came back, by a forward elsewhere or from a host whose
+ * postmaster is ours, is not told to postmaster again: that would go round for ever, without a hop that is counted.
+ */
+const FOR_POSTMASTER = "dead-letter.";
+const IS_FOR_POSTMASTER = /^<\d{14}\.dead-letter\./;
+const CAME_BACK = "it is a notice for a postmaster itself, and has come back";
+
+function isForPostmaster({ sender, messageIdField = "" }: Pick<Message, "sender" | "messageIdField">): boolean {
+  return sender === "" && IS_FOR_POSTMASTER.test(messageIdField);
 }
 
 /** RFC 3461 section 4.1: without NOTIFY, failures are told and so, here, are delays; NEVER is never. */
@@ -86,13 +102,15 @@ async function compose(
   const { hostname } = parts;
   const id = parts.newMessageId();
   const now = parts.clock.now();
+  const mark = request.to === undefined ? "" : FOR_POSTMASTER;
+  const messageIdField = newMessageId({ at: now, id: `${mark}${id}`, host: hostname });
   const { subject, lines } = noticeText(request, about, parts);
   const built = buildDsn({
     hostname,
     to,
     subject,
     at: now,
-    messageId: newMessageId({ at: now, id, host: hostname }),
+    messageId: messageIdField,
     inReplyTo: message.messageIdField,
     text: lines,
     report: {
@@ -114,7 +132,7 @@ async function compose(
       sizeBytes: built.bytes.length,
       content: built.is8bit ? "8bit" : "7bit",
       isInternational: built.isInternational,
-      messageIdField: newMessageId({ at: now, id, host: hostname }),
+      messageIdField,
       origin: { listener: "bounce", protocol: "local", session: "" },
       tenant: message.tenant,
     },

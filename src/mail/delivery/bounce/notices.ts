@@ -23,13 +23,8 @@ export type MadeNotice =
   | { readonly kind: "notice"; readonly request: CommitRequest }
   /** Nobody wants to hear of it. */
   | { readonly kind: "unwanted" }
-  /** Somebody wants to hear of these, but there is no way to `to`. */
-  | {
-      readonly kind: "unroutable";
-      readonly about: readonly EnvelopeId[];
-      readonly to: string;
-      readonly because: string;
-    };
+  /** Somebody wants to hear of these, and cannot. */
+  | { readonly kind: "unroutable"; readonly about: readonly EnvelopeId[]; readonly because: string };
 
 export interface NoticeRequest {
   readonly kind: "bounce" | "delay" | "success";
