@@ -320,14 +320,15 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       for (const { limits } of listeners.values()) limits.tellAll();
     },
     async leave() {
-      await reporting.close();
-      await Promise.all([...listeners.values(), ...leaving, ...own()].map((listener) => listener.drain()));
+      const all = [...listeners.values(), ...leaving, ...own()];
+      await Promise.all([reporting.close(), ...all.map((listener) => listener.drain())]);
       askPolicy.close();
       await closeFilters();
     },
     async stop(deadlineMs) {
-      await reporting.close();
-      await Promise.all([...listeners.values(), ...leaving, ...own()].map((listener) => listener.close(deadlineMs)));
+      // Reports that are being handed in end with their sessions.
+      const all = [...listeners.values(), ...leaving, ...own()];
+      await Promise.all([reporting.close(), ...all.map((listener) => listener.close(deadlineMs))]);
       closeProfiles(profiles);
       askPolicy.close();
       await closeFilters();

@@ -255,9 +255,15 @@ export async function startSingle(parts: {
         const left = stopTime(clock, STOP_DEADLINE_MS);
         emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
         emitter.flush();
-        await drop.close();
+        // Its mail is handed to reception, which ends what is too slow.
+        const dropped = drop.close();
         await acme.close();
         await ingress.stop(left());
+        await withDeadline(clock, left(), "the end of the drop folder's mail", () => dropped).catch(
+          (thrown: unknown) => {
+            emit(events.roleTrouble, { role: "server", problem: messageOf(thrown) });
+          },
+        );
         await scheduler.stop(left());
         const rest = async (): Promise<void> => {
           // A next host that answers nothing to QUIT keeps nobody else from an end in good order.

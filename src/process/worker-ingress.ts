@@ -97,8 +97,7 @@ export async function ingressRole(
   return {
     listening: ingress.listening,
     async leave() {
-      await drop.close();
-      await ingress.leave();
+      await Promise.all([drop.close(), ingress.leave()]);
     },
     onMessage(message, handle) {
       if (message.kind === "local-client" && handle instanceof Socket) ingress.acceptLocal(handle, message.known);
@@ -114,8 +113,8 @@ export async function ingressRole(
       if (message.kind === "tell-all-counts") ingress.tellAllCounts();
     },
     async stop(deadlineMs) {
-      await drop.close();
-      await ingress.stop(deadlineMs);
+      // Its mail is handed to reception, which ends what is too slow.
+      await Promise.all([drop.close(), ingress.stop(deadlineMs)]);
       telling?.cancel();
       tellingFilters?.cancel();
       topics.close();

@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createConnection } from "node:net";
+import { createConnection, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -137,6 +137,47 @@ for (const layout of LAYOUTS)
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+
+for (const layout of LAYOUTS)
+  test(`${layout}: a dropped mail that a filter holds up does not hold up a stop, and is not lost by it`, async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("needs root");
+      return;
+    }
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-local-"));
+    // It takes the mail and says nothing.
+    const asked = Promise.withResolvers<void>();
+    const scanner = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.resume();
+      asked.resolve();
+    });
+    await new Promise<void>((done) => scanner.listen(0, "127.0.0.1", done));
+    t.after(() => {
+      scanner.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const { port } = scanner.address() as AddressInfo;
+    const drop = join(folder, "data", "drop");
+    await (await startServer({ layout, folder, wholeSettings: settings(layout) })).stop();
+    assert.equal(sendmail({ folder } as TestServer, JOE, ["ada@posthorn.test"], MAIL).status, 0);
+    const filtered = `filters: { scan: { clamd: { servers: "127.0.0.1:${port}" } } }\nfiltered-by: [scan]\n`;
+    // One process, so that it is the one that the client is with.
+    const wholeSettings = settings(layout, filtered).replace("ingress: 2", "ingress: 1");
+    {
+      const server = await startServer({ layout, folder, wholeSettings });
+      const client = await smtpConnect(server.ports.smtp, 20_000);
+      assert.match(await client.reply(), /^220 /);
+      await asked.promise;
+      server.process.kill("SIGTERM");
+      assert.match(await client.reply(), /^421 /);
+      client.close();
+      await server.kill();
+    }
+    assert.equal(readdirSync(join(drop, "taken")).length + readdirSync(drop).length, 3);
+    await using server = await startServer({ layout, folder, wholeSettings: settings(layout) });
+    await server.waitForMails("ada", 1);
   });
 
 test("where users may only send as themselves another sender is refused, and a mail refused later comes back", async (t) => {
