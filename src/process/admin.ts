@@ -31,6 +31,8 @@ export function buildAdmin(parts: {
   startedAt: number;
   settingsFile: string | undefined;
   read: () => Promise<Result<LoadedSettings, readonly SettingsProblem[]>>;
+  /** Puts them in force. Rejects, and has changed nothing, when something of them cannot be had. */
+  swap: (next: LoadedSettings) => Promise<void>;
   stop: () => void;
   clock: Clock;
 }): ServerAdmin {
@@ -42,9 +44,7 @@ export function buildAdmin(parts: {
 
   const reload = reloader<LoadedSettings>({
     build: parts.read,
-    async swap(next) {
-      await server.reload(next);
-    },
+    swap: parts.swap,
   });
   const reloadFor = async (by: string): Promise<ReloadReport> => {
     const startedAtMs = clock.monotonicMs();

@@ -155,6 +155,8 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       isStopping = true;
       void running.stop(because).then(ended.resolve, ended.reject);
     };
+    const submitting = await openSubmitSocket(running, folders);
+    submit = submitting;
     const admin = buildAdmin({
       server: running,
       folders,
@@ -164,6 +166,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
         const next = await loadSettings(loadOptionsOf(options.file));
         return next.ok ? ok(withSrsSecret(next.value)) : next;
       },
+      swap: (next) => submitting.reload(next, () => running.reload(next)),
       stop: () => stop("posthorn stop"),
       clock: systemClock,
     });
@@ -176,7 +179,6 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       emit: running.emit,
       users: { listener: LOCAL_LISTENER, accountOf: (uid) => names.of(uid) },
     });
-    submit = await openSubmitSocket(running, folders);
     for (const problem of loaded.warnings) running.emit(events.settingsWarning, { problem: problemLine(problem) });
     running.emit(events.serverStarted, {
       version,

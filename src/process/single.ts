@@ -1,4 +1,5 @@
 import { dropIntake } from "./drop-intake.ts";
+import { followedDrop } from "./drop-watch.ts";
 import { userNames } from "./user-names.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
@@ -179,18 +180,20 @@ export async function startSingle(parts: {
     } catch (thrown) {
       emit(events.roleTrouble, { role: "server", problem: messageOf(thrown) });
     }
-    const drop = dropIntake({
-      folder: folders.drop,
-      claimer: "server",
-      clock,
-      emit,
-      mostBytes: () => loaded.settings.localSubmission.dropSize,
-      hostname: () => loaded.settings.hostname,
-      mailName: () => mailNameOf(loaded.settings.local, loaded.settings.hostname),
-      accountOf: (uid) => names.of(uid),
-      accept: (socket, known) => ingress.acceptLocal(socket, known),
-    });
-    if (loaded.settings.localSubmission.enabled && loaded.settings.localSubmission.drop) drop.start();
+    const dropped = followedDrop(folders.drop, emit, (claimer) =>
+      dropIntake({
+        folder: folders.drop,
+        claimer,
+        clock,
+        emit,
+        mostBytes: () => loaded.settings.localSubmission.dropSize,
+        hostname: () => loaded.settings.hostname,
+        mailName: () => mailNameOf(loaded.settings.local, loaded.settings.hostname),
+        accountOf: (uid) => names.of(uid),
+        accept: (socket, known) => ingress.acceptLocal(socket, known),
+      }),
+    );
+    dropped.take(loaded.settings.localSubmission);
     return {
       layout: "single",
       get listening() {
@@ -241,6 +244,7 @@ export async function startSingle(parts: {
         emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
         log.reload(next);
         loaded = next;
+        dropped.take(next.settings.localSubmission);
       },
       certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),
       renewCertificates: (label) => acme.renew(label),
@@ -256,10 +260,10 @@ export async function startSingle(parts: {
         emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
         emitter.flush();
         // Its mail is handed to reception, which ends what is too slow.
-        const dropped = drop.close();
+        const dropEnd = dropped.close();
         await acme.close();
         await ingress.stop(left());
-        await withDeadline(clock, left(), "the end of the drop folder's mail", () => dropped).catch(
+        await withDeadline(clock, left(), "the end of the drop folder's mail", () => dropEnd).catch(
           (thrown: unknown) => {
             emit(events.roleTrouble, { role: "server", problem: messageOf(thrown) });
           },

@@ -11,6 +11,7 @@ import { turnAway } from "../mail/connection/turn-away.io.ts";
 import type { KnownClient } from "../mail/session/services.ts";
 import * as events from "./events.ts";
 import { submitPath, type Folders } from "./folders.ts";
+import type { LoadedSettings } from "./load-settings.ts";
 import type { Server } from "./server.ts";
 import { userNames, type UserNames } from "./user-names.ts";
 
@@ -20,27 +21,51 @@ import { userNames, type UserNames } from "./user-names.ts";
  * reception.
  */
 export interface SubmitSocket extends AsyncDisposable {
+  /**
+   * Swaps the server's settings, and follows them: a socket that the next ones want is there before, one that they do not want goes
+   * after. When `swap` rejects, or the socket cannot be had (`PORT_UNAVAILABLE`), all is as it was.
+   */
+  reload(next: LoadedSettings, swap: () => Promise<void>): Promise<void>;
+}
+
+interface OpenSocket extends AsyncDisposable {
   readonly path: string;
 }
 
-/** Undefined where the settings want none, or the system does not say who connects. Throws `PORT_UNAVAILABLE`. */
-export async function openSubmitSocket(
-  server: Server,
-  folders: Pick<Folders, "run">,
-): Promise<SubmitSocket | undefined> {
-  const { localSubmission } = server.loaded.settings;
-  if (!localSubmission.enabled) return undefined;
-  if (tryFfi() instanceof PosthornError) {
-    const problem = "the system cannot be asked who they are, so they have to use a listener, as everybody";
-    server.emit(events.submitTrouble, { problem });
-    return undefined;
-  }
-  return listen({
-    path: submitPath(localSubmission, folders.run),
-    names: userNames(systemClock),
-    emit: server.emit,
-    hand: (socket, known) => server.acceptLocal(socket, known),
-  });
+/** There is none where the settings want none, or the system does not say who connects. Throws `PORT_UNAVAILABLE`. */
+export async function openSubmitSocket(server: Server, folders: Pick<Folders, "run">): Promise<SubmitSocket> {
+  const names = userNames(systemClock);
+  const wantedBy = ({ settings: { localSubmission } }: LoadedSettings): string | undefined =>
+    localSubmission.enabled ? submitPath(localSubmission, folders.run) : undefined;
+  const open = async (path: string): Promise<OpenSocket | undefined> => {
+    if (tryFfi() instanceof PosthornError) {
+      const problem = "the system cannot be asked who they are, so they have to use a listener, as everybody";
+      server.emit(events.submitTrouble, { problem });
+      return undefined;
+    }
+    return listen({ path, names, emit: server.emit, hand: (socket, known) => server.acceptLocal(socket, known) });
+  };
+  const first = wantedBy(server.loaded);
+  let current = first === undefined ? undefined : await open(first);
+  return {
+    async reload(next, swap) {
+      const wanted = wantedBy(next);
+      if (wanted === current?.path) return swap();
+      const fresh = wanted === undefined ? undefined : await open(wanted);
+      try {
+        await swap();
+      } catch (thrown) {
+        await fresh?.[Symbol.asyncDispose]();
+        throw thrown;
+      }
+      const before = current;
+      current = fresh;
+      await before?.[Symbol.asyncDispose]();
+    },
+    async [Symbol.asyncDispose]() {
+      await current?.[Symbol.asyncDispose]();
+    },
+  };
 }
 
 interface Options {
@@ -55,7 +80,7 @@ const MECHANISM = "PEERCRED";
 /** Whose names are being looked up. */
 const MOST_PENDING = 256;
 
-async function listen(options: Options): Promise<SubmitSocket> {
+async function listen(options: Options): Promise<OpenSocket> {
   const { path, emit, names } = options;
   let pending = 0;
   const away = turnAway(systemClock);

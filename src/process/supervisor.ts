@@ -19,6 +19,7 @@ import type { KeeperStore, ListedCertificate } from "../service/tls/keeper.ts";
 import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "./acme-files.ts";
 import { bindSocket, type BoundSocket } from "./bound-sockets.ts";
 import { keepConnected, remote } from "./channel.ts";
+import { tellWhatWaits } from "./drop-watch.ts";
 import * as events from "./events.ts";
 import { deliversAsOthers } from "./delivers-as-others.ts";
 import type { Folders } from "./folders.ts";
@@ -479,6 +480,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     throw thrown;
   }
 
+  tellWhatWaits(folders.drop, loaded.settings.localSubmission, emit);
   const acmeNow = (): readonly AcmeStatus[] =>
     changing.flatMap(({ role, name }) => (role === "acme" ? (acmeStatus.get(name) ?? []) : []));
   return {
@@ -543,6 +545,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       changing = started;
       emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
       loaded = next;
+      tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
     },
     certificates: async () => ({ shown: await listing(kept.access), acme: acmeNow() }),
     renewCertificates(label) {

@@ -7,6 +7,7 @@ import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import type { Callouts } from "../mail/scheduler/callouts.ts";
 import { remote } from "./channel.ts";
 import { dropIntake } from "./drop-intake.ts";
+import { wantsDrop } from "./drop-watch.ts";
 import { foldersOf } from "./folders.ts";
 import { startIngress } from "./ingress-role.ts";
 import { makeTracer } from "./make-tracer.ts";
@@ -72,7 +73,7 @@ export async function ingressRole(
     },
     accept: (socket, known) => ingress.acceptLocal(socket, known),
   });
-  if (localSubmission.enabled && localSubmission.drop) drop.start();
+  if (wantsDrop(localSubmission)) drop.start();
   let telling: Timer | undefined;
   ingress.shareCounts(() => {
     telling ??= systemClock.after(TELL_COUNTS_MS, () => {

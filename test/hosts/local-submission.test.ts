@@ -180,6 +180,55 @@ for (const layout of LAYOUTS)
     await server.waitForMails("ada", 1);
   });
 
+for (const layout of LAYOUTS)
+  test(`${layout}: a reload opens, moves and closes the socket, and mail that nobody takes in is told`, async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("needs root");
+      return;
+    }
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-local-"));
+    const [drop, run] = [join(folder, "data", "drop"), join(folder, "data", "run")];
+    const [usual, other] = [join(run, "submit.sock"), join(run, "other.sock")];
+    const which = (): readonly boolean[] => [usual, other].map((path) => existsSync(path));
+    const off = settings(layout, "local-submission: { enabled: false }");
+    try {
+      await (await startServer({ layout, folder, wholeSettings: settings(layout) })).stop();
+      assert.equal(sendmail({ folder } as TestServer, JOE, ["ada@posthorn.test"], MAIL).status, 0);
+      await using server = await startServer({ layout, folder, wholeSettings: off });
+      const reload = async (wholeSettings: string): Promise<{ status: number; text: string }> => {
+        server.rewrite({ wholeSettings });
+        const { status, stdout, stderr } = await server.posthorn("reload");
+        return { status, text: stdout + stderr };
+      };
+      await server.waitForOutput(/1 mails of users wait in .*drop and are not taken in/);
+      assert.deepEqual(which(), [false, false]);
+
+      assert.equal((await reload(settings(layout))).status, 0);
+      assert.deepEqual(which(), [true, false]);
+      await server.waitForMails("ada", 1);
+      assert.equal(sendmail(server, JOE, ["ada@posthorn.test"], MAIL).status, 0);
+      await server.waitForMails("ada", 2);
+
+      assert.equal((await reload(settings(layout, `local-submission: { path: ${other} }`))).status, 0);
+      assert.deepEqual(which(), [false, true]);
+      assert.equal(sendmail(server, JOE, ["ada@posthorn.test"], MAIL).status, 0);
+      await server.waitForMails("ada", 3);
+      const wrong = await reload(
+        settings(layout, `local-submission: { path: ${join(folder, "posthorn.yaml", "no.sock")} }`),
+      );
+      assert.notEqual(wrong.status, 0);
+      assert.match(wrong.text, /posthorn\.yaml\/no\.sock/);
+      assert.deepEqual(which(), [false, true]);
+
+      // What came while the socket was there is all in; the folder is looked into no more.
+      assert.equal((await reload(off)).status, 0);
+      assert.deepEqual(which(), [false, false]);
+      assert.deepEqual(readdirSync(drop).toSorted(), ["refused", "taken"]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
 test("where users may only send as themselves another sender is refused, and a mail refused later comes back", async (t) => {
   if (process.getuid?.() !== 0) {
     t.skip("needs root");

@@ -8,7 +8,7 @@ import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import type { DroppedMail } from "./dropped-mail.ts";
 import { UNFINISHED_NAME } from "./dropped-names.ts";
 import { DROPPED_NAME } from "./dropped-names.ts";
-import { dropKept, dropLeft, dropRefused, dropSetAside } from "./events.ts";
+import { dropKept, dropLeft, dropRefused, dropSetAside, dropUntaken } from "./events.ts";
 
 /**
  * Takes in what users have put into the drop folder while the server was down. The folder is sticky and everybody may put
@@ -85,6 +85,19 @@ export function releaseClaims(folder: string, claimer?: string): void {
     const isFree = !existsSync(place);
     renameSync(join(taken, claim), isFree ? place : join(folder, `${randomBytes(24).toString("base64url")}.mail`));
   }
+}
+
+/** For when nobody is to look there: mail that programs were told 0 for should not wait unknown to all. */
+export async function tellUntaken(folder: string, emit: Emit): Promise<void> {
+  let files = 0;
+  let seen = 0;
+  const taken = join(folder, "taken");
+  for (const place of [folder, taken])
+    for await (const { name } of await opendir(place)) {
+      if (DROPPED_NAME.test(place === taken ? name.slice(name.indexOf(".") + 1) : name)) files++;
+      if (++seen > MOST_FILES) break;
+    }
+  if (files > 0) emit(dropUntaken, { folder, files });
 }
 
 export function dropFolder(parts: DropFolderParts): DropFolder {

@@ -102,6 +102,16 @@ export const dropSetAside = defineEvent({
   line: (e) => `warning: ${e.file}: nobody takes it back, so it stays there until you remove it: ${e.problem}`,
 });
 
+export const dropUntaken = defineEvent({
+  name: "drop.untaken",
+  level: "warning",
+  speaker: "pickup",
+  says: "Mail that users left while the server was down waits in the drop folder, and the settings want nobody to take it in.",
+  fields: { folder: "text", files: "count" },
+  line: (e) =>
+    `warning: ${e.files} mails of users wait in ${e.folder} and are not taken in: set local-submission.enabled and drop to true, or remove them`,
+});
+
 export const dropLeft = defineEvent({
   name: "drop.left",
   level: "warning",
