@@ -3,7 +3,6 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Emit } from "../foundation/events.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { messageIdMaker } from "../foundation/ids.ts";
-import { turnAway } from "../mail/connection/turn-away.io.ts";
 import { createListener, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import type { CountChanges } from "../mail/connection/shared-counts.ts";
 import { clientCertificateOf } from "../mail/connection/listener-choices.ts";
@@ -100,10 +99,6 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const leaving = new Set<Listener>();
   /** For users of this host, whose connections others accept. */
   let local: Listener | undefined;
-  /** Their open connections, by account. */
-  const openOf = new Map<string, number>();
-  let mostOfUser = parts.loaded.settings.localSubmission.connectionsPerUser;
-  const away = turnAway(clock);
   const own = (): readonly Listener[] => (local === undefined ? [] : [local]);
   const askPolicy = policyClient(clock, systemRandom);
   const asking = { ...remoteMemory(parts.lookup), askPolicy, callOut: remoteCallouts(parts.callouts).callOut };
@@ -239,7 +234,6 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       await Promise.all([...fresh.values()].map((listener) => listener.close(0)));
       throw thrown;
     }
-    mostOfUser = settings.localSubmission.connectionsPerUser;
     const forLocal = {
       settings: loaded.localListener,
       session: settings.session,
@@ -278,18 +272,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     acceptLocal(socket, known) {
       // It went while it was handed over: it will not close once more.
       if (socket.destroyed) return;
-      const open = openOf.get(known.account) ?? 0;
-      if (local === undefined || open >= mostOfUser) {
-        away(socket, "421 4.7.0 Too many connections of yours; come again later\r\n");
-        return;
-      }
-      openOf.set(known.account, open + 1);
-      socket.once("close", () => {
-        const left = (openOf.get(known.account) ?? 1) - 1;
-        if (left > 0) openOf.set(known.account, left);
-        else openOf.delete(known.account);
-      });
-      local.accept(socket, known);
+      local?.accept(socket, known);
     },
     get listening() {
       return [...listeners.values()].map((listener) => `${listener.name}=${addressText(listener.address())}`);

@@ -78,7 +78,7 @@ export type ToWorker =
   | { readonly kind: "tell-all-counts" }
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string }
   /** To an ingress, with a connection: a user of this host, who is known. */
-  | { readonly kind: "local-client"; readonly known: KnownClient }
+  | { readonly kind: "local-client"; readonly known: KnownClient; readonly client: number }
   /** To an ingress: the answer to `who`. */
   | { readonly kind: "who"; readonly uid: number; readonly account: string }
   /** To ingress and egress: the traces that hold now, all of them. */
@@ -100,6 +100,8 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly listening: readonly string[] }
   /** From an ingress: whose file this is. */
   | { readonly kind: "who"; readonly uid: number }
+  /** From an ingress: the connection of a user of this host has ended, or never came. */
+  | { readonly kind: "local-gone"; readonly client: number }
   /** From the acme process, whenever it changes. */
   | { readonly kind: "acme"; readonly status: readonly AcmeStatus[] }
   /** `problems`: the settings are to blame. */

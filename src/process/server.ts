@@ -34,8 +34,11 @@ export interface Server {
   renewCertificates(label?: string): readonly string[];
   /** Asks the lookup role; undefined where the settings need none. */
   askLookup<Value>(ask: (port: LookupPort) => Promise<Value>): Promise<Value | undefined>;
-  /** Gives reception a connection of a user of this host; false when nobody is there to take it. */
-  acceptLocal(socket: Socket, known: KnownClient): boolean;
+  /**
+   * Gives reception a connection of a user of this host; false when nobody is there to take it. `onEnd` is called once when it has
+   * ended, wherever it was.
+   */
+  acceptLocal(socket: Socket, known: KnownClient, onEnd: () => void): boolean;
   /** After rotation of log files. */
   reopen(): void;
   /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */

@@ -248,7 +248,8 @@ export async function startSingle(parts: {
       },
       certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),
       renewCertificates: (label) => acme.renew(label),
-      acceptLocal(socket, known) {
+      acceptLocal(socket, known, onEnd) {
+        socket.once("close", onEnd);
         ingress.acceptLocal(socket, known);
         return true;
       },

@@ -35,6 +35,7 @@ interface OpenSocket extends AsyncDisposable {
 /** There is none where the settings want none, or the system does not say who connects. Throws `PORT_UNAVAILABLE`. */
 export async function openSubmitSocket(server: Server, folders: Pick<Folders, "run">): Promise<SubmitSocket> {
   const names = userNames(systemClock);
+  const openOf = new Map<number, number>();
   const wantedBy = ({ settings: { localSubmission } }: LoadedSettings): string | undefined =>
     localSubmission.enabled ? submitPath(localSubmission, folders.run) : undefined;
   const open = async (path: string): Promise<OpenSocket | undefined> => {
@@ -43,7 +44,14 @@ export async function openSubmitSocket(server: Server, folders: Pick<Folders, "r
       server.emit(events.submitTrouble, { problem });
       return undefined;
     }
-    return listen({ path, names, emit: server.emit, hand: (socket, known) => server.acceptLocal(socket, known) });
+    return listen({
+      path,
+      names,
+      emit: server.emit,
+      openOf,
+      mostOfUser: () => server.loaded.settings.localSubmission.connectionsPerUser,
+      hand: (socket, known, onEnd) => server.acceptLocal(socket, known, onEnd),
+    });
   };
   const first = wantedBy(server.loaded);
   let current = first === undefined ? undefined : await open(first);
@@ -72,8 +80,11 @@ interface Options {
   readonly path: string;
   readonly names: UserNames;
   readonly emit: Emit;
-  /** Gives it to reception; false when nobody is there. */
-  readonly hand: (socket: Socket, known: KnownClient) => boolean;
+  /** Open connections by the user's number. */
+  readonly openOf: Map<number, number>;
+  readonly mostOfUser: () => number;
+  /** Gives it to reception; false when nobody is there. `onEnd` is called once when it has ended. */
+  readonly hand: (socket: Socket, known: KnownClient, onEnd: () => void) => boolean;
 }
 
 const MECHANISM = "PEERCRED";
@@ -81,10 +92,15 @@ const MECHANISM = "PEERCRED";
 const MOST_PENDING = 256;
 
 async function listen(options: Options): Promise<OpenSocket> {
-  const { path, emit, names } = options;
+  const { path, emit, names, openOf } = options;
   let pending = 0;
   const away = turnAway(systemClock);
   const refuse = (socket: Socket, text: string): void => away(socket, `421 4.3.2 ${text}\r\n`);
+  const leaves = (uid: number): void => {
+    const left = (openOf.get(uid) ?? 1) - 1;
+    if (left > 0) openOf.set(uid, left);
+    else openOf.delete(uid);
+  };
   const accept = (socket: Socket): void => {
     const descriptor = descriptorOf(socket);
     const peer = descriptor === undefined ? undefined : peerCredentials(descriptor);
@@ -96,11 +112,19 @@ async function listen(options: Options): Promise<OpenSocket> {
       refuse(socket, "too many connections; come again later");
       return;
     }
+    const { uid } = peer;
+    const open = openOf.get(uid) ?? 0;
+    if (open >= options.mostOfUser()) {
+      away(socket, "421 4.7.0 Too many connections of yours; come again later\r\n");
+      return;
+    }
+    openOf.set(uid, open + 1);
     pending++;
-    void names.of(peer.uid).then((account) => {
+    void names.of(uid).then((account) => {
       pending--;
-      if (socket.destroyed || options.hand(socket, { account, mechanism: MECHANISM })) return;
-      refuse(socket, "nobody is there to take mail; come again later");
+      if (!socket.destroyed && options.hand(socket, { account, mechanism: MECHANISM }, () => leaves(uid))) return;
+      leaves(uid);
+      if (!socket.destroyed) refuse(socket, "nobody is there to take mail; come again later");
     });
   };
   // Nothing is read here: a connection can change its process only before its first byte.

@@ -127,6 +127,14 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let egressCount = 0;
   let keeperCount = 0;
   let localTurn = 0;
+  let localCount = 0;
+  /** What is to be told of the ends of connections of users of this host, by the process that has them. */
+  const localClients = new Map<string, Map<number, () => void>>();
+  const endLocal = (worker: string, client: number): void => {
+    const theirs = localClients.get(worker);
+    theirs?.get(client)?.();
+    theirs?.delete(client);
+  };
   const names = userNames(clock);
   let acmeCount = 0;
   let lookupCount = 0;
@@ -210,6 +218,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
           if (worker.name === name) worker.tell({ kind: "who", uid, account });
       });
     }
+    if (message.kind === "local-gone") endLocal(name, message.client);
     if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "filters") filterHealth.set(name, message.filters);
     if (message.kind === "dump") traces.dump(message.file, message.text);
@@ -286,6 +295,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         if (role !== "ingress") return;
         tellOtherIngress(name, { kind: "counts-gone", from: name });
         freeDropped(name);
+        for (const client of localClients.get(name)?.keys() ?? []) endLocal(name, client);
+        localClients.delete(name);
       },
     });
     workers.add(worker);
@@ -553,12 +564,18 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       const chosen = acmeNow().filter((one) => label === undefined || one.label === label || one.names.includes(label));
       return [...new Set(chosen.map((one) => one.label))];
     },
-    acceptLocal(socket, known) {
+    acceptLocal(socket, known, onEnd) {
       const receiving = changing.filter(({ role }) => role === "ingress");
       // Each in turn; one that is just being started again has none.
       for (let tries = 0; tries < receiving.length; tries++) {
         const worker = receiving[localTurn++ % receiving.length];
-        if (worker?.hand({ kind: "local-client", known }, socket) === true) return true;
+        if (worker === undefined) continue;
+        const client = ++localCount;
+        const lost = (): void => endLocal(worker.name, client);
+        if (!worker.hand({ kind: "local-client", known, client }, socket, lost)) continue;
+        const theirs = localClients.get(worker.name) ?? new Map<number, () => void>();
+        localClients.set(worker.name, theirs.set(client, onEnd));
+        return true;
       }
       return false;
     },

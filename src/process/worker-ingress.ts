@@ -101,7 +101,13 @@ export async function ingressRole(
       await Promise.all([drop.close(), ingress.leave()]);
     },
     onMessage(message, handle) {
-      if (message.kind === "local-client" && handle instanceof Socket) ingress.acceptLocal(handle, message.known);
+      if (message.kind === "local-client") {
+        const { client, known } = message;
+        if (handle instanceof Socket && !handle.destroyed) {
+          handle.once("close", () => say({ kind: "local-gone", client }));
+          ingress.acceptLocal(handle, known);
+        } else say({ kind: "local-gone", client });
+      }
       if (message.kind === "who") {
         askedWho.get(message.uid)?.resolve(message.account);
         askedWho.delete(message.uid);

@@ -145,7 +145,11 @@ test("connections that a process never took are closed when it ends, and there a
     const pid = worker.pid() ?? 0;
     process.kill(pid, "SIGSTOP");
     const taken = accepted.filter((socket) =>
-      worker.hand({ kind: "local-client", known: { account: "ann", mechanism: "PEERCRED" } }, socket),
+      worker.hand(
+        { kind: "local-client", known: { account: "ann", mechanism: "PEERCRED" }, client: 1 },
+        socket,
+        () => {},
+      ),
     );
     assert.ok(taken.length > 200 && taken.length < 290, String(taken.length));
     for (const socket of accepted) if (!taken.includes(socket)) socket.destroy();

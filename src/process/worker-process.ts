@@ -21,8 +21,8 @@ export interface WorkerProcess {
   setStart(start: WorkerStart): void;
   /** Tells the running process something; lost when it is just being started again. */
   tell(message: ToWorker): void;
-  /** Gives it a connection with the message; false when it is not there to take it. */
-  hand(message: ToWorker, socket: Socket): boolean;
+  /** Gives it a connection with the message; false when it is not there to take it. `onLost`: it failed on the way. */
+  hand(message: ToWorker, socket: Socket, onLost: () => void): boolean;
   /** What it said when it was ready last: where it listens. */
   listening(): readonly string[];
   /** Restarts after ends that nobody asked for. */
@@ -188,14 +188,15 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     tell(message) {
       if (child?.connected === true) child.send(message, () => {});
     },
-    hand(message, socket) {
+    hand(message, socket, onLost) {
       if (child?.connected !== true || handed.size >= MOST_HANDED) return false;
       const onTheWay = handed;
       onTheWay.add(socket);
       // Ours is closed as soon as theirs is open; what fails on the way closes both.
-      child.send(message, socket, { keepOpen: false }, () => {
+      child.send(message, socket, { keepOpen: false }, (error) => {
         onTheWay.delete(socket);
         socket.destroy();
+        if (error !== null) onLost();
       });
       return true;
     },

@@ -12,13 +12,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createConnection, createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
-import { smtpConnect } from "../smtp-client.ts";
+import { smtpConnect, type TestClient } from "../smtp-client.ts";
 
 /** Nobody's in any passwd, so that these tests are about nobody who is there. */
 const JOE = 60_101;
@@ -273,26 +273,42 @@ test("where users may only send as themselves another sender is refused, and a m
   }
 });
 
-test("one user cannot take all connections, and a client that says nothing takes only his", async (t) => {
-  if (process.getuid?.() !== 0) {
-    t.skip("needs root");
-    return;
-  }
-  await using server = await startServer({
-    wholeSettings: settings("single", "local-submission: { connections-per-user: 3 }"),
-  });
-  const path = join(server.folder, "data", "run", "submit.sock");
-  const held = await Promise.all(
-    [1, 2, 3].map(async () => {
+for (const layout of LAYOUTS)
+  test(`${layout}: one user cannot take all connections, and what sendmail then brings waits`, async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("needs root");
+      return;
+    }
+    await using server = await startServer({
+      layout,
+      wholeSettings: settings(layout, "local-submission: { connections-per-user: 3 }"),
+    });
+    const path = join(server.folder, "data", "run", "submit.sock");
+    const hold = async (): Promise<TestClient> => {
       const client = await smtpConnect(path);
       assert.match(await client.reply(), /^220 /);
       return client;
-    }),
-  );
-  const refused = createConnection(path);
-  const [said] = await new Promise<Buffer[]>((resolve) => refused.once("data", (bytes) => resolve([bytes])));
-  assert.match(String(said), /^421 4\.7\.0 /);
-  refused.destroy();
-  assert.equal(sendmail(server, JOE, ["-f", "joe@posthorn.test", "ada@posthorn.test"], MAIL).status, 0);
-  for (const client of held) client.close();
-});
+    };
+    const held = await Promise.all([hold(), hold(), hold()]);
+    // Whichever process would have got it.
+    for (let tries = 0; tries < 3; tries++) {
+      const refused = await smtpConnect(path);
+      assert.match(await refused.reply(), /^421 4\.7\.0 /);
+      refused.close();
+    }
+    assert.equal(sendmail(server, JOE, ["-f", "joe@posthorn.test", "ada@posthorn.test"], MAIL).status, 0);
+    await server.waitForMails("ada", 1);
+    // Its user has as many as he may.
+    assert.deepEqual(sendmail(server, 0, ["carl@posthorn.test"], MAIL), { status: 0, text: "" });
+    await server.waitForMails("carl", 1);
+    // Those that have gone count no more.
+    for (const client of held) client.close();
+    for (let untilAt = Date.now() + 20_000; ;) {
+      const client = await smtpConnect(path);
+      const said = await client.reply();
+      client.close();
+      if (said.startsWith("220 ")) break;
+      assert.ok(Date.now() < untilAt, said);
+      await wait(50);
+    }
+  });

@@ -18,8 +18,8 @@ export type Injected =
   /** The server refused; nothing was sent to anybody. */
   | {
       readonly kind: "refused";
-      /** `all`: not who gets it, but how many. */
-      readonly at: "sender" | "recipients" | "all" | "content";
+      /** `greeting`: nothing of the mail was said. `all`: not who gets it, but how many. */
+      readonly at: "greeting" | "sender" | "recipients" | "all" | "content";
       readonly isLasting: boolean;
       readonly lines: readonly string[];
     }
@@ -60,8 +60,13 @@ async function converse(
   request: SendmailRequest,
   hostname: string,
 ): Promise<Injected> {
-  const greeting = await dialogue.reply(GREETING_MS);
-  if (greeting.code >= 400) return refusal("sender", greeting);
+  let greeting: Reply;
+  try {
+    greeting = await dialogue.reply(GREETING_MS);
+  } catch (thrown) {
+    return { kind: "refused", at: "greeting", isLasting: false, lines: [messageOf(thrown)] };
+  }
+  if (greeting.code >= 400) return refusal("greeting", greeting);
   const hello = await dialogue.ask(`EHLO ${hostname}`, COMMAND_MS);
   if (hello.code !== 250) return refusal("sender", hello);
   const extensions = parseExtensions(hello);
@@ -130,7 +135,7 @@ async function converse(
   return end.code === 250 ? { kind: "taken", reply: replyText(end) } : refusal("content", end);
 }
 
-function refusal(at: "sender" | "content", answer: Reply): Injected {
+function refusal(at: "greeting" | "sender" | "content", answer: Reply): Injected {
   return { kind: "refused", at, isLasting: answer.code >= 500, lines: [replyText(answer)] };
 }
 

@@ -514,6 +514,22 @@ test("while the server is down mail waits for it, and what could not be taken fr
   assert.match(named.err, /-V is at most 100 characters/);
 });
 
+test("mail that the server turns away before a word waits for it, too", async () => {
+  for (const greeting of ["421 4.7.0 Too many connections of yours; come again later\r\n", ""]) {
+    const world = droppingWorld(() => Promise.resolve(dialled(() => greeting)));
+    const left = await posthorn(["send", "bert"], { stdin: "x\n", world });
+    assert.deepEqual([left.code, left.err, left.dropped.length], [0, "", 1]);
+  }
+  const refuses = droppingWorld(() => Promise.resolve(dialled(() => "554 5.7.1 no\r\n")));
+  const refused = await posthorn(["send", "bert"], { stdin: "x\n", world: refuses });
+  assert.deepEqual([refused.code, refused.dropped.length], [69, 0]);
+  const elsewhere = await posthorn(["send", "--server", "there:25", "bert"], {
+    stdin: "x\n",
+    smtp: () => "421 4.3.2 no\r\n",
+  });
+  assert.deepEqual([elsewhere.code, elsewhere.dropped.length], [75, 0]);
+});
+
 test("one refused recipient means that nobody gets the mail", async () => {
   const lines: string[] = [];
   const smtp = smtpServer(lines, (line) => (line.startsWith("RCPT TO:<bad@") ? "550 5.1.1 no\r\n" : undefined));

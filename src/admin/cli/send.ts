@@ -21,8 +21,8 @@ export const send: CliCommand = {
   mostOperands: Number.POSITIVE_INFINITY,
   says: "Sends the mail on standard input, as programs expect of a sendmail.",
   explains:
-    "The mail goes to all recipients or to none. Users hand it in as who they are, through the socket of `local-submission`; while the server is down it waits in the drop folder.  Exits with 0 when the server has it on disk, 75 when it may be tried again, " +
-    "67 for an unknown recipient, 64 or 65 for mistakes in the call or the message. " +
+    "The mail goes to all recipients or to none. Users hand it in as who they are, through the socket of `local-submission`; while the server is down, or turns them away, it waits in the drop folder. Exits with 0 when the server has it on disk, 75 when it may be tried again, " +
+    "67 for an unknown recipient, 69 for what is refused otherwise, 64 or 65 for mistakes in the call or the message. " +
     "Classic options without a meaning here (-o..., -m, -U, -v, -B, ...) are accepted.",
   options: {
     t: { short: "t", says: "Takes recipients from To, Cc and Bcc too, and removes Bcc." },
@@ -78,7 +78,11 @@ export async function runSend(argv: readonly string[], world: World): Promise<nu
   const connection =
     submit === undefined ? await dialFirst(await injection(), world) : await reach(submit, submit.drop, world);
   if ("mostBytes" in connection) return leave(connection, message.value, request.value, world);
-  return report(await injectMessage(connection, message.value, request.value, hostname), request.value, world);
+  const injected = await injectMessage(connection, message.value, request.value, hostname);
+  // It has too many connections of ours, or is about to stop: the mail waits as if it were not there.
+  const isTurnedAway = injected.kind === "refused" && injected.at === "greeting" && !injected.isLasting;
+  if (isTurnedAway && submit?.drop !== undefined) return leave(submit.drop, message.value, request.value, world);
+  return report(injected, request.value, world);
 }
 
 /** The server, or the place where the mail can wait for it. */

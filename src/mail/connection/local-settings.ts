@@ -14,7 +14,9 @@ export const localSubmissionSettings = z
       .describe("The socket's file. Without it: `submit.sock` in the state directory's `run`. Everybody may connect."),
     connectionsPerUser: count({ min: 1, max: 10_000 })
       .default(50)
-      .describe("Open connections of one user; those beyond wait."),
+      .describe(
+        "Open connections of one user, over all processes; those beyond are turned away, and `sendmail` leaves their mail in `drop`.",
+      ),
     senderRights: senderRightsSettings
       .optional()
       .describe(
