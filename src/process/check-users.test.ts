@@ -51,6 +51,18 @@ test("mailboxes of virtual domains are nobody's of this host: they need an actio
   };
   assert.equal(userOf("box"), "server");
   assert.equal(userOf("none"), undefined);
+  for (const users of ["system", "table:people"]) {
+    const written = (action?: string) => ({
+      ...settings(action),
+      local: { users, virtual: virtual(action) },
+      tables: { people: { file: "people" } },
+      mailbox: { user: "recipient" as const },
+    });
+    assert.match(problemsOf(written(), true).join(), /^error local\.virtual\.0\.users: .*as users of this host/, users);
+    assert.deepEqual(problemsOf(written("box"), true), [], users);
+    const action = actionsOfDeliveries(posthornSettings.parse(written("box")))("box");
+    assert.equal(action?.kind === "deliver" && action.user, "server", users);
+  }
   assert.equal(
     actionsOfDeliveries(posthornSettings.parse({ ...settings("box"), mailbox: { user: "vmail" } }))("box")?.kind,
     "deliver",

@@ -26,7 +26,7 @@ export function usersProblems(settings: WrittenSettings, isRoot: boolean): reado
         path,
         text: "nobody knows the recipients' uids: set `local.users` to system, or to a table with uid:gid:home",
       });
-  if (mailbox.user === undefined && userOfDeliveries(settings) === "recipient")
+  if (userOfDeliveries(settings) === "recipient")
     for (const [at, { users, action }] of local.virtual.entries())
       if (users !== undefined && action === undefined)
         problems.push({

@@ -15,11 +15,12 @@ export function userOfDeliveries({ local, mailbox }: Pick<Wanted, "local" | "mai
  * says otherwise.
  */
 export function actionsOfDeliveries(settings: Wanted): (name: string) => Action | undefined {
-  const { local, mailbox, actions } = settings;
+  const { local, actions } = settings;
+  const isAsRecipients = userOfDeliveries(settings) === "recipient";
   const ofVirtual = new Set(local.virtual.flatMap(({ users, action }) => (users === undefined ? [] : (action ?? []))));
   return (name) => {
     const action = actions[name];
-    if (action?.kind !== "deliver" || mailbox.user !== undefined || !ofVirtual.has(name)) return action;
+    if (action?.kind !== "deliver" || !isAsRecipients || !ofVirtual.has(name)) return action;
     return { ...action, user: action.user ?? "server" };
   };
 }
