@@ -65,6 +65,15 @@ export const workerLost = defineEvent({
   line: (e) => `warning: process ${e.worker} pid ${e.pid} ended: ${e.how}; starting it again in ${e.restartInMs} ms`,
 });
 
+export const workerNotStarted = defineEvent({
+  name: "worker.not-started",
+  level: "error",
+  speaker: "master",
+  says: "A worker process that had ended could not be started again: the system gave none. It says why: there are no descriptors (EMFILE, ENFILE), processes (EAGAIN) or memory (ENOMEM) left, or Node's program is not where it was (ENOENT). It is tried again, with growing pauses of up to 30 s, until it works; nothing else has to be done than to mend the cause.",
+  fields: { role: "text", worker: "text", how: "text", againInMs: "ms" },
+  line: (e) => `warning: process ${e.worker} could not be started: ${e.how}; trying again in ${e.againInMs} ms`,
+});
+
 export const workerHangs = defineEvent({
   name: "worker.hangs",
   level: "error",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -111,6 +111,101 @@ test("one whose time has not come is there, and begins when those are ready whom
   } finally {
     await worker.stop(1000);
   }
+});
+
+interface Machine {
+  readonly node: string;
+  /** A link to it. */
+  readonly program: string;
+  readonly env: Record<string, string>;
+}
+
+// Node tells the first by an event, and throws the second.
+for (const [what, because, breakIt, mendIt] of [
+  [
+    "its program is not there",
+    /ENOENT/,
+    ({ program }: Machine) => rmSync(program),
+    ({ program, node }: Machine) => symlinkSync(node, program),
+  ],
+  [
+    "the system refuses the call",
+    /E2BIG/,
+    ({ env }: Machine) => void (env["POSTHORN_TEST"] = "x".repeat(200_000)),
+    ({ env }: Machine) => void (env["POSTHORN_TEST"] = ""),
+  ],
+] as const)
+  test(
+    `a process that cannot be started again is tried until it can, and may be stopped meanwhile: ${what}`,
+    { timeout: 60_000 },
+    async () => {
+      const machine: Machine = { node: process.execPath, program: join(folder, "node"), env: {} };
+      symlinkSync(machine.node, machine.program);
+      const clock = virtualClock(0);
+      const told: string[] = [];
+      let ends = 0;
+      const worker = startWorker({
+        name: "egress-1",
+        role: "egress",
+        entry: entryOf("comes-back", "true"),
+        nodeOptions: [],
+        descriptors: [],
+        env: machine.env,
+        start: {} as WorkerStart,
+        clock,
+        emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
+        onEnd: () => ends++,
+      });
+      try {
+        process.execPath = machine.program;
+        await worker.ready;
+        breakIt(machine);
+        process.kill(worker.pid() ?? 0, "SIGKILL");
+        await until(() => told.length === 2);
+        await clock.advance(500);
+        await until(() => told.length === 3);
+        assert.match(told[2] ?? "", /process egress-1 could not be started: .*; trying again in 1000 ms/);
+        assert.match(told[2] ?? "", because);
+        assert.equal(worker.pid(), undefined);
+        await clock.advance(1000);
+        await until(() => told.length === 4);
+        assert.match(told[3] ?? "", /trying again in 2000 ms/);
+        assert.equal(ends, 1);
+        mendIt(machine);
+        await clock.advance(2000);
+        await until(() => told.length === 5);
+        assert.match(told[4] ?? "", /egress-1: ready/);
+        breakIt(machine);
+        process.kill(worker.pid() ?? 0, "SIGKILL");
+        await until(() => told.length === 6);
+        await clock.advance(4000);
+        await until(() => told.length === 7);
+      } finally {
+        process.execPath = machine.node;
+        await worker.stop(1000);
+        await worker.leave();
+        rmSync(machine.program, { force: true });
+      }
+      assert.equal(clock.nextAt(), undefined);
+    },
+  );
+
+test("a process that cannot be started at all is told to whoever waits for it", { timeout: 60_000 }, async () => {
+  const node = process.execPath;
+  process.execPath = join(folder, "nothing");
+  const worker = startWorker({
+    name: "egress-1",
+    role: "egress",
+    entry: entryOf("never", "true"),
+    nodeOptions: [],
+    descriptors: [],
+    start: {} as WorkerStart,
+    clock: virtualClock(0),
+    emit: () => {},
+  });
+  process.execPath = node;
+  await assert.rejects(worker.ready, /process egress-1 did not start: .*ENOENT/);
+  await worker.stop(1000);
 });
 
 test("connections that a process never took are closed when it ends, and there are never many on the way", async () => {

@@ -65,7 +65,7 @@ export interface WorkerOptions {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly onMessage?: (message: FromWorker) => void;
-  /** The process has ended, in whatever way. */
+  /** A process that was there has ended, in whatever way. */
   readonly onEnd?: () => void;
 }
 
@@ -73,6 +73,8 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   const { clock, emit, name, role } = options;
   let start = options.start;
   let child: ChildProcess | undefined;
+  /** Settles when there is no process any more, or when there was none to be had. */
+  let ended = Promise.resolve();
   /** On their way to it. */
   let handed = new Set<Socket>();
   let isStopping = false;
@@ -87,23 +89,59 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
 
   const spawn = (): void => {
     let startedAtMs = clock.monotonicMs();
-    const stdio: StdioOptions = ["ignore", "inherit", "inherit", "ipc", ...options.descriptors];
-    const started = fork(options.entry, [name, role], {
-      execArgv: [...options.nodeOptions],
-      serialization: "advanced",
-      stdio,
-      ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
-      ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
-    });
-    child = started;
+    const over = Promise.withResolvers<void>();
+    ended = over.promise;
     const toIt = new Set<Socket>();
     handed = toIt;
     let isReady = false;
+    let isOver = false;
     let complaint = "";
     let refusal: SettingsRefused | undefined;
+    let readyTimer: Timer | undefined;
     // Counted in questions, not in time: while the machine or we stood still, nothing was asked.
     let unanswered = 0;
     let asking: Timer | undefined;
+    /** Once, however Node tells it: `pid` of the process that ended, undefined where none could be started. */
+    const gone = (pid: number | undefined, how: string): void => {
+      if (isOver) return;
+      isOver = true;
+      over.resolve();
+      readyTimer?.cancel();
+      asking?.cancel();
+      child = undefined;
+      // Nobody tells what became of these, and they would stay open for ever; so does one that was being sent just then, for Node has
+      // taken it out of our hands.
+      for (const socket of toIt) socket.destroy();
+      toIt.clear();
+      if (pid !== undefined) options.onEnd?.();
+      if (isStopping) return;
+      if (!wasReady) {
+        first.reject(refusal ?? new Error(`process ${name} did not start: ${how}`));
+        return;
+      }
+      if (clock.monotonicMs() - startedAtMs >= RECOVERED_AFTER_MS) restartMs = FIRST_RESTART_MS;
+      if (pid === undefined) emit(events.workerNotStarted, { role, worker: name, how, againInMs: restartMs });
+      else emit(events.workerLost, { role, worker: name, pid, how, restartInMs: restartMs });
+      restarts++;
+      restart = clock.after(restartMs, spawn);
+      restartMs = Math.min(restartMs * 2, LONGEST_RESTART_MS);
+    };
+    let started: ChildProcess;
+    try {
+      const stdio: StdioOptions = ["ignore", "inherit", "inherit", "ipc", ...options.descriptors];
+      started = fork(options.entry, [name, role], {
+        execArgv: [...options.nodeOptions],
+        serialization: "advanced",
+        stdio,
+        ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
+        ...(options.user === undefined ? {} : { uid: options.user.uid, gid: options.user.gid }),
+      });
+    } catch (thrown) {
+      // Of what the system may answer Node tells some by an event, and throws the rest (no memory, for one).
+      gone(undefined, messageOf(thrown));
+      return;
+    }
+    child = started;
     const ask = (): void => {
       if (unanswered >= MOST_UNANSWERED) {
         emit(events.workerHangs, {
@@ -119,7 +157,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       if (started.connected) started.send({ kind: "alive?" } satisfies ToWorker, () => {});
       asking = clock.after(ASK_EVERY_MS, ask);
     };
-    const readyTimer = clock.after(READY_WITHIN_MS, () => {
+    readyTimer = clock.after(READY_WITHIN_MS, () => {
       if (!isReady) started.kill("SIGKILL");
     });
     started.on("message", (message) => {
@@ -130,7 +168,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
         asking = clock.after(ASK_EVERY_MS, ask);
         isReady = true;
         wasReady = true;
-        readyTimer.cancel();
+        readyTimer?.cancel();
         emit(events.workerStarted, {
           role,
           worker: name,
@@ -146,27 +184,12 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     });
     started.on("error", (error) => {
       complaint = messageOf(error);
+      // Of a process that never was Node tells no end.
+      if (started.pid === undefined) gone(undefined, complaint);
     });
     started.on("exit", (code, signal) => {
-      readyTimer.cancel();
-      asking?.cancel();
-      child = undefined;
-      // Nobody tells what became of these, and they would stay open for ever; so does one that was being sent just then, for Node has
-      // taken it out of our hands.
-      for (const socket of toIt) socket.destroy();
-      toIt.clear();
-      options.onEnd?.();
-      if (isStopping) return;
       const how = complaint !== "" ? complaint : signal !== null ? `signal ${signal}` : `exit status ${code}`;
-      if (!wasReady) {
-        first.reject(refusal ?? new Error(`process ${name} did not start: ${how}`));
-        return;
-      }
-      if (clock.monotonicMs() - startedAtMs >= RECOVERED_AFTER_MS) restartMs = FIRST_RESTART_MS;
-      emit(events.workerLost, { role, worker: name, pid: started.pid ?? 0, how, restartInMs: restartMs });
-      restarts++;
-      restart = clock.after(restartMs, spawn);
-      restartMs = Math.min(restartMs * 2, LONGEST_RESTART_MS);
+      gone(started.pid ?? 0, how);
     });
     const begin = (): void => {
       startedAtMs = clock.monotonicMs();
@@ -205,21 +228,14 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
     async leave() {
       isStopping = true;
       restart?.cancel();
-      const running = child;
-      if (running === undefined || running.exitCode !== null) return;
-      if (running.connected) running.send({ kind: "leave" } satisfies ToWorker, () => {});
-      await new Promise<void>((resolve) => {
-        running.once("exit", () => resolve());
-      });
+      if (child?.connected === true) child.send({ kind: "leave" } satisfies ToWorker, () => {});
+      await ended;
     },
     async stop(deadlineMs) {
       isStopping = true;
       restart?.cancel();
       const running = child;
       if (running === undefined) return;
-      const exited = new Promise<void>((resolve) => {
-        running.once("exit", () => resolve());
-      });
       if (running.connected) running.send({ kind: "stop", deadlineMs } satisfies ToWorker, () => {});
       else running.kill("SIGTERM");
       // The worker has the deadline for its work, and a moment more to leave.
@@ -227,7 +243,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
         emit(events.workerUnresponsive, { role, worker: name, pid: running.pid ?? 0, deadlineMs });
         running.kill("SIGKILL");
       });
-      await exited;
+      await ended;
       kill.cancel();
     },
   };
