@@ -2,13 +2,13 @@ import type { DnsAnswer } from "../../protocol/dns/resolver.ts";
 
 interface Entry<Records> {
   readonly answer: DnsAnswer<Records>;
-  readonly expiresAt: number;
+  readonly expiresAtMs: number;
   readonly bytes: number;
 }
 
 /**
- * Answers by question, bounded by weight; the one longest unused goes first. Time is the caller's, so that what is read
- * carries the time it has left.
+ * Answers by question, bounded by weight; the one longest unused goes first. Time is the caller's, by a clock that nobody sets,
+ * so that what is read carries the time it has left.
  */
 export class DnsCache<Records extends readonly unknown[]> {
   readonly #entries = new Map<string, Entry<Records>>();
@@ -23,12 +23,14 @@ export class DnsCache<Records extends readonly unknown[]> {
     const entry = this.#entries.get(question);
     if (entry === undefined) return undefined;
     this.#entries.delete(question);
-    if (entry.expiresAt <= now) {
+    if (entry.expiresAtMs <= now) {
       this.#bytes -= entry.bytes;
       return undefined;
     }
     this.#entries.set(question, entry);
-    return entry.answer.kind === "failed" ? entry.answer : { ...entry.answer, ttlMs: entry.expiresAt - now };
+    return entry.answer.kind === "failed"
+      ? entry.answer
+      : { ...entry.answer, ttlMs: Math.ceil(entry.expiresAtMs - now) };
   }
 
   /** Keeps the answer for `ttlMs`; `recordBytes` is the weight of its records. */
@@ -41,7 +43,7 @@ export class DnsCache<Records extends readonly unknown[]> {
     if (ttlMs <= 0) return;
     // The entry itself, its key and its objects weigh about this much.
     const bytes = 300 + question.length + recordBytes;
-    this.#entries.set(question, { answer, expiresAt: now + ttlMs, bytes });
+    this.#entries.set(question, { answer, expiresAtMs: now + ttlMs, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#entries) {
       if (this.#bytes <= this.#maxBytes) break;

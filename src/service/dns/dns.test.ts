@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sleep } from "../../foundation/clock.ts";
 import type { DnsData, DnsMessage, DnsRecord } from "../../protocol/dns/message.ts";
-import { virtualClock } from "../../simulator/clock.ts";
+import { virtualClock, type VirtualClock } from "../../simulator/clock.ts";
 import { createDnsResolver, type Exchanged } from "./dns.ts";
 import { parseDnsServer, serversOfResolvConf, serverText } from "./servers.ts";
 import { dnsSettings } from "./settings.ts";
@@ -37,7 +37,10 @@ function setUp(parts: {
   reply: (server: string, name: string, type: string) => Exchanged | undefined;
   settings?: object;
 }) {
-  const clock = virtualClock(noon);
+  const time = virtualClock(noon);
+  /** How far somebody has set the time of day. */
+  const day = { setByMs: 0 };
+  const clock: VirtualClock = { ...time, now: () => time.now() + day.setByMs };
   const asked: string[] = [];
   const resolver = createDnsResolver({
     clock,
@@ -60,7 +63,7 @@ function setUp(parts: {
     while (!state.isDone) if (!(await clock.advanceToNext())) break;
     return watched;
   };
-  return { clock, asked, resolver, run };
+  return { clock, day, asked, resolver, run };
 }
 
 test("an answer is remembered for its time to live and no longer", async () => {
@@ -76,6 +79,27 @@ test("an answer is remembered for its time to live and no longer", async () => {
   await clock.advance(1000);
   await run(resolver.ipv4("a.example"));
   assert.equal(asked.length, 2);
+});
+
+test("what is remembered lives no longer when the clock is set back, and no shorter when it is set forward", async () => {
+  const { clock, day, asked, resolver, run } = setUp({
+    reply: (_, name) => (name === "down.example" ? undefined : answer(name, [{ type: "A", address: "192.0.2.1" }])),
+    settings: { failureTtl: "30s" },
+  });
+  await run(resolver.ipv4("a.example"));
+  await run(resolver.ipv4("down.example"));
+  day.setByMs = 86_400_000;
+  const before = asked.length;
+  await clock.advance(10_000);
+  await run(resolver.ipv4("a.example"));
+  await run(resolver.ipv4("down.example"));
+  assert.equal(asked.length, before);
+  day.setByMs = -86_400_000;
+  await clock.advance(50_000);
+  await run(resolver.ipv4("a.example"));
+  assert.equal(asked.length, before + 1);
+  await run(resolver.ipv4("down.example"));
+  assert.ok(asked.length > before + 1);
 });
 
 test("the same question asked by many at once goes out once", async () => {

@@ -64,7 +64,7 @@ export function createDnsResolver(parts: {
 
   const lookUp = (name: string, type: QuestionType, signal?: AbortSignal): Promise<Answer> => {
     const question = `${type} ${name}`;
-    const known = cache.get(question, clock.now());
+    const known = cache.get(question, clock.monotonicMs());
     if (known !== undefined) {
       counters.remembered++;
       if (trace.isOn) trace.show(`${type} ${name}: remembered, ${known.kind}`);
@@ -80,7 +80,8 @@ export function createDnsResolver(parts: {
 
   const resolve = async (name: string, type: QuestionType): Promise<Answer> => {
     const answer = await follow(name, type);
-    const now = clock.now();
+    // Not the time of day: when that is set back, what is remembered would live that much longer.
+    const now = clock.monotonicMs();
     const question = `${type} ${name}`;
     if (answer.kind === "failed") cache.put(question, answer, settings.failureTtl, answer.finding.text.length, now);
     else cache.put(question, answer, answer.ttlMs, answer.kind === "found" ? weight(answer.records) : 0, now);
