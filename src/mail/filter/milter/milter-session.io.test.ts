@@ -130,6 +130,33 @@ test("a milter that was not asked before is told everything first", async () => 
   assert.equal(codesOf(milter), "CHMRRTLLLNBE");
 });
 
+test("a recipient that a milter refused when it was told of it late gets nothing, whenever it accepts the rest", async () => {
+  const eve = { address: "eve@example.org", parameters: [] };
+  const removal = [{ edit: "remove-recipient", recipient: "eve@example.org" }];
+  const accepting = (code: string) =>
+    startScriptedMilter({
+      on: (command) =>
+        command.code === "R" && command.text.includes("eve")
+          ? [says.reject]
+          : command.code === code
+            ? [says.accept]
+            : undefined,
+    });
+  for (const code of ["T", "R"]) {
+    await using milter = await accepting(code);
+    const mail = testMail(TEXT, { mail: { recipients: [eve, BOB] } });
+    const verdict = await dialogueWith(milter).judge(mail, NEVER);
+    assert.deepEqual(verdict, { fate: { kind: "keep" }, edits: removal }, `accepted at ${code}`);
+  }
+  // Asked from RCPT on: what it says of the rest must not keep it from being asked about the content.
+  await using late = await accepting("R");
+  const dialogue = dialogueWith(late);
+  const said = await ask(dialogue, { stage: "rcpt", recipient: BOB }, {}, { recipients: [eve] });
+  assert.equal(said.kind, "proceed");
+  const { fate, edits } = await dialogue.judge(testMail(TEXT, { mail: { recipients: [eve, BOB] } }), NEVER);
+  assert.deepEqual({ fate, edits }, { fate: { kind: "keep" }, edits: removal });
+});
+
 test("after STARTTLS the milter hears the new greeting and the cipher", async () => {
   await using milter = await startScriptedMilter();
   const dialogue = dialogueWith(milter);

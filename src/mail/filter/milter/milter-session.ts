@@ -53,14 +53,17 @@ export class MilterSession {
   }
 
   async ask(question: FilterQuestion): Promise<StageVerdict> {
-    return this.#forSession ?? (await this.#catchUp(question)) ?? this.#told.refused ?? this.#asked(question);
+    const said =
+      this.#forSession ?? (await this.#catchUp(question)) ?? this.#told.refused ?? (await this.#asked(question));
+    // Whoever has nothing more to say is not asked about the content: but then it is that recipients are taken away.
+    return said.kind === "content" && this.#told.unwanted.size > 0 ? { ...said, kind: "proceed" } : said;
   }
 
   async judge(mail: FilterMail): Promise<MailVerdict> {
     const said =
       this.#forSession ?? (await this.#catchUp({ stage: "message", facts: mail.facts })) ?? this.#told.refused;
-    if (said !== undefined) return { fate: fateOfStage(said) };
-    if (this.#told.at === "over") return { fate: { kind: "keep" } };
+    if (said !== undefined) return { fate: fateOfStage(said), edits: this.#removals() };
+    if (this.#told.at === "over") return { fate: { kind: "keep" }, edits: this.#removals() };
     const judgement = await this.#conversation.message(mail);
     const verdict = this.#verdictOf(judgement);
     if (judgement.isWhole) this.#told = nothingTold();
@@ -178,9 +181,14 @@ export class MilterSession {
     return verdict;
   }
 
+  /** However it ends: others had accepted these recipients, and the milter refused them. */
+  #removals(): MailEdit[] {
+    return [...this.#told.unwanted].map((recipient) => ({ edit: "remove-recipient", recipient }));
+  }
+
   #verdictOf({ decision, changes, body }: Judgement): MailVerdict {
     const { keepsSpace } = this.#conversation;
-    const edits: MailEdit[] = [...this.#told.unwanted].map((recipient) => ({ edit: "remove-recipient", recipient }));
+    const edits = this.#removals();
     let quarantine: string | undefined;
     for (const change of changes) {
       if (change.says === "quarantine") quarantine ??= change.reason;
