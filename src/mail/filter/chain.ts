@@ -60,7 +60,8 @@ interface Link {
 }
 
 export class FilterChain {
-  readonly #links: readonly Link[];
+  readonly #filters: readonly FilterInUse[];
+  #links: readonly Link[];
   readonly #world: ChainWorld;
   readonly wantsNotes: boolean;
   /** Of the mail under way. */
@@ -71,12 +72,8 @@ export class FilterChain {
 
   constructor(filters: readonly FilterInUse[], facts: FilterFacts, world: ChainWorld) {
     this.#world = world;
-    this.#links = filters.map((used) => ({
-      used,
-      dialogue: opened(used, facts),
-      silent: "no",
-      hasHung: false,
-    }));
+    this.#filters = filters;
+    this.#links = linksTo(filters, facts);
     this.wantsNotes = filters.some(({ filter }) => filter.wantsNotes === true);
   }
 
@@ -96,6 +93,20 @@ export class FilterChain {
       link.hasHung = false;
       if (link.silent === "mail") link.silent = "no";
     }
+  }
+
+  /**
+   * The client turns out to be another one: XCLIENT said so. Whatever a filter knows and said was about the one before, so each
+   * gets a new dialogue, and is asked from connect on.
+   */
+  beginAnew(facts: FilterFacts): void {
+    if (this.#isEnded) return;
+    const before = this.#links;
+    // First: a filter of settings that are gone ends with the last of its dialogues.
+    this.#links = linksTo(this.#filters, facts);
+    this.#discard = undefined;
+    this.#quarantine = undefined;
+    before.forEach(endLink);
   }
 
   async ask(question: FilterQuestion, who: SessionFactsForRules): Promise<StageOutcome> {
@@ -244,13 +255,7 @@ export class FilterChain {
   end(): void {
     if (this.#isEnded) return;
     this.#over.abort(new Error(SESSION_OVER));
-    for (const { used, dialogue } of this.#links) {
-      try {
-        dialogue.end();
-      } catch (thrown) {
-        used.trouble.failed(`it failed at the session's end: ${messageOf(thrown)}`);
-      }
-    }
+    this.#links.forEach(endLink);
   }
 
   /** Neither throws nor rejects. */
@@ -304,6 +309,18 @@ export class FilterChain {
 
 function readAs<Given, Read>(read: (given: Given) => Read, given: Given | Promise<Given>): Read | Promise<Read> {
   return given instanceof Promise ? given.then(read) : read(given);
+}
+
+function linksTo(filters: readonly FilterInUse[], facts: FilterFacts): readonly Link[] {
+  return filters.map((used) => ({ used, dialogue: opened(used, facts), silent: "no", hasHung: false }));
+}
+
+function endLink({ used, dialogue }: Link): void {
+  try {
+    dialogue.end();
+  } catch (thrown) {
+    used.trouble.failed(`it failed at the session's end: ${messageOf(thrown)}`);
+  }
 }
 
 /** One that can't even begin fails at each question. */

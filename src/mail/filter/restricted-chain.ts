@@ -4,14 +4,15 @@ import type { EnvelopePolicy, Judgement, SessionFactsForRules, StageJudgement } 
 import type { MailChange, RestrictionStage } from "../envelope/restrictions/mail-change.ts";
 import type { FilterChain } from "./chain.ts";
 import { filterMail } from "./filter-mail.ts";
-import type { FilterMail, FilterNotice, FilterQuestion, FilterRecipient, FilterStage } from "./filter.ts";
+import type { FilterFacts, FilterMail, FilterNotice, FilterQuestion, FilterRecipient, FilterStage } from "./filter.ts";
 import { isSameRecipient } from "./recipient-edits.ts";
 import type { By, SiftedFate, SiftedMail, StageOutcome } from "./outcome.ts";
 
 /** What a session asks at its stages. */
-export type AskedChain = Pick<FilterChain, "wants" | "wantsNotes" | "begin" | "ask" | "judge" | "note" | "end"> & {
-  readonly judgesAgain?: boolean | undefined;
-};
+export type AskedChain = Pick<
+  FilterChain,
+  "wants" | "wantsNotes" | "begin" | "beginAnew" | "ask" | "judge" | "note" | "end"
+>;
 
 const STAGES: Readonly<Record<FilterStage, RestrictionStage>> = {
   connect: "connect",
@@ -42,7 +43,6 @@ export class RestrictedChain implements AskedChain {
   /** Wanted of the mail under way. */
   #changes: MailChange[] = [];
   #mails = 0;
-  #hasConnected = false;
 
   constructor(policy: EnvelopePolicy, listener: string, filters: AskedChain | undefined) {
     this.#policy = policy;
@@ -52,11 +52,6 @@ export class RestrictedChain implements AskedChain {
 
   get wantsNotes(): boolean {
     return this.#filters?.wantsNotes === true;
-  }
-
-  /** Another client, as XCLIENT says: what is asked at connect is asked anew. */
-  get judgesAgain(): boolean {
-    return this.#stages.has("connect");
   }
 
   wants(stage: FilterStage): boolean {
@@ -71,6 +66,14 @@ export class RestrictedChain implements AskedChain {
     this.#filters?.begin();
   }
 
+  /** What was refused or wanted before was about somebody else. */
+  beginAnew(facts: FilterFacts): void {
+    this.#earlier.clear();
+    this.#lasting.clear();
+    this.#changes = [];
+    this.#filters?.beginAnew(facts);
+  }
+
   async judgeRecipient(facts: SessionFactsForRules, recipient: string): Promise<Judgement> {
     const earlier = [...this.#earlier.values()];
     const judgement = await this.#policy.judgeRecipient({ ...this.#numbered(facts), earlier }, recipient);
@@ -82,11 +85,6 @@ export class RestrictedChain implements AskedChain {
     const stage = STAGES[question.stage];
     const judged = await this.#judge(stage, { ...this.#numbered(who), ...heard(question) });
     const notes = judged.notes ?? [];
-    // What was refused before was refused to somebody else.
-    if (stage === "connect") {
-      this.#earlier.clear();
-      this.#lasting.clear();
-    }
     if (LASTING.has(stage)) this.#lasting.set(stage, judged.kind === "accept" ? (judged.changes ?? []) : []);
     if (judged.kind === "reject" && judged.isAtOnce) {
       const kind = stage === "connect" ? "disconnect" : "refuse";
@@ -97,10 +95,7 @@ export class RestrictedChain implements AskedChain {
       this.#earlier.delete(stage);
       if (!LASTING.has(stage)) this.#changes.push(...(judged.changes ?? []));
     }
-    // A filter has one connection for each session.
-    const isAgain = question.stage === "connect" && this.#hasConnected;
-    this.#hasConnected = true;
-    const outcome = isAgain ? undefined : await this.#filters?.ask(question, who);
+    const outcome = await this.#filters?.ask(question, who);
     if (outcome === undefined) return { kind: "proceed", tags: [], told: [], notes };
     return notes.length === 0 ? outcome : { ...outcome, notes: [...notes, ...(outcome.notes ?? [])] };
   }

@@ -39,7 +39,9 @@ export function askFilters(world: World, session: Session, then: Pending, before
   const transaction = "transaction" in then ? then.transaction : undefined;
   const who = factsForRules(world, facts, transaction ?? { sender: "", parameters: {} });
   const question = questionOf(world, session, then, transaction);
-  return [{ ...session, phase: { at: "filtering", pending: then } }, [...before, { do: "filter", question, who }]];
+  const anew = then.stage === "connect" && then.isAgain === true ? ({ isAnew: true } as const) : {};
+  const asking: Action = { do: "filter", question, who, ...anew };
+  return [{ ...session, phase: { at: "filtering", pending: then } }, [...before, asking]];
 }
 
 function questionOf(

@@ -46,7 +46,8 @@ function onward(
   const rewrite = kind === "proceed" ? outcome.rewrite : undefined;
   switch (then.stage) {
     case "connect":
-      if (then.isAgain === true) return greetAgain(world, session);
+      // What was refused before was refused to somebody else.
+      if (then.isAgain === true) return greetAgain(world, { ...session, refused });
       // The session goes on, so that the log knows what mail it would have been.
       return begin(world, refused === undefined ? session : { ...session, refused }, then.flight);
     case "helo":

@@ -1,24 +1,35 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { reply } from "../../protocol/smtp/reply.ts";
-import { filtersOf, scriptedFilter, type ScriptedFilter } from "../../testing/scripted-filter.ts";
+import { testFilterWorld } from "../../testing/filter-mail.ts";
+import { lenientPolicy, type RawClient } from "../../testing/reception.ts";
+import { filtersOf, scriptedFilter } from "../../testing/scripted-filter.ts";
+import { says, startScriptedMilter } from "../../testing/scripted-milter.ts";
 import { testListener, type TestListener } from "../../testing/test-listener.ts";
 import type { EnvelopePolicy } from "../envelope/policy.ts";
 import type { FilterNotice } from "../filter/filter.ts";
+import type { FilterInUse } from "../filter/filters.ts";
 import { wholeOf } from "../filter/kept-content.ts";
+import { milterFilter } from "../filter/milter/milter-filter.io.ts";
+import { milterSettings } from "../filter/milter/settings.ts";
 
 const ENVELOPE = "MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n";
 const MAIL = "Subject: x\r\nX-Old: 1\r\n\r\nhello\r\n.\r\n";
 const NO = reply(550, "5.7.1", "Not wanted");
 
-function listen(filters: readonly ScriptedFilter[], settings: Record<string, unknown> = {}): Promise<TestListener> {
+function listen(
+  filters: readonly FilterInUse[],
+  settings: Record<string, unknown> = {},
+  policy?: Partial<EnvelopePolicy>,
+): Promise<TestListener> {
   const chooseTargets = (recipient: string) =>
     Promise.resolve(
       recipient.startsWith("nobody@")
         ? ({ kind: "none", because: "no such mailbox" } as const)
         : ({ kind: "targets", targets: [{ recipient, action: "deliver" }] } as const),
     );
-  return testListener(settings, { world: { filters: filtersOf(filters), chooseTargets } });
+  const whole = { ...lenientPolicy(), ...policy };
+  return testListener(settings, { world: { filters: filtersOf(filters), chooseTargets, policy: whole } });
 }
 
 /** The whole mail, and the last reply. */
@@ -52,6 +63,60 @@ test("what is refused at connect is refused at MAIL, so that the log knows who i
   await server.logged(
     /reject: MAIL from localhost.*550 5\.7\.1 .*Not wanted; from=<a@b\.example>.*restriction=<filter strict>/,
   );
+});
+
+/** A proxy that has greeted and names whom it speaks for, who greets in turn. */
+async function actedFor(server: TestListener, address: string): Promise<RawClient> {
+  const proxy = await server.hello();
+  await proxy.say(`XCLIENT ADDR=${address} NAME=[UNAVAILABLE]\r\n`, /^220 .*\r\n/m);
+  await proxy.say("EHLO stranger.example\r\n", /^250 .*\r\n/m);
+  return proxy;
+}
+const XCLIENT = { xclientFrom: ["127.0.0.1"] };
+const STRANGER = "203.0.113.9";
+
+test("whom XCLIENT names is another client to filters, whatever they said of the proxy", async () => {
+  // Restrictions stand in front of filters: with them, too.
+  for (const stages of [undefined, new Set(["connect"] as const)]) {
+    const filter = scriptedFilter("strict", {
+      at: ["connect", "mail"],
+      ask: ({ stage, facts }) =>
+        facts.client.address !== STRANGER
+          ? { kind: "content", tags: ["proxy"] }
+          : stage === "connect"
+            ? { kind: "refuse", reply: NO }
+            : { kind: "proceed" },
+    });
+    await using server = await listen([filter], XCLIENT, stages && { stagesAt: () => stages });
+    const client = await actedFor(server, STRANGER);
+    assert.match(await client.say("MAIL FROM:<a@b.example>\r\n", /\r\n/), /^550 5\.7\.1 Not wanted/);
+    assert.deepEqual(filter.asked, ["connect", "end", "connect"]);
+  }
+});
+
+test("what a filter refused to the proxy is not refused to whom it names", async () => {
+  const filter = scriptedFilter("strict", {
+    at: ["connect"],
+    ask: ({ facts }) => (facts.client.address === STRANGER ? { kind: "proceed" } : { kind: "refuse", reply: NO }),
+  });
+  await using server = await listen([filter], XCLIENT);
+  const client = await actedFor(server, STRANGER);
+  assert.match(await client.say("MAIL FROM:<a@b.example>\r\n", /\r\n/), /^250 /);
+});
+
+test("a milter that accepted the proxy is told of whom XCLIENT names on a new connection", async () => {
+  await using milter = await startScriptedMilter({
+    on: ({ code, text }) => (code === "C" && text.includes("127.0.0.1") ? [says.accept] : undefined),
+  });
+  const settings = milterSettings.parse({ address: milter.address });
+  const used = { ...scriptedFilter("m", {}), filter: milterFilter("m", settings, testFilterWorld()) };
+  await using server = await listen([used], XCLIENT);
+  const client = await actedFor(server, STRANGER);
+  await client.say("MAIL FROM:<a@b.example>\r\n", /^250 .*\r\n/m);
+  const told = milter.commands();
+  assert.match(told[0] ?? "", /^C .*127\.0\.0\.1/);
+  assert.match(told.findLast((line) => line.startsWith("C ")) ?? "", /203\.0\.113\.9/);
+  assert.deepEqual(told.slice(-2), ["H stranger.example|", "M <a@b.example>|"]);
 });
 
 test("each stage can refuse, and the session goes on", async () => {

@@ -56,12 +56,12 @@ export class SessionChain {
       wants: (stage) => chain.wants(stage),
       wantsNotes: chain.wantsNotes,
       isRestricted: chain instanceof RestrictedChain,
-      judgesAgain: chain.judgesAgain === true,
       server,
     };
   }
 
-  asking({ question, who }: Extract<Action, { do: "filter" }>): Question {
+  asking({ question, who, isAnew }: Extract<Action, { do: "filter" }>): Question {
+    if (isAnew === true) this.chain.beginAnew(question.facts);
     return {
       answer: this.chain.ask(question, who).then((outcome) => ({ kind: "filtered", outcome })),
       otherwise: (because) => ({ kind: "filtered", outcome: notAnswered(because) }),

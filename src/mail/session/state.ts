@@ -300,7 +300,13 @@ export type Action =
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
   | { readonly do: "weigh"; readonly facts: SessionFactsForRules; readonly fields: readonly string[] }
-  | { readonly do: "filter"; readonly question: FilterQuestion; readonly who: SessionFactsForRules }
+  /** `isAnew`: XCLIENT has named another client; what filters know and said is about the one before. */
+  | {
+      readonly do: "filter";
+      readonly question: FilterQuestion;
+      readonly who: SessionFactsForRules;
+      readonly isAnew?: true | undefined;
+    }
   | {
       readonly do: "sift";
       readonly facts: FilterFacts & { readonly mail: MailFacts };
@@ -352,8 +358,6 @@ export interface SessionFilters {
   readonly wantsNotes: boolean;
   /** Restrictions are asked: they look at more of a session than rules do. */
   readonly isRestricted?: boolean | undefined;
-  /** Restrictions judge whom XCLIENT names as if it had connected; filters are told of no second connection. */
-  readonly judgesAgain?: boolean | undefined;
   /** Where the client came in. */
   readonly server?: FilterFacts["server"];
 }

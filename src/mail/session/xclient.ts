@@ -37,7 +37,7 @@ export function xclient(world: World, session: Session, attributes: Attributes):
     for: clientText(facts.peer),
   });
   const next: Session = { ...session, facts };
-  if (world.filters?.judgesAgain === true) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
+  if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
   return greetAgain(world, next, [event]);
 }
 

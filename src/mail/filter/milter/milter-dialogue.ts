@@ -54,8 +54,6 @@ export class MilterDialogue implements FilterDialogue {
     return this.#inTurn(async () => {
       this.#facts = question.facts;
       if (question.stage === "mail") await this.#forget();
-      // Whoever asks again about the client has another one: XCLIENT said so.
-      if (question.stage === "connect") this.#beginAnew();
       return this.#answered(signal, (session) => session.ask(question));
     });
   }
@@ -106,12 +104,6 @@ export class MilterDialogue implements FilterDialogue {
   async #forget(): Promise<void> {
     this.#failure = undefined;
     await this.#session?.forget().catch((thrown: unknown) => this.#link?.drop(messageOf(thrown)));
-  }
-
-  #beginAnew(): void {
-    this.#link?.quit();
-    this.#session = undefined;
-    this.#failure = undefined;
   }
 
   /** What nobody waits for; what fails then shows at the next question. */

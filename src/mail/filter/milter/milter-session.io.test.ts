@@ -86,23 +86,6 @@ test("recipients that others refused are told to a milter that wants them", asyn
   );
 });
 
-test("a session that turns out to be another client's begins anew", async () => {
-  await using milter = await startScriptedMilter({
-    on: ({ code, text }) => (code === "C" && text.includes("192.0.2.99") ? [says.reject] : undefined),
-  });
-  const dialogue = dialogueWith(milter);
-  assert.equal((await ask(dialogue, { stage: "connect" })).kind, "refuse");
-  const other = { client: { address: "2001:db8::7", port: 1 } };
-  assert.equal((await ask(dialogue, { stage: "connect" }, other)).kind, "proceed");
-  assert.equal((await ask(dialogue, { stage: "mail" }, other)).kind, "proceed");
-  await milter.sees("Q");
-  assert.equal(milter.connections, 2);
-  assert.equal(
-    milter.commands().findLast((line) => line.startsWith("C ")),
-    "C unknown|6|\x012001:db8::7|",
-  );
-});
-
 test("commands that nobody knows are told", async () => {
   await using milter = await startScriptedMilter();
   const dialogue = dialogueWith(milter);
