@@ -67,9 +67,9 @@ async function receiveSome(store: Store): Promise<void> {
       if (random.next() < 0.33) await deliver(store, id);
     } catch (thrown) {
       say(`refused ${id} ${thrown instanceof PosthornError ? thrown.code : String(thrown)}`);
-      // The store heals itself after a second; others go on meanwhile, and are refused too.
+      // The store heals itself after a second, on a busy machine later; who came again at once would use up all messages.
       if (thrown instanceof PosthornError && thrown.code === "SPOOL_FAILED")
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
 }
