@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Admin, ReloadReport } from "../admin/control/admin.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf } from "../foundation/error.ts";
@@ -22,8 +23,16 @@ export interface ServerAdmin extends Admin {
   reloadFor(by: string): Promise<ReloadReport>;
 }
 
+type LogTarget = LoadedSettings["settings"]["log"]["to"];
+
 /** Settings that shape the processes themselves. */
-const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control|queue\.store)\b/;
+const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control|queue\.store|journal)\b/;
+
+/** The process that writes the log may write only into the folder where it was at its start. */
+function movesItsLog(layout: Server["layout"], before: LogTarget, after: LogTarget): boolean {
+  if (layout === "single" || after.kind !== "file") return false;
+  return before.kind !== "file" || dirname(before.path) !== dirname(after.path);
+}
 
 export function buildAdmin(parts: {
   server: Server;
@@ -62,8 +71,12 @@ export function buildAdmin(parts: {
         const inWords = (some: readonly string[]): readonly string[] => writtenNames(posthornSettings, some, spelling);
         const changed = inWords(paths);
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
-        server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed });
-        return { kind: "swapped", changed, needsRestart: inWords(paths.filter((path) => NEEDS_RESTART.test(path))) };
+        const isLogMoved = movesItsLog(server.layout, before.log.to, server.loaded.settings.log.to);
+        const needsRestart = inWords(
+          paths.filter((path) => NEEDS_RESTART.test(path) || (isLogMoved && path.startsWith("log.to"))),
+        );
+        server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed, needsRestart });
+        return { kind: "swapped", changed, needsRestart };
       }
       case "refused":
         return refuse(result.problems.map(problemLine));

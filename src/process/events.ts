@@ -34,8 +34,10 @@ export const settingsReloaded = defineEvent({
   level: "info",
   speaker: "master",
   says: "New settings are in force; running sessions keep those they began with.",
-  fields: { settings: "text", by: "text", tookMs: "ms", changed: "list" },
-  line: (e) => `reload -- settings ${e.settings} in force, asked by ${e.by}`,
+  fields: { settings: "text", by: "text", tookMs: "ms", changed: "list", needsRestart: "list" },
+  line: (e) =>
+    `reload -- settings ${e.settings} in force, asked by ${e.by}` +
+    (e.needsRestart.length === 0 ? "" : `; only after a restart: ${e.needsRestart.join(", ")}`),
 });
 
 export const reloadFailed = defineEvent({

@@ -31,26 +31,43 @@ export interface LogParts {
   readonly isForeground: boolean;
   /** More than one process writes: lines are put in order over this time. */
   readonly mergeMs: number;
+  /** Whether this process may write a file there, as far as it was given leave at its start. Absent: anywhere. */
+  readonly mayWrite?: ((path: string) => boolean) | undefined;
 }
+
+/** What of the settings the log is made of. */
+type Shape = Pick<LoadedSettings["settings"], "log" | "hostname">;
 
 export function startLog(parts: LogParts): LogRole {
   const { clock, folders } = parts;
   const identity = { role: "log", pid: process.pid };
   const from = { ...identity, startedAt: clock.now() };
   const listeners = new Set<(records: readonly EventRecord[]) => void>();
-  const writerOf = (loaded: LoadedSettings): LogWriter =>
+  const writerOf = ({ log, hostname }: Shape): LogWriter =>
     createLogWriter({
-      settings: loaded.settings.log,
+      settings: log,
       catalogue,
-      hostname: loaded.settings.hostname,
+      hostname,
       clock,
       process: identity,
       auto: parts.isForeground ? "stdout" : "syslog",
       isVerbose: parts.isVerbose,
       mergeMs: parts.mergeMs,
     });
-  let loaded = parts.loaded;
-  let writer = writerOf(loaded);
+  const say = (record: EventRecord): void => {
+    writer.write([record]);
+    journal.write([record]);
+  };
+  /** A log that this process may not open stays where it is: one that fails at its new place would be none at all. */
+  const shapeOf = ({ settings: { log, hostname } }: LoadedSettings): Shape => {
+    if (log.to.kind !== "file" || parts.mayWrite?.(log.to.path) !== false) return { log, hostname };
+    const problem =
+      "this process may write only where it was told at its start: the log stays where it was until a restart";
+    say(recordOf(clock.now(), from, sinkFailed, { sink: log.to.path, problem }));
+    return { log: { ...log, to: shape.log.to }, hostname };
+  };
+  let shape: Shape = parts.loaded.settings;
+  let writer = writerOf(shape);
   /** Writers of earlier settings until they are done. */
   const leaving = new Set<Promise<void>>();
   let wasLeftStuck = false;
@@ -63,7 +80,7 @@ export function startLog(parts: LogParts): LogRole {
   };
   const journal: Journal = createJournal({
     path: folders.journalFile,
-    settings: loaded.settings.journal,
+    settings: parts.loaded.settings.journal,
     clock,
     isVerbose: parts.isVerbose,
     reports: {
@@ -92,13 +109,12 @@ export function startLog(parts: LogParts): LogRole {
     },
     reopen: () => writer.reopen(),
     reload(next) {
-      const isSame = isDeepStrictEqual(loaded.settings.log, next.settings.log);
-      const isSameHost = loaded.settings.hostname === next.settings.hostname;
-      loaded = next;
+      const before = shape;
+      shape = shapeOf(next);
       // What waits for a sink that is behind stays with it, and a stuck one is not met by a second.
-      if (isSame && isSameHost) return;
+      if (isDeepStrictEqual(before.log, shape.log) && before.hostname === shape.hostname) return;
       const old = writer;
-      writer = writerOf(loaded);
+      writer = writerOf(shape);
       leave(old);
     },
     async close(limitMs) {

@@ -15,6 +15,7 @@ export async function logRole(start: WorkerStart): Promise<RunningRole> {
     folders: foldersOf(start.loaded.settings.state),
     clock: systemClock,
     mergeMs: 100,
+    mayWrite: (path) => process.permission.has("fs.write", path),
   });
   const server = await serveChannels(join(start.channels, "log.sock"), (_role, channel) => {
     let forget: (() => void) | undefined;

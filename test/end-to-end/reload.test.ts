@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { chmodSync, existsSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -162,3 +163,24 @@ actions: { later: { relay: { to: "smtp://127.0.0.1:${port}" } } }
     );
     assert.equal(await server.stop(), 0);
   });
+
+test("split: a log that its process may not move stays where it is, and the reload says what takes a restart", async () => {
+  const logTo = (path: string): string => `log: { to: "file:${path}" }\n`;
+  await using server = await startServer({ layout: "split" });
+  const first = join(server.folder, "first");
+  mkdirSync(first);
+  chmodSync(first, 0o777);
+  server.rewrite({ settings: logTo(join(first, "log")) });
+  assert.match(await hangUp(server), /^reload -- .* in force, asked by SIGHUP; only after a restart: log\.to/);
+  const mail = { from: "a@b.test", to: "ada@localhost", content: "x" };
+  assert.match(await sendMail(server.ports.smtp, mail), /^250 /);
+  await server.waitForMails("ada", 1);
+  const untilAt = Date.now() + 60_000;
+  while (!/disconnect from/.test(server.output().split("reload --").at(-1) ?? "")) {
+    assert.ok(Date.now() < untilAt, "the log goes on where it was");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.match(server.output(), /error: log: .*first\/log: this process may write only where it was told at its start/);
+  assert.equal(existsSync(join(first, "log")), false);
+  assert.equal(await server.stop(), 0);
+});
