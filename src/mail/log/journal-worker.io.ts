@@ -49,7 +49,11 @@ export class JournalDatabase {
 
   write(batch: JournalBatch): void {
     const { events, inputs } = batch;
+    const known = { entryId: this.#lastEntryId, inputId: this.#lastInputId, inputBytes: this.#inputBytes };
+    // One that could not be rolled back after the last failure.
+    this.#rollBack();
     this.#database.exec("BEGIN IMMEDIATE");
+    this.#tls.remember();
     try {
       // Identities are learnt inside the transaction: one that is rolled back must not leave ids behind.
       for (let at = this.#processes.length; at < batch.processes.length; at++) this.#learnProcess(batch, at);
@@ -57,10 +61,17 @@ export class JournalDatabase {
       for (let at = 0; at < inputs.length; at += 3) this.#keepInput(inputs, at);
       this.#database.exec("COMMIT");
     } catch (thrown) {
-      this.#database.exec("ROLLBACK");
       this.#processes.length = 0;
       this.#names.clear();
       this.#tls.forget();
+      this.#lastEntryId = known.entryId;
+      this.#lastInputId = known.inputId;
+      this.#inputBytes = known.inputBytes;
+      try {
+        this.#rollBack();
+      } catch {
+        // What failed first is what people must know; the next batch tries again.
+      }
       throw thrown;
     }
   }
@@ -77,6 +88,11 @@ export class JournalDatabase {
 
   close(): void {
     this.#database.close();
+  }
+
+  /** SQLite has done so by itself after some failures, a full disk among them. */
+  #rollBack(): void {
+    if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
   }
 
   #insertEvent(events: JournalBatch["events"], from: number): void {

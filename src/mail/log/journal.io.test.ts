@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
@@ -217,6 +218,43 @@ test("inputs are replayed from the last start before a moment, in order, and go 
   query.close();
   journal.close();
 });
+
+// On a full disk SQLite rolls back by itself; after other failures the transaction is still there.
+for (const [what, action] of [
+  ["a full disk", "ROLLBACK"],
+  ["another failure", "ABORT"],
+] as const)
+  test(`what a batch brought that could not be written is not believed to be there: ${what}`, async () => {
+    await using place = withDirectory();
+    const journal = database(place.path, { mostInputBytes: 1000 });
+    const now = Date.now();
+    const second = { ...from, role: "second" };
+    const input = JSON.stringify({ text: "x".repeat(500) });
+    journal.write(batchOf([], [inputLine(now, input, true)]));
+    const disk = new DatabaseSync(place.path);
+    disk.exec(
+      `CREATE TRIGGER full BEFORE INSERT ON input WHEN NEW.json = 'last' BEGIN SELECT RAISE(${action}, 'the disk is full'); END`,
+    );
+    const batch = batchOf(
+      [from],
+      [eventLine(0, record("a.first", {}, now)), inputLine(now, input, false), inputLine(now, "last", false)],
+    );
+    for (let attempt = 0; attempt < 3; attempt++)
+      assert.throws(() => journal.write(batch), /^Error: the disk is full$/);
+    disk.exec("DROP TRIGGER full");
+    disk.close();
+    journal.write(batchOf([from, second], [eventLine(1, record("b.second", {}, now, second))]));
+    journal.write(batchOf([from, second], [eventLine(0, record("a.first", {}, now))]));
+    while (journal.tidy(now));
+    journal.close();
+    const query = new JournalQuery(place.path);
+    assert.deepEqual(query.sql("SELECT event, role FROM events ORDER BY id").rows, [
+      ["b.second", "second"],
+      ["a.first", "server"],
+    ]);
+    assert.equal(query.sql("SELECT count(*) FROM input").rows[0]?.[0], 1);
+    query.close();
+  });
 
 test("a message's story has the lines of the session that delivered it, told by another process than the attempt", async () => {
   await using place = withDirectory();

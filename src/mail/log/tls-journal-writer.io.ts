@@ -35,6 +35,7 @@ export class TlsJournalWriter {
   #returns = new TlsReturns();
   #lastId: number;
   #change: number | null;
+  #changeBefore: number | null;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -67,6 +68,12 @@ export class TlsJournalWriter {
         .get()?.["id"] ?? 0,
     );
     this.#change = this.#lastChange();
+    this.#changeBefore = this.#change;
+  }
+
+  /** A transaction has begun, which may be rolled back. */
+  remember(): void {
+    this.#changeBefore = this.#change;
   }
 
   hear(event: HeardEvent): void {
@@ -95,11 +102,11 @@ export class TlsJournalWriter {
     this.#hearTold(event, session, key);
   }
 
-  /** The transaction was rolled back: what was learnt in it is not known. */
+  /** The transaction is rolled back: what was learnt in it is not known. Asks nothing of the database, which has just failed. */
   forget(): void {
     this.#returns = new TlsReturns();
     this.#knownCertificates.clear();
-    this.#change = this.#lastChange();
+    this.#change = this.#changeBefore;
   }
 
   #hearTold({ at, process, details }: HeardEvent, session: string, key: string): void {
