@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import fs, { chmod, mkdir, mkdtemp, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -194,6 +195,70 @@ test("a broken new version is told once and keeps the one before, until it is me
   await kept.write("mx.pem", other.certificatePem);
   await kept.looks();
   assert.deepEqual(kept.changes, ["certificates"]);
+});
+
+/** Until it is let go the file cannot be read, though its marks stay as they are: no descriptors, a file server that is away. */
+function unreadable(file: string, isNow: () => boolean = () => true): Disposable {
+  const { readFile } = fs;
+  const set = (to: typeof readFile): void => {
+    fs.readFile = to;
+    syncBuiltinESMExports();
+  };
+  // Only the one file, and for the one call: all others are the true one's.
+  set(((...asked: Parameters<typeof readFile>) =>
+    asked[0] === file && isNow()
+      ? Promise.reject(Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" }))
+      : readFile(...asked)) as typeof readFile);
+  return { [Symbol.dispose]: () => set(readFile) };
+}
+
+test("what could not be read for a moment is read again by itself, and told once", async () => {
+  await using kept = await keeping(
+    { ...(await pairFiles(["mx.example"], "mx")), "ca.pem": root.certificatePem },
+    (folder) => ({ ...oneFile(folder), authorities: [join(folder, "ca.pem")] }),
+  );
+  const { folder, keeper, findings, clock } = kept;
+  const authorities = join(folder, "ca.pem");
+  await keeper.anchors(authorities);
+  const renewed = await middle.issue(["mx.example", "new.example"]);
+  {
+    using _certificate = unreadable(join(folder, "mx.pem"));
+    using _authorities = unreadable(authorities);
+    await kept.write("mx.key", renewed.keyPem);
+    await kept.write("mx.pem", renewed.certificatePem);
+    await kept.write("ca.pem", middle.certificatePem);
+    await kept.looks();
+    await clock.advance(60_000);
+    await kept.looks();
+    const told = findings.map((finding) => (finding.kind === "trouble" ? finding.text : ""));
+    assert.equal(told.length, 2, told.join("\n"));
+    for (const text of told)
+      assert.match(text, /(mx|ca)\.pem cannot be read: EMFILE.*; the version before stays in force/);
+    assert.deepEqual(kept.changes, []);
+  }
+  await clock.advance(60_000);
+  await kept.looks();
+  assert.deepEqual(await kept.namesOf(), ["ec mx.example,new.example"]);
+  assert.deepEqual((await keeper.anchors(authorities)).pems, [middle.certificatePem]);
+  assert.deepEqual(new Set(kept.changes), new Set(["anchors", "certificates"]));
+});
+
+test("a file that was given the wrong rights is read as soon as it has the right ones", async () => {
+  await using kept = await keeping(await pairFiles(["mx.example"], "mx"), oneFile);
+  const key = join(kept.folder, "mx.key");
+  const renewed = await middle.issue(["mx.example", "new.example"]);
+  let isReadable = false;
+  // Root, who may run this, reads everything.
+  using _rights = unreadable(key, () => !isReadable);
+  await kept.write("mx.key", renewed.keyPem);
+  await chmod(key, 0o000);
+  await kept.write("mx.pem", renewed.certificatePem);
+  await kept.looks();
+  assert.equal(kept.findings.length, 1);
+  isReadable = true;
+  await chmod(key, 0o600);
+  await kept.looks();
+  assert.deepEqual(await kept.namesOf(), ["ec mx.example,new.example"]);
 });
 
 test("a certificate that expires soon is told of each day; at the start the check has done so", async () => {

@@ -24,6 +24,8 @@ import type { TicketKeys } from "./tickets.ts";
 
 /** A changed file is in force this long after the change plus once more, for it is read when it has come to rest. */
 const LOOK_EVERY_MS = 1000;
+/** What is in trouble is read again without a change, too: there may have been no descriptors, or a file server was away. */
+const TRY_AGAIN_MS = 30_000;
 const TELL_AGAIN_MS = 600_000;
 const DAY_MS = 86_400_000;
 /** Of each table, each day. */
@@ -73,6 +75,15 @@ interface Watched {
   taken: string;
   seen: string;
   trouble: string;
+  /** By the monotonic clock; while it is in trouble. */
+  againAtMs: number;
+}
+
+interface WatchedAnchors {
+  readonly mark: string;
+  readonly value: Anchors;
+  /** Why the file is not what is in force, and when it is read again. */
+  readonly trouble?: { readonly text: string; readonly againAtMs: number } | undefined;
 }
 
 /**
@@ -84,7 +95,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   const { settings, clock, onFinding, tickets } = parts;
   const listening = new Set<(change: KeeperChange) => void>();
   const challenges = new Map<string, CertificatePair>();
-  const anchors = new Map<string, { mark: string; value: Anchors }>();
+  const anchors = new Map<string, WatchedAnchors>();
   const tables = settings.certificates.flatMap((source) =>
     source.kind === "table"
       ? [{ ...source, certificates: tableCertificates(source.table, parts.table(source.table), source.directory) }]
@@ -120,6 +131,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   const take = async (source: Watched, mark: string): Promise<boolean> => {
     const { pairs, problems } = await source.load();
     source.taken = mark;
+    source.againAtMs = problems.length === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs() + TRY_AGAIN_MS;
     if (problems.length > 0) {
       trouble(source, problems.slice(0, 5).join("; "));
       // Files that belong together in one entry are all right or all wrong; in a folder each pair is by itself.
@@ -146,6 +158,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     taken: "",
     seen: "",
     trouble: "",
+    againAtMs: Number.POSITIVE_INFINITY,
   });
   const staticSources = (): Watched[] =>
     settings.certificates.flatMap((source): Watched[] => {
@@ -188,7 +201,8 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       const isAtRest = mark === source.seen;
       source.seen = mark;
       // Half of a renewal is no certificate: what has just changed may be changing still.
-      if (mark === source.taken || !isAtRest) continue;
+      const isDue = mark !== source.taken || clock.monotonicMs() >= source.againAtMs;
+      if (!isDue || !isAtRest) continue;
       const before = source.pairs;
       if (!(await take(source, mark))) continue;
       isChanged = true;
@@ -198,12 +212,15 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     }
     for (const [source, known] of anchors) {
       const mark = await markOfAnchors(source);
-      if (mark === known.mark) continue;
+      const isDue =
+        mark !== known.mark || clock.monotonicMs() >= (known.trouble?.againAtMs ?? Number.POSITIVE_INFINITY);
+      if (!isDue) continue;
       const value = await readAnchors(source);
       if (value.pems.length === 0 && known.value.pems.length > 0) {
         const text = `${value.problem ?? "holds no certificate"}; the version before stays in force`;
-        onFinding({ kind: "trouble", source, text });
-        anchors.set(source, { mark, value: known.value });
+        if (text !== known.trouble?.text) onFinding({ kind: "trouble", source, text });
+        const againAtMs = clock.monotonicMs() + TRY_AGAIN_MS;
+        anchors.set(source, { mark, value: known.value, trouble: { text, againAtMs } });
         continue;
       }
       anchors.set(source, { mark, value });

@@ -154,8 +154,9 @@ export async function markOfFiles(files: readonly string[]): Promise<string> {
   for (const file of files) {
     if (isPkcs11(file)) continue;
     try {
-      const { mtimeMs, size, ino } = await stat(file);
-      marks.push(`${file} ${mtimeMs} ${size} ${ino}`);
+      // Not the content alone: who may read it may be what has been mended.
+      const { mtimeMs, ctimeMs, size, ino, mode } = await stat(file);
+      marks.push(`${file} ${mtimeMs} ${ctimeMs} ${size} ${ino} ${mode}`);
     } catch {
       marks.push(`${file} -`);
     }
