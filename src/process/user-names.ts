@@ -1,6 +1,7 @@
 import { findPasswdById } from "../foundation/ffi/passwd.io.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { unnamedUser } from "../foundation/unnamed-user.ts";
 import { turns } from "../service/account/turns.ts";
 
 /** Users' names by their numbers, from whatever directory the system has. Never rejects. */
@@ -30,7 +31,7 @@ export function userNames(clock: Clock, find: typeof findPasswdById = findPasswd
     } catch {
       // Asked again in a minute; meanwhile the number says who it is.
     }
-    return `uid-${uid}`;
+    return unnamedUser(uid);
   };
   return {
     of(uid) {

@@ -22,12 +22,12 @@ function topicOf(command: CliCommand, word: string | undefined): TraceTopic | "t
 
 export const traceOn: CliCommand = {
   name: "trace on",
-  operands: "scheduler|mta|smtp|dns|tls",
+  operands: TOPICS.join("|"),
   leastOperands: 1,
   mostOperands: 1,
   says: "Shows what the server does, line by line, for a time, whatever -d and -v said.",
   explains:
-    "scheduler: each event and what was decided. mta: the dialogues of sending sessions. smtp: the dialogues of receiving sessions. dns: questions, answers, their servers and times. AUTH is hidden, content only counted; dialogues are shown from their beginning. " +
+    "scheduler: each event and what was decided. mta: the dialogues of sending sessions. smtp: the dialogues of receiving sessions. dns: questions, answers, their servers and times. filter: the dialogues with filters. AUTH is hidden, content only counted; dialogues are shown from their beginning. " +
     "The lines are written here until the time is over or an interrupt, which ends the trace; and to the server's log, in the background as mail.debug. With --detach it only goes to the log and lasts for its time. " +
     "tls takes what `trace tls` takes: --peer, --listener or --relay, and --level.",
   options: {
@@ -81,7 +81,7 @@ async function follow(wish: object, given: Given, world: World): Promise<number>
 
 export const traceOff: CliCommand = {
   name: "trace off",
-  operands: "[scheduler|mta|smtp|dns|tls]",
+  operands: `[${TOPICS.join("|")}]`,
   leastOperands: 0,
   mostOperands: 1,
   says: "Ends traces, of one kind or all.",
@@ -102,7 +102,7 @@ export const traceOff: CliCommand = {
 
 export const traceList: CliCommand = {
   name: "trace",
-  operands: "[scheduler|mta|smtp|dns]",
+  operands: `[${TRACE_TOPICS.join("|")}]`,
   leastOperands: 0,
   mostOperands: 1,
   says: "Lists what is being traced, TLS among it, and for how long. With a topic it is `trace on`.",

@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
+import { unnamedUser } from "../../foundation/unnamed-user.ts";
 import { connectControl } from "../control/client.io.ts";
 import { dialledOver } from "./dialled.io.ts";
 import { dropFile } from "./drop-file.io.ts";
@@ -105,7 +106,7 @@ function caller(): Caller {
     return { name: username, fullName: fullNameOf(uid), isRoot };
   } catch {
     // A user id without an entry in the password file, as containers have them.
-    return { name: `uid${process.getuid?.() ?? ""}`, isRoot };
+    return { name: unnamedUser(process.getuid?.() ?? -1), isRoot };
   }
 }
 
