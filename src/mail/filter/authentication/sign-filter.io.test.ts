@@ -197,3 +197,13 @@ test("what several filters of this server found out is sealed together", async (
     /^ARC-Authentication-Results: i=1; mx\.example\.org; dmarc=pass header\.from=example\.net; dkim=pass header\.d=example\.net\r\n/m,
   );
 });
+
+test("results with names in UTF-8 are sealed as they stand there, and what is no UTF-8 is not sealed", async () => {
+  const results = "Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=zo\u00eb@example.net\r\n";
+  const mail = testMail(results + message("carol@example.net"), { facts: { tags: ["dmarc=pass"] } });
+  const { header, arc } = await signedMail(mail, { seal: "example.org" });
+  assert.equal(arc.result, "pass");
+  assert.ok(header.includes("ARC-Authentication-Results: i=1; mx.example.org; spf=pass smtp.mailfrom=zo\u00eb@"));
+  const broken = { ...mail, header: Buffer.from(mail.header.toString("utf8"), "latin1") };
+  assert.equal((await signedMail(broken, { seal: "example.org" })).arc.result, "none");
+});

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { judgedArc, type ArcResult } from "../../../protocol/authentication/arc.ts";
 import { ARC_BODY, sealArc } from "../../../protocol/authentication/arc-seal.ts";
 import { BodyHashes } from "../../../protocol/authentication/body-hashes.ts";
@@ -116,6 +117,9 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
     const authority = settings.authority ?? world.hostname.toLowerCase();
     const results = sealedResults(fields, authority);
     if (results === undefined) return unchanged(`no Authentication-Results of ${authority}`);
+    // Fields are octets here, and text to those who write them: what is no UTF-8 would not come out as it was sealed.
+    if (!isUtf8(Buffer.from(results, "latin1")))
+      return unchanged(`Authentication-Results of ${authority} that are no UTF-8 can't be sealed`);
     const set = sealArc(fields, arc, hash.digest, results, key, {
       sign: [...new Set([...oversign, ...settings.signed, "dkim-signature"])],
       atSeconds: nowSeconds,
@@ -124,7 +128,12 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
     return {
       fate: { kind: "keep" },
       edits: [
-        { edit: "add-field", name: "ARC-Authentication-Results", value: set.results, at: 0 },
+        {
+          edit: "add-field",
+          name: "ARC-Authentication-Results",
+          value: Buffer.from(set.results, "latin1").toString("utf8"),
+          at: 0,
+        },
         { edit: "add-field", name: "ARC-Message-Signature", value: set.message, at: 0 },
         { edit: "add-field", name: "ARC-Seal", value: set.seal, at: 0 },
       ],
