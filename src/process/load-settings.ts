@@ -20,7 +20,7 @@ import { checkRoutes, shapingWithTable } from "./check-routes.ts";
 import { loadFilterSecrets } from "./filter-secrets.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
 import { onlyOf, readSource, type SettingsFile } from "./settings-file.ts";
-import { inspectSigning } from "./signing-files.ts";
+import { inspectSigning, sealedNameProblems } from "./signing-files.ts";
 import { localListener } from "./local-listener.ts";
 import { loadSrsSecrets } from "./srs-secret.ts";
 import { certificateTablesOf, inspectedOf } from "./tls-files.ts";
@@ -61,6 +61,7 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
           ? parsed.value.problemAt(at.path, text, severity)
           : { file: at.file, place: { line: at.line, column: 1 }, path: "", text, severity },
       );
+  for (const { path, text } of sealedNameProblems(settings)) problems.push(parsed.value.problemAt(path, text));
   if (options.isKeptElsewhere?.(settings) !== true)
     for (const { path, text } of await inspectSigning(settings)) problems.push(parsed.value.problemAt(path, text));
   const credentials = await loadCredentials(parsed.value, problems);

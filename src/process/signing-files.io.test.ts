@@ -72,6 +72,20 @@ test("who seals with a domain that has no key is told so, before all mail of oth
   assert.match(await problemsOf(sealing("mx.example.org", ", subdomains: false")), /no key of mx\.example\.org/);
 });
 
+test("who seals in a name that no filter before guards is told what to write", async () => {
+  const sealing = (judge: string, more: string): string =>
+    signing("good.pem", `, seal: example.org${more}`)
+      .replace("filters: {", `hostname: mx.example.org\nfilters: { j: { authenticate: {${judge}} },`)
+      .replace("[s]\n", "[j, s]\n");
+  assert.match(
+    await problemsOf(sealing(" authority: example.org ", "")),
+    /posthorn\.yaml:2:\d+: .*seals what Authentication-Results of mx\.example\.org say.*write `authority: example\.org`/,
+  );
+  assert.match(await problemsOf(sealing("", ", authority: example.org")), /write `authority: mx\.example\.org`/);
+  assert.equal(await problemsOf(sealing("", ", authority: mx.example.org")), "");
+  assert.equal(await problemsOf(sealing(" authority: example.org ", ", authority: example.org")), "");
+});
+
 test("of the processes only the keeper may read the key", async () => {
   const loaded = await load(signing("good.pem"));
   assert.ok(loaded.ok);

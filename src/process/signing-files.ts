@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { unchained } from "../mail/filter/named-chains.ts";
+import type { AuthenticateSettings, SignSettings } from "../mail/filter/authentication/settings.ts";
 import { messageOf } from "../foundation/error.ts";
 import type { SettingPath } from "../service/config/config.ts";
 import { keyFilesIn, readSigningKey } from "../service/signing/signing-keys.io.ts";
@@ -88,20 +89,61 @@ export function signingProblems(
     if (sign.keys.every(({ domain }) => !able.has(domain)))
       problems.push({ path: ["filters", name, "sign", "seal"], text: `no key of ${sign.seal} is there to seal with` });
   }
+  for (const { path, name, judges } of sealersOf(settings))
+    if (judges.length === 0)
+      problems.push({ path, text: `${name} seals what an authenticate filter found, and none stands before it` });
+  return problems;
+}
+
+/**
+ * Whose results are sealed has to be a name that an authenticate filter before the seal keeps to itself: of any other name
+ * strangers bring results of their own, and those would bear our seal.
+ */
+export function sealedNameProblems(
+  settings: Pick<Settings, "filters" | "filteredBy" | "listeners" | "hostname">,
+): readonly SigningProblem[] {
+  const problems = new Map<string, SigningProblem>();
+  const hostname = settings.hostname.toLowerCase();
+  for (const { name, sign, judges } of sealersOf(settings)) {
+    const sealed = sign.authority ?? hostname;
+    const kept = judges.map(({ authority }) => authority ?? hostname);
+    const [nearest] = kept.slice(-1);
+    if (nearest === undefined || kept.includes(sealed)) continue;
+    const path: SettingPath = ["filters", name, "sign", ...(sign.authority === undefined ? ["seal"] : ["authority"])];
+    problems.set(name, {
+      path,
+      text:
+        `${name} seals what Authentication-Results of ${sealed} say, and no authenticate filter before it takes out those ` +
+        `that strangers wrote in that name: write \`authority: ${nearest}\` here, as that filter has it`,
+    });
+  }
+  return [...problems.values()];
+}
+
+interface Sealer {
+  /** Of the list of filters that it stands in. */
+  readonly path: SettingPath;
+  readonly name: string;
+  readonly sign: SignSettings;
+  /** The authenticate filters before it. */
+  readonly judges: readonly AuthenticateSettings[];
+}
+
+/** Each place in a list of filters where mail of others is sealed. */
+function sealersOf(settings: Pick<WrittenSettings, "filters" | "filteredBy" | "listeners">): readonly Sealer[] {
   const lists: (readonly [SettingPath, readonly string[]])[] = [
     [["filteredBy"], settings.filteredBy],
     ...settings.listeners.flatMap(({ filteredBy }, at): (readonly [SettingPath, readonly string[]])[] =>
       filteredBy === undefined ? [] : [[["listeners", at, "filteredBy"], filteredBy]],
     ),
   ];
-  for (const [path, written] of lists) {
+  return lists.flatMap(([path, written]) => {
     const names = unchained(written, settings.filters);
-    for (const [at, name] of names.entries()) {
-      if (settings.filters[name]?.sign?.seal === undefined) continue;
-      const isJudged = names.slice(0, at).some((before) => settings.filters[before]?.authenticate !== undefined);
-      if (!isJudged)
-        problems.push({ path, text: `${name} seals what an authenticate filter found, and none stands before it` });
-    }
-  }
-  return problems;
+    return names.flatMap((name, at): readonly Sealer[] => {
+      const sign = settings.filters[name]?.sign;
+      if (sign?.seal === undefined) return [];
+      const judges = names.slice(0, at).flatMap((before) => settings.filters[before]?.authenticate ?? []);
+      return [{ path, name, sign, judges }];
+    });
+  });
 }
