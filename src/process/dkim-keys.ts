@@ -6,10 +6,8 @@ import { readDkimKey } from "../protocol/authentication/dkim-key.ts";
 import { zoneLine } from "../service/autoconfig/expected-records.ts";
 import { createResolver } from "../service/dns/resolver.io.ts";
 import { makeSigningKey, publicKeyText, type PublicKeyText } from "../service/signing/make-key.io.ts";
-import { keyFilesIn } from "../service/signing/signing-keys.io.ts";
-import { readContent } from "../service/table/read-content.ts";
 import type { LoadedSettings } from "./load-settings.ts";
-import { signingSourcesOf } from "./signing-files.ts";
+import { keyTableLines, signingSourcesOf } from "./signing-files.ts";
 
 /** `posthorn dkim key make`. */
 export async function makeKey({
@@ -42,33 +40,33 @@ export interface SettingsKey {
   readonly file: string;
 }
 
+export interface SettingsKeys {
+  readonly keys: readonly SettingsKey[];
+  /** Lines of tables that name no key that can be used. */
+  readonly wrong: readonly { readonly domain: string; readonly text: string }[];
+}
+
 /** Every key that filters of the settings sign with, those of tables in files or in place included. */
-export async function signingKeysOf({ settings }: Pick<LoadedSettings, "settings">): Promise<readonly SettingsKey[]> {
-  const all: SettingsKey[] = [];
+export async function signingKeysOf({ settings }: Pick<LoadedSettings, "settings">): Promise<SettingsKeys> {
+  const keys: SettingsKey[] = [];
+  const wrong: { domain: string; text: string }[] = [];
   for (const source of signingSourcesOf(settings).values()) {
-    all.push(...source.keys.map(({ domain, selector, key }) => ({ domain, selector, file: key })));
-    const table = source.keyTable === undefined ? undefined : settings.tables[source.keyTable];
-    if (table === undefined || source.keyTable === undefined) continue;
-    const entries: [string, string][] = table.kind === "map" ? Object.entries(table.entries) : [];
-    if (table.kind === "file")
-      // oxlint-disable-next-line no-await-in-loop -- a few tables
-      for (const { key, value } of (
-        await readContent(source.keyTable, await readFile(table.file, "utf8"), table.syntax)
-      ).content.entries)
-        entries.push([key, value ?? ""]);
-    for (const [domain, value] of entries) {
-      const files = keyFilesIn(value, source.keyFolder ?? "");
-      if (typeof files !== "string") all.push(...files.map((one) => ({ domain, ...one })));
+    keys.push(...source.keys.map(({ domain, selector, key }) => ({ domain, selector, file: key })));
+    // oxlint-disable-next-line no-await-in-loop -- a few tables
+    for (const { domain, where, files } of await keyTableLines(source, settings.tables)) {
+      if (typeof files !== "string") keys.push(...files.map((one) => ({ domain, ...one })));
+      else wrong.push({ domain, text: `${where ?? `table ${source.keyTable ?? ""}`}: ${files}` });
     }
   }
-  return all;
+  return { keys, wrong };
 }
 
 /** `posthorn dkim check`. */
 export async function checkKeys(loaded: LoadedSettings): Promise<readonly SigningKeyCheck[]> {
   await using resolver = createResolver({ clock: systemClock, settings: loaded.settings.dns });
-  const checks: SigningKeyCheck[] = [];
-  for (const { domain, selector, file } of await signingKeysOf(loaded)) {
+  const { keys, wrong } = await signingKeysOf(loaded);
+  const checks = wrong.map(({ domain, text }): SigningKeyCheck => ({ name: domain, standing: "WRONG", text }));
+  for (const { domain, selector, file } of keys) {
     const name = `${selector}._domainkey.${domain}`;
     let own: PublicKeyText;
     try {

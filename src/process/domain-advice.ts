@@ -35,7 +35,7 @@ export async function adviseDomains(
     ...publicKeyOf(keyFile),
   }));
   // Those of filters that sign are of one domain each.
-  const signing = await signingKeysOf(loaded);
+  const { keys: signing } = await signingKeysOf(loaded);
   await using resolver = createResolver({ clock: systemClock, settings: settings.dns });
   const advice: DomainAdvice[] = [];
   for (const domain of domains) {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { systemClock } from "../foundation/clock.io.ts";
 import { problemLine } from "../service/config/config.ts";
+import { signingKeysOf } from "./dkim-keys.ts";
 import { foldersOf } from "./folders.ts";
 import { loadSettings } from "./load-settings.ts";
 import { grantsOf } from "./role-grants.ts";
@@ -52,6 +53,34 @@ test("keys of a table written in place are opened, and a table that nobody has o
     await problemsOf("filters: { s: { sign: { key-table: table:k, key-folder: . } } }\nfiltered-by: [s]\n"),
     /there is no table k/,
   );
+});
+
+test("lines of a table in a file that name no key are told, by the check of settings and by that of keys", async () => {
+  writeFileSync(
+    join(folder, "keys.txt"),
+    "example.net a=good.pem\nexample.com a:../../etc/x.pem\nexample.org a:good.pem\n",
+  );
+  const settings = (table: string): string =>
+    `tables: { k: { ${table} } }\nfilters: { s: { sign: { key-table: table:k, key-folder: . } } }\nfiltered-by: [s]\n`;
+  const told = await problemsOf(settings("file: ./keys.txt"));
+  assert.match(told, /keys\.txt:1: example\.net: expected selector:file instead of "a=good\.pem"/);
+  assert.match(told, /keys\.txt:2: example\.com: the file \.\.\/\.\.\/etc\/x\.pem is not below the key folder/);
+  assert.doesNotMatch(told, /example\.org/);
+
+  // Where the settings are loaded without looking at keys, as commands do.
+  const file = join(folder, "posthorn.yaml");
+  const loaded = await loadSettings({ file, directory: folder, clock: systemClock, isKeptElsewhere: () => true });
+  assert.ok(loaded.ok);
+  const { keys, wrong } = await signingKeysOf(loaded.value);
+  assert.deepEqual(
+    keys.map(({ domain }) => domain),
+    ["example.org"],
+  );
+  assert.deepEqual(
+    wrong.map(({ domain }) => domain),
+    ["example.net", "example.com"],
+  );
+  assert.match(wrong[0]?.text ?? "", /keys\.txt:1: example\.net: expected selector:file/);
 });
 
 test("who seals without having judged is told so", async () => {

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { unchained } from "../mail/filter/named-chains.ts";
 import type { AuthenticateSettings, SignSettings } from "../mail/filter/authentication/settings.ts";
@@ -6,6 +7,7 @@ import type { SettingPath } from "../service/config/config.ts";
 import { keyFilesIn, readSigningKey } from "../service/signing/signing-keys.io.ts";
 import { domainsAbove } from "../service/signing/signing-keys.ts";
 import type { SigningSource } from "../service/signing/settings.ts";
+import { readContent } from "../service/table/read-content.ts";
 import type { Settings, WrittenSettings } from "./settings.ts";
 
 /** What the settings say of keys that mail is signed with. Only the keeper reads them, and the tables that name them. */
@@ -36,7 +38,7 @@ export function signingFilesOf(settings: Signing): readonly string[] {
   ]);
 }
 
-/** Opens every key that the settings name, in place or in a table written in place. */
+/** Opens every key that the settings name, in place or in a table written in place, and reads the lines of tables in files. */
 export async function inspectSigning(
   settings: Pick<Settings, "filters" | "tables">,
 ): Promise<readonly SigningProblem[]> {
@@ -53,17 +55,55 @@ export async function inspectSigning(
     for (const [at, { selector, key }] of source.keys.entries())
       // oxlint-disable-next-line no-await-in-loop -- in the order of the settings, and few
       await look([...place, "keys", at, "key"], selector, key);
-    const table = source.keyTable === undefined ? undefined : settings.tables[source.keyTable];
-    if (table?.kind !== "map" || source.keyTable === undefined) continue;
-    for (const [domain, value] of Object.entries(table.entries)) {
-      const path: SettingPath = ["tables", source.keyTable, "map", domain];
-      const files = keyFilesIn(value, source.keyFolder ?? "");
-      if (typeof files === "string") problems.push({ path, text: files });
+    try {
       // oxlint-disable-next-line no-await-in-loop -- as above
-      else for (const { selector, file } of files) await look(path, selector, file);
+      for (const { path, where, files } of await keyTableLines(source, settings.tables)) {
+        if (typeof files === "string")
+          problems.push({ path, text: where === undefined ? files : `${where}: ${files}` });
+        // Lines of a file are told of when they can be no key's; which of many domains has a key is for `dkim check` to say.
+        else if (where === undefined)
+          // oxlint-disable-next-line no-await-in-loop -- as above
+          for (const { selector, file } of files) await look(path, selector, file);
+      }
+    } catch (thrown) {
+      problems.push({ path: [...place, "keyTable"], text: messageOf(thrown) });
     }
   }
   return problems;
+}
+
+export interface KeyTableLine {
+  readonly domain: string;
+  /** In the settings. */
+  readonly path: SettingPath;
+  /** Of a table in a file: file, line and key. */
+  readonly where: string | undefined;
+  /** A text says what is wrong with the line. */
+  readonly files: ReturnType<typeof keyFilesIn>;
+}
+
+/** What stands in the table of a filter that signs. Throws where its file can't be read. */
+export async function keyTableLines(
+  { keyTable, keyFolder = "" }: SigningSource,
+  tables: Settings["tables"],
+): Promise<readonly KeyTableLine[]> {
+  const table = keyTable === undefined ? undefined : tables[keyTable];
+  if (keyTable === undefined || table === undefined) return [];
+  if (table.kind === "map")
+    return Object.entries(table.entries).map(([domain, value]) => ({
+      domain,
+      path: ["tables", keyTable, "map", domain],
+      where: undefined,
+      files: keyFilesIn(value, keyFolder),
+    }));
+  if (table.kind !== "file") return [];
+  const { content } = await readContent(table.file, await readFile(table.file, "utf8"), table.syntax);
+  return content.entries.map(({ key, value = "", where }) => ({
+    domain: key,
+    path: ["tables", keyTable, "file"],
+    where: `${where}: ${key}`,
+    files: keyFilesIn(value, keyFolder),
+  }));
 }
 
 /** What can be said of filters that sign without opening anything. */

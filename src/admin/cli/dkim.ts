@@ -57,7 +57,7 @@ export const dkimCheck: CliCommand = {
   mostOperands: 0,
   says: "Compares the keys that the settings sign with to what the DNS has of them.",
   explains:
-    "Reads the key files, so it needs their owner's rights. Keys that only a table in a file names are looked at as well. Exits with 1 when a key is missing in the DNS or another one stands there, with 75 when the DNS gives no answer.",
+    "Reads the key files, so it needs their owner's rights. Keys that only a table in a file names are looked at as well. Exits with 1 when a key is missing in the DNS, another one stands there, or a line of a table names none that can be used, with 75 when the DNS gives no answer.",
   options: { json: { says: "One JSON object for each key." } },
   async run(given, world) {
     const keys = await world.checkSigning(given.settingsFile);

@@ -15,7 +15,7 @@ export interface SigningKeyWish {
 }
 
 export interface SigningKeyCheck {
-  /** `selector._domainkey.domain` */
+  /** `selector._domainkey.domain`, or the domain where a table's line names no selector. */
   readonly name: string;
   readonly standing: "ok" | "MISSING" | "WRONG" | "unknown";
   readonly text: string;
