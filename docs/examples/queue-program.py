@@ -33,8 +33,21 @@ def as_text(value):
     return json.dumps(value, separators=(",", ":"))
 
 
+def settle(path):
+    """Writes a file over itself and syncs it: what a failed sync lost is still read, and later syncs pass over it."""
+    if not os.path.exists(path):
+        return
+    with open(path, "r+b", buffering=0) as file:
+        at = 0
+        while portion := os.pread(file.fileno(), 1 << 20, at):
+            at += os.pwrite(file.fileno(), portion, at)
+        os.fsync(file.fileno())
+
+
 class Queue:
     def __init__(self, path):
+        # Else a power cut right behind the copy below could leave a newer database under an older log.
+        settle(f"{path}-wal")
         self.db = sqlite3.connect(path, isolation_level=None)
         # One program at a time; and FULL: a COMMIT that returns is on the disk.
         self.db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -211,7 +224,10 @@ def work(queue, questions):
         return answers
     except sqlite3.OperationalError as problem:
         if "full" not in str(problem):
-            raise
+            # At once, without closing the database: that would copy a log which the disk may not have. The server
+            # starts us again.
+            print(f"the queue: {problem}", file=sys.stderr, flush=True)
+            os._exit(1)
         # Nothing of it was done; the server may ask for a part of it again.
         if queue.db.in_transaction:
             queue.db.execute("ROLLBACK")
@@ -243,7 +259,7 @@ def main():
     os.umask(0o077)
     try:
         queue = Queue(sys.argv[1])
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, OSError) as problem:
         say({"error": f"{sys.argv[1]}: {problem}"})
         return
     say(

@@ -33,7 +33,8 @@ function write(port: MessagePort, directory: string, checkpointPages: number): v
 
   const close = (last: FromWriter): void => {
     isOpen = false;
-    writer.close();
+    if (last.say === "failed") writer.leave();
+    else writer.close();
     void unlinking.end().finally(() => {
       say(last);
       port.close();

@@ -9,6 +9,7 @@ import { SPOOL_DIRECTORY_MODE, SPOOL_FILE_MODE } from "./file-layer.io.ts";
 import { ADD, COMMIT, NOTE, UPDATE, refusal, type PackedValue } from "./packing.ts";
 import { mustNotBeProgram } from "./program-mark.io.ts";
 import { MOST_ATTEMPTS, queueDatabase } from "./schema.ts";
+import { settleFile } from "./settle-file.io.ts";
 import { errcodeOf, lockSpool, sqliteProblem, type SpoolLock } from "./spool-lock.io.ts";
 
 /**
@@ -18,8 +19,10 @@ import { errcodeOf, lockSpool, sqliteProblem, type SpoolLock } from "./spool-loc
  * - Write-ahead log with `synchronous=FULL`: COMMIT returns after the log is synced. That is our 250.
  * - Any error of the disk but a clean "full" ends this writer for good (it throws `SPOOL_FAILED`): after a failed sync
  *   the page cache shows data that the disk does not have, and a repeated sync would report success.
- * - Opening copies the whole log into the database and syncs that, before anything is added to the log: a log whose
- *   tail was only in the page cache after such a failure must never come to lie in front of new commits.
+ * - Opening first makes the log on the disk what the page cache shows, then copies all of it into the database and
+ *   syncs that, before anything is added to the log: a log whose tail was only in the page cache after such a failure
+ *   must neither lie in front of new commits nor behind a database that has the tail (`settleFile`).
+ * - A writer that failed leaves the log alone; SQLite would copy it into the database with the last connection.
  */
 export class StoreWriter {
   readonly #directory: string;
@@ -42,6 +45,7 @@ export class StoreWriter {
     try {
       mustNotBeProgram(directory);
       createPrivately(databasePath(directory));
+      settleFile(`${databasePath(directory)}-wal`);
       database = new DatabaseSync(databasePath(directory), { timeout: 5000 });
       prepareDatabase(database, directory);
       this.#database = database;
@@ -51,7 +55,7 @@ export class StoreWriter {
       this.#messages = countOf(database, "messages");
       this.#envelopes = countOf(database, "envelopes");
     } catch (thrown) {
-      if (database !== undefined) closeQuietly(database);
+      if (database !== undefined) leave(database, directory);
       this.#lock.release();
       throw storeError(thrown, `cannot open the queue in ${directory}`);
     }
@@ -116,6 +120,12 @@ export class StoreWriter {
 
   close(): void {
     closeQuietly(this.#database);
+    this.#lock.release();
+  }
+
+  /** In place of `close` after `SPOOL_FAILED`: nothing is copied from the log, whose end the disk may not have. */
+  leave(): void {
+    leave(this.#database, this.#directory);
     this.#lock.release();
   }
 
@@ -406,6 +416,20 @@ const LOG_LIMIT_BYTES = 64 * 1024 * 1024;
 
 function countOf(database: DatabaseSync, table: "messages" | "envelopes"): number {
   return Number(database.prepare(`SELECT count(*) AS count FROM ${table}`).get()?.["count"]);
+}
+
+function leave(database: DatabaseSync, directory: string): void {
+  // The last connection that may write copies the log when it closes; with another one open, it is not the last. One that
+  // only reads never does.
+  let other: DatabaseSync | undefined;
+  try {
+    other = new DatabaseSync(databasePath(directory), { readOnly: true, timeout: 0 });
+    other.prepare("SELECT count(*) FROM sqlite_schema").get();
+  } catch {
+    // A disk that cannot even be read copies nothing either.
+  }
+  closeQuietly(database);
+  if (other !== undefined) closeQuietly(other);
 }
 
 function closeQuietly(database: DatabaseSync): void {

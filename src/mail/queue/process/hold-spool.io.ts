@@ -41,7 +41,8 @@ export function holdSpool(directory: string, program: string): HeldSpool {
 
 function messagesIn(file: string): number {
   if (statSync(file, { throwIfNoEntry: false }) === undefined) return 0;
-  const database = new DatabaseSync(file, { timeout: 1000 });
+  // Only to read: a log that the last server left behind a failed sync must not get into the database unseen (`settleFile`).
+  const database = new DatabaseSync(file, { readOnly: true, timeout: 1000 });
   try {
     checkFormat(database, file, queueDatabase);
     if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'messages'").get() === undefined) return 0;
