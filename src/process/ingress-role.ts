@@ -162,7 +162,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         signing: keeper,
         observeDmarc: (observation) => reporting.observe(observation),
       }),
-      ...(rulesAskTags(settings) ? { judgeAgain: (facts, recipient) => rules.judgeRecipient(facts, recipient) } : {}),
+      judgeAgain: (facts, recipient) => rules.judgeRecipient(facts, recipient),
+      rulesAskTags: rulesAskTags(settings),
       chooseTargets: (recipient) => rules.chooseTargets(recipient),
       waker: allowedWaker(settings.listeners, tables, parts.waker),
       policy: restricting(

@@ -6,7 +6,7 @@ import { lenientPolicy, type RawClient } from "../../testing/reception.ts";
 import { filtersOf, scriptedFilter } from "../../testing/scripted-filter.ts";
 import { says, startScriptedMilter } from "../../testing/scripted-milter.ts";
 import { testListener, type TestListener } from "../../testing/test-listener.ts";
-import type { EnvelopePolicy } from "../envelope/policy.ts";
+import type { EnvelopePolicy, SessionFactsForRules } from "../envelope/policy.ts";
 import type { FilterNotice } from "../filter/filter.ts";
 import type { FilterInUse } from "../filter/filters.ts";
 import { wholeOf } from "../filter/kept-content.ts";
@@ -549,6 +549,7 @@ test("tags that come with the content let the rules choose anew; they refuse the
       {
         world: {
           filters: filtersOf([tagger]),
+          rulesAskTags: true,
           judgeAgain: (facts, recipient) => {
             assert.deepEqual(facts.tags, ["spam"]);
             return Promise.resolve(judge(recipient));
@@ -577,6 +578,7 @@ test("a recipient that a filter takes out has no say in what the rules make of t
   });
   const world = {
     filters: filtersOf([filter]),
+    rulesAskTags: true,
     judgeAgain: (_facts: unknown, recipient: string) =>
       Promise.resolve(
         recipient.startsWith("strict@")
@@ -590,6 +592,39 @@ test("a recipient that a filter takes out has no say in what the rules make of t
     server.queue.commits[0]?.envelopes.map(({ recipient, action }) => [recipient, action]),
     [["c@d.example", "junk"]],
   );
+});
+
+test("another sender of a filter's is the one that SRS, VERP and rules make theirs of", async () => {
+  const refuse = { kind: "reject", reply: reply(550, "5.7.1", "Not from there"), because: "" } as const;
+  const made = ({ sender }: { readonly sender: string }, recipient: string) =>
+    sender === ""
+      ? ({ kind: "accept", rule: "all", targets: [{ recipient, action: "relay" }] } as const)
+      : ({ kind: "accept", rule: "all", targets: [{ recipient, action: "relay", sender: `srs+${sender}` }] } as const);
+  for (const [sender, strict, senders] of [
+    ["new@b.example", made, ["srs+new@b.example", "srs+new@b.example"]],
+    ["", made, [undefined, undefined]],
+    // The one that the rules do not take any more keeps its way, but not what was made of the old sender.
+    ["new@b.example", () => refuse, ["srs+new@b.example", undefined]],
+    ["a@b.example", () => refuse, ["srs+a@b.example", "srs+a@b.example"]],
+  ] as const) {
+    const filter = scriptedFilter("changer", {
+      judge: () => ({ fate: { kind: "keep" }, edits: [{ edit: "sender", sender }] }),
+    });
+    const world = {
+      filters: filtersOf([filter]),
+      policy: { judgeRecipient: async (facts: SessionFactsForRules, recipient: string) => made(facts, recipient) },
+      judgeAgain: async (facts: SessionFactsForRules, recipient: string) =>
+        recipient.startsWith("strict@") ? strict(facts, recipient) : made(facts, recipient),
+    };
+    await using server = await testListener({}, { world });
+    assert.match(await send(server, `${ENVELOPE}RCPT TO:<strict@d.example>\r\n`), /^250 /);
+    const [commit] = server.queue.commits;
+    assert.equal(commit?.message.sender, sender);
+    assert.deepEqual(
+      commit?.envelopes.map((one) => one.sender),
+      senders,
+    );
+  }
 });
 
 test("a mail that another EHLO ends is over for filters, too, also where they are asked about the name", async () => {

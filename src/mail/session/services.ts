@@ -27,8 +27,10 @@ export interface SessionServices {
   readonly waker?: ((listener: string) => DomainWaker) | undefined;
   /** Who else has a say; absent: nobody. */
   readonly filters?: Pick<Filters, "open"> | undefined;
-  /** Rules alone, for mail that filters tagged when it had come whole; absent: no rule asks for tags. */
+  /** Rules alone, for mail that filters tagged, or gave another sender, when it had come whole; absent: neither matters. */
   readonly judgeAgain?: EnvelopePolicy["judgeRecipient"] | undefined;
+  /** A rule asks for tags. */
+  readonly rulesAskTags?: boolean | undefined;
   /** What an address stands for that a filter added; absent: none is added. */
   readonly chooseTargets?: ((recipient: string) => Promise<ChosenTargets>) | undefined;
   readonly logins: Logins;

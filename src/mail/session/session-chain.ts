@@ -77,7 +77,7 @@ export class SessionChain {
     readonly sifting: Sifting;
     readonly question: Omit<Question, "answer"> & { readonly answer: Promise<SiftingResult> };
   } {
-    const { intake, chooseTargets, judgeAgain } = this.#services;
+    const { intake, chooseTargets, judgeAgain, rulesAskTags } = this.#services;
     const { messageSize, headerSize } = this.#terms.settings;
     const sifting = new Sifting({
       chain: this.chain,
@@ -88,6 +88,7 @@ export class SessionChain {
       headerSize,
       place: chooseTargets,
       judgeAgain,
+      rulesAskTags,
     });
     const otherwise = (because: unknown): Input => ({ kind: "not-sifted", ...storageFailure(because) });
     return {

@@ -18,6 +18,7 @@ import {
 } from "./state.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { StorageFailure } from "./storage-failure.ts";
+import { withoutSenders } from "./without-senders.ts";
 
 /** What becomes of a mail that all filters have seen. */
 export function sifted(world: World, session: Session, found: Sifted): Step {
@@ -50,7 +51,8 @@ export function sifted(world: World, session: Session, found: Sifted): Step {
     case "quarantine": {
       const stay = recipientsOf(transaction, found);
       // What is put aside waits for somebody's look: those who asked for it may yet be given it.
-      const left = stay.length === 0 && fate.kind === "quarantine" ? transaction.recipients : stay;
+      const all = found.sender === undefined ? transaction.recipients : transaction.recipients.map(withoutSenders);
+      const left = stay.length === 0 && fate.kind === "quarantine" ? all : stay;
       // Who was to get it instead is unknown here: nobody meant the mail to be thrown away.
       if (left.length === 0 && found.misplaced.length > 0)
         return perRecipient(world, done, transaction, replies.notKept, [...told, { do: "abandon" }], {

@@ -10,6 +10,7 @@ import type { AskedChain } from "../filter/restricted-chain.ts";
 import type { BodyWriter, WrittenContent } from "../queue/queue.ts";
 import { headerSplit, type HeaderSplit } from "./header-split.ts";
 import type { AcceptedRecipient, Sifted } from "./state.ts";
+import { withoutSenders } from "./without-senders.ts";
 
 /**
  * One mail's way through the filters. Its content has been received whole: the filters read it from where it was written, and
@@ -26,8 +27,10 @@ export interface SiftingParts {
   /** The largest mail, and what a header section may be. */
   readonly messageSize: number;
   readonly headerSize: number;
-  /** The rules' word on a recipient of mail that has new tags; absent: tags change nothing. */
+  /** The rules' word on a recipient of mail that has new tags or another sender; absent: neither changes anything. */
   readonly judgeAgain?: EnvelopePolicy["judgeRecipient"] | undefined;
+  /** A rule asks for tags; without one, new ones alone are no reason to ask again. */
+  readonly rulesAskTags?: boolean | undefined;
   /** What an added recipient stands for; absent: there is nobody to ask, and none is added. */
   readonly place?: ((recipient: string) => Promise<ChosenTargets>) | undefined;
 }
@@ -84,7 +87,13 @@ export class Sifting {
     const mail = filterMail({ facts, trace, header, body, room: () => this.#room() });
     const judged = await chain.judge(mail, who);
     // The usual answer, and the shortest way behind it.
-    if (judged.fate.kind === "keep" && !judged.isChanged && judged.added.length === 0 && judged.tags.length === 0)
+    if (
+      judged.fate.kind === "keep" &&
+      !judged.isChanged &&
+      judged.sender === undefined &&
+      judged.added.length === 0 &&
+      judged.tags.length === 0
+    )
       return { sifted: { ...judged, ...NOWHERE, storedBytes: content.sizeBytes }, writer };
     const found = await this.#judgedAgain(judged, who, recipients);
     const isKept = found.fate.kind === "keep" || found.fate.kind === "quarantine";
@@ -102,17 +111,20 @@ export class Sifting {
   }
 
   /**
-   * Tags that came with the content: the rules are asked once more, and may choose otherwise. There is one reply for all
-   * recipients, so they refuse the mail where they refuse all of them; where it is some, those keep what was chosen before.
+   * Tags that came with the content, or another sender: the rules are asked once more, and may choose otherwise. What SRS, VERP
+   * and `as` make of the sender comes with their answer. There is one reply for all recipients, so they refuse the mail where
+   * they refuse all of them; where it is some, those keep what was chosen before, and the sender as the filters left it.
    */
   async #judgedAgain(
     found: SiftedMail,
     who: SessionFactsForRules,
     recipients: readonly AcceptedRecipient[],
   ): Promise<SiftedMail & Pick<Sifted, "rejudged">> {
-    const { judgeAgain } = this.#parts;
+    const { judgeAgain, rulesAskTags = false } = this.#parts;
     const isKept = found.fate.kind === "keep" || found.fate.kind === "quarantine";
-    if (judgeAgain === undefined || found.tags.length === 0 || !isKept) return found;
+    const hasOtherSender = found.sender !== undefined && found.sender !== who.sender;
+    const isOtherwise = hasOtherSender || (rulesAskTags && found.tags.length > 0);
+    if (judgeAgain === undefined || !isOtherwise || !isKept) return found;
     const facts = {
       ...who,
       sender: found.sender ?? who.sender,
@@ -132,7 +144,7 @@ export class Sifting {
         if (refused === undefined || isTemporary) refused = judgement;
         if (isTemporary) break;
         refusals++;
-        rejudged.push(one);
+        rejudged.push(hasOtherSender ? withoutSenders(one) : one);
       }
     }
     if (refused === undefined) return { ...found, rejudged };
