@@ -46,6 +46,8 @@ export interface SessionFactsForRules {
   readonly sender: string;
   /** Recipients of this mail that were accepted before; absent where no mail is on its way. */
   readonly accepted?: number | undefined;
+  /** A filter put the recipient in the place of one that was accepted before: what counts mail has counted that one. */
+  readonly instead?: { readonly permittedAt?: number | undefined } | undefined;
   /** The client asked for VERP, and may. */
   readonly verp?: VerpDelimiters | undefined;
   /** What restrictions of earlier stages refused, one of each, to be told now. */
@@ -98,6 +100,8 @@ export type Judgement =
       readonly notes?: readonly RestrictionNote[] | undefined;
       /** What restrictions want done to the mail. */
       readonly changes?: readonly MailChange[] | undefined;
+      /** Which restriction permitted it, by its place: none behind it was asked. */
+      readonly permittedAt?: number | undefined;
     }
   /** `because` is for the log; the reply is what the client is told. 4xx when a table could not be asked. */
   | {

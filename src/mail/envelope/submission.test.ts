@@ -134,6 +134,9 @@ test("only mail that the rules take is counted, its message once, and questions 
   await codeOf();
   await codeOf({ accepted: 1 });
   assert.deepEqual(counted, ["ada messages", "ada recipients", "ada recipients"]);
+  // In the place of a recipient that has been counted.
+  assert.equal(await codeOf({ instead: {}, accepted: 1 }), 250);
+  assert.equal(counted.length, 3);
   assert.equal(await policy({}, { ok: false, limit: "recipients 5/h", againAt: 0 }).codeOf(), 450);
   assert.equal(await policy({}, { ok: "failed", text: "gone" }).codeOf(), 451);
 });

@@ -46,9 +46,10 @@ export function submissionPolicy(
 
   return {
     async judgeRecipient(facts, recipient): Promise<Judgement> {
-      const { account, accepted } = facts;
-      // A question (VRFY) carries no mail.
-      if (account === undefined || accepted === undefined) return inner.judgeRecipient(facts, recipient);
+      const { account, accepted, instead } = facts;
+      // A question (VRFY) carries no mail, and what stands for a recipient has the sender that was judged with that one.
+      if (account === undefined || accepted === undefined || instead !== undefined)
+        return inner.judgeRecipient(facts, recipient);
       const refusal = await senderRefusal(account, facts);
       const isWarnOnly = parts.rightsAt(facts.listener)?.isWarnOnly === true;
       if (refusal !== undefined && !isWarnOnly) return refusal;

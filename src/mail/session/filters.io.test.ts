@@ -203,10 +203,20 @@ test("HELO, sender and recipient can be given another form, which rules and enve
       return { kind: "rewrite", to: question.stage === "mail" ? "new@b.example" : "moved@d.example" };
     },
   });
-  await using server = await listen([filter]);
+  const judged: unknown[] = [];
+  const judgeRecipient = async ({ instead }: SessionFactsForRules, recipient: string) => {
+    judged.push([recipient, instead]);
+    return { kind: "accept", rule: "all", targets: [{ recipient, action: "deliver" }], permittedAt: 2 } as const;
+  };
+  await using server = await listen([filter], {}, { judgeRecipient });
   assert.match(await send(server), /^250/);
   const [commit] = server.queue.commits;
   assert.equal(commit?.message.sender, "new@b.example");
+  // The second answer is about what stands in the first one's place: nobody counts it again.
+  assert.deepEqual(judged, [
+    ["c@d.example", undefined],
+    ["moved@d.example", { permittedAt: 2 }],
+  ]);
   assert.deepEqual(
     commit.envelopes.map(({ recipient }) => recipient),
     ["moved@d.example"],

@@ -256,7 +256,13 @@ export function recipientFiltered(
   if (rewrite === undefined || rewrite === recipient) return recipientAccepted(world, session, asked, judgement, []);
   return [
     { ...session, phase: { at: "judging", transaction, recipient: rewrite, parameters, isFiltered: true } },
-    [{ do: "judge", facts: factsForRules(world, session.facts, transaction), recipient: rewrite }],
+    [
+      {
+        do: "judge",
+        facts: { ...factsForRules(world, session.facts, transaction), instead: { permittedAt: judgement.permittedAt } },
+        recipient: rewrite,
+      },
+    ],
   ];
 }
 

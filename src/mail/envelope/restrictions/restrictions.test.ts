@@ -271,6 +271,47 @@ test("a recipient that has to come again is counted by no rate behind", async ()
   assert.equal(counted, 1);
 });
 
+test("what a filter puts in a recipient's place is judged, and counted and greylisted as the one that was given", async () => {
+  const asked: string[] = [];
+  const counting = restrictionWorld({
+    rates: {
+      countRate: () => {
+        asked.push("rate");
+        return Promise.resolve({ kind: "counted" });
+      },
+    },
+    greylist: {
+      askGreylist: () => {
+        asked.push("greylist");
+        return Promise.resolve({ kind: "pass", because: "known" });
+      },
+    },
+  });
+  const policyWith = (written: readonly object[]) => {
+    const restrictions = restrictionsOf(restrictionsSettings.parse(written), counting);
+    return restrictionsPolicy(
+      { judgeRecipient: () => Promise.resolve(ACCEPT) },
+      { restrictionsAt: () => restrictions, targetsOf: noRedirections },
+    );
+  };
+  const closed = { recipient: "closed@ours.example" };
+  const policy = policyWith([{ greylist: {} }, { rate: { by: "address", limit: "3/h" } }, closed]);
+  const first = await policy.judgeRecipient(stranger, "bob@ours.example");
+  assert.ok(first.kind === "accept" && first.permittedAt === undefined);
+  assert.deepEqual(asked, ["greylist", "rate"]);
+  const instead = {};
+  assert.equal((await policy.judgeRecipient({ ...stranger, instead }, "ada@ours.example")).kind, "accept");
+  assert.equal((await policy.judgeRecipient({ ...stranger, instead }, "closed@ours.example")).kind, "reject");
+  assert.deepEqual(asked, ["greylist", "rate"]);
+
+  // Whoever permitted the first one is not asked of the second: what stands behind is not, either.
+  const open = policyWith([{ greylist: {} }, { recipient: "bob@ours.example", verdict: "permit" }, closed]);
+  const permitted = await open.judgeRecipient(stranger, "bob@ours.example");
+  assert.ok(permitted.kind === "accept" && permitted.permittedAt === 1);
+  const moved = { ...stranger, instead: { permittedAt: permitted.permittedAt } };
+  assert.equal((await open.judgeRecipient(moved, "closed@ours.example")).kind, "accept");
+});
+
 test("code and text are the operator's, and the status follows the code", async () => {
   assert.equal(
     await told([{ helo: "unknown", code: 554, text: "go away", name: "strangers" }], { helo: "nowhere.example" }),

@@ -60,8 +60,11 @@ export function restrictionsPolicy(
     const changes: MailChange[] = [];
     let waits: Refusal | undefined;
     let softens: Refusal | undefined;
-    for (const restriction of parts.restrictionsAt(facts.listener)) {
+    let permittedAt: number | undefined;
+    for (const [at, restriction] of parts.restrictionsAt(facts.listener).entries()) {
       if (!restriction.stages.has(stage)) continue;
+      // It has permitted the recipient that this one stands for, and may not be one to be asked twice.
+      if (at === facts.instead?.permittedAt) break;
       const found = await restriction.judge({ facts, recipient, stage, isWaiting: isWaiting || waits !== undefined });
       tell(restriction, stage, found);
       const note = (text: string): void =>
@@ -77,8 +80,9 @@ export function restrictionsPolicy(
         }
         if (found.note !== undefined) note(found.note);
         changes.push(...(found.changes ?? []).map((change) => ({ ...change, by: restriction.name })));
-        if (found.kind === "permit") break;
-        continue;
+        if (found.kind !== "permit") continue;
+        permittedAt = at;
+        break;
       }
       if (restriction.isWarnOnly) {
         note(toldText(found));
@@ -89,7 +93,7 @@ export function restrictionsPolicy(
       if (found.kind === "soften") softens ??= no;
       else waits ??= no;
     }
-    return { notes, changes, waits, softens };
+    return { notes, changes, waits, softens, permittedAt };
   };
   /**
    * The worst of what earlier stages refused, but for what stands behind somebody who permits the client by now: nobody can
@@ -122,7 +126,8 @@ export function restrictionsPolicy(
       if (facts.accepted === undefined) return inner.judgeRecipient(facts, recipient);
       const earlier = await standing(facts, recipient);
       if (earlier !== undefined && earlier.reply.code >= 500) return earlier;
-      const { notes, changes, refused, waits, softens } = await ask(facts, "rcpt", recipient, earlier !== undefined);
+      const asked = await ask(facts, "rcpt", recipient, earlier !== undefined);
+      const { notes, changes, refused, waits, softens, permittedAt } = asked;
       // What stands behind restrictions has something to say, too.
       const withNotes = (judgement: Judgement): Judgement =>
         notes.length === 0 ? judgement : { ...judgement, notes: [...notes, ...(judgement.notes ?? [])] };
@@ -130,7 +135,9 @@ export function restrictionsPolicy(
       const judgement = await inner.judgeRecipient(facts, recipient);
       if (judgement.kind === "reject" && judgement.reply.code >= 500) return withNotes(softened(judgement, softens));
       if (earlier !== undefined || waits !== undefined) return withNotes(earlier ?? waits ?? judgement);
-      return withNotes(judgement.kind === "accept" && changes.length > 0 ? { ...judgement, changes } : judgement);
+      if (judgement.kind === "reject") return withNotes(judgement);
+      const changed = changes.length > 0 ? { ...judgement, changes } : judgement;
+      return withNotes(permittedAt === undefined ? changed : { ...changed, permittedAt });
     },
     stagesAt: (listener) =>
       new Set(parts.restrictionsAt(listener).flatMap(({ stages, isPermitOnly }) => (isPermitOnly ? [] : [...stages]))),
@@ -155,6 +162,7 @@ interface Asked {
   readonly refused?: Refusal | undefined;
   readonly waits?: Refusal | undefined;
   readonly softens?: Refusal | undefined;
+  readonly permittedAt?: number | undefined;
 }
 
 /** A refusal for good, where one before it asked that there be none. */
@@ -263,9 +271,9 @@ function askingOthers(written: RestrictionSettings, world: RestrictionWorld): Ki
   if (policy !== undefined)
     return {
       says: `policy ${policy.at.join(",")}`.slice(0, MOST_NAME),
-      ask: (ask) => policyFinding(world, policy, ask),
+      ask: once((ask) => policyFinding(world, policy, ask)),
     };
-  if (greylist !== undefined) return { says: "greylist", ask: (ask) => greylistFinding(world, greylist, ask) };
+  if (greylist !== undefined) return { says: "greylist", ask: once((ask) => greylistFinding(world, greylist, ask)) };
   if (callout !== undefined)
     return { says: `callout ${callout.of}`, ask: (ask) => calloutFinding(world, callout, ask) };
   if (rate === undefined) return undefined;
@@ -273,7 +281,12 @@ function askingOthers(written: RestrictionSettings, world: RestrictionWorld): Ki
   const most = count === "bytes" ? `${formatSize(limit.count)}/${formatDuration(limit.perMs)}` : formatRate(limit);
   const says = `rate ${rate.by.join("+")} ${count} ${most}`;
   // Under its own name, if it has one: so it goes on counting when the limit is changed.
-  return { says, ask: (ask) => rateFinding(world, written.name ?? says, rate, ask) };
+  return { says, ask: once((ask) => rateFinding(world, written.name ?? says, rate, ask)) };
+}
+
+/** Who counts or remembers mail has heard of a recipient as it was given, and not again of what a filter put in its place. */
+function once(ask: Kind["ask"]): Kind["ask"] {
+  return (asked) => (asked.facts.instead !== undefined ? Promise.resolve(PASS) : ask(asked));
 }
 
 /** Stages behind RCPT: the refusal is of the mail. */
