@@ -40,7 +40,13 @@ export const PLAIN_TERMS: Terms = {
 
 export function dialogue(
   terms: Partial<Terms> = {},
-  about: { peer?: Peer; tls?: TlsFacts; emit?: Emit; bindings?: Readonly<Record<string, Buffer>> } = {},
+  about: {
+    peer?: Peer;
+    tls?: TlsFacts;
+    emit?: Emit;
+    bindings?: Readonly<Record<string, Buffer>>;
+    filters?: World["filters"];
+  } = {},
 ): Dialogue {
   let ids = 0;
   const world = {
@@ -57,6 +63,7 @@ export function dialogue(
     newMessageId: () => `MESSAGE${++ids}`,
     binding: (kind: string) => about.bindings?.[kind],
     nonce: () => "a-nonce-of-the-server",
+    filters: about.filters,
   };
   let session = newSession(about.peer ?? { address: "192.0.2.9", port: 4242, name: "client.example" }, about.tls);
   let asked: readonly Action[] = [];

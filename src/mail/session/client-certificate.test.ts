@@ -3,6 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { CertificateIdentity } from "../../service/account/client-certificate.ts";
 import type { TlsFacts, Verdict } from "../../service/tls/facts.ts";
+import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
 import { peerCertificate, tlsFacts } from "../../testing/tls-facts.ts";
@@ -176,6 +177,52 @@ test("STARTTLS forgets greeting, login, transaction, XFORWARD and whom XCLIENT m
   talk.say("EHLO x");
   assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^530/);
   assert.match(talk.say("STARTTLS").join(), /^503/);
+});
+
+test("filters are told of whom STARTTLS leaves of XCLIENT's client, and what they say of it holds", () => {
+  const origin = { address: "192.0.2.9", port: 4242, name: "client.example" };
+  const filters = { wants: (stage: string) => stage === "connect", wantsNotes: false, isRestricted: true };
+  const talk = dialogue({ mayXclient: true }, { peer: origin, filters });
+  const proceed = { kind: "filtered", outcome: { kind: "proceed", tags: [], told: [] } } as const;
+  const no = reply(550, "5.7.1", "Not wanted");
+  talk.give(proceed);
+  talk.say("EHLO x");
+  talk.say("XCLIENT ADDR=198.51.100.7 NAME=inside.example LOGIN=root");
+  talk.give({ ...proceed, outcome: { ...proceed.outcome, kind: "refuse", reply: no, by: { filter: "strict" } } });
+  talk.say("EHLO x");
+  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^550 5\.7\.1 Not wanted/);
+  talk.say("STARTTLS");
+  const tls = withCertificate();
+  assert.deepEqual(talk.give({ kind: "tls-started", tls }), []);
+  const [asked] = talk.asked;
+  assert.ok(asked?.do === "filter" && asked.isAnew === true && asked.question.stage === "connect");
+  assert.deepEqual(asked.question.facts.client, origin);
+  assert.equal(asked.question.facts.account, undefined);
+  assert.equal(asked.who.clientAddress, origin.address);
+  // Nothing is greeted behind STARTTLS; the client speaks next.
+  assert.deepEqual(talk.give({ ...proceed, outcome: { ...proceed.outcome, tags: ["proxy"] } }), []);
+  assert.ok(talk.session.facts.certificate !== undefined);
+  talk.say("EHLO x");
+  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^250/);
+  talk.say("RCPT TO:<c@d.example>");
+  const [judge] = talk.asked;
+  assert.ok(judge?.do === "judge");
+  assert.deepEqual([judge.facts.clientAddress, judge.facts.tags], [origin.address, ["proxy"]]);
+});
+
+test("what filters said at connect holds behind STARTTLS, and what they said of the first EHLO does not", () => {
+  const filters = { wants: () => true, wantsNotes: false, isRestricted: false };
+  const talk = dialogue({}, { filters });
+  const tagged = (...tags: string[]) =>
+    talk.give({ kind: "filtered", outcome: { kind: "proceed", tags, told: [] } } as const);
+  tagged("office");
+  talk.say("EHLO x");
+  tagged("odd-name");
+  assert.deepEqual(talk.session.facts.tags, ["office", "odd-name"]);
+  talk.say("STARTTLS");
+  talk.give({ kind: "tls-started", tls: tlsFacts() });
+  assert.deepEqual(talk.asked, []);
+  assert.deepEqual(talk.session.facts.tags, ["office"]);
 });
 
 test("plaintext behind STARTTLS, or before our reply to it, is an injection: named with its bytes, and the end", () => {

@@ -6,8 +6,9 @@ import { chunkFiltered, dataFiltered } from "./content.ts";
 import { tagsOf } from "./filter-facts.ts";
 import { begin, helloFiltered } from "./greeting.ts";
 import { mailFiltered, notesTold, recipientFiltered } from "./mail.ts";
+import { whoIsIt } from "./client-certificate.ts";
 import { close, tellRejected, type Refused } from "./refusing.ts";
-import type { Session, Step, World } from "./state.ts";
+import { READY, type Session, type Step, type World } from "./state.ts";
 import { greetAgain } from "./xclient.ts";
 
 /**
@@ -47,7 +48,8 @@ function onward(
   switch (then.stage) {
     case "connect":
       // What was refused before was refused to somebody else.
-      if (then.isAgain === true) return greetAgain(world, { ...session, refused });
+      if (then.again === "xclient") return greetAgain(world, { ...session, refused });
+      if (then.again === "starttls") return whoIsIt(world, { ...session, phase: READY, refused }, [], false);
       // The session goes on, so that the log knows what mail it would have been.
       return begin(world, refused === undefined ? session : { ...session, refused }, then.flight);
     case "helo":
@@ -76,8 +78,12 @@ function refusedAt(then: Pending): Refused {
 
 function withTags(session: Session, then: Pending, tags: readonly string[]): readonly [Session, Pending] {
   if (tags.length === 0) return [session, then];
-  if (!("transaction" in then))
-    return [{ ...session, facts: { ...session.facts, tags: [...tagsOf(session.facts), ...tags] } }, then];
+  if (!("transaction" in then)) {
+    const all = [...tagsOf(session.facts), ...tags];
+    // Said of the connection: STARTTLS, which forgets what the client said, does not change it.
+    const lasting = then.stage === "connect" ? { connectionTags: all } : {};
+    return [{ ...session, ...lasting, facts: { ...session.facts, tags: all } }, then];
+  }
   const transaction = { ...then.transaction, tags: [...(then.transaction.tags ?? []), ...tags] };
   return [session, { ...then, transaction }];
 }

@@ -2,6 +2,7 @@ import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import { knownFinding } from "../../service/tls/known-finding.ts";
+import { askFilters } from "./ask-filters.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { tellStarted, whoIsIt } from "./client-certificate.ts";
@@ -9,7 +10,7 @@ import { pipelinedImproperly, tellPipelining } from "./content.ts";
 import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
-import { clientText, READY, reply, tell, type Session, type Step, type World } from "./state.ts";
+import { clientText, READY, reply, tell, type Facts, type Session, type Step, type World } from "./state.ts";
 import { failureOf, tellHandshakeFailed } from "./tls-lines.ts";
 
 /** STARTTLS (RFC 3207). */
@@ -49,12 +50,18 @@ export function injected(world: World, session: Session, bytes: number): Step {
 
 /**
  * RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it: greeting, login,
- * transaction, XFORWARD, and whom XCLIENT made of the client.
+ * transaction, XFORWARD, and whom XCLIENT made of the client. Then filters are told so, and asked about whom they get instead.
  */
 export function tlsStarted(world: World, session: Session, tls: TlsFacts, flight: Flight | undefined): Step {
-  const { origin: peer } = session;
-  const anew: Session = { ...session, facts: { peer, greeting: "none", tls }, phase: READY };
-  return whoIsIt(world, anew, tellStarted(world, anew.facts, tls, flight), false);
+  const { origin: peer, connectionTags: tags, isActedFor } = session;
+  const facts: Facts = { peer, greeting: "none", tls };
+  const told = tellStarted(world, facts, tls, flight);
+  if (isActedFor === true && world.filters !== undefined) {
+    const other: Session = { ...session, isActedFor: undefined, connectionTags: undefined, facts };
+    return askFilters(world, other, { stage: "connect", again: "starttls" }, told);
+  }
+  const known = tags === undefined ? facts : { ...facts, tags };
+  return whoIsIt(world, { ...session, isActedFor: undefined, facts: known, phase: READY }, told, false);
 }
 
 export function tlsFailed(world: World, session: Session, finding: TlsFinding): Step {

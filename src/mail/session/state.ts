@@ -27,6 +27,10 @@ import type { StorageFailure } from "./storage-failure.ts";
 export interface Session {
   /** Who is connected, whatever XCLIENT makes of it. */
   readonly origin: Peer;
+  /** XCLIENT has said who the client is. */
+  readonly isActedFor?: true | undefined;
+  /** What filters said of the connection, before the client said a word. */
+  readonly connectionTags?: readonly string[] | undefined;
   readonly facts: Facts;
   readonly phase: Phase;
   /** Where the dialogue stands, in Postfix's words: CONNECT, EHLO, DATA, END-OF-MESSAGE; for the log. */
@@ -300,7 +304,7 @@ export type Action =
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
   | { readonly do: "weigh"; readonly facts: SessionFactsForRules; readonly fields: readonly string[] }
-  /** `isAnew`: XCLIENT has named another client; what filters know and said is about the one before. */
+  /** `isAnew`: XCLIENT has named another client, or STARTTLS has had that forgotten; what filters know and said is about the one before. */
   | {
       readonly do: "filter";
       readonly question: FilterQuestion;

@@ -36,8 +36,8 @@ export function xclient(world: World, session: Session, attributes: Attributes):
     client: clientText(session.facts.peer),
     for: clientText(facts.peer),
   });
-  const next: Session = { ...session, facts };
-  if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
+  const next: Session = { ...session, facts, isActedFor: true };
+  if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", again: "xclient" }, [event]);
   return greetAgain(world, next, [event]);
 }
 
