@@ -53,6 +53,23 @@ test("who has nothing more to say of a mail is asked again in the next one, of a
   assert.deepEqual(filter.asked, ["mail", "helo"]);
 });
 
+test("who seals is told in whose names results of this mail are ours, and of nobody who was not asked about it", async () => {
+  const writer = (name: string, mailFrom: string) =>
+    one(name, {
+      judge: () => ({ fate: { kind: "keep" }, resultsOf: `${name}.example`, tags: ["dmarc=pass"] }),
+      settings: { match: filterSettings.parse({ clamd: "127.0.0.1:3310", match: { mailFrom } }).match },
+    });
+  let seen: readonly string[] | undefined;
+  const sealer = one("sealer", {
+    judge: ({ facts }) => {
+      seen = facts.mail.resultsOf;
+      return { fate: { kind: "keep" } };
+    },
+  });
+  await chained([writer("a", "@example.net"), writer("b", "@other.example"), sealer]).judge(MAIL, WHO);
+  assert.deepEqual(seen, ["a.example"]);
+});
+
 test("the next filter sees what the one before made of it: argument, tags, header, recipients", async () => {
   let seen: FilterQuestion | undefined;
   let mail = MAIL;

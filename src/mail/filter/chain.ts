@@ -229,7 +229,7 @@ export class FilterChain {
       sender = edited.sender ?? sender;
       for (const one of edited.removed) recipients.remove(one);
       for (const one of edited.added) recipients.add(one);
-      mail = changed(mail, edited, newTags);
+      mail = changed(mail, edited, newTags, verdict.resultsOf);
     }
     if (this.#quarantine !== undefined) return result({ kind: "quarantine", by: this.#quarantine });
     if (this.#discard !== undefined) return result({ kind: "discard", by: this.#discard });
@@ -395,11 +395,11 @@ function editsOf({ fate, edits = [] }: MailVerdict): NonNullable<MailVerdict["ed
 }
 
 /** The mail as the next filter sees it. */
-function changed(mail: FilterMail, edited: Edited, tags: readonly string[]): FilterMail {
+function changed(mail: FilterMail, edited: Edited, tags: readonly string[], resultsOf: string | undefined): FilterMail {
   const { facts } = mail;
   const isSame = !edited.hasNewHeader && edited.body === undefined;
   const isSameAddressed = edited.sender === undefined && edited.added.length === 0 && edited.removed.length === 0;
-  if (isSame && isSameAddressed && tags.length === 0) return mail;
+  if (isSame && isSameAddressed && tags.length === 0 && resultsOf === undefined) return mail;
   const { removed, added } = edited;
   const stays = facts.mail.recipients.filter(({ address }) => !removed.some((one) => isSameRecipient(one, address)));
   const comes = added.filter((one) => stays.every(({ address }) => !isSameRecipient(one, address)));
@@ -411,6 +411,7 @@ function changed(mail: FilterMail, edited: Edited, tags: readonly string[]): Fil
         ...facts.mail,
         sender: edited.sender ?? facts.mail.sender,
         recipients: [...stays, ...comes.map((address) => ({ address, parameters: [] }))],
+        ...(resultsOf === undefined ? {} : { resultsOf: [...(facts.mail.resultsOf ?? []), resultsOf] }),
       },
     },
     trace: mail.trace,

@@ -110,6 +110,8 @@ export interface MailFacts {
   readonly recipients: readonly FilterRecipient[];
   readonly isInternational: boolean;
   readonly body: "7BIT" | "8BITMIME" | "BINARYMIME";
+  /** In whose names filters wrote Authentication-Results into this mail, having taken out what others had brought. */
+  readonly resultsOf?: readonly string[] | undefined;
 }
 
 export interface FilterRecipient {
@@ -158,6 +160,8 @@ export interface MailVerdict {
   readonly fate: MailFate;
   readonly edits?: readonly MailEdit[] | undefined;
   readonly tags?: readonly string[] | undefined;
+  /** All Authentication-Results in this name are our own now. */
+  readonly resultsOf?: string | undefined;
   /** The action for all recipients, instead of the one that the rules chose; its name in the settings. */
   readonly action?: string | undefined;
   readonly because?: string | undefined;

@@ -61,6 +61,7 @@ test("mail that is what it says passes by SPF and DKIM, and says so on top", asy
   const got = await judged(testMail(signed(MESSAGE)));
   assert.equal(got.fate.kind, "keep");
   assert.deepEqual(got.tags, ["spf=pass", "spf-helo=none", "dkim=pass", "dmarc=pass"]);
+  assert.equal(got.resultsOf, "mx.example.org");
   const [first = ""] = got.header.split(/\r\n(?![ \t])/);
   assert.match(first, /^Authentication-Results: mx\.example\.org;/);
   assert.match(first, /dkim=pass .*header\.d=example\.net/s);
@@ -110,6 +111,7 @@ test("fields in our name are taken out, whoever sends them, and others' stay", a
   assert.equal(fromUser.header.match(/^Authentication-Results:/gm)?.length, 1);
   assert.match(fromUser.header, /^Authentication-Results: other\.example;/m);
   assert.equal(fromUser.tags, undefined);
+  assert.equal(fromUser.resultsOf, undefined);
   const fromOutside = await judged(testMail(forged + MESSAGE));
   assert.equal(fromOutside.header.match(/^Authentication-Results:/gm)?.length, 2);
   assert.doesNotMatch(fromOutside.header, /MX\.example\.org/);

@@ -101,6 +101,7 @@ export function authenticateFilter(name: string, settings: AuthenticateSettings,
       fate: fateOf(findings, settings),
       edits,
       tags: tagsOf(findings),
+      resultsOf: authority,
       because: summaryOf(findings),
     };
   };

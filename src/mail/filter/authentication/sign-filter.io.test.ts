@@ -50,6 +50,9 @@ const settingsOf = (written: object): SignSettings =>
     ...written,
   });
 
+/** An authenticate filter has judged it. */
+const BY_US = { mail: { resultsOf: ["mx.example.org"] } };
+
 async function signedMail(mail: FilterMail, written: object = {}) {
   const settings = settingsOf(written);
   const table = inlineTable("keys", {
@@ -159,7 +162,10 @@ test("mail of others is sealed once it was judged, one set behind the other, and
   const text = results + message("carol@example.net");
   const unjudged = await signedMail(testMail(text), { seal: "example.org" });
   assert.equal(unjudged.arc.result, "none");
-  const judged = { facts: { tags: ["dmarc=pass"] } };
+  // Judged in another name: what stands there in this one is a stranger's.
+  const other = { facts: { tags: ["dmarc=pass"] }, mail: { resultsOf: ["other.example"] } };
+  assert.equal((await signedMail(testMail(text, other), { seal: "example.org" })).arc.result, "none");
+  const judged = { facts: { tags: ["dmarc=pass"] }, ...BY_US };
   const first = await signedMail(testMail(text, judged), { seal: "example.org" });
   assert.equal(first.arc.result, "pass");
   assert.match(first.header, /^ARC-Seal: i=1; a=rsa-sha256; cv=none;/);
@@ -173,7 +179,7 @@ test("mail of others is sealed once it was judged, one set behind the other, and
 
 test("a chain that was whole when the mail came is sealed as whole, whatever our own filters have changed since", async () => {
   const results = "Authentication-Results: mx.example.org;\r\n\tdmarc=pass header.from=example.net\r\n";
-  const judged = (...tags: string[]) => ({ facts: { tags: ["dmarc=pass", ...tags] } });
+  const judged = (...tags: string[]) => ({ facts: { tags: ["dmarc=pass", ...tags] }, ...BY_US });
   const first = await signedMail(testMail(results + message("carol@example.net"), judged()), { seal: "example.org" });
   const marked = `${results}${first.header.replace("Subject: hi", "Subject: [spam?] hi")}\r\nHello \r\n\r\n`;
   const second = await signedMail(testMail(marked, judged("arc=pass")), { seal: "example.org" });
@@ -189,7 +195,7 @@ test("what several filters of this server found out is sealed together", async (
     "Authentication-Results: mx.example.org;\r\n\tdmarc=pass header.from=example.net\r\n" +
     "Authentication-Results: other.example; spf=pass\r\n" +
     "Authentication-Results: mx.example.org; dkim=pass header.d=example.net\r\n";
-  const mail = testMail(results + message("carol@example.net"), { facts: { tags: ["dmarc=pass"] } });
+  const mail = testMail(results + message("carol@example.net"), BY_US);
   const { header, arc } = await signedMail(mail, { seal: "example.org" });
   assert.equal(arc.result, "pass");
   assert.match(
@@ -200,7 +206,7 @@ test("what several filters of this server found out is sealed together", async (
 
 test("results with names in UTF-8 are sealed as they stand there, and what is no UTF-8 is not sealed", async () => {
   const results = "Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=zo\u00eb@example.net\r\n";
-  const mail = testMail(results + message("carol@example.net"), { facts: { tags: ["dmarc=pass"] } });
+  const mail = testMail(results + message("carol@example.net"), BY_US);
   const { header, arc } = await signedMail(mail, { seal: "example.org" });
   assert.equal(arc.result, "pass");
   assert.ok(header.includes("ARC-Authentication-Results: i=1; mx.example.org; spf=pass smtp.mailfrom=zo\u00eb@"));

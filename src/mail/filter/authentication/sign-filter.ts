@@ -100,9 +100,11 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
     sealer: string,
     signal: AbortSignal,
   ): Promise<MailVerdict> => {
-    // Only a field that we wrote ourselves is sealed: the filter that judges takes out what others wrote in our name.
-    if (!mail.facts.tags.some((tag) => tag.startsWith("dmarc=")))
-      return unchanged("nothing was found out that could be sealed");
+    const authority = settings.authority ?? world.hostname.toLowerCase();
+    // Only a field that we wrote ourselves is sealed. The filter that judges takes out what others wrote in its name; where it was
+    // not asked about this mail, theirs still stands there.
+    if (mail.facts.mail.resultsOf?.includes(authority) !== true)
+      return unchanged(`no filter here wrote Authentication-Results of ${authority} into it`);
     const found = await keysFor(sealer);
     const key = found?.keys[0];
     if (found === undefined || key === undefined)
@@ -114,7 +116,6 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
     const hash = hashes.want(ARC_BODY);
     const nowSeconds = Math.floor(clock.now() / 1000);
     const arc = await chainOf(mail, fields, hashes, nowSeconds, signal);
-    const authority = settings.authority ?? world.hostname.toLowerCase();
     const results = sealedResults(fields, authority);
     if (results === undefined) return unchanged(`no Authentication-Results of ${authority}`);
     // Fields are octets here, and text to those who write them: what is no UTF-8 would not come out as it was sealed.
