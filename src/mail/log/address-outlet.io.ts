@@ -1,6 +1,9 @@
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
-import { connect, isIPv6, type Socket } from "node:net";
+import { lookup } from "node:dns/promises";
+import { connect, type Socket } from "node:net";
 import { once } from "node:events";
+import type { Clock } from "../../foundation/clock.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
 import type { LogTarget } from "./settings.ts";
 import type { Outlet, SinkLine } from "./sink.ts";
 import { octetCounted, rfc5424Message } from "./syslog.ts";
@@ -16,50 +19,89 @@ type Format = (line: SinkLine) => string;
 export function addressOutlet(
   target: Extract<LogTarget, { kind: "udp" | "tcp" | "unix" }>,
   hostname: string,
+  clock: Clock,
   utc: (at: number) => string,
 ): Outlet {
   const format: Format = (line) => rfc5424Message(line, hostname, utc(line.at));
-  return target.kind === "udp" ? datagrams(target, format) : stream(target, format);
+  return target.kind === "udp" ? datagrams(target, format, clock) : stream(target, format);
 }
 
-function datagrams(target: { readonly host: string; readonly port: number }, format: Format): Outlet {
-  let socket: DatagramSocket | undefined;
-  const opened = (): DatagramSocket => {
-    if (socket !== undefined) return socket;
-    socket = createSocket(isIPv6(target.host) ? "udp6" : "udp4");
-    socket.unref();
-    // A receiver that is not there may be told by ICMP; UDP has no delivery to speak of either way.
-    socket.on("error", () => letGo());
-    return socket;
-  };
+type Family = 4 | 6;
+
+function datagrams(target: { readonly host: string; readonly port: number }, format: Format, clock: Clock): Outlet {
+  let socket: { readonly udp: DatagramSocket; readonly family: Family } | undefined;
+  /** A socket in use is not closed under a datagram: what Node looks up or binds for would never be answered. */
+  let isReopenWanted = false;
   const letGo = (): void => {
     const old = socket;
     socket = undefined;
-    old?.close();
+    old?.udp.close();
+  };
+  const opened = (family: Family): DatagramSocket => {
+    if (isReopenWanted || socket?.family !== family) letGo();
+    isReopenWanted = false;
+    if (socket !== undefined) return socket.udp;
+    const udp = createSocket(family === 6 ? "udp6" : "udp4");
+    udp.unref();
+    // A receiver that is not there may be told by ICMP; UDP has no delivery to speak of either way.
+    udp.on("error", () => {
+      if (socket?.udp === udp) letGo();
+    });
+    socket = { udp, family };
+    return udp;
   };
   return {
     batchCharacters: 32 * 1024,
     async send(lines) {
+      const { address, family } = await withDeadline(clock, CONNECT_MS, `looking up ${target.host}`, () =>
+        addressOf(target.host),
+      );
       for (const line of lines) {
         const bytes = Buffer.from(format(line)).subarray(0, LONGEST_DATAGRAM);
-        await new Promise<void>((resolve, reject) => {
-          opened().send(bytes, target.port, target.host, (error) => (error ? reject(error) : resolve()));
-        });
+        await withDeadline(clock, WRITE_MS, "sending a datagram", () =>
+          sent(opened(family), bytes, target.port, address),
+        );
       }
     },
-    reopen: letGo,
+    reopen() {
+      isReopenWanted = true;
+    },
     close: () => Promise.resolve(letGo()),
   };
 }
 
+/** Its IPv4 address where it has one, as receivers of logs listen. */
+async function addressOf(host: string): Promise<{ readonly address: string; readonly family: Family }> {
+  const all = await lookup(host, { all: true });
+  const chosen = all.find((one) => one.family === 4) ?? all[0];
+  if (chosen === undefined) throw new Error(`${host} has no address`);
+  return { address: chosen.address, family: chosen.family === 6 ? 6 : 4 };
+}
+
+function sent(socket: DatagramSocket, bytes: Buffer, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // A socket that is closed while it is bound forgets whom it owes an answer.
+    const onClose = (): void => reject(new Error("the socket was closed"));
+    socket.once("close", onClose);
+    socket.send(bytes, port, address, (error) => {
+      socket.off("close", onClose);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
 function stream(target: Extract<LogTarget, { kind: "tcp" | "unix" }>, format: Format): Outlet {
   let socket: Socket | undefined;
+  /** Not in the middle of a batch: the receiver would have some of its lines twice. */
+  let isReopenWanted = false;
   const letGo = (): void => {
     socket?.destroy();
     socket = undefined;
   };
   const opened = async (): Promise<Socket> => {
-    if (socket?.writable === true) return socket;
+    if (socket?.writable === true && !isReopenWanted) return socket;
+    isReopenWanted = false;
     letGo();
     const fresh = target.kind === "unix" ? connect(target.path) : connect(target.port, target.host);
     socket = fresh;
@@ -85,7 +127,9 @@ function stream(target: Extract<LogTarget, { kind: "tcp" | "unix" }>, format: Fo
         throw thrown;
       }
     },
-    reopen: letGo,
+    reopen() {
+      isReopenWanted = true;
+    },
     close: () =>
       new Promise((resolve) => {
         if (socket === undefined || !socket.writable) resolve();

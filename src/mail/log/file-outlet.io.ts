@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Outlet } from "./sink.ts";
+import { wholeLines } from "./whole-lines.ts";
 
 const BATCH_CHARACTERS = 256 * 1024;
 /** How often a busy log looks whether its file was renamed or removed under it. */
@@ -9,6 +10,7 @@ const LOOK_MS = 1000;
 
 /** Appends lines to a file. Rotation works by rename: on SIGHUP (`reopen`), or noticed by itself. */
 export function fileOutlet(path: string, clock: Clock): Outlet {
+  const whole = wholeLines();
   let file: FileHandle | undefined;
   let inode = 0;
   let lookedAtMs = 0;
@@ -32,7 +34,9 @@ export function fileOutlet(path: string, clock: Clock): Outlet {
     isReopenWanted = false;
     // Not for others to read: the log names senders and recipients. The directory's group decides who may.
     file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, 0o640);
+    const before = inode;
     inode = (await file.stat()).ino;
+    if (inode !== before) whole.startAnew();
     lookedAtMs = clock.monotonicMs();
     return file;
   };
@@ -40,7 +44,7 @@ export function fileOutlet(path: string, clock: Clock): Outlet {
     batchCharacters: BATCH_CHARACTERS,
     async send(lines) {
       const into = await opened();
-      await into.appendFile(lines.map((line) => `${line.text}\n`).join(""));
+      await whole.write(lines, async (bytes) => (await into.write(bytes)).bytesWritten);
     },
     reopen() {
       isReopenWanted = true;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -162,6 +163,74 @@ test("an RFC 5424 receiver gets the mail facility, who spoke, and the text, over
   await writer.close();
   receiver.close();
 });
+
+test("a reopen while a send to a receiver by name is under way neither stops the log nor doubles a line", async () => {
+  const receiver = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(receiver, "listening");
+  const received: string[] = [];
+  receiver.on("message", (bytes) => received.push(/said (\w+)$/.exec(String(bytes))?.[1] ?? String(bytes)));
+  const writer = writerTo({ to: `syslog+udp://localhost:${receiver.address().port}` });
+  writer.write([saying("one"), saying("two")]);
+  writer.reopen();
+  writer.write([saying("three")]);
+  writer.reopen();
+  assert.equal(await writer.flush(5000), true);
+  writer.write([saying("four")]);
+  assert.equal(await writer.flush(5000), true);
+  while (received.length < 4) await once(receiver, "message");
+  assert.deepEqual(received, ["one", "two", "three", "four"]);
+  await writer.close();
+  receiver.close();
+});
+
+test(
+  "standard output that is a file on a full disk is written again when there is room, without torn or double lines",
+  {
+    skip: spawnSync("prlimit", ["--version"]).status === 0 ? false : "prlimit(1) is missing",
+  },
+  () => {
+    using directory = temporaryDirectory();
+    const path = join(String(directory), "stdout");
+    const program = `
+    import { spawnSync } from "node:child_process";
+    import { systemClock } from ${JSON.stringify(new URL("../../foundation/clock.io.ts", import.meta.url))};
+    import { catalogueOf, mailEvents } from ${JSON.stringify(new URL("log.ts", import.meta.url))};
+    import { logSettings } from ${JSON.stringify(new URL("settings.ts", import.meta.url))};
+    import { createLogWriter } from ${JSON.stringify(new URL("writer.io.ts", import.meta.url))};
+    const limit = (bytes) => spawnSync("prlimit", ["--pid", String(process.pid), "--fsize=" + bytes + ":"]);
+    const writer = createLogWriter({ settings: logSettings.parse({ to: "stdout" }), catalogue: catalogueOf(mailEvents),
+      hostname: "mail.example", clock: systemClock, process: { role: "server", pid: 1 }, auto: "stdout" });
+    const said = (number) => writer.write([{ at: 0, name: "n" + number, level: "info", fields: {},
+      from: { role: "server", pid: 1, startedAt: 0 } }]);
+    said(1);
+    await writer.flush();
+    limit(300);
+    for (let number = 2; number <= 20; number++) said(number);
+    const wasOut = await writer.flush(100);
+    limit("unlimited");
+    for (let number = 21; number <= 30; number++) said(number);
+    const isOut = await writer.flush();
+    await writer.close();
+    console.error(JSON.stringify({ wasOut, isOut }));`;
+    const out = openSync(path, "w");
+    const run = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", out, "pipe"],
+      encoding: "utf8",
+      timeout: 60_000,
+    });
+    closeSync(out);
+    assert.equal(run.stderr, '{"wasOut":false,"isOut":true}\n');
+    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+    const numbers = lines.flatMap((line) => /: n(\d+): \{\}$/.exec(line)?.[1] ?? []);
+    assert.deepEqual(
+      numbers.map(Number),
+      Array.from({ length: 30 }, (_, index) => index + 1),
+    );
+    assert.equal(lines.filter((line) => line.includes("error: log: stdout: ")).length, 1);
+    assert.equal(lines.filter((line) => line.includes("log: stdout: writes again")).length, 1);
+    assert.equal(lines.length, 32);
+  },
+);
 
 test("a TCP receiver that comes late gets everything, framed by its length in bytes", async () => {
   const probe = createServer().listen(0, "127.0.0.1");

@@ -10,7 +10,7 @@ import type { Catalogue } from "./log.ts";
 import { isWanted, recordOf, type EventRecord, type ProcessIdentity } from "./record.ts";
 import type { LogSettings, LogTarget } from "./settings.ts";
 import type { Outlet, Sink, SinkLine } from "./sink.ts";
-import { streamOutlet } from "./stream-outlet.io.ts";
+import { stdoutOutlet, streamOutlet } from "./stream-outlet.io.ts";
 import { syslogOutlet } from "./syslog-outlet.io.ts";
 import { createStamps } from "./timestamp.io.ts";
 
@@ -158,11 +158,12 @@ function outletOf(
     case "udp":
     case "tcp":
     case "unix":
-      return addressOutlet(to, options.hostname, utc);
+      return addressOutlet(to, options.hostname, options.clock, utc);
     case "auto":
     case "stdout":
     case "syslog":
-      return kind === "syslog" ? syslogOutlet() : streamOutlet(options.stdout ?? process.stdout);
+      if (kind === "syslog") return syslogOutlet();
+      return options.stdout === undefined ? stdoutOutlet() : streamOutlet(options.stdout);
   }
 }
 
