@@ -116,6 +116,7 @@ export function buildAdmin(parts: {
           protocol: listener.protocol,
         })),
         queue: await server.admin.status(),
+        logTroubles: server.logTroubles(),
       };
     },
     certificates: () => server.certificates(),

@@ -9,7 +9,7 @@ export const BACKGROUND_MARK = "POSTHORN_BACKGROUND";
 
 const UP_WITHIN_MS = 120_000;
 
-type Said = { readonly kind: "up" } | { readonly kind: "down"; readonly text: string };
+type Said = { readonly kind: "up"; readonly text: string } | { readonly kind: "down"; readonly text: string };
 
 /** Starts the program in the background. Resolves with what the person should read, and the exit status. */
 export function startInBackground(argv: readonly string[]): Promise<{ status: number; text: string }> {
@@ -33,7 +33,7 @@ export function startInBackground(argv: readonly string[]): Promise<{ status: nu
     child.on("message", (message) => {
       // The child is this same program.
       const said = message as Said;
-      if (said.kind === "up") done(0, "");
+      if (said.kind === "up") done(0, said.text);
       else done(78, said.text);
     });
     child.on("error", (error) => done(71, `cannot start the background process: ${messageOf(error)}\n`));

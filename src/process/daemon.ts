@@ -189,7 +189,10 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     });
     if (options.isForeground && options.file === undefined)
       options.out(firstMailHint(loaded, running.listening, callsOf(process.argv[1] ?? "", process.cwd())));
-    await tellStarter({ kind: "up" });
+    const troubles = running
+      .logTroubles()
+      .map(({ sink, problem }) => `posthornd: the log ${sink} cannot be written: ${problem}\n`);
+    await tellStarter({ kind: "up", text: troubles.join("") });
     signals.obey({
       stop,
       reload() {

@@ -15,6 +15,7 @@ import { inspectCertificates } from "../service/tls/inspect.io.ts";
 import { loadAccountSecrets } from "./account-secrets.ts";
 import { loadBackendPasswords } from "./backend-secrets.ts";
 import { checkSettings } from "./check-settings.ts";
+import { logFileProblem } from "./check-log.ts";
 import { checkTlsPolicy } from "./check-tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "./check-routes.ts";
 import { loadFilterSecrets } from "./filter-secrets.ts";
@@ -78,6 +79,8 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
     problems.push(parsed.value.problemAt(path, text));
   });
   problems.push(...checkTlsPolicy(parsed.value, tableTexts));
+  const noLog = await logFileProblem(settings.log.to);
+  if (noLog !== undefined) problems.push(parsed.value.problemAt(["log", "to"], noLog, "warning"));
   const shaping = shapingWithTable(parsed.value, tableTexts);
   problems.push(...shaping.problems, ...checkRoutes(parsed.value, shaping.rules, ownAddresses()));
   if (problems.some((problem) => problem.severity === "error")) return refused(inOrder(problems));

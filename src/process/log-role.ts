@@ -3,6 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { createJournal, type Journal } from "../mail/log/journal.io.ts";
 import { eventsLost, sinkFailed, sinkRecovered } from "../mail/log/events.ts";
 import { recordOf, withoutDetails, type EventRecord } from "../mail/log/record.ts";
+import { troublesAfter, type SinkTrouble } from "../mail/log/sink-troubles.ts";
 import { createLogWriter, type LogWriter } from "../mail/log/writer.io.ts";
 import { catalogue } from "./catalogue.ts";
 import type { Folders } from "./folders.ts";
@@ -16,6 +17,10 @@ export interface LogRole {
   readonly wantsStart: boolean;
   /** Calls `listener` with each batch until the returned function is called. */
   subscribe(listener: (records: readonly EventRecord[]) => void): () => void;
+  /** Settles when it is known whether the log can be written, or after a second. */
+  open(): Promise<void>;
+  /** What of it cannot be written now. */
+  troubles(): readonly SinkTrouble[];
   /** After rotation: files by their names again. */
   reopen(): void;
   reload(loaded: LoadedSettings): void;
@@ -33,6 +38,21 @@ export interface LogParts {
   readonly mergeMs: number;
   /** Whether this process may write a file there, as far as it was given leave at its start. Absent: anywhere. */
   readonly mayWrite?: ((path: string) => boolean) | undefined;
+  /** Told whenever it changes. */
+  readonly onTroubles?: ((troubles: readonly SinkTrouble[]) => void) | undefined;
+  /** Says to people what the log itself cannot say: where there is no log, its silence must not be all there is. */
+  readonly complain?: ((text: string) => void) | undefined;
+}
+
+const OPEN_MS = 1000;
+
+let isStderrHeard = false;
+
+function toStderr(text: string): void {
+  // Whoever read it may be gone; that ends no server.
+  if (!isStderrHeard) process.stderr.on("error", () => {});
+  isStderrHeard = true;
+  process.stderr.write(`posthornd: ${text}\n`);
 }
 
 /** What of the settings the log is made of. */
@@ -43,8 +63,23 @@ export function startLog(parts: LogParts): LogRole {
   const identity = { role: "log", pid: process.pid };
   const from = { ...identity, startedAt: clock.now() };
   const listeners = new Set<(records: readonly EventRecord[]) => void>();
-  const writerOf = ({ log, hostname }: Shape): LogWriter =>
-    createLogWriter({
+  const complain = parts.complain ?? toStderr;
+  let troubles: readonly SinkTrouble[] = [];
+  const setTroubles = (next: readonly SinkTrouble[]): void => {
+    troubles = next;
+    parts.onTroubles?.(troubles);
+  };
+  const follow = (record: EventRecord): void => {
+    const next = troublesAfter(troubles, record);
+    if (next !== undefined) setTroubles(next);
+  };
+  /** What the log has to say of itself, for those who read it elsewhere. */
+  const tellOthers = (record: EventRecord): void => {
+    journal.write([record]);
+    for (const listener of listeners) listener([record]);
+  };
+  const writerOf = ({ log, hostname }: Shape): LogWriter => {
+    const made: LogWriter = createLogWriter({
       settings: log,
       catalogue,
       hostname,
@@ -53,10 +88,22 @@ export function startLog(parts: LogParts): LogRole {
       auto: parts.isForeground ? "stdout" : "syslog",
       isVerbose: parts.isVerbose,
       mergeMs: parts.mergeMs,
+      onReport(record) {
+        // One of earlier settings that says its last: what becomes of it is nobody's trouble any more.
+        if (made === writer) {
+          follow(record);
+          const { sink, problem } = record.fields;
+          if (record.name === sinkFailed.name) complain(complaintOf(String(sink), String(problem), log.buffer));
+          if (record.name === sinkRecovered.name) complain(`the log ${String(sink)} is written again`);
+        }
+        tellOthers(record);
+      },
     });
+    return made;
+  };
   const say = (record: EventRecord): void => {
     writer.write([record]);
-    journal.write([record]);
+    tellOthers(record);
   };
   /** A log that this process may not open stays where it is: one that fails at its new place would be none at all. */
   const shapeOf = ({ settings: { log, hostname } }: LoadedSettings): Shape => {
@@ -85,10 +132,14 @@ export function startLog(parts: LogParts): LogRole {
     isVerbose: parts.isVerbose,
     reports: {
       trouble(sink, problem) {
-        if (problem === undefined) writer.write([recordOf(clock.now(), from, sinkRecovered, { sink })]);
-        else writer.write([recordOf(clock.now(), from, sinkFailed, { sink, problem })]);
+        const record =
+          problem === undefined
+            ? recordOf(clock.now(), from, sinkRecovered, { sink })
+            : recordOf(clock.now(), from, sinkFailed, { sink, problem });
+        follow(record);
+        say(record);
       },
-      lost: (sink, counts) => writer.write([recordOf(clock.now(), from, eventsLost, { where: sink, ...counts })]),
+      lost: (sink, counts) => say(recordOf(clock.now(), from, eventsLost, { where: sink, ...counts })),
     },
   });
   return {
@@ -107,6 +158,8 @@ export function startLog(parts: LogParts): LogRole {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    open: () => writer.open(OPEN_MS),
+    troubles: () => troubles,
     reopen: () => writer.reopen(),
     reload(next) {
       const before = shape;
@@ -115,6 +168,8 @@ export function startLog(parts: LogParts): LogRole {
       if (isDeepStrictEqual(before.log, shape.log) && before.hostname === shape.hostname) return;
       const old = writer;
       writer = writerOf(shape);
+      setTroubles(troubles.filter(({ sink }) => sink !== old.name));
+      void writer.open(OPEN_MS);
       leave(old);
     },
     async close(limitMs) {
@@ -122,4 +177,9 @@ export function startLog(parts: LogParts): LogRole {
       return { isStuck: log.isStuck || kept.isStuck || wasLeftStuck };
     },
   };
+}
+
+/** Of a sink that has just failed. */
+function complaintOf(sink: string, problem: string, bufferBytes: number): string {
+  return `the log ${sink} cannot be written: ${problem}; ${Math.floor(bufferBytes / 1024)} KiB of lines wait for it, more are lost, mail goes on: mend it, or set \`log.to\` and reload`;
 }

@@ -1,3 +1,4 @@
+import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { LocalDelivery, NetworkDelivery } from "../mail/delivery/delivery.ts";
 import type { DomainWaker, QueuePort } from "../mail/queue/queue.ts";
 import type { Callouts } from "../mail/scheduler/callouts.ts";
@@ -104,6 +105,8 @@ export type FromWorker =
   | { readonly kind: "local-gone"; readonly client: number }
   /** From the acme process, whenever it changes. */
   | { readonly kind: "acme"; readonly status: readonly AcmeStatus[] }
+  /** From the log, whenever it changes: what of it cannot be written. */
+  | { readonly kind: "log-troubles"; readonly troubles: readonly SinkTrouble[] }
   /** `problems`: the settings are to blame. */
   | { readonly kind: "failed"; readonly text: string; readonly problems?: readonly SettingsProblem[] | undefined }
   /** From the scheduler: reception is to pause or to go on. */

@@ -3,6 +3,7 @@ import type { KnownClient } from "../mail/session/services.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { CertificateReport, TopicAdmin, TraceAdmin } from "../admin/control/admin.ts";
 import type { Emit } from "../foundation/events.ts";
+import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { ShownFilter } from "../mail/filter/merged-health.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
@@ -26,6 +27,8 @@ export interface Server {
   readonly loaded: LoadedSettings;
   /** Swaps the settings; throws, and changes nothing, when something of the new ones cannot be had (a port, a directory). */
   reload(loaded: LoadedSettings): Promise<void>;
+  /** What of the log cannot be written now. */
+  logTroubles(): readonly SinkTrouble[];
   /** What the keeper shows, and how it stands with certificates from an authority. */
   certificates(): Promise<CertificateReport>;
   /** The filters in use, over all processes. */

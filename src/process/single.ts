@@ -47,6 +47,7 @@ export async function startSingle(parts: {
   const { clock, folders } = parts;
   let { loaded } = parts;
   const log = startLog({ ...parts, mergeMs: 0 });
+  const logOpened = log.open();
   const emitter = createEmitter({
     clock,
     process: { role: "server", pid: process.pid },
@@ -174,6 +175,8 @@ export async function startSingle(parts: {
       throw thrown;
     });
 
+    await logOpened;
+
     const names = userNames(clock);
     try {
       releaseClaims(folders.drop);
@@ -246,6 +249,7 @@ export async function startSingle(parts: {
         loaded = next;
         dropped.take(next.settings.localSubmission);
       },
+      logTroubles: () => log.troubles(),
       certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),
       renewCertificates: (label) => acme.renew(label),
       acceptLocal(socket, known, onEnd) {

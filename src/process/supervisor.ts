@@ -14,6 +14,7 @@ import { decodeRecords, encodeRecords, type EventRecord } from "../mail/log/reco
 import { releaseClaims } from "../mail/connection/drop-folder.io.ts";
 import { removeDeadSocket } from "../mail/connection/dead-socket.io.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
 import type { KeeperStore, ListedCertificate } from "../service/tls/keeper.ts";
 import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "./acme-files.ts";
@@ -139,6 +140,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let acmeCount = 0;
   let lookupCount = 0;
   const acmeStatus = new Map<string, readonly AcmeStatus[]>();
+  let logTroubles: readonly SinkTrouble[] = [];
   /** By the name of the ingress. */
   const filterHealth = new Map<string, readonly ShownFilter[]>();
 
@@ -220,6 +222,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
     if (message.kind === "local-gone") endLocal(name, message.client);
     if (message.kind === "acme") acmeStatus.set(name, message.status);
+    if (message.kind === "log-troubles") logTroubles = message.troubles;
     if (message.kind === "filters") filterHealth.set(name, message.filters);
     if (message.kind === "dump") traces.dump(message.file, message.text);
     if (message.kind === "ask-traces") {
@@ -558,6 +561,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       loaded = next;
       tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
     },
+    logTroubles: () => logTroubles,
     certificates: async () => ({ shown: await listing(kept.access), acme: acmeNow() }),
     renewCertificates(label) {
       for (const worker of changing) if (worker.role === "acme") worker.tell({ kind: "renew", label });

@@ -4,19 +4,23 @@ import { exitAtOnce } from "../foundation/ffi/exit.io.ts";
 import { decodeRecords, encodeRecords } from "../mail/log/record.ts";
 import { foldersOf } from "./folders.ts";
 import { startLog } from "./log-role.ts";
-import type { WorkerStart } from "./roles.ts";
+import type { FromWorker, WorkerStart } from "./roles.ts";
 import { serveChannels } from "./served-channels.ts";
 import { MOST_LOG_BACKLOG_BYTES, type RunningRole } from "./worker-role.ts";
 
 /** The log in a process of its own. */
-export async function logRole(start: WorkerStart): Promise<RunningRole> {
+export async function logRole(start: WorkerStart, say: (message: FromWorker) => void): Promise<RunningRole> {
   const log = startLog({
     ...start,
     folders: foldersOf(start.loaded.settings.state),
     clock: systemClock,
     mergeMs: 100,
     mayWrite: (path) => process.permission.has("fs.write", path),
+    onTroubles: (troubles) => say({ kind: "log-troubles", troubles }),
   });
+  // The supervisor may still know those of a process before this one.
+  say({ kind: "log-troubles", troubles: [] });
+  await log.open();
   const server = await serveChannels(join(start.channels, "log.sock"), (_role, channel) => {
     let forget: (() => void) | undefined;
     const unsubscribe = (): void => {

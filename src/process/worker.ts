@@ -70,7 +70,7 @@ export function runWorker(): void {
 }
 
 async function startRole(start: WorkerStart, say: (message: FromWorker) => void): Promise<RunningRole> {
-  if (start.role === "log") return (await codeOf.log()).logRole(start);
+  if (start.role === "log") return (await codeOf.log()).logRole(start, say);
   const log = keepConnected({
     connect: () => connect(join(start.channels, "log.sock")),
     peer: "log",
@@ -145,6 +145,6 @@ async function roleOf(
     case "keeper":
       return (await codeOf.keeper()).keeperRole(start, emit);
     case "log":
-      return (await codeOf.log()).logRole(start);
+      return (await codeOf.log()).logRole(start, say);
   }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -243,5 +244,38 @@ for (const layout of LAYOUTS) {
     ])
       assert.ok(names.has(name), `${name} among ${[...names].join(", ")}`);
     assert.deepEqual(replayed, said);
+  });
+}
+
+for (const layout of LAYOUTS) {
+  test(`${layout}: a log that cannot be written is told on stderr, in the status and in the journal, until it can`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "posthorn-test-"));
+    try {
+      const file = join(folder, "none", "mail.log");
+      await using server = await startServer({
+        layout,
+        folder,
+        settings: `log: { to: "file:${file}", level: warning }\n`,
+        readyWhen:
+          /posthornd: the log \S+mail\.log cannot be written: ENOENT.* mail goes on: mend it, or set `log\.to` and reload/,
+      });
+      assert.match(server.output(), /posthorn\.yaml:\d+:\d+: warning: .*there is no folder \S+none/);
+      let status = await server.posthorn("status");
+      while (status.status !== 0) status = await server.posthorn("status");
+      assert.match(status.stdout, /^NO LOG {5}\S+mail\.log cannot be written since .*: ENOENT/m);
+      mkdirSync(join(folder, "none"));
+      // The workers of a split server are somebody else.
+      chmodSync(join(folder, "none"), 0o777);
+      assert.equal((await server.posthorn("reopen")).status, 0);
+      await server.waitForOutput(/posthornd: the log \S+mail\.log is written again/);
+      assert.doesNotMatch((await server.posthorn("status")).stdout, /NO LOG/);
+      assert.match(readFileSync(file, "utf8"), /error: log: \S+mail\.log: ENOENT/);
+      const question = "SELECT event FROM events WHERE event LIKE 'log.sink%' ORDER BY id";
+      let told = "";
+      while (!told.includes("log.sink-recovered")) told = (await server.posthorn("log", "--sql", question)).stdout;
+      assert.match(told, /log\.sink-failed\s+log\.sink-recovered/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 }

@@ -1,4 +1,4 @@
-import { harmlessJson } from "../../foundation/escape.ts";
+import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { ServerStatus } from "../control/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
@@ -40,6 +40,10 @@ export function statusText(answer: ServerStatus, world: Pick<World, "now" | "off
       : [`next       ${queue.nextAt <= now ? "now" : `in ${roughDuration(queue.nextAt - now)}`}`]),
     ...queue.paused.map(
       ({ direction, because, sinceAt }) => `PAUSED     ${direction}, since ${instant(sinceAt)}: ${because}`,
+    ),
+    ...(answer.logTroubles ?? []).map(
+      ({ sink, problem, sinceAt }) =>
+        `NO LOG     ${escapeControls(sink)} cannot be written since ${instant(sinceAt)}: ${escapeControls(problem)}`,
     ),
   ];
   const processes = textTable(

@@ -1,3 +1,4 @@
+import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
 import type { MessageId } from "../../foundation/ids.ts";
 import type { TraceTopic } from "../../foundation/line-trace.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
@@ -142,6 +143,8 @@ export interface ServerStatus {
   readonly processes: readonly ProcessStatus[];
   readonly listeners: readonly ListenerStatus[];
   readonly queue: SchedulerStatus;
+  /** Sinks of the log, and the journal, that cannot be written now. */
+  readonly logTroubles?: readonly SinkTrouble[] | undefined;
 }
 
 export interface ProcessStatus {

@@ -29,6 +29,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
   let retryMs = FIRST_RETRY_MS;
   let inTrouble = false;
   let emptied: (() => void)[] = [];
+  let wasTried = (): void => {};
 
   const settle = (): void => {
     if (isSending || !waiting.isEmpty) return;
@@ -51,6 +52,9 @@ export function bufferedSink<Line extends Bufferable>(options: {
       settle();
       return;
     }
+    send(lines);
+  };
+  const send = (lines: readonly Line[]): void => {
     isSending = true;
     const isMore = !waiting.isEmpty;
     outlet.send(lines).then(
@@ -63,6 +67,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
         }
         const lost = waiting.takeLost();
         if (lost !== undefined) reports.lost(name, lost);
+        wasTried();
         if (isMore || waiting.isEmpty) pump();
         else pumpSoon();
       },
@@ -73,6 +78,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
           inTrouble = true;
           reports.trouble(name, messageOf(thrown));
         }
+        wasTried();
         retry = clock.after(retryMs, () => {
           retry = undefined;
           pump();
@@ -102,6 +108,16 @@ export function bufferedSink<Line extends Bufferable>(options: {
       for (const line of lines) waiting.add(line);
       pumpSoon();
     },
+    open: (limitMs) =>
+      new Promise((resolve) => {
+        const timer = clock.after(limitMs, () => resolve());
+        wasTried = () => {
+          wasTried = () => {};
+          timer.cancel();
+          resolve();
+        };
+        if (!isSending && retry === undefined && !isClosed) send([]);
+      }),
     flush,
     reopen() {
       outlet.reopen();

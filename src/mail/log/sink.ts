@@ -22,6 +22,8 @@ export interface SinkLine extends Bufferable {
 export interface Sink<Line extends Bufferable = SinkLine> {
   readonly name: string;
   write(lines: readonly Line[]): void;
+  /** Tries now whether anything can be written there, with nothing to write: a trouble is known before the first line. */
+  open(limitMs: number): Promise<void>;
   /** Settles when everything handed over so far is out, or when `limitMs` has passed. Tells which. */
   flush(limitMs: number): Promise<boolean>;
   /** Opens the file anew (after rotation), connects anew. */

@@ -16,7 +16,11 @@ import { createStamps } from "./timestamp.io.ts";
 
 /** Writes records to the log that the settings name. */
 export interface LogWriter {
+  /** Where it ends, as its troubles name it. */
+  readonly name: string;
   write(records: readonly EventRecord[]): void;
+  /** Settles when it is known whether the log can be written, or when `limitMs` has passed. */
+  open(limitMs: number): Promise<void>;
   /** Everything written so far is out; false when `limitMs` passed first. */
   flush(limitMs?: number): Promise<boolean>;
   /** After rotation (SIGHUP): the file by its name again. */
@@ -44,6 +48,8 @@ export interface LogWriterOptions {
    * the order of what happened. 0 (the default) for a single process, whose records come in order anyway.
    */
   readonly mergeMs?: number;
+  /** Told of what the log itself has to say, which stands in the log too as soon as it can be written. */
+  readonly onReport?: (record: EventRecord) => void;
 }
 
 const FLUSH_MS = 5_000;
@@ -76,7 +82,10 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
       lost: (name, counts) => report(recordOf(clock.now(), from, eventsLost, { where: name, ...counts })),
     },
   });
-  const report = (record: EventRecord): void => put([record]);
+  const report = (record: EventRecord): void => {
+    put([record]);
+    options.onReport?.(record);
+  };
 
   const lineOf = (record: EventRecord): SinkLine | undefined => {
     const entry = entryOf(record, catalogue.find(record.name));
@@ -126,6 +135,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   };
 
   return {
+    name: sink.name,
     write(records) {
       if (mergeMs === 0) {
         put(records);
@@ -134,6 +144,7 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
       for (const record of records) held.push(record);
       arm();
     },
+    open: (limitMs) => sink.open(limitMs),
     flush(limitMs = FLUSH_MS) {
       releaseAll();
       return sink.flush(limitMs);
