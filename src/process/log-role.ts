@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../foundation/clock.ts";
 import { createJournal, type Journal } from "../mail/log/journal.io.ts";
-import { eventsLost, sinkFailed, sinkRecovered } from "../mail/log/events.ts";
+import { eventRefused, eventsLost, sinkFailed, sinkRecovered } from "../mail/log/events.ts";
 import { recordOf, withoutDetails, type EventRecord } from "../mail/log/record.ts";
 import { troublesAfter, type SinkTrouble } from "../mail/log/sink-troubles.ts";
 import { createLogWriter, type LogWriter } from "../mail/log/writer.io.ts";
@@ -130,6 +130,13 @@ export function startLog(parts: LogParts): LogRole {
     settings: parts.loaded.settings.journal,
     clock,
     isVerbose: parts.isVerbose,
+    onRefused([first, ...others]) {
+      if (first === undefined) return;
+      // Not into the journal: if that one could not be kept either, there would be no end of them.
+      const record = recordOf(clock.now(), from, eventRefused, { ...first, more: others.length });
+      writer.write([record]);
+      for (const listener of listeners) listener([record]);
+    },
     reports: {
       trouble(sink, problem) {
         const record =

@@ -18,6 +18,16 @@ export const sinkFailed = defineEvent({
   line: (e) => `error: log: ${e.sink}: ${e.problem}`,
 });
 
+export const eventRefused = defineEvent({
+  name: "log.event-refused",
+  level: "error",
+  speaker: "master",
+  says: "The journal could not keep an event, or its details, whatever the disk does: a fault of Posthorn's. The rest is kept; please report it.",
+  fields: { what: "text", problem: "text", more: "count" },
+  line: (e) =>
+    `error: journal: ${e.what} could not be kept: ${e.problem}${e.more > 0 ? `, and ${e.more} more` : ""}; the rest is kept`,
+});
+
 export const sinkRecovered = defineEvent({
   name: "log.sink-recovered",
   level: "info",

@@ -4,13 +4,27 @@ import { MOST_CHANGES, MOST_FLIGHTS, MOST_PLAINTEXT_PEERS } from "./tls-journal.
 /** Rows let go in one transaction: some ten milliseconds, so that waiting batches are hardly held up. */
 const PORTION = 4_000;
 
-/** Lets the oldest events go, one portion: those before `keepFromAt`, or any while the file's used part is too large. */
+/** Beside its fields: the other columns, its place in the indexes, what a page leaves unused. */
+const ENTRY_BYTES = 200;
+
+/**
+ * Lets the oldest events go, one portion: those before `keepFromAt`, or so many as the file's used part is too large by.
+ * True when there is more to do.
+ */
 export function tidyEntries(database: DatabaseSync, keepFromAt: number, mostBytes: number): boolean {
-  if (usedBytes(database) > mostBytes) return dropEntries(database, Number.POSITIVE_INFINITY);
-  return dropEntries(database, keepFromAt);
+  const excess = usedBytes(database) - mostBytes;
+  if (excess <= 0) return dropOld(database, keepFromAt);
+  const oldest = database
+    .prepare("SELECT id, octet_length(fields) AS bytes FROM entry ORDER BY id LIMIT ?")
+    .all(PORTION);
+  let freed = 0;
+  const last = oldest.find((row) => (freed += ENTRY_BYTES + Number(row["bytes"])) >= excess) ?? oldest.at(-1);
+  if (last === undefined) return false;
+  database.prepare("DELETE FROM entry WHERE id <= ?").run(Number(last["id"]));
+  return usedBytes(database) > mostBytes;
 }
 
-function dropEntries(database: DatabaseSync, beforeAt: number): boolean {
+function dropOld(database: DatabaseSync, beforeAt: number): boolean {
   const oldest = database.prepare("SELECT id, at FROM entry ORDER BY id LIMIT ?").all(PORTION);
   // Ids rise with time but for a few records of other processes; the first young one ends the portion.
   const firstKept = oldest.findIndex((row) => Number(row["at"]) >= beforeAt);
@@ -26,7 +40,8 @@ function dropEntries(database: DatabaseSync, beforeAt: number): boolean {
  */
 export function tidyTls(database: DatabaseSync, keepFromAt: number): boolean {
   const oldest = database.prepare("SELECT min(id) AS id FROM entry").get()?.["id"];
-  const beforeId = Math.max(keepFromAt * 1024, Number(oldest ?? 0));
+  // Without events there is nothing that they belong to, and what fills the file must not have every event go at once.
+  const beforeId = Math.max(keepFromAt * 1024, Number(oldest ?? Number.MAX_SAFE_INTEGER));
   let isMore = false;
   for (const table of ["tls_session", "tls_failure", "tls_flight"]) {
     const { changes } = database

@@ -11,6 +11,7 @@ import {
   type JournalAnswer,
   type JournalBatch,
   type JournalThreadSettings,
+  type RefusedRow,
 } from "./journal.ts";
 import type { Fields } from "./record.ts";
 import { inputBytes, tidyEntries, tidyInputs, tidyTls } from "./journal-retention.io.ts";
@@ -47,8 +48,20 @@ export class JournalDatabase {
     this.#inputBytes = inputBytes(this.#database);
   }
 
-  write(batch: JournalBatch): void {
-    const { events, inputs } = batch;
+  /** Throws, and has kept nothing, when the disk or the file is to blame; what is to blame itself is left out and told. */
+  write(batch: JournalBatch): readonly RefusedRow[] {
+    try {
+      this.#inTransaction(batch, () => this.#writeRows(batch));
+      return [];
+    } catch (thrown) {
+      if (!isOfRow(thrown)) throw thrown;
+      const refused: RefusedRow[] = [];
+      this.#inTransaction(batch, () => this.#writeRowByRow(batch, refused));
+      return refused;
+    }
+  }
+
+  #inTransaction(batch: JournalBatch, rows: () => void): void {
     const known = { entryId: this.#lastEntryId, inputId: this.#lastInputId, inputBytes: this.#inputBytes };
     // One that could not be rolled back after the last failure.
     this.#rollBack();
@@ -57,8 +70,7 @@ export class JournalDatabase {
     try {
       // Identities are learnt inside the transaction: one that is rolled back must not leave ids behind.
       for (let at = this.#processes.length; at < batch.processes.length; at++) this.#learnProcess(batch, at);
-      for (let at = 0; at < events.length; at += EVENT_VALUES) this.#insertEvent(events, at);
-      for (let at = 0; at < inputs.length; at += 3) this.#keepInput(inputs, at);
+      rows();
       this.#database.exec("COMMIT");
     } catch (thrown) {
       this.#processes.length = 0;
@@ -76,13 +88,55 @@ export class JournalDatabase {
     }
   }
 
+  #writeRows({ events, inputs }: JournalBatch): void {
+    for (let at = 0; at < events.length; at += EVENT_VALUES) this.#insertEvent(events, at);
+    for (let at = 0; at < inputs.length; at += 3) this.#keepInput(inputs, at);
+  }
+
+  #writeRowByRow({ events, inputs }: JournalBatch, refused: RefusedRow[]): void {
+    for (let at = 0; at < events.length; at += EVENT_VALUES) {
+      const name = String(events[at + 2]);
+      // Learnt before its row, which may be taken back.
+      this.#nameId(name, String(events[at + 3]));
+      const problem = this.#tryRow(() => this.#insertEvent(events, at));
+      if (problem === undefined) continue;
+      const withoutTls = this.#tryRow(() => this.#insertEvent(events, at, { withTls: false }));
+      if (withoutTls === undefined) refused.push({ what: `details of ${name}`, problem });
+      else refused.push({ what: name, problem: withoutTls });
+    }
+    for (let at = 0; at < inputs.length; at += 3) {
+      const problem = this.#tryRow(() => this.#keepInput(inputs, at));
+      if (problem !== undefined) refused.push({ what: "an input of the scheduler", problem });
+    }
+  }
+
+  /** What is wrong with a row, which is then as if it had not been tried. */
+  #tryRow(row: () => void): string | undefined {
+    const known = { entryId: this.#lastEntryId, inputId: this.#lastInputId };
+    this.#database.exec("SAVEPOINT row");
+    try {
+      row();
+      this.#database.exec("RELEASE row");
+      return undefined;
+    } catch (thrown) {
+      if (!isOfRow(thrown)) throw thrown;
+      this.#database.exec("ROLLBACK TO row; RELEASE row");
+      this.#lastEntryId = known.entryId;
+      this.#lastInputId = known.inputId;
+      this.#tls.doubt();
+      return messageOf(thrown);
+    }
+  }
+
   /** Lets go of what is too old or too much, a portion at a time; true when there is more to do. */
   tidy(now: number): boolean {
     const { retentionMs, mostBytes, inputRetentionMs, mostInputBytes } = this.#settings;
-    const entries = tidyEntries(this.#database, now - retentionMs, mostBytes);
-    const tls = tidyTls(this.#database, now - retentionMs);
     const inputs = tidyInputs(this.#database, now - inputRetentionMs, mostInputBytes, this.#inputBytes);
     this.#inputBytes -= inputs.freedBytes;
+    // Inputs that are still too many go by themselves, and no event for them.
+    const excess = Math.max(0, this.#inputBytes - mostInputBytes);
+    const entries = tidyEntries(this.#database, now - retentionMs, mostBytes + excess);
+    const tls = tidyTls(this.#database, now - retentionMs);
     return entries || tls || inputs.isMore;
   }
 
@@ -95,9 +149,9 @@ export class JournalDatabase {
     if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
   }
 
-  #insertEvent(events: JournalBatch["events"], from: number): void {
+  #insertEvent(events: JournalBatch["events"], from: number, { withTls = true } = {}): void {
     const name = String(events[from + 2]);
-    const instant = Math.floor(Number(events[from + 1]));
+    const instant = instantOf(events[from + 1]);
     const process = this.#processes[Number(events[from])] ?? 0;
     const fields = String(events[from + 4]);
     const session = events[from + 5] ?? null;
@@ -114,6 +168,7 @@ export class JournalDatabase {
       events[from + 9] ?? null,
       fields,
     );
+    if (!withTls) return;
     this.#tls.hear({
       at: instant,
       process,
@@ -127,7 +182,7 @@ export class JournalDatabase {
 
   #keepInput(inputs: JournalBatch["inputs"], from: number): void {
     const [at, isStart, json] = inputs.slice(from, from + 3);
-    const instant = Math.floor(Number(at));
+    const instant = instantOf(at);
     const text = String(json);
     this.#lastInputId = Math.max(this.#lastInputId + 1, instant * IDS_PER_MS);
     this.#insertInput.run(this.#lastInputId, instant, Number(isStart), text);
@@ -192,6 +247,30 @@ function prepareDatabase(path: string): DatabaseSync {
   }
 }
 
+function instantOf(value: unknown): number {
+  const instant = Math.floor(Number(value));
+  if (!Number.isSafeInteger(instant * IDS_PER_MS)) throw new RangeError(`${String(value)} is no instant`);
+  return instant;
+}
+
+/** SQLite's results that speak of the values of one row, and would come again however often it is tried. */
+const ERRORS_OF_ROWS: ReadonlySet<unknown> = new Set([
+  18, // TOOBIG
+  20, // MISMATCH
+  25, // RANGE
+  275, // CONSTRAINT_CHECK
+  1299, // CONSTRAINT_NOTNULL
+  1555, // CONSTRAINT_PRIMARYKEY
+  2067, // CONSTRAINT_UNIQUE
+  3091, // CONSTRAINT_DATATYPE
+]);
+
+/** Whether it was one of the records rather than the disk or the file. */
+function isOfRow(thrown: unknown): boolean {
+  if (thrown instanceof TypeError || thrown instanceof RangeError || thrown instanceof SyntaxError) return true;
+  return thrown instanceof Error && "errcode" in thrown && ERRORS_OF_ROWS.has(thrown.errcode);
+}
+
 function isUnreadable(thrown: unknown): boolean {
   if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false;
   return thrown.errcode === ERROR_NOT_A_DATABASE || thrown.errcode === ERROR_CORRUPT;
@@ -211,12 +290,12 @@ if (parentPort !== null) {
   };
   setTimeout(tidy, TIDY_EVERY_MS);
   port.on("message", (batch: JournalBatch | "close") => {
-    let answer: JournalAnswer = { ok: true };
+    let answer: JournalAnswer = { ok: true, refused: [] };
     try {
       if (batch === "close") journal?.close();
       else {
         journal ??= new JournalDatabase(workerData as JournalThreadSettings);
-        journal.write(batch);
+        answer = { ok: true, refused: journal.write(batch) };
       }
     } catch (thrown) {
       answer = { ok: false, problem: messageOf(thrown) };

@@ -8,7 +8,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
-import { batchOf, eventLine, inputLine, type JournalThreadSettings } from "./journal.ts";
+import { batchOf, boundsOf, eventLine, inputLine, type JournalThreadSettings } from "./journal.ts";
 import { openJournalReader } from "./journal-reader.io.ts";
 import type { EventRecord, Fields } from "./record.ts";
 import { journalSettings } from "./settings.ts";
@@ -192,6 +192,78 @@ test("beyond its size the journal lets the oldest go", async () => {
   const [left, newest] = query.sql("SELECT count(*), max(fields ->> 'n') FROM events").rows[0] ?? [];
   assert.ok(Number(left) < 7000, `${left} left`);
   assert.equal(newest, 9999);
+  query.close();
+});
+
+test("recorded inputs take no more of the journal than half, and no event has to go for them", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path, boundsOf(journalSettings.parse({ size: "16MiB", inputs: { size: "256MiB" } })));
+  const now = Date.now();
+  const json = JSON.stringify({ text: "x".repeat(100_000) });
+  for (let round = 0; round < 10; round++) {
+    const events = Array.from({ length: 200 }, (_, n) =>
+      eventLine(0, record("a.b", { n: round * 200 + n }, now + round)),
+    );
+    const inputs = Array.from({ length: 20 }, (_, n) => inputLine(now + round, json, n === 0));
+    journal.write(batchOf([from], [...events, ...inputs]));
+    for (let portion = 0; portion < 50 && journal.tidy(now); portion++);
+  }
+  journal.close();
+  const query = new JournalQuery(place.path);
+  assert.deepEqual(query.sql("SELECT count(*), min(at), max(at) FROM events").rows[0], [2000, now, now + 9]);
+  const [bytes] = query.sql("SELECT sum(length(json)) FROM input").rows[0] ?? [];
+  assert.ok(Number(bytes) > 4 * 1024 * 1024 && Number(bytes) <= 8 * 1024 * 1024, `${bytes} bytes of inputs`);
+  query.close();
+});
+
+test("a journal that is a little too large loses its oldest events, not a whole portion of them", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path, { mostBytes: 1_000_000 });
+  const now = Date.now();
+  const rows = Array.from({ length: 1100 }, (_, n) =>
+    eventLine(0, record("a.b", { n, text: "x".repeat(1000) }, now + n)),
+  );
+  journal.write(batchOf([from], rows));
+  for (let portion = 0; portion < 20 && journal.tidy(now); portion++);
+  journal.close();
+  const query = new JournalQuery(place.path);
+  const [left, newest] = query.sql("SELECT count(*), max(fields ->> 'n') FROM events").rows[0] ?? [];
+  assert.ok(Number(left) > 500 && Number(left) < 1000, `${left} left`);
+  assert.equal(newest, 1099);
+  query.close();
+});
+
+test("an event that cannot be kept goes alone, and of one whose details cannot be kept the rest stays", async () => {
+  await using place = withDirectory();
+  const journal = database(place.path);
+  const now = Date.now();
+  const rows = [
+    eventLine(0, record("a.before", { session: "s1" }, now)),
+    eventLine(0, record("a.timeless", { session: "s1" }, Number.NaN)),
+    eventLine(0, record("a.endless", { session: "s1" }, 1e300)),
+    eventLine(
+      0,
+      record("delivery.tls-established", { session: "s1", details: '{"told":"failed","peer":{},"finding":{}}' }, now),
+    ),
+    eventLine(0, record("a.after", { session: "s1" }, now)),
+    inputLine(Number.NaN, "{}", false),
+    inputLine(now, '{"state":1}', true),
+  ];
+  const refused = journal.write(batchOf([from], rows));
+  assert.deepEqual(
+    refused.map(({ what }) => what),
+    ["a.timeless", "a.endless", "details of delivery.tls-established", "an input of the scheduler"],
+  );
+  assert.deepEqual(journal.write(batchOf([from], [eventLine(0, record("a.later", {}, now))])), []);
+  journal.close();
+  const query = new JournalQuery(place.path);
+  assert.deepEqual(query.sql("SELECT event FROM events ORDER BY id").rows.flat(), [
+    "a.before",
+    "delivery.tls-established",
+    "a.after",
+    "a.later",
+  ]);
+  assert.equal([...query.inputs(now)].length, 1);
   query.close();
 });
 

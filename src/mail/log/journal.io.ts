@@ -2,12 +2,14 @@ import type { Clock } from "../../foundation/clock.ts";
 import { bufferedSink } from "./buffered-sink.ts";
 import {
   batchOf,
+  boundsOf,
   eventLine,
   inputLine,
   type JournalAnswer,
   type JournalBatch,
   type JournalLine,
   type JournalThreadSettings,
+  type RefusedRow,
 } from "./journal.ts";
 import { isWanted, type EventRecord, type ProcessIdentity } from "./record.ts";
 import type { JournalSettings } from "./settings.ts";
@@ -34,6 +36,8 @@ export interface JournalOptions {
   readonly settings: JournalSettings;
   readonly clock: Clock;
   readonly reports: SinkReports;
+  /** Told of what can never be kept, and was left out. */
+  readonly onRefused?: (refused: readonly RefusedRow[]) => void;
   readonly isVerbose?: boolean;
 }
 
@@ -47,20 +51,12 @@ export function createJournal(options: JournalOptions): Journal {
   const processes: ProcessIdentity[] = [];
   const indexes = new Map<string, number>();
   const known = new WeakMap<ProcessIdentity, number>();
+  const bounds = boundsOf(settings);
   let charactersSinceStart = Number.POSITIVE_INFINITY;
 
   const sink = bufferedSink<JournalLine>({
     name: "journal",
-    outlet: threadOutlet(
-      {
-        path: options.path,
-        retentionMs: settings.retention,
-        mostBytes: settings.size,
-        inputRetentionMs: settings.inputs.retention,
-        mostInputBytes: settings.inputs.size,
-      },
-      processes,
-    ),
+    outlet: threadOutlet({ path: options.path, ...bounds }, processes, options.onRefused),
     clock,
     mostCharacters: settings.buffer,
     lingerMs: LINGER_MS,
@@ -97,14 +93,18 @@ export function createJournal(options: JournalOptions): Journal {
       sink.write([inputLine(atMs, json, isStart)]);
     },
     get wantsStart() {
-      return settings.enabled && settings.inputs.enabled && charactersSinceStart > settings.inputs.size / 4;
+      return settings.enabled && settings.inputs.enabled && charactersSinceStart > bounds.mostInputBytes / 4;
     },
     flush: (limitMs = FLUSH_MS) => sink.flush(limitMs),
     close: (limitMs = FLUSH_MS) => sink.close(limitMs),
   };
 }
 
-function threadOutlet(settings: JournalThreadSettings, processes: readonly ProcessIdentity[]): Outlet<JournalLine> {
+function threadOutlet(
+  settings: JournalThreadSettings,
+  processes: readonly ProcessIdentity[],
+  onRefused?: (refused: readonly RefusedRow[]) => void,
+): Outlet<JournalLine> {
   const thread = createThread<JournalBatch | "close", JournalAnswer>("journal-worker.io", settings);
   return {
     batchCharacters: BATCH_CHARACTERS,
@@ -112,6 +112,7 @@ function threadOutlet(settings: JournalThreadSettings, processes: readonly Proce
       // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
       const answer = await thread.ask(batchOf(processes, lines));
       if (!answer.ok) throw new Error(answer.problem);
+      if (answer.refused.length > 0) onRefused?.(answer.refused);
     },
     reopen: () => {},
     async close() {

@@ -3,6 +3,7 @@ import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
 import { DETAILS, shownFields, type EventRecord, type Fields, type ProcessIdentity } from "./record.ts";
 import type { Bufferable } from "./sink.ts";
+import type { JournalSettings } from "./settings.ts";
 import { TLS_SCHEMA } from "./tls-journal.ts";
 
 /**
@@ -151,7 +152,26 @@ export interface JournalThreadSettings {
   readonly mostInputBytes: number;
 }
 
-export type JournalAnswer = { readonly ok: true } | { readonly ok: false; readonly problem: string };
+/** Inputs are a part of the journal's size, and never the greater one: what people read must not go for them. */
+export function boundsOf({ retention, size, inputs }: JournalSettings): Omit<JournalThreadSettings, "path"> {
+  return {
+    retentionMs: retention,
+    mostBytes: size,
+    inputRetentionMs: inputs.retention,
+    mostInputBytes: Math.min(inputs.size, size / 2),
+  };
+}
+
+/** What of a batch could not be kept, whatever the disk does: the rest is there. */
+export interface RefusedRow {
+  /** The event's name, or which of its parts. */
+  readonly what: string;
+  readonly problem: string;
+}
+
+export type JournalAnswer =
+  | { readonly ok: true; readonly refused: readonly RefusedRow[] }
+  | { readonly ok: false; readonly problem: string };
 
 /** One event as readers get it. */
 export interface JournalEntry {

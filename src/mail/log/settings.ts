@@ -68,12 +68,14 @@ export const journalSettings = z
     retention: duration({ min: "1h", max: "3650d" }).prefault("30d").describe("How long events are kept."),
     size: size({ min: "16MiB", max: "1024GiB" })
       .prefault("4GiB")
-      .describe("The journal's largest size; beyond it the oldest events go first."),
+      .describe("The journal's largest size, recorded inputs included; beyond it the oldest events go first."),
     inputs: z
       .strictObject({
         enabled: z.boolean().default(true).describe("Whether the scheduler's inputs are recorded, for exact replays."),
         retention: duration({ min: "1h", max: "365d" }).prefault("2d").describe("How long inputs are kept."),
-        size: size({ min: "1MiB", max: "64GiB" }).prefault("256MiB").describe("The largest total of recorded inputs."),
+        size: size({ min: "1MiB", max: "64GiB" })
+          .prefault("256MiB")
+          .describe("The largest total of recorded inputs, which never take more than half of `journal.size`."),
       })
       .prefault({})
       .describe("The scheduler's inputs in replayable form."),

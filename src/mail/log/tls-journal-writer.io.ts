@@ -104,9 +104,14 @@ export class TlsJournalWriter {
 
   /** The transaction is rolled back: what was learnt in it is not known. Asks nothing of the database, which has just failed. */
   forget(): void {
+    this.doubt();
+    this.#change = this.#changeBefore;
+  }
+
+  /** What one event did is taken back: what it taught is not known. */
+  doubt(): void {
     this.#returns = new TlsReturns();
     this.#knownCertificates.clear();
-    this.#change = this.#changeBefore;
   }
 
   #hearTold({ at, process, details }: HeardEvent, session: string, key: string): void {
