@@ -115,6 +115,15 @@ spoolTest("a queue that cannot be read to its end is not opened, and nothing of 
   assert.deepEqual(timers, []);
 });
 
+spoolTest("a queue whose folder cannot be made is not opened, and it is said which", async (directory) => {
+  writeFileSync(directory, "");
+  const below = join(directory, "queue");
+  await assert.rejects(openStore({ directory: below, settings, clock: systemClock }), {
+    code: "SPOOL_FAILED",
+    message: /^cannot open the queue in .*queue\/queue: ENOTDIR/,
+  });
+});
+
 spoolTest("nobody but the server's user may read the spool", async (directory) => {
   await using store = await open(directory);
   await store.apply([{ ...commitOf(1), body: await bodyFile(directory, 1, "secret") }]);

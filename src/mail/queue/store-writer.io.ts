@@ -39,10 +39,11 @@ export class StoreWriter {
 
   constructor(directory: string) {
     this.#directory = directory;
-    makeSpoolDirectory(directory);
-    this.#lock = lockSpool(directory);
+    let lock: SpoolLock | undefined;
     let database: DatabaseSync | undefined;
     try {
+      makeSpoolDirectory(directory);
+      this.#lock = lock = lockSpool(directory);
       mustNotBeProgram(directory);
       createPrivately(databasePath(directory));
       settleFile(`${databasePath(directory)}-wal`);
@@ -56,7 +57,7 @@ export class StoreWriter {
       this.#envelopes = countOf(database, "envelopes");
     } catch (thrown) {
       if (database !== undefined) leave(database, directory);
-      this.#lock.release();
+      lock?.release();
       throw storeError(thrown, `cannot open the queue in ${directory}`);
     }
   }
