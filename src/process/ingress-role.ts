@@ -29,6 +29,7 @@ import { dmarcReporting } from "./dmarc-reporting.ts";
 import { filtersOf, rulesAskTags } from "./filtering.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { boundInPlaceOf } from "./bound-sockets.ts";
 import { placeOf } from "./listener-place.ts";
 import { policySettingsOf, submitting } from "./policy-settings.ts";
 import { remoteLogins, remoteQuota, remoteMemory, remotePolicyParts, type LookupPort } from "./lookup.ts";
@@ -225,7 +226,11 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       for (const [place, configuration] of configurations) {
         if (listeners.has(place)) continue;
         const listener = createListener({ ...configuration, sessionPrefix: parts.sessionPrefix });
-        const fd = parts.inherited.get(listener.name);
+        const staying = [...listeners].filter(([key]) => configurations.has(key)).map(([, one]) => one);
+        const going = [...listeners].filter(([key]) => !configurations.has(key)).map(([, one]) => one);
+        const fd =
+          parts.inherited.get(listener.name) ??
+          boundInPlaceOf(configuration.settings, going, [...staying, ...fresh.values()]);
         await listener.listen(fd === undefined ? undefined : { fd });
         fresh.set(place, listener);
       }

@@ -18,7 +18,7 @@ import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../service/acme/acme.ts";
 import type { KeeperStore, ListedCertificate } from "../service/tls/keeper.ts";
 import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "./acme-files.ts";
-import { bindSocket, type BoundSocket } from "./bound-sockets.ts";
+import { bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { tellWhatWaits } from "./drop-watch.ts";
 import * as events from "./events.ts";
@@ -326,9 +326,23 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     makers.delete(worker);
   };
 
+  /** The sockets that these settings have. */
+  const placesOf = ({ settings }: LoadedSettings): ReadonlySet<string> => {
+    const acme = acmePlaceOf(settings);
+    return new Set([...settings.listeners.map(placeOf), ...(typeof acme === "object" ? [acmeSocketOf(acme)] : [])]);
+  };
   /** Binds what `next` needs and is not bound yet. On an error nothing new stays bound. */
   const bind = async (next: LoadedSettings): Promise<readonly string[]> => {
     const fresh: string[] = [];
+    const wanted = placesOf(next);
+    const bindNew = (name: string, place: BindPlace): BoundSocket => {
+      // Ours that go are not in the way of those that come; two that are both wanted are in each other's, as at a start.
+      const all = [...sockets];
+      const isTaken = all.some(
+        ([key, socket]) => wanted.has(key) && socket.place !== undefined && overlap(socket.place, place),
+      );
+      return bindSocket(name, place, isTaken ? [] : all.flatMap(([key, socket]) => (wanted.has(key) ? [] : [socket])));
+    };
     try {
       for (const listener of next.settings.listeners) {
         const place = placeOf(listener);
@@ -338,19 +352,19 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         sockets.set(
           place,
           inherited === undefined
-            ? bindSocket(
+            ? bindNew(
                 listener.name,
                 listener.path === undefined
                   ? { address: listener.address, port: listener.port ?? 0, backlog: listener.backlog }
                   : { path: listener.path, mode: Number.parseInt(listener.pathMode, 8), backlog: listener.backlog },
               )
-            : { name: listener.name, fd: inherited, close: () => {} },
+            : { name: listener.name, fd: inherited, place: undefined, close: () => {} },
         );
         fresh.push(place);
       }
       const acme = acmePlaceOf(next.settings);
       if (typeof acme === "object" && !sockets.has(acmeSocketOf(acme))) {
-        sockets.set(acmeSocketOf(acme), bindSocket(acme.name, { address: acme.address, port: acme.port }));
+        sockets.set(acmeSocketOf(acme), bindNew(acme.name, { address: acme.address, port: acme.port }));
         fresh.push(acmeSocketOf(acme));
       }
     } catch (thrown) {
@@ -550,11 +564,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       }
       kept = keeping;
       lookedUp = lookup;
-      const acme = acmePlaceOf(next.settings);
-      const wanted = new Set([
-        ...next.settings.listeners.map(placeOf),
-        ...(typeof acme === "object" ? [acmeSocketOf(acme)] : []),
-      ]);
+      const wanted = placesOf(next);
       release([...sockets.keys()].filter((place) => !wanted.has(place)));
       changing = started;
       emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);

@@ -101,6 +101,70 @@ ${more}${refusing(code)}`;
     assert.equal(await server.stop(), 0);
   });
 
+for (const layout of LAYOUTS)
+  test(`${layout}: a listener goes to another address of its port, and back, and to another name; a refused reload leaves the one before`, async (t) => {
+    const whole = (listeners: readonly string[], code: number): string => `hostname: mx.posthorn.test
+state: ./data
+user: nobody
+processes: { layout: ${layout}, ingress: 2, egress: 2 }
+listeners:
+${listeners.map((listener) => `  - { ${listener}, protocol: smtp }\n`).join("")}${refusing(code)}`;
+    const at = (address: string, name = "smtp"): string => `name: ${name}, address: ${address}, port: {smtp}`;
+    await using server = await startServer({ layout, wholeSettings: whole([at("127.0.0.1")], 550) });
+    const mail = { from: "a@b.test", to: "x@refused.test", content: "x" };
+    const session = await smtpConnect(server.ports.smtp);
+    t.after(() => session.close());
+    await session.reply();
+    // At no moment of it does nobody listen. (Who connects in the very moment in which a socket closes may be cut off.)
+    const over = new AbortController();
+    const knocking = (async () => {
+      const heard = { served: 0, turnedAway: 0 };
+      while (!over.signal.aborted)
+        try {
+          await sendMail(server.ports.smtp, mail);
+          heard.served++;
+        } catch (error) {
+          if (error instanceof Error && "code" in error && error.code === "ECONNREFUSED") heard.turnedAway++;
+        }
+      return heard;
+    })();
+    t.after(() => over.abort());
+
+    let code = 550;
+    for (const listeners of [
+      [at("0.0.0.0")],
+      ["name: mx, port: {smtp}"],
+      ["name: renamed, port: {smtp}"],
+      [at("127.0.0.1"), at("127.0.0.2", "b")],
+    ]) {
+      server.rewrite({ wholeSettings: whole(listeners, ++code) });
+      assert.match(await hangUp(server), /^reload -- /, JSON.stringify(listeners));
+      assert.match(await sendMail(server.ports.smtp, mail), new RegExp(`^${code} `));
+    }
+    // Two of which each takes what the other wants: refused, as at a start.
+    server.rewrite({ wholeSettings: whole([at("0.0.0.0"), at("127.0.0.1", "mx")], 560) });
+    assert.match(await hangUp(server), /^reload refused.*EADDRINUSE/);
+    assert.match(await sendMail(server.ports.smtp, mail), /^554 /);
+    // Another program is in the way of the new one.
+    const other = createServer().listen(server.ports.submission, "127.0.0.1");
+    t.after(() => other.close());
+    await once(other, "listening");
+    const taken = "name: taken, address: 127.0.0.1, port: {submission}";
+    server.rewrite({ wholeSettings: whole([at("0.0.0.0"), taken], 560) });
+    assert.match(await hangUp(server), /^reload refused.*listener taken.*EADDRINUSE/);
+    assert.match(await sendMail(server.ports.smtp, mail), /^554 /);
+    over.abort();
+    const { served, turnedAway } = await knocking;
+    assert.ok(served > 0);
+    assert.equal(turnedAway, 0);
+    // No other server gets in beside ours.
+    const second = createServer().listen(server.ports.smtp, "127.0.0.1");
+    const [refused] = await once(second, "error");
+    assert.match(String(refused), /EADDRINUSE/);
+    assert.match(await session.say("NOOP"), /^250 /);
+    assert.equal(await server.stop(), 0);
+  });
+
 /** Whether reception is paused is told to the processes one by one: asks until it is as it should be. */
 async function untilMailIs(session: TestClient, expected: RegExp): Promise<void> {
   const untilAt = Date.now() + 20_000;

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { PosthornError } from "../error.ts";
 import { tryFfi } from "./ffi.io.ts";
 
@@ -67,8 +67,8 @@ export function canKnowPeers(): boolean {
   return process.platform === "linux" && !(tryFfi() instanceof PosthornError);
 }
 
-/** The descriptor under a connected socket; undefined when there is none (destroyed, or not yet connected). */
-export function descriptorOf(socket: Socket): number | undefined {
+/** The descriptor under a connected socket, or a listening one; undefined when there is none (destroyed, or not yet open). */
+export function descriptorOf(socket: Socket | Server): number | undefined {
   // Node shows it nowhere else; the handle of a pipe or TCP socket on Unix has had `fd` since its first versions.
   const handle = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle;
   return typeof handle?.fd === "number" && handle.fd >= 0 ? handle.fd : undefined;

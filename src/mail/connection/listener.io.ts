@@ -1,6 +1,7 @@
 import { removeDeadSocket } from "./dead-socket.io.ts";
 import { chmodSync } from "node:fs";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { descriptorOf } from "../../foundation/ffi/peer-credentials.io.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { shortIdMaker } from "../../foundation/ids.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
@@ -53,6 +54,13 @@ export type Inherited =
   /** What `process.on("message", (m, handle))` gives. */
   | { readonly handle: object };
 
+export interface ListenedPort {
+  /** Undefined: all of this machine's. */
+  readonly address: string | undefined;
+  readonly port: number;
+  readonly backlog: number;
+}
+
 export interface Listener {
   readonly name: string;
   /** Resolves when connections are taken. Throws `PORT_UNAVAILABLE`. */
@@ -73,6 +81,8 @@ export interface Listener {
   reconfigure(next: ListenerConfiguration & { readonly world?: ListenerWorld | undefined }): void;
   /** Where it listens; undefined before `listen` and after `close`. */
   address(): AddressInfo | string | undefined;
+  /** What it listens on, unless that is a path; undefined before `listen` and after `close`. */
+  readonly socket: { readonly fd: number; readonly place: ListenedPort } | undefined;
   /** Open connections. */
   readonly open: number;
   /** To be shared with other processes that take connections for the same listener. */
@@ -107,6 +117,12 @@ class NetListener implements Listener {
 
   get limits(): Limits {
     return this.#limits;
+  }
+
+  get socket(): Listener["socket"] {
+    const fd = this.#server === undefined ? undefined : descriptorOf(this.#server);
+    const { address, port, backlog } = this.#rules.settings;
+    return fd === undefined || port === undefined ? undefined : { fd, place: { address, port, backlog } };
   }
 
   get open(): number {
@@ -209,6 +225,8 @@ class NetListener implements Listener {
   }
 
   async drain(): Promise<void> {
+    // Whoever has connected by now is taken: the system would reset what is still waiting when the socket closes.
+    await new Promise((resolve) => setImmediate(resolve));
     this.#stopAccepting();
     if (this.#receiving.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
   }
