@@ -1,4 +1,4 @@
-import { X509Certificate, createPrivateKey } from "node:crypto";
+import { X509Certificate, createHash, createPrivateKey } from "node:crypto";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import { pemBlocks } from "./pem.ts";
 
@@ -15,8 +15,10 @@ export interface CertificatePair {
   readonly notAfterAt: number;
   /** The certificate's file, or `self-signed`; for people. */
   readonly origin: string;
-  /** SHA-256 of the certificate's DER form, lower-case hex: tells versions apart. */
+  /** SHA-256 of the certificate's DER form, lower-case hex; says nothing of the chain. */
   readonly fingerprint: string;
+  /** Tells versions apart: another one for another chain or key, too. */
+  readonly version: string;
 }
 
 /** Kinds of keys that certificates are asked for with. */
@@ -59,11 +61,14 @@ export function parsePair(given: {
     if (problem !== undefined) return refused({ part: "key", text: problem });
   }
   const names = given.names ?? namesIn(certificate);
+  const certificatePem = chain.join("");
+  // Only the key goes on: a file may hold certificates besides, and text that OpenSSL would stumble over.
+  const keyPem = given.isKeyElsewhere === true ? given.keyPem : (pemBlocks(given.keyPem).keys[0] ?? given.keyPem);
   return ok({
     names: names.map((name) => name.toLowerCase()),
-    certificatePem: chain.join(""),
-    // Only the key goes on: a file may hold certificates besides, and text that OpenSSL would stumble over.
-    keyPem: given.isKeyElsewhere === true ? given.keyPem : (pemBlocks(given.keyPem).keys[0] ?? given.keyPem),
+    certificatePem,
+    keyPem,
+    version: createHash("sha256").update(certificatePem).update(keyPem).digest("hex"),
     keyKind: certificate.publicKey.asymmetricKeyType ?? "unknown",
     fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
     notBeforeAt: certificate.validFromDate.getTime(),

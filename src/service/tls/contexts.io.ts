@@ -105,7 +105,7 @@ export function makeContexts(parts: {
     return options;
   };
   const optionsOf = (pairs: readonly CertificatePair[]): SecureContextOptions => {
-    const label = pairs.map((pair) => pair.fingerprint).join(" ");
+    const label = pairs.map((pair) => pair.version).join(" ");
     const known = ready.get(label);
     if (known !== undefined) return known;
     const made = tried(pairs);
@@ -114,7 +114,7 @@ export function makeContexts(parts: {
   };
   /** Only who offers the name gets to these: everybody else's ALPN goes on being nobody's matter (RFC 8737 section 4). */
   const challengeOptionsOf = (pair: CertificatePair): ShownOptions => {
-    const label = `${ACME_ALPN} ${pair.fingerprint}`;
+    const label = `${ACME_ALPN} ${pair.version}`;
     const options = ready.get(label) ?? { ...optionsOf([pair]), ALPNProtocols: [ACME_ALPN] };
     ready.set(label, options);
     return options;

@@ -175,6 +175,37 @@ test("a renewed certificate is in force when both its files have come to rest; h
   );
 });
 
+test("a mended chain is a new version, also of the same length and in a table", async () => {
+  const leaf = await middle.issue(["mx.example"]);
+  // Another one of the same name and length: only its bytes differ.
+  let other = await root.below("Middle CA");
+  for (let tries = 0; other.certificatePem.length !== middle.certificatePem.length && tries < 100; tries++)
+    other = await root.below("Middle CA");
+  assert.equal(other.certificatePem.length, middle.certificatePem.length);
+  const files = { "mx.pem": leaf.certificatePem + other.certificatePem, "mx.key": leaf.keyPem };
+  await using kept = await keeping(
+    { ...files, names: "mx.example.org mx.pem mx.key\n" },
+    (folder) => ({
+      certificates: [...oneFile(folder).certificates, { kind: "table", table: "names", directory: folder }],
+    }),
+    (folder) => ({ names: { kind: "file", file: join(folder, "names") } }),
+  );
+  const versionOf = async (): Promise<string> => {
+    const answer = await kept.keeper.certificateFor("mx.example.org", "smtp");
+    return answer.kind === "found" ? answer.version : answer.kind;
+  };
+  const before = await versionOf();
+  await kept.write("mx.pem", leaf.certificatePem + middle.certificatePem);
+  await kept.looks();
+  assert.deepEqual(kept.changes, ["certificates"]);
+  assert.ok((await kept.keeper.profile("smtp")).pairs[0]?.certificatePem.includes(middle.certificatePem.trim()));
+  assert.deepEqual(
+    kept.findings.map(({ kind }) => kind),
+    ["taken"],
+  );
+  assert.notEqual(await versionOf(), before);
+});
+
 test("a broken new version is told once and keeps the one before, until it is mended", async () => {
   await using kept = await keeping(await pairFiles(["mx.example"], "mx"), oneFile);
   const before = await kept.keeper.profile("smtp");

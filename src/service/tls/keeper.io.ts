@@ -207,7 +207,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       if (!(await take(source, mark))) continue;
       isChanged = true;
       for (const pair of source.pairs)
-        if (!before.some((other) => other.fingerprint === pair.fingerprint))
+        if (!before.some((other) => other.version === pair.version))
           onFinding({ kind: "taken", source: pair.origin, names: pair.names, notAfterAt: pair.notAfterAt });
     }
     for (const [source, known] of anchors) {
@@ -409,6 +409,6 @@ function fromFiles(files: {
 
 function areSame(some: readonly CertificatePair[], others: readonly CertificatePair[]): boolean {
   const mark = (pairs: readonly CertificatePair[]): string =>
-    pairs.map((pair) => `${pair.fingerprint} ${pair.names.join(",")} ${pair.certificatePem.length}`).join("\n");
+    pairs.map((pair) => `${pair.version} ${pair.names.join(",")}`).join("\n");
   return mark(some) === mark(others);
 }

@@ -124,8 +124,8 @@ export function listenerProfile(parts: {
 /** Tells whether contexts have to be made anew. */
 function labelOf(material: ProfileMaterial): string {
   return JSON.stringify([
-    material.pairs.map((pair) => [pair.fingerprint, pair.names, pair.certificatePem.length]),
-    material.challenges.map(([name, pair]) => [name, pair.fingerprint]),
+    material.pairs.map((pair) => [pair.version, pair.names]),
+    material.challenges.map(([name, pair]) => [name, pair.version]),
     material.hasTables,
     material.tickets.replacedAt,
     Buffer.from(material.tickets.key).toString("base64"),

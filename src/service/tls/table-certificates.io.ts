@@ -37,7 +37,7 @@ export function tableCertificates(name: string, table: Table | undefined, direct
         if (answer.kind === "none") continue;
         const pairs = await pairsOf({ key, value: answer.value, where: answer.where });
         if (!pairs.ok) return { kind: "failed", text: `${answer.where}: ${key}: ${pairs.problem}` };
-        return { kind: "found", pairs: pairs.value, version: pairs.value.map((pair) => pair.fingerprint).join(" ") };
+        return { kind: "found", pairs: pairs.value, version: pairs.value.map((pair) => pair.version).join(" ") };
       }
       return { kind: "none" };
     },
