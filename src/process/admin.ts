@@ -2,12 +2,13 @@ import { readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Admin, ReloadReport } from "../admin/control/admin.ts";
 import type { Clock } from "../foundation/clock.ts";
-import { messageOf } from "../foundation/error.ts";
+import { messageOf, PosthornError } from "../foundation/error.ts";
 import type { Result } from "../foundation/result.ts";
 import { openJournalReader } from "../mail/log/journal-reader.io.ts";
 import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { changedPaths, reloader } from "../service/config/reload.ts";
 import { writtenNames } from "../service/config/written-names.ts";
+import type { TraceTarget } from "../service/tls/trace-switches.ts";
 import { bodyOpener } from "./open-body.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
@@ -147,7 +148,14 @@ export function buildAdmin(parts: {
     },
     filters: async () => server.filters(),
     tables: () => shownTables(server.loaded, () => server.askLookup((port) => port.tableHealth())),
-    traces: server.traces,
+    traces: {
+      list: () => server.traces.list(),
+      remove: (target) => server.traces.remove(target),
+      async set(wish) {
+        refuseUnknownListener(wish.target, server.loaded.settings.listeners);
+        return server.traces.set(wish);
+      },
+    },
     topics: server.topics,
     reload: () => reloadFor("posthorn reload"),
     reloadFor,
@@ -159,6 +167,16 @@ export function buildAdmin(parts: {
     },
     subscribe: (listener) => server.subscribe(listener),
   };
+}
+
+/** Peers and relays may come to be; listeners are those of the settings. */
+function refuseUnknownListener({ by, value }: TraceTarget, listeners: readonly { readonly name: string }[]): void {
+  if (by !== "listener" || listeners.some(({ name }) => name === value)) return;
+  const names = listeners.map(({ name }) => name).join(", ");
+  throw new PosthornError("USAGE", {
+    message: `there is no listener ${JSON.stringify(value)}`,
+    advice: names === "" ? "the settings have no listeners" : `the listeners are: ${names}`,
+  });
 }
 
 /** Resident memory; undefined where the system does not say. */

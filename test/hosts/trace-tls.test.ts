@@ -31,6 +31,10 @@ for (const layout of LAYOUTS) {
     assert.equal(tracesIn(server), 0);
     assert.equal((await server.posthorn("trace", "tls")).status, 1);
 
+    const mistyped = await server.posthorn("trace", "tls", "3", "--listener", "smpts");
+    assert.equal(mistyped.status, 64, mistyped.stdout);
+    assert.match(mistyped.stderr, /there is no listener "smpts"\n.*the listeners are: smtp, submission, smtps\n/);
+
     const set = await server.posthorn("trace", "tls", "3", "--peer", "127.0.0.0/8", "--for", "5m");
     assert.equal(set.status, 0, set.stderr);
     assert.match(set.stdout, /^TLS of peer 127\.0\.0\.0\/8 is traced at level 3 until /);

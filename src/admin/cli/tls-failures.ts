@@ -22,8 +22,10 @@ export const tlsFailures: CliCommand = {
     const selection = selectionOf(tlsFailures, given, world);
     const answer = await askTls({ ask: "failures", ...selection }, given, world);
     if (given.has("json")) {
-      for (const { newest, ...cluster } of answer.clusters)
-        world.stdout.write(`${harmlessJson({ ...cluster, newest: newest.map(tlsIdText) })}\n`);
+      for (const { newest, counterpart, ...cluster } of answer.clusters) {
+        const ids = { newest: newest.map(tlsIdText), counterpart: counterpart && tlsIdText(counterpart) };
+        world.stdout.write(`${harmlessJson({ ...cluster, ...ids })}\n`);
+      }
     } else world.stdout.write(textOf(answer, selection.sinceAt, world));
     return answer.clusters.length === 0 ? exitCodes.nothing : exitCodes.ok;
   },
@@ -55,7 +57,6 @@ function blockOf(cluster: FoundCluster, world: World): string {
   const shown = cluster.peers.map(({ peer, count }) => `${peer} ${count}x`);
   const more = cluster.peerCount - cluster.peers.length;
   const [newest] = cluster.newest;
-  const [busiest] = cluster.peers;
   const facts = factLines([
     ["fault", FAULTS[cluster.fault] ?? cluster.fault],
     ["usual cure", cluster.cure === "" ? undefined : cluster.cure],
@@ -79,9 +80,9 @@ function blockOf(cluster: FoundCluster, world: World): string {
       newest === undefined
         ? undefined
         : `posthorn tls show ${tlsIdText(newest)}` +
-          (lastWorked === undefined || busiest === undefined
+          (cluster.counterpart === undefined
             ? ""
-            : `; posthorn tls diff ${direction === "in" ? busiest.address : tlsIdText(newest)}`),
+            : `; posthorn tls diff ${tlsIdText(newest)} ${tlsIdText(cluster.counterpart)}`),
     ],
   ]).map((line) => `      ${escapeControls(line)}`);
   const where = direction === "in" ? `clients of ${cluster.place}` : `sending by ${cluster.place}`;

@@ -350,6 +350,6 @@ test("a second server on the same sockets is refused; a dead one's sockets are t
 test("without a server the client says what to do", async () => {
   await assert.rejects(connectControl("/nowhere/control.sock"), {
     code: "CONTROL_UNREACHABLE",
-    advice: /is the server running/,
+    advice: /is the server running.* before `state` or `control` was changed .* a reload cannot move it/,
   });
 });

@@ -89,7 +89,9 @@ export class TlsJournalQuery {
       clusters: clusters.slice(0, MOST_CLUSTERS).map((cluster): FoundCluster => {
         const found = cluster.peers.flatMap((peer) => this.#lastWorked(peer, cluster.direction, cluster.beganAt) ?? []);
         const [lastWorked] = found.sort((one, other) => other.at - one.at);
-        return { ...cluster, lastWorked };
+        const [newest] = cluster.newest;
+        const like = newest === undefined ? undefined : this.#workingLike(this.#failure(newest));
+        return { ...cluster, lastWorked, counterpart: like?.row.id ?? lastWorked?.id };
       }),
       omitted: Math.max(0, clusters.length - MOST_CLUSTERS),
       workedCount: Number(worked.get(...valuesNow)?.["count"] ?? 0),
@@ -129,23 +131,22 @@ export class TlsJournalQuery {
   }
 
   /**
-   * The newest working session of the same peer and direction: of the same client software before others (behind one address
-   * there may be many), and one with a flight before others.
+   * The newest working session of the same peer and direction: of the same listener or relay before others, which have other
+   * settings; of the same client software before others (behind one address there may be many); one with a flight before others.
    */
   #workingLike(failure: TlsRecord | undefined): TlsRecord | undefined {
     if (failure === undefined) return undefined;
-    const { direction } = failure.row;
+    const { direction, place } = failure.row;
     const ja4 = failure.kind === "failure" ? failure.row.ja4 : failure.row.facts.clientFingerprint;
     const [same, values] = sameParty(failure.row);
-    const find = (isSameSoftware: boolean, hasFlight: boolean): unknown =>
-      this.#database
-        .prepare(
-          `SELECT id FROM tls_session WHERE ${same} AND direction = ? AND id <> ? ${isSameSoftware ? "AND ja4 = ?" : ""}
-           ${hasFlight ? "AND id IN (SELECT id FROM tls_flight WHERE is_failure = 0)" : ""} ORDER BY id DESC LIMIT 1`,
-        )
-        .get(...values, direction, failure.row.id, ...(isSameSoftware ? [ja4 ?? ""] : []))?.["id"];
-    const id = find(true, true) ?? find(true, false) ?? find(false, true) ?? find(false, false);
-    return id === undefined ? undefined : this.#session(Number(id));
+    const row = this.#database
+      .prepare(
+        `SELECT id FROM (SELECT id, place, ja4 FROM tls_session WHERE ${same} AND direction = ? AND id <> ? ORDER BY id DESC LIMIT ?)
+         ORDER BY place = ? DESC, coalesce(ja4, '') = ? DESC, id IN (SELECT id FROM tls_flight WHERE is_failure = 0) DESC, id DESC
+         LIMIT 1`,
+      )
+      .get(...values, direction, failure.row.id, MOST_ROWS, place, ja4 ?? "");
+    return row === undefined ? undefined : this.#session(Number(row["id"]));
   }
 
   #closes(selection: Selection): readonly CloseCount[] {

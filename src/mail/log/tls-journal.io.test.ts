@@ -238,6 +238,27 @@ test("behind one address, a failure is compared with a session of the same clien
   assert.equal(journal.tls({ ask: "compare", failed: ADDRESS }).worked?.row.session, old);
 });
 
+test("a failure is compared with a session of the same listener where there is one, and the answer names it", () => {
+  using world = new World();
+  const here = world.connect();
+  world.up(here);
+  world.at += 1000;
+  const elsewhere = world.connect();
+  world.tell("session.tls", elsewhere, {
+    told: "up",
+    peer: { ...peer, place: "submissions" },
+    facts: tlsFacts({}),
+    flight: flightOf(NIGHT),
+  });
+  world.at += 1000;
+  world.fail("version-mismatch", flightOf(NIGHT));
+  using journal = world.ask();
+  const { worked } = journal.tls({ ask: "compare", failed: ADDRESS });
+  assert.equal(worked?.row.session, here);
+  const [cluster] = journal.tls({ ask: "failures", sinceAt: NIGHT }).clusters;
+  assert.equal(cluster?.counterpart, worked?.row.id);
+});
+
 test("endings are counted by peer, direction and moment; who went without encryption is kept with its rule", () => {
   using world = new World();
   for (const ending of ["close_notify", "close_notify", "truncated"] as const) {

@@ -44,6 +44,8 @@ export interface FailuresAnswer {
 export interface FoundCluster extends Cluster {
   /** The newest session that worked before it began, of one of its peers. */
   readonly lastWorked?: { readonly id: number; readonly at: number; readonly peer: string } | undefined;
+  /** The working session to put beside the newest failure: of its peer and listener or relay where there is one. */
+  readonly counterpart?: number | undefined;
 }
 
 export interface ShownAnswer {
