@@ -130,7 +130,10 @@ export function buildAdmin(parts: {
     },
     senders: {
       shown: async () => (await server.askLookup((port) => port.shownSenders())) ?? [],
-      clear: async (account) => (await server.askLookup((port) => port.clearSender(account))) ?? { cleared: 0 },
+      clear: async (account) => {
+        needsSetting(server.loaded.settings.accounts?.limits, "accounts.limits", "nothing is counted of anybody");
+        return (await server.askLookup((port) => port.clearSender(account))) ?? { cleared: 0 };
+      },
     },
     rates: {
       shown: async () => (await server.askLookup((port) => port.shownRates())) ?? [],
@@ -144,7 +147,10 @@ export function buildAdmin(parts: {
     dmarc: {
       list: async () => (await server.askLookup((port) => port.dmarcReports())) ?? [],
       read: (domain, day) => server.askLookup((port) => port.dmarcReport(domain, day)),
-      hasten: async (domain) => (await server.askLookup((port) => port.hastenDmarcReports(domain))) ?? { due: 0 },
+      hasten: async (domain) => {
+        needsSetting(server.loaded.settings.dmarcReports, "dmarc-reports", "no reports are collected or sent");
+        return (await server.askLookup((port) => port.hastenDmarcReports(domain))) ?? { due: 0 };
+      },
     },
     filters: async () => server.filters(),
     tables: () => shownTables(server.loaded, () => server.askLookup((port) => port.tableHealth())),
@@ -167,6 +173,14 @@ export function buildAdmin(parts: {
     },
     subscribe: (listener) => server.subscribe(listener),
   };
+}
+
+function needsSetting(value: unknown, name: string, so: string): void {
+  if (value !== undefined) return;
+  throw new PosthornError("USAGE", {
+    message: `${so}: the settings have no ${name}`,
+    advice: "the manual says how it is set",
+  });
 }
 
 /** Peers and relays may come to be; listeners are those of the settings. */

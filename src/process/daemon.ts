@@ -48,7 +48,9 @@ export async function checkOnly(options: Pick<DaemonOptions, "file" | "out" | "e
   const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
   for (const problem of loaded.ok ? loaded.value.warnings : loaded.problem) options.err(`${problemLine(problem)}\n`);
   if (!loaded.ok) return EX_CONFIG;
-  options.out(`${file ?? "built-in settings"}: OK\n`);
+  options.out(
+    file === undefined ? "built-in settings: OK; no settings file was found (-f FILE names one)\n" : `${file}: OK\n`,
+  );
   return 0;
 }
 

@@ -1,3 +1,4 @@
+import { dnsFindingText } from "../protocol/dns/resolver.ts";
 import { readFile } from "node:fs/promises";
 import type { SigningKeyCheck, SigningKeyWish } from "../admin/cli/signing-world.ts";
 import { systemClock } from "../foundation/clock.io.ts";
@@ -78,7 +79,7 @@ export async function checkKeys(loaded: LoadedSettings): Promise<readonly Signin
     }
     // oxlint-disable-next-line no-await-in-loop -- in order
     const answer = await resolver.txt(name);
-    if (answer.kind === "failed") checks.push({ name, standing: "unknown", text: answer.finding.text });
+    if (answer.kind === "failed") checks.push({ name, standing: "unknown", text: dnsFindingText(answer.finding) });
     else if (answer.kind === "none")
       checks.push({ name, standing: "MISSING", text: `publish ${dkimLine(domain, selector, own)}` });
     else checks.push({ name, ...compared(answer.records, own) });

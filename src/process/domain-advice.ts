@@ -1,3 +1,4 @@
+import { dnsFindingText } from "../protocol/dns/resolver.ts";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import type { AutoconfigAnswer, AutoconfigQuestion, DomainAdvice, DomainQuestion } from "../admin/cli/world.ts";
@@ -126,7 +127,7 @@ async function published(resolver: DnsResolver, record: ExpectedRecord): Promise
   const [ipv4, ipv6] = await Promise.all([resolver.ipv4(name), resolver.ipv6(name)]);
   if (ipv4.kind === "found" || ipv6.kind === "found") return { is: "right" };
   const failed = [ipv4, ipv6].find((answer) => answer.kind === "failed");
-  return failed === undefined ? { is: "missing" } : { is: "unknown", text: failed.finding.text };
+  return failed === undefined ? { is: "missing" } : { is: "unknown", text: dnsFindingText(failed.finding) };
 }
 
 /** The host's own name, forwards and back: many receivers refuse mail from addresses whose name is not theirs. */
@@ -134,7 +135,8 @@ async function hostFindings(resolver: DnsResolver, hostname: string): Promise<re
   const findings: string[] = [];
   const [ipv4, ipv6] = await Promise.all([resolver.ipv4(hostname), resolver.ipv6(hostname)]);
   for (const answer of [ipv4, ipv6])
-    if (answer.kind === "failed") findings.push(`${hostname}: could not be found out: ${answer.finding.text}`);
+    if (answer.kind === "failed")
+      findings.push(`${hostname}: could not be found out: ${dnsFindingText(answer.finding)}`);
   const addresses = [ipv4, ipv6].flatMap((answer) => (answer.kind === "found" ? answer.records : []));
   if (addresses.length === 0 && findings.length === 0)
     findings.push(`${hostname} has no address: nobody can send to it`);
@@ -143,7 +145,8 @@ async function hostFindings(resolver: DnsResolver, hostname: string): Promise<re
     findings.push(`none of the addresses of ${hostname} is one of this machine's: that is so behind NAT only`);
   for (const address of addresses) {
     const back = await resolver.ptr(address);
-    if (back.kind === "failed") findings.push(`${address}: its name could not be found out: ${back.finding.text}`);
+    if (back.kind === "failed")
+      findings.push(`${address}: its name could not be found out: ${dnsFindingText(back.finding)}`);
     else if (back.kind === "none") findings.push(`${address} has no name (PTR): many hosts refuse mail from it`);
     else if (!back.records.some((name) => foldDomain(name) === hostname))
       findings.push(`${address} is named ${back.records.join(", ")}, not ${hostname}: the PTR record should say that`);

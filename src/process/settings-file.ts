@@ -43,7 +43,7 @@ export async function findSettingsFile(
   tell: (text: string) => void = (text) => void process.stderr.write(`${text}\n`),
 ): Promise<string | undefined> {
   for (const place of isRoot ? [SYSTEM_PLACE] : [directory, SYSTEM_PLACE]) {
-    for (const name of ["posthorn.yaml", "posthorn.config.ts"]) {
+    for (const name of NAMES) {
       const file = join(place, name);
       if (!(await exists(file))) continue;
       const doubt = place === SYSTEM_PLACE ? undefined : await foreignness(file);
@@ -51,9 +51,18 @@ export async function findSettingsFile(
       tell(`${escapeControls(file)} is passed over: ${doubt}; name it with its option if it is meant`);
     }
   }
+  // Root has no other: what he stands beside is named, for he may mean it.
+  for (const name of isRoot ? NAMES : []) {
+    const file = join(directory, name);
+    if (await exists(file))
+      tell(
+        `${escapeControls(file)} is passed over, and there are no settings in ${SYSTEM_PLACE}: root looks only there; name it with -f if it is meant`,
+      );
+  }
   return undefined;
 }
 
+const NAMES = ["posthorn.yaml", "posthorn.config.ts"];
 const SYSTEM_PLACE = "/etc/posthorn";
 
 /** Why somebody else may have written the file, or laid the link that is in its place; undefined where nobody did. */

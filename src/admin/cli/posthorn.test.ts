@@ -819,3 +819,30 @@ test("show logins tells who is slowed down and blocked, and logins clear forgets
   ])
     assert.equal((await posthorn(argv)).code, 64);
 });
+
+test("options in front of the command are told what to type", async () => {
+  const misplaced = await posthorn(["-f", "my s.yaml", "show", "routes"]);
+  assert.equal(misplaced.code, 64);
+  assert.equal(misplaced.err, 'posthorn: options stand behind the command: posthorn show routes -f "my s.yaml"\n');
+  assert.match((await posthorn(["--jso", "nothing"])).err, /options stand behind the command; posthorn help lists/);
+});
+
+test("an account that nothing was counted of is answered with those that are meant, perhaps", async () => {
+  const rows = [{ account: "ada@example.org" }, { account: "bert@example.org" }];
+  const { code, out } = await posthorn(["senders", "clear", "Ada"], {
+    answers: { "senders.clear": { cleared: 0 }, "senders.show": rows },
+  });
+  assert.equal(code, 1);
+  assert.equal(out, "nothing was counted of an account Ada; did you mean ada@example.org?\n");
+});
+
+test("a retry of what is suspended names that, and not quarantine", async () => {
+  const { code, out } = await posthorn(["queue", "retry", "--all"], {
+    answers: { "queue.retry": { envelopes: 0, suspended: 2 } },
+  });
+  assert.equal(code, 1);
+  assert.match(
+    out,
+    /^2 envelopes suspended, and left so: `posthorn holds` says by what, `posthorn unsuspend` lifts it\n$/,
+  );
+});

@@ -59,7 +59,7 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
   if (command === undefined) {
     if (second === "--help" || second === "-h") return help([first], world);
     if (argv[2] === "--help" || argv[2] === "-h") return help([first, second ?? ""], world);
-    return unknown(first, second, world);
+    return first.startsWith("-") ? misplaced(argv, world) : unknown(first, second, world);
   }
   const rest = argv.slice(command.name.split(" ").length);
   const given = parseGiven(command, rest);
@@ -89,6 +89,17 @@ function help(names: readonly string[], world: World): number {
   if (command !== undefined) world.stdout.write(helpFor(command));
   else world.stdout.write(group.length > 0 ? group.map(helpFor).join("\n\n") : overview());
   return exitCodes.ok;
+}
+
+/** Options in front of the command, as other programs have them: what to type instead. */
+function misplaced(argv: readonly string[], world: World): number {
+  const takesValue = argv[0] === "-f" || argv[0] === "--file";
+  const [options, words] = [argv.slice(0, takesValue ? 2 : 1), argv.slice(takesValue ? 2 : 1)];
+  const isCommand = [3, 2, 1].some((count) => commands.some(({ name }) => name === words.slice(0, count).join(" ")));
+  const typed = [...words, ...options].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)));
+  const advice = isCommand ? `: posthorn ${typed.join(" ")}` : "; posthorn help lists the commands";
+  world.stderr.write(`posthorn: options stand behind the command${escapeControls(advice)}\n`);
+  return exitCodes.usage;
 }
 
 function unknown(first: string, second: string | undefined, world: World): number {

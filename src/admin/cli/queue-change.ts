@@ -51,14 +51,22 @@ const UNLESS: Readonly<Record<string, string>> = {
 };
 
 function sumOf(all: readonly Changed[]): Changed {
-  const sum = (name: "envelopes" | "asked" | "undone"): number => all.reduce((so, one) => so + (one[name] ?? 0), 0);
+  const sum = (name: "envelopes" | "asked" | "undone" | "suspended"): number =>
+    all.reduce((so, one) => so + (one[name] ?? 0), 0);
   const because = all.find((one) => one.because !== undefined)?.because;
-  return { envelopes: sum("envelopes"), asked: sum("asked"), undone: sum("undone"), because };
+  return {
+    envelopes: sum("envelopes"),
+    asked: sum("asked"),
+    undone: sum("undone"),
+    suspended: sum("suspended"),
+    because,
+  };
 }
 
-function textOf({ envelopes, asked = 0, undone = 0, because = "" }: Changed, verb: string, done: string): string {
+function textOf(changed: Changed, verb: string, done: string): string {
+  const { envelopes, asked = 0, undone = 0, suspended = 0, because = "" } = changed;
   const lines: string[] = [];
-  if (envelopes > 0 || asked + undone === 0) {
+  if (envelopes > 0 || asked + undone + suspended === 0) {
     const aside =
       envelopes === 0 && verb !== "remove" && verb !== "bounce"
         ? "; for mail in quarantine there is `posthorn quarantine`"
@@ -67,6 +75,10 @@ function textOf({ envelopes, asked = 0, undone = 0, because = "" }: Changed, ver
   }
   if (asked > 0) lines.push(`${counted(asked, "envelope")} being tried now: ${UNLESS[verb] ?? done}`);
   if (undone > 0) lines.push(`${counted(undone, "envelope")} not ${done}: ${escapeControls(because)}`);
+  if (suspended > 0)
+    lines.push(
+      `${counted(suspended, "envelope")} suspended, and left so: \`posthorn holds\` says by what, \`posthorn unsuspend\` lifts it`,
+    );
   return `${lines.join("\n")}\n`;
 }
 

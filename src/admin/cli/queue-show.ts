@@ -126,6 +126,12 @@ function targetText(target: EnvelopeTarget): string {
   }
 }
 
+/** Whom it went to and how long that took, where it went to anybody. */
+function byText({ relay, tookMs }: { readonly relay: string; readonly tookMs: number }): string {
+  if (relay === "none") return tookMs === 0 ? "" : ` after ${tookMs} ms`;
+  return ` by ${relay}, ${tookMs} ms`;
+}
+
 function stateText({ live, progress }: ShownEnvelope): string {
   return progress.quarantine === undefined ? (live ?? progress.state) : "quarantine";
 }
@@ -156,7 +162,7 @@ function envelopeLines(
     ),
     ...shown.attempts.map((attempt) => {
       const why = attempt.failure === undefined ? (attempt.replyText ?? "") : failureText(attempt.failure);
-      return `attempt    ${instant(attempt.startedAt)} ${attempt.outcome} by ${attempt.relay}, ${attempt.tookMs} ms: ${why}`;
+      return `attempt    ${instant(attempt.startedAt)} ${attempt.outcome}${byText(attempt)}: ${why}`;
     }),
   ];
 }

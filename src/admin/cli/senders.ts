@@ -46,10 +46,23 @@ export const sendersClear: CliCommand = {
   async run(given, world) {
     const [account = ""] = given.operands;
     const { cleared } = await withServer(given, world, "change", (server) => server.call("senders.clear", { account }));
-    world.stdout.write(cleared === 0 ? "nothing was counted of it\n" : `${escapeControls(account)} begins anew\n`);
-    return cleared > 0 ? exitCodes.ok : exitCodes.nothing;
+    if (cleared > 0) {
+      world.stdout.write(`${escapeControls(account)} begins anew\n`);
+      return exitCodes.ok;
+    }
+    const rows = await withServer(given, world, "change", (server) => server.call("senders.show"));
+    const near = [...new Set(rows.map((row) => row.account))].filter((name) => isNear(name, account)).slice(0, 5);
+    const hint = near.length === 0 ? "`posthorn show senders` has those that sent" : `did you mean ${near.join(", ")}?`;
+    world.stdout.write(escapeControls(`nothing was counted of an account ${account}; ${hint}`) + "\n");
+    return exitCodes.nothing;
   },
 };
+
+/** Without its domain, or in other letters. */
+function isNear(name: string, given: string): boolean {
+  const [one, other] = [name.toLowerCase(), given.toLowerCase()];
+  return one === other || one.startsWith(`${other}@`) || other.startsWith(`${one}@`);
+}
 
 function tableOf(rows: readonly ShownSender[], world: World): string {
   return textTable(

@@ -14,6 +14,20 @@ test("a reply is told with the host and the command it answered", () => {
   assert.equal(text, "host mx.example[192.0.2.1]:25 said: 550 5.1.1 No such user (in reply to RCPT)");
 });
 
+test("a failure of the DNS names the server that was asked, to the operator and to nobody else", () => {
+  const textOf = (reason: "servfail" | "timeout", text: string, reader?: "sender"): string => {
+    const finding = { reason, name: "b.example", type: "MX", server: "192.0.2.53:53", text };
+    return failureText({ lasting: "temporary", status: "4.4.3", cause: { kind: "dns", finding } }, reader);
+  };
+  const about = "name service error for name=b.example type=MX:";
+  assert.equal(textOf("servfail", "SERVFAIL"), `${about} servfail: SERVFAIL from 192.0.2.53:53`);
+  assert.equal(
+    textOf("timeout", "no answer within 5000 ms"),
+    `${about} timeout: no answer within 5000 ms (192.0.2.53:53 was asked)`,
+  );
+  assert.equal(textOf("servfail", "SERVFAIL", "sender"), `${about} servfail: SERVFAIL`);
+});
+
 test("a connection that failed names the host and the system's reason", () => {
   const text = failureText({
     lasting: "temporary",

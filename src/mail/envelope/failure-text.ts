@@ -1,13 +1,15 @@
 import { unreachable } from "../../foundation/assert.ts";
 import { formatDuration } from "../../foundation/units.ts";
+import { dnsFindingText } from "../../protocol/dns/resolver.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import type { Failure } from "./failure.ts";
 
 /**
  * A failure in one line for people: the log's `status=deferred (…)`, the attempts of `queue show`, the text of a bounce.
- * Worded near to what people know from Postfix. May contain a peer's text: sinks escape it.
+ * Worded near to what people know from Postfix. May contain a peer's text: sinks escape it. `reader`: a sender, who reads a
+ * bounce, is not told of our own servers.
  */
-export function failureText(failure: Failure): string {
+export function failureText(failure: Failure, reader: "operator" | "sender" = "operator"): string {
   const { cause } = failure;
   const host = failure.host ?? "the next host";
   const said = failure.reply === undefined ? undefined : replyText(failure.reply);
@@ -15,7 +17,10 @@ export function failureText(failure: Failure): string {
     case "reply":
       return `host ${host} said: ${said ?? failure.status} (in reply to ${cause.during})`;
     case "dns":
-      return `name service error for name=${cause.finding.name} type=${cause.finding.type}: ${cause.finding.reason}: ${cause.finding.text}`;
+      return `name service error for name=${cause.finding.name} type=${cause.finding.type}: ${cause.finding.reason}: ${
+        // Which name servers we ask is nobody else's matter.
+        reader === "operator" ? dnsFindingText(cause.finding) : cause.finding.text
+      }`;
     case "no-such-domain":
       return `host or domain name not found: ${cause.domain}`;
     case "null-mx":

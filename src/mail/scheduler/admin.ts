@@ -124,6 +124,8 @@ export interface Changed {
   /** Envelopes that could not be changed, and why the first of them could not. Absent when there are none. */
   readonly undone?: number | undefined;
   readonly because?: string | undefined;
+  /** Envelopes that a retry leaves alone because something suspends them. Absent when there are none. */
+  readonly suspended?: number | undefined;
 }
 
 /**

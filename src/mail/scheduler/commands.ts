@@ -26,13 +26,24 @@ export type Command = { readonly selector: Selector } & (
 );
 
 export function onCommand(s: SchedulerState, id: number, command: Command): void {
-  const progress: CommandProgress = { envelopes: 0, unwritten: 0, asked: 0, undone: 0, because: undefined };
+  const progress: CommandProgress = {
+    envelopes: 0,
+    unwritten: 0,
+    asked: 0,
+    undone: 0,
+    suspended: 0,
+    because: undefined,
+  };
   s.commands.set(id, progress);
   const relays = new Set<RelayQueue>();
   for (const ticket of select(s, command.selector)) {
     const change = applyTo(s, ticket, command, id);
     if (ticket.queue?.kind === "batch") relays.add(ticket.queue.line.relay);
     if (change === "none") continue;
+    if (change === "suspended") {
+      progress.suspended++;
+      continue;
+    }
     if (change === "asked") {
       progress.asked++;
       continue;
@@ -46,9 +57,9 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
 
 /**
  * `written`: a fate with the command's number follows, or the end of a wish. `asked`: done when the attempt that runs has
- * ended, unless it leaves the queue by that. `done`: nothing to write.
+ * ended, unless it leaves the queue by that. `done`: nothing to write. `suspended`: left as it is, because of that.
  */
-type Change = "none" | "done" | "asked" | "written";
+type Change = "none" | "suspended" | "done" | "asked" | "written";
 
 function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number): Change {
   const isBusy = ticket.place === "active" || ticket.place === "writing";
@@ -77,7 +88,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       }
       if (!mayBeDue(ticket, command, s.now)) return "none";
       // What is suspended stays so: who wants it tried lifts that.
-      if (ticket.queue?.kind === "suspension") return "none";
+      if (ticket.queue?.kind === "suspension") return "suspended";
       if (ticket.place === "waiting") {
         dropWake(s.wakes, ticket);
         setDueAt(ticket, s.now);

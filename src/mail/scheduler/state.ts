@@ -251,6 +251,7 @@ export interface CommandProgress {
   unwritten: number;
   asked: number;
   undone: number;
+  suspended: number;
   because: string | undefined;
 }
 

@@ -104,6 +104,18 @@ test("a message, an envelope of it, and everything", async () => {
   assert.deepEqual([...world.delivered.keys()], [`${first}.1`]);
 });
 
+test("a retry leaves what is suspended as it is, and says so", async () => {
+  const { simulation, send } = await two();
+  const { clock, scheduler } = simulation;
+  await suspend(simulation, "domain", "a.example");
+  await send();
+  await clock.advance(SECOND);
+  assert.deepEqual(await scheduler.command({ do: "retryNow", selector: { by: "all" } }), {
+    envelopes: 0,
+    suspended: 1,
+  });
+});
+
 test("a smarthost is a relay by its URL, and its suspension has nothing to do with other ways", async () => {
   const relay = { kind: "relay", to: ["smtp://smart.example"], backup: false } as const;
   const direct = { kind: "relay", to: [], backup: false } as const;

@@ -120,12 +120,13 @@ export function answerIfDone(s: SchedulerState, id: number): void {
   const progress = s.commands.get(id);
   if (progress === undefined || progress.unwritten > 0) return;
   s.commands.delete(id);
-  const { envelopes, asked, undone, because } = progress;
+  const { envelopes, asked, undone, suspended, because } = progress;
   s.out.push({
     do: "answer",
     command: id,
     envelopes,
     ...(asked === 0 ? {} : { asked }),
     ...(undone === 0 ? {} : { undone, because }),
+    ...(suspended === 0 ? {} : { suspended }),
   });
 }

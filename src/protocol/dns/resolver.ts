@@ -23,6 +23,13 @@ export interface DnsFinding {
   readonly text: string;
 }
 
+/** For the operator: with the server that was asked. */
+export function dnsFindingText({ reason, server, text }: DnsFinding): string {
+  if (server === "" || text.includes(server)) return text;
+  const hasAnswered = reason !== "timeout" && reason !== "unreachable";
+  return hasAnswered ? `${text} from ${server}` : `${text} (${server} was asked)`;
+}
+
 export interface MxRecord {
   readonly preference: number;
   /** Lower case, no final dot; `""` is the null MX (RFC 7505). */

@@ -1,4 +1,4 @@
-import type { DnsAnswer } from "../../protocol/dns/resolver.ts";
+import { dnsFindingText, type DnsAnswer } from "../../protocol/dns/resolver.ts";
 import type { ExpectedRecord } from "./expected-records.ts";
 
 /**
@@ -14,7 +14,7 @@ export type Standing =
 
 /** `published`: all records of that name and type, in the form of `ExpectedRecord.value`. */
 export function standingOf(expected: ExpectedRecord, published: DnsAnswer<readonly string[]>): Standing {
-  if (published.kind === "failed") return { is: "unknown", text: published.finding.text };
+  if (published.kind === "failed") return { is: "unknown", text: dnsFindingText(published.finding) };
   if (published.kind === "none") return { is: "missing" };
   const found = published.records;
   switch (expected.purpose) {

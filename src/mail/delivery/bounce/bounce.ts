@@ -182,7 +182,9 @@ function recipientReport(kind: NoticeRequest["kind"], about: NoticeAbout): Recip
         ? { type: "smtp", text: replyText(reply) }
         : failure && {
             type: "x-posthorn",
-            text: [failure, before].flatMap((one) => (one === undefined ? [] : [failureText(one)])).join("; "),
+            text: [failure, before]
+              .flatMap((one) => (one === undefined ? [] : [failureText(one, "sender")]))
+              .join("; "),
           },
     willRetryUntilAt: kind === "delay" ? about.retryUntilAt : undefined,
   };
