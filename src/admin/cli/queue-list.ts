@@ -71,7 +71,7 @@ const COLUMNS = [
 function cellsOf(row: LiveRow, now: number): readonly string[] {
   return [
     row.envelope,
-    row.quarantine === undefined ? (row.live ?? row.state) : "quarantine",
+    row.quarantine === undefined || row.state === "dead" ? (row.live ?? row.state) : "quarantine",
     roughDuration(now - row.receivedAt),
     roughSize(row.sizeBytes),
     String(row.attempts),

@@ -133,7 +133,12 @@ function byText({ relay, tookMs }: { readonly relay: string; readonly tookMs: nu
 }
 
 function stateText({ live, progress }: ShownEnvelope): string {
-  return progress.quarantine === undefined ? (live ?? progress.state) : "quarantine";
+  return isInQuarantine(progress) ? "quarantine" : (live ?? progress.state);
+}
+
+/** What has died there is dead. */
+function isInQuarantine({ state, quarantine }: ShownEnvelope["progress"]): boolean {
+  return quarantine !== undefined && state !== "dead";
 }
 
 function envelopeLines(
@@ -154,7 +159,7 @@ function envelopeLines(
     `action     ${envelope.action}`,
     `state      ${stateText(shown)}, ${progress.attempts} ${progress.attempts === 1 ? "attempt" : "attempts"}${
       // Its time begins anew when it is let go.
-      progress.quarantine === undefined ? `, expires ${instant(progress.expiresAt)}` : ""
+      isInQuarantine(progress) ? "" : `, expires ${instant(progress.expiresAt)}`
     }`,
     ...(reasons.get(envelope.id) ?? []).map(
       ({ text, untilAt }) =>

@@ -75,7 +75,9 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
     case "release": {
       if (isBusy)
         return ticket.state === "held" || ticket.after?.do === "hold" ? wish(s, ticket, { do: "release" }, id) : "none";
-      if (ticket.state !== "held") return "none";
+      // What died in quarantine is on no list of it: only by its name.
+      const isDeadInQuarantine = ticket.state === "dead" && ticket.quarantine !== undefined && meansThis(command);
+      if (ticket.state !== "held" && !isDeadInQuarantine) return "none";
       release(s, ticket, { command: id });
       return "written";
     }

@@ -6,9 +6,13 @@ const SECOND = 1000;
 const DAY = 86_400_000;
 const ALL = { by: "all" } as const;
 
-async function withOneInQuarantine(startWith = simulatedScheduling()) {
+async function withOneInQuarantine(startWith = simulatedScheduling(), from = "joe@mail.example") {
   startWith.world.setDomain("example.org", [{ name: "mx.example.org", ip: "192.0.2.1" }]);
-  const id = await startWith.send({ to: ["jane@example.org"], quarantine: { filter: "scanner", because: "a virus" } });
+  const id = await startWith.send({
+    from,
+    to: ["jane@example.org"],
+    quarantine: { filter: "scanner", because: "a virus" },
+  });
   await startWith.clock.advance(SECOND);
   return { ...startWith, id };
 }
@@ -76,4 +80,35 @@ test("what is let go late is tried for as long as mail that has just come", asyn
   await clock.advance(SECOND);
   const [row] = await store.list({});
   assert.ok((row?.expiresAt ?? 0) >= releasedAt + 4 * DAY);
+});
+
+test("what is returned from quarantine and has no way back is dead and still kept back: no retry delivers it", async () => {
+  for (const [from, why] of [
+    ["", "it has no sender"],
+    ["joe@mail.example", "there is no way to <joe@mail.example>: no such user here"],
+  ] as const) {
+    const simulation = simulatedScheduling();
+    simulation.onNotice = () => "unroutable";
+    const { scheduler, clock, world, store, id } = await withOneInQuarantine(simulation, from);
+    const because = `${why}; in quarantine by the filter scanner: a virus`;
+    assert.deepEqual(await scheduler.command({ do: "bounce", selector: { by: "message", id }, because: "x" }), {
+      envelopes: 0,
+      undone: 1,
+      because: `it is kept as dead: ${because}`,
+    });
+    const [row] = await store.list({});
+    assert.deepEqual([row?.state, row?.quarantine?.filter, row?.heldBecause], ["dead", "scanner", because]);
+    for (const selector of [ALL, { by: "message", id } as const]) {
+      assert.equal((await scheduler.command({ do: "retryNow", selector })).envelopes, 0);
+      assert.equal((await scheduler.command({ do: "release", selector })).envelopes, 0);
+    }
+    assert.equal((await scheduler.command({ do: "release", selector: ALL, quarantined: true })).envelopes, 0);
+    await clock.advance(DAY);
+    assert.equal(world.delivered.size, 0);
+    // Who means this very mail lets it go.
+    const named = { by: "message", id } as const;
+    assert.equal((await scheduler.command({ do: "release", selector: named, quarantined: true })).envelopes, 1);
+    await clock.advance(SECOND);
+    assert.equal(world.delivered.size, 1);
+  }
 });

@@ -369,20 +369,20 @@ test("where dead letters go to postmaster he is told of mail that cannot be retu
 test("what was held and cannot be returned when an operator wants it is dead and nothing else", async () => {
   const simulation = simulatedScheduling();
   simulation.onNotice = () => "unroutable";
-  const quarantine = { filter: "scanner", because: "spam" };
+  simulation.scheduler.pause("out", "to hold them");
   const ids = [
-    await simulation.send({ to: ["a@example.org"], quarantine }),
-    await simulation.send({ from: "", to: ["b@example.org"], quarantine }),
+    await simulation.send({ to: ["a@example.org"] }),
+    await simulation.send({ from: "", to: ["b@example.org"] }),
   ];
   await simulation.clock.advance(SECOND);
+  await simulation.scheduler.command({ do: "hold", selector: { by: "all" }, because: "a look", untilAt: NOON + HOUR });
   for (const id of ids)
     await simulation.scheduler.command({ do: "bounce", selector: { by: "message", id }, because: "no" });
   const rows = await simulation.store.list({});
   assert.deepEqual(
-    rows.map((row) => [row.state, row.quarantine, row.heldUntilAt, row.heldBecause, row.lastFailure?.cause.kind]),
+    rows.map((row) => [row.state, row.heldUntilAt, row.heldBecause, row.lastFailure?.cause.kind]),
     ["there is no way to <sender@mail.example>: no such user here", undefined].map((because) => [
       "dead",
-      undefined,
       undefined,
       because,
       "operator",

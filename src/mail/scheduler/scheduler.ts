@@ -17,7 +17,7 @@ import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
 import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { LEAST_SET_BACK_MS, mendDueAt, setBack } from "./set-back.ts";
-import { decide, settleUnreturnable } from "./settle.ts";
+import { decide, NO_SENDER, settleUnreturnable } from "./settle.ts";
 import type { CoreSettings, SchedulerState } from "./state.ts";
 import {
   noteKeyOf,
@@ -226,7 +226,7 @@ function conclude(s: SchedulerState, fate: Fate): void {
   if (command === undefined) return;
   // Only what was to be returned dies by a command.
   if (kind === "kept" && ticket.state === "dead")
-    noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? "it has no sender"}`);
+    noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? NO_SENDER}`);
   else noteWritten(s, command);
 }
 

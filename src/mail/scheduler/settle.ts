@@ -206,6 +206,9 @@ function settleDeadLetter(s: SchedulerState, end: Bounced, because?: string): vo
   else decide(s, { ...end, notice: { ...end.notice, to } });
 }
 
+/** Why nobody is told, where there is nothing else to say. */
+export const NO_SENDER = "it has no sender";
+
 function keepAsDead(s: SchedulerState, { ticket, failure, attempt, command }: Fate, because: string | undefined): void {
   s.since.dead++;
   setExpiresAt(ticket, s.now + s.settings.scheduler.deadLetters.keepFor);
@@ -218,8 +221,10 @@ function keepAsDead(s: SchedulerState, { ticket, failure, attempt, command }: Fa
   move(s, ticket, "writing", "dead");
   // Whoever held it has wanted it returned: it is not theirs any more.
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
-  if (ticket.quarantine !== undefined) ticket.quarantine = undefined;
-  if (ticket.heldBecause !== because) ticket.heldBecause = because;
+  // What a filter keeps back is not let go by that: the quarantine, and why, stays beside what nobody could be told.
+  const { quarantine, heldBecause = "in quarantine" } = ticket;
+  const why = quarantine === undefined ? because : `${because ?? NO_SENDER}; ${heldBecause}`;
+  if (ticket.heldBecause !== why) ticket.heldBecause = why;
   decide(s, { ticket, kind: "kept", failure, attempt, command });
 }
 
