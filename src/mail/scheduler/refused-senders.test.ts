@@ -203,3 +203,43 @@ test("the mail that was refused is not put off past its own time", async () => {
     [0, 60, 70, 80, 90, 100, 110, 120],
   );
 });
+
+test("while a sender is refused for now its mail is written and told once, and its host asked more and more seldom", async () => {
+  const world = refusing(notNow);
+  const { clock, emitted, scheduler } = world.simulation;
+  const most = 100;
+  for (let n = 0; n < most; n++) await world.simulation.send({ from: SENDER, to: [`user${n}@example.org`] });
+  await clock.advance(24 * HOUR);
+  const told = emitted.filter(({ fields }) => fields["status"] === "deferred").length;
+  const rounds = new Set(world.tried.map(([second]) => Math.round(second / 300))).size;
+  assert.ok(rounds >= 20 && rounds <= 30, `${rounds} rounds in a day`);
+  assert.ok(world.tried.length <= 5 * rounds, `${world.tried.length} tried in a day`);
+  assert.ok(told <= most + world.tried.length, `${told} lines`);
+  assert.equal(scheduler.state.since.deferred, told);
+  world.says = undefined;
+  await clock.advance(HOUR + MINUTE);
+  // Some were refused themselves, again and again.
+  assert.ok(scheduler.state.tickets.size <= 10, `${scheduler.state.tickets.size} left after an hour`);
+  await clock.advance(7 * HOUR);
+  assert.equal(scheduler.state.tickets.size, 0);
+  // After a welcome it begins anew.
+  world.says = notNow;
+  const before = world.tried.length;
+  await sendFive(world);
+  await clock.advance(9 * MINUTE);
+  assert.ok(world.tried.length >= before + 2);
+});
+
+test("mail that waits for its sender only some seconds has its reason on the disk, too, written once", async () => {
+  const world = refusing(atMail(450, "4.7.1", "try again in 5 seconds"));
+  const { clock, store, emitted } = world.simulation;
+  await sendFive(world);
+  await clock.advance(5 * SECOND);
+  assert.equal(world.tried.length, 1);
+  for (const { lastFailure } of await store.list({}))
+    assert.match(lastFailure === undefined ? "" : failureText(lastFailure), /try again in 5 seconds/);
+  await clock.advance(HOUR);
+  assert.ok(world.tried.length <= 50, `${world.tried.length} tried in an hour`);
+  const told = emitted.filter(({ fields }) => fields["status"] === "deferred").length;
+  assert.ok(told <= 5 + world.tried.length, `${told} lines for ${world.tried.length} tries`);
+});

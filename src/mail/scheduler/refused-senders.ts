@@ -1,19 +1,20 @@
 import type { Failure } from "../envelope/failure.ts";
+import type { RetrySchedule } from "../route/retry-schedule.ts";
 import type { Selector } from "./admin.ts";
 import { makeReady, schedule } from "./ready.ts";
 import { relaySchedule, waitMs } from "./retry.ts";
 import { untried } from "./settle.ts";
-import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import { afterToldMs, toldWaitMs } from "./told-wait.ts";
+import type { RefusedSender, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { postpone } from "./writing.ts";
 import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
 import { dropWake } from "./wake-heap.ts";
 
 /**
  * Senders that a relay's hosts refuse at MAIL: a matter of all their mail there, and of nobody else's. A refusal for now
- * lets it wait, without an attempt, as long as the first of it. A refusal for good fails it alike, each when
- * its turn comes, after the host has said so of the address itself, or three times in a row. The null sender is nobody:
- * its mail is tried each for itself. Whoever asks for a retry has the hosts asked again.
+ * lets it wait, without an attempt, as long as the first of it, and longer with each that follows. A refusal for good
+ * fails it alike, each when its turn comes, after the host has said so of the address itself, or three times in a row. The
+ * null sender is nobody: its mail is tried each for itself. Whoever asks for a retry has the hosts asked again.
  */
 const MOST_SENDERS = 1000;
 /** Refusals in a row after which a host that refuses a sender for good is not asked about the rest of its mail. */
@@ -21,8 +22,8 @@ const TIMES_FOR_GOOD = 3;
 const REMEMBERED_MS = 600_000;
 /** RFC 3463 section 3.2: the sender's own address is what is wrong. */
 const ABOUT_THE_ADDRESS = new Set(["5.1.7", "5.1.8"]);
-/** Who waits no longer than this waits in memory: a host that names a second is not to have everything written each second. */
-const LEAST_WRITTEN_MS = 60_000;
+/** The wait of a sender that is refused for now again and again grows to this, or is as long as the first: what comes newly shares it. */
+const LONGEST_GROWN_MS = 3_600_000;
 
 /** `refused`: what was in the transaction, before its outcomes are counted. */
 export function noteRefusedSender(
@@ -38,8 +39,11 @@ export function noteRefusedSender(
   const known = refusedSenders.get(sender);
   refusedSenders.delete(sender);
   const isForGood = failure.lasting === "permanent";
-  const times = isForGood ? (known === undefined || known.untilAt <= s.now ? 0 : known.times) + 1 : 0;
-  const wait = isForGood ? REMEMBERED_MS : waitForNow(s, failure, refused);
+  const before = known === undefined || known.failure.lasting !== failure.lasting || isOver(s, known) ? 0 : known.times;
+  // Those that were on their way together are refused together: for now, that is one refusal.
+  const isOfThisWait = !isForGood && before > 0 && known !== undefined && known.untilAt > s.now;
+  const times = isOfThisWait ? before : before + 1;
+  const wait = isForGood ? REMEMBERED_MS : waitForNow(s, failure, refused, times);
   refusedSenders.set(sender, { failure, times, untilAt: s.now + wait });
   // The one refused longest ago gives way.
   if (refusedSenders.size > MOST_SENDERS)
@@ -49,16 +53,37 @@ export function noteRefusedSender(
     }
 }
 
-/** As long as a first failure by the schedules of those refused, and never longer than one of them waits itself. */
-function waitForNow(s: SchedulerState, failure: Failure, refused: readonly Ticket[]): number {
+/** Nothing that follows is in a row with it any more. For now: who is refused once more has waited first. */
+function isOver(s: SchedulerState, { failure, untilAt }: RefusedSender): boolean {
+  return (failure.lasting === "permanent" ? untilAt : untilAt + REMEMBERED_MS) <= s.now;
+}
+
+/**
+ * After so many refusals in a row as long as after so many failures, by the schedules of those refused; and never longer
+ * than one of them waits itself that was refused each time.
+ */
+function waitForNow(s: SchedulerState, failure: Failure, refused: readonly Ticket[], times: number): number {
   const toldMs = toldWaitMs(failure.reply);
-  if (toldMs !== undefined) return afterToldMs(toldMs, 0);
+  if (toldMs !== undefined) {
+    const isBelieved = times <= TOLD_BELIEVED;
+    return Math.max(afterToldMs(toldMs, 0), isBelieved ? 0 : scheduledMs(s, refused, times - TOLD_BELIEVED));
+  }
+  return scheduledMs(s, refused, times);
+}
+
+function scheduledMs(s: SchedulerState, refused: readonly Ticket[], times: number): number {
   let wait = Infinity;
   for (const ticket of refused) {
     const { value } = relaySchedule(s, ticket);
-    wait = Math.min(wait, waitMs(value, 1), waitMs(value, ticket.attempts + 1));
+    wait = Math.min(wait, grownMs(value, times));
+    const tries = ticket.attempts + 1;
+    if (tries >= times) wait = Math.min(wait, waitMs(value, tries));
   }
-  return wait === Infinity ? waitMs(s.settings.scheduler.retry.relay, 1) : wait;
+  return wait === Infinity ? grownMs(s.settings.scheduler.retry.relay, times) : wait;
+}
+
+function grownMs(schedule: RetrySchedule, times: number): number {
+  return Math.min(waitMs(schedule, times), Math.max(waitMs(schedule, 1), LONGEST_GROWN_MS));
 }
 
 /** The host took the sender: what was said before is over. */
@@ -72,18 +97,15 @@ export function isRefusedSender(s: SchedulerState, relay: RelayQueue, ticket: Ti
   const known = relay.refusedSenders.get(ticket.message.sender);
   if (known === undefined) return false;
   if (known.untilAt <= s.now) {
-    relay.refusedSenders.delete(ticket.message.sender);
+    if (isOver(s, known)) relay.refusedSenders.delete(ticket.message.sender);
     return false;
   }
   const { failure, times, untilAt } = known;
   if (failure.lasting === "temporary") {
     // Tried once more at the very end rather than returned untried.
     if (expiresAtOf(ticket) <= s.now) return false;
-    if (untilAt - s.now >= LEAST_WRITTEN_MS) postpone(s, { do: "put-off", ticket, untilAt, failure });
-    else {
-      setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
-      schedule(s, ticket);
-    }
+    if (ticket.isOfRefusedSender === true) putOffAgain(s, ticket, untilAt);
+    else postpone(s, { do: "put-off", ticket, untilAt, failure });
     return true;
   }
   if (times < TIMES_FOR_GOOD && !ABOUT_THE_ADDRESS.has(failure.status)) return false;
@@ -91,15 +113,23 @@ export function isRefusedSender(s: SchedulerState, relay: RelayQueue, ticket: Ti
   return true;
 }
 
+/** Why it waits is written and told: each time anew, that would be all mail of the sender with each of its refusals. */
+function putOffAgain(s: SchedulerState, ticket: Ticket, untilAt: number): void {
+  ticket.lastRound = undefined;
+  if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
+  setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
+  schedule(s, ticket);
+}
+
 /**
- * Until when a relay is remembered for the mail that waits there for its sender; undefined: none does. Whom it refuses for
- * good has nothing waiting there.
+ * Until when a relay is remembered for the mail that waits there for its sender, and for the refusal that may follow;
+ * undefined: none does. Whom it refuses for good has nothing waiting there.
  */
 export function refusedSendersUntilAt(s: SchedulerState, relay: RelayQueue): number | undefined {
   let untilAt: number | undefined;
   for (const [sender, refused] of relay.refusedSenders ?? []) {
-    if (refused.untilAt <= s.now) relay.refusedSenders?.delete(sender);
-    else if (refused.failure.lasting === "temporary") untilAt = Math.max(untilAt ?? 0, refused.untilAt);
+    if (isOver(s, refused)) relay.refusedSenders?.delete(sender);
+    else if (refused.failure.lasting === "temporary") untilAt = Math.max(untilAt ?? 0, refused.untilAt + REMEMBERED_MS);
   }
   return untilAt;
 }

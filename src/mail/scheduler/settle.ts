@@ -70,6 +70,7 @@ export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
   ticket.lastRound = attempt.round ?? (failure.cause.kind === "settings" ? failedBySettings(s) : undefined);
   if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
+  noteRefusal(ticket, failure);
   const { after } = ticket;
   if (after?.do === "remove") {
     ticket.after = undefined;
@@ -151,7 +152,8 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
   ticket.lastRound = undefined;
   if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
-  const who = scopeOf(failure, "recipient") === "sender" ? "its sender was" : "others were";
+  noteRefusal(ticket, failure);
+  const who = ticket.isOfRefusedSender === true ? "its sender was" : "others were";
   tellAttempt(
     s,
     ticket,
@@ -161,6 +163,12 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
     `not tried: ${who} refused just now: ${failureText(failure)}`,
   );
   decide(s, { ticket, kind: "kept", failure });
+}
+
+function noteRefusal(ticket: Ticket, failure: Failure): void {
+  const isOfRefusedSender = failure.lasting === "temporary" && scopeOf(failure, "recipient") === "sender";
+  if (isOfRefusedSender) ticket.isOfRefusedSender = true;
+  else if (ticket.isOfRefusedSender !== undefined) ticket.isOfRefusedSender = undefined;
 }
 
 /** It failed for good: back to the sender, or, without one, told to postmaster or kept as dead. */

@@ -179,6 +179,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   isScheduled?: boolean | undefined;
   /** The delay notice could not be made: not tried before. */
   warnAgainAt?: number;
+  /** Its last failure, as it is stored, is a refusal of its sender for now. */
+  isOfRefusedSender?: boolean | undefined;
   /** Failures of our own side in a row. */
   mishaps?: number;
   /** Why its bounce could not be made: until it is due once more. */
@@ -362,7 +364,7 @@ export interface RelayQueue extends Wakeable {
 /** A next host took this sender for nobody to speak with. */
 export interface RefusedSender {
   readonly failure: Failure;
-  /** Refusals for good in a row. */
+  /** Refusals in a row, all for good or all for now. */
   readonly times: number;
   readonly untilAt: number;
 }
