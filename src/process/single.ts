@@ -226,8 +226,8 @@ export async function startSingle(parts: {
           nextKeeping.close();
           throw thrown;
         });
-        await nextAcme.commit();
-        keeping.close();
+        // From here to the end at once: what is received by these settings is sent and delivered by them, too.
+        const keepingBefore = keeping;
         keeping = nextKeeping;
         const before = looking;
         // What it was asked before has an answer by then.
@@ -248,6 +248,9 @@ export async function startSingle(parts: {
         log.reload(next);
         loaded = next;
         dropped.take(next.settings.localSubmission);
+        // It may have to wait for the authority's answer.
+        await nextAcme.commit();
+        keepingBefore.close();
       },
       logTroubles: () => log.troubles(),
       certificates: async () => ({ shown: await keeping.keeper.listing(), acme: acme.status() }),

@@ -438,6 +438,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     keeping: Keeping,
     lookup: Keeping | undefined,
     after: Promise<unknown>,
+    beforeReception: () => void = () => {},
   ): Promise<readonly WorkerProcess[]> => {
     const { ingress, egress } = processCounts(next.settings.processes, availableParallelism());
     const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
@@ -445,7 +446,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER, lookups, after)];
     for (let index = 0; index < egress; index++)
       deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access, after));
-    const delivering = Promise.all(deliveries.map((worker) => worker.ready));
+    const delivering = Promise.all(deliveries.map((worker) => worker.ready)).then(beforeReception);
     const started = [keeping.worker, ...(lookup === undefined ? [] : [lookup.worker]), ...deliveries];
     try {
       for (let index = 0; index < ingress; index++)
@@ -483,6 +484,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     log.close();
     await Promise.all([...workers].map((worker) => worker.stop(5000).finally(() => stopped(worker))));
     release([...sockets.keys()]);
+  };
+
+  /** Other settings for a process that lives on. */
+  const tellStaying = (worker: WorkerProcess, from: LoadedSettings, lookup: Keeping | undefined): void => {
+    const theirs = lookup === undefined ? {} : { lookup: accessFor("scheduler", "lookup", lookup.access) };
+    worker.setStart({ ...startOf(worker.role, from), ...theirs, name: worker.name });
+    worker.tell({ kind: "settings", loaded: loadedFor(worker.role, from), ...theirs });
   };
 
   let changing: readonly WorkerProcess[];
@@ -537,24 +545,24 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       const keeping = startKeeper(next);
       let lookup: Keeping | undefined;
       let started: readonly WorkerProcess[];
+      let isSchedulerTold = false;
       try {
         lookup = startLookup(next, keeping.access, keeping.worker.ready);
         const asked = Promise.all([keeping.worker.ready, lookup?.worker.ready]);
-        started = await startChanging(next, keeping, lookup, asked);
+        // Before the first of the new ones receives: what that accepts goes the way of the settings it was accepted by.
+        const tellNext = (): void => {
+          isSchedulerTold = true;
+          tellStaying(schedulerWorker, next, lookup);
+        };
+        started = await startChanging(next, keeping, lookup, asked, tellNext);
       } catch (thrown) {
+        if (isSchedulerTold) tellStaying(schedulerWorker, loaded, lookedUp);
         for (const worker of [lookup?.worker, keeping.worker])
           if (worker !== undefined && workers.has(worker)) await worker.stop(0).finally(() => stopped(worker));
         release(fresh);
         throw thrown;
       }
-      for (const worker of [logWorker, schedulerWorker]) {
-        const theirs =
-          worker.role === "scheduler" && lookup !== undefined
-            ? { lookup: accessFor("scheduler", "lookup", lookup.access) }
-            : {};
-        worker.setStart({ ...startOf(worker.role, next), ...theirs, name: worker.name });
-        worker.tell({ kind: "settings", loaded: loadedFor(worker.role, next), ...theirs });
-      }
+      tellStaying(logWorker, next, undefined);
       for (const old of changing) {
         workers.delete(old);
         leaving.set(

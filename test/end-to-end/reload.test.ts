@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
-import { createServer } from "node:net";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
@@ -164,6 +164,100 @@ ${listeners.map((listener) => `  - { ${listener}, protocol: smtp }\n`).join("")}
     assert.match(await session.say("NOOP"), /^250 /);
     assert.equal(await server.stop(), 0);
   });
+
+test("split: what the first process with new settings receives goes the way of those, while others still start", async (t) => {
+  await using before = await startSink();
+  await using after = await startSink();
+  // The modules of hooks ask this one whether they may go on: the first may at once, the second when it is said.
+  const waiting: Socket[] = [];
+  let asked = 0;
+  const gate = createServer((socket) => {
+    socket.on("error", () => {});
+    if (++asked === 1) socket.end("go");
+    else waiting.push(socket);
+  }).listen(0, "127.0.0.1");
+  t.after(() => gate.close());
+  await once(gate, "listening");
+  const address = gate.address();
+  assert.ok(address !== null && typeof address === "object");
+  const settings = (relay: number, code: number, more = ""): string =>
+    `rules:
+  - { match: { for: refused.test }, action: no }
+  - { match: { for: far.test }, action: out }
+actions:
+  no: { reject: { code: ${code}, text: as the settings say } }
+  out: { relay: { to: "smtp://127.0.0.1:${relay}" } }
+${more}`;
+  await using server = await startServer({ layout: "split", settings: settings(before.port, 550) });
+  const more = "filters: { own: { module: ./hooks.ts, timeout: 60s } }\nfiltered-by: [own]\n";
+  const file = join(server.folder, "hooks.ts");
+  // Refused when the scheduler has heard of the new ones already: it goes back to the old ones.
+  writeFileSync(file, 'import { defineHooks } from "posthorn";\nexport default defineHooks({});\n');
+  server.rewrite({ settings: settings(after.port, 551, more) });
+  assert.match(await hangUp(server), /^reload refused/);
+  assert.match(await sendMail(server.ports.smtp, { from: "a@b.test", to: "old@far.test", content: "x" }), /^250 /);
+  await waitFor(() => before.taken.length + after.taken.length === 1, server);
+  assert.equal(before.taken[0]?.recipient, "old@far.test");
+
+  writeFileSync(
+    file,
+    `import { once } from "node:events";
+import { connect } from "node:net";
+import { defineHooks } from "posthorn";
+const socket = connect(${address.port}, "127.0.0.1");
+socket.resume();
+await once(socket, "close");
+export default defineHooks({ onHelo: () => undefined });
+`,
+  );
+  server.rewrite({ settings: settings(after.port, 553, more) });
+  server.process.kill("SIGHUP");
+  await waitFor(() => waiting.length === 1, server);
+  // As many as it takes for one of them to come to the process with the new settings.
+  const way = await receivedByNew(server);
+  assert.equal(waiting.length, 1, "the other one is still to come");
+  for (const socket of waiting) socket.end("go");
+  await server.waitForOutput(/reload -- /);
+  await waitFor(() => [...before.taken, ...after.taken].some(({ recipient }) => recipient === way), server);
+  assert.deepEqual(
+    before.taken.filter(({ recipient }) => recipient === way),
+    [],
+  );
+  assert.equal(await server.stop(), 0);
+});
+
+/** A recipient of a mail in a session that has shown that it has the new settings. Many knock at once, for all processes to get some. */
+async function receivedByNew(server: TestServer): Promise<string> {
+  const untilAt = Date.now() + 60_000;
+  for (let round = 0; ; round++) {
+    const sessions = await Promise.all(Array.from({ length: 40 }, () => smtpConnect(server.ports.smtp)));
+    try {
+      for (const session of sessions) {
+        await session.reply();
+        await session.say("EHLO c.test");
+        await session.say("MAIL FROM:<a@b.test>");
+        if (!(await session.say("RCPT TO:<x@refused.test>")).startsWith("553 ")) continue;
+        const to = `new-${round}@far.test`;
+        assert.match(await session.say(`RCPT TO:<${to}>`), /^250 /);
+        await session.say("DATA");
+        session.send("Subject: x\r\n\r\nx\r\n.\r\n");
+        assert.match(await session.reply(), /^250 /);
+        return to;
+      }
+    } finally {
+      for (const session of sessions) session.close();
+    }
+    assert.ok(Date.now() < untilAt, "no session has the new settings");
+  }
+}
+
+async function waitFor(is: () => boolean, server: TestServer): Promise<void> {
+  const untilAt = Date.now() + 60_000;
+  while (!is()) {
+    assert.ok(Date.now() < untilAt, server.output().slice(-3000));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 /** Whether reception is paused is told to the processes one by one: asks until it is as it should be. */
 async function untilMailIs(session: TestClient, expected: RegExp): Promise<void> {
