@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, closeSync, fsyncSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
+import { makeDirectories } from "../foundation/make-directories.io.ts";
 import type { LocalSubmissionSettings } from "../mail/connection/local-settings.ts";
 import type { Identity } from "./privileges.ts";
 
@@ -71,7 +72,7 @@ export function makeFolders(folders: Folders, owner: Identity | undefined, keepe
   // A service may be started with any mask. Workers and operators find the way by these modes, whatever it is.
   const mask = process.umask(0o022);
   try {
-    const firstMade = mkdirSync(folders.state, { recursive: true, mode: 0o755 });
+    const firstMade = makeDirectories(folders.state, 0o755);
     mkdirSync(folders.run, { recursive: true, mode: 0o755 });
     mkdirSync(folders.users, { recursive: true, mode: 0o755 });
     for (const folder of [

@@ -7,7 +7,7 @@ import { submitInside } from "./inner-submission.ts";
 const REPLIES: Readonly<Record<string, string>> = { EHLO: "250 here", MAIL: "250 ok", DATA: "354 go on" };
 
 /** A mail for many, to a server that does what a test says at a command. */
-function submit(on: (verb: string, socket: Socket) => string | undefined): Promise<Injected> {
+function submit(on: (verb: string, socket: Socket) => string | undefined, bytes = 100_000): Promise<Injected> {
   const accept = (socket: Socket): void => {
     socket.on("error", () => {});
     socket.write("220 here\r\n");
@@ -21,7 +21,7 @@ function submit(on: (verb: string, socket: Socket) => string | undefined): Promi
   return submitInside(
     accept,
     { account: "joe", mechanism: "drop" },
-    { sender: "joe@x.example", recipients, content: Buffer.alloc(100_000, "x") },
+    { sender: "joe@x.example", recipients, content: Buffer.alloc(bytes, "x") },
     "here.example",
   );
 }
@@ -45,4 +45,19 @@ test("reception that goes while nobody reads from it holds up nobody who writes,
     return undefined;
   });
   assert.equal(cut.kind, "broken");
+});
+
+test("reception that takes nothing any more is not waited for without an end", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let isOver = false;
+  const injected = submit((verb, socket) => {
+    if (verb.startsWith("xx")) socket.pause();
+    return verb === "RCPT" ? "250 ok" : undefined;
+  }, 1_000_000).finally(() => (isOver = true));
+  for (let turn = 0; !isOver && turn < 2000; turn++) {
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    t.mock.timers.tick(1000);
+  }
+  assert.ok(isOver);
+  assert.deepEqual(await injected, { kind: "broken", text: "the server took nothing for 180 seconds" });
 });

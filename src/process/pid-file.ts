@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../foundation/error.ts";
+import { makeDirectories } from "../foundation/make-directories.io.ts";
 
 /** Linux counts in hundredths of a second towards user space, whatever its own clock does. */
 const MS_PER_TICK = 10;
@@ -15,7 +16,7 @@ export interface PidFile {
  * Writes the file; one left by a server that is gone is replaced. Throws `SPOOL_IN_USE` when the process it names runs.
  */
 export function writePidFile(path: string, pid: number): PidFile {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectories(dirname(path));
   const running = runningPid(path);
   if (running !== undefined && running !== pid) {
     throw new PosthornError("SPOOL_IN_USE", {

@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
+import { makeDirectories } from "../foundation/make-directories.io.ts";
 import type { Emit } from "../foundation/events.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
 import { descriptorOf, peerCredentials } from "../foundation/ffi/peer-credentials.io.ts";
@@ -130,7 +131,7 @@ async function listen(options: Options): Promise<OpenSocket> {
   // Nothing is read here: a connection can change its process only before its first byte.
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    makeDirectories(dirname(path), 0o755);
     await removeDeadSocket(path);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);

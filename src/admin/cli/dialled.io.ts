@@ -22,12 +22,22 @@ export function dialledOver(stream: Duplex, gone?: AbortSignal): Dialled {
         clearTimeout(timer);
       }
     },
-    write: (bytes) =>
+    write: (bytes, limitMs) =>
       new Promise((resolve, reject) => {
-        const onGone = (): void => reject(new Error("the server closed the connection"));
+        const timer = setTimeout(() => {
+          const late = new Error(`the server took nothing for ${Math.round(limitMs / 1000)} seconds`);
+          // What is with the other end of a pair is never called back for.
+          reject(late);
+          stream.destroy(late);
+        }, limitMs);
+        const onGone = (): void => {
+          clearTimeout(timer);
+          reject(new Error("the server closed the connection"));
+        };
         if (gone?.aborted === true) onGone();
         gone?.addEventListener("abort", onGone, { once: true });
         stream.write(bytes, (error) => {
+          clearTimeout(timer);
           gone?.removeEventListener("abort", onGone);
           if (error) reject(error);
           else resolve();

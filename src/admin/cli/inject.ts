@@ -5,7 +5,7 @@ import type { Path } from "../../protocol/address/path.ts";
 import { formatMail, formatRcpt } from "../../protocol/smtp/command.ts";
 import { DotStuffer } from "../../protocol/smtp/dot-stuffer.ts";
 import { announcedLimits, offers, parseExtensions, type Extensions } from "../../protocol/smtp/extensions.ts";
-import type { MailParameters, Notify, RcptParameters } from "../../protocol/smtp/parameters.ts";
+import { parseNotify, type MailParameters, type RcptParameters } from "../../protocol/smtp/parameters.ts";
 import { ReplyParser } from "../../protocol/smtp/reply-parser.ts";
 import { replyText, type Reply } from "../../protocol/smtp/reply.ts";
 import type { OutgoingMessage } from "./outgoing-message.ts";
@@ -29,6 +29,9 @@ export type Injected =
 const TOO_MANY = /^452[ -]4\.5\.3\b/;
 const GREETING_MS = 30_000;
 const COMMAND_MS = 60_000;
+/** RFC 5321 section 4.5.3.2.5: for each piece of the content. */
+const PIECE_MS = 180_000;
+const PIECE_BYTES = 64 * 1024;
 /** RFC 5321 section 4.5.3.2.6. */
 const END_OF_DATA_MS = 600_000;
 
@@ -130,7 +133,8 @@ async function converse(
   const data = await dialogue.ask("DATA", COMMAND_MS);
   if (data.code !== 354) return refusal("content", data);
   const stuffer = new DotStuffer();
-  for (const piece of [...stuffer.push(message.content), ...stuffer.end()]) await dialogue.send(piece);
+  for (const bytes of [...stuffer.push(message.content), ...stuffer.end()])
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) await dialogue.send(bytes.subarray(at, at + PIECE_BYTES));
   const end = await dialogue.reply(END_OF_DATA_MS);
   return end.code === 250 ? { kind: "taken", reply: replyText(end) } : refusal("content", end);
 }
@@ -159,8 +163,7 @@ function mailParameters(message: OutgoingMessage, request: SendmailRequest, exte
 
 function recipientParameters(request: SendmailRequest, extensions: Extensions): RcptParameters {
   if (request.notify === undefined || !offers(extensions, "DSN")) return {};
-  // parseSendmailArguments let nothing else through.
-  return { notify: request.notify.split(",") as Notify[] };
+  return { notify: parseNotify(request.notify) };
 }
 
 function pathOf(address: string): Path | undefined {
@@ -180,12 +183,12 @@ class Dialogue {
   }
 
   async ask(command: string, limitMs: number): Promise<Reply> {
-    await this.#connection.write(`${command}\r\n`);
+    await this.#connection.write(`${command}\r\n`, limitMs);
     return this.reply(limitMs);
   }
 
   send(bytes: Buffer): Promise<void> {
-    return this.#connection.write(bytes);
+    return this.#connection.write(bytes, PIECE_MS);
   }
 
   async reply(limitMs: number): Promise<Reply> {

@@ -198,7 +198,7 @@ async function readAll(world: World): Promise<Buffer | undefined> {
 async function speakSmtp(connection: Dialled, world: World): Promise<number> {
   const outwards = (async () => {
     for await (const chunk of world.stdin)
-      await connection.write(Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk)));
+      await connection.write(Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk)), SILENCE_MS);
     connection.end();
   })();
   // When the server is gone, what the program still says has nowhere to go.

@@ -191,7 +191,8 @@ export interface OpenJournal extends Disposable {
 export interface Dialled {
   /** What the server says, as it comes; ends with the connection. Rejects when it breaks or stays silent too long. */
   read(limitMs: number): Promise<Buffer | undefined>;
-  write(bytes: Buffer | string): Promise<void>;
+  /** Resolves when it has left. Rejects when it breaks, or is not taken in that time. */
+  write(bytes: Buffer | string, limitMs: number): Promise<void>;
   /** Nothing more will be written; the server may still answer. */
   end(): void;
   close(): void;

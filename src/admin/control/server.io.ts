@@ -1,7 +1,8 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
+import { makeDirectories } from "../../foundation/make-directories.io.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { canKnowPeers } from "../../foundation/ffi/peer-credentials.io.ts";
@@ -107,7 +108,7 @@ async function listen(
     fail(tooLong, "set control.query.path and control.change.path to shorter ones, for example below /run");
   }
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    makeDirectories(dirname(path), 0o755);
     await makeWay(path);
   } catch (thrown) {
     fail(thrown, "stop the other server, or set another path (control.query.path, control.change.path)");

@@ -29,10 +29,27 @@ test("nothing that somebody else wrote is taken for a mail, or throws", () => {
     '{"posthorn":1,"sender":"a@b.c","recipients":[]}',
     '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"account":"root"}',
     '{"posthorn":1,"recipients":["d@e.f"]}',
+    // What would be said to the server beside what is meant.
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"notify":"NEVER\\r\\nRSET"}',
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"notify":"NEVER,SUCCESS"}',
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"notify":""}',
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"verp":"\\r\\nQUIT"}',
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"verp":"+"}',
+    '{"posthorn":1,"sender":"a@b.c","recipients":["d@e.f"],"envelopeId":"a\\nb"}',
     "[1,2",
     "null",
   ])
     assert.equal(readDropped(Buffer.from(`${head}\ncontent`)).ok, false, head);
+});
+
+test("wishes for notices are taken as sendmail writes them, and what is wrong with others is said", () => {
+  const mail = { sender: "", recipients: ["d@e.f"], notify: "SUCCESS,DELAY", envelopeId: "a b", verp: "" };
+  const read = readDropped(writeDropped({ ...mail, dsnReturn: "HDRS" }, Buffer.from("x")));
+  assert.ok(read.ok);
+  assert.deepEqual(read.value.mail, { ...mail, dsnReturn: "HDRS" });
+  const wrong = readDropped(writeDropped({ ...mail, notify: "ALWAYS" }, Buffer.from("x")));
+  assert.ok(!wrong.ok);
+  assert.match(wrong.problem.expected, /notify is NEVER, or a list of SUCCESS, FAILURE, DELAY/);
 });
 
 test("a mail of a newer format is known for that, whatever else is in it", () => {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { escapeControls } from "../../foundation/escape.ts";
+import { parseNotify, VERP_DELIMITERS } from "../../protocol/smtp/parameters.ts";
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
 
 /**
@@ -27,10 +28,18 @@ const head = z.strictObject({
   posthorn: z.literal(VERSION),
   sender: address,
   recipients: z.array(address.min(1)).min(1).max(10_000),
-  notify: z.string().max(100).optional(),
+  notify: z
+    .string()
+    .max(100)
+    .refine((text) => parseNotify(text) !== undefined, "is NEVER, or a list of SUCCESS, FAILURE, DELAY")
+    .optional(),
   dsnReturn: z.enum(["FULL", "HDRS"]).optional(),
-  envelopeId: z.string().max(100).optional(),
-  verp: z.string().max(10).optional(),
+  envelopeId: z
+    .string()
+    .max(100)
+    .regex(/^[\x20-\x7e]+$/, "is printable ASCII")
+    .optional(),
+  verp: z.string().regex(VERP_DELIMITERS, "is empty, or two characters of - = +").optional(),
 });
 
 export function writeDropped(mail: DroppedMail, content: Uint8Array): Buffer {

@@ -1,8 +1,9 @@
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { bringToFormat, checkFormat } from "../../foundation/database-format.io.ts";
+import { makeDirectories } from "../../foundation/make-directories.io.ts";
 import { messageOf } from "../../foundation/error.ts";
 import {
   EVENT_VALUES,
@@ -217,7 +218,7 @@ export class JournalDatabase {
 }
 
 function openDatabase(path: string): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  makeDirectories(dirname(path), 0o750);
   try {
     return prepareDatabase(path);
   } catch (thrown) {

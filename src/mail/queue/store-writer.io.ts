@@ -1,7 +1,8 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { bringToFormat, checkFormat } from "../../foundation/database-format.io.ts";
+import { makeDirectories } from "../../foundation/make-directories.io.ts";
 import { numberOfMessageId, type MessageId } from "../../foundation/ids.ts";
 import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { isBodyFileName } from "./body-names.ts";
@@ -360,7 +361,7 @@ function prepareStatements(database: DatabaseSync): Statements {
 
 /** Makes the directory and every missing one above it, and their entries durable. */
 export function makeSpoolDirectory(directory: string): void {
-  const first = mkdirSync(directory, { recursive: true, mode: SPOOL_DIRECTORY_MODE });
+  const first = makeDirectories(directory, SPOOL_DIRECTORY_MODE);
   if (first === undefined) return;
   for (let made = directory; ; made = dirname(made)) {
     syncDirectory(dirname(made));

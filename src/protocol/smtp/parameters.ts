@@ -197,17 +197,25 @@ function readVerp(value: string | undefined, into: Mutable<MailParameters>): str
 }
 
 function readNotify(value: string | undefined, into: Mutable<RcptParameters>): string | undefined {
-  const expected = "NOTIFY=NEVER, or a list of SUCCESS, FAILURE, DELAY";
-  const list: Notify[] = [];
-  for (const word of (value ?? "").toUpperCase().split(",")) {
-    if (word !== "NEVER" && word !== "SUCCESS" && word !== "FAILURE" && word !== "DELAY") return expected;
-    if (!list.includes(word)) list.push(word);
-  }
-  // RFC 3461 section 4.1: NEVER stands alone.
-  if (list.includes("NEVER") && list.length > 1) return expected;
+  const list = parseNotify(value ?? "");
+  if (list === undefined) return "NOTIFY=NEVER, or a list of SUCCESS, FAILURE, DELAY";
   into.notify = list;
   return undefined;
 }
+
+/** The value of NOTIFY; undefined where it is none. */
+export function parseNotify(text: string): readonly Notify[] | undefined {
+  const list: Notify[] = [];
+  for (const word of text.toUpperCase().split(",")) {
+    if (word !== "NEVER" && word !== "SUCCESS" && word !== "FAILURE" && word !== "DELAY") return undefined;
+    if (!list.includes(word)) list.push(word);
+  }
+  // RFC 3461 section 4.1: NEVER stands alone.
+  return list.includes("NEVER") && list.length > 1 ? undefined : list;
+}
+
+/** What XVERP may name: nothing is the server's own. */
+export const VERP_DELIMITERS = /^(?:[-=+]{2})?$/;
 
 function readOrcpt(value: string | undefined, into: Mutable<RcptParameters>): string | undefined {
   const expected = "ORCPT=type;address, the address in xtext";
