@@ -49,15 +49,15 @@ test("reception that goes while nobody reads from it holds up nobody who writes,
 
 test("reception that takes nothing any more is not waited for without an end", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  let isOver = false;
+  const over = new AbortController();
   const injected = submit((verb, socket) => {
     if (verb.startsWith("xx")) socket.pause();
     return verb === "RCPT" ? "250 ok" : undefined;
-  }, 1_000_000).finally(() => (isOver = true));
-  for (let turn = 0; !isOver && turn < 2000; turn++) {
+  }, 1_000_000).finally(() => over.abort());
+  for (let turn = 0; !over.signal.aborted && turn < 2000; turn++) {
     await new Promise<void>((resolve) => void setImmediate(resolve));
     t.mock.timers.tick(1000);
   }
-  assert.ok(isOver);
+  assert.ok(over.signal.aborted);
   assert.deepEqual(await injected, { kind: "broken", text: "the server took nothing for 180 seconds" });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { z } from "zod";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import { inlineTable } from "../../service/table/tables.ts";
-import { contentFilterActions, contentFilterChoice, isContentFilterAction } from "./content-filter.ts";
+import { contentFilterActions, contentFilterChoice, isContentFilterAction, PLACED_LATER } from "./content-filter.ts";
 import { contentFilterSetting } from "./content-filter-settings.ts";
 import type { Envelope } from "./envelope.ts";
 import type { SessionFactsForRules } from "./policy.ts";
@@ -131,4 +131,20 @@ test("mail whose filter is gone goes where the rules say now, with what its send
       ["deliver", "jane@example.org", ["NEVER"], "all@example.org"],
     ],
   );
+});
+
+test("a notice of ours whose way could not be found is placed by the rules when it is tried", async () => {
+  const notice = { id: "M.1", message: "M", notify: ["NEVER"], action: PLACED_LATER } as const;
+  const origin = { listener: "bounce", protocol: "local", session: "" };
+  for (const [recipient, actions] of [
+    ["joe@example.org", ["deliver"]],
+    ["them@stranger.example", ["relay"]],
+  ] as const) {
+    const placed = await policyOf({}).placeUnfiltered({ sender: "", origin }, { ...notice, recipient });
+    assert.ok(placed.kind === "envelopes");
+    assert.deepEqual(
+      placed.envelopes.map(({ action }) => action),
+      actions,
+    );
+  }
 });

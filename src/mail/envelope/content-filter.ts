@@ -33,6 +33,12 @@ function contentFilterAction(place: FilterPlace): string {
   return `${PREFIX}${place.at === "top" ? "" : place.at === "rule" ? `rule:${place.name}` : place.name}`;
 }
 
+/**
+ * The action of mail of our own that the rules place when it is tried, as mail of a content filter that is gone: for what has to be
+ * kept now, while a table that says where it goes does not answer. No listener has such a name.
+ */
+export const PLACED_LATER = `${PREFIX}(by the rules)`;
+
 export function isContentFilterAction(action: string): boolean {
   return action.startsWith(PREFIX);
 }

@@ -1,6 +1,7 @@
 import { messageOf } from "../../foundation/error.ts";
 import { envelopeIdOf, partsOfEnvelopeId, type MessageId } from "../../foundation/ids.ts";
 import type { Forwarded, LocalOutcome, Outcome } from "../delivery/delivery.ts";
+import { PLACED_LATER } from "../envelope/content-filter.ts";
 import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { Store } from "../queue/store.ts";
@@ -34,9 +35,10 @@ export class Forwarding {
     return this.#replace(message, envelope, outcome, async (forwards) => forwards.expand(message, envelope, outcome));
   }
 
-  /** The rules say where it goes, whose content filter is gone. Never rejects. */
+  /** The rules say where it goes: its content filter is gone, or they could not when it was made. Never rejects. */
   place(message: Message, envelope: Envelope): Promise<Outcome | Expanded> {
-    const text = "its content filter is not in the settings any more: placed by the rules";
+    const why = envelope.action === PLACED_LATER ? "" : "its content filter is not in the settings any more: ";
+    const text = `${why}placed by the rules`;
     const about = { relay: "rules", text, tookMs: 0 };
     return this.#replace(message, envelope, about, async (forwards) => forwards.place(message, envelope));
   }

@@ -7,6 +7,7 @@ import type { Failure } from "../../envelope/failure.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
 import { createNotices, type TargetsForNotice } from "./bounce.ts";
 import type { MadeNotice, NoticeAbout, NoticeRequest } from "./notices.ts";
+import { PLACED_LATER } from "../../envelope/content-filter.ts";
 import { bounceSettings } from "./settings.ts";
 
 const refusal: Failure = {
@@ -346,6 +347,17 @@ test("without a way to the sender the notice is not made, and that is said; nobo
 
 test("a table that cannot be asked is no reason to lose a notice: making it fails, and is tried again", async () => {
   await assert.rejects(make(request(), { action: { kind: "failed", text: "the table is away" } }), /table is away/);
+});
+
+test("a success notice whose way cannot be found now is kept, and finds it when it is tried", async () => {
+  const asked = request({ kind: "success" }, { action: "delivered", status: "2.0.0", relay: "maildir:/x" }, [
+    "SUCCESS",
+  ]);
+  const { commit, text } = await make(asked, { action: { kind: "failed", text: "the table is away" } });
+  assert.match(text, /Action: delivered/);
+  const [envelope, another] = commit?.envelopes ?? [];
+  assert.equal(another, undefined);
+  assert.deepEqual([envelope?.recipient, envelope?.action], ["bob@example.net", PLACED_LATER]);
 });
 
 test("ENVID and ORCPT come back as they were given", async () => {

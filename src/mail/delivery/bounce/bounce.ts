@@ -8,6 +8,7 @@ import type { RecipientReport } from "../../../protocol/dsn/delivery-status.ts";
 import { sanitiseText } from "../../../protocol/message/field.ts";
 import { newMessageId } from "../../../protocol/message/missing-fields.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
+import { PLACED_LATER } from "../../envelope/content-filter.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import { draftOf } from "../../envelope/draft.ts";
 import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
@@ -62,7 +63,7 @@ async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNo
     return { kind: "unroutable", about: about.map(({ envelope }) => envelope.id), because };
   };
   if (request.to !== undefined && isForPostmaster(message)) return unroutable(CAME_BACK, CAME_BACK);
-  const chosen = await parts.chooseTargets(to);
+  const chosen = await targetsFor(kind, to, parts);
   if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
   // A list with nobody in it takes mail, and nobody hears of it.
   if (chosen.kind === "none" || chosen.targets.length === 0) {
@@ -70,6 +71,21 @@ async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNo
     return unroutable(because, `there is no way to <${to}>: ${because}`);
   }
   return { kind: "notice", request: await compose(request, about, to, chosen.targets, parts) };
+}
+
+/**
+ * A bounce and a delay notice wait for a table that does not answer now, with what they tell of. A delivery has happened, and nothing
+ * of it is left to come back to: its notice is kept at once, and finds its way when it is tried.
+ */
+async function targetsFor(kind: NoticeRequest["kind"], to: string, parts: NoticesParts): Promise<TargetsForNotice> {
+  const later = { kind: "targets", targets: [{ recipient: to, action: PLACED_LATER }] } as const;
+  try {
+    const chosen = await parts.chooseTargets(to);
+    return chosen.kind === "failed" && kind === "success" ? later : chosen;
+  } catch (thrown) {
+    if (kind === "success") return later;
+    throw thrown;
+  }
 }
 
 /**
