@@ -99,7 +99,8 @@ export function simulatedScheduling(options: SimulationOptions = {}): SimulatedS
       }
       const made = mailOf(newId(), clock.now(), { from: "", to: simulation.noticeTargets(to), action: "deliver" });
       const envelopes = made.envelopes.map((one) => ({ ...one, givenRecipient: givenTo(to, one) }));
-      return { kind: "notice", request: { ...made, envelopes } };
+      const about = request.about.map(({ envelope }) => envelope.id);
+      return { kind: "notice", request: { ...made, envelopes }, about };
     },
   };
   const network = new RememberingDelivery(world.network, {

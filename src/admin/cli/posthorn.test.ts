@@ -325,15 +325,30 @@ test("a change says what is done, what is asked for while it is being tried, and
   const held = await posthorn(["queue", "remove", "--all"], {
     answers: { "queue.remove": { envelopes: 2, asked: 1 } },
   });
-  assert.equal(held.out, "2 envelopes removed\n1 envelope being tried now: removed unless that delivers it\n");
+  assert.equal(
+    held.out,
+    "2 envelopes removed\n1 envelope being tried now: removed unless that delivers it; forgotten if the server ends first\n",
+  );
   assert.equal(held.code, 0);
   const asked = await posthorn(["queue", "hold", "--all"], { answers: { "queue.hold": { envelopes: 0, asked: 2 } } });
-  assert.equal(asked.out, "2 envelopes being tried now: held unless that delivers or returns it\n");
+  assert.equal(
+    asked.out,
+    "2 envelopes being tried now: held unless that delivers or returns it; forgotten if the server ends first\n",
+  );
   assert.equal(asked.code, 0);
   const undone = { envelopes: 0, undone: 1, because: "its bounce could not be made: \x1b[2J" };
   const bounced = await posthorn(["queue", "bounce", MESSAGE, `${MESSAGE}.1`], { answers: { "queue.bounce": undone } });
   assert.equal(bounced.out, "2 envelopes not returned to their senders: its bounce could not be made: \\x1b[2J\n");
   assert.equal(bounced.code, 1);
+  const told = { envelopes: 6, toPostmaster: 2, untold: 3 };
+  const returned = await posthorn(["queue", "bounce", "--all"], { answers: { "queue.bounce": told } });
+  assert.deepEqual(returned.out.split("\n"), [
+    "1 envelope returned to their senders",
+    "2 envelopes reported to postmaster: no sender can be told",
+    "3 envelopes removed, and nobody told: their senders wanted no bounce",
+    "",
+  ]);
+  assert.equal(returned.code, 0);
 });
 
 test("an error of the server is told with what to do, and nothing else", async () => {

@@ -51,12 +51,13 @@ const UNLESS: Readonly<Record<string, string>> = {
 };
 
 function sumOf(all: readonly Changed[]): Changed {
-  const sum = (name: "envelopes" | "asked" | "undone" | "suspended"): number =>
-    all.reduce((so, one) => so + (one[name] ?? 0), 0);
+  const sum = (name: Exclude<keyof Changed, "because">): number => all.reduce((so, one) => so + (one[name] ?? 0), 0);
   const because = all.find((one) => one.because !== undefined)?.because;
   return {
     envelopes: sum("envelopes"),
     asked: sum("asked"),
+    toPostmaster: sum("toPostmaster"),
+    untold: sum("untold"),
     undone: sum("undone"),
     suspended: sum("suspended"),
     because,
@@ -64,16 +65,23 @@ function sumOf(all: readonly Changed[]): Changed {
 }
 
 function textOf(changed: Changed, verb: string, done: string): string {
-  const { envelopes, asked = 0, undone = 0, suspended = 0, because = "" } = changed;
+  const { asked = 0, toPostmaster = 0, untold = 0, undone = 0, suspended = 0, because = "" } = changed;
+  const envelopes = changed.envelopes - toPostmaster - untold;
   const lines: string[] = [];
-  if (envelopes > 0 || asked + undone + suspended === 0) {
+  if (envelopes > 0 || asked + toPostmaster + untold + undone + suspended === 0) {
     const aside =
       envelopes === 0 && verb !== "remove" && verb !== "bounce"
         ? "; for mail in quarantine there is `posthorn quarantine`"
         : "";
     lines.push(`${counted(envelopes, "envelope")} ${done}${aside}`);
   }
-  if (asked > 0) lines.push(`${counted(asked, "envelope")} being tried now: ${UNLESS[verb] ?? done}`);
+  if (toPostmaster > 0)
+    lines.push(`${counted(toPostmaster, "envelope")} reported to postmaster: no sender can be told`);
+  if (untold > 0) lines.push(`${counted(untold, "envelope")} removed, and nobody told: their senders wanted no bounce`);
+  if (asked > 0)
+    lines.push(
+      `${counted(asked, "envelope")} being tried now: ${UNLESS[verb] ?? done}; forgotten if the server ends first`,
+    );
   if (undone > 0) lines.push(`${counted(undone, "envelope")} not ${done}: ${escapeControls(because)}`);
   if (suspended > 0)
     lines.push(

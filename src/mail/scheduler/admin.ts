@@ -121,6 +121,9 @@ export interface Changed {
    * This is remembered until then, not over a restart. Absent when there are none.
    */
   readonly asked?: number | undefined;
+  /** Of what was to be returned and is gone: those of which only postmaster was told, and those of which nobody wants to hear. */
+  readonly toPostmaster?: number | undefined;
+  readonly untold?: number | undefined;
   /** Envelopes that could not be changed, and why the first of them could not. Absent when there are none. */
   readonly undone?: number | undefined;
   readonly because?: string | undefined;

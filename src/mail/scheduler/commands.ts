@@ -30,6 +30,8 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
     envelopes: 0,
     unwritten: 0,
     asked: 0,
+    toPostmaster: 0,
+    untold: 0,
     undone: 0,
     suspended: 0,
     because: undefined,

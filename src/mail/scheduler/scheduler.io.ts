@@ -421,7 +421,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
 
   async #batchOf(action: Extract<Action, { do: "write" }>): Promise<WriteBatch | Unwritable> {
     const isPlain = action.notices.length === 0 && action.operations.every((one) => one.do === "remove");
-    if (isPlain) return { kind: "batch", operations: action.operations, made: [] };
+    if (isPlain) return { kind: "batch", operations: action.operations, made: [], untold: [] };
     for (;;) {
       try {
         return await writeBatch(action, {
@@ -440,7 +440,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     }
   }
 
-  #concludeWrite(write: number, { operations, made }: WriteBatch): void {
+  #concludeWrite(write: number, { operations, made, untold }: WriteBatch): void {
     for (const operation of operations) {
       if (operation.do === "commit") continue;
       if (operation.do === "add") {
@@ -452,7 +452,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
       // Deferred: the next attempt is minutes away.
       if (operation.do === "update") this.#contents.forget(partsOfEnvelopeId(operation.envelope)?.message ?? "");
     }
-    this.#post({ on: "written", write });
+    this.#post({ on: "written", write, ...(untold.length === 0 ? {} : { untold }) });
     for (const { plan, request, envelopes } of made) {
       const to = plan.to === undefined ? "sender" : "postmaster";
       this.#parts.emit(noticeQueued, { message: plan.message, notice: request.message.id, kind: plan.kind, to });

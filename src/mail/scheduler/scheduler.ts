@@ -31,7 +31,7 @@ import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
 import { dueAtOf, setDueAt } from "./ticket-times.ts";
-import { applyAfter, endWish, forgetWishes, noteUndone, noteWritten, tellUndone } from "./wishes.ts";
+import { applyAfter, endWish, forgetWishes, noteReturned, noteUndone, tellUndone } from "./wishes.ts";
 
 /**
  * The scheduler: decides what is tried when, where and with whom. Before it: queue; after it: route and delivery.
@@ -63,7 +63,8 @@ export type SchedulerEvent =
   | { readonly on: "gone"; readonly envelopes: readonly EnvelopeId[] }
   /** Final delivery ended; no outcome: the store no longer had it. */
   | { readonly on: "delivered"; readonly envelope: EnvelopeId; readonly outcome?: Outcome | Expanded | undefined }
-  | { readonly on: "written"; readonly write: number }
+  /** `untold`: whose senders want no bounce, so that none was made. */
+  | { readonly on: "written"; readonly write: number; readonly untold?: readonly EnvelopeId[] | undefined }
   /** A notice could not be made: nothing of this write was done. */
   | { readonly on: "unwritten"; readonly write: number; readonly problem?: string | undefined }
   /** Its bounce is wanted for these and has no way to whom it is for, now or later: nothing of this write was done. */
@@ -146,7 +147,8 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       onDelivered(s, event.envelope, event.outcome);
       return;
     case "written":
-      for (const fate of takeWritten(s, event.write)) conclude(s, fate);
+      for (const fate of takeWritten(s, event.write))
+        conclude(s, fate, event.untold?.includes(fate.ticket.id) === true);
       return;
     case "unwritten":
       onUnwritten(s, takeWritten(s, event.write), event.problem);
@@ -213,13 +215,13 @@ function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void
 }
 
 /** The store has what was decided. */
-function conclude(s: SchedulerState, fate: Fate): void {
+function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
   const { ticket, kind, command, added, notice } = fate;
   if (notice?.kind === "bounce") s.since.bounced++;
   if (added !== undefined) takeUpAdded(s, ticket, added);
   const { after } = ticket;
   if (kind === "gone") {
-    if (after !== undefined) endWish(s, ticket, after, fate);
+    if (after !== undefined) endWish(s, ticket, after, fate, isUntold);
     forget(s, ticket);
   } else if (after !== undefined) applyAfter(s, ticket, after);
   else schedule(s, ticket);
@@ -227,7 +229,7 @@ function conclude(s: SchedulerState, fate: Fate): void {
   // Only what was to be returned dies by a command.
   if (kind === "kept" && ticket.state === "dead")
     noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? NO_SENDER}`);
-  else noteWritten(s, command);
+  else noteReturned(s, command, fate, isUntold);
 }
 
 function onUnwritten(s: SchedulerState, fates: readonly Fate[], problem: string | undefined): void {

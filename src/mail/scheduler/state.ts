@@ -252,6 +252,8 @@ export interface CommandProgress {
   envelopes: number;
   unwritten: number;
   asked: number;
+  toPostmaster: number;
+  untold: number;
   undone: number;
   suspended: number;
   because: string | undefined;

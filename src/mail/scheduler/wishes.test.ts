@@ -160,6 +160,22 @@ test("mail without a sender is not returned but dead, and a command says so", as
   assert.deepEqual(await rowsOf(simulation), ["dead"]);
 });
 
+test("a return says of which mail only postmaster hears, and of which nobody does", async () => {
+  const postmaster = { deadLetters: { to: "postmaster" } };
+  for (const [from, wish, changed] of [
+    ["joe@mail.example", "make", { envelopes: 1 }],
+    ["joe@mail.example", "none", { envelopes: 1, untold: 1 }],
+    ["", "make", { envelopes: 1, toPostmaster: 1 }],
+  ] as const) {
+    const simulation = await tried({ scheduler: postmaster }, from);
+    simulation.end = full;
+    simulation.onNotice = () => wish;
+    await simulation.clock.advance(MINUTE);
+    const command = { do: "bounce", because: "junk", selector: all } as const;
+    assert.deepEqual(await simulation.scheduler.command(command), changed);
+  }
+});
+
 test("mail without a way back is not returned but dead, and a command says so", async () => {
   const simulation = await tried();
   simulation.end = full;

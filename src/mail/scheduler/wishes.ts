@@ -49,13 +49,19 @@ export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): voi
 }
 
 /** The envelope has left the queue; perhaps as was wanted, by another command or by itself. */
-export function endWish(s: SchedulerState, ticket: Ticket, { do: wanted, command }: After, fate: Fate): void {
+export function endWish(
+  s: SchedulerState,
+  ticket: Ticket,
+  { do: wanted, command }: After,
+  fate: Fate,
+  isUntold: boolean,
+): void {
   const isReturned = fate.notice?.kind === "bounce";
   const isFulfilled =
     wanted === "bounce" ? isReturned : wanted === "remove" && !isReturned && fate.command !== undefined;
   if (!isFulfilled) tellUndone(s, ticket, wanted, "too late, it had left the queue");
   if (command === undefined) return;
-  if (isFulfilled) noteWritten(s, command);
+  if (isFulfilled) noteReturned(s, command, fate, isUntold);
   else noteUndone(s, command);
 }
 
@@ -96,8 +102,18 @@ export function bounce(s: SchedulerState, ticket: Ticket, because: string, comma
   postpone(s, { do: "give-up", ticket, failure: operatorFailure(because), command });
 }
 
+/** What a command took out of the queue is gone; of a bounce, whom it told. */
+export function noteReturned(s: SchedulerState, id: number, { notice }: Fate, isUntold: boolean): void {
+  const progress = s.commands.get(id);
+  if (progress !== undefined && notice?.kind === "bounce") {
+    if (isUntold) progress.untold++;
+    else if (notice.to !== undefined) progress.toPostmaster++;
+  }
+  noteWritten(s, id);
+}
+
 /** One change of a command is durable. */
-export function noteWritten(s: SchedulerState, id: number): void {
+function noteWritten(s: SchedulerState, id: number): void {
   const progress = s.commands.get(id);
   if (progress === undefined) return;
   progress.unwritten--;
@@ -120,12 +136,14 @@ export function answerIfDone(s: SchedulerState, id: number): void {
   const progress = s.commands.get(id);
   if (progress === undefined || progress.unwritten > 0) return;
   s.commands.delete(id);
-  const { envelopes, asked, undone, suspended, because } = progress;
+  const { envelopes, asked, toPostmaster, untold, undone, suspended, because } = progress;
   s.out.push({
     do: "answer",
     command: id,
     envelopes,
     ...(asked === 0 ? {} : { asked }),
+    ...(toPostmaster === 0 ? {} : { toPostmaster }),
+    ...(untold === 0 ? {} : { untold }),
     ...(undone === 0 ? {} : { undone, because }),
     ...(suspended === 0 ? {} : { suspended }),
   });

@@ -21,6 +21,8 @@ export interface WriteBatch {
     readonly request: CommitRequest;
     readonly envelopes: readonly NewEnvelope[];
   }[];
+  /** Of a bounce, those of whom nobody wants to hear. */
+  readonly untold: readonly EnvelopeId[];
 }
 
 /** Nothing of it may be written: a bounce cannot be made now, or has no way to whom it is for. */
@@ -42,6 +44,7 @@ export interface BatchParts {
 /** Completes a write: the notices are made, and updates that bring no failure get the last one that the store has. */
 export async function writeBatch(action: WriteAction, parts: BatchParts): Promise<WriteBatch | Unwritable> {
   const made = [];
+  const untold: EnvelopeId[] = [];
   for (const plan of action.notices) {
     const wanted =
       plan.kind === "success" ? { ...plan, about: plan.about.filter((a) => parts.wantsSuccess(a.envelope)) } : plan;
@@ -54,6 +57,10 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
           envelopes: notice.about,
           because: notice.because,
         };
+      if (plan.kind === "bounce") {
+        const told = new Set(notice.kind === "notice" ? notice.about : []);
+        for (const { envelope } of plan.about) if (!told.has(envelope)) untold.push(envelope);
+      }
       if (notice.kind !== "notice") continue;
       const { request } = notice;
       const envelopes = request.envelopes.map((envelope) => ({
@@ -69,7 +76,12 @@ export async function writeBatch(action: WriteAction, parts: BatchParts): Promis
   const commits = made.map(({ request, envelopes }): MailOperation => {
     return { do: "commit", message: request.message, body: request.body, envelopes };
   });
-  return { kind: "batch", operations: [...(await withLastFailures(action.operations, parts)), ...commits], made };
+  return {
+    kind: "batch",
+    operations: [...(await withLastFailures(action.operations, parts)), ...commits],
+    made,
+    untold,
+  };
 }
 
 async function makeNotice(plan: NoticePlan, parts: BatchParts): Promise<MadeNotice> {

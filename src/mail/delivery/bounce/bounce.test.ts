@@ -210,7 +210,8 @@ test("one notice speaks of those recipients only whose notices are wanted", asyn
       notify: [notify],
     },
   }));
-  const { text } = await make({ ...asked, about: [one, ...others] });
+  const { text, answer } = await make({ ...asked, about: [one, ...others] });
+  assert.deepEqual(answer.kind === "notice" && answer.about, [one.envelope.id, "06A7Q2MK0W1.3"]);
   assert.match(text, /alice@example\.org/);
   assert.match(text, /failure@example\.org/);
   assert.doesNotMatch(text, /never@example\.org/);

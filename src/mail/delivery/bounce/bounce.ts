@@ -70,7 +70,8 @@ async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNo
     const because = chosen.kind === "none" ? chosen.because : "nobody is behind that address";
     return unroutable(because, `there is no way to <${to}>: ${because}`);
   }
-  return { kind: "notice", request: await compose(request, about, to, chosen.targets, parts) };
+  const composed = await compose(request, about, to, chosen.targets, parts);
+  return { kind: "notice", request: composed, about: about.map(({ envelope }) => envelope.id) };
 }
 
 /**

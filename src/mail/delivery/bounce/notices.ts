@@ -20,7 +20,12 @@ export interface Notices {
 
 export type MadeNotice =
   /** A new message. */
-  | { readonly kind: "notice"; readonly request: CommitRequest }
+  | {
+      readonly kind: "notice";
+      readonly request: CommitRequest;
+      /** Those that it tells of. */
+      readonly about: readonly EnvelopeId[];
+    }
   /** Nobody wants to hear of it. */
   | { readonly kind: "unwanted" }
   /** Somebody wants to hear of these, and cannot. */
