@@ -2,7 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MILTER_STEPS } from "../../../protocol/milter/negotiation.ts";
 import { testFacts, testMail } from "../../../testing/filter-mail.ts";
-import { BOB, NEVER, TEXT, ask, at, codesOf, dialogueWith, upToContent } from "../../../testing/milter-dialogue.ts";
+import {
+  BOB,
+  NEVER,
+  TEXT,
+  ask,
+  at,
+  codesOf,
+  dialogueWith,
+  dropAll,
+  upToContent,
+} from "../../../testing/milter-dialogue.ts";
 import { says, startScriptedMilter } from "../../../testing/scripted-milter.ts";
 
 test("a connection is kept over the mails of a session, and reset with it", async () => {
@@ -102,42 +112,65 @@ test("commands that nobody knows are told", async () => {
 });
 
 test("a milter that was not asked before is told everything first", async () => {
-  await using milter = await startScriptedMilter({
-    on: ({ code, text }) => (code === "R" && text.includes("eve") ? [says.reject] : undefined),
-  });
-  const dialogue = dialogueWith(milter);
+  await using milter = await startScriptedMilter();
   const recipients = [BOB, { address: "eve@example.org", parameters: [] }];
-  const { fate, edits } = await dialogue.judge(testMail(TEXT, { mail: { recipients } }), NEVER);
-  assert.deepEqual(fate, { kind: "keep" });
-  assert.deepEqual(edits, [{ edit: "remove-recipient", recipient: "eve@example.org" }]);
+  const { fate, edits } = await dialogueWith(milter).judge(testMail(TEXT, { mail: { recipients } }), NEVER);
+  assert.deepEqual({ fate, edits }, { fate: { kind: "keep" }, edits: [] });
   assert.equal(codesOf(milter), "CHMRRTLLLNBE");
 });
 
-test("a recipient that a milter refused when it was told of it late gets nothing, whenever it accepts the rest", async () => {
+test("a recipient that had its 250 when a milter refuses it is refused with the whole mail, however the milter ends it", async () => {
   const eve = { address: "eve@example.org", parameters: [] };
-  const removal = [{ edit: "remove-recipient", recipient: "eve@example.org" }];
-  const accepting = (code: string) =>
-    startScriptedMilter({
-      on: (command) =>
-        command.code === "R" && command.text.includes("eve")
-          ? [says.reject]
-          : command.code === code
-            ? [says.accept]
-            : undefined,
-    });
-  for (const code of ["T", "R"]) {
-    await using milter = await accepting(code);
-    const mail = testMail(TEXT, { mail: { recipients: [eve, BOB] } });
-    const verdict = await dialogueWith(milter).judge(mail, NEVER);
-    assert.deepEqual(verdict, { fate: { kind: "keep" }, edits: removal }, `accepted at ${code}`);
-  }
-  // Asked from RCPT on: what it says of the rest must not keep it from being asked about the content.
-  await using late = await accepting("R");
-  const dialogue = dialogueWith(late);
-  const said = await ask(dialogue, { stage: "rcpt", recipient: BOB }, {}, { recipients: [eve] });
-  assert.equal(said.kind, "proceed");
-  const { fate, edits } = await dialogue.judge(testMail(TEXT, { mail: { recipients: [eve, BOB] } }), NEVER);
-  assert.deepEqual({ fate, edits }, { fate: { kind: "keep" }, edits: removal });
+  const dan = { address: "dan@example.org", parameters: [] };
+  const later = { code: 451, status: "4.7.1", lines: ["Service unavailable - try again later"] };
+  const about = (address: string, { lines, ...rest }: typeof later) => ({
+    ...rest,
+    lines: lines.map((line) => `<${address}>: ${line}`),
+  });
+  const never = about("eve@example.org", { code: 550, status: "5.7.1", lines: ["Command rejected"] });
+  for (const end of [says.accept, says.discard, undefined])
+    for (const code of ["T", "R"]) {
+      await using milter = await startScriptedMilter({
+        on: (command) => {
+          if (command.code === "R" && command.text.includes("eve")) return [says.reject];
+          if (command.code === "R" && command.text.includes("dan")) return [says.tempfail];
+          return command.code === code && end !== undefined ? [end] : undefined;
+        },
+      });
+      const judged = async (...recipients: (typeof BOB)[]) =>
+        (await dialogueWith(milter).judge(testMail(TEXT, { mail: { recipients } }), NEVER)).fate;
+      assert.deepEqual(await judged(eve), { kind: "refuse", reply: never }, `alone, ${code}`);
+      assert.deepEqual(await judged(eve, BOB), { kind: "refuse", reply: never }, `beside another, ${code}`);
+      // Who comes again finds the others accepted, perhaps.
+      const reply = about("dan@example.org", later);
+      assert.deepEqual(await judged(eve, dan, BOB), { kind: "refuse", reply }, `for now, ${code}`);
+
+      // Told at RCPT: what it says of the next one is for that, and DATA is for all.
+      const dialogue = dialogueWith(milter);
+      const said = await ask(dialogue, { stage: "rcpt", recipient: BOB }, {}, { recipients: [eve] });
+      assert.equal(said.kind, "proceed");
+      const data = await ask(dialogue, { stage: "data" }, {}, { recipients: [eve, BOB] });
+      assert.equal(data.kind === "refuse" && data.reply.lines[0], "<eve@example.org>: Command rejected");
+    }
+});
+
+test("a milter that was started again and has a recipient wait has the mail wait", async () => {
+  let isBack = false;
+  await using milter = await startScriptedMilter({
+    on: ({ code }) => (code === "R" && isBack ? [says.tempfail] : code === "T" ? [says.accept] : undefined),
+  });
+  const dialogue = dialogueWith(milter);
+  await ask(dialogue, { stage: "mail" });
+  assert.deepEqual(await ask(dialogue, { stage: "rcpt", recipient: BOB }), { kind: "proceed" });
+  isBack = true;
+  await dropAll(milter);
+  const data = await ask(dialogue, { stage: "data" }, {}, { recipients: [BOB] });
+  assert.deepEqual(data.kind === "refuse" && data.reply, {
+    code: 451,
+    status: "4.7.1",
+    lines: ["<bob@example.org>: Service unavailable - try again later"],
+  });
+  assert.equal((await dialogue.judge(testMail(TEXT), NEVER)).fate.kind, "refuse");
 });
 
 test("after STARTTLS the milter hears the new greeting and the cipher", async () => {

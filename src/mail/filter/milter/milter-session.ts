@@ -1,4 +1,6 @@
 import type { MilterDecision } from "../../../protocol/milter/answer.ts";
+import type { Reply } from "../../../protocol/smtp/reply.ts";
+import { aboutRecipient } from "../about-recipient.ts";
 import type {
   FilterFacts,
   FilterMail,
@@ -20,8 +22,17 @@ interface Told {
   /** It refused the mail: so it does, whatever the client tries next. */
   refused: StageVerdict | undefined;
   readonly recipients: Set<string>;
-  /** Those that others had accepted before the milter heard of them, and that it does not want. */
-  readonly unwanted: Set<string>;
+  /**
+   * Of recipients that had been answered 250 before the milter heard of them, and that it does not want. The client has to hear
+   * of it, and one reply is all that is left for it: so nobody gets the mail. Those for now go first: who comes again tells it all.
+   */
+  late: LateRefusal | undefined;
+}
+
+interface LateRefusal {
+  readonly kind: "refuse";
+  readonly reply: Reply;
+  readonly because: string;
 }
 
 type Asked = FilterQuestion | { readonly stage: "message"; readonly facts: FilterFacts };
@@ -53,17 +64,23 @@ export class MilterSession {
   }
 
   async ask(question: FilterQuestion): Promise<StageVerdict> {
-    const said =
-      this.#forSession ?? (await this.#catchUp(question)) ?? this.#told.refused ?? (await this.#asked(question));
-    // Whoever has nothing more to say is not asked about the content: but then it is that recipients are taken away.
-    return said.kind === "content" && this.#told.unwanted.size > 0 ? { ...said, kind: "proceed" } : said;
+    const before = this.#forSession ?? (await this.#catchUp(question)) ?? this.#told.refused;
+    const { late } = this.#told;
+    if (late === undefined) return before ?? (await this.#asked(question));
+    if (question.stage === "data") return before?.kind === "disconnect" ? before : late;
+    const said = before ?? (await this.#asked(question));
+    // Whoever has nothing more to say is not asked at DATA: but then it is that the mail is refused.
+    return said.kind === "content" || said.kind === "discard" ? { ...said, kind: "proceed" } : said;
   }
 
   async judge(mail: FilterMail): Promise<MailVerdict> {
     const said =
       this.#forSession ?? (await this.#catchUp({ stage: "message", facts: mail.facts })) ?? this.#told.refused;
-    if (said !== undefined) return { fate: fateOfStage(said), edits: this.#removals() };
-    if (this.#told.at === "over") return { fate: { kind: "keep" }, edits: this.#removals() };
+    const { late } = this.#told;
+    if (late !== undefined && said?.kind !== "disconnect")
+      return { fate: fateOfStage(late), because: late.because, edits: [] };
+    if (said !== undefined) return { fate: fateOfStage(said), edits: [] };
+    if (this.#told.at === "over") return { fate: { kind: "keep" }, edits: [] };
     const judgement = await this.#conversation.message(mail);
     const verdict = this.#verdictOf(judgement);
     if (judgement.isWhole) this.#told = nothingTold();
@@ -116,10 +133,10 @@ export class MilterSession {
     for (const recipient of mail.recipients) {
       if (this.#told.recipients.has(recipient.address)) continue;
       const verdict = await this.#recipient(facts, recipient);
-      if (verdict.kind === "refuse") this.#told.unwanted.add(recipient.address);
+      if (verdict.kind === "refuse") this.#refusedLate(recipient, verdict.reply);
       else if (verdict.kind !== "proceed") return verdict;
     }
-    if (stage !== "message") return undefined;
+    if (stage !== "message" || this.#told.late !== undefined) return undefined;
     const verdict = this.#mailVerdict("data", await conversation.data({ facts }));
     return verdict.kind === "proceed" ? undefined : verdict;
   }
@@ -157,6 +174,13 @@ export class MilterSession {
     return this.#ending(stageVerdictOf(await this.#conversation.rcpt(moment, address, parameters), true));
   }
 
+  #refusedLate({ address }: FilterRecipient, reply: Reply): void {
+    const { late } = this.#told;
+    if (late !== undefined && (late.reply.code < 500 || reply.code >= 500)) return;
+    const because = `refused <${address}> when it was told of it, after that had been answered 250`;
+    this.#told.late = { kind: "refuse", reply: aboutRecipient(address, reply), because };
+  }
+
   /** At MAIL and DATA a refusal is about the whole mail. */
   #mailVerdict(at: "mail" | "data", decision: MilterDecision): StageVerdict {
     this.#told.at = at;
@@ -181,14 +205,9 @@ export class MilterSession {
     return verdict;
   }
 
-  /** However it ends: others had accepted these recipients, and the milter refused them. */
-  #removals(): MailEdit[] {
-    return [...this.#told.unwanted].map((recipient) => ({ edit: "remove-recipient", recipient }));
-  }
-
   #verdictOf({ decision, changes, body }: Judgement): MailVerdict {
     const { keepsSpace } = this.#conversation;
-    const edits = this.#removals();
+    const edits: MailEdit[] = [];
     let quarantine: string | undefined;
     for (const change of changes) {
       if (change.says === "quarantine") quarantine ??= change.reason;
@@ -204,7 +223,7 @@ export class MilterSession {
 const PROCEED: StageVerdict = { kind: "proceed" };
 
 function nothingTold(): Told {
-  return { at: "none", refused: undefined, recipients: new Set(), unwanted: new Set() };
+  return { at: "none", refused: undefined, late: undefined, recipients: new Set() };
 }
 
 function greetingOf(facts: FilterFacts): string {

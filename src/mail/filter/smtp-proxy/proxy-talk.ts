@@ -1,6 +1,7 @@
 import { noExtensions, offers, parseExtensions, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { reply as replyOf, replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import { formatXforward, type ForwardedClient } from "../../../protocol/smtp/xforward.ts";
+import { aboutRecipient } from "../about-recipient.ts";
 import type { FilterRecipient, MailFacts } from "../filter.ts";
 
 /**
@@ -78,7 +79,7 @@ export class ProxyTalk {
         if (!isPositive(reply)) this.#refusals.push(reply);
         return this.#next();
       case "RCPT":
-        if (!isPositive(reply)) this.#refusals.push(about(awaited.recipient.address, reply));
+        if (!isPositive(reply)) this.#refusals.push(aboutRecipient(awaited.recipient.address, reply));
         return this.#next();
       case "DATA":
         if (reply.code === 354) {
@@ -191,10 +192,6 @@ function passedOn(reply: Reply): Reply {
   const code = reply.code === 421 ? 451 : reply.code;
   const status = reply.status ?? `${String(code).charAt(0)}.0.0`;
   return { code, status, lines: reply.lines };
-}
-
-function about(recipient: string, reply: Reply): Reply {
-  return { ...reply, lines: reply.lines.map((line) => (line.includes(recipient) ? line : `<${recipient}>: ${line}`)) };
 }
 
 function isPositive({ code }: Reply): boolean {
