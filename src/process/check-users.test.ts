@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { usersProblems } from "./check-users.ts";
-import { actionsOfDeliveries } from "./delivers-as-others.ts";
 import { posthornSettings } from "./settings.ts";
 
 function problemsOf(written: Parameters<typeof posthornSettings.parse>[0], isRoot: boolean): readonly string[] {
@@ -32,41 +31,29 @@ test("a default user that owns the queue is warned of, where aliases run command
   assert.deepEqual(problemsOf({ local: { defaultUser: "posthorn" }, user: "posthorn" }, true), []);
 });
 
-test("mailboxes of virtual domains are nobody's of this host: they need an action of their own, which is the server's", () => {
-  const virtual = (action?: string) => [
-    { domains: ["v.example"], users: ["box@v.example"], ...(action === undefined ? {} : { action }) },
-  ];
-  const settings = (action?: string) =>
-    ({
-      local: { users: "system", virtual: virtual(action) },
-      actions: { box: { deliver: "maildir", path: "{domain}/{user}" } },
-      user: "posthorn",
-    }) as const;
-  assert.match(problemsOf(settings(), true).join(), /^error local\.virtual\.0\.users: .*as users of this host/);
-  assert.deepEqual(problemsOf(settings("box"), true), []);
-  const actions = actionsOfDeliveries(posthornSettings.parse(settings("box")));
-  const userOf = (name: string): unknown => {
-    const action = actions(name);
-    return action?.kind === "deliver" ? action.user : action;
-  };
-  assert.equal(userOf("box"), "server");
-  assert.equal(userOf("none"), undefined);
+test("mailboxes of virtual domains are nobody's of this host: they need an action of their own, and have no home", () => {
+  const written = (users: string, action?: string, path = "{domain}/{user}") => ({
+    local: {
+      users,
+      virtual: [{ domains: ["v.example"], users: ["box@v.example"], ...(action === undefined ? {} : { action }) }],
+    },
+    tables: { people: { file: "people" } },
+    mailbox: { user: "recipient" as const },
+    actions: { box: { deliver: "maildir" as const, path } },
+    user: "posthorn",
+  });
   for (const users of ["system", "table:people"]) {
-    const written = (action?: string) => ({
-      ...settings(action),
-      local: { users, virtual: virtual(action) },
-      tables: { people: { file: "people" } },
-      mailbox: { user: "recipient" as const },
-    });
-    assert.match(problemsOf(written(), true).join(), /^error local\.virtual\.0\.users: .*as users of this host/, users);
-    assert.deepEqual(problemsOf(written("box"), true), [], users);
-    const action = actionsOfDeliveries(posthornSettings.parse(written("box")))("box");
-    assert.equal(action?.kind === "deliver" && action.user, "server", users);
+    assert.match(
+      problemsOf(written(users), true).join(),
+      /^error local\.virtual\.0\.users: .*nobody of this host/,
+      users,
+    );
+    assert.deepEqual(problemsOf(written(users, "box"), true), [], users);
   }
-  assert.equal(
-    actionsOfDeliveries(posthornSettings.parse({ ...settings("box"), mailbox: { user: "vmail" } }))("box")?.kind,
-    "deliver",
-  );
+  const atHome = problemsOf(written("system", "box", "{home}/{domain}"), true);
+  assert.match(atHome.join(), /^error local\.virtual\.0\.action: box delivers to \{home\}/);
+  // Those in a table may have one each, by user@domain.
+  assert.deepEqual(problemsOf(written("table:people", "box", "{home}/{domain}"), true), []);
 });
 
 test("the server's own defaults have nothing to complain about", () => {

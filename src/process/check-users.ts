@@ -1,3 +1,4 @@
+import { HOME } from "../mail/delivery/mailbox/path-template.ts";
 import { isSystemUsers } from "../mail/envelope/system-users.ts";
 import type { SettingPath } from "../service/config/config.ts";
 import { deliversAsOthers, userOfDeliveries } from "./delivers-as-others.ts";
@@ -27,12 +28,19 @@ export function usersProblems(settings: WrittenSettings, isRoot: boolean): reado
         text: "nobody knows the recipients' uids: set `local.users` to system, or to a table with uid:gid:home",
       });
   if (userOfDeliveries(settings) === "recipient")
-    for (const [at, { users, action }] of local.virtual.entries())
-      if (users !== undefined && action === undefined)
+    for (const [at, { users, action }] of local.virtual.entries()) {
+      if (users === undefined) continue;
+      if (action === undefined)
         problems.push({
           path: ["local", "virtual", at, "users"],
-          text: "mail for these users would be delivered as users of this host that have the same names: give the domains an `action` of their own",
+          text: "these users are nobody of this host, and the actions for users of this host are not for them: give the domains an `action` of their own",
         });
+      else if (isSystemUsers(local.users) && isAtHome(settings, action))
+        problems.push({
+          path: ["local", "virtual", at, "action"],
+          text: `${action} delivers to {home}, and nobody in a virtual domain has a home on this host: write a path without it, or \`user\` at the action`,
+        });
+    }
   if (!deliversAsOthers(settings)) return problems;
   if (!isRoot) {
     const user = userOfDeliveries(settings);
@@ -49,4 +57,12 @@ export function usersProblems(settings: WrittenSettings, isRoot: boolean): reado
       severity: "warning",
     });
   return problems;
+}
+
+/** The mailbox that an action means is in the home of whose it is, which nothing but `local.users` can tell. */
+function isAtHome({ actions, mailbox }: WrittenSettings, name: string): boolean {
+  const action = actions[name];
+  if (action?.kind !== "deliver" || action.user !== undefined) return false;
+  if (action.as !== "maildir" && action.as !== "mbox") return false;
+  return (action.path ?? mailbox[action.as])?.startsWith(HOME) === true;
 }

@@ -1,4 +1,3 @@
-import { type Action } from "../mail/envelope/action-settings.ts";
 import { isSystemUsers } from "../mail/envelope/system-users.ts";
 import type { Settings, WrittenSettings } from "./settings.ts";
 
@@ -9,20 +8,10 @@ export function userOfDeliveries({ local, mailbox }: Pick<Wanted, "local" | "mai
   return mailbox.user ?? (isSystemUsers(local.users) ? "recipient" : "server");
 }
 
-/**
- * The actions as deliveries have them. Who has a mailbox in a virtual domain is no user of this host, whatever his name is:
- * where deliveries are as their recipients, those by an action of a virtual domain are the server's own instead, unless it
- * says otherwise.
- */
-export function actionsOfDeliveries(settings: Wanted): (name: string) => Action | undefined {
-  const { local, actions } = settings;
-  const isAsRecipients = userOfDeliveries(settings) === "recipient";
-  const ofVirtual = new Set(local.virtual.flatMap(({ users, action }) => (users === undefined ? [] : (action ?? []))));
-  return (name) => {
-    const action = actions[name];
-    if (action?.kind !== "deliver" || !isAsRecipients || !ofVirtual.has(name)) return action;
-    return { ...action, user: action.user ?? "server" };
-  };
+/** The tables that deliveries ask who a recipient is, and whether as a user of this host. */
+export function tablesOfDeliveries({ users, virtual }: Wanted["local"]): ReadonlySet<string> {
+  const named = [...(isSystemUsers(users) ? [] : [users]), ...virtual.map(({ domains }) => domains)];
+  return new Set(named.flatMap((each) => (each?.kind === "table" ? [each.name] : [])));
 }
 
 /**

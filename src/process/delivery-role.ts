@@ -11,12 +11,14 @@ import { mailFs } from "../mail/delivery/mailbox/mail-fs.io.ts";
 import { FilingThreads } from "../mail/delivery/mailbox/filing-threads.io.ts";
 import { ownFiles } from "../mail/delivery/mailbox/own-files.ts";
 import type { FilingParts } from "../mail/delivery/mailbox/filing.ts";
-import type { MailboxNames } from "../mail/delivery/mailbox/path-template.ts";
+import type { WhomParts } from "../mail/delivery/mailbox/whom.ts";
+import { localNames, type Holds } from "../mail/envelope/local-names.ts";
 import type { LocalSettings } from "../mail/envelope/settings.ts";
 import { isSystemUsers } from "../mail/envelope/system-users.ts";
 import { systemUsers } from "../service/account/system-users.io.ts";
 import { tableUsers, type UserDirectory } from "../service/account/users.ts";
-import { actionsOfDeliveries, deliversAsOthers, userOfDeliveries } from "./delivers-as-others.ts";
+import type { Tables } from "../service/table/tables.ts";
+import { deliversAsOthers, tablesOfDeliveries, userOfDeliveries } from "./delivers-as-others.ts";
 import { bodyOpener } from "./open-body.ts";
 import { FilingAgents } from "./filing-agents.ts";
 import type { Folders } from "./folders.ts";
@@ -24,6 +26,7 @@ import { tablesOf } from "./tables-of-settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import type { LookupPort } from "./lookup.ts";
 import { groupId, type Identity } from "./privileges.ts";
+import type { Settings } from "./settings.ts";
 
 /** Final delivery. Closing it waits for what runs. */
 export interface DeliveryRole extends AsyncDisposable {
@@ -102,12 +105,14 @@ export function startDelivery(parts: {
     }),
   });
   const system = systemUsers(clock);
+  const tables = tablesOfRole(parts);
   const delivery = createLocalDelivery({
     ...common,
-    actions: actionsOfDeliveries(settings),
+    actions: (name) => settings.actions[name],
     command: settings.command,
-    users: usersOf(parts, system),
+    users: usersOf(loaded, system, tables),
     keysOf: recipientKeys(settings.local),
+    isVirtual: virtualMailboxes(settings, tables),
     system,
     defaultUser: settings.local.defaultUser,
     user: userOfDeliveries(settings),
@@ -134,26 +139,40 @@ function both(own: FileAgent, others: FileAgent): FileAgent {
   };
 }
 
-function usersOf(
-  { loaded, clock, emit, lookup }: Parameters<typeof startDelivery>[0],
-  system: UserDirectory,
-): UserDirectory | undefined {
-  const { users } = loaded.settings.local;
+/** Others are not this role's to read. */
+function tablesOfRole({ loaded, clock, emit, lookup }: Parameters<typeof startDelivery>[0]): Tables {
+  const { settings } = loaded;
+  const named = tablesOfDeliveries(settings.local);
+  const tables = Object.fromEntries(Object.entries(settings.tables).filter(([name]) => named.has(name)));
+  return tablesOf({ ...loaded, settings: { ...settings, tables } }, clock, emit, lookup);
+}
+
+function usersOf({ settings }: LoadedSettings, system: UserDirectory, tables: Tables): UserDirectory | undefined {
+  const { users } = settings.local;
   if (isSystemUsers(users)) return system;
-  if (users?.kind !== "table") return undefined;
-  const source = loaded.settings.tables[users.name];
-  if (source === undefined) return undefined;
-  // Only this one: other tables are not this role's to read.
-  const settings = { ...loaded.settings, tables: { [users.name]: source } };
-  const table = tablesOf({ ...loaded, settings }, clock, emit, lookup).get(users.name);
+  const table = users?.kind === "table" ? tables.get(users.name) : undefined;
   return table === undefined ? undefined : tableUsers(table);
 }
 
 /** What a recipient is called among the users, the best first. */
-export function recipientKeys({ users }: Pick<LocalSettings, "users">): (names: MailboxNames) => readonly string[] {
-  return isSystemUsers(users)
-    ? ({ user }) => [user]
-    : ({ user, domain }) => (domain === "" ? [user] : [`${user}@${domain}`, user]);
+export function recipientKeys({ users }: Pick<LocalSettings, "users">): WhomParts["keysOf"] {
+  if (isSystemUsers(users)) return ({ user }, isVirtual) => (isVirtual ? [] : [user]);
+  return ({ user, domain }, isVirtual) => [
+    ...(domain === "" ? [] : [`${user}@${domain}`]),
+    ...(isVirtual ? [] : [user]),
+  ];
+}
+
+/** Whether those who have mailboxes in a domain are nobody of this host. */
+export function virtualMailboxes(
+  { local, hostname }: Pick<Settings, "local" | "hostname">,
+  tables: Tables,
+): (domain: string) => Promise<Holds> {
+  const names = localNames(local, hostname, tables);
+  return async (domain) => {
+    const entry = await names.virtualOf(domain);
+    return entry === "none" ? false : "failed" in entry ? entry : entry.hasMailboxes;
+  };
 }
 
 export function forwardTemplates(wanted: boolean | readonly string[]): readonly string[] {

@@ -11,8 +11,8 @@ import { isSystemUsers } from "../mail/envelope/system-users.ts";
 import { systemUsers } from "../service/account/system-users.io.ts";
 import { tableUsers } from "../service/account/users.ts";
 import type { Tables } from "../service/table/tables.ts";
-import { actionsOfDeliveries, userOfDeliveries } from "./delivers-as-others.ts";
-import { forwardTemplates, recipientKeys } from "./delivery-role.ts";
+import { userOfDeliveries } from "./delivers-as-others.ts";
+import { forwardTemplates, recipientKeys, virtualMailboxes } from "./delivery-role.ts";
 import { layoutOf } from "./layout.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -34,7 +34,7 @@ export async function explainLocal(
   const delivery = localDelivery({
     clock,
     settings: settings.mailbox,
-    actions: actionsOfDeliveries(settings),
+    actions: (name) => settings.actions[name],
     files: {
       run(errand): Promise<LocalOutcome | undefined> {
         file = errand;
@@ -57,6 +57,7 @@ export async function explainLocal(
       // Whoever asks need not be root; the server that delivers as others is.
       mayChange: true,
       keysOf: recipientKeys(local),
+      isVirtual: virtualMailboxes(settings, tables),
     },
     user: userOfDeliveries(settings),
     forward: forwardTemplates(local.forward),

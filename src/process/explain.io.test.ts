@@ -200,3 +200,32 @@ test("restrictions are shown one by one; without DNS those that need it say noth
   assert.equal(permitted.status, 0);
   assert.doesNotMatch(permitted.text, /not us/);
 });
+
+test("an action that virtual and primary domains share delivers by the recipient's domain", async () => {
+  const yaml = `hostname: mx.example.org
+state: ./state
+local:
+  domains: [example.org]
+  users: table:people
+  virtual:
+    - { domains: [shop.example], users: [alice, bob], action: hosted }
+mailbox: { user: recipient }
+tables:
+  people:
+    map:
+      alice: "1000:1000:/home/alice"
+      bob: "1001:1001:/home/bob"
+      alice@shop.example: "5001:5001:/vhome/shop/alice"
+actions:
+  hosted: { deliver: maildir, path: "{home}/{domain}/Maildir" }
+rules:
+  - match: { for: local }
+    action: hosted
+`;
+  const placeOf = async (address: string): Promise<string> =>
+    (await ask(yaml, address, "--no-dns")).text.replace(/^[^]*\n +action[^\n]*\n/, "");
+  assert.match(await placeOf("alice@shop.example"), /maildir:\/vhome\/shop\/alice\/shop\.example\/Maildir[^]*uid 5001/);
+  assert.match(await placeOf("alice@example.org"), /maildir:\/home\/alice\/example\.org\/Maildir[^]*uid 1000/);
+  // Whoever has no rights of his own there is not bob of this host, and the server has no home.
+  assert.match(await placeOf("bob@shop.example"), /bob@shop\.example by hosted is the server's own.*\{home\}/);
+});

@@ -1,4 +1,5 @@
 import { passwordTablesOf } from "../service/account/password-tables.ts";
+import { tablesOfDeliveries } from "./delivers-as-others.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 import { lookupTablesOf } from "./lookup-needs.ts";
 import type { Role } from "./roles.ts";
@@ -9,8 +10,7 @@ export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
   const { policyTable } = loaded.settings.delivery.tls;
   const policyText = policyTable === undefined ? undefined : loaded.tableTexts[policyTable];
   const lookups = lookupTablesOf(loaded.settings);
-  const { users } = loaded.settings.local;
-  const usersTable = users?.kind === "table" ? users.name : undefined;
+  const recipients = tablesOfDeliveries(loaded.settings.local);
   const texts = (isTheirs: (name: string) => boolean): Record<string, string> =>
     Object.fromEntries(Object.entries(loaded.tableTexts).filter(([name]) => isTheirs(name)));
   const tableTexts =
@@ -21,7 +21,7 @@ export function loadedFor(role: Role, loaded: LoadedSettings): LoadedSettings {
         : role === "egress" && policyTable !== undefined && policyText !== undefined
           ? { [policyTable]: policyText }
           : role === "delivery"
-            ? texts((name) => name === usersTable && !lookups.has(name))
+            ? texts((name) => recipients.has(name) && !lookups.has(name))
             : {};
   const { acmeBindingKey } = loaded.secrets;
   const secrets =

@@ -33,6 +33,8 @@ export interface LocalNames {
 export interface VirtualDomain {
   readonly aliases: readonly Table[];
   readonly action?: string | undefined;
+  /** Somebody has a mailbox of his own there. */
+  readonly hasMailboxes: boolean;
   /** Whether the address has a mailbox of its own there. */
   isKnownUser(address: string): Promise<Holds>;
 }
@@ -59,6 +61,7 @@ export function localNames(
     const domain: VirtualDomain = {
       aliases: tablesNamed(tables, entry.aliases),
       action: entry.action,
+      hasMailboxes: entry.users !== undefined,
       isKnownUser: async (address) =>
         entry.users === undefined ? false : isListed(mailboxes, `${name}.users`, address, delimiters, "address"),
     };

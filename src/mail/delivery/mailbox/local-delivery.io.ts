@@ -25,6 +25,7 @@ export interface MachineParts extends Pick<
   /** `local.users`, where it knows more than names, and what recipients are called there. */
   readonly users?: UserDirectory | undefined;
   readonly keysOf?: LocalDeliveryParts["whom"]["keysOf"] | undefined;
+  readonly isVirtual?: LocalDeliveryParts["whom"]["isVirtual"];
   readonly system: UserDirectory;
   readonly defaultUser: string;
   /** As which user deliveries are made that say nothing else. */
@@ -55,6 +56,7 @@ export function createLocalDelivery(parts: MachineParts): LocalDelivery & AsyncD
       ownUid: others?.ownUid ?? process.geteuid?.() ?? -1,
       mayChange: others !== undefined && mayChangeIdentity(),
       keysOf: parts.keysOf ?? (({ user }) => [user]),
+      isVirtual: parts.isVirtual,
     },
     commandPath: parts.command.path,
     settings,

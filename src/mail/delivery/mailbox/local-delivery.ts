@@ -15,7 +15,7 @@ import type { FileAgent, FileErrand, Place } from "./errand.ts";
 import { HOME, mailboxNames, mailboxPath, type MailboxNames } from "./path-template.ts";
 import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
-import { whomFor, whomForTarget, type Whom, type WhomAnswer, type WhomParts } from "./whom.ts";
+import { whomFor, whomForRecipient, whomForTarget, type Whom, type WhomAnswer, type WhomParts } from "./whom.ts";
 
 /**
  * Final delivery: finds whose rights an envelope's delivery takes and which mailbox, file or command it means, and has it
@@ -152,7 +152,7 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       return end("local", { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text } });
     }
     if (action.as === "discard") return { do: "end", outcome: discard(envelope.id) };
-    const answer = await this.#whomOf(action, names);
+    const { wanted, answer } = await this.#whomOf(action, names);
     if (!answer.ok) return end("local", answer.failure);
     const { whom } = answer;
     const mayForward = whom.isRecipient && !(target?.kind === "user" && target.isFinal);
@@ -163,23 +163,44 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       const look = forward.length === 0 ? undefined : errandFor(request, whom, undefined, forward);
       return { do: "command", command: commandText(action.command ?? ""), whom, names, look };
     }
-    return { do: "files", errand: errandFor(request, whom, this.#placeOf(action, whom, names), forward) };
+    const template = this.#templateFor(action, wanted);
+    if (wanted === "server" && template.startsWith(HOME))
+      return end("local", {
+        lasting: "temporary",
+        status: "4.3.5",
+        cause: {
+          kind: "settings",
+          text:
+            `the mailbox of ${names.recipient} by ${envelope.action} is the server's own, and that has no home: write a path ` +
+            "without {home}, or say whose it is in local.users or by the action's `user`",
+        },
+      });
+    return { do: "files", errand: errandFor(request, whom, this.#placeOf(action, template, whom, names), forward) };
   }
 
-  async #whomOf(action: Extract<Action, { kind: "deliver" }>, names: MailboxNames): Promise<WhomAnswer> {
-    return whomFor(this.#parts.whom, action.user ?? this.#parts.user, names);
+  async #whomOf(
+    action: Extract<Action, { kind: "deliver" }>,
+    names: MailboxNames,
+  ): Promise<{ readonly wanted: string; readonly answer: WhomAnswer }> {
+    const { whom, user } = this.#parts;
+    // What an action says holds for all of its mail.
+    if (action.user === undefined && user === "recipient") return whomForRecipient(whom, names);
+    const wanted = action.user ?? user;
+    return { wanted, answer: await whomFor(whom, wanted, names) };
   }
 
-  #placeOf(action: Extract<Action, { kind: "deliver" }>, whom: Whom, names: MailboxNames): Place {
-    const { settings, stateDirectory } = this.#parts;
+  #templateFor(action: Extract<Action, { kind: "deliver" }>, wanted: string): string {
     const kind = action.as === "mbox" ? "mbox" : "maildir";
-    const wanted = action.user ?? this.#parts.user;
     const byDefault = DEFAULT_PATHS[kind][wanted === "server" || wanted === "recipient" ? wanted : "named"];
-    const template = action.path ?? settings[kind] ?? byDefault;
+    return action.path ?? this.#parts.settings[kind] ?? byDefault;
+  }
+
+  #placeOf(action: Extract<Action, { kind: "deliver" }>, template: string, whom: Whom, names: MailboxNames): Place {
+    const kind = action.as === "mbox" ? "mbox" : "maildir";
     // Only the template is resolved: what the recipient's name adds never counts as a step between directories.
     const path = template.startsWith(HOME)
       ? mailboxPath(template, names, whom.user.home)
-      : mailboxPath(resolve(stateDirectory, template), names);
+      : mailboxPath(resolve(this.#parts.stateDirectory, template), names);
     // In the home the user decides by links where it leads.
     if (kind === "mbox") return { kind, path, isOfSettings: !template.startsWith(HOME) };
     return { kind, path, extension: names.extension, quota: this.#quotaOf(whom) };

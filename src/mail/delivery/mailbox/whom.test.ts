@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LocalUser, UserDirectory } from "../../../service/account/users.ts";
 import { mailboxNames } from "./path-template.ts";
-import { whomFor, whomForTarget, type WhomAnswer, type WhomParts } from "./whom.ts";
+import { whomFor, whomForRecipient, whomForTarget, type WhomAnswer, type WhomParts } from "./whom.ts";
 
 const users: readonly LocalUser[] = [
   { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", groups: [1001, 50, 0] },
+  { name: "carol@shop.example", uid: 5001, gid: 5001, home: "/vhome/shop/carol" },
   { name: "root", uid: 0, gid: 0, home: "/root" },
   { name: "operator", uid: 11, gid: 0, home: "/root" },
   { name: "nobody", uid: 65534, gid: 65534, home: "/nonexistent" },
@@ -24,7 +25,9 @@ const parts: WhomParts = {
   defaultUser: "nobody",
   ownUid: 500,
   mayChange: true,
-  keysOf: ({ user, domain }) => [`${user}@${domain}`, user],
+  keysOf: ({ user, domain }, isVirtual) => [`${user}@${domain}`, ...(isVirtual ? [] : [user])],
+  isVirtual: async (domain) =>
+    domain === "away.example" ? { failed: "the table is away" } : domain === "shop.example",
 };
 
 function told(answer: WhomAnswer): string {
@@ -40,6 +43,19 @@ test("a recipient's delivery has that user's uid, gid and groups, but for root's
   const answer = await whomFor(parts, "recipient", mailboxNames("alice+x@example.org", "+"));
   assert.deepEqual(answer.ok && answer.whom.as, { uid: 1001, gid: 1001, groups: [1001, 50] });
   assert.ok(answer.ok && answer.whom.isRecipient);
+});
+
+test("in a virtual domain a user of this host of the same name counts for nothing, who is there with the domain does", async () => {
+  const asked = async (address: string): Promise<string> => {
+    const { wanted, answer } = await whomForRecipient(parts, mailboxNames(address, "+"));
+    return `${wanted}: ${told(answer)}`;
+  };
+  assert.equal(await asked("alice@example.org"), "recipient: 1001 /home/alice");
+  assert.equal(await asked("alice"), "recipient: 1001 /home/alice");
+  assert.equal(await asked("alice@shop.example"), "server: own /");
+  assert.equal(await asked("carol+x@shop.example"), "recipient: 5001 /vhome/shop/carol");
+  assert.match(await asked("lost@shop.example"), /^server/);
+  assert.match(await asked("alice@away.example"), /^recipient: temporary 4\.3\.0 .*away\.example .*the table is away/);
 });
 
 test("root, and whoever is in root's group, is delivered as the default user, and that one can't be root", async () => {

@@ -1,6 +1,7 @@
 import type { RunAs } from "../../../foundation/ffi/identity.ts";
 import type { LocalUser, UserDirectory } from "../../../service/account/users.ts";
 import type { Failure } from "../../envelope/failure.ts";
+import type { Holds } from "../../envelope/local-names.ts";
 import type { MailboxNames } from "./path-template.ts";
 
 /**
@@ -28,8 +29,10 @@ export interface WhomParts {
   readonly ownUid: number;
   /** Started by root: it can become others. */
   readonly mayChange: boolean;
-  /** What the recipient is called in `users`, the best first. */
-  readonly keysOf: (names: MailboxNames) => readonly string[];
+  /** What the recipient is called in `users`, the best first; in a virtual domain only what names the domain, too. */
+  readonly keysOf: (names: MailboxNames, isVirtual: boolean) => readonly string[];
+  /** Whether mailboxes of the domain are those of a virtual one; absent: there is none such. */
+  readonly isVirtual?: ((domain: string) => Promise<Holds>) | undefined;
 }
 
 /** `wanted`: `mailbox.user`, or what the action says: `recipient`, `server` or a user of the system. */
@@ -44,7 +47,30 @@ export async function whomFor(parts: WhomParts, wanted: string, names: MailboxNa
       "settings",
       "mail is delivered as its recipients, but local.users has no uids",
     );
-  return settled(parts, await found(parts.users, parts.keysOf(names)), names.user, true, "file");
+  return settled(parts, await found(parts.users, parts.keysOf(names, false)), names.user, true, "file");
+}
+
+/** Whose rights a delivery has that is as its recipient because nothing says otherwise. */
+export interface Recipients {
+  readonly wanted: "recipient" | "server";
+  readonly answer: WhomAnswer;
+}
+
+/**
+ * Nobody in a virtual domain is a user of this host by his name alone. Who is there with the domain has the rights that stand
+ * there; mailboxes of the others are the server's own.
+ */
+export async function whomForRecipient(parts: WhomParts, names: MailboxNames): Promise<Recipients> {
+  const isVirtual = names.domain === "" ? false : ((await parts.isVirtual?.(names.domain)) ?? false);
+  if (typeof isVirtual !== "boolean") {
+    const text = `whether ${names.domain} is a virtual domain could not be found out: ${isVirtual.failed}`;
+    return { wanted: "recipient", answer: refused("temporary", "4.3.0", "internal", text) };
+  }
+  if (!isVirtual) return { wanted: "recipient", answer: await whomFor(parts, "recipient", names) };
+  const keys = parts.keysOf(names, true);
+  const own = parts.users === undefined ? NOBODY : await found(parts.users, keys);
+  if ("none" in own) return { wanted: "server", answer: await whomFor(parts, "server", names) };
+  return { wanted: "recipient", answer: await settled(parts, own, names.user, true, "file") };
 }
 
 /** On whose behalf a command is run or a file is written that an alias or a `.forward` names; `""`: the default user. */
@@ -63,6 +89,8 @@ function own(name: string): Whom {
 }
 
 type Found = { readonly user: LocalUser } | { readonly none: true } | { readonly failed: string };
+
+const NOBODY: Found = { none: true };
 
 async function found(directory: UserDirectory, keys: readonly string[]): Promise<Found> {
   for (const key of keys) {
