@@ -66,7 +66,7 @@ export const cliParts: Pick<
   async checkSettings(given) {
     const options = await optionsOf(given);
     const { file } = options;
-    const loaded = await (await settingsCode()).loadSettings(options);
+    const loaded = await (await settingsCode()).loadSettings({ ...options, isCheck: true });
     if (!loaded.ok) return { file, isFine: false, lines: loaded.problem.map(problemLine) };
     const { checkBackends } = await import("./check-backends.ts");
     const { checkPrograms } = await import("./check-programs.ts");

@@ -45,7 +45,7 @@ const EX_CONFIG = 78;
 /** `posthornd -n`: says everything that is wrong. 0: the settings can be used. */
 export async function checkOnly(options: Pick<DaemonOptions, "file" | "out" | "err">): Promise<number> {
   const file = await settingsFile(options.file);
-  const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock });
+  const loaded = await loadSettings({ file, directory: process.cwd(), clock: systemClock, isCheck: true });
   for (const problem of loaded.ok ? loaded.value.warnings : loaded.problem) options.err(`${problemLine(problem)}\n`);
   if (!loaded.ok) return EX_CONFIG;
   options.out(

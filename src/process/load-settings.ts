@@ -41,6 +41,8 @@ export interface LoadedSettings {
 export interface LoadOptions extends SettingsFile {
   /** Whether somebody else opens certificates, keys and authorities: then nobody here does. */
   readonly isKeptElsewhere?: ((settings: Settings) => boolean) | undefined;
+  /** Somebody wants to know what is wrong, and nobody goes without mail for it: lines of data count as settings do. */
+  readonly isCheck?: boolean | undefined;
 }
 
 /**
@@ -64,7 +66,12 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
       );
   for (const { path, text } of sealedNameProblems(settings)) problems.push(parsed.value.problemAt(path, text));
   if (options.isKeptElsewhere?.(settings) !== true)
-    for (const { path, text } of await inspectSigning(settings)) problems.push(parsed.value.problemAt(path, text));
+    for (const { path, text, isData } of await inspectSigning(settings)) {
+      // A file that cannot be read is told with the tables.
+      if (isData === "file") continue;
+      const isWarning = isData === "line" && options.isCheck !== true;
+      problems.push(parsed.value.problemAt(path, text, isWarning ? "warning" : "error"));
+    }
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
   const acmeBindingKey = await loadBindingKey(parsed.value, problems);

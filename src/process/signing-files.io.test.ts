@@ -19,10 +19,10 @@ writeFileSync(join(folder, "bad.pem"), "nonsense\n");
 const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
 writeFileSync(join(folder, "ec.pem"), ec.privateKey.export({ type: "pkcs8", format: "pem" }));
 
-async function load(settings: string) {
+async function load(settings: string, isCheck = true) {
   const file = join(folder, "posthorn.yaml");
   writeFileSync(file, settings);
-  return loadSettings({ file, directory: folder, clock: systemClock });
+  return loadSettings({ file, directory: folder, clock: systemClock, isCheck });
 }
 
 async function problemsOf(settings: string): Promise<string> {
@@ -67,6 +67,11 @@ test("lines of a table in a file that name no key are told, by the check of sett
   assert.match(told, /keys\.txt:2: example\.com: the file \.\.\/\.\.\/etc\/x\.pem is not below the key folder/);
   assert.doesNotMatch(told, /example\.org/);
 
+  // For a server that starts they are data: one domain's mail waits, and not everybody's.
+  const started = await load(settings("file: ./keys.txt"), false);
+  assert.ok(started.ok);
+  assert.match(started.value.warnings.map(problemLine).join("\n"), /warning: .*keys\.txt:1: example\.net/);
+
   // Where the settings are loaded without looking at keys, as commands do.
   const file = join(folder, "posthorn.yaml");
   const loaded = await loadSettings({ file, directory: folder, clock: systemClock, isKeptElsewhere: () => true });
@@ -81,6 +86,9 @@ test("lines of a table in a file that name no key are told, by the check of sett
     ["example.net", "example.com"],
   );
   assert.match(wrong[0]?.text ?? "", /keys\.txt:1: example\.net: expected selector:file/);
+
+  const gone = (await problemsOf(settings("file: ./gone.txt"))).split("\n");
+  assert.equal(gone.length, 1, gone.join("\n"));
 });
 
 test("who seals without having judged is told so", async () => {

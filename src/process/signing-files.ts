@@ -15,6 +15,11 @@ import type { Settings, WrittenSettings } from "./settings.ts";
 export interface SigningProblem {
   readonly path: SettingPath;
   readonly text: string;
+  /**
+   * It stands in a table's file, or that file cannot be read: data, which is read anew while the server runs. There it defers the
+   * mail of one domain, and must not keep a process from being started for all of them.
+   */
+  readonly isData?: "line" | "file" | undefined;
 }
 
 type Signing = Pick<Settings | WrittenSettings, "filters">;
@@ -59,14 +64,16 @@ export async function inspectSigning(
       // oxlint-disable-next-line no-await-in-loop -- as above
       for (const { path, where, files } of await keyTableLines(source, settings.tables)) {
         if (typeof files === "string")
-          problems.push({ path, text: where === undefined ? files : `${where}: ${files}` });
+          problems.push(
+            where === undefined ? { path, text: files } : { path, text: `${where}: ${files}`, isData: "line" },
+          );
         // Lines of a file are told of when they can be no key's; which of many domains has a key is for `dkim check` to say.
         else if (where === undefined)
           // oxlint-disable-next-line no-await-in-loop -- as above
           for (const { selector, file } of files) await look(path, selector, file);
       }
     } catch (thrown) {
-      problems.push({ path: [...place, "keyTable"], text: messageOf(thrown) });
+      problems.push({ path: [...place, "keyTable"], text: messageOf(thrown), isData: "file" });
     }
   }
   return problems;

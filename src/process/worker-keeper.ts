@@ -35,7 +35,9 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
   const inspected = await inspectCertificates(inspectedOf(loaded.settings, systemClock.now()));
   const problems = inOrder([
     ...inspected.map((problem) => locatedProblem(problem, loaded.origins)),
-    ...(await inspectSigning(loaded.settings)).map(({ path, text }) => problemIn(loaded.origins, path, text, "error")),
+    ...(await inspectSigning(loaded.settings)).map(({ path, text, isData }) =>
+      problemIn(loaded.origins, path, text, isData === undefined ? "error" : "warning"),
+    ),
   ]);
   if (problems.some(({ severity }) => severity === "error")) throw new SettingsRefused(problems);
   for (const problem of problems) emit(events.settingsWarning, { problem: problemLine(problem) });

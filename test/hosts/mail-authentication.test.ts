@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -42,6 +42,7 @@ for (const layout of LAYOUTS)
       const [name = "", text = ""] = line.trim().split(". IN TXT ");
       return [name, text.replaceAll('" "', "").replaceAll('"', "")] as const;
     });
+    writeFileSync(join(folder, "keys"), "# of customers\n");
     await using dns = await startDnsServer({
       ...Object.fromEntries(records.map(([name, text]) => [name, [txt(text)]])),
       "strict.test": [txt("v=spf1 ip4:192.0.2.1 -all")],
@@ -52,10 +53,13 @@ for (const layout of LAYOUTS)
       layout,
       settings: `dns: { servers: ["${dns.at}"] }
 local: { domains: [posthorn.test], users: [ann] }
+tables: { keys: { file: "${folder}/keys" } }
 filters:
   judge: { authenticate: { submissions: true } }
   sign:
     sign:
+      key-table: table:keys
+      key-folder: ${folder}
       keys:
         - { domain: posthorn.test, selector: rsa, key: ${folder}/rsa.pem }
         - { domain: posthorn.test, selector: ed25519, key: ${folder}/ed25519.pem }
@@ -73,6 +77,13 @@ rules:
     for (const [name, text] of records)
       assert.ok(advised.stdout.includes(`${name}. IN TXT "${text.slice(0, 40)}`), advised.stdout);
 
+    // Data, which somebody gets wrong while the server runs: it is a matter of that one domain, whoever is started anew.
+    appendFileSync(join(folder, "keys"), "third.test nonsense\n");
+    const keeper = server.workers().get("keeper-1");
+    if (keeper !== undefined) {
+      process.kill(keeper, "SIGKILL");
+      await server.waitForOutput(/keys:2: third\.test: expected selector:file/);
+    }
     assert.match(
       await sendMail(smtp, { from: "ann@posthorn.test", to: "x@there.test", content: mail("Ann <ann@posthorn.test>") }),
       /^250 /,
