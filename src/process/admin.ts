@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import type { Admin, ReloadReport } from "../admin/control/admin.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
@@ -14,6 +13,7 @@ import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
 import { posthornSettings } from "./settings.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { canMoveLog } from "./log-place.ts";
 import type { Server } from "./server.ts";
 import { SettingsRefused } from "./settings-refused.ts";
 import { shownTables } from "./show-tables.ts";
@@ -24,16 +24,8 @@ export interface ServerAdmin extends Admin {
   reloadFor(by: string): Promise<ReloadReport>;
 }
 
-type LogTarget = LoadedSettings["settings"]["log"]["to"];
-
 /** Settings that shape the processes themselves. */
 const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control|queue\.store|journal)\b/;
-
-/** The process that writes the log may write only into the folder where it was at its start. */
-function movesItsLog(layout: Server["layout"], before: LogTarget, after: LogTarget): boolean {
-  if (layout === "single" || after.kind !== "file") return false;
-  return before.kind !== "file" || dirname(before.path) !== dirname(after.path);
-}
 
 export function buildAdmin(parts: {
   server: Server;
@@ -49,6 +41,7 @@ export function buildAdmin(parts: {
   const { server, clock } = parts;
   const journal = openJournalReader(parts.folders.journalFile);
   const open = bodyOpener(parts.folders);
+  const logAtStart = server.loaded.settings.log.to;
   let loadedAt = parts.startedAt;
   const settingsName = parts.settingsFile ?? "built in";
 
@@ -72,9 +65,9 @@ export function buildAdmin(parts: {
         const inWords = (some: readonly string[]): readonly string[] => writtenNames(posthornSettings, some, spelling);
         const changed = inWords(paths);
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
-        const isLogMoved = movesItsLog(server.layout, before.log.to, server.loaded.settings.log.to);
+        const staysInPlace = server.layout === "split" && !canMoveLog(logAtStart, server.loaded.settings.log.to);
         const needsRestart = inWords(
-          paths.filter((path) => NEEDS_RESTART.test(path) || (isLogMoved && path.startsWith("log.to"))),
+          paths.filter((path) => NEEDS_RESTART.test(path) || (staysInPlace && path.startsWith("log.to"))),
         );
         server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed, needsRestart });
         return { kind: "swapped", changed, needsRestart };

@@ -26,6 +26,7 @@ import { deliversAsOthers } from "./delivers-as-others.ts";
 import type { Folders } from "./folders.ts";
 import { placeOf } from "./listener-place.ts";
 import type { LoadedSettings } from "./load-settings.ts";
+import { canMoveLog, type LogTarget } from "./log-place.ts";
 import type { LookupPort } from "./lookup.ts";
 import { needsLookup } from "./lookup-needs.ts";
 import { memoryEnvironment, memoryOptions } from "./memory.ts";
@@ -497,6 +498,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let kept: Keeping;
   let lookedUp: Keeping | undefined;
   let logWorker: WorkerProcess;
+  /** Where it may write stays as it is, whatever later settings say; so does what it is told when it is started anew. */
+  const logAtStart = loaded.settings.log.to;
+  let logAt = logAtStart;
   let schedulerWorker: WorkerProcess;
   try {
     await bind(loaded);
@@ -562,7 +566,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         release(fresh);
         throw thrown;
       }
+      if (canMoveLog(logAtStart, next.settings.log.to)) logAt = next.settings.log.to;
       tellStaying(logWorker, next, undefined);
+      logWorker.setStart({ ...startOf("log", withLogAt(next, logAt)), name: logWorker.name });
       for (const old of changing) {
         workers.delete(old);
         leaving.set(
@@ -636,4 +642,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       isForeground: parts.isForeground,
     };
   }
+}
+
+function withLogAt(loaded: LoadedSettings, to: LogTarget): LoadedSettings {
+  return { ...loaded, settings: { ...loaded.settings, log: { ...loaded.settings.log, to } } };
 }

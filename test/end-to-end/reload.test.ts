@@ -340,5 +340,15 @@ test("split: a log that its process may not move stays where it is, and the relo
   }
   assert.match(server.output(), /error: log: .*first\/log: this process may write only where it was told at its start/);
   assert.equal(existsSync(join(first, "log")), false);
+
+  // What is told is told against the start, not against settings that never came into force.
+  server.rewrite({ settings: logTo(join(first, "other")) });
+  assert.match(await hangUp(server), /; only after a restart: log\.to/);
+  const writer = server.workers().get("log");
+  assert.ok(writer !== undefined);
+  process.kill(writer, "SIGKILL");
+  await server.waitForOutput(/process log pid \d+ ended: signal SIGKILL/);
+  server.rewrite({ settings: "" });
+  assert.doesNotMatch(await hangUp(server), /restart/);
   assert.equal(await server.stop(), 0);
 });
