@@ -172,7 +172,7 @@ function needsSetting(value: unknown, name: string, so: string): void {
   if (value !== undefined) return;
   throw new PosthornError("USAGE", {
     message: `${so}: the settings have no ${name}`,
-    advice: "the manual says how it is set",
+    advice: "set it, then posthorn reload",
   });
 }
 

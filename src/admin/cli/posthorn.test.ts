@@ -839,6 +839,8 @@ test("options in front of the command are told what to type", async () => {
   const misplaced = await posthorn(["-f", "my s.yaml", "show", "routes"]);
   assert.equal(misplaced.code, 64);
   assert.equal(misplaced.err, 'posthorn: options stand behind the command: posthorn show routes -f "my s.yaml"\n');
+  const group = await posthorn(["-f", "s.yaml", "show"]);
+  assert.equal(group.err, "posthorn: options stand behind the command: posthorn show -f s.yaml\n");
   assert.match((await posthorn(["--jso", "nothing"])).err, /options stand behind the command; posthorn help lists/);
 });
 

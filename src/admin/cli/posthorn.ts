@@ -95,7 +95,7 @@ function help(names: readonly string[], world: World): number {
 function misplaced(argv: readonly string[], world: World): number {
   const takesValue = argv[0] === "-f" || argv[0] === "--file";
   const [options, words] = [argv.slice(0, takesValue ? 2 : 1), argv.slice(takesValue ? 2 : 1)];
-  const isCommand = [3, 2, 1].some((count) => commands.some(({ name }) => name === words.slice(0, count).join(" ")));
+  const isCommand = commands.some(({ name }) => words[0] !== undefined && name.split(" ")[0] === words[0]);
   const typed = [...words, ...options].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)));
   const advice = isCommand ? `: posthorn ${typed.join(" ")}` : "; posthorn help lists the commands";
   world.stderr.write(`posthorn: options stand behind the command${escapeControls(advice)}\n`);
