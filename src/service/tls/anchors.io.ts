@@ -2,16 +2,19 @@ import { readFile, stat } from "node:fs/promises";
 import { getCACertificates } from "node:tls";
 import { SYSTEM_ANCHORS, type Anchors } from "./keeper.ts";
 import { pemBlocks } from "./pem.ts";
-import { markOfFiles, unreadable } from "./source.io.ts";
+import { isThere, markOfFiles, unreadable } from "./source.io.ts";
 
 /** All the authorities of the world come to less than half a megabyte. */
 const MOST_ANCHOR_BYTES = 8 * 1024 * 1024;
+
+/** `isUnread`: it is there, and could not be read this time. */
+type ReadAnchors = Anchors & { readonly isUnread?: boolean | undefined };
 
 /**
  * Reads authorities: those of the system (which its administrator manages, with `update-ca-certificates` and the like), or
  * of a file. A system without a store is served by the authorities that came with Node. Never throws.
  */
-export async function readAnchors(source: string): Promise<Anchors> {
+export async function readAnchors(source: string): Promise<ReadAnchors> {
   if (source !== SYSTEM_ANCHORS) return await anchorsOfFile(source);
   const file = await systemStore();
   if (file !== undefined) {
@@ -21,7 +24,7 @@ export async function readAnchors(source: string): Promise<Anchors> {
   return { pems: getCACertificates("bundled"), origin: "the authorities that came with Node" };
 }
 
-async function anchorsOfFile(file: string): Promise<Anchors> {
+async function anchorsOfFile(file: string): Promise<ReadAnchors> {
   try {
     const { size } = await stat(file);
     if (size > MOST_ANCHOR_BYTES)
@@ -30,7 +33,7 @@ async function anchorsOfFile(file: string): Promise<Anchors> {
     if (certificates.length > 0) return { pems: certificates, origin: file };
     return { pems: [], origin: file, problem: `${file} holds no certificate in PEM form` };
   } catch (thrown) {
-    return { pems: [], origin: file, problem: unreadable(file, thrown) };
+    return { pems: [], origin: file, problem: unreadable(file, thrown), isUnread: isThere(thrown) };
   }
 }
 

@@ -28,6 +28,8 @@ export type RequestedKeyKind = "ec" | "rsa";
 export interface PairRefusal {
   readonly part: "certificate" | "key";
   readonly text: string;
+  /** Nothing is known of the file's content: it is there, and could not be read. */
+  readonly isUnread?: boolean | undefined;
 }
 
 /**

@@ -274,6 +274,34 @@ test("what could not be read for a moment is read again by itself, and told once
   assert.deepEqual(new Set(kept.changes), new Set(["anchors", "certificates"]));
 });
 
+test("what is broken waits for a change; what cannot be read is tried again less and less often", async () => {
+  const reads = { broken: 0, away: 0 };
+  for (const trouble of ["broken", "away"] as const) {
+    await using kept = await keeping(
+      {
+        ...(await pairFiles(["mx.example"], "certs/mx")),
+        "certs/other.key": `-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n`,
+      },
+      (folder) => ({ certificates: [{ kind: "directory", label: undefined, directory: join(folder, "certs") }] }),
+    );
+    await kept.looks();
+    // Which file is asked first says that the folder is read.
+    using _reads = unreadable(join(kept.folder, "certs/other.key"), () => {
+      reads[trouble]++;
+      return trouble === "away";
+    });
+    if (trouble === "away") await kept.write("certs/other.key", "anything");
+    for (let minutes = 0; minutes < 60; minutes += 3) {
+      await kept.looks();
+      await kept.clock.advance(180_000);
+    }
+    await kept.looks();
+    assert.equal(kept.findings.length, trouble === "away" ? 2 : 1);
+  }
+  assert.equal(reads.broken, 0);
+  assert.ok(reads.away >= 5 && reads.away <= 10, `${reads.away} times in an hour`);
+});
+
 test("a file that was given the wrong rights is read as soon as it has the right ones", async () => {
   await using kept = await keeping(await pairFiles(["mx.example"], "mx"), oneFile);
   const key = join(kept.folder, "mx.key");

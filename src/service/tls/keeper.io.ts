@@ -18,14 +18,18 @@ import { foldedName } from "./name-index.ts";
 import { ownCertificate } from "./own-certificate.io.ts";
 import { recent } from "./recent.ts";
 import type { CertificateSource } from "./settings.ts";
-import { loadDirectory, loadPair, markOfDirectory, markOfFiles, namingFile } from "./source.io.ts";
+import { loadDirectory, loadPair, markOfDirectory, markOfFiles, namingFile, type LoadedPairs } from "./source.io.ts";
 import { tableCertificates } from "./table-certificates.io.ts";
 import type { TicketKeys } from "./tickets.ts";
 
 /** A changed file is in force this long after the change plus once more, for it is read when it has come to rest. */
 const LOOK_EVERY_MS = 1000;
-/** What is in trouble is read again without a change, too: there may have been no descriptors, or a file server was away. */
+/**
+ * What could not be read is read again without a change, too: there may have been no descriptors, or a file server was away.
+ * After twice the time before, each time: it may be for good, and a folder is read whole.
+ */
 const TRY_AGAIN_MS = 30_000;
+const LONGEST_TRY_AGAIN_MS = 600_000;
 const TELL_AGAIN_MS = 600_000;
 const DAY_MS = 86_400_000;
 /** Of each table, each day. */
@@ -67,7 +71,7 @@ interface Watched {
   readonly label: string | undefined;
   readonly name: string;
   readonly mark: () => Promise<string>;
-  readonly load: () => Promise<{ pairs: readonly CertificatePair[]; problems: readonly string[] }>;
+  readonly load: () => Promise<Pick<LoadedPairs, "pairs" | "problems" | "isUnread">>;
   /** Of an authority's certificates, which the check of the settings does not open. */
   readonly isKept?: boolean | undefined;
   pairs: readonly CertificatePair[];
@@ -75,15 +79,27 @@ interface Watched {
   taken: string;
   seen: string;
   trouble: string;
-  /** By the monotonic clock; while it is in trouble. */
-  againAtMs: number;
+  again: Again;
+}
+
+/** When what could not be read is read again, by the monotonic clock, and after which pause. */
+interface Again {
+  readonly atMs: number;
+  readonly pauseMs: number;
+}
+
+const NOT_AGAIN: Again = { atMs: Number.POSITIVE_INFINITY, pauseMs: 0 };
+
+function nextTry(before: Again, nowMs: number): Again {
+  const pauseMs = Math.min(LONGEST_TRY_AGAIN_MS, Math.max(TRY_AGAIN_MS, before.pauseMs * 2));
+  return { atMs: nowMs + pauseMs, pauseMs };
 }
 
 interface WatchedAnchors {
   readonly mark: string;
   readonly value: Anchors;
   /** Why the file is not what is in force, and when it is read again. */
-  readonly trouble?: { readonly text: string; readonly againAtMs: number } | undefined;
+  readonly trouble?: { readonly text: string; readonly again: Again } | undefined;
 }
 
 /**
@@ -129,9 +145,10 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   };
   /** Takes a source anew. A pair that is broken among whole ones does not keep those back. */
   const take = async (source: Watched, mark: string): Promise<boolean> => {
-    const { pairs, problems } = await source.load();
+    const { pairs, problems, isUnread } = await source.load();
+    const before = mark === source.taken ? source.again : NOT_AGAIN;
     source.taken = mark;
-    source.againAtMs = problems.length === 0 ? Number.POSITIVE_INFINITY : clock.monotonicMs() + TRY_AGAIN_MS;
+    source.again = isUnread === true ? nextTry(before, clock.monotonicMs()) : NOT_AGAIN;
     if (problems.length > 0) {
       trouble(source, problems.slice(0, 5).join("; "));
       // Files that belong together in one entry are all right or all wrong; in a folder each pair is by itself.
@@ -158,7 +175,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     taken: "",
     seen: "",
     trouble: "",
-    againAtMs: Number.POSITIVE_INFINITY,
+    again: NOT_AGAIN,
   });
   const staticSources = (): Watched[] =>
     settings.certificates.flatMap((source): Watched[] => {
@@ -201,7 +218,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
       const isAtRest = mark === source.seen;
       source.seen = mark;
       // Half of a renewal is no certificate: what has just changed may be changing still.
-      const isDue = mark !== source.taken || clock.monotonicMs() >= source.againAtMs;
+      const isDue = mark !== source.taken || clock.monotonicMs() >= source.again.atMs;
       if (!isDue || !isAtRest) continue;
       const before = source.pairs;
       if (!(await take(source, mark))) continue;
@@ -212,15 +229,14 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
     }
     for (const [source, known] of anchors) {
       const mark = await markOfAnchors(source);
-      const isDue =
-        mark !== known.mark || clock.monotonicMs() >= (known.trouble?.againAtMs ?? Number.POSITIVE_INFINITY);
-      if (!isDue) continue;
+      const before = mark === known.mark ? (known.trouble?.again ?? NOT_AGAIN) : NOT_AGAIN;
+      if (mark === known.mark && clock.monotonicMs() < before.atMs) continue;
       const value = await readAnchors(source);
       if (value.pems.length === 0 && known.value.pems.length > 0) {
         const text = `${value.problem ?? "holds no certificate"}; the version before stays in force`;
         if (text !== known.trouble?.text) onFinding({ kind: "trouble", source, text });
-        const againAtMs = clock.monotonicMs() + TRY_AGAIN_MS;
-        anchors.set(source, { mark, value: known.value, trouble: { text, againAtMs } });
+        const again = value.isUnread === true ? nextTry(before, clock.monotonicMs()) : NOT_AGAIN;
+        anchors.set(source, { mark, value: known.value, trouble: { text, again } });
         continue;
       }
       anchors.set(source, { mark, value });
@@ -402,7 +418,8 @@ function fromFiles(files: {
     async load() {
       const loaded = await loadPair(files);
       if (loaded.ok) return { pairs: [loaded.value.pair], problems: [] };
-      return { pairs: [], problems: [namingFile(loaded.problem, files.certificate, files.key)] };
+      const { isUnread } = loaded.problem;
+      return { pairs: [], problems: [namingFile(loaded.problem, files.certificate, files.key)], isUnread };
     },
   };
 }

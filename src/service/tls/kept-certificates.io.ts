@@ -5,7 +5,7 @@ import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import { certificateRequest } from "./certificate-request.io.ts";
 import { parsePair, servesName, type CertificatePair, type RequestedKeyKind } from "./certificate.ts";
 import { writeWhole } from "./own-certificate.io.ts";
-import { loadPair, namingFile } from "./source.io.ts";
+import { loadPair, namingFile, type LoadedPairs } from "./source.io.ts";
 
 /**
  * Certificates that an authority issued to us over ACME, with their keys, and what belongs to that: account keys and notes.
@@ -19,10 +19,7 @@ export interface KeptCertificates {
   /** Where a certificate is, whether it is there yet or not. */
   fileOf(label: string, kind: RequestedKeyKind): string;
   /** Nothing, without a problem, while there is none yet. Never throws. */
-  load(
-    label: string,
-    kind: RequestedKeyKind,
-  ): Promise<{ pairs: readonly CertificatePair[]; problems: readonly string[] }>;
+  load(label: string, kind: RequestedKeyKind): Promise<Pick<LoadedPairs, "pairs" | "problems" | "isUnread">>;
   /** Makes a key and keeps it until its chain comes; a later request for the same replaces it. */
   request(label: string, kind: RequestedKeyKind, names: readonly string[]): Promise<string>;
   /** Checks what was issued for the last request, and stores it durably. Says why not. */
@@ -59,7 +56,7 @@ export function keptCertificates(directory: string): KeptCertificates {
       if ((await stat(file).catch(() => undefined)) === undefined) return { pairs: [], problems: [] };
       const loaded = await loadPair({ certificate: file, key: file });
       if (loaded.ok) return { pairs: [loaded.value.pair], problems: [] };
-      return { pairs: [], problems: [namingFile(loaded.problem, file, file)] };
+      return { pairs: [], problems: [namingFile(loaded.problem, file, file)], isUnread: loaded.problem.isUnread };
     },
     async request(label, kind, names) {
       fileOf(label, kind);

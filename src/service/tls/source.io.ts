@@ -23,14 +23,15 @@ export async function loadPair(files: {
   key: string;
   names?: readonly string[] | undefined;
 }): Promise<{ ok: true; value: LoadedPair } | { ok: false; problem: PairRefusal }> {
-  const refuse = (part: PairRefusal["part"], text: string) => ({ ok: false, problem: { part, text } }) as const;
+  const refuse = (part: PairRefusal["part"], { text, isUnread }: ReadPem & { readonly ok: false }) =>
+    ({ ok: false, problem: { part, text, isUnread } }) as const;
   const certificatePem = await readPem(files.certificate);
-  if (!certificatePem.ok) return refuse("certificate", certificatePem.text);
+  if (!certificatePem.ok) return refuse("certificate", certificatePem);
   const isKeyElsewhere = isPkcs11(files.key);
   const keyPem = isKeyElsewhere
     ? ({ ok: true, text: pkcs11Pem(files.key), isOpen: false } as const)
     : await readPem(files.key);
-  if (!keyPem.ok) return refuse("key", keyPem.text);
+  if (!keyPem.ok) return refuse("key", keyPem);
   const parsed = parsePair({
     certificatePem: certificatePem.text,
     keyPem: keyPem.text,
@@ -52,6 +53,8 @@ export interface LoadedPairs {
   readonly pairs: readonly CertificatePair[];
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
+  /** Something could not be read, though it is there: without a change it may be readable another time. */
+  readonly isUnread?: boolean | undefined;
 }
 
 /**
@@ -66,15 +69,17 @@ export async function loadDirectory(directory: string): Promise<LoadedPairs> {
   try {
     listed = await filesIn(directory);
   } catch (thrown) {
-    return { pairs, problems: [unreadable(directory, thrown)], warnings };
+    return { pairs, problems: [unreadable(directory, thrown)], warnings, isUnread: isThere(thrown) };
   }
   if (listed.isCut) warnings.push(`${directory} has more than ${MOST_FILES} files: the rest is left out`);
+  let isUnread = false;
   const texts = new Map<string, string>();
   const keys = new Map<string, string>();
   for (const file of listed.files) {
     const read = await readPem(file);
     if (!read.ok) {
       problems.push(read.text);
+      isUnread ||= read.isUnread;
       continue;
     }
     texts.set(file, read.text);
@@ -105,9 +110,12 @@ export async function loadDirectory(directory: string): Promise<LoadedPairs> {
     if (loaded.ok) {
       pairs.push(loaded.value.pair);
       warnings.push(...loaded.value.warnings.map(({ text }) => text));
-    } else problems.push(namingFile(loaded.problem, join(folder, "fullchain.pem"), join(folder, "privkey.pem")));
+    } else {
+      problems.push(namingFile(loaded.problem, join(folder, "fullchain.pem"), join(folder, "privkey.pem")));
+      isUnread ||= loaded.problem.isUnread === true;
+    }
   }
-  return { pairs: onlyLongest(pairs), problems, warnings };
+  return { pairs: onlyLongest(pairs), problems, warnings, isUnread };
 }
 
 function isChainFile(file: string): boolean {
@@ -200,16 +208,22 @@ async function filesIn(directory: string): Promise<DirectoryFiles> {
 
 type ReadPem =
   | { readonly ok: true; readonly text: string; readonly isOpen: boolean }
-  | { readonly ok: false; readonly text: string };
+  | { readonly ok: false; readonly text: string; readonly isUnread: boolean };
 
 async function readPem(path: string): Promise<ReadPem> {
   try {
     const { size, mode } = await stat(path);
-    if (size > MOST_PEM_BYTES) return { ok: false, text: `${path} is too large to be a PEM file` };
+    if (size > MOST_PEM_BYTES) return { ok: false, text: `${path} is too large to be a PEM file`, isUnread: false };
     return { ok: true, text: await readFile(path, "latin1"), isOpen: (mode & 0o007) !== 0 };
   } catch (thrown) {
-    return { ok: false, text: unreadable(path, thrown) };
+    return { ok: false, text: unreadable(path, thrown), isUnread: isThere(thrown) };
   }
+}
+
+/** A file that is not there, or is a folder, is no other until it changes; other failures may be the machine's. */
+export function isThere(thrown: unknown): boolean {
+  const code = systemCodeOf(thrown);
+  return code !== "ENOENT" && code !== "ENOTDIR" && code !== "EISDIR";
 }
 
 /** Why a file could not be read, for people. */
