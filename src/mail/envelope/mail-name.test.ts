@@ -19,5 +19,8 @@ test("postmaster is told at the first domain that is ours by name, else at the h
   const at = (...items: readonly string[]) => postmasterAt({ domains: { kind: "list", items } }, host);
   assert.equal(at("example.org", "mail.example.org"), "postmaster@example.org");
   assert.equal(at("*.example.org", "example.net"), "postmaster@example.net");
+  // Not the name that every host has for itself: strangers read it, and a smarthost may get it.
+  assert.equal(at("localhost", "localhost.localdomain", "[192.0.2.1]", "example.org"), "postmaster@example.org");
+  assert.equal(at("localhost"), `postmaster@${host}`);
   assert.equal(postmasterAt({ domains: { kind: "table", name: "domains" } }, host), `postmaster@${host}`);
 });

@@ -7,9 +7,23 @@ export function primaryDomainOf({ domains }: Pick<LocalSettings, "domains">, hos
   return (domains?.kind === "list" ? domains.items.find((name) => /^[^!*.@]/.test(name)) : undefined) ?? hostname;
 }
 
-/** The address at which postmaster gets what this host has to tell him: always one of this host, whatever name it has. */
+/** Every host's own name for itself, which says nothing to others; and addresses in the place of a name. */
+const NOBODY_ELSES = /^localhost(\.|$)|\.localhost$|\.localdomain$|^\[/i;
+
+/**
+ * The domain of postmaster's address in what this host tells him, and others: the first of `local.domains` that is a name to
+ * others, too. Always one of this host, whatever name it has.
+ */
+export function postmasterDomainOf({ domains }: Pick<LocalSettings, "domains">, hostname: string): string {
+  if (domains?.kind !== "list") return hostname;
+  return primaryDomainOf(
+    { domains: { ...domains, items: domains.items.filter((name) => !NOBODY_ELSES.test(name)) } },
+    hostname,
+  );
+}
+
 export function postmasterAt(local: Pick<LocalSettings, "domains">, hostname: string): string {
-  return `postmaster@${primaryDomainOf(local, hostname)}`;
+  return `postmaster@${postmasterDomainOf(local, hostname)}`;
 }
 
 /**

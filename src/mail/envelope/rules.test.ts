@@ -249,6 +249,27 @@ test("what we have to tell postmaster finds him, whatever table has our domains,
   }
 });
 
+test("what we have to tell postmaster ends here where the host calls itself localhost, and is not called so elsewhere", async () => {
+  type Local = NonNullable<z.input<typeof settingsSchema>["local"]>;
+  const aliases = inlineTable("aliases", { kind: "map", entries: { postmaster: "ann" } });
+  const targetsOf = async (
+    local: Local,
+    more: Partial<z.input<typeof settingsSchema>> = {},
+  ): Promise<readonly string[]> => {
+    const own = policy({ local: { domains: ["localhost"], ...local }, ...more }, ["aliases", aliases]);
+    const found = await own.chooseTargets("postmaster@mail.example.org");
+    return found.kind === "targets"
+      ? found.targets.map(({ action, recipient }) => `${action} ${recipient}`)
+      : [found.kind];
+  };
+  assert.deepEqual(await targetsOf({}), ["deliver postmaster@localhost"]);
+  assert.deepEqual(await targetsOf({ aliases: ["table:aliases"] }), ["deliver ann@localhost"]);
+  assert.deepEqual(await targetsOf({ postmaster: "jane", users: ["jane"] }), ["deliver jane@localhost"]);
+  const smart = { actions: { smart: { relay: { to: "smtps://relay.example" } } }, rules: [{ action: "smart" }] };
+  assert.deepEqual(await targetsOf({}, smart), ["smart postmaster@mail.example.org"]);
+  assert.deepEqual(await targetsOf({ postmaster: "jane" }, smart), ["smart jane@mail.example.org"]);
+});
+
 test("a rule about other clients or their spam takes neither notices nor what aliases and postmaster stand for", async () => {
   const settings = settingsSchema.parse({
     actions: { junk: { deliver: "maildir", path: "/junk" }, bulk: { relay: { to: "smtp://bulk.example" } } },

@@ -11,6 +11,7 @@ import { expandForward, expandRecipient } from "./expand.ts";
 import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude } from "./expansion.ts";
 import type { Failure } from "./failure.ts";
 import { localNames, type Holds } from "./local-names.ts";
+import { postmasterDomainOf } from "./mail-name.ts";
 import { matches, type Candidate, type Miss } from "./match.ts";
 import type { PolicyStep, PolicyTrace } from "./policy-trace.ts";
 import { OURSELVES, placing, type Decided, type Giver } from "./placing.ts";
@@ -224,10 +225,20 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
     return { address: `${given}@${local.isPostmaster(localPart) ? local.primaryDomain : hostname}`, isBare: true };
   };
 
-  /** The server's own, at the domain of names without one: of this host, whatever a table of domains says. */
+  const postmasterDomain = postmasterDomainOf(settings.local, hostname);
+  const ownDomains = new Set([local.primaryDomain, postmasterDomain].map(foldDomain));
+  /** The server's own, where it is told what concerns him: of this host, whatever a table of domains says. */
   const isOurPostmaster = (address: string): boolean => {
     const { local: localPart, domain } = splitAddress(address);
-    return local.isPostmaster(localPart) && foldDomain(domain) === foldDomain(local.primaryDomain);
+    return local.isPostmaster(localPart) && ownDomains.has(foldDomain(domain));
+  };
+
+  /** Who takes it elsewhere knows us by another name than localhost. */
+  const forOthers = (target: Target): Target => {
+    const { local: localPart, domain } = splitAddress(target.recipient);
+    if (actions[target.action]?.kind !== "relay" || foldDomain(domain) !== foldDomain(local.primaryDomain))
+      return target;
+    return { ...target, recipient: `${localPart}@${postmasterDomain}` };
   };
 
   /** The postmaster's mailbox, where the rules, the aliases or the table of users forgot it. */
@@ -287,9 +298,11 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
     },
 
     async chooseTargets(given): Promise<ChosenTargets> {
-      const isBare = addressed(given).isBare || isOurPostmaster(given);
+      const isOurs = isOurPostmaster(given);
+      const isBare = isOurs || addressed(given).isBare;
       const giver: Giver = { facts: OURSELVES, isOurOwn: true, isBare };
-      const expansion = await expandFor(giver, given);
+      // By the name that aliases without a domain have, too.
+      const expansion = await expandFor(giver, isOurs ? `postmaster@${local.primaryDomain}` : given);
       if (expansion.kind === "not-now") return { kind: "failed", text: expansion.because };
       if (expansion.kind === "refused") {
         const postmaster = await lastResort(given, isBare);
@@ -301,7 +314,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       if ("failed" in targets) return { kind: "failed", text: targets.failed };
       // Nobody is to be told of a notice that did not arrive: a member that is wrong is left out.
       const good = targets.filter(({ target, isReceipt }) => target?.kind !== "error" && isReceipt !== true);
-      return { kind: "targets", targets: good };
+      return { kind: "targets", targets: isOurs ? good.map(forOthers) : good };
     },
 
     async placeUnfiltered({ sender, origin }, envelope): Promise<ForwardAnswer> {
