@@ -7,7 +7,7 @@ interface Entry<Records> {
 }
 
 /**
- * Answers by question, bounded by weight; the one longest unused goes first. Time is the caller's, by a clock that nobody sets,
+ * Answers by question, bounded by weight; the one longest unused goes first. Time is the caller's, by a clock that nobody sets back,
  * so that what is read carries the time it has left.
  */
 export class DnsCache<Records extends readonly unknown[]> {

@@ -5,6 +5,7 @@ import type { DnsData, DnsMessage, QuestionType } from "../../protocol/dns/messa
 import { canonicalName, encodeName, reverseName } from "../../protocol/dns/name.ts";
 import type { DnsAnswer, DnsFinding, MxRecord, Resolver } from "../../protocol/dns/resolver.ts";
 import { DnsCache } from "./cache.ts";
+import { elapsedBy } from "./elapsed.ts";
 import { exchangedText } from "./exchanged-text.ts";
 import { serverText, type DnsServer } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
@@ -53,6 +54,7 @@ export function createDnsResolver(parts: {
 }): DnsResolver {
   const { clock, settings, servers, exchange, trace = noTrace } = parts;
   const cache = new DnsCache<readonly DnsData[]>(settings.cacheSize);
+  const elapsedMs = elapsedBy(clock);
   const running = new Map<string, Promise<Answer>>();
   const restingUntil = new Map<DnsServer, number>();
   const waiting: (() => void)[] = [];
@@ -64,7 +66,7 @@ export function createDnsResolver(parts: {
 
   const lookUp = (name: string, type: QuestionType, signal?: AbortSignal): Promise<Answer> => {
     const question = `${type} ${name}`;
-    const known = cache.get(question, clock.monotonicMs());
+    const known = cache.get(question, elapsedMs());
     if (known !== undefined) {
       counters.remembered++;
       if (trace.isOn) trace.show(`${type} ${name}: remembered, ${known.kind}`);
@@ -80,8 +82,7 @@ export function createDnsResolver(parts: {
 
   const resolve = async (name: string, type: QuestionType): Promise<Answer> => {
     const answer = await follow(name, type);
-    // Not the time of day: when that is set back, what is remembered would live that much longer.
-    const now = clock.monotonicMs();
+    const now = elapsedMs();
     const question = `${type} ${name}`;
     if (answer.kind === "failed") cache.put(question, answer, settings.failureTtl, answer.finding.text.length, now);
     else cache.put(question, answer, answer.ttlMs, answer.kind === "found" ? weight(answer.records) : 0, now);
