@@ -19,6 +19,8 @@ const NO_ROOM_WAIT_MS = 5000;
 const SHORTEST_PROBE_MS = 500;
 const LONGEST_PROBE_MS = 30_000;
 
+export type Written = "written" | { readonly refused: string };
+
 /**
  * Writes outcomes until they are durable. A store that failed is opened anew by whoever owns it; here we wait for it and
  * then find out, for each batch whose fate is unknown, whether it had been done: a batch that commits a notice or adds
@@ -35,8 +37,8 @@ export class DurableWriter {
     this.#parts = parts;
   }
 
-  /** `refused`: surely not done, and never will be. Rejects only when the signal aborts or the store was closed. */
-  async write(operations: readonly Operation[]): Promise<"written" | "refused"> {
+  /** Refused, and why: surely not done, and never will be. Rejects only when the signal aborts or the store was closed. */
+  async write(operations: readonly Operation[]): Promise<Written> {
     const writing = this.#write(operations);
     this.#pending.add(writing);
     try {
@@ -55,7 +57,7 @@ export class DurableWriter {
     await this.#recovery;
   }
 
-  async #write(operations: readonly Operation[]): Promise<"written" | "refused"> {
+  async #write(operations: readonly Operation[]): Promise<Written> {
     const { store, clock, signal } = this.#parts;
     let isUncertain = false;
     for (;;) {
@@ -68,7 +70,7 @@ export class DurableWriter {
       } catch (thrown) {
         signal.throwIfAborted();
         const code = codeOf(thrown);
-        if (code === "SPOOL_REFUSED") return "refused";
+        if (code === "SPOOL_REFUSED") return { refused: messageOf(thrown) };
         if (code === "STORE_CLOSED") throw thrown;
         if (code === "SPOOL_FULL") await sleep(clock, NO_ROOM_WAIT_MS, signal);
         else {

@@ -129,6 +129,16 @@ export const noticeFailed = defineEvent({
   line: (e) => `error: ${e.message}: ${NOTICE_NAMES[e.kind] ?? e.kind} could not be made: ${e.problem}`,
 });
 
+export const writeRefused = defineEvent({
+  name: "queue.write-refused",
+  level: "error",
+  speaker: "qmgr",
+  says: "The queue refused to write what became of an envelope. It is written again after a while, and not tried before. Look at what the queue's program, or its database, says.",
+  fields: { message: "text", envelope: "text", to: "text", because: "text", wait: "ms" },
+  line: (e) =>
+    `error: ${e.message}: to=<${e.to}>: the queue refuses what became of it: ${e.because}; written again in ${Math.round(e.wait / 1000)} s`,
+});
+
 export const held = defineEvent({
   name: "queue.held",
   level: "info",

@@ -386,6 +386,10 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
+    if (action.waitMs !== undefined) {
+      await sleep(this.#parts.clock, action.waitMs, this.#ended.signal).catch(() => {});
+      if (this.#ended.signal.aborted) return;
+    }
     const batch = await this.#batchOf(action);
     if (batch.kind === "not-now") {
       this.#post({ on: "unwritten", write: action.write, problem: batch.problem });
@@ -398,9 +402,11 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     }
     try {
       const end = await this.#writer.write(batch.operations);
-      // Refused: the notice's id was taken. Another one is made later.
-      if (end === "refused") this.#post({ on: "unwritten", write: action.write });
-      else this.#concludeWrite(action.write, batch);
+      if (end === "written") this.#concludeWrite(action.write, batch);
+      else {
+        const hasNotice = batch.made.length > 0;
+        this.#post({ on: "unwritten", write: action.write, refused: end.refused, hasNotice });
+      }
     } catch (thrown) {
       // Stopped: the outcome is not durable, and the envelopes are tried again after the next start.
       if (!this.#ended.signal.aborted && systemCodeOf(thrown) !== "STORE_CLOSED") throw thrown;

@@ -1,11 +1,11 @@
 import { unreachable } from "../../foundation/assert.ts";
-import type { EnvelopeId } from "../../foundation/ids.ts";
+import { messageOfEnvelope, type EnvelopeId } from "../../foundation/ids.ts";
 import type { Connected, Outcome, Resolved, Transacted } from "../delivery/delivery.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
 import { forgiveRoutes, onCommand, type Command } from "./commands.ts";
-import { paused, resumed } from "./events.ts";
+import { noticeFailed, paused, resumed, writeRefused } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
 import { awakenFromEarlierSettings, awakenShelf, awakenSome } from "./awaken.ts";
@@ -65,8 +65,15 @@ export type SchedulerEvent =
   | { readonly on: "delivered"; readonly envelope: EnvelopeId; readonly outcome?: Outcome | Expanded | undefined }
   /** `untold`: whose senders want no bounce, so that none was made. */
   | { readonly on: "written"; readonly write: number; readonly untold?: readonly EnvelopeId[] | undefined }
-  /** A notice could not be made: nothing of this write was done. */
-  | { readonly on: "unwritten"; readonly write: number; readonly problem?: string | undefined }
+  /** A notice could not be made (`problem`), or the store refused the batch: nothing of this write was done. */
+  | {
+      readonly on: "unwritten";
+      readonly write: number;
+      readonly problem?: string | undefined;
+      readonly refused?: string | undefined;
+      /** Whether a notice was in the batch. */
+      readonly hasNotice?: boolean | undefined;
+    }
   /** Its bounce is wanted for these and has no way to whom it is for, now or later: nothing of this write was done. */
   | {
       readonly on: "unreturnable";
@@ -102,6 +109,10 @@ export type SchedulerEvent =
 const MOST_DUE_AT_ONCE = 1000;
 /** A bounce or a delay notice that could not be made is tried again after this. */
 const UNWRITTEN_WAIT_MS = 300_000;
+/** Ids that a notice of success is given before it is left out. */
+const MOST_NOTICE_IDS = 2;
+/** What the store refuses is written again after this, doubling up to the wait above. */
+const FIRST_REFUSED_WAIT_MS = 1000;
 
 export function step(s: SchedulerState, event: SchedulerEvent, now: number): readonly Action[] {
   if (now < s.now - LEAST_SET_BACK_MS) setBack(s, now);
@@ -151,7 +162,10 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
         conclude(s, fate, event.untold?.includes(fate.ticket.id) === true);
       return;
     case "unwritten":
-      onUnwritten(s, takeWritten(s, event.write), event.problem);
+      for (const fate of takeWritten(s, event.write))
+        if (event.problem === undefined && maySucceedAgain(fate))
+          writeAgain(s, event.hasNotice === false ? { ...fate, notice: undefined } : fate, event.refused);
+        else putOff(s, fate, event.problem);
       return;
     case "unreturnable": {
       const concerned = new Set(event.envelopes);
@@ -232,14 +246,43 @@ function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
   else noteReturned(s, command, fate, isUntold);
 }
 
-function onUnwritten(s: SchedulerState, fates: readonly Fate[], problem: string | undefined): void {
-  const hasSuccess = fates.some(({ notice }) => notice?.kind === "success");
-  // A notice of success never holds up a write, but its id may have been taken: what was delivered with it stays
-  // delivered, and the notice gets another id. What adds envelopes may be refused for that, each time.
-  const isOnlyTheId = hasSuccess && fates.every(({ added }) => added === undefined);
-  for (const fate of fates)
-    if (isOnlyTheId) decide(s, fate);
-    else putOff(s, fate, problem);
+/**
+ * What is written again when it was refused: an end, or a change, that nothing depends on but itself. What adds envelopes may
+ * be refused for that each time: once alone, for the others in its batch; then it is put off.
+ */
+function maySucceedAgain({ notice, added, refused }: Fate): boolean {
+  return (notice === undefined || notice.kind === "success") && (added === undefined || refused === undefined);
+}
+
+/**
+ * The store refused the batch that it was in. The id of a notice may have been taken: it gets another one, twice. After
+ * that a notice of success is left out, which never holds up a write; and what is refused without one, alone, waits in its
+ * place: what was delivered stays delivered.
+ */
+function writeAgain(s: SchedulerState, fate: Fate, why = "it did not say why"): void {
+  const { ticket, kind, notice, command } = fate;
+  const times = (fate.refused?.times ?? 0) + 1;
+  const because = `the queue refused it: ${why}`;
+  if (notice !== undefined && times > MOST_NOTICE_IDS) {
+    const message = messageOfEnvelope(ticket.id);
+    s.out.push(tell(noticeFailed, { message, kind: notice.kind, problem: because }));
+    decide(s, { ...fate, notice: undefined, refused: { times: 1, waitMs: 0 } });
+    return;
+  }
+  if (notice !== undefined || times === 1) {
+    decide(s, { ...fate, refused: { times, waitMs: 0 } });
+    return;
+  }
+  if (command !== undefined) noteUndone(s, command, because);
+  if (command !== undefined && kind === "gone") {
+    if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
+    else schedule(s, ticket);
+    return;
+  }
+  const waitMs = Math.min(FIRST_REFUSED_WAIT_MS * 2 ** Math.min(times - 2, 20), UNWRITTEN_WAIT_MS);
+  const { id: envelope, recipient: to } = ticket;
+  s.out.push(tell(writeRefused, { message: messageOfEnvelope(envelope), envelope, to, because: why, wait: waitMs }));
+  decide(s, { ...fate, command: undefined, refused: { times, waitMs } });
 }
 
 /**

@@ -187,3 +187,86 @@ test("with a disk that fails again and again nothing is lost and nothing deliver
     { numRuns: 40 },
   );
 });
+
+/** Says of each batch whether it is refused; counts those that are. */
+function refusingStore(refuses: (batch: readonly Operation[]) => boolean) {
+  const { store, inner } = failingStore();
+  const refused: (readonly Operation[])[] = [];
+  const refusing: Store = {
+    ...store,
+    async apply(batch) {
+      if (refuses(batch)) {
+        refused.push(batch);
+        throw new PosthornError("SPOOL_REFUSED", { message: "not this one", advice: "none" });
+      }
+      await inner.apply(batch);
+    },
+  };
+  return { store: refusing, inner, refused };
+}
+
+test("a success notice that the queue refuses whatever its id is left out and told, and its mail is not delivered again", async () => {
+  const { store, inner, refused } = refusingStore((batch) =>
+    batch.some((one) => one.do === "commit" && one.message.sender === ""),
+  );
+  const simulation = simulatedScheduling({ store });
+  await simulation.send({ to: ["a@mail.example"], action: "deliver", envelope: { notify: ["SUCCESS"] } });
+  await simulation.clock.advance(600_000);
+  assert.equal(refused.length, 3);
+  assert.deepEqual([...simulation.world.delivered.values()], [1]);
+  assert.deepEqual(await inner.list({}), []);
+  const told = simulation.emitted.filter(({ name }) => name === "bounce.failed");
+  assert.deepEqual(
+    told.map(({ fields }) => [fields["kind"], fields["problem"]]),
+    [["success", "the queue refused it: not this one"]],
+  );
+});
+
+test("an outcome that the queue refuses is written again ever more seldom, alone, and its mail is not tried meanwhile", async () => {
+  for (const from of ["sender@mail.example", ""]) {
+    let isRefusing = true;
+    let refusedId = "";
+    const { store, inner, refused } = refusingStore(
+      (batch) =>
+        isRefusing && batch.some((one) => (one.do === "remove" || one.do === "update") && one.envelope === refusedId),
+    );
+    const simulation = simulatedScheduling({ store });
+    const { clock, world, emitted, scheduler } = simulation;
+    refusedId = `${await simulation.send({ from, to: ["a@mail.example"], action: "deliver" })}.1`;
+    await simulation.send({ from, to: ["b@mail.example"], action: "deliver" });
+    await clock.advance(3_600_000);
+    assert.deepEqual([...world.delivered.values()], [1, 1]);
+    assert.ok(refused.length > 8 && refused.length < 30, `${refused.length} times in an hour`);
+    assert.deepEqual(
+      (await inner.list({})).map(({ envelope }) => envelope),
+      [refusedId],
+    );
+    const told = emitted.filter(({ name }) => name === "queue.write-refused");
+    assert.equal(told.length, refused.length - 1);
+    assert.equal(emitted.filter(({ name }) => name === "bounce.failed").length, 0);
+    assert.equal(told[0]?.fields["because"], "not this one");
+    assertSchedulerInvariants(scheduler.state);
+    isRefusing = false;
+    await clock.advance(300_000);
+    assert.deepEqual(await inner.list({}), []);
+    assert.deepEqual([...world.delivered.values()], [1, 1]);
+  }
+});
+
+test("a command whose change the queue refuses is answered so, and what was to be removed stays", async () => {
+  const { store, inner } = refusingStore((batch) => batch.some((one) => one.do === "remove" || one.do === "update"));
+  const simulation = simulatedScheduling({ store });
+  const { clock, scheduler, world } = simulation;
+  scheduler.pause("out", "to hold it");
+  await simulation.send({ to: ["a@example.org"] });
+  await clock.advance(1000);
+  const because = "the queue refused it: not this one";
+  for (const command of [{ do: "remove" }, { do: "hold" }] as const)
+    assert.deepEqual(await scheduler.command({ ...command, because: "x", selector: { by: "all" } }), {
+      envelopes: 0,
+      undone: 1,
+      because,
+    });
+  assert.equal((await inner.list({})).length, 1);
+  assert.equal(world.delivered.size, 0);
+});

@@ -87,6 +87,11 @@ function flushFates(s: SchedulerState, isSlice: boolean): void {
   const quiet: Fate[] = [];
   let told: Map<string, Fate[]> | undefined;
   for (const fate of fates) {
+    // What may be why a batch was refused holds up nothing else.
+    if (fate.refused !== undefined) {
+      write(s, [fate], isSlice);
+      continue;
+    }
     // A success notice that cannot be made is left out: the mail has been delivered and is not delivered again for it.
     if (fate.notice === undefined || fate.notice.kind === "success") {
       quiet.push(fate);
@@ -108,7 +113,8 @@ function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): voi
   if (isSlice) s.slicesInFlight++;
   const operations: MailOperation[] = [];
   for (const fate of fates) addOperations(operations, fate);
-  s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates) });
+  const waitMs = fates[0]?.refused?.waitMs ?? 0;
+  s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates), ...(waitMs > 0 ? { waitMs } : {}) });
 }
 
 function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, added }: Fate): void {
