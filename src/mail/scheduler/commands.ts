@@ -2,6 +2,7 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
+import { lastHomesOf } from "./homes.ts";
 import { domainOf, makeReady, release } from "./ready.ts";
 import { startWriting } from "./settle.ts";
 import { relayText } from "./relay-text.ts";
@@ -174,10 +175,12 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
   for (const [source, penalty] of s.sourceRests)
     if (source.toLowerCase() === wanted && clear(penalty, s.now)) forgiven++;
   const named: RelayQueue[] = [];
+  const homes = lastHomesOf(s, wanted);
   for (const relay of s.relays.values()) {
     const isNamed =
       relayText(relay).toLowerCase() === wanted ||
       relay.lines.has(wanted) ||
+      homes.has(relay) ||
       relay.plan.ways.some(({ text }) => text.toLowerCase() === wanted);
     if (isNamed) {
       const isGreylisted = relay.greylist?.phase === "resting";

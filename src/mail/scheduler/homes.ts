@@ -65,6 +65,21 @@ export function homeOf(s: SchedulerState, own: string): RelayQueue | undefined {
   return home === undefined || home.untilAt <= s.now ? undefined : s.relays.get(home.relay);
 }
 
+/** The relay at which the domain's mail was last: its exchangers may be others by now. */
+export function lastHomeOf(s: SchedulerState, own: string): RelayQueue | undefined {
+  return s.relays.get(s.homes.get(own)?.relay ?? "");
+}
+
+/** All relays at which mail for this domain was last. */
+export function lastHomesOf(s: SchedulerState, domain: string): ReadonlySet<RelayQueue> {
+  const found = new Set<RelayQueue>();
+  for (const own of s.homes.keys()) {
+    const relay = own.startsWith(`${domain} `) ? lastHomeOf(s, own) : undefined;
+    if (relay !== undefined) found.add(relay);
+  }
+  return found;
+}
+
 /** Its hosts could not be found: the next of its mail asks for itself. */
 export function leaveHome(s: SchedulerState, relay: RelayQueue, domain: string): void {
   s.homes.delete(ownKey(relay, domain));
@@ -101,6 +116,8 @@ function sharedKey(s: SchedulerState, relay: RelayQueue, domain: string, { candi
 /** Whenever there are twice as many as after the last time. */
 function sweepHomes(s: SchedulerState): void {
   if (s.homes.size < 2 * s.homesAfterSweep + 1000) return;
-  for (const [key, { untilAt }] of s.homes) if (untilAt <= s.now) s.homes.delete(key);
+  // Where a sender is refused its mail waits in no line: by this a domain's relay is found.
+  for (const [key, { untilAt }] of s.homes)
+    if (untilAt <= s.now && lastHomeOf(s, key)?.refusedSenders === undefined) s.homes.delete(key);
   s.homesAfterSweep = s.homes.size;
 }

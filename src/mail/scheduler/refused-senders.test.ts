@@ -135,6 +135,34 @@ test("resume route frees what waits for a sender that is refused there, long aft
   }
 });
 
+test("resume route frees the mail that was refused itself, too, and knows its relay by its domain, with the usual spread", async () => {
+  for (const which of ["example.org", "mx"])
+    for (const [most, afterMs] of [
+      [1, 2 * MINUTE],
+      [5, 2 * MINUTE],
+      [5, 6 * MINUTE],
+    ] as const) {
+      const world = refusing(notNow, {});
+      const { clock, scheduler, world: hosts } = world.simulation;
+      for (let n = 0; n < most; n++) await world.simulation.send({ from: SENDER, to: [`user${n}@example.org`] });
+      await world.simulation.send({ from: SENDER, to: ["later@example.org"] });
+      await clock.advance(afterMs);
+      const later = [...scheduler.state.tickets.values()].find(({ recipient }) => recipient.startsWith("later"));
+      assert.ok(later !== undefined);
+      await scheduler.command({
+        do: "schedule",
+        at: clock.now() + 5 * HOUR,
+        selector: { by: "envelope", id: later.id },
+      });
+      world.says = undefined;
+      assert.equal(await scheduler.forgive(which), 1, `${which} after ${afterMs} ms`);
+      await clock.advance(30 * SECOND);
+      assert.equal(hosts.delivered.size, most, which);
+      assert.equal(scheduler.state.tickets.size, 1);
+      assert.equal(await scheduler.forgive(which), 0);
+    }
+});
+
 test("what a refused sender's mail waits for is on the disk and told, also when nobody remembers the relay any more", async () => {
   const world = refusing(notNow);
   const { clock, scheduler, store } = world.simulation;

@@ -1,13 +1,15 @@
 import type { Failure } from "../envelope/failure.ts";
 import type { RetrySchedule } from "../route/retry-schedule.ts";
 import type { Selector } from "./admin.ts";
-import { makeReady, schedule } from "./ready.ts";
+import { lastHomeOf } from "./homes.ts";
+import { planFor } from "./plan.ts";
+import { makeReady, relayKeyOf, schedule } from "./ready.ts";
 import { relaySchedule, waitMs } from "./retry.ts";
 import { untried } from "./settle.ts";
 import type { RefusedSender, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { postpone } from "./writing.ts";
-import { dueAtOf, expiresAtOf, setDueAt } from "./ticket-times.ts";
+import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 import { dropWake } from "./wake-heap.ts";
 
 /**
@@ -148,27 +150,30 @@ export function retryRefusedSenders(s: SchedulerState, selector: Selector, conce
 
 /** An operator says that these relays work again: what waits for a sender there is due. Gives back how many refused one. */
 export function forgiveSenders(s: SchedulerState, relays: Iterable<RelayQueue>): number {
-  let forgiven = 0;
-  const waits = new Map<string, Set<number>>();
+  const forgiven = new Map<RelayQueue, ReadonlySet<string>>();
   for (const relay of relays) {
-    let isRefusing = false;
-    for (const [sender, { untilAt }] of relay.refusedSenders ?? []) {
-      if (untilAt <= s.now) continue;
-      isRefusing = true;
-      const until = waits.get(sender) ?? new Set();
-      waits.set(sender, until.add(untilAt));
-    }
+    const senders = new Set<string>();
+    for (const [sender, { untilAt }] of relay.refusedSenders ?? []) if (untilAt > s.now) senders.add(sender);
     relay.refusedSenders = undefined;
-    if (isRefusing) forgiven++;
+    if (senders.size > 0) forgiven.set(relay, senders);
   }
-  if (forgiven === 0) return 0;
+  if (forgiven.size === 0) return 0;
   for (const ticket of s.tickets.values()) {
-    // Who was tried itself, or has its time from an operator, is due at another instant.
-    if (waits.get(ticket.message.sender)?.has(dueAtOf(ticket)) !== true) continue;
     if (ticket.place !== "waiting" || ticket.state !== "queued" || ticket.queue?.kind === "suspension") continue;
+    // Who has its time from an operator or from its sender keeps it.
+    if (ticket.isScheduled === true || (ticket.notBeforeAt ?? 0) > s.now) continue;
+    const relay = lastRelayOf(s, ticket);
+    if (relay === undefined || forgiven.get(relay)?.has(ticket.message.sender) !== true) continue;
     dropWake(s.wakes, ticket);
     setDueAt(ticket, s.now);
     makeReady(s, ticket);
   }
-  return forgiven;
+  return forgiven.size;
+}
+
+function lastRelayOf(s: SchedulerState, { action, recipient }: Ticket): RelayQueue | undefined {
+  const plan = planFor(s.settings.plans, action);
+  if (plan?.kind !== "relay") return undefined;
+  const { key } = relayKeyOf(plan, recipient);
+  return lastHomeOf(s, key) ?? s.relays.get(key);
 }
