@@ -3,7 +3,7 @@ import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import type { Suspension } from "./suspension.ts";
-import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt } from "./ticket-times.ts";
+import { dueAtOf, expiresAtOf, setDueAt, setDueSoon, setExpiresAt } from "./ticket-times.ts";
 
 /**
  * Envelopes that wait for one thing in common: the end of a suspension, their relay's recovery, or other settings. When it comes they are
@@ -136,7 +136,7 @@ function awakenFrom(
     count++;
     leaveQueue(s, ticket);
     if (group.kind === "suspension") resumeLife(s, ticket, group);
-    else setDueAt(ticket, Math.min(dueAtOf(ticket), s.now));
+    else setDueSoon(ticket, s.now);
     wake(ticket);
   }
   return count;

@@ -8,6 +8,7 @@ import type { Action } from "../envelope/action-settings.ts";
 import { hindrancesOf } from "./hindrances.ts";
 
 const SECOND = 1000;
+const MINUTE = 60 * SECOND;
 const HOUR = 3_600_000;
 /** Long waits, so that nothing but other settings brings mail back early. */
 const LONG = {
@@ -105,4 +106,35 @@ test("settings that were mended before a start free what they kept; what an oper
   assert.deepEqual([...second.world.delivered.keys()], [`${id}.1`]);
   await clock.advance(5 * HOUR);
   assert.equal(second.world.delivered.size, 2);
+});
+
+test("other settings do not send FUTURERELEASE mail early, whether it is waiting, released or read at a start", async () => {
+  for (const how of ["waits", "released", "restarted"] as const) {
+    const first = simulatedScheduling(LONG);
+    const { clock, store, scheduler } = first;
+    const sendAt = clock.now() + 5 * HOUR;
+    const id = await first.send({ to: ["joe@mail.example"], action: "fresh", envelope: { notBeforeAt: sendAt } });
+    await clock.advance(SECOND);
+    const selector = { by: "message", id } as const;
+    await scheduler.command({ do: "retryNow", selector });
+    await clock.advance(SECOND);
+    if (how === "released") {
+      await scheduler.command({ do: "hold", selector, because: "a look" });
+      await scheduler.command({ do: "release", selector });
+    }
+    let last = first;
+    if (how === "restarted") {
+      await scheduler.stop(0);
+      last = simulatedScheduling({ ...LONG, actions: { fresh: deliver }, store, clock });
+      last.scheduler.start();
+    } else scheduler.reload(coreSettings({ ...LONG, actions: { fresh: deliver } }));
+    await clock.advance(MINUTE);
+    assert.equal(last.world.delivered.size, 0, how);
+    // What failed meanwhile is asked again in an hour, as an operator wanted it tried; let go, it has its sender's time.
+    await clock.advance(how === "released" ? 4.9 * HOUR : 0);
+    assert.equal(last.world.delivered.size, 0, how);
+    await clock.advance(5 * HOUR);
+    assert.equal(last.world.delivered.get(`${id}.1`), 1, how);
+    assertSchedulerInvariants(last.scheduler.state);
+  }
 });

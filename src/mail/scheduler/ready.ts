@@ -11,7 +11,7 @@ import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from
 import { move, returnAt, warnAt } from "./ticket.ts";
 import { postpone } from "./writing.ts";
 import { setWake } from "./wake-heap.ts";
-import { dueAtOf, expiresAtOf, readyAtOf, setDueAt, setExpiresAt, setReadyAt } from "./ticket-times.ts";
+import { dueAtOf, expiresAtOf, readyAtOf, setDueAt, setDueSoon, setExpiresAt, setReadyAt } from "./ticket-times.ts";
 
 /**
  * From waiting to ready: what happens to a ticket when its instant comes. A ticket that is ready waits for its turn at
@@ -33,7 +33,7 @@ export function schedule(s: SchedulerState, ticket: Ticket): void {
     case "queued":
       if (isOfEarlierSettings(s, ticket)) {
         ticket.lastRound = undefined;
-        setDueAt(ticket, Math.min(dueAtOf(ticket), s.now));
+        setDueSoon(ticket, s.now);
       }
       if (dueAtOf(ticket) <= s.now && s.now < returnAt(ticket)) makeReady(s, ticket);
       else {
@@ -142,6 +142,8 @@ export function release(
       : expiresAtOf(ticket);
   startWriting(s, ticket);
   move(s, ticket, "writing", "queued");
+  // What it failed by before says nothing of when it is due now.
+  ticket.lastRound = undefined;
   setDueAt(ticket, dueAt);
   setExpiresAt(ticket, expiresAt);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;

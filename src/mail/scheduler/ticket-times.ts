@@ -13,6 +13,11 @@ export function setDueAt(ticket: Ticket, at: number): void {
   ticket.dueMs = at - ticket.message.receivedAt;
 }
 
+/** What it waited for has come: it is due, or when its sender wants it sent; never later than it was. */
+export function setDueSoon(ticket: Ticket, now: number): void {
+  setDueAt(ticket, Math.min(dueAtOf(ticket), Math.max(now, ticket.notBeforeAt ?? 0)));
+}
+
 export function expiresAtOf({ message, expiresMs = 0 }: Ticket): number {
   return message.receivedAt + expiresMs;
 }

@@ -7,7 +7,7 @@ import { sharedName, sharedText } from "./shared-text.ts";
 import { roundBeforeStart } from "./awaken.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
 import { dropWake } from "./wake-heap.ts";
-import { dueAtOf, expiresAtOf, setDueAt, setExpiresAt, setWarnedAt, warnedAtOf } from "./ticket-times.ts";
+import { dueAtOf, expiresAtOf, setDueAt, setDueSoon, setExpiresAt, setWarnedAt, warnedAtOf } from "./ticket-times.ts";
 
 /**
  * Takes envelopes into the books; those known already (a load that met a fresh commit) are passed over. All envelopes of
@@ -115,8 +115,9 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
   };
   if (givenRecipient !== undefined) ticket.givenRecipient = givenRecipient;
   if (loaded.notBeforeAt !== undefined) ticket.notBeforeAt = loaded.notBeforeAt;
+  setDueAt(ticket, dueAt);
   // This start may have come with other settings.
-  setDueAt(ticket, loaded.wasMisconfigured === true ? Math.min(dueAt, s.now) : dueAt);
+  if (loaded.wasMisconfigured === true) setDueSoon(ticket, s.now);
   setExpiresAt(ticket, expiresAt);
   if (warnedAt !== undefined) setWarnedAt(ticket, warnedAt);
   if (heldUntilAt !== undefined) ticket.heldUntilAt = heldUntilAt;
