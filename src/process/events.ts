@@ -11,6 +11,16 @@ export const serverStarted = defineEvent({
     `daemon started -- version ${e.version}, layout ${e.layout}, settings ${e.settings}, listening on ${e.listeners.join(" ")}`,
 });
 
+export const databaseSetAside = defineEvent({
+  name: "server.database-set-aside",
+  level: "error",
+  speaker: "master",
+  says: "A database of facts that mail can do without was damaged on the disk: the file is kept under another name, and a new one begun.",
+  fields: { holds: "text", file: "text", aside: "text", problem: "text" },
+  line: (e) =>
+    `error: ${e.file}, which holds ${e.holds}, is damaged: ${e.problem}; it is now ${e.aside}, and a new one is begun: look after the disk, and remove it when nobody wants to look into it`,
+});
+
 export const serverStopping = defineEvent({
   name: "server.stopping",
   level: "info",

@@ -5,7 +5,9 @@ import { eventRefused, eventsLost, sinkFailed, sinkRecovered } from "../mail/log
 import { recordOf, withoutDetails, type EventRecord } from "../mail/log/record.ts";
 import { troublesAfter, type SinkTrouble } from "../mail/log/sink-troubles.ts";
 import { createLogWriter, type LogWriter } from "../mail/log/writer.io.ts";
+import { journalDatabase } from "../mail/log/journal.ts";
 import { catalogue } from "./catalogue.ts";
+import { databaseSetAside } from "./events.ts";
 import type { Folders } from "./folders.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -130,6 +132,7 @@ export function startLog(parts: LogParts): LogRole {
     settings: parts.loaded.settings.journal,
     clock,
     isVerbose: parts.isVerbose,
+    onSetAside: (what) => say(recordOf(clock.now(), from, databaseSetAside, { holds: journalDatabase.holds, ...what })),
     onRefused([first, ...others]) {
       if (first === undefined) return;
       // Not into the journal: if that one could not be kept either, there would be no end of them.

@@ -1,10 +1,12 @@
 import type { Clock } from "../foundation/clock.ts";
+import { renewedStore } from "../foundation/damaged-database.io.ts";
+import type { DatabaseKind } from "../foundation/database-format.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { Random } from "../foundation/random.ts";
 import { aliasKeysAhead } from "../mail/envelope/address-book.ts";
-import type { DmarcStore } from "../mail/filter/authentication/dmarc-store.io.ts";
+import { dmarcDatabase } from "../mail/filter/authentication/dmarc-database.ts";
 import { openDmarcStore } from "../mail/filter/authentication/dmarc-store.io.ts";
-import type { GreylistStore } from "../mail/envelope/restrictions/greylist-store.ts";
+import { greylistDatabase } from "../mail/envelope/restrictions/greylist-database.ts";
 import { openGreylistStore } from "../mail/envelope/restrictions/greylist-store.io.ts";
 import { networkKey } from "../mail/envelope/restrictions/network-key.ts";
 import type { Rates } from "../mail/envelope/restrictions/rates.ts";
@@ -79,10 +81,10 @@ export async function startLookup(parts: {
   const quota = sendingQuota(limits, sending, limits?.table === undefined ? undefined : tables.get(limits.table));
   const users = systemUsers(clock);
   const { rates } = parts;
-  let memory: GreylistStore | undefined;
-  const greylist = (): GreylistStore => (memory ??= openGreylistStore(parts.greylistFile, clock));
-  let dmarcStore: DmarcStore | undefined;
-  const dmarc = (): DmarcStore => (dmarcStore ??= openDmarcStore(parts.dmarcFile, clock));
+  const memoryOf = <Store extends { close(): void }>(file: string, { holds }: DatabaseKind, open: () => Store) =>
+    renewedStore(file, open, (what) => emit(events.databaseSetAside, { holds, ...what }));
+  const greylist = memoryOf(parts.greylistFile, greylistDatabase, () => openGreylistStore(parts.greylistFile, clock));
+  const dmarc = memoryOf(parts.dmarcFile, dmarcDatabase, () => openDmarcStore(parts.dmarcFile, clock));
   const passwordTables = passwordTablesOf(settings.accounts);
   const port: LookupPort = {
     ...tablePort(
@@ -104,9 +106,9 @@ export async function startLookup(parts: {
     countRate: (ask) => Promise.resolve(rates.count(ask)),
     shownRates: () => Promise.resolve(rates.shown()),
     clearRate: (key) => Promise.resolve({ cleared: rates.clear(key) }),
-    askGreylist: (ask) => Promise.try(() => greylist().ask(ask)),
-    greylistRows: (wanted) => Promise.try(() => greylist().list(wanted)),
-    removeFromGreylist: (which) => Promise.try(() => ({ removed: greylist().remove(which) })),
+    askGreylist: (ask) => Promise.try(() => greylist.use((store) => store.ask(ask))),
+    greylistRows: (wanted) => Promise.try(() => greylist.use((store) => store.list(wanted))),
+    removeFromGreylist: (which) => Promise.try(() => ({ removed: greylist.use((store) => store.remove(which)) })),
     allowInGreylist: (address) =>
       Promise.try(() => {
         const networks = new Set(
@@ -115,16 +117,16 @@ export async function startLookup(parts: {
             .flatMap(({ greylist: terms }) => terms ?? [])
             .map(({ ipv4Prefix, ipv6Prefix }) => networkKey(address, ipv4Prefix, ipv6Prefix)),
         );
-        for (const network of networks) greylist().allow(network);
+        for (const network of networks) greylist.use((store) => store.allow(network));
         return { networks: [...networks] };
       }),
-    noteDmarc: (observations) => Promise.try(() => dmarc().note(observations)),
-    claimDmarcReport: () => Promise.try(() => dmarc().claim()),
+    noteDmarc: (observations) => Promise.try(() => dmarc.use((store) => store.note(observations))),
+    claimDmarcReport: () => Promise.try(() => dmarc.use((store) => store.claim())),
     dmarcReportEnded: (domain, day, outcome, repeats) =>
-      Promise.try(() => dmarc().ended(domain, day, outcome, repeats)),
-    dmarcReports: () => Promise.try(() => dmarc().list()),
-    dmarcReport: (domain, day) => Promise.try(() => dmarc().read(domain, day)),
-    hastenDmarcReports: (domain) => Promise.try(() => ({ due: dmarc().hasten(domain) })),
+      Promise.try(() => dmarc.use((store) => store.ended(domain, day, outcome, repeats))),
+    dmarcReports: () => Promise.try(() => dmarc.use((store) => store.list())),
+    dmarcReport: (domain, day) => Promise.try(() => dmarc.use((store) => store.read(domain, day))),
+    hastenDmarcReports: (domain) => Promise.try(() => ({ due: dmarc.use((store) => store.hasten(domain)) })),
     findUser: (name) => users.find(name),
     readInclude: (path) => readIncludeFile(path, settings.local.includeFolders ?? []),
     tableHealth: () =>
@@ -140,10 +142,8 @@ export async function startLookup(parts: {
     takeLogins: () => logins.reconfigure(authenticator, throttleOf(settings.accounts)),
     async close() {
       closeAccounts();
-      memory?.close();
-      memory = undefined;
-      dmarcStore?.close();
-      dmarcStore = undefined;
+      greylist.close();
+      dmarc.close();
       await opened.close();
     },
   };

@@ -1,5 +1,7 @@
 /** Restrictions that remember, count and ask others, on whole servers: shared by all processes, kept over a restart. */
 import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { startPolicyServer } from "../policy-server.ts";
@@ -92,6 +94,49 @@ for (const layout of LAYOUTS)
       assert.match((await give(smtp, { address: "198.51.100.200" }))[0] ?? "", /^250/);
       assert.match((await again.posthorn("greylist", "remove", "far.test")).stdout, /^1 forgotten/);
       assert.match((await give(smtp, {}))[0] ?? "", /^450/);
+    } finally {
+      await first[Symbol.asyncDispose]();
+    }
+  });
+
+for (const layout of LAYOUTS)
+  test(`what greylisting and the journal know may be damaged: it is set aside, and mail goes on (${layout})`, async () => {
+    const wholeSettings = settings(layout, "  - greylist: { delay: 1s, auto-allow-after: 0 }");
+    const first = await startServer({ readyWithinMs: 120_000, layout, wholeSettings });
+    try {
+      const { smtp } = first.ports;
+      assert.match((await give(smtp, {}))[0] ?? "", /^450/);
+      assert.equal(await first.stop(), 0);
+      const files = ["data/memory/greylist.db", "data/journal/journal.db"].map((name) => join(first.folder, name));
+      for (const file of files) {
+        const bytes = readFileSync(file);
+        // The header stays what it was: it is the rest that the disk has lost.
+        writeFileSync(file, bytes.fill(0xa5, 100));
+      }
+      await using again = await startServer({
+        readyWithinMs: 120_000,
+        layout,
+        folder: first.folder,
+        ports: first.ports,
+        wholeSettings,
+      });
+      assert.match((await give(smtp, {}))[0] ?? "", /^450 4\.7\.1 .*Greylisted/);
+      for (const name of ["greylist", "journal"])
+        await again.waitForOutput(
+          new RegExp(
+            `error: \\S+/${name}\\.db, which holds [^:]*, is damaged: .*; it is now \\S+/${name}\\.db\\.broken`,
+          ),
+        );
+      await wait(1100);
+      assert.match((await give(smtp, {}))[0] ?? "", /^250/);
+      const question = "SELECT fields ->> 'file' FROM events WHERE event = 'server.database-set-aside'";
+      const untilAt = Date.now() + 30_000;
+      let told = "";
+      while (!(told.includes("greylist.db") && told.includes("journal.db")) && Date.now() < untilAt)
+        told = (await again.posthorn("log", "--sql", question)).stdout;
+      assert.match(told, /greylist\.db/);
+      assert.match(told, /journal\.db/);
+      for (const file of files) assert.ok(existsSync(`${file}.broken`));
     } finally {
       await first[Symbol.asyncDispose]();
     }

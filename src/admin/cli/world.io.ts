@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
+import { damageText, isDamaged } from "../../foundation/damaged-database.io.ts";
 import { unnamedUser } from "../../foundation/unnamed-user.ts";
 import { connectControl } from "../control/client.io.ts";
 import { dialledOver } from "./dialled.io.ts";
@@ -124,11 +125,18 @@ function fullNameOf(uid: number): string | undefined {
 }
 
 function openJournal(path: string): OpenJournal {
-  const query = new JournalQuery(path);
+  const told = <Value>(work: () => Value): Value => {
+    try {
+      return work();
+    } catch (thrown) {
+      throw isDamaged(thrown) ? new Error(damageText(path, thrown), { cause: thrown }) : thrown;
+    }
+  };
+  const query = told(() => new JournalQuery(path));
   return {
-    story: (question, options) => query.story(question, options),
-    tls: (question) => query.tls(question),
-    sql: (text) => query.sql(text),
+    story: (question, options) => told(() => query.story(question, options)),
+    tls: (question) => told(() => query.tls(question)),
+    sql: (text) => told(() => query.sql(text)),
     inputs: (fromAt) => query.inputs(fromAt),
     [Symbol.dispose]: () => query.close(),
   };

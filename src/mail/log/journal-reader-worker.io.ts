@@ -1,4 +1,6 @@
+import { statSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { damageText, isDamaged } from "../../foundation/damaged-database.io.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { JournalEntry, StoryOptions, StoryQuery } from "./journal.ts";
 import { JournalQuery } from "./journal-query.io.ts";
@@ -15,16 +17,25 @@ export type JournalReply =
 
 if (parentPort !== null) {
   const port = parentPort;
+  const path = String(workerData);
   let journal: JournalQuery | undefined;
+  let journalInode: number | undefined;
   port.on("message", (question: JournalQuestion) => {
     let reply: JournalReply;
     try {
-      journal ??= new JournalQuery(String(workerData));
+      // The writer may have begun a new one in the place of this.
+      const inode = statSync(path, { throwIfNoEntry: false })?.ino;
+      if (inode !== journalInode) {
+        journal?.close();
+        journal = undefined;
+        journalInode = inode;
+      }
+      journal ??= new JournalQuery(path);
       const value =
         question.about === "tls" ? journal.tls(question.question) : journal.story(question.query, question.options);
       reply = { ok: true, value };
     } catch (thrown) {
-      reply = { ok: false, problem: messageOf(thrown) };
+      reply = { ok: false, problem: isDamaged(thrown) ? damageText(path, thrown) : messageOf(thrown) };
     }
     port.postMessage(reply);
   });

@@ -1,9 +1,10 @@
-import { renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { parentPort, workerData } from "node:worker_threads";
 import { bringToFormat, checkFormat } from "../../foundation/database-format.io.ts";
 import { makeDirectories } from "../../foundation/make-directories.io.ts";
+import { renewedStore } from "../../foundation/damaged-database.io.ts";
+import type { SetAside } from "../../foundation/damaged-database.ts";
 import { messageOf } from "../../foundation/error.ts";
 import {
   EVENT_VALUES,
@@ -21,8 +22,6 @@ import { TlsJournalWriter } from "./tls-journal-writer.io.ts";
 /** The thread that owns the journal's database. One batch is one transaction; between batches it lets old rows go. */
 const TIDY_EVERY_MS = 30_000;
 const IDS_PER_MS = 1024;
-const ERROR_NOT_A_DATABASE = 26;
-const ERROR_CORRUPT = 11;
 
 export class JournalDatabase {
   readonly #settings: JournalThreadSettings;
@@ -39,14 +38,19 @@ export class JournalDatabase {
   constructor(settings: JournalThreadSettings) {
     this.#settings = settings;
     this.#database = openDatabase(settings.path);
-    this.#insertEntry = this.#database.prepare(
-      "INSERT INTO entry (id, at, name, process, session, message, recipient, sender, peer, fields) VALUES (?,?,?,?,?,?,?,?,?,?)",
-    );
-    this.#insertInput = this.#database.prepare("INSERT INTO input (id, at, is_start, json) VALUES (?,?,?,?)");
-    this.#tls = new TlsJournalWriter(this.#database);
-    this.#lastEntryId = this.#highest("entry");
-    this.#lastInputId = this.#highest("input");
-    this.#inputBytes = inputBytes(this.#database);
+    try {
+      this.#insertEntry = this.#database.prepare(
+        "INSERT INTO entry (id, at, name, process, session, message, recipient, sender, peer, fields) VALUES (?,?,?,?,?,?,?,?,?,?)",
+      );
+      this.#insertInput = this.#database.prepare("INSERT INTO input (id, at, is_start, json) VALUES (?,?,?,?)");
+      this.#tls = new TlsJournalWriter(this.#database);
+      this.#lastEntryId = this.#highest("entry");
+      this.#lastInputId = this.#highest("input");
+      this.#inputBytes = inputBytes(this.#database);
+    } catch (thrown) {
+      this.#database.close();
+      throw thrown;
+    }
   }
 
   /** Throws, and has kept nothing, when the disk or the file is to blame; what is to blame itself is left out and told. */
@@ -219,18 +223,6 @@ export class JournalDatabase {
 
 function openDatabase(path: string): DatabaseSync {
   makeDirectories(dirname(path), 0o750);
-  try {
-    return prepareDatabase(path);
-  } catch (thrown) {
-    if (!isUnreadable(thrown)) throw thrown;
-    // A journal that cannot be read is put aside, never mended: it is the log's memory, not the mail's.
-    for (const suffix of ["-wal", "-shm"]) rmSync(path + suffix, { force: true });
-    renameSync(path, `${path}.broken`);
-    return prepareDatabase(path);
-  }
-}
-
-function prepareDatabase(path: string): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: 5_000 });
   try {
     checkFormat(database, path, journalDatabase);
@@ -272,18 +264,21 @@ function isOfRow(thrown: unknown): boolean {
   return thrown instanceof Error && "errcode" in thrown && ERRORS_OF_ROWS.has(thrown.errcode);
 }
 
-function isUnreadable(thrown: unknown): boolean {
-  if (typeof thrown !== "object" || thrown === null || !("errcode" in thrown)) return false;
-  return thrown.errcode === ERROR_NOT_A_DATABASE || thrown.errcode === ERROR_CORRUPT;
-}
-
 if (parentPort !== null) {
   const port = parentPort;
-  let journal: JournalDatabase | undefined;
+  const settings = workerData as JournalThreadSettings;
+  let asides: SetAside[] = [];
+  // A journal that cannot be read is put aside, never mended: it is the log's memory, not the mail's.
+  const journal = renewedStore(
+    settings.path,
+    () => new JournalDatabase(settings),
+    (what) => asides.push(what),
+  );
+  let isBegun = false;
   const tidy = (): void => {
     let isMore = false;
     try {
-      isMore = journal?.tidy(Date.now()) === true;
+      isMore = isBegun && journal.use((database) => database.tidy(Date.now()));
     } catch {
       // The next batch meets the same trouble and reports it.
     }
@@ -291,16 +286,17 @@ if (parentPort !== null) {
   };
   setTimeout(tidy, TIDY_EVERY_MS);
   port.on("message", (batch: JournalBatch | "close") => {
-    let answer: JournalAnswer = { ok: true, refused: [] };
+    let answer: JournalAnswer = { ok: true, refused: [], asides: [] };
     try {
-      if (batch === "close") journal?.close();
+      if (batch === "close") journal.close();
       else {
-        journal ??= new JournalDatabase(workerData as JournalThreadSettings);
-        answer = { ok: true, refused: journal.write(batch) };
+        isBegun = true;
+        answer = { ok: true, refused: journal.use((database) => database.write(batch)), asides };
       }
     } catch (thrown) {
-      answer = { ok: false, problem: messageOf(thrown) };
+      answer = { ok: false, problem: messageOf(thrown), asides };
     }
+    asides = [];
     port.postMessage(answer);
   });
 }

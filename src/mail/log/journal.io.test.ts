@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { systemClock } from "../../foundation/clock.io.ts";
+import type { SetAside } from "../../foundation/damaged-database.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
@@ -156,6 +157,46 @@ test("a journal that is no database is put aside and a new one begun", async () 
   const query = new JournalQuery(place.path);
   assert.equal(query.sql("SELECT count(*) FROM events").rows[0]?.[0], story().length);
   query.close();
+});
+
+test("a journal that is damaged in its middle is set aside with a word, and what was to be written is in the new one", async () => {
+  await using place = withDirectory();
+  const first = journalAt(place.path);
+  first.write(Array.from({ length: 500 }, (_, n) => record("a.b", { n, text: "x".repeat(100) })));
+  await first.close();
+  writeFileSync(place.path, readFileSync(place.path).fill(0xa5, 4096));
+  const told: SetAside[] = [];
+  const journal = createJournal({
+    path: place.path,
+    settings: journalSettings.parse({}),
+    clock: systemClock,
+    reports: { trouble: (_, problem) => assert.fail(problem), lost: () => {} },
+    onSetAside: (what) => told.push(what),
+  });
+  journal.write(story());
+  assert.equal(await journal.flush(), true);
+  await journal.close();
+  assert.deepEqual(
+    told.map(({ file, aside }) => [file, aside]),
+    [[place.path, `${place.path}.broken`]],
+  );
+  assert.equal(existsSync(`${place.path}.broken`), true);
+  const query = new JournalQuery(place.path);
+  assert.equal(query.sql("SELECT count(*) FROM events").rows[0]?.[0], story().length);
+  query.close();
+});
+
+test("a question to a damaged journal is answered with its name and what to do", async () => {
+  await using place = withDirectory();
+  const first = journalAt(place.path);
+  first.write(Array.from({ length: 500 }, (_, n) => record("a.b", { n, session: "s1", text: "x".repeat(100) })));
+  await first.close();
+  writeFileSync(place.path, readFileSync(place.path).fill(0xa5, 4096 * 20));
+  await using reader = openJournalReader(place.path);
+  await assert.rejects(
+    reader.story({ by: "session", session: "s1" }),
+    (thrown: Error) => thrown.message.includes(`${place.path} is damaged`) && /stop the server/.test(thrown.message),
+  );
 });
 
 function database(path: string, limits: Partial<JournalThreadSettings> = {}): JournalDatabase {

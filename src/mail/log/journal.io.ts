@@ -1,4 +1,5 @@
 import type { Clock } from "../../foundation/clock.ts";
+import type { SetAside } from "../../foundation/damaged-database.ts";
 import { bufferedSink } from "./buffered-sink.ts";
 import {
   batchOf,
@@ -38,6 +39,8 @@ export interface JournalOptions {
   readonly reports: SinkReports;
   /** Told of what can never be kept, and was left out. */
   readonly onRefused?: (refused: readonly RefusedRow[]) => void;
+  /** Told when a new database was begun in the place of a damaged one. */
+  readonly onSetAside?: (what: SetAside) => void;
   readonly isVerbose?: boolean;
 }
 
@@ -56,7 +59,7 @@ export function createJournal(options: JournalOptions): Journal {
 
   const sink = bufferedSink<JournalLine>({
     name: "journal",
-    outlet: threadOutlet({ path: options.path, ...bounds }, processes, options.onRefused),
+    outlet: threadOutlet({ path: options.path, ...bounds }, processes, options),
     clock,
     mostCharacters: settings.buffer,
     lingerMs: LINGER_MS,
@@ -103,7 +106,7 @@ export function createJournal(options: JournalOptions): Journal {
 function threadOutlet(
   settings: JournalThreadSettings,
   processes: readonly ProcessIdentity[],
-  onRefused?: (refused: readonly RefusedRow[]) => void,
+  { onRefused, onSetAside }: Pick<JournalOptions, "onRefused" | "onSetAside">,
 ): Outlet<JournalLine> {
   const thread = createThread<JournalBatch | "close", JournalAnswer>("journal-worker.io", settings);
   return {
@@ -111,6 +114,7 @@ function threadOutlet(
     async send(lines) {
       // The thread keeps what it learnt of processes by index; the list only grows, so sending it whole is cheap.
       const answer = await thread.ask(batchOf(processes, lines));
+      for (const what of answer.asides) onSetAside?.(what);
       if (!answer.ok) throw new Error(answer.problem);
       if (answer.refused.length > 0) onRefused?.(answer.refused);
     },

@@ -1,4 +1,5 @@
 import type { DatabaseKind } from "../../foundation/database-format.ts";
+import type { SetAside } from "../../foundation/damaged-database.ts";
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Level } from "../../foundation/events.ts";
 import { DETAILS, shownFields, type EventRecord, type Fields, type ProcessIdentity } from "./record.ts";
@@ -169,9 +170,11 @@ export interface RefusedRow {
   readonly problem: string;
 }
 
-export type JournalAnswer =
+/** `asides`: damaged databases in whose place the thread has begun a new one. */
+export type JournalAnswer = { readonly asides: readonly SetAside[] } & (
   | { readonly ok: true; readonly refused: readonly RefusedRow[] }
-  | { readonly ok: false; readonly problem: string };
+  | { readonly ok: false; readonly problem: string }
+);
 
 /** One event as readers get it. */
 export interface JournalEntry {

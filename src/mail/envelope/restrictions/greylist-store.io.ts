@@ -1,4 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
+import { isDamaged } from "../../../foundation/damaged-database.io.ts";
 import { bringToFormat, checkFormat } from "../../../foundation/database-format.io.ts";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { decideGreylist, type GreylistAsk, type GreylistEntry, type GreylistTerms } from "./greylist.ts";
@@ -24,6 +25,7 @@ export function openGreylistStore(path: string, clock: Clock): GreylistStore {
   /** The longest that anybody asked with. */
   let terms: GreylistTerms | undefined;
   let sweeper: Timer | undefined;
+  let damage: unknown;
   let asksUntilCount = 0;
 
   const sweep = (): void => {
@@ -55,6 +57,7 @@ export function openGreylistStore(path: string, clock: Clock): GreylistStore {
 
   return {
     ask(given: GreylistAsk) {
+      if (damage !== undefined) throw damage;
       const { triplet } = given;
       terms = longest(terms, given.terms);
       const { network, sender, recipient } = triplet;
@@ -73,8 +76,9 @@ export function openGreylistStore(path: string, clock: Clock): GreylistStore {
       sweeper ??= clock.after(SWEEP_MS, () => {
         try {
           sweep();
-        } catch {
-          // A disk that is full: the next question says so to whoever asks it.
+        } catch (thrown) {
+          // A disk that is full: the next question says so to whoever asks it. Damage it may not come across.
+          if (isDamaged(thrown)) damage = thrown;
         }
       });
       if (--asksUntilCount < 0) shrink(terms.mostEntries);

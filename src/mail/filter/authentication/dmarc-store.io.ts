@@ -57,7 +57,8 @@ export function openDmarcStore(
       work();
       db.exec("COMMIT");
     } catch (thrown) {
-      db.exec("ROLLBACK");
+      // SQLite has done so by itself after some failures; what is to be told is the first.
+      if (db.isTransaction) db.exec("ROLLBACK");
       throw thrown;
     }
   };
