@@ -1,7 +1,7 @@
 import { append, newChain, type Chain } from "./chain.ts";
 import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
 import { leaveQueue } from "./ready-queues.ts";
-import type { FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import type { CoreSettings, FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import type { Suspension } from "./suspension.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setDueSoon, setExpiresAt } from "./ticket-times.ts";
 
@@ -53,9 +53,9 @@ export function roundBeforeStart(
 /** No relay's key. */
 const BY_SETTINGS = "settings";
 
-/** What has failed by the settings in force, with no next host in it, waits for others. */
-export function failedBySettings(s: SchedulerState): FailedRound {
-  return { relay: BY_SETTINGS, tried: [], under: s.settings };
+/** What has failed by its settings, with no next host in it, waits for others. */
+export function failedBySettings(under: CoreSettings): FailedRound {
+  return { relay: BY_SETTINGS, tried: [], under };
 }
 
 /** The settings under which it failed, or the way that these sent it, are in force no more: it need not wait. */

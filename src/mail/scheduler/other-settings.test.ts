@@ -138,3 +138,33 @@ test("other settings do not send FUTURERELEASE mail early, whether it is waiting
     assertSchedulerInvariants(last.scheduler.state);
   }
 });
+
+test("what began under the settings that a reload mends, and fails by them, is tried at once under the new ones", async () => {
+  const more = { scheduler: { retry: { spread: 0, local: { by: "list", waits: ["6h"] } } } } as const;
+  const simulation = simulatedScheduling(more);
+  const { clock, world, scheduler } = simulation;
+  let failures = 0;
+  let failing = 1;
+  world.localMs = 10 * SECOND;
+  world.onLocal = () => {
+    if (failures >= failing) return undefined;
+    failures++;
+    return { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text: "no such folder" } };
+  };
+  await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  await clock.advance(SECOND);
+  scheduler.reload(coreSettings(more));
+  await clock.advance(MINUTE);
+  assert.equal(failures, 1);
+  assert.equal(scheduler.state.tickets.size, 0);
+  // What began under the settings in force waits for others.
+  failing = 2;
+  await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  await clock.advance(HOUR);
+  assert.equal(failures, 2);
+  assert.equal(scheduler.state.tickets.size, 1);
+  scheduler.reload(coreSettings(more));
+  await clock.advance(MINUTE);
+  assert.equal(scheduler.state.tickets.size, 0);
+  assertSchedulerInvariants(scheduler.state);
+});

@@ -56,6 +56,7 @@ function serveLocal(s: SchedulerState): void {
     if (ticket === undefined) return;
     move(s, ticket, "active");
     dropWake(s.wakes, ticket);
+    ticket.under = s.settings;
     s.out.push({
       do: "deliver",
       message: messageOfEnvelope(ticket.id),

@@ -362,7 +362,10 @@ export function onDelivered(s: SchedulerState, id: string, outcome: Outcome | Ex
     return;
   }
   const plan = planFor(s.settings.plans, ticket.action);
+  const { under } = ticket;
+  ticket.under = undefined;
   settleOutcome(s, ticket, outcome, {
+    under,
     speaker: plan?.kind === "local" ? plan.speaker : "local",
     relay: outcome.relay,
     startedAt: s.now - outcome.tookMs,

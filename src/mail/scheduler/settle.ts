@@ -68,7 +68,8 @@ type Delivered = Extract<Outcome, { kind: "delivered" }>;
 export function settleFailed(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Failure): void {
   if (attempt.isUntried !== true) ticket.attempts++;
   if (attempt.relay !== "none") ticket.lastHost = attempt.relay;
-  ticket.lastRound = attempt.round ?? (failure.cause.kind === "settings" ? failedBySettings(s) : undefined);
+  ticket.lastRound =
+    attempt.round ?? (failure.cause.kind === "settings" ? failedBySettings(attempt.under ?? s.settings) : undefined);
   if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   noteRefusal(ticket, failure);
   const { after } = ticket;

@@ -175,6 +175,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   heldBecause?: string | undefined;
   /** Held by a filter, until somebody has looked at it: commands that do not mean the quarantine leave it alone. */
   quarantine?: Quarantine | undefined;
+  /** The settings under which its final delivery began, while that runs. */
+  under?: CoreSettings | undefined;
   /** An operator chose when it is due. */
   isScheduled?: boolean | undefined;
   /** The delay notice could not be made: not tried before. */
@@ -215,6 +217,8 @@ export interface Attempt {
   readonly tookMs: number;
   /** The operator's command that ended it, rather than an attempt. */
   readonly command?: number | undefined;
+  /** The settings under which it began, where others may have come since. */
+  readonly under?: CoreSettings | undefined;
   /** Where a whole round failed. */
   readonly round?: FailedRound | undefined;
   /** It has failed with others and was not tried itself: no attempt is counted. */
