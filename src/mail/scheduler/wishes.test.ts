@@ -276,3 +276,16 @@ test("why: what is wanted of a mail that is being tried stands there", async () 
     /being tried .*; then it is removed, if it is still here$/,
   );
 });
+
+test("a hold that was asked for during an attempt is told as not done where the mail dies by that attempt", async () => {
+  for (const from of ["joe@mail.example", ""]) {
+    const simulation = await tried({}, from);
+    simulation.end = nobody;
+    simulation.onNotice = () => "unroutable";
+    const changed = await simulation.scheduler.command({ do: "hold", because: "a look", selector: all });
+    assert.deepEqual(changed, { envelopes: 0, asked: 1 });
+    await simulation.clock.advance(MINUTE);
+    assert.deepEqual(await rowsOf(simulation), ["dead"]);
+    assert.deepEqual(undone(simulation), ["held: it is kept as dead"]);
+  }
+});

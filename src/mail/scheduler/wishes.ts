@@ -45,6 +45,7 @@ export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): voi
   else {
     schedule(s, ticket);
     if (command !== undefined) noteUndone(s, command);
+    else if (after.do !== "release") tellUndone(s, ticket, after.do, "it is kept as dead");
   }
 }
 
