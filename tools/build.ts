@@ -1,7 +1,7 @@
 /**
  * Builds the program that is installed into `dist/`: the modules of `src/` put together into fewer files, for each process of
  * a split server reads all that it needs at its start, and hundreds of small modules cost more CPU than their code
- * (docs/decisions/0038). What is loaded by its address is an entry and keeps its place (`dist/process/worker-main.js`); what
+ * (docs/decisions/0038). What is loaded by its address is an entry and keeps its place (`dist/process/split/worker-main.js`); what
  * entries share is in `dist/chunks/`, once, so that hooks and settings in code get the very modules that the server runs.
  *   --javascript   only that, into the folder as it is: servers of tests may be running from it
  * Else the folder is emptied first, and the compiler looks at types and adds the declarations.

@@ -51,23 +51,23 @@ const LAYERS: readonly Layer[] = [
  * time of a start (docs/decisions/0038). What a module loads with `import()` when it needs it does not count.
  */
 const STARTS: readonly { readonly entry: string; readonly never: readonly string[] }[] = [
-  { entry: "process/worker-log.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/scheduler.ts"] },
+  { entry: "process/split/worker-log.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/scheduler.ts"] },
   {
-    entry: "process/worker-keeper.ts",
+    entry: "process/split/worker-keeper.ts",
     never: ["zod", "mail/session/session.ts", "mail/scheduler/", "mail/filter/chain.ts"],
   },
-  { entry: "process/worker-lookup.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/"] },
+  { entry: "process/split/worker-lookup.ts", never: ["zod", "mail/session/session.ts", "mail/scheduler/"] },
   {
-    entry: "process/worker-egress.ts",
+    entry: "process/split/worker-egress.ts",
     never: ["zod", "mail/session/session.ts", "mail/scheduler/scheduler.ts", "mail/filter/chain.ts"],
   },
   {
-    entry: "process/worker-scheduler.ts",
+    entry: "process/split/worker-scheduler.ts",
     never: ["zod", "mail/session/session.ts", "mail/filter/chain.ts", "mail/delivery/smtp/connector.io.ts"],
   },
   {
-    entry: "process/worker-ingress.ts",
-    never: ["zod", "mail/scheduler/scheduler.ts", "mail/delivery/smtp/connector.io.ts", "process/settings.ts"],
+    entry: "process/split/worker-ingress.ts",
+    never: ["zod", "mail/scheduler/scheduler.ts", "mail/delivery/smtp/connector.io.ts", "process/settings/settings.ts"],
   },
   {
     entry: "process/daemon.ts",
@@ -75,7 +75,7 @@ const STARTS: readonly { readonly entry: string; readonly never: readonly string
   },
   {
     entry: "process/cli-world.ts",
-    never: ["process/settings.ts", "mail/scheduler/scheduler.ts", "admin/control/serve-client.io.ts"],
+    never: ["process/settings/settings.ts", "mail/scheduler/scheduler.ts", "admin/control/serve-client.io.ts"],
   },
 ];
 

@@ -39,8 +39,8 @@ const LARGE = 100_000;
 
 test("what the same processes load becomes one file, named like the largest part; what comes later stays apart", () => {
   const plan = planOf({
-    "process/worker-main": { imports: ["both", "small-of-both"] },
-    "process/worker-egress": { imports: ["sending"] },
+    "process/split/worker-main": { imports: ["both", "small-of-both"] },
+    "process/split/worker-egress": { imports: ["sending"] },
     both: { characters: LARGE },
     "small-of-both": {},
     sending: { characters: LARGE },
@@ -54,9 +54,9 @@ test("what the same processes load becomes one file, named like the largest part
 
 test("a small part goes where a few more read it, a large one does not", () => {
   const drawn = (characters: number) => ({
-    "process/worker-main": { imports: ["all"] },
-    "process/worker-egress": { imports: ["some"] },
-    "process/worker-ingress": { imports: ["some"] },
+    "process/split/worker-main": { imports: ["all"] },
+    "process/split/worker-egress": { imports: ["some"] },
+    "process/split/worker-ingress": { imports: ["some"] },
     all: { characters: LARGE },
     some: { characters },
   });
@@ -69,9 +69,9 @@ test("a small part goes where a few more read it, a large one does not", () => {
 
 test("nobody reads a package or a large part because a small one that needs it was joined", () => {
   const drawn = (needs: string) => ({
-    "process/worker-main": { imports: ["all"] },
-    "process/worker-egress": { imports: ["some"] },
-    "process/worker-ingress": { imports: ["some"] },
+    "process/split/worker-main": { imports: ["all"] },
+    "process/split/worker-egress": { imports: ["some"] },
+    "process/split/worker-ingress": { imports: ["some"] },
     all: { characters: LARGE, imports: ["node:fs"] },
     some: { imports: [needs] },
     large: { characters: LARGE },
@@ -89,10 +89,10 @@ test("nobody reads a package or a large part because a small one that needs it w
 });
 
 test("what a process begins with has to be there, and all that stands for itself is what something begins with", () => {
-  const without = built({}).filter((file) => !("name" in file) || file.name !== "process/worker-log");
+  const without = built({}).filter((file) => !("name" in file) || file.name !== "process/split/worker-log");
   assert.throws(
     () => planChunks(without, (name) => `src/${name}.ts`),
-    /src\/process\/worker-log\.ts was not built: is it what log begins with\?/,
+    /src\/process\/split\/worker-log\.ts was not built: is it what log begins with\?/,
   );
   const begun = Object.values(beginnings).flat();
   assert.deepEqual(

@@ -9,7 +9,7 @@ import * as controlEvents from "../src/admin/control/events.ts";
 import { eventsIn, mailEvents } from "../src/mail/log/log.ts";
 import { eventsReference } from "../src/mail/log/reference.ts";
 import * as processEvents from "../src/process/events.ts";
-import { posthornSettings } from "../src/process/settings.ts";
+import { posthornSettings } from "../src/process/settings/settings.ts";
 import { settingsJsonSchema } from "../src/service/config/json-schema.ts";
 import { settingsReference } from "../src/service/config/reference.ts";
 import { reasonsReference } from "./reference/reasons.ts";

@@ -8,15 +8,15 @@ import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { changedPaths, reloader } from "../service/config/reload.ts";
 import { writtenNames } from "../service/config/written-names.ts";
 import type { TraceTarget } from "../service/tls/trace-switches.ts";
-import { bodyOpener } from "./open-body.ts";
+import { bodyOpener } from "./role/open-body.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";
-import { posthornSettings } from "./settings.ts";
-import type { LoadedSettings } from "./load-settings.ts";
-import { canMoveLog } from "./log-place.ts";
+import { posthornSettings } from "./settings/settings.ts";
+import type { LoadedSettings } from "./settings/load-settings.ts";
+import { canMoveLog } from "./split/log-place.ts";
 import type { Server } from "./server.ts";
-import { SettingsRefused } from "./settings-refused.ts";
-import { shownTables } from "./show-tables.ts";
+import { SettingsRefused } from "./settings/settings-refused.ts";
+import { shownTables } from "./explain/show-tables.ts";
 import { version } from "./version.ts";
 
 /** The admin interface of a running server, and what SIGHUP uses of it. */

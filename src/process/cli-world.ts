@@ -12,11 +12,11 @@ import { catalogue } from "./catalogue.ts";
 import { foldersOf, submitPath } from "./folders.ts";
 import { layoutOf } from "./layout.ts";
 import { mailNameOf } from "../mail/envelope/mail-name.ts";
-import type { LoadedSettings } from "./load-settings.ts";
+import type { LoadedSettings } from "./settings/load-settings.ts";
 import { runningPid } from "./pid-file.ts";
-import { placesIn } from "./places.ts";
+import { placesIn } from "./settings/places.ts";
 import type { Identity } from "./privileges.ts";
-import { findSettingsFile, readSource, type SettingsFile } from "./settings-file.ts";
+import { findSettingsFile, readSource, type SettingsFile } from "./settings/settings-file.ts";
 import { version } from "./version.ts";
 
 /** What the operator's client needs to know of the server: found in the same settings that the server reads. */
@@ -68,21 +68,21 @@ export const cliParts: Pick<
     const { file } = options;
     const loaded = await (await settingsCode()).loadSettings({ ...options, isCheck: true });
     if (!loaded.ok) return { file, isFine: false, lines: loaded.problem.map(problemLine) };
-    const { checkBackends } = await import("./check-backends.ts");
-    const { checkPrograms } = await import("./check-programs.ts");
+    const { checkBackends } = await import("./check/backends.ts");
+    const { checkPrograms } = await import("./check/programs.ts");
     const problems = await checkBackends(loaded.value, { clock: systemClock, random: systemRandom });
-    const { checkHooks } = await import("./check-hooks.ts");
+    const { checkHooks } = await import("./check/hooks.ts");
     const hooks = await checkHooks(loaded.value, systemClock);
     const all = [...loaded.value.warnings, ...checkPrograms(loaded.value), ...problems, ...hooks];
     return { file, isFine: hooks.length === 0, lines: inOrder(all).map(problemLine) };
   },
   async explain(request) {
     const loaded = await settingsWithoutKeys(request.settingsFile);
-    return (await import("./explain.ts")).explain(request, loaded, systemClock);
+    return (await import("./explain/explain.ts")).explain(request, loaded, systemClock);
   },
   async lookupTable(question) {
     const loaded = await settingsWithoutKeys(question.settingsFile);
-    return (await import("./explain-table.ts")).explainTable(question, loaded, systemClock);
+    return (await import("./explain/explain-table.ts")).explainTable(question, loaded, systemClock);
   },
   // Loaded when they are asked for, as simulations are.
   async testPolicy({ settingsFile, files }, tell) {
@@ -99,7 +99,7 @@ export const cliParts: Pick<
   },
   async aliasFiles(given) {
     const tables = await (await settingsCode()).loadTableSources(await optionsOf(given));
-    return (await import("./explain-table.ts")).aliasFilesOf(wanted(tables));
+    return (await import("./explain/explain-table.ts")).aliasFilesOf(wanted(tables));
   },
   // Loaded when it is asked for: neither server nor client needs it otherwise.
   async simulate(request, tell) {
@@ -109,16 +109,16 @@ export const cliParts: Pick<
     return (await import("./simulate.ts")).listSimulations();
   },
   async adviseDomains(given, question) {
-    return (await import("./domain-advice.ts")).adviseDomains(await settingsOf(given), question);
+    return (await import("./check/domain-advice.ts")).adviseDomains(await settingsOf(given), question);
   },
   async makeSigningKey(wish) {
-    return (await import("./dkim-keys.ts")).makeKey(wish);
+    return (await import("./settings/dkim-keys.ts")).makeKey(wish);
   },
   async checkSigning(given) {
-    return (await import("./dkim-keys.ts")).checkKeys(await settingsOf(given));
+    return (await import("./settings/dkim-keys.ts")).checkKeys(await settingsOf(given));
   },
   async autoconfig(given, question) {
-    return (await import("./domain-advice.ts")).autoconfigFor(await settingsOf(given), question);
+    return (await import("./check/domain-advice.ts")).autoconfigFor(await settingsOf(given), question);
   },
   async restore(given, backup) {
     const { settings } = await settingsOf(given);
@@ -157,8 +157,8 @@ function giveAway(directory: string, { uid, gid }: Identity): void {
 }
 
 /** What reads and checks all of the settings: half of what a command would take to start, and most need only the places. */
-function settingsCode(): Promise<typeof import("./load-settings.ts")> {
-  return import("./load-settings.ts");
+function settingsCode(): Promise<typeof import("./settings/load-settings.ts")> {
+  return import("./settings/load-settings.ts");
 }
 
 async function settingsOf(given: string | undefined): Promise<LoadedSettings> {

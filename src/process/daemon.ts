@@ -10,19 +10,19 @@ import { buildAdmin } from "./admin.ts";
 import { BACKGROUND_MARK, startInBackground, tellStarter } from "./background.ts";
 import * as events from "./events.ts";
 import { callsOf, firstMailHint } from "./first-mail-hint.ts";
-import { checkFormats } from "./check-formats.ts";
+import { checkFormats } from "./check/formats.ts";
 import { foldersOf, makeFolders } from "./folders.ts";
 import { isSplit, layoutOf } from "./layout.ts";
 import { heldSignals } from "./held-signals.ts";
-import { loadSettings, type LoadedSettings, type LoadOptions } from "./load-settings.ts";
-import { findSettingsFile } from "./settings-file.ts";
-import { LOCAL_LISTENER } from "./local-users.ts";
+import { loadSettings, type LoadedSettings, type LoadOptions } from "./settings/load-settings.ts";
+import { findSettingsFile } from "./settings/settings-file.ts";
+import { LOCAL_LISTENER } from "./settings/local-users.ts";
 import { boundOwnMemory } from "./memory.ts";
 import { writePidFile, type PidFile } from "./pid-file.ts";
 import type { Server } from "./server.ts";
-import { SettingsRefused } from "./settings-refused.ts";
-import { withSrsSecret } from "./srs-secret.ts";
-import { openSubmitSocket, type SubmitSocket } from "./submit-socket.ts";
+import { SettingsRefused } from "./settings/settings-refused.ts";
+import { withSrsSecret } from "./settings/srs-secret.ts";
+import { openSubmitSocket, type SubmitSocket } from "./role/submit-socket.ts";
 import { inheritedSockets } from "./systemd.ts";
 import { userNames } from "./user-names.ts";
 import { version } from "./version.ts";
@@ -141,7 +141,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
     // Only what this layout takes is loaded: a supervisor needs hardly a third of what a single process does.
     if (layout === "split") {
       boundOwnMemory("supervisor");
-      const { startSupervisor } = await import("./supervisor.ts");
+      const { startSupervisor } = await import("./split/supervisor.ts");
       server = await startSupervisor({ ...common, identity, keeperIdentity: keeper });
     } else {
       boundOwnMemory("single");

@@ -1,5 +1,5 @@
 import { basename, dirname, join, relative } from "node:path";
-import type { LoadedSettings } from "./load-settings.ts";
+import type { LoadedSettings } from "./settings/load-settings.ts";
 
 /** How the programs are called here: as `startedAs` (the running one's path) was, from `directory`. */
 export function callsOf(

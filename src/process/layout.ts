@@ -1,5 +1,5 @@
 import { identityOf, type Identity } from "./privileges.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/settings.ts";
 
 /**
  * Root gets a split server, for nothing that reads from the network may be root. Only where there is no settings file, in

@@ -1,4 +1,4 @@
-import type { SettingsInput } from "./settings.ts";
+import type { SettingsInput } from "./settings/settings.ts";
 
 /**
  * What `import … from "posthorn"` gives: to settings files, to modules of hooks and to policy tests. It is loaded by

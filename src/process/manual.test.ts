@@ -6,10 +6,10 @@ import { problemLine } from "../service/config/config.ts";
 import { parseSettings } from "../service/config/parse.ts";
 import { readYaml } from "../service/config/yaml.ts";
 import { defaultRules } from "../mail/envelope/default-rules.ts";
-import { checkRoutes } from "./check-routes.ts";
-import { checkSettings } from "./check-settings.ts";
-import { checkTlsPolicy } from "./check-tls-policy.ts";
-import { posthornSettings, type WrittenSettings } from "./settings.ts";
+import { checkRoutes } from "./check/routes.ts";
+import { checkSettings } from "./check/check.ts";
+import { checkTlsPolicy } from "./check/tls-policy.ts";
+import { posthornSettings, type WrittenSettings } from "./settings/settings.ts";
 
 const folder = new URL("../../docs/manual/", import.meta.url);
 /** Whose examples are of another kind of file. */

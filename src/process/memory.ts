@@ -2,7 +2,7 @@ import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import { tryFfi } from "../foundation/ffi/ffi.io.ts";
 import { PosthornError } from "../foundation/error.ts";
-import type { Role } from "./roles.ts";
+import type { Role } from "./split/roles.ts";
 
 /**
  * How much memory a process may keep that it has no use for. Two things grow for hours under a light load and are never given

@@ -7,8 +7,8 @@ import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { ShownFilter } from "../mail/filter/merged-health.ts";
 import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
-import type { LoadedSettings } from "./load-settings.ts";
-import type { LookupPort } from "./lookup.ts";
+import type { LoadedSettings } from "./settings/load-settings.ts";
+import type { LookupPort } from "./role/lookup.ts";
 
 /** A server that runs, however it is laid out. */
 export interface Server {

@@ -15,7 +15,7 @@ import { plotOf } from "../simulator/plot.ts";
 import { reportText } from "../simulator/report-text.ts";
 import { scenarioOf, scenarioSettings, type Scenario } from "../simulator/scenario.ts";
 import { shippedScenarios } from "../simulator/scenarios/catalogue.ts";
-import { loadSettings } from "./load-settings.ts";
+import { loadSettings } from "./settings/load-settings.ts";
 
 /** What `posthorn simulate` does, loaded when somebody asks for it: no server needs it. */
 export async function simulate(request: SimulationRequest, tell: (line: string) => void): Promise<SimulationAnswer> {

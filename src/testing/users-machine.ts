@@ -5,10 +5,10 @@ import { systemClock } from "../foundation/clock.io.ts";
 import type { AnyEvent, Emit } from "../foundation/events.ts";
 import type { LocalOutcome, LocalRequest } from "../mail/delivery/delivery.ts";
 import type { EnvelopeTarget } from "../mail/envelope/envelope.ts";
-import { startDelivery } from "../process/delivery-role.ts";
+import { startDelivery } from "../process/role/delivery-role.ts";
 import { foldersOf, makeFolders } from "../process/folders.ts";
-import { loadSettings } from "../process/load-settings.ts";
-import type { LookupPort } from "../process/lookup.ts";
+import { loadSettings } from "../process/settings/load-settings.ts";
+import type { LookupPort } from "../process/role/lookup.ts";
 import { mailFor } from "./local-mail.ts";
 
 /** Users that no system has: what they are called, by uid (and gid). */

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import { foldersOf } from "../../src/process/folders.ts";
-import { loadSettings } from "../../src/process/load-settings.ts";
-import { grantsOf } from "../../src/process/role-grants.ts";
+import { loadSettings } from "../../src/process/settings/load-settings.ts";
+import { grantsOf } from "../../src/process/split/role-grants.ts";
 import { ROOT, startServer } from "../server.ts";
 import { sendMail } from "../smtp-client.ts";
 

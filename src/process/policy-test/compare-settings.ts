@@ -5,7 +5,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { problemLine } from "../../service/config/config.ts";
 import { foldersOf } from "../folders.ts";
-import { loadSettings, type LoadedSettings } from "../load-settings.ts";
+import { loadSettings, type LoadedSettings } from "../settings/load-settings.ts";
 import { recordedRecipients, type RecordedRecipient } from "./recorded-recipients.ts";
 import { caseSettings } from "./case.ts";
 import { holdTrial } from "./trial.ts";

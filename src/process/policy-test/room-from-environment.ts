@@ -2,8 +2,8 @@ import { resolve } from "node:path";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { problemLine } from "../../service/config/config.ts";
-import { loadSettings } from "../load-settings.ts";
-import { findSettingsFile } from "../settings-file.ts";
+import { loadSettings } from "../settings/load-settings.ts";
+import { findSettingsFile } from "../settings/settings-file.ts";
 import { openTrialRoom, type TrialRoom } from "./trial-room.ts";
 
 /** For tests that another runner runs: the settings are those of POSTHORN_SETTINGS, or found where it runs. */

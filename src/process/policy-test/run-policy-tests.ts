@@ -7,7 +7,7 @@ import type { CaseOutcome, PolicyTestReport } from "../../admin/cli/policy-world
 import { locate, problemLine, type SettingsProblem } from "../../service/config/config.ts";
 import { parseSettings } from "../../service/config/parse.ts";
 import { readYaml } from "../../service/config/yaml.ts";
-import { loadSettings } from "../load-settings.ts";
+import { loadSettings } from "../settings/load-settings.ts";
 import { caseFileSettings, type Expectation, type Trial } from "./case.ts";
 import { collectedTests, type CollectedTest } from "./collect-tests.ts";
 import { differences } from "./expectation.ts";

@@ -15,12 +15,12 @@ import { certificateIdentifier } from "../../service/account/client-certificate.
 import type { Logins } from "../../service/account/logins.ts";
 import { systemUsers } from "../../service/account/system-users.io.ts";
 import { readIncludeFile } from "../../service/table/include-file.io.ts";
-import { filtersOf, rulesAskTags } from "../filtering.ts";
-import type { LoadedSettings } from "../load-settings.ts";
-import { openTables } from "../open-tables.ts";
-import { policySettingsOf, submitting } from "../policy-settings.ts";
-import { restricting } from "../restricting.ts";
-import { certificateTablesOf } from "../tls-files.ts";
+import { filtersOf, rulesAskTags } from "../role/filtering.ts";
+import type { LoadedSettings } from "../settings/load-settings.ts";
+import { openTables } from "../role/open-tables.ts";
+import { policySettingsOf, submitting } from "../settings/policy-settings.ts";
+import { restricting } from "../role/restricting.ts";
+import { certificateTablesOf } from "../settings/tls-files.ts";
 import { madeUpResolver, noAnswers, NOT_LOOKED_UP, tellUnexpected, type Answers } from "./answers.ts";
 import { memoryIntake, type MemoryIntake } from "./memory-intake.ts";
 import { answeredFilter } from "./trial-filters.ts";

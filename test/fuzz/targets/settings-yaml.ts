@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseSettings } from "../../../src/service/config/parse.ts";
 import { readYaml } from "../../../src/service/config/yaml.ts";
-import { posthornSettings } from "../../../src/process/settings.ts";
+import { posthornSettings } from "../../../src/process/settings/settings.ts";
 import type { FuzzTarget } from "../fuzz-target.ts";
 
 /**

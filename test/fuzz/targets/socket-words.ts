@@ -6,7 +6,7 @@ import { decodeXtext, encodeXtext } from "../../../src/protocol/smtp/xtext.ts";
 import { AuthMasker } from "../../../src/protocol/smtp/auth-masker.ts";
 import { parseDovecotLine } from "../../../src/service/account/dovecot-auth.ts";
 import { parseSaslauthdAnswer } from "../../../src/service/account/saslauthd.ts";
-import { frameReader } from "../../../src/process/channel.ts";
+import { frameReader } from "../../../src/process/split/channel.ts";
 import type { FuzzTarget } from "../fuzz-target.ts";
 import { sameHoweverCut } from "../pieces.ts";
 

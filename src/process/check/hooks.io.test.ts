@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { systemClock } from "../../foundation/clock.io.ts";
+import { checkHooks } from "./hooks.ts";
+import { loadSettings } from "../settings/load-settings.ts";
+
+test("a module of hooks that cannot be used is an error at its place, and one that can is none", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-check-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, "good.ts"), "export default { onConnect: () => undefined };");
+  writeFileSync(join(folder, "bad.ts"), "export default { onConect: () => undefined };");
+  const file = join(folder, "posthorn.yaml");
+  writeFileSync(
+    file,
+    "filters:\n  good: { module: ./good.ts }\n  bad: { module: ./bad.ts }\n  gone: { module: { file: ./gone.ts, worker: true } }\nfiltered-by: [good, bad, gone]\n",
+  );
+  const loaded = await loadSettings({ file, directory: folder, clock: systemClock });
+  assert.ok(loaded.ok);
+  const problems = await checkHooks(loaded.value, systemClock);
+  assert.deepEqual(
+    problems.map(({ place, severity }) => [place?.line, severity]),
+    [
+      [3, "error"],
+      [4, "error"],
+    ],
+  );
+  assert.match(problems[0]?.text ?? "", /has onConect, and no hook is called so; did you mean onConnect\?/);
+  assert.match(problems[1]?.text ?? "", /gone\.ts cannot be loaded: there is no such file/);
+});

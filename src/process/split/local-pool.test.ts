@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { LocalDelivery, LocalRequest } from "../../mail/delivery/delivery.ts";
+import { virtualClock } from "../../simulator/clock.ts";
+import { localPool } from "./local-pool.ts";
+
+// The pool hands requests on without a look at them.
+const request = {} as LocalRequest;
+
+function member(name: string, told: string[]): LocalDelivery {
+  return {
+    async deliver() {
+      told.push(name);
+      return {
+        kind: "delivered",
+        envelope: "E.1",
+        relay: name,
+        text: "",
+        status: "2.0.0",
+        dsnPassedOn: false,
+        isFinal: true,
+        tookMs: 0,
+      };
+    },
+  };
+}
+
+test("mail that is due before any delivery process is there waits for the first to come", async () => {
+  const clock = virtualClock(0);
+  const pool = localPool({ clock, patienceMs: 5000 });
+  const told: string[] = [];
+  const both = Promise.all([pool.deliver(request), pool.deliver(request)]);
+  await clock.advance(4000);
+  pool.add(member("one", told));
+  await both;
+  assert.deepEqual(told, ["one", "one"]);
+});
+
+test("when none comes in time, the mail is put off", async () => {
+  const clock = virtualClock(0);
+  const pool = localPool({ clock, patienceMs: 5000 });
+  const refused = assert.rejects(pool.deliver(request), { code: "ROLE_UNAVAILABLE" });
+  await clock.advance(5000);
+  await refused;
+});
+
+test("after a reload the newest process gets the mail, and the older one again when that is gone", async () => {
+  const pool = localPool({ clock: virtualClock(0), patienceMs: 5000 });
+  const told: string[] = [];
+  const [older, newer] = [member("older", told), member("newer", told)];
+  pool.add(older);
+  pool.add(newer);
+  await pool.deliver(request);
+  pool.remove(newer);
+  await pool.deliver(request);
+  assert.deepEqual(told, ["newer", "older"]);
+});

@@ -1,0 +1,649 @@
+import { ownModule } from "../../foundation/own-module.ts";
+import { userNames } from "../user-names.ts";
+import { randomBytes } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Clock } from "../../foundation/clock.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
+import { messageOf } from "../../foundation/error.ts";
+import { MOST_MAKERS } from "../../foundation/ids.ts";
+import { createEmitter } from "../../mail/log/emitter.ts";
+import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
+import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
+import { removeDeadSocket } from "../../mail/connection/dead-socket.io.ts";
+import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
+import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
+import type { AcmeStatus } from "../../service/acme/acme.ts";
+import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper.ts";
+import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "../settings/acme-files.ts";
+import { bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
+import { keepConnected, remote } from "./channel.ts";
+import { tellWhatWaits } from "../role/drop-watch.ts";
+import * as events from "../events.ts";
+import { deliversAsOthers } from "../settings/delivers-as-others.ts";
+import type { Folders } from "../folders.ts";
+import { placeOf } from "../settings/listener-place.ts";
+import type { LoadedSettings } from "../settings/load-settings.ts";
+import { canMoveLog, type LogTarget } from "./log-place.ts";
+import type { LookupPort } from "../role/lookup.ts";
+import { needsLookup } from "../settings/lookup-needs.ts";
+import { memoryEnvironment, memoryOptions } from "../memory.ts";
+import type { Identity } from "../privileges.ts";
+import { processCounts } from "./process-counts.ts";
+import { remoteLookup } from "./remote-lookup.ts";
+import { grantsOf } from "./role-grants.ts";
+import {
+  adminMethods,
+  supervisorKeeperMethods,
+  type FromWorker,
+  LOOKUP_CALLERS,
+  type KeeperAccess,
+  type Role,
+  type ToWorker,
+  type WorkerStart,
+} from "./roles.ts";
+import { loadedFor } from "./role-settings.ts";
+import { STOP_DEADLINE_MS, stopTime, type Server } from "../server.ts";
+import { TopicTraces } from "../topics.ts";
+import { mergedHealth, type ShownFilter } from "../../mail/filter/merged-health.ts";
+import { Traces } from "../traces.ts";
+import { startWorker, type WorkerProcess } from "./worker-process.ts";
+
+/**
+ * The first process of a split server: binds the ports, starts the workers and starts them again when they end, and puts
+ * new settings in force as a whole. It never accepts a connection from the network. Started by root it stays root, and every
+ * worker is somebody else.
+ *
+ * Start: keeper and log → lookup → scheduler → egress and delivery → ingress → acme, each ready before the next. Stop: the other way
+ * round. No key is ever in this process: the keeper opens them, and refuses settings whose certificates are wrong.
+ * Reload: see docs/decisions/0001-processes.md.
+ */
+export interface SupervisorParts {
+  readonly loaded: LoadedSettings;
+  readonly folders: Folders;
+  readonly clock: Clock;
+  readonly isVerbose: boolean;
+  readonly isForeground: boolean;
+  /** Sockets that systemd bound, by listener. */
+  readonly inherited: ReadonlyMap<string, number>;
+  /** Whom the workers run as; undefined: as we do. */
+  readonly identity: Identity | undefined;
+  /** Whom the keeper runs as; undefined: as we do. */
+  readonly keeperIdentity: Identity | undefined;
+}
+
+const SCHEDULER_MAKER = 0;
+/** Together those that ask nothing of each other any more. */
+const STOP_ORDER: readonly (readonly Role[])[] = [
+  ["acme"],
+  ["ingress"],
+  ["scheduler"],
+  ["egress", "delivery"],
+  ["lookup", "keeper"],
+];
+const LISTING_WITHIN_MS = 5000;
+
+function acmeSocketOf(place: AcmePlace): string {
+  return `${place.name} ${place.address ?? "*"}:${place.port}`;
+}
+
+interface Keeping {
+  readonly worker: WorkerProcess;
+  readonly access: KeeperAccess;
+}
+
+/** Whom a worker may ask for keys, and for what tables and passwords say. */
+interface Accesses {
+  readonly keeper?: KeeperAccess | undefined;
+  readonly lookup?: KeeperAccess | undefined;
+}
+
+/** The one who is asked knows all words, everybody else only their own. */
+function accessFor(role: Role, asked: Role, access: KeeperAccess): KeeperAccess {
+  if (role === asked) return access;
+  return { path: access.path, words: { [role]: access.words[role] ?? "" } };
+}
+
+/** Node's own four threads, which read files, and one for each password that is hashed. */
+function threadsFor({ settings }: LoadedSettings): Readonly<Record<string, string>> {
+  return { UV_THREADPOOL_SIZE: String(4 + (settings.accounts?.checksAtOnce ?? 0)) };
+}
+
+function wordsFor(callers: readonly string[]): Record<string, string> {
+  return Object.fromEntries(callers.map((caller) => [caller, randomBytes(24).toString("base64url")]));
+}
+
+export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
+  const { clock, folders, identity } = parts;
+  let { loaded } = parts;
+  const sockets = new Map<string, BoundSocket>();
+  const workers = new Set<WorkerProcess>();
+  /** Workers of earlier settings, until their last session has ended. */
+  const leaving = new Map<WorkerProcess, Promise<void>>();
+  const makers = new Map<WorkerProcess, number>();
+  const listeners = new Set<(records: readonly EventRecord[]) => void>();
+  let reception = { isPaused: false, because: "" };
+  let ingressCount = 0;
+  let egressCount = 0;
+  let keeperCount = 0;
+  let localTurn = 0;
+  let localCount = 0;
+  /** What is to be told of the ends of connections of users of this host, by the process that has them. */
+  const localClients = new Map<string, Map<number, () => void>>();
+  const endLocal = (worker: string, client: number): void => {
+    const theirs = localClients.get(worker);
+    theirs?.get(client)?.();
+    theirs?.delete(client);
+  };
+  const names = userNames(clock);
+  let acmeCount = 0;
+  let lookupCount = 0;
+  const acmeStatus = new Map<string, readonly AcmeStatus[]>();
+  let logTroubles: readonly SinkTrouble[] = [];
+  /** By the name of the ingress. */
+  const filterHealth = new Map<string, readonly ShownFilter[]>();
+
+  const log = keepConnected({
+    connect: () => connect(join(folders.channels, "log.sock")),
+    peer: "log",
+    handlers: {
+      events: (batch: string) => {
+        const records = decodeRecords(batch);
+        for (const listener of listeners) listener(records);
+      },
+    },
+    clock,
+    retryMs: 100,
+    onOpen: (channel) => {
+      channel.note("iAm", ["supervisor"]);
+      if (listeners.size > 0) channel.note("subscribe", []);
+      emitter.flush();
+    },
+  });
+  const emitter = createEmitter({
+    clock,
+    process: { role: "supervisor", pid: process.pid },
+    level: parts.isVerbose ? "debug" : loaded.settings.log.level,
+    hand: (records) => {
+      const channel = log.current();
+      if (channel === undefined || !channel.isOpen) return false;
+      channel.note("write", [encodeRecords(records)]);
+      return true;
+    },
+  });
+  const { emit } = emitter;
+  const scheduler = keepConnected({
+    connect: () => connect(join(folders.channels, "scheduler.sock")),
+    peer: "scheduler",
+    handlers: {},
+    clock,
+    retryMs: 100,
+    onOpen: (channel) => channel.note("iAm", ["supervisor"]),
+  });
+  const admin = remote<SchedulerAdmin>(scheduler.current, adminMethods, "scheduler");
+
+  const tellOtherIngress = (name: string, message: ToWorker): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (worker.role === "ingress" && worker.name !== name) worker.tell(message);
+  };
+  const tellTraces = (isMeant: (worker: WorkerProcess) => boolean): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (isMeant(worker)) worker.tell({ kind: "traces", switches: traces.switches });
+  };
+  const traces = new Traces({
+    clock,
+    emit,
+    directory: folders.traces,
+    tell: () => tellTraces(({ role }) => role === "ingress" || role === "egress"),
+  });
+  const tellTopics = (isMeant: (worker: WorkerProcess) => boolean): void => {
+    for (const worker of new Set([...workers, ...leaving.keys()]))
+      if (isMeant(worker)) worker.tell({ kind: "topics", switches: topics.switches });
+  };
+  const topics = new TopicTraces({
+    clock,
+    emit,
+    tell: () => tellTopics(({ role }) => role === "ingress" || role === "egress" || role === "scheduler"),
+  });
+  const onMessage = (message: FromWorker, name: string): void => {
+    if (message.kind === "counts") tellOtherIngress(name, { kind: "counts", from: name, counts: message.counts });
+    if (message.kind === "ask-counts") {
+      tellOtherIngress(name, { kind: "tell-all-counts" });
+      // It may have come in the place of one that had been told.
+      for (const worker of workers) if (worker.name === name) worker.tell({ kind: "reception", ...reception });
+    }
+    if (message.kind === "who") {
+      const { uid } = message;
+      void names.of(uid).then((account) => {
+        for (const worker of new Set([...workers, ...leaving.keys()]))
+          if (worker.name === name) worker.tell({ kind: "who", uid, account });
+      });
+    }
+    if (message.kind === "local-gone") endLocal(name, message.client);
+    if (message.kind === "acme") acmeStatus.set(name, message.status);
+    if (message.kind === "log-troubles") logTroubles = message.troubles;
+    if (message.kind === "filters") filterHealth.set(name, message.filters);
+    if (message.kind === "dump") traces.dump(message.file, message.text);
+    if (message.kind === "ask-traces") {
+      tellTraces((worker) => worker.name === name);
+      tellTopics((worker) => worker.name === name);
+    }
+    if (message.kind !== "reception") return;
+    reception = { isPaused: message.isPaused, because: message.because };
+    // Those of earlier settings, too: their sessions may go on for hours.
+    tellOtherIngress(name, { kind: "reception", ...reception });
+  };
+
+  /** Mail of this host's users that an ingress which is no more had taken in hand. */
+  const freeDropped = (claimer?: string): void => {
+    try {
+      releaseClaims(folders.drop, claimer);
+    } catch (thrown) {
+      emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
+    }
+  };
+
+  const start = (
+    role: Role,
+    name: string,
+    from: LoadedSettings,
+    maker: number,
+    access: Accesses = {},
+    after?: Promise<unknown>,
+  ): WorkerProcess => {
+    const bound = socketsFor(role, from);
+    // It becomes the recipients' users, and is the workers' user between them.
+    const staysRoot = role === "delivery" && identity !== undefined && deliversAsOthers(from.settings);
+    const told: WorkerStart = {
+      role,
+      name,
+      maker,
+      loaded: loadedFor(role, from),
+      channels: folders.channels,
+      // Descriptors 0 to 3 are the standard ones and the process channel.
+      listening: bound.map((socket, index) => ({ listener: socket.name, fd: 4 + index })),
+      ...(access.keeper === undefined ? {} : { keeper: accessFor(role, "keeper", access.keeper) }),
+      ...(access.lookup === undefined ? {} : { lookup: accessFor(role, "lookup", access.lookup) }),
+      ...(staysRoot ? { rest: identity } : {}),
+      isVerbose: parts.isVerbose,
+      isForeground: parts.isForeground,
+    };
+    const worker = startWorker({
+      name,
+      role,
+      entry: fileURLToPath(ownModule("process/split/worker-main")),
+      nodeOptions: [
+        "--disable-warning=ExperimentalWarning",
+        "--disable-warning=SecurityWarning",
+        ...memoryOptions(role),
+        ...grantsOf(role, from, folders),
+      ],
+      descriptors: bound.map((socket) => socket.fd),
+      user:
+        role === "keeper"
+          ? identity === undefined
+            ? undefined
+            : parts.keeperIdentity
+          : staysRoot
+            ? undefined
+            : identity,
+      start: told,
+      after,
+      env: { ...memoryEnvironment(), ...(role === "lookup" ? threadsFor(from) : {}) },
+      clock,
+      emit,
+      onMessage: (message) => onMessage(message, name),
+      onEnd: () => {
+        if (role !== "ingress") return;
+        tellOtherIngress(name, { kind: "counts-gone", from: name });
+        freeDropped(name);
+        for (const client of localClients.get(name)?.keys() ?? []) endLocal(name, client);
+        localClients.delete(name);
+      },
+    });
+    workers.add(worker);
+    makers.set(worker, maker);
+    return worker;
+  };
+  const socketsFor = (role: Role, { settings }: LoadedSettings): readonly BoundSocket[] => {
+    if (role === "ingress") return settings.listeners.flatMap((listener) => sockets.get(placeOf(listener)) ?? []);
+    const place = role === "acme" ? acmePlaceOf(settings) : undefined;
+    return typeof place === "object" ? [sockets.get(acmeSocketOf(place))].filter((socket) => socket !== undefined) : [];
+  };
+  const freeMaker = (): number => {
+    const taken = new Set(makers.values());
+    for (let maker = 1; maker < MOST_MAKERS; maker++) if (!taken.has(maker)) return maker;
+    throw new Error(
+      `more than ${MOST_MAKERS - 1} ingress processes at once: too many reloads while sessions of earlier ones go on`,
+    );
+  };
+  const stopped = (worker: WorkerProcess): void => {
+    acmeStatus.delete(worker.name);
+    filterHealth.delete(worker.name);
+    workers.delete(worker);
+    leaving.delete(worker);
+    makers.delete(worker);
+  };
+
+  /** The sockets that these settings have. */
+  const placesOf = ({ settings }: LoadedSettings): ReadonlySet<string> => {
+    const acme = acmePlaceOf(settings);
+    return new Set([...settings.listeners.map(placeOf), ...(typeof acme === "object" ? [acmeSocketOf(acme)] : [])]);
+  };
+  /** Binds what `next` needs and is not bound yet. On an error nothing new stays bound. */
+  const bind = async (next: LoadedSettings): Promise<readonly string[]> => {
+    const fresh: string[] = [];
+    const wanted = placesOf(next);
+    const bindNew = (name: string, place: BindPlace): BoundSocket => {
+      // Ours that go are not in the way of those that come; two that are both wanted are in each other's, as at a start.
+      const all = [...sockets];
+      const isTaken = all.some(
+        ([key, socket]) => wanted.has(key) && socket.place !== undefined && overlap(socket.place, place),
+      );
+      return bindSocket(name, place, isTaken ? [] : all.flatMap(([key, socket]) => (wanted.has(key) ? [] : [socket])));
+    };
+    try {
+      for (const listener of next.settings.listeners) {
+        const place = placeOf(listener);
+        if (sockets.has(place)) continue;
+        const inherited = parts.inherited.get(listener.name);
+        if (inherited === undefined && listener.path !== undefined) await removeDeadSocket(listener.path);
+        sockets.set(
+          place,
+          inherited === undefined
+            ? bindNew(
+                listener.name,
+                listener.path === undefined
+                  ? { address: listener.address, port: listener.port ?? 0, backlog: listener.backlog }
+                  : { path: listener.path, mode: Number.parseInt(listener.pathMode, 8), backlog: listener.backlog },
+              )
+            : { name: listener.name, fd: inherited, place: undefined, close: () => {} },
+        );
+        fresh.push(place);
+      }
+      const acme = acmePlaceOf(next.settings);
+      if (typeof acme === "object" && !sockets.has(acmeSocketOf(acme))) {
+        sockets.set(acmeSocketOf(acme), bindNew(acme.name, { address: acme.address, port: acme.port }));
+        fresh.push(acmeSocketOf(acme));
+      }
+    } catch (thrown) {
+      release(fresh);
+      throw thrown;
+    }
+    return fresh;
+  };
+  const release = (places: readonly string[]): void => {
+    for (const place of places) {
+      sockets.get(place)?.close();
+      sockets.delete(place);
+    }
+  };
+
+  /** Each version of the settings has a keeper of its own: what it may read is fixed when it starts. */
+  const startKeeper = (from: LoadedSettings): Keeping => {
+    const name = `keeper-${++keeperCount}`;
+    const access = {
+      path: join(folders.keeper, `${name}.sock`),
+      words: wordsFor(["ingress", "egress", "acme", "lookup", "supervisor"]),
+    };
+    return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, { keeper: access }) };
+  };
+  /** Likewise, for its permissions depend on the tables; none where there is nothing to look up. */
+  const startLookup = (from: LoadedSettings, keeper: KeeperAccess, after: Promise<unknown>): Keeping | undefined => {
+    if (!needsLookup(from.settings)) return undefined;
+    const name = `lookup-${++lookupCount}`;
+    const access = { path: join(folders.channels, `${name}.sock`), words: wordsFor(LOOKUP_CALLERS) };
+    return { access, worker: start("lookup", name, from, SCHEDULER_MAKER, { keeper, lookup: access }, after) };
+  };
+  /** What the keeper shows; never a key. */
+  const listing = async ({ path, words }: KeeperAccess): Promise<readonly ListedCertificate[]> => {
+    const opened = Promise.withResolvers<void>();
+    const connection = keepConnected({
+      connect: () => connect(path),
+      peer: "keeper",
+      handlers: {},
+      clock,
+      retryMs: 100,
+      onOpen: (channel) => {
+        channel.note("iAm", [`supervisor ${words["supervisor"] ?? ""}`]);
+        opened.resolve();
+      },
+    });
+    try {
+      const calls = remote<Pick<KeeperStore, "listing">>(connection.current, supervisorKeeperMethods, "keeper");
+      return await withDeadline(clock, LISTING_WITHIN_MS, "the keeper's answer", () =>
+        opened.promise.then(() => calls.listing()),
+      );
+    } finally {
+      connection.close();
+    }
+  };
+
+  const askLookup = async <Value>(ask: (port: LookupPort) => Promise<Value>): Promise<Value | undefined> => {
+    if (lookedUp === undefined) return undefined;
+    const connection = remoteLookup(lookedUp.access, "supervisor");
+    try {
+      return await withDeadline(clock, LISTING_WITHIN_MS, "the answer of the lookup process", () =>
+        connection.reached.then(() => ask(connection.port)),
+      );
+    } finally {
+      connection.close();
+    }
+  };
+
+  /** The processes that change with the settings, all ready or none. */
+  const startChanging = async (
+    next: LoadedSettings,
+    keeping: Keeping,
+    lookup: Keeping | undefined,
+    after: Promise<unknown>,
+    beforeReception: () => void = () => {},
+  ): Promise<readonly WorkerProcess[]> => {
+    const { ingress, egress } = processCounts(next.settings.processes, availableParallelism());
+    const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
+    const lookups: Accesses = { lookup: lookup?.access };
+    const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER, lookups, after)];
+    for (let index = 0; index < egress; index++)
+      deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access, after));
+    const delivering = Promise.all(deliveries.map((worker) => worker.ready)).then(beforeReception);
+    const started = [keeping.worker, ...(lookup === undefined ? [] : [lookup.worker]), ...deliveries];
+    try {
+      for (let index = 0; index < ingress; index++)
+        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access, delivering));
+      await after;
+      await delivering;
+      await Promise.all(started.map((worker) => worker.ready));
+      // Last, for the one before goes on until all are ready: two at once would answer for each other.
+      if (acmeItemsOf(next.settings).length > 0) {
+        const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, { keeper: keeping.access });
+        started.push(worker);
+        await worker.ready;
+      }
+      if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
+      return started;
+    } catch (thrown) {
+      await Promise.all(started.map((worker) => worker.stop(0).finally(() => stopped(worker))));
+      throw thrown;
+    }
+  };
+
+  const stopAll = async (deadlineMs: number): Promise<void> => {
+    const left = stopTime(clock, deadlineMs);
+    // Receivers first; the deliveries after the scheduler, which lets what it handed out come back.
+    for (const roles of STOP_ORDER) {
+      const ofRoles = [...workers, ...leaving.keys()].filter(({ role }) => roles.includes(role));
+      await Promise.all(ofRoles.map((worker) => worker.stop(left()).finally(() => stopped(worker))));
+    }
+    scheduler.close();
+  };
+  const stopLog = async (): Promise<void> => {
+    traces.close();
+    emitter.flush();
+    await new Promise((done) => setTimeout(done, 50));
+    log.close();
+    await Promise.all([...workers].map((worker) => worker.stop(5000).finally(() => stopped(worker))));
+    release([...sockets.keys()]);
+  };
+
+  /** Other settings for a process that lives on. */
+  const tellStaying = (worker: WorkerProcess, from: LoadedSettings, lookup: Keeping | undefined): void => {
+    const theirs = lookup === undefined ? {} : { lookup: accessFor("scheduler", "lookup", lookup.access) };
+    worker.setStart({ ...startOf(worker.role, from), ...theirs, name: worker.name });
+    worker.tell({ kind: "settings", loaded: loadedFor(worker.role, from), ...theirs });
+  };
+
+  let changing: readonly WorkerProcess[];
+  let kept: Keeping;
+  let lookedUp: Keeping | undefined;
+  let logWorker: WorkerProcess;
+  /** Where it may write stays as it is, whatever later settings say; so does what it is told when it is started anew. */
+  const logAtStart = loaded.settings.log.to;
+  let logAt = logAtStart;
+  let schedulerWorker: WorkerProcess;
+  try {
+    await bind(loaded);
+    freeDropped();
+    const keeping = startKeeper(loaded);
+    kept = keeping;
+    logWorker = start("log", "log", loaded, SCHEDULER_MAKER);
+    // All of them load their code at once, and begin one after the other, each when those are there whom it asks.
+    const asked = Promise.all([logWorker.ready, keeping.worker.ready]);
+    lookedUp = startLookup(loaded, keeping.access, asked);
+    const known = Promise.all([asked, lookedUp?.worker.ready]);
+    schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER, { lookup: lookedUp?.access }, known);
+    changing = await startChanging(loaded, keeping, lookedUp, Promise.all([known, schedulerWorker.ready]));
+  } catch (thrown) {
+    await stopAll(0);
+    await stopLog();
+    throw thrown;
+  }
+
+  tellWhatWaits(folders.drop, loaded.settings.localSubmission, emit);
+  const acmeNow = (): readonly AcmeStatus[] =>
+    changing.flatMap(({ role, name }) => (role === "acme" ? (acmeStatus.get(name) ?? []) : []));
+  return {
+    layout: "split",
+    get listening() {
+      return changing.find((worker) => worker.role === "ingress")?.listening() ?? [];
+    },
+    admin,
+    filters: () => mergedHealth(changing.flatMap(({ name }) => [filterHealth.get(name) ?? []])),
+    emit,
+    traces,
+    topics,
+    get loaded() {
+      return loaded;
+    },
+    subscribe(listener) {
+      // Events come to us only while somebody listens: each of them would cost this process as much as the log's.
+      if (listeners.size === 0) log.current()?.note("subscribe", []);
+      listeners.add(listener);
+      return () => {
+        if (listeners.delete(listener) && listeners.size === 0) log.current()?.note("unsubscribe", []);
+      };
+    },
+    async reload(next) {
+      const fresh = await bind(next);
+      const keeping = startKeeper(next);
+      let lookup: Keeping | undefined;
+      let started: readonly WorkerProcess[];
+      let isSchedulerTold = false;
+      try {
+        lookup = startLookup(next, keeping.access, keeping.worker.ready);
+        const asked = Promise.all([keeping.worker.ready, lookup?.worker.ready]);
+        // Before the first of the new ones receives: what that accepts goes the way of the settings it was accepted by.
+        const tellNext = (): void => {
+          isSchedulerTold = true;
+          tellStaying(schedulerWorker, next, lookup);
+        };
+        started = await startChanging(next, keeping, lookup, asked, tellNext);
+      } catch (thrown) {
+        if (isSchedulerTold) tellStaying(schedulerWorker, loaded, lookedUp);
+        for (const worker of [lookup?.worker, keeping.worker])
+          if (worker !== undefined && workers.has(worker)) await worker.stop(0).finally(() => stopped(worker));
+        release(fresh);
+        throw thrown;
+      }
+      if (canMoveLog(logAtStart, next.settings.log.to)) logAt = next.settings.log.to;
+      tellStaying(logWorker, next, undefined);
+      logWorker.setStart({ ...startOf("log", withLogAt(next, logAt)), name: logWorker.name });
+      for (const old of changing) {
+        workers.delete(old);
+        leaving.set(
+          old,
+          old.leave().finally(() => stopped(old)),
+        );
+      }
+      kept = keeping;
+      lookedUp = lookup;
+      const wanted = placesOf(next);
+      release([...sockets.keys()].filter((place) => !wanted.has(place)));
+      changing = started;
+      emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
+      loaded = next;
+      tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
+    },
+    logTroubles: () => logTroubles,
+    certificates: async () => ({ shown: await listing(kept.access), acme: acmeNow() }),
+    renewCertificates(label) {
+      for (const worker of changing) if (worker.role === "acme") worker.tell({ kind: "renew", label });
+      const chosen = acmeNow().filter((one) => label === undefined || one.label === label || one.names.includes(label));
+      return [...new Set(chosen.map((one) => one.label))];
+    },
+    acceptLocal(socket, known, onEnd) {
+      const receiving = changing.filter(({ role }) => role === "ingress");
+      // Each in turn; one that is just being started again has none.
+      for (let tries = 0; tries < receiving.length; tries++) {
+        const worker = receiving[localTurn++ % receiving.length];
+        if (worker === undefined) continue;
+        const client = ++localCount;
+        const lost = (): void => endLocal(worker.name, client);
+        if (!worker.hand({ kind: "local-client", known, client }, socket, lost)) continue;
+        const theirs = localClients.get(worker.name) ?? new Map<number, () => void>();
+        localClients.set(worker.name, theirs.set(client, onEnd));
+        return true;
+      }
+      return false;
+    },
+    askLookup: (ask) => askLookup(ask),
+    reopen: () => logWorker.tell({ kind: "reopen" }),
+    async stop(because) {
+      const startedAtMs = clock.monotonicMs();
+      emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
+      emitter.flush();
+      // As long as anybody holds a listening socket, the system goes on completing connections that nobody would take.
+      release([...sockets.keys()]);
+      await stopAll(STOP_DEADLINE_MS).catch((thrown: unknown) => {
+        emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
+      });
+      emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
+      await stopLog();
+    },
+    processes: () => [
+      { role: "supervisor", pid: process.pid, restarts: 0 },
+      ...[...workers, ...leaving.keys()].flatMap((worker) => {
+        const pid = worker.pid();
+        return pid === undefined ? [] : [{ role: worker.name, pid, restarts: worker.restarts() }];
+      }),
+    ],
+  };
+
+  function startOf(role: Role, from: LoadedSettings): WorkerStart {
+    return {
+      role,
+      name: role,
+      maker: SCHEDULER_MAKER,
+      loaded: loadedFor(role, from),
+      channels: folders.channels,
+      listening: [],
+      isVerbose: parts.isVerbose,
+      isForeground: parts.isForeground,
+    };
+  }
+}
+
+function withLogAt(loaded: LoadedSettings, to: LogTarget): LoadedSettings {
+  return { ...loaded, settings: { ...loaded.settings, log: { ...loaded.settings.log, to } } };
+}

@@ -1,0 +1,88 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { systemClock } from "../../foundation/clock.io.ts";
+import type { Emit } from "../../foundation/events.ts";
+import { systemRandom } from "../../foundation/random.io.ts";
+import { Rates } from "../../mail/envelope/restrictions/rates.ts";
+import { SendingLimits } from "../../service/account/sending-limits.ts";
+import type { Channel } from "./channel.ts";
+import type { LookupPort } from "../role/lookup.ts";
+import { foldersOf } from "../folders.ts";
+import { loginsFor, startLookup } from "../role/lookup-role.ts";
+import { remoteAccountKeeper } from "./remote-keeper.ts";
+import { ingressLookupMethods, supervisorLookupMethods, tableLookupMethods, type WorkerStart } from "./roles.ts";
+import { serveChannels } from "./served-channels.ts";
+import { roleParts, type RunningRole } from "./worker-role.ts";
+
+/**
+ * The lookup role in a process of its own. All workers are the same user: whoever comes proves with a word of the
+ * supervisor's that it is what it says, for passwords are tried by those who receive mail and by nobody else.
+ */
+export async function lookupRole(start: WorkerStart, emit: Emit): Promise<RunningRole> {
+  const { lookup: access } = start;
+  const kept = await remoteAccountKeeper(start);
+  const loginSecret = await kept.keeper.loginSecret();
+  const logins = loginsFor(start.loaded.settings.accounts, systemClock, loginSecret);
+  const sending = new SendingLimits(systemClock);
+  const system = kept.keeper;
+  const role = await startLookup({
+    ...roleParts(start, emit),
+    random: systemRandom,
+    system,
+    logins,
+    sending,
+    rates: new Rates(systemClock),
+    greylistFile: foldersOf(start.loaded.settings.state).greylistFile,
+    dmarcFile: foldersOf(start.loaded.settings.state).dmarcFile,
+    loginSecret,
+  });
+  role.takeLogins();
+  const open = new Set<Channel>();
+  let onEmpty = (): void => {};
+  const server = await serveChannels(access?.path ?? "", (said, channel) => {
+    const [name = "", word = ""] = said.split(" ");
+    if (access === undefined || !isSame(word, access.words[name])) {
+      channel.close();
+      return { handlers: {} };
+    }
+    open.add(channel);
+    const onEnd = (): void => {
+      open.delete(channel);
+      if (open.size === 0) onEmpty();
+    };
+    const methods: readonly (keyof LookupPort)[] = methodsOf[name] ?? [];
+    const handlers = Object.fromEntries(
+      methods.map((method) => [
+        method,
+        (...args: never[]) => Reflect.apply(role.port[method] as (...args: never[]) => unknown, role.port, args),
+      ]),
+    );
+    return { handlers, onEnd };
+  });
+  return {
+    async leave() {
+      // Workers of these settings go on with their sessions, and may ask until their last.
+      if (open.size > 0)
+        await new Promise<void>((resolve) => {
+          onEmpty = resolve;
+        });
+    },
+    async stop() {
+      server.close();
+      await role.close();
+      kept.close();
+    },
+  };
+}
+
+const methodsOf: Readonly<Record<string, readonly (keyof LookupPort)[]>> = {
+  ingress: ingressLookupMethods,
+  scheduler: tableLookupMethods,
+  egress: tableLookupMethods,
+  delivery: tableLookupMethods,
+  supervisor: supervisorLookupMethods,
+};
+
+function isSame(given: string, expected: string | undefined): boolean {
+  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+  return expected !== undefined && expected !== "" && timingSafeEqual(digest(given), digest(expected));
+}

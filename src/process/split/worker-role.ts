@@ -1,0 +1,36 @@
+import { connect } from "node:net";
+import { join } from "node:path";
+import { systemClock } from "../../foundation/clock.io.ts";
+import type { Emit } from "../../foundation/events.ts";
+import { keepConnected, type Handlers } from "./channel.ts";
+import { foldersOf } from "../folders.ts";
+import type { ToWorker, WorkerStart } from "./roles.ts";
+
+/** What the roles in worker processes share: how a role is told things, and its connection to the scheduler. */
+export interface RunningRole {
+  readonly listening?: readonly string[];
+  /** Takes nothing new; resolves when the last session has ended. */
+  leave?(): Promise<void>;
+  /** `handle`: a connection that came with it. */
+  onMessage?(message: ToWorker, handle?: unknown): void;
+  stop(deadlineMs: number): Promise<void>;
+}
+
+export const RECONNECT_MS = 100;
+/** Records that wait for the log process beyond this many bytes stay with their emitter, which bounds them. */
+export const MOST_LOG_BACKLOG_BYTES = 16 * 1024 * 1024;
+
+export function roleParts(start: WorkerStart, emit: Emit) {
+  return { loaded: start.loaded, folders: foldersOf(start.loaded.settings.state), clock: systemClock, emit };
+}
+
+export function connectToScheduler(start: WorkerStart, role: string, handlers: Handlers) {
+  return keepConnected({
+    connect: () => connect(join(start.channels, "scheduler.sock")),
+    peer: "scheduler",
+    handlers,
+    clock: systemClock,
+    retryMs: RECONNECT_MS,
+    onOpen: (channel) => channel.note("iAm", [role]),
+  });
+}

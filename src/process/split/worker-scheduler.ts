@@ -1,0 +1,141 @@
+import { join } from "node:path";
+import { systemClock } from "../../foundation/clock.io.ts";
+import type { Emit } from "../../foundation/events.ts";
+import type { LocalDelivery, NetworkDelivery } from "../../mail/delivery/delivery.ts";
+import type { CalloutAsk } from "../../mail/envelope/restrictions/callout.ts";
+import type { CommitRequest, WakeRequest } from "../../mail/queue/queue.ts";
+import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
+import type { InputJournal } from "../../mail/scheduler/replay.ts";
+import { remote, type Channel, type Handlers } from "./channel.ts";
+import { egressPool, type EgressMember } from "../role/egress-pool.ts";
+import { localPool } from "./local-pool.ts";
+import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { remoteLookup } from "./remote-lookup.ts";
+import { startScheduler } from "../role/scheduler-role.ts";
+import { serveChannels } from "./served-channels.ts";
+import { Topics } from "../topics.ts";
+import { MOST_LOG_BACKLOG_BYTES, roleParts, type RunningRole } from "./worker-role.ts";
+
+/** A process that was lost is back within a second or two; on a start, the others come after the scheduler. */
+const PATIENCE_MS = 10_000;
+
+/** The scheduler in a process of its own: everybody else's channel leads here. */
+export async function schedulerRole(
+  start: WorkerStart,
+  emit: Emit,
+  log: () => Channel | undefined,
+  say: (message: FromWorker) => void,
+): Promise<RunningRole> {
+  const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const inputs = inputsOver(log, start.loaded.settings.journal);
+  const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const topics = new Topics(systemClock, emit);
+  let lookup = remoteLookup(start.lookup, "scheduler");
+  const scheduler = await startScheduler({
+    ...roleParts(start, emit),
+    maker: start.maker,
+    network: pool,
+    local: locals,
+    lookup: lookup.port,
+    inputs,
+    topics,
+    onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
+  });
+  const { queue, waker, callouts, admin } = scheduler;
+  const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel) => {
+    switch (role) {
+      case "ingress":
+        return {
+          handlers: {
+            commit: (request: CommitRequest) => queue.commit(request),
+            wake: (request: WakeRequest) => waker.wake(request),
+            callOut: (ask: CalloutAsk) => callouts.callOut(ask),
+          },
+        };
+      case "supervisor":
+        return { handlers: adminHandlers(admin) };
+      case "egress": {
+        const member: EgressMember = { port: remote<NetworkDelivery>(() => channel, networkMethods, "egress") };
+        pool.add(member);
+        return { handlers: { retire: () => pool.retire(member) }, onEnd: () => pool.remove(member) };
+      }
+      case "delivery": {
+        const local = remote<LocalDelivery>(() => channel, localMethods, "delivery");
+        locals.add(local);
+        const retire = (): void => locals.remove(local);
+        return { handlers: { retire }, onEnd: retire };
+      }
+      default:
+        return { handlers: {} };
+    }
+  });
+  say({ kind: "ask-traces" });
+  // It knows of no pause: one that was set before this process came in the place of another is over.
+  say({ kind: "reception", isPaused: false, because: "" });
+  return {
+    onMessage(message) {
+      if (message.kind === "settings") {
+        const before = lookup;
+        lookup = remoteLookup(message.lookup, "scheduler");
+        scheduler.reload(message.loaded, lookup.port);
+        before.close();
+      }
+      if (message.kind === "topics") topics.take(message.switches);
+    },
+    async stop(deadlineMs) {
+      await scheduler.stop(deadlineMs);
+      inputs.send();
+      server.close();
+      lookup.close();
+    },
+  };
+}
+
+const INPUTS_WAIT_MS = 50;
+
+/**
+ * The journal's inputs over a channel, a portion at a time: counts by itself when a new start is due. A channel that is
+ * new or was away has missed something, so a start is due then, too.
+ */
+function inputsOver(
+  log: () => Channel | undefined,
+  { enabled, inputs }: WorkerStart["loaded"]["settings"]["journal"],
+): InputJournal & { readonly send: () => void } {
+  let known: Channel | undefined;
+  let charactersSinceStart = Number.POSITIVE_INFINITY;
+  let waiting: (readonly [at: number, json: string, isStart: boolean])[] = [];
+  const send = (): void => {
+    const portion = waiting;
+    waiting = [];
+    // What an earlier channel was to get would leave a gap in this one's record.
+    if (known === undefined || log() !== known) return;
+    if (known.backlogBytes() < MOST_LOG_BACKLOG_BYTES) known.note("recordInputs", [portion]);
+    else known = undefined;
+  };
+  return {
+    send,
+    get wantsStart() {
+      if (!enabled || !inputs.enabled) return false;
+      return log() !== known || charactersSinceStart > inputs.size / 4;
+    },
+    recordInput(at, json, isStart) {
+      const channel = log();
+      if (!enabled || !inputs.enabled || channel === undefined) return;
+      if (isStart && channel !== known) {
+        known = channel;
+        waiting.length = 0;
+      }
+      if (channel !== known) return;
+      charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
+      if (waiting.length === 0) systemClock.after(INPUTS_WAIT_MS, send);
+      waiting.push([at, json, isStart]);
+    },
+  };
+}
+
+/** The operator's side as calls; both ends have the same contract. */
+function adminHandlers(admin: SchedulerAdmin): Handlers {
+  return Object.fromEntries(
+    adminMethods.map((method) => [method, (...args: never[]) => Reflect.apply(admin[method], admin, args) as unknown]),
+  );
+}
