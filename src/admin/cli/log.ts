@@ -18,7 +18,7 @@ export const log: CliCommand = {
   explains:
     "A message's story has the lines of the session that brought it. --sql opens the journal's file itself and needs the right to read it. Exits with 1 when nothing is found.",
   options: {
-    session: { says: "The lines of a session.", value: "ID" },
+    session: { says: "The lines of a session, by its id or the number in brackets of its lines.", value: "ID" },
     to: { says: "What happened to mail for this recipient.", value: "ADDRESS" },
     from: { says: "What happened to mail of this sender.", value: "ADDRESS" },
     since: { says: "Only the last so long (4h, 2d).", value: "DURATION" },

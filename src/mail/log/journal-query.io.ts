@@ -3,6 +3,7 @@ import { checkFormat } from "../../foundation/database-format.io.ts";
 import type { Level } from "../../foundation/events.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { journalDatabase, type JournalEntry, type SqlAnswer, type StoryOptions, type StoryQuery } from "./journal.ts";
+import { sessionOfNumber } from "./line.ts";
 import type { Fields } from "./record.ts";
 import { TlsJournalQuery } from "./tls-journal-query.io.ts";
 import type { TlsAnswers, TlsQuestion } from "./tls-questions.ts";
@@ -11,6 +12,8 @@ const STORY_LIMIT = 1_000;
 /** Sessions that carried a message and whose other lines belong to its story; more would be a fault of ours. */
 const MOST_SESSIONS = 10;
 const LONGEST_SESSION_MS = 24 * 60 * 60_000;
+/** Events in which a session's number is looked for, the newest first: about a second. */
+const MOST_SESSIONS_LOOKED_AT = 1_000_000;
 const MOST_SQL_ROWS = 10_000;
 const LONGEST_CELL = 10_000;
 /** Ids of one mail: a filter after the other, or copies that a filter makes. */
@@ -43,7 +46,9 @@ export class JournalQuery {
       case "message":
         return this.#wholeStory(query.id, sinceId, limit);
       case "session":
-        return this.#sessionStory(query.session, sinceId, limit);
+        return (
+          this.#sessionStory(query.session, sinceId, limit) ?? this.#numberStory(query.session, sinceId, limit) ?? []
+        );
       case "address":
         return this.#addressStory(query.address, query.as, sinceId, limit);
     }
@@ -122,12 +127,27 @@ export class JournalQuery {
     return [...own, ...around].sort((one, other) => one.id - other.id);
   }
 
-  #sessionStory(session: string, sinceId: number, limit: number): readonly JournalEntry[] {
+  /** Of the newest process that had a session of this id, or of that process. */
+  #sessionStory(session: string, sinceId: number, limit: number, pid?: number): readonly JournalEntry[] | undefined {
     const entries = this.#entries("session = ?", [session], sinceId, limit);
-    const newest = entries.at(-1);
+    const newest = entries.findLast(({ record }) => pid === undefined || record.from.pid === pid);
     return newest === undefined
-      ? []
+      ? undefined
       : entries.filter((entry) => isSameProcess(entry, newest) || isOfDelivery(newest, entry));
+  }
+
+  /** Of the session that the log's lines show with this number in brackets. */
+  #numberStory(text: string, sinceId: number, limit: number): readonly JournalEntry[] | undefined {
+    const number = /^\[?(\d+)\]?$/.exec(text)?.[1];
+    const wanted = number === undefined ? undefined : sessionOfNumber(Number(number));
+    if (wanted === undefined) return undefined;
+    const rows = this.#database
+      .prepare("SELECT pid, session FROM events WHERE session IS NOT NULL AND id >= ? ORDER BY id DESC LIMIT ?")
+      .iterate(sinceId, MOST_SESSIONS_LOOKED_AT);
+    for (const { pid, session } of rows)
+      if (pid === wanted.pid && typeof session === "string" && wanted.mayBe(session))
+        return this.#sessionStory(session, sinceId, limit, wanted.pid);
+    return undefined;
   }
 
   /** The lines of the life of that session id which an instant belongs to. */

@@ -6,11 +6,13 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { SetAside } from "../../foundation/damaged-database.ts";
+import * as connectionEvents from "../connection/events.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
 import { batchOf, boundsOf, eventLine, inputLine, type JournalThreadSettings } from "./journal.ts";
 import { openJournalReader } from "./journal-reader.io.ts";
+import { entryOf } from "./line.ts";
 import type { EventRecord, Fields } from "./record.ts";
 import { journalSettings } from "./settings.ts";
 
@@ -117,6 +119,30 @@ test("a session's story is the newest process's, for session ids begin anew with
     told.map((entry) => entry.record.fields["peer"]),
     ["elsewhere.example[192.0.2.3]"],
   );
+});
+
+test("a session is found by the number in brackets of its lines, too, in the process that had it", async () => {
+  await using place = withDirectory();
+  const journal = journalAt(place.path);
+  const by = { ...from, pid: 4711 };
+  const opened = record("connection.opened", { session: "smtp-1a", peer: "one.example[192.0.2.1]" }, 1_000, by);
+  const closed = record("connection.closed", { session: "smtp-1a", peer: "one.example[192.0.2.1]" }, 2_000, by);
+  const other = record("connection.opened", { session: "smtp-1b", peer: "two.example[192.0.2.2]" }, 3_000, by);
+  const later = { ...by, pid: 4712 };
+  const anew = record("connection.opened", { session: "smtp-1a", peer: "three.example[192.0.2.3]" }, 4_000, later);
+  journal.write([opened, closed, other, anew]);
+  await journal.close();
+  await using reader = openJournalReader(place.path);
+  const { number } = entryOf(opened, connectionEvents.connected);
+  for (const session of [String(number), `[${number}]`]) {
+    const told = await reader.story({ by: "session", session });
+    assert.deepEqual(
+      told.map((entry) => entry.record.name),
+      ["connection.opened", "connection.closed"],
+    );
+  }
+  assert.deepEqual(await reader.story({ by: "session", session: String(number + 7) }), []);
+  assert.deepEqual(await reader.story({ by: "session", session: "12345" }), []);
 });
 
 test("an address is found whatever its case, as sender or as recipient", async () => {

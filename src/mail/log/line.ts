@@ -48,6 +48,15 @@ function bracketNumber(record: EventRecord, speaker: Speaker): number {
   return record.from.pid * LISTENERS * COUNTS + sessionNumber(session);
 }
 
+/** What a number in brackets says of a session: the process that had it, and whether an id may be its. */
+export function sessionOfNumber(
+  number: number,
+): { readonly pid: number; readonly mayBe: (session: string) => boolean } | undefined {
+  const perProcess = LISTENERS * COUNTS;
+  if (!Number.isSafeInteger(number) || number < perProcess) return undefined;
+  return { pid: Math.floor(number / perProcess), mayBe: (session) => sessionNumber(session) === number % perProcess };
+}
+
 /** A session's id is its listener's name and a count in base 36 (`submission-1a`): three digits for one, five for the other. */
 function sessionNumber(session: string): number {
   const dash = session.lastIndexOf("-");
