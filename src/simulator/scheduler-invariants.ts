@@ -30,6 +30,12 @@ export function assertSchedulerInvariants(s: SchedulerState): void {
   collectReady(s, put);
   for (const session of s.sessions.values()) for (const ticket of session.tickets) put(ticket, "active");
   for (const { fates } of s.writes.values()) for (const { ticket } of fates) put(ticket, "writing");
+  for (const [id, { fate }] of s.rewrites) {
+    if (fate.ticket.id !== id) broken(`what waits to be written of ${id} is of it`);
+    put(fate.ticket, "writing");
+  }
+  equal(s.rewriteWakes.members.length, s.rewrites.size, "what waits to be written is in its heap");
+  assertHeap(s.rewriteWakes);
   for (let at = s.backlog.from; at < s.backlog.tasks.length; at++) {
     const task = s.backlog.tasks[at];
     if (task !== undefined) put(task.ticket, "writing");

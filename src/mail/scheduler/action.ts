@@ -30,8 +30,6 @@ export type Action =
       readonly write: number;
       readonly operations: readonly MailOperation[];
       readonly notices: readonly NoticePlan[];
-      /** First wait so long: it was refused before. */
-      readonly waitMs?: number | undefined;
     }
   /** Keep a text beside the mail, or (without one) nothing any more; then the command, if there is one, is done. */
   | {

@@ -133,10 +133,15 @@ export const writeRefused = defineEvent({
   name: "queue.write-refused",
   level: "error",
   speaker: "qmgr",
-  says: "The queue refused to write what became of an envelope. It is written again after a while, and not tried before. Look at what the queue's program, or its database, says.",
-  fields: { message: "text", envelope: "text", to: "text", because: "text", wait: "ms" },
-  line: (e) =>
-    `error: ${e.message}: to=<${e.to}>: the queue refuses what became of it: ${e.because}; written again in ${Math.round(e.wait / 1000)} s`,
+  says: "The queue refused to write what became of an envelope. It is written again after a while, and not tried before; without a wait the server stops, and the envelope is tried anew after the next start. Look at what the queue's program, or its database, says.",
+  fields: { message: "text", envelope: "text", to: "text", because: "text", wait: "ms?" },
+  line: (e) => {
+    const next =
+      e.wait === undefined
+        ? "the server stops, and it is tried anew"
+        : `written again in ${Math.round(e.wait / 1000)} s`;
+    return `error: ${e.message}: to=<${e.to}>: the queue refuses what became of it: ${e.because}; ${next}`;
+  },
 });
 
 export const held = defineEvent({

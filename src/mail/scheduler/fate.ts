@@ -19,8 +19,8 @@ export interface Fate {
   readonly added?: readonly NewEnvelope[] | undefined;
   /** The operator's command that wanted it. */
   readonly command?: number | undefined;
-  /** The queue refused to write it, so many times in a row: it is written alone, after this wait. */
-  readonly refused?: { readonly times: number; readonly waitMs: number } | undefined;
+  /** The queue refused to write it, so many times in a row: it is written alone. */
+  readonly refused?: { readonly times: number } | undefined;
 }
 
 export interface NoticeWish {

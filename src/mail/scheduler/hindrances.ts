@@ -18,6 +18,7 @@ import type { SuspensionFacts } from "./suspension.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
 import { dueAtOf, expiresAtOf } from "./ticket-times.ts";
+import { wakeAtOf } from "./wake-heap.ts";
 import { wishText } from "./wishes.ts";
 
 /**
@@ -33,7 +34,7 @@ export function hindrancesOf(s: SchedulerState, ticket: Ticket, lastFailure?: Fa
     case "active":
       return [...found, { what: "attempt", text: `${attemptText(s, ticket)}${wishText(ticket)}` }];
     case "writing":
-      return [...found, { what: "store", text: `what was decided about it is being written${wishText(ticket)}` }];
+      return [...found, whileWriting(s, ticket)];
     case "waiting": {
       const holding = suspendedBy(s, ticket);
       const waits = whileWaiting(s, ticket, lastFailure);
@@ -79,6 +80,14 @@ function attemptText(s: SchedulerState, ticket: Ticket): string {
     return `it is being tried at ${session.route.text}, session ${session.id}, for ${Math.round(forMs / 1000)} s now`;
   }
   return "it is being tried just now";
+}
+
+function whileWriting(s: SchedulerState, ticket: Ticket): Hindrance {
+  const refused = s.rewrites.get(ticket.id);
+  if (refused === undefined)
+    return { what: "store", text: `what was decided about it is being written${wishText(ticket)}` };
+  const text = `the queue refuses what became of it: ${refused.because}; that is written again${wishText(ticket)}`;
+  return { what: "store", text, untilAt: wakeAtOf(s.rewriteWakes, refused) };
 }
 
 function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | undefined): readonly Hindrance[] {
@@ -130,7 +139,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
 /** Why it is not due, where no failed attempt, of its own or of others, says so. */
 export function whyNotDue(s: SchedulerState, ticket: Ticket): string | undefined {
   if (ticket.isScheduled === true) return "an operator chose when it is due";
-  if (ticket.unreturned !== undefined) return `its bounce could not be made: ${ticket.unreturned}`;
+  if (ticket.unreturned !== undefined) return ticket.unreturned;
   return (ticket.notBeforeAt ?? 0) > s.now && ticket.attempts === 0 ? "its sender wants it sent no earlier" : undefined;
 }
 

@@ -386,10 +386,6 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
-    if (action.waitMs !== undefined) {
-      await sleep(this.#parts.clock, action.waitMs, this.#ended.signal).catch(() => {});
-      if (this.#ended.signal.aborted) return;
-    }
     const batch = await this.#batchOf(action);
     if (batch.kind === "not-now") {
       this.#post({ on: "unwritten", write: action.write, problem: batch.problem });

@@ -1,17 +1,18 @@
 import { unreachable } from "../../foundation/assert.ts";
-import { messageOfEnvelope, type EnvelopeId } from "../../foundation/ids.ts";
+import type { EnvelopeId } from "../../foundation/ids.ts";
 import type { Connected, Outcome, Resolved, Transacted } from "../delivery/delivery.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
 import { forgiveRoutes, onCommand, type Command } from "./commands.ts";
-import { noticeFailed, paused, resumed, writeRefused } from "./events.ts";
+import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
 import { awakenFromEarlierSettings, awakenShelf, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { forgetUnused } from "./forgetting.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
+import { onRefused, putOff, writeAllNow, writeDue } from "./refused-writes.ts";
 import { countApart } from "./hanging.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
@@ -30,8 +31,7 @@ import { endSuspension, suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
-import { dueAtOf, setDueAt } from "./ticket-times.ts";
-import { applyAfter, endWish, forgetWishes, noteReturned, noteUndone, tellUndone } from "./wishes.ts";
+import { applyAfter, endWish, forgetWishes, noteReturned, noteUndone } from "./wishes.ts";
 
 /**
  * The scheduler: decides what is tried when, where and with whom. Before it: queue; after it: route and delivery.
@@ -107,13 +107,6 @@ export type SchedulerEvent =
 
 /** Envelopes that one timer event handles; more follow at once, in the next. */
 const MOST_DUE_AT_ONCE = 1000;
-/** A bounce or a delay notice that could not be made is tried again after this. */
-const UNWRITTEN_WAIT_MS = 300_000;
-/** Ids that a notice of success is given before it is left out. */
-const MOST_NOTICE_IDS = 2;
-/** What the store refuses is written again after this, doubling up to the wait above. */
-const FIRST_REFUSED_WAIT_MS = 1000;
-
 export function step(s: SchedulerState, event: SchedulerEvent, now: number): readonly Action[] {
   if (now < s.now - LEAST_SET_BACK_MS) setBack(s, now);
   // By a moment: time stands still until the clock has come up.
@@ -163,8 +156,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       return;
     case "unwritten":
       for (const fate of takeWritten(s, event.write))
-        if (event.problem === undefined && maySucceedAgain(fate))
-          writeAgain(s, event.hasNotice === false ? { ...fate, notice: undefined } : fate, event.refused);
+        if (event.problem === undefined) onRefused(s, fate, event.hasNotice !== false, event.refused);
         else putOff(s, fate, event.problem);
       return;
     case "unreturnable": {
@@ -207,6 +199,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       return;
     case "stop":
       s.isStopping = true;
+      writeAllNow(s);
       lookAtAllRelays(s);
       return;
     case "end":
@@ -244,71 +237,6 @@ function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
   if (kind === "kept" && ticket.state === "dead")
     noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? NO_SENDER}`);
   else noteReturned(s, command, fate, isUntold);
-}
-
-/**
- * What is written again when it was refused: an end, or a change, that nothing depends on but itself. What adds envelopes may
- * be refused for that each time: once alone, for the others in its batch; then it is put off.
- */
-function maySucceedAgain({ notice, added, refused }: Fate): boolean {
-  return (notice === undefined || notice.kind === "success") && (added === undefined || refused === undefined);
-}
-
-/**
- * The store refused the batch that it was in. The id of a notice may have been taken: it gets another one, twice. After
- * that a notice of success is left out, which never holds up a write; and what is refused without one, alone, waits in its
- * place: what was delivered stays delivered.
- */
-function writeAgain(s: SchedulerState, fate: Fate, why = "it did not say why"): void {
-  const { ticket, kind, notice, command } = fate;
-  const times = (fate.refused?.times ?? 0) + 1;
-  const because = `the queue refused it: ${why}`;
-  if (notice !== undefined && times > MOST_NOTICE_IDS) {
-    const message = messageOfEnvelope(ticket.id);
-    s.out.push(tell(noticeFailed, { message, kind: notice.kind, problem: because }));
-    decide(s, { ...fate, notice: undefined, refused: { times: 1, waitMs: 0 } });
-    return;
-  }
-  if (notice !== undefined || times === 1) {
-    decide(s, { ...fate, refused: { times, waitMs: 0 } });
-    return;
-  }
-  if (command !== undefined) noteUndone(s, command, because);
-  if (command !== undefined && kind === "gone") {
-    if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
-    else schedule(s, ticket);
-    return;
-  }
-  const waitMs = Math.min(FIRST_REFUSED_WAIT_MS * 2 ** Math.min(times - 2, 20), UNWRITTEN_WAIT_MS);
-  const { id: envelope, recipient: to } = ticket;
-  s.out.push(tell(writeRefused, { message: messageOfEnvelope(envelope), envelope, to, because: why, wait: waitMs }));
-  decide(s, { ...fate, command: undefined, refused: { times, waitMs } });
-}
-
-/**
- * The notice that goes with it could not be made: a change is written without it, and an end is put off. A delay is told
- * later.
- */
-function putOff(s: SchedulerState, fate: Fate, problem = "its notice could not be made"): void {
-  const { ticket, command, failure } = fate;
-  if (fate.kind === "kept") {
-    if (fate.notice !== undefined) {
-      ticket.warnedMs = undefined;
-      ticket.warnAgainAt = s.now + UNWRITTEN_WAIT_MS;
-    }
-    decide(s, { ...fate, notice: undefined });
-    return;
-  }
-  const isOperators = failure?.cause.kind === "operator";
-  // What was not due stays so. What was is not tried at once: who wants it returned has the time to ask again.
-  if (!isOperators || dueAtOf(ticket) <= s.now) {
-    setDueAt(ticket, s.now + UNWRITTEN_WAIT_MS);
-    ticket.unreturned = problem;
-  }
-  if (isOperators) tellUndone(s, ticket, "bounce", `its bounce could not be made: ${problem}`);
-  if (ticket.after !== undefined) applyAfter(s, ticket, ticket.after);
-  else schedule(s, ticket);
-  if (command !== undefined) noteUndone(s, command, `its bounce could not be made: ${problem}`);
 }
 
 function changeSettings(s: SchedulerState, settings: CoreSettings): void {
@@ -384,6 +312,7 @@ function onTimer(s: SchedulerState): void {
   }
   for (let one = takeDue(s.suspensionWakes, s.now); one !== undefined; one = takeDue(s.suspensionWakes, s.now))
     lift(s, one.facts, undefined);
+  writeDue(s);
   awakenSome(s, (ticket) => schedule(s, ticket));
   for (let relay = takeDue(s.relayWakes, s.now); relay !== undefined; relay = takeDue(s.relayWakes, s.now))
     s.dirty.add(relay);
@@ -403,6 +332,7 @@ export function nextDueAt(s: SchedulerState): number | undefined {
     nextWake(s.idleSessions) ?? Infinity,
     nextWake(s.bucketWakes) ?? Infinity,
     nextWake(s.suspensionWakes) ?? Infinity,
+    nextWake(s.rewriteWakes) ?? Infinity,
     s.awakening.length > 0 ? s.now : Infinity,
   );
   return next === Infinity ? undefined : next;

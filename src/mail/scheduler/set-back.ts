@@ -47,6 +47,7 @@ export function setBack(s: SchedulerState, toAt: number): void {
   // A heap is not walked while its members move.
   const idle = s.idleSessions.members.map((session) => ({ session, at: wakeAtOf(s.idleSessions, session) ?? toAt }));
   for (const { session, at } of idle) setWake(s.idleSessions, session, earlier(at));
+  for (const one of s.rewrites.values()) setWake(s.rewriteWakes, one, earlier(wakeAtOf(s.rewriteWakes, one) ?? toAt));
 }
 
 function setRelaysBack(s: SchedulerState, earlier: (at: number) => number): void {

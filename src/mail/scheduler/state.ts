@@ -15,6 +15,7 @@ import { newChain, type Chain, type Chained } from "./chain.ts";
 import type { AttemptSpeaker } from "./events.ts";
 import type { Failing } from "./failing.ts";
 import type { Fate } from "./fate.ts";
+import type { Rewrite } from "./refused-writes.ts";
 import type { Ranked } from "./priorities.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
@@ -89,6 +90,9 @@ export interface SchedulerState {
   /** What failed together and is not among those tasks yet (`failing.ts`). */
   readonly failing: Failing[];
   readonly writes: Map<number, { readonly fates: readonly Fate[]; readonly isSlice: boolean }>;
+  /** What the store refused and gets again, by envelope (`refused-writes.ts`). */
+  readonly rewrites: Map<EnvelopeId, Rewrite>;
+  readonly rewriteWakes: WakeHeap<Rewrite>;
   writeCount: number;
   slicesInFlight: number;
   /** Operators' commands that are not answered yet. */
@@ -185,7 +189,7 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   isOfRefusedSender?: boolean | undefined;
   /** Failures of our own side in a row. */
   mishaps?: number;
-  /** Why its bounce could not be made: until it is due once more. */
+  /** Why its end was put off (`refused-writes.ts`): until it is due once more. */
   unreturned?: string | undefined;
   /** What an operator wants done when the attempt or the write that runs has ended. */
   after?: After | undefined;
@@ -451,6 +455,8 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     backlog: { tasks: [], from: 0 },
     failing: [],
     writes: new Map(),
+    rewrites: new Map(),
+    rewriteWakes: newWakeHeap(),
     writeCount: 0,
     slicesInFlight: 0,
     commands: new Map(),

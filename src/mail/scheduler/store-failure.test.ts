@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { sleep } from "../../foundation/clock.ts";
 import { PosthornError, type ErrorCode } from "../../foundation/error.ts";
 import { seededRandom } from "../../foundation/random.ts";
 import { virtualClock } from "../../simulator/clock.ts";
@@ -269,4 +270,94 @@ test("a command whose change the queue refuses is answered so, and what was to b
     });
   assert.equal((await inner.list({})).length, 1);
   assert.equal(world.delivered.size, 0);
+});
+
+test("a command for what waits to be written again is answered at once: it is done when that has ended", async () => {
+  let isRefusing = true;
+  let refusedId = "";
+  const { store, inner } = refusingStore(
+    (batch) => isRefusing && batch.some((one) => one.do === "remove" && one.envelope === refusedId),
+  );
+  const simulation = simulatedScheduling({ store });
+  const { clock, emitted, scheduler, world } = simulation;
+  refusedId = `${await simulation.send({ to: ["a@mail.example"], action: "deliver" })}.1`;
+  await clock.advance(60_000);
+  const hold = { do: "hold", because: "x", selector: { by: "all" } } as const;
+  assert.deepEqual(await scheduler.command(hold), { envelopes: 0, asked: 1 });
+  assertSchedulerInvariants(scheduler.state);
+  isRefusing = false;
+  await clock.advance(300_000);
+  assert.deepEqual(await inner.list({}), []);
+  assert.deepEqual([...world.delivered.values()], [1]);
+  const undone = emitted.filter(({ name }) => name === "queue.change-undone");
+  assert.deepEqual(
+    undone.map(({ fields }) => [fields["wanted"], fields["why"]]),
+    [["held", "too late, it had left the queue"]],
+  );
+});
+
+test("a command that waits for a write is answered when the queue refuses that write", async () => {
+  const { store, refused } = refusingStore((batch) => batch.some((one) => one.do === "remove"));
+  const slow: Store = {
+    ...store,
+    async apply(batch) {
+      if (batch.some((one) => one.do === "remove")) await sleep(simulation.clock, 1000);
+      await store.apply(batch);
+    },
+  };
+  const simulation = simulatedScheduling({ store: slow });
+  const { clock, scheduler } = simulation;
+  await simulation.send({ to: ["a@mail.example"], action: "deliver" });
+  await clock.advance(500);
+  assert.equal(scheduler.state.writes.size, 1);
+  const held = scheduler.command({ do: "hold", because: "x", selector: { by: "all" } });
+  await clock.advance(2000);
+  assert.deepEqual(await held, { envelopes: 0, asked: 1 });
+  assert.equal(refused.length, 2);
+});
+
+test("a stop tries what the queue refused once more, and does not wait for it", async () => {
+  for (const isRefusing of [true, false]) {
+    let refuses = true;
+    const { store, inner, refused } = refusingStore((batch) => refuses && batch.some((one) => one.do === "remove"));
+    const simulation = simulatedScheduling({ store });
+    const { clock, emitted, scheduler } = simulation;
+    await simulation.send({ to: ["a@mail.example"], action: "deliver" });
+    await clock.advance(600_000);
+    const before = refused.length;
+    refuses = isRefusing;
+    const stoppedAt = clock.now();
+    let took: number | undefined;
+    const stopping = scheduler.stop(25_000).then((isInOrder) => {
+      took = clock.now() - stoppedAt;
+      return isInOrder;
+    });
+    await clock.advance(30_000);
+    assert.equal(await stopping, true);
+    assert.equal(took, 0);
+    assert.equal(refused.length, before + Number(isRefusing));
+    assert.equal((await inner.list({})).length, Number(isRefusing));
+    if (isRefusing)
+      assert.equal(emitted.findLast(({ name }) => name === "queue.write-refused")?.fields["wait"], undefined);
+  }
+});
+
+test("a bounce that the queue refuses says why, to who asked for it and in the log", async () => {
+  const { store, inner } = refusingStore((batch) =>
+    batch.some((one) => one.do === "commit" && one.message.sender === ""),
+  );
+  const simulation = simulatedScheduling({ store });
+  const { clock, emitted, scheduler } = simulation;
+  scheduler.pause("out", "to keep it");
+  await simulation.send({ to: ["a@example.org"] });
+  await clock.advance(1000);
+  const answer = await scheduler.command({ do: "bounce", because: "x", selector: { by: "all" } });
+  const because = "its bounce could not be made: the queue refused it: not this one";
+  assert.deepEqual(answer, { envelopes: 0, undone: 1, because });
+  const told = emitted.filter(({ name }) => name === "bounce.failed");
+  assert.deepEqual(
+    told.map(({ fields }) => [fields["kind"], fields["problem"]]),
+    [["bounce", "the queue refused it: not this one"]],
+  );
+  assert.equal((await inner.list({})).length, 1);
 });

@@ -9,9 +9,9 @@ import { postpone } from "./writing.ts";
 
 /**
  * What operators want done with envelopes that are busy: being tried, or being written. It is done when that has ended
- * (`settle.ts`, `applyAfter`), unless the envelope leaves the queue by it. A write ends soon, and the command waits for
- * what comes of it. An attempt may take many minutes: the command is answered with how many there are, and what is wanted
- * is remembered until then; that it came too late is told.
+ * (`settle.ts`, `applyAfter`), unless the envelope leaves the queue by it. A write that runs ends soon, and the command waits
+ * for what comes of it. An attempt, or a write that the store refuses, may take long: the command is answered with how
+ * many there are, and what is wanted is remembered until then; that it came too late is told.
  */
 /** What asks for more stays when less is asked for afterwards: who has thrown it away does not have it held. */
 const RANKS: Readonly<Record<Wish["do"], number>> = { release: 0, hold: 0, bounce: 1, remove: 2 };
@@ -29,7 +29,7 @@ export function wish(s: SchedulerState, ticket: Ticket, wanted: Wish, command: n
     if (RANKS[after.do] > RANKS[wanted.do]) return "none";
     if (after.command !== undefined) noteUndone(s, after.command);
   }
-  const isWriting = ticket.place === "writing";
+  const isWriting = ticket.place === "writing" && !s.rewrites.has(ticket.id);
   ticket.after = isWriting ? { ...wanted, command } : wanted;
   return isWriting ? "written" : "asked";
 }
@@ -130,6 +130,15 @@ export function noteUndone(s: SchedulerState, id: number, because?: string): voi
     progress.undone++;
     progress.because ??= because;
   }
+  noteWritten(s, id);
+}
+
+/** One change of a command is done when what runs has ended, which may take long. */
+export function noteAsked(s: SchedulerState, id: number | undefined): void {
+  const progress = id === undefined ? undefined : s.commands.get(id);
+  if (id === undefined || progress === undefined) return;
+  progress.envelopes--;
+  progress.asked++;
   noteWritten(s, id);
 }
 

@@ -113,8 +113,7 @@ function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): voi
   if (isSlice) s.slicesInFlight++;
   const operations: MailOperation[] = [];
   for (const fate of fates) addOperations(operations, fate);
-  const waitMs = fates[0]?.refused?.waitMs ?? 0;
-  s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates), ...(waitMs > 0 ? { waitMs } : {}) });
+  s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates) });
 }
 
 function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, added }: Fate): void {
