@@ -64,6 +64,20 @@ test("a failure that speaks of a recipient never rests a route; a 421 always doe
   );
 });
 
+test("a kept session whose RSET is refused costs the next mail no attempt", async () => {
+  const simulation = simulatedScheduling({ scheduler: EXACT });
+  const failure: Failure = { ...said("RSET", 554, "5.5.0", "Too many errors"), lasting: "temporary", status: "4.5.0" };
+  simulation.world.setDomain("example.org", [
+    host("192.0.2.1", { onTransaction: (_, nth) => (nth === 2 ? { failure } : undefined) }),
+  ]);
+  await simulation.send({ to: ["first@example.org"] });
+  await simulation.clock.advance(SECOND);
+  const second = await simulation.send({ to: ["second@example.org"] });
+  await simulation.clock.advance(HOUR);
+  assert.equal(simulation.world.delivered.get(`${second}.1`), 1);
+  assert.ok(simulation.emitted.every((one) => one.fields["status"] !== "deferred"));
+});
+
 test("a goodbye after work costs nobody an attempt: what is ready goes on when the route has rested", async () => {
   const simulation = simulatedScheduling({ scheduler: EXACT });
   const goodbye = said("MAIL", 421, "4.7.0", "too many mails in this session");

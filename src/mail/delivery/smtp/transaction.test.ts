@@ -8,6 +8,7 @@ import {
   onContentSent,
   onTransactionLost,
   onTransactionReply,
+  type Transaction,
   type TransactionAction,
   type TransactionPlan,
 } from "./transaction.ts";
@@ -46,6 +47,10 @@ function play(given: TransactionPlan, codes: readonly number[]) {
   return { transaction, sent };
 }
 
+function failuresOf({ fates }: Transaction) {
+  return fates.flatMap((fate) => (fate?.is === "failed" ? [fate.failure] : []));
+}
+
 test("a pipelined group goes out at once, with DATA as its last", () => {
   const { sent } = play(plan({ needsReset: true }), []);
   assert.deepEqual(sent, ["RSET", "MAIL FROM:<>", "RCPT TO:<a@x>", "RCPT TO:<b@x>", "DATA"]);
@@ -69,10 +74,14 @@ test("a host that wants content for nobody gets the end mark alone, and its yes 
   assert.equal(transaction.isOpen, false);
 });
 
-test("RSET that is refused ends the session", () => {
-  const { transaction } = play(plan({ needsReset: true }), [500]);
-  assert.ok(transaction.isOver);
-  assert.equal(transaction.end?.lasting, "temporary");
+test("RSET that is refused ends the session, and says nothing for good about the mail behind it", () => {
+  for (const isPipelined of [true, false])
+    for (const code of [500, 554, 452, 354]) {
+      const { transaction } = play(plan({ needsReset: true, isPipelined }), [code]);
+      assert.ok(transaction.isOver);
+      for (const failure of [transaction.end, ...failuresOf(transaction)]) assert.equal(failure?.lasting, "temporary");
+      assert.equal(failuresOf(transaction).length, 2);
+    }
 });
 
 test("whatever is said, in any order, every recipient has one fate in the end, and a yes only after the content", () => {

@@ -1,6 +1,6 @@
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import { lostFailure, replyFailure, type During, type Ended } from "./failures.ts";
+import { lostFailure, replyFailure, sessionFailure, type During, type Ended } from "./failures.ts";
 
 /**
  * One transaction, MAIL to the end of the content (RFC 5321 section 3.3), as a machine: pipelined where the next host
@@ -119,7 +119,8 @@ export function onTransactionReply(
   if (reply.code === 421) return breakOff(transaction, replyFailure(reply, duringOf(sent), plan.host));
   switch (sent.is) {
     case "RSET":
-      if (!isPositive(reply)) return breakOff(transaction, replyFailure(reply, "RSET", plan.host));
+      // It is about what went before: the mail that begins here has not been asked for yet.
+      if (!isPositive(reply)) return breakOff(transaction, sessionFailure(reply, "RSET", plan.host));
       return plan.isPipelined ? [] : [sendNext(transaction, firstOf(plan))];
     case "XFORWARD": {
       const index = sent.index + 1;
