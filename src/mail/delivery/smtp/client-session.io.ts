@@ -51,6 +51,8 @@ export class ClientSession {
   #transactions = 0;
   readonly #idle: MovingTimer;
   #isBusy = false;
+  /** We have ended it in the middle of a transaction. */
+  #isCut = false;
   /** QUIT has been said, or need not be: settles when the connection has its end, or all that is waited for of it. */
   #left: Promise<void> | undefined;
 
@@ -159,6 +161,7 @@ export class ClientSession {
   leave(): Promise<void> {
     if (this.#left !== undefined) return this.#left;
     if (this.#isBusy) {
+      this.#isCut = true;
       this.#wire.end({ reason: "closed", text: "we are leaving" });
       return Promise.resolve();
     }
@@ -201,7 +204,8 @@ export class ClientSession {
       const batch = firstBatch(request.envelopes, waiting, limits);
       const transaction = await this.#run(request.message, commands, batch, content);
       const wasKept = this.#transactions > 0;
-      const wasDeaf = wasKept && transaction.replies === 0 && transaction.end?.cause.kind === "lost";
+      const isLost = transaction.end?.cause.kind === "lost" && !this.#isCut;
+      const wasDeaf = wasKept && transaction.replies === 0 && isLost;
       this.#transactions++;
       this.#needsReset = transaction.isOpen;
       const wasAccepted = transaction.fates.some((fate) => fate?.is === "accepted");

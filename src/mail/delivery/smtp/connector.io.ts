@@ -1,6 +1,5 @@
-import type { Duplex } from "node:stream";
 import type { Clock } from "../../../foundation/clock.ts";
-import { DeadlinePassed, withDeadline } from "../../../foundation/deadline.ts";
+import { DeadlinePassed, withLimit, type Cut } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../../foundation/events.ts";
 import type { LineTrace } from "../../../foundation/line-trace.ts";
@@ -27,7 +26,16 @@ import type { Dial, Dialled } from "./dial.ts";
 import * as events from "./events.ts";
 import { openSession, type HandshakeWish, type Opened } from "./open-session.io.ts";
 import { subjectOf } from "./tls-lines.ts";
-import { connectFailure, firstMode, hostName, implicitPlace, refusal, tlsFailure } from "./places.ts";
+import {
+  connectFailure,
+  firstMode,
+  hostName,
+  implicitPlace,
+  refusal,
+  stopping,
+  STOPPING,
+  tlsFailure,
+} from "./places.ts";
 
 export interface ConnectorParts {
   readonly clock: Clock;
@@ -77,17 +85,33 @@ export class Connector {
   readonly #contexts: ClientContexts;
   /** Places of `ssl` that never greeted and then spoke TLS from the first byte, and when that was. */
   readonly #silent = recent<number>(MOST_SILENT_KNOWN);
+  /** What is being opened or tried, to be cut when all ends. */
+  readonly #cuts = new Set<Cut>();
+  #isClosed = false;
 
   constructor(parts: ConnectorParts) {
     this.#parts = parts;
     this.#contexts = new ClientContexts(parts.keeper);
   }
 
+  /** Cuts what is being opened and tried, and opens nothing more. */
   close(): void {
+    this.#isClosed = true;
+    for (const cut of this.#cuts) cut(new Error(STOPPING));
     this.#contexts.close();
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   async open(request: ConnectRequest): Promise<Attempted> {
+    const attempted = await this.#open(request);
+    // Whatever it failed for: we have ended it, which says nothing about the host.
+    return this.#isClosed && !attempted.ok ? stopping(hostName(request.host)) : attempted;
+  }
+
+  async #open(request: ConnectRequest): Promise<Attempted> {
     const credentials = request.credentials === undefined ? undefined : this.#parts.credentials(request.credentials);
     if (request.credentials !== undefined && credentials === undefined)
       return refusal({ kind: "settings", text: `there are no credentials named ${request.credentials}` }, "4.3.5");
@@ -235,6 +259,7 @@ export class Connector {
           handshake,
           trace,
           dialogue,
+          cuts: this.#cuts,
           plan: {
             protocol,
             helo: request.helo === "" ? hostname : request.helo,
@@ -306,12 +331,8 @@ export class Connector {
     );
   }
 
-  /** Would a handshake of this kind work? No login, no mail. `onStream`: the connection, for whoever must cut it. */
-  async tryTls(
-    request: ConnectRequest,
-    variant: TlsVariant | undefined,
-    onStream: (stream: Duplex) => void,
-  ): Promise<TlsTried> {
+  /** Would a handshake of this kind work? No login, no mail. */
+  async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
     const { clock, settings, hostname, tls: engine } = this.#parts;
     const { host, protocol, session } = request;
     const demanded = await this.#demand({ ...request, known: { variant } }, false);
@@ -323,7 +344,6 @@ export class Connector {
     if (handshake.wish === undefined) return { result: "not-tried", text: "plaintext is what is wanted there" };
     const dialled = await this.#dial(host, request);
     if (!dialled.ok) return { result: "not-tried", text: dialled.text };
-    onStream(dialled.stream);
     const text = hostName(host);
     const opened = await openSession(
       dialled.stream,
@@ -333,6 +353,7 @@ export class Connector {
         // A session that is resumed would say nothing of the handshake.
         handshake: { ...handshake.wish, sessionKey: undefined },
         about: subjectOf(request, text, demand.rule, false),
+        cuts: this.#cuts,
         plan: {
           protocol,
           helo: request.helo === "" ? hostname : request.helo,
@@ -359,11 +380,12 @@ export class Connector {
 
   async #dial(host: NextHost, { sourceAddress, connectTimeoutMs }: ConnectRequest): Promise<Dialled> {
     const { clock, settings, dial } = this.#parts;
+    if (this.#isClosed) return { ok: false, reason: "other", text: STOPPING };
     const { address } = host;
     const to = "path" in address ? address : { ...address, sourceAddress };
     try {
       const timeout = connectTimeoutMs ?? settings.connectTimeout;
-      return await withDeadline(clock, timeout, "connect", (signal) => dial(to, signal));
+      return await withLimit(clock, timeout, "connect", ({ signal }) => dial(to, signal), this.#cuts);
     } catch (thrown) {
       if (thrown instanceof DeadlinePassed) return { ok: false, reason: "timeout", text: "Connection timed out" };
       return { ok: false, reason: "other", text: messageOf(thrown) };

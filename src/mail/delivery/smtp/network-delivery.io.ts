@@ -1,4 +1,3 @@
-import type { Duplex } from "node:stream";
 import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import type { LineTrace } from "../../../foundation/line-trace.ts";
@@ -35,9 +34,10 @@ import { policyKeys } from "../tls-policy/policy-key.ts";
 import type { PolicyQuestion, PolicyReport } from "../tls-policy/policy-report.ts";
 import { maySharePolicy } from "../tls-policy/sharing.ts";
 import type { ClientSession } from "./client-session.io.ts";
-import { Connector } from "./connector.io.ts";
+import { Connector, type Attempted } from "./connector.io.ts";
 import type { Dial } from "./dial.ts";
 import * as events from "./events.ts";
+import { stopping } from "./places.ts";
 import { unencryptedFields } from "./tls-lines.ts";
 import type { Content } from "./run-transaction.io.ts";
 
@@ -79,8 +79,6 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   readonly #tls: ClientEngine;
   /** Sessions that say QUIT and wait for its answer: how their connections end is still to be told. */
   readonly #leaving = new Set<Promise<void>>();
-  /** Connections of trials, to be cut when all ends. */
-  readonly #trials = new Set<Duplex>();
   readonly #finder: HostFinder;
   /** What was told last of each session: it carries one mail after the other, and of each the same is to be said. */
   readonly #unencrypted = new WeakMap<
@@ -114,11 +112,10 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   async connect(request: ConnectRequest): Promise<Connected> {
     const startedAt = this.#parts.clock.monotonicMs();
-    const opened = await this.#connector.open(request);
+    const opened = await this.#open(request);
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const { learnt } = opened;
     if (!opened.ok) return { ok: false, failure: opened.failure, scope: opened.scope, tookMs, learnt };
-    this.#sessions.set(request.session, opened.session);
     const { facts } = opened.session;
     const { extensions, host } = facts;
     this.#parts.emit(events.sessionOpened, {
@@ -130,6 +127,16 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
       took: tookMs,
     });
     return { ok: true, session: request.session, facts, tookMs, learnt };
+  }
+
+  async #open(request: ConnectRequest): Promise<Attempted> {
+    const opened = await this.#connector.open(request);
+    if (!opened.ok) return opened;
+    this.#sessions.set(request.session, opened.session);
+    if (!this.#connector.isClosed) return opened;
+    // It was ready the moment that all ended.
+    void this.leave(request.session);
+    return stopping(opened.session.facts.host);
   }
 
   async transact(request: TransactRequest): Promise<Transacted> {
@@ -148,12 +155,11 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
       return first;
     }
     this.#sessions.delete(request.session);
-    const again = await this.#connector.open(session.request);
+    const again = await this.#open(session.request);
     if (!again.ok) {
       const transacted = failedAll(request, again.failure, session.facts.host);
       return { ...transacted, ended: { failure: again.failure, scope: again.scope } };
     }
-    this.#sessions.set(request.session, again.session);
     const second = await again.session.transact(request, content);
     this.#tellUnencrypted(again.session, second);
     if (!second.isUsable) this.#sessions.delete(request.session);
@@ -169,16 +175,8 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     await left;
   }
 
-  async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
-    let stream: Duplex | undefined;
-    try {
-      return await this.#connector.tryTls(request, variant, (made) => {
-        stream = made;
-        this.#trials.add(made);
-      });
-    } finally {
-      if (stream !== undefined) this.#trials.delete(stream);
-    }
+  tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
+    return this.#connector.tryTls(request, variant);
   }
 
   async tryRecipient(name: string, ask: RecipientTrial): Promise<RecipientTried> {
@@ -196,7 +194,6 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const stream of this.#trials) stream.destroy();
     this.#connector.close();
     for (const name of this.#sessions.keys()) void this.leave(name);
     await Promise.all(this.#leaving);

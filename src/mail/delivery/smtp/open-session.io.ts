@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../../foundation/clock.ts";
+import type { Cut } from "../../../foundation/deadline.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import type { Credentials, SaslClient } from "../../../protocol/sasl/client.ts";
 import { makeClient } from "../../../protocol/sasl/make-client.ts";
@@ -29,6 +30,7 @@ import {
   type OpeningPlan,
   type Step,
 } from "./opening.ts";
+import { stopping, STOPPING } from "./places.ts";
 import { closedFields, establishedFields, failedFields, type TlsSubject } from "./tls-lines.ts";
 import { INJECTED, Wire, type WireListener } from "./wire.io.ts";
 
@@ -58,6 +60,8 @@ export interface OpenSession {
   readonly trace?: ConnectionTrace | undefined;
   /** Shows what is said; absent: nobody looks. */
   readonly dialogue?: DialogueTrace | undefined;
+  /** Whoever calls what is in here ends the opening at once. */
+  readonly cuts?: Set<Cut> | undefined;
 }
 
 /** `finding`: a handshake was tried and failed. */
@@ -89,6 +93,7 @@ class Opener {
   #encrypted: TlsConnection | undefined;
   #finding: TlsFinding | undefined;
   #isOver = false;
+  readonly #cut: Cut = () => this.#end();
 
   constructor(stream: Duplex, given: OpenSession, parts: OpenParts, settle: (opened: Opened) => void) {
     this.#given = given;
@@ -99,6 +104,7 @@ class Opener {
       onEnded: (ended) => this.#onEnded(ended),
     };
     this.#wire = new Wire(parts.clock, stream, listener, given.dialogue);
+    given.cuts?.add(this.#cut);
     const [opening, action] = beginOpening(given.plan);
     this.#opening = opening;
     this.#wire.deadline(this.#limitMs(duringOf(opening)), duringOf(opening));
@@ -236,7 +242,7 @@ class Opener {
       const { protocol, host } = plan;
       this.#parts.emit(events.authenticated, { session, protocol, host, mechanism, user: credentials.user });
     }
-    this.#isOver = true;
+    this.#setOver();
     this.#wire.noDeadline();
     const { extensions } = this.#opening;
     const tls = this.#encrypted?.facts;
@@ -246,13 +252,27 @@ class Opener {
   /** Says goodbye where somebody may still listen, without making anybody wait for it. */
   #leave(result: Result): void {
     if (this.#isOver) return;
-    this.#isOver = true;
+    this.#setOver();
     if (this.#wire.ended === undefined) {
       this.#wire.during = "QUIT";
       this.#wire.write("QUIT\r\n");
       void this.#wire.close(this.#parts.settings.quitTimeout);
     }
     this.#settle({ ...result, finding: this.#finding });
+  }
+
+  /** Without a goodbye: in the middle of a command or a handshake it would not be heard as one. */
+  #end(): void {
+    if (this.#isOver) return;
+    this.#setOver();
+    this.#wire.end({ reason: "closed", text: STOPPING });
+    const { failure, scope } = stopping(this.#given.plan.host);
+    this.#settle({ is: "failed", failure, scope, finding: this.#finding });
+  }
+
+  #setOver(): void {
+    this.#isOver = true;
+    this.#given.cuts?.delete(this.#cut);
   }
 
   #onEnded(ended: Ended): void {

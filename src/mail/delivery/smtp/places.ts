@@ -44,3 +44,16 @@ export function refusal(
 ): { readonly ok: false; readonly failure: Failure; readonly scope: "relay" } {
   return { ok: false, failure: { lasting: "temporary", status, cause, host }, scope: "relay" };
 }
+
+/** Why nothing is opened any more. */
+export const STOPPING = "this server is stopping";
+
+/** A session that we did not want any longer: no host is to blame. */
+export function stopping(host: string): {
+  readonly ok: false;
+  readonly failure: Failure;
+  readonly scope: "address";
+} {
+  const cause = { kind: "internal", text: STOPPING } as const;
+  return { ok: false, failure: { lasting: "temporary", status: "4.3.0", cause, host }, scope: "address" };
+}
