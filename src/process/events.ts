@@ -169,24 +169,36 @@ export const certificateRenewed = defineEvent({
     `certificate ${e.certificate} (${e.keyKind}) for ${e.names.join(", ")} renewed (${e.because}), valid until ${e.until}, after ${e.tookMs} ms`,
 });
 
+const orderTroubleFields = {
+  certificate: "text",
+  keyKind: "text",
+  names: "list",
+  reason: "text",
+  problem: "text",
+  cure: "text",
+  failures: "count",
+  nextAt: "at",
+  nextInMs: "ms",
+} as const;
+
 export const certificateNotIssued = defineEvent({
   name: "acme.failed",
   level: "error",
   speaker: "master",
   says: "A certificate was not issued: why, what usually cures it, and when it is tried again. What is there stays in force.",
-  fields: {
-    certificate: "text",
-    keyKind: "text",
-    names: "list",
-    reason: "text",
-    problem: "text",
-    cure: "text",
-    failures: "count",
-    nextAt: "at",
-    nextInMs: "ms",
-  },
+  fields: orderTroubleFields,
   line: (e) =>
     `error: certificate ${e.certificate} (${e.keyKind}) not issued: ${e.problem}; ${e.cure}; failure ${e.failures}, next try in ${formatDuration(Math.ceil(e.nextInMs / 1000) * 1000)}`,
+});
+
+export const certificateDueAgain = defineEvent({
+  name: "acme.due-again",
+  level: "warning",
+  speaker: "master",
+  says: "A certificate was issued, is in force, and would be asked for again at once: why, what usually cures it, and when the next order is.",
+  fields: orderTroubleFields,
+  line: (e) =>
+    `warning: certificate ${e.certificate} (${e.keyKind}): ${e.problem}; ${e.cure}; next order in ${formatDuration(Math.ceil(e.nextInMs / 1000) * 1000)}`,
 });
 
 export const acmeTrouble = defineEvent({

@@ -2,10 +2,11 @@ import type { Clock } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { Random } from "../../foundation/random.ts";
 import type { AcmeFinding, AcmeStatus } from "../../service/acme/acme.ts";
-import { startAcme, type AcmeStore, type RunningAcme } from "../../service/acme/acme.io.ts";
+import { startAcme, type AcmeParts, type RunningAcme } from "../../service/acme/acme.io.ts";
 import { alpnAnswerer } from "../../service/acme/alpn-answerer.io.ts";
 import { httpAnswerer, type ListeningAnswerer } from "../../service/acme/http-answerer.io.ts";
 import type { Answerer } from "../../service/acme/obtain.io.ts";
+import { ordersOver, type OrderParts } from "../../service/acme/order.io.ts";
 import type { KeeperStore } from "../../service/tls/keeper.ts";
 import { acmeItemsOf, acmePlaceOf } from "../settings/acme-files.ts";
 import * as events from "../events.ts";
@@ -26,7 +27,7 @@ export interface AcmeRole {
   close(): Promise<void>;
 }
 
-export type RoleStore = AcmeStore & Pick<KeeperStore, "setChallenge">;
+export type RoleStore = AcmeParts["store"] & OrderParts["store"] & Pick<KeeperStore, "setChallenge">;
 
 export interface AcmeRoleParts {
   readonly loaded: LoadedSettings;
@@ -48,15 +49,22 @@ export async function startAcmeRole(parts: AcmeRoleParts): Promise<AcmeRole> {
   let running = start(parts.loaded, parts.store);
 
   function start(loaded: LoadedSettings, store: RoleStore): RunningAcme {
-    return startAcme({
-      settings: loaded.settings.acme,
+    const settings = loaded.settings.acme;
+    const order = ordersOver({
+      settings,
       bindingKey: loaded.secrets.acmeBindingKey,
-      items: acmeItemsOf(loaded.settings),
       store,
       answerer: open?.answerer ?? listenersAnswer(store, clock),
       clock,
-      random: parts.random,
       userAgent: `posthorn/${version}`,
+    });
+    return startAcme({
+      settings,
+      items: acmeItemsOf(loaded.settings),
+      store,
+      order,
+      clock,
+      random: parts.random,
       onFinding: (finding) => tellFinding(emit, finding, clock.now()),
       onStatus: parts.onStatus,
     });
@@ -134,9 +142,9 @@ function tellFinding(emit: Emit, finding: AcmeFinding, nowAt: number): void {
     return;
   }
   const { label, kind: keyKind, names } = finding.item;
-  if (finding.kind === "failed") {
+  if (finding.kind !== "issued") {
     const { type, text, cure } = finding.problem;
-    emit(events.certificateNotIssued, {
+    emit(finding.kind === "failed" ? events.certificateNotIssued : events.certificateDueAgain, {
       certificate: label,
       keyKind,
       names,

@@ -3,29 +3,21 @@ import type { Clock, Timer } from "../../foundation/clock.ts";
 import { withDeadline, DeadlinePassed } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Random } from "../../foundation/random.ts";
-import type { Keeper, KeeperStore } from "../tls/keeper.ts";
-import { SYSTEM_ANCHORS } from "../tls/keeper.ts";
+import type { KeeperStore } from "../tls/keeper.ts";
 import type { AcmeFinding, AcmeItem, AcmeStatus, Because } from "./acme.ts";
-import { obtain, type Answerer } from "./obtain.io.ts";
-import { afterFailure, nextStep, type Held, type PlanTerms, type Trouble } from "./plan.ts";
+import type { Order } from "./order.io.ts";
+import { afterFailure, afterIssue, nextStep, type Held, type PlanTerms, type Trouble } from "./plan.ts";
 import { AcmeFailure, acmeProblem, type AcmeProblem } from "./problem.ts";
 import type { AcmeSettings } from "./settings.ts";
-import { httpsTransport } from "./transport.io.ts";
-
-/** What is asked of the keeper. */
-export type AcmeStore = Pick<KeeperStore, "held" | "requestFor" | "keepChain" | "accountKey" | "notes" | "keepNotes"> &
-  Pick<Keeper, "anchors">;
 
 export interface AcmeParts {
   readonly settings: AcmeSettings;
-  /** The key of the external account binding. */
-  readonly bindingKey?: string | undefined;
   readonly items: readonly AcmeItem[];
-  readonly store: AcmeStore;
-  readonly answerer: Answerer;
+  /** What is asked of the keeper. */
+  readonly store: Pick<KeeperStore, "held" | "keepChain" | "notes" | "keepNotes">;
+  readonly order: Order;
   readonly clock: Clock;
   readonly random: Random;
-  readonly userAgent: string;
   readonly onFinding: (finding: AcmeFinding) => void;
   /** `status` has changed. */
   readonly onStatus?: (() => void) | undefined;
@@ -88,7 +80,7 @@ export function startAcme(parts: AcmeParts): RunningAcme {
   const learn = async (): Promise<void> => {
     for (const state of states) await loadHeld(state);
     const notes = readNotes(await store.notes());
-    for (const state of states) state.trouble = notes[noteName(state.item, settings)];
+    for (const state of states) state.trouble ??= notes[noteName(state.item, settings)];
     isKnown = true;
     told = "";
     parts.onStatus?.();
@@ -108,14 +100,15 @@ export function startAcme(parts: AcmeParts): RunningAcme {
     state.isAsked = false;
     parts.onStatus?.();
     try {
-      const problem = await attempt(item);
+      const problem = await attempt(state);
       if (closing.signal.aborted) return;
       if (problem === undefined) {
-        state.trouble = undefined;
-        await loadHeld(state);
         const notAfterAt = state.held?.notAfterAt ?? 0;
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
         onFinding({ kind: "issued", item, because, tookMs, notAfterAt });
+        const standing = { names: item.names, held: state.held };
+        state.trouble = afterIssue(state.trouble, standing, terms, clock.now(), parts.random.next());
+        if (state.trouble !== undefined) onFinding({ kind: "repeated", item, ...state.trouble });
       } else {
         const trouble = afterFailure(state.trouble, problem, terms, clock.now(), parts.random.next());
         state.trouble = trouble;
@@ -128,16 +121,21 @@ export function startAcme(parts: AcmeParts): RunningAcme {
     }
   };
   /** Why it did not work. Never throws. */
-  const attempt = async (item: AcmeItem): Promise<AcmeProblem | undefined> => {
+  const attempt = async (state: State): Promise<AcmeProblem | undefined> => {
+    const { item } = state;
     try {
       const chain = await withDeadline(
         clock,
         settings.deadline,
         "the order",
-        (signal) => ask(item, signal),
+        (signal) => parts.order(item, signal),
         closing.signal,
       );
+      // A keeper that leaves now may have kept it: it is asked what it has before there is another order.
+      isKnown = false;
       const refusal = await store.keepChain(item.label, item.kind, chain);
+      await loadHeld(state);
+      isKnown = true;
       return refusal === undefined
         ? undefined
         : acmeProblem("keeper", `the certificate that was issued cannot be used: ${refusal}`);
@@ -148,39 +146,6 @@ export function startAcme(parts: AcmeParts): RunningAcme {
       return acmeProblem("keeper", messageOf(thrown));
     }
   };
-  const ask = async (item: AcmeItem, signal: AbortSignal): Promise<string> => {
-    const { eab, directory, email, challenge } = settings;
-    const anchors = await store.anchors(settings.caFile ?? SYSTEM_ANCHORS);
-    if (anchors.pems.length === 0)
-      throw new AcmeFailure(
-        acmeProblem(
-          "untrusted",
-          `there are no authorities to verify ${directory} with: ${anchors.problem ?? anchors.origin}`,
-        ),
-      );
-    const accountKeyPem = await store.accountKey(directory);
-    const requestPem = await store.requestFor(item.label, item.kind, item.names);
-    const transport = httpsTransport({ authorities: anchors.pems, clock, signal, userAgent: parts.userAgent });
-    try {
-      return await obtain({
-        directory,
-        email,
-        challenge,
-        binding:
-          eab === undefined || parts.bindingKey === undefined ? undefined : { keyId: eab.keyId, key: parts.bindingKey },
-        accountKeyPem,
-        names: item.names,
-        requestPem,
-        transport,
-        answerer: parts.answerer,
-        clock,
-        signal,
-      });
-    } finally {
-      transport.close();
-    }
-  };
-
   const work = async (): Promise<void> => {
     if (!isKnown)
       try {

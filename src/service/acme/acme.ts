@@ -2,18 +2,18 @@ import type { RequestedKeyKind } from "../tls/certificate.ts";
 import type { AcmeProblem } from "./problem.ts";
 
 /**
- * Certificates from an authority over ACME (RFC 8555), and their renewal. Three parts share the work:
+ * Certificates from an authority over ACME (RFC 8555), and their renewal. These share the work:
  *
  * | part | does |
  * |---|---|
  * | `plan.ts` | decides: when each certificate is to be asked for, what a failure costs (pure) |
- * | `obtain.io.ts`, `transport.io.ts` | one order with the authority: acme-client's protocol over our HTTPS |
+ * | `order.io.ts`, `obtain.io.ts`, `transport.io.ts` | one order with the authority: acme-client's protocol over our HTTPS |
  * | `http-answerer.io.ts`, `alpn-answerer.io.ts` | answer the authority's questions (RFC 8555 section 8.3, RFC 8737) |
  * | `acme.io.ts` | does what the plan says, one certificate at a time |
  *
  * Invariants: no key of a certificate is ever here: the keeper makes it, gives a request, and takes the chain. One order at a
- * time, each with a deadline; a failure lengthens the wait before the next, over restarts too; what the authority says of
- * waiting (Retry-After) is obeyed. Until the first certificate the server shows its own.
+ * time, each with a deadline; a failure lengthens the wait before the next, over restarts too, and so does a certificate that
+ * is issued and due again at once; what the authority says of waiting (Retry-After) is obeyed. Until the first certificate the server shows its own.
  */
 export interface AcmeItem {
   readonly label: string;
@@ -35,6 +35,14 @@ export type AcmeFinding =
     }
   | {
       readonly kind: "failed";
+      readonly item: AcmeItem;
+      readonly problem: AcmeProblem;
+      readonly failures: number;
+      readonly nextAt: number;
+    }
+  /** It was issued, and is due again at once: the next order waits all the same. */
+  | {
+      readonly kind: "repeated";
       readonly item: AcmeItem;
       readonly problem: AcmeProblem;
       readonly failures: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { afterFailure, nextStep, renewalAt, type Held, type Trouble } from "./plan.ts";
+import { afterFailure, afterIssue, nextStep, renewalAt, type Held, type Trouble } from "./plan.ts";
 import { acmeProblem } from "./problem.ts";
 
 const NOW = Date.parse("2026-11-21T00:00:00Z");
@@ -19,6 +19,11 @@ test("without a certificate, and with one for other names, an order is due at on
   assert.deepEqual(nextStep({ names, isAsked: false }, terms, NOW), { at: NOW, because: "first" });
   const other = { ...held(90), names: ["mx.example"] };
   assert.deepEqual(nextStep({ names, held: other, isAsked: false }, terms, NOW), { at: NOW, because: "names" });
+});
+
+test("a certificate that serves more names than are wanted is left alone", () => {
+  const more = { ...held(90), names: ["www.mx.example", "MX.example", "mail.example"] };
+  assert.equal(nextStep({ names, held: more, isAsked: false }, terms, NOW).because, "renewal");
 });
 
 test("a certificate is renewed when a third of its life is left, one of a few days at the half", () => {
@@ -73,6 +78,19 @@ test("a certificate in trouble waits; one that was noted under a clock that ran 
   assert.equal(nextStep({ names, trouble, isAsked: false }, terms, NOW).at, NOW + HOUR_MS);
   const ahead: Trouble = { failures: 1, nextAt: NOW + 1000 * DAY_MS, problem };
   assert.equal(nextStep({ names, trouble: ahead, isAsked: false }, terms, NOW).at, NOW + 7 * DAY_MS);
+});
+
+test("what is issued costs a wait only when another one is due at once, and then longer and longer ones", () => {
+  const fresh = { names, held: held(90) };
+  assert.equal(afterIssue(undefined, fresh, terms, NOW, 0), undefined);
+  assert.equal(afterIssue({ failures: 3, nextAt: NOW, problem }, fresh, terms, NOW, 0), undefined);
+  // A clock two months ahead; and the settings want it as early as can be, from an authority that dates back an hour.
+  const old = afterIssue({ failures: 3, nextAt: NOW, problem }, fresh, terms, NOW + 61 * DAY_MS, 0);
+  assert.deepEqual([old?.failures, old?.nextAt], [1, NOW + 61 * DAY_MS + HOUR_MS]);
+  assert.equal(afterIssue(undefined, fresh, { ...terms, renewBeforeMs: 365 * DAY_MS }, NOW + HOUR_MS, 0), undefined);
+  let trouble = old;
+  for (let order = 0; order < 30; order++) trouble = afterIssue(trouble, { names }, terms, NOW, 0);
+  assert.deepEqual([trouble?.failures, trouble?.nextAt], [31, NOW + DAY_MS]);
 });
 
 test("property: a certificate is always renewed within its life, and a failure always costs a wait", () => {

@@ -1,5 +1,7 @@
+import { formatDuration } from "../../foundation/units.ts";
+import { servesName } from "../tls/certificate.ts";
 import type { Because } from "./acme.ts";
-import type { AcmeProblem } from "./problem.ts";
+import { acmeProblem, type AcmeProblem } from "./problem.ts";
 
 /** What is known of a certificate. */
 export interface Standing {
@@ -18,7 +20,7 @@ export interface Held {
   readonly fingerprint: string;
 }
 
-/** Failures since the last success, and until when nothing is tried. */
+/** Failures since the last success (orders that were for nothing are failures, too), and until when nothing is tried. */
 export interface Trouble {
   readonly failures: number;
   readonly nextAt: number;
@@ -30,11 +32,14 @@ export interface PlanTerms {
   readonly firstRetryMs: number;
 }
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** Nobody is made to wait longer, whatever an authority or a clock that was wrong says. */
 const LONGEST_WAIT_MS = 7 * DAY_MS;
 const LONGEST_RETRY_MS = DAY_MS;
 const SHORT_LIFE_MS = 10 * DAY_MS;
+/** Between orders for one certificate, unless it lives for less than a day. */
+const REST_MS = 3_600_000;
 
 /** When the next order for a certificate is due, and why. */
 export function nextStep(standing: Standing, terms: PlanTerms, nowAt: number): { at: number; because: Because } {
@@ -43,7 +48,7 @@ export function nextStep(standing: Standing, terms: PlanTerms, nowAt: number): {
   const wanted: { at: number; because: Because } =
     held === undefined
       ? { at: nowAt, because: "first" }
-      : !areSame(held.names, standing.names)
+      : !servesAll(held, standing.names)
         ? { at: nowAt, because: "names" }
         : { at: renewalAt(held, terms.renewBeforeMs), because: "renewal" };
   const notBeforeAt = trouble === undefined ? 0 : Math.min(trouble.nextAt, nowAt + LONGEST_WAIT_MS);
@@ -82,7 +87,32 @@ export function afterFailure(
   return { failures, problem, nextAt: Math.round(nowAt + Math.max(waitMs, askedMs)) };
 }
 
-function areSame(some: readonly string[], others: readonly string[]): boolean {
-  const folded = new Set(others.map((name) => name.toLowerCase()));
-  return folded.size === new Set(some).size && some.every((name) => folded.has(name.toLowerCase()));
+/**
+ * What follows from a certificate that has just been issued: nothing, unless another one is due at once. Authorities allow a few
+ * of the same in a week, so that costs waits as failures do, of an hour at least.
+ */
+export function afterIssue(
+  before: Trouble | undefined,
+  standing: Pick<Standing, "names" | "held">,
+  terms: PlanTerms,
+  nowAt: number,
+  random: number,
+): Trouble | undefined {
+  const { held } = standing;
+  const lifeMs = held === undefined ? REST_MS : held.notAfterAt - held.notBeforeAt;
+  const dueAt = nextStep({ ...standing, isAsked: false }, terms, nowAt).at;
+  if (dueAt - nowAt > Math.min(REST_MS, lifeMs / 20)) return undefined;
+  const text = (durationMs: number): string => formatDuration(Math.round(durationMs / MINUTE_MS) * MINUTE_MS);
+  const why =
+    held === undefined
+      ? "the keeper has taken it, and does not have it"
+      : `it is for ${text(lifeMs)}, and by this machine's clock ${text(nowAt - held.notBeforeAt)} old`;
+  const problem = acmeProblem("dueAgain", `it was issued and is due again at once: ${why}`, REST_MS);
+  return afterFailure(before?.problem.type === problem.type ? before : undefined, problem, terms, nowAt, random);
+}
+
+/** More names than were asked for are no reason for another order: some authorities add `www.`. */
+function servesAll(held: Held, names: readonly string[]): boolean {
+  const served = { names: held.names.map((name) => name.toLowerCase()) };
+  return names.every((name) => servesName(served, name));
 }

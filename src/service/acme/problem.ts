@@ -1,6 +1,6 @@
 /** Why a certificate was not issued, for people. */
 export interface AcmeProblem {
-  /** RFC 8555 section 6.7 without its prefix (`rateLimited`), or one of our own: `unreachable`, `timeout`, `answer`, `keeper`. */
+  /** RFC 8555 section 6.7 without its prefix (`rateLimited`), or one of our own: `unreachable`, `timeout`, `answer`, `keeper`, `dueAgain`. */
   readonly type: string;
   /** What happened, in one sentence; what the authority said is part of it. */
   readonly text: string;
@@ -51,6 +51,8 @@ const CURES: Readonly<Record<string, string>> = {
   timeout: "the authority is slow or gone: nothing to do but wait",
   answer: "see that `acme.directory` is the address of an ACME directory",
   challenge: "the authority does not offer this kind of challenge for the name: set `acme.challenge` to another",
+  dueAgain:
+    "see that this machine's clock is right; if it is, the authority issues what has nearly run out: ask it, or choose another",
   keeper: "see the log for what the keeper says",
 };
 
