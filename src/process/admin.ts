@@ -24,9 +24,6 @@ export interface ServerAdmin extends Admin {
   reloadFor(by: string): Promise<ReloadReport>;
 }
 
-/** Settings that shape the processes themselves. */
-const NEEDS_RESTART = /^(state|user|group|keeperUser|keeperGroup|processes|control|queue\.store|journal)\b/;
-
 export function buildAdmin(parts: {
   server: Server;
   folders: Folders;
@@ -51,7 +48,7 @@ export function buildAdmin(parts: {
   });
   const reloadFor = async (by: string): Promise<ReloadReport> => {
     const startedAtMs = clock.monotonicMs();
-    const before = server.loaded.settings;
+    const before = server.loaded;
     const result = await reload();
     const refuse = (errors: readonly string[]): ReloadReport => {
       server.emit(events.reloadFailed, { settings: settingsName, by, errors });
@@ -60,15 +57,16 @@ export function buildAdmin(parts: {
     switch (result.kind) {
       case "swapped": {
         loadedAt = clock.now();
-        const paths = changedPaths(before, server.loaded.settings);
+        const { settings, awaitsRestart } = server.loaded;
+        const news = awaitsRestart.filter((path) => !before.awaitsRestart.includes(path));
+        const paths = [...news, ...changedPaths(before.settings, settings)];
         const spelling = /\.[cm]?[jt]s$/.test(settingsName) ? "camel" : "kebab";
         const inWords = (some: readonly string[]): readonly string[] => writtenNames(posthornSettings, some, spelling);
         const changed = inWords(paths);
         const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
-        const staysInPlace = server.layout === "split" && !canMoveLog(logAtStart, server.loaded.settings.log.to);
-        const needsRestart = inWords(
-          paths.filter((path) => NEEDS_RESTART.test(path) || (staysInPlace && path.startsWith("log.to"))),
-        );
+        const staysInPlace = server.layout === "split" && !canMoveLog(logAtStart, settings.log.to);
+        const logPaths = staysInPlace ? paths.filter((path) => path.startsWith("log.to")) : [];
+        const needsRestart = inWords([...awaitsRestart, ...logPaths]);
         server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed, needsRestart });
         return { kind: "swapped", changed, needsRestart };
       }

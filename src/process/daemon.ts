@@ -165,7 +165,7 @@ async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () =
       startedAt,
       settingsFile: options.file,
       read: async () => {
-        const next = await loadSettings(loadOptionsOf(options.file));
+        const next = await loadSettings({ ...loadOptionsOf(options.file), atStart: loaded.settings });
         return next.ok ? ok(withSrsSecret(next.value)) : next;
       },
       swap: (next) => submitting.reload(next, () => running.reload(next)),

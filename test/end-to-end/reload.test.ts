@@ -5,23 +5,10 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { hangUp } from "../hang-up.ts";
 import { freePort, LAYOUTS, ROOT, startServer, type TestServer } from "../server.ts";
 import { startSink } from "../sink.ts";
 import { sendMail, smtpConnect, type TestClient } from "../smtp-client.ts";
-
-/** SIGHUP, and the line that says how it ended. */
-async function hangUp(server: TestServer): Promise<string> {
-  const pattern = /reload (?:--|refused).*/g;
-  const before = (server.output().match(pattern) ?? []).length;
-  server.process.kill("SIGHUP");
-  const untilAt = Date.now() + 60_000;
-  for (;;) {
-    const said = server.output().match(pattern) ?? [];
-    if (said.length > before) return said.at(-1) ?? "";
-    if (Date.now() > untilAt) throw new Error(`no word of a reload:\n${server.output().slice(-3000)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 const refusing = (code: number): string =>
   `rules: [ { match: { for: refused.test }, action: no }, { match: { for: local }, action: deliver } ]

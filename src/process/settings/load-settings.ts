@@ -20,6 +20,7 @@ import { checkTlsPolicy } from "../check/tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "../check/routes.ts";
 import { loadFilterSecrets } from "./filter-secrets.ts";
 import { completeSettings, posthornSettings, type Secrets, type Settings, type WrittenSettings } from "./settings.ts";
+import { withStanding } from "./restart-only.ts";
 import { onlyOf, readSource, type SettingsFile } from "./settings-file.ts";
 import { inspectSigning, sealedNameProblems } from "./signing-files.ts";
 import { localListener } from "./local-listener.ts";
@@ -35,6 +36,8 @@ export interface LoadedSettings {
   readonly tableTexts: Readonly<Record<string, string>>;
   /** The one behind the socket for users of this host; here, so that processes need not know how settings are read. */
   readonly localListener: ListenerSettings;
+  /** Paths of settings that were written otherwise, and wait for a restart. */
+  readonly awaitsRestart: readonly string[];
   readonly warnings: readonly SettingsProblem[];
 }
 
@@ -43,6 +46,8 @@ export interface LoadOptions extends SettingsFile {
   readonly isKeptElsewhere?: ((settings: Settings) => boolean) | undefined;
   /** Somebody wants to know what is wrong, and nobody goes without mail for it: lines of data count as settings do. */
   readonly isCheck?: boolean | undefined;
+  /** Those with which the server that is to take these was started. */
+  readonly atStart?: Settings | undefined;
 }
 
 /**
@@ -56,7 +61,8 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   if (!parsed.ok) return parsed;
 
   const problems = [...checkSettings(parsed.value)];
-  const settings = completeSettings(parsed.value.settings, { hostname: hostname() });
+  const written = completeSettings(parsed.value.settings, { hostname: hostname() });
+  const { settings, awaitsRestart } = withStanding(written, options.atStart ?? written);
   if (options.isKeptElsewhere?.(settings) !== true)
     for (const { at, text, severity } of await inspectCertificates(inspectedOf(settings, options.clock.now())))
       problems.push(
@@ -106,6 +112,7 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
     },
     tableTexts,
     localListener: localListener(),
+    awaitsRestart,
     warnings: inOrder(problems),
   });
 }
