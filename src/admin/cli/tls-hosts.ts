@@ -11,9 +11,9 @@ export const tlsHosts: CliCommand = {
   operands: "",
   leastOperands: 0,
   mostOperands: 0,
-  says: "Shows next hosts whose TLS handshakes fail: since when, why, which kind of handshake was tried and which works.",
+  says: "Shows next hosts whose TLS handshakes fail: since when, why, on which terms, which kind of handshake was tried and which works.",
   explains:
-    "Where plaintext is allowed such a host gets it at once; where a kind of handshake works, that is used. --forget makes the next session try as usual. Exits with 1 when there is nobody.",
+    "Where plaintext is allowed such a host gets it at once, from those whose policies have the same terms; where a kind of handshake works, that is used. --forget makes the next session try as usual. Exits with 1 when there is nobody.",
   options: {
     forget: { says: "Forget this host (a name, an address, name[address]:port), or * for all.", value: "HOST" },
     json: { says: "One JSON object a line." },
@@ -40,6 +40,7 @@ function tableOf(rows: readonly TlsHost[], world: World): string {
   return textTable(
     [
       { title: "HOST" },
+      { title: "TERMS" },
       { title: "SINCE" },
       { title: "FOR" },
       { title: "FAILURES", align: "right" },
@@ -49,6 +50,7 @@ function tableOf(rows: readonly TlsHost[], world: World): string {
     ],
     rows.map((row) => [
       row.host,
+      row.terms,
       instantText(row.sinceAt, world.offsetMinutes),
       roughDuration(Math.max(0, row.untilAt - now)),
       String(row.failures),

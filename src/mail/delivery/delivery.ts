@@ -38,6 +38,8 @@ export interface TlsTried {
   readonly result: TrialResult;
   /** Why not, or what was negotiated. */
   readonly text: string;
+  /** On which terms: those of the policy that is in force by now. */
+  readonly terms?: string | undefined;
 }
 
 /** Final delivery: mailboxes, commands, discard. */
@@ -105,8 +107,8 @@ export interface ConnectRequest {
   readonly relay: string;
   /** The next hop as it was written, for TLS policies: `example.org`, `[192.0.2.1]:25`. Without it: the host's name. */
   readonly destination?: string | undefined;
-  /** What earlier sessions learnt of the host's handshakes. */
-  readonly known?: TlsKnown | undefined;
+  /** What earlier sessions learnt of the host's handshakes, on whatever terms. */
+  readonly known?: readonly TlsKnown[] | undefined;
 }
 
 export type Connected =

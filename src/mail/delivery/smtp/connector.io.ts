@@ -20,7 +20,7 @@ import type { SmtpClientSettings } from "../settings.ts";
 import { allowsVariant, demandOf, type TlsDemand, type TlsVariant } from "../tls-policy/demand.ts";
 import * as policyEvents from "../tls-policy/events.ts";
 import { askPolicy, type PolicyFinder } from "../tls-policy/find-policy.ts";
-import { NOT_ALLOWED, type TlsLearnt } from "../tls-policy/tls-hosts.ts";
+import { NOT_ALLOWED, type TlsKnown, type TlsLearnt } from "../tls-policy/tls-hosts.ts";
 import { ClientSession, factsOf, sessionTls } from "./client-session.io.ts";
 import type { Dial, Dialled } from "./dial.ts";
 import * as events from "./events.ts";
@@ -74,6 +74,8 @@ interface Wanted {
   readonly demand: TlsDemand;
   readonly credentials: Credentials | undefined;
   readonly handshake: HandshakeWish | undefined;
+  /** What is known of the host's handshakes on the demand's terms. */
+  readonly known: TlsKnown | undefined;
 }
 
 /**
@@ -115,7 +117,8 @@ export class Connector {
     const credentials = request.credentials === undefined ? undefined : this.#parts.credentials(request.credentials);
     if (request.credentials !== undefined && credentials === undefined)
       return refusal({ kind: "settings", text: `there are no credentials named ${request.credentials}` }, "4.3.5");
-    const demanded = await this.#demand(request, true);
+    const knownOn = (terms: string): TlsKnown | undefined => request.known?.find((known) => known.terms === terms);
+    const demanded = await this.#demand(request, (terms) => knownOn(terms)?.variant, true);
     if (!demanded.ok) return demanded;
     const { demand } = demanded;
     if (demand.mode === "never" && request.verify && credentials === undefined && !("path" in request.host.address))
@@ -133,12 +136,13 @@ export class Connector {
       );
     const handshake = await this.#handshakeFor(demand);
     if (!handshake.ok) return handshake;
-    return this.#connect({ request, demand, credentials, handshake: handshake.wish });
+    return this.#connect({ request, demand, credentials, handshake: handshake.wish, known: knownOn(demand.terms) });
   }
 
   /** What encryption the session must have; looked up anew for each. */
   async #demand(
     request: ConnectRequest,
+    variantOn: (terms: string) => TlsVariant | undefined,
     isTold: boolean,
   ): Promise<{ readonly ok: true; readonly demand: TlsDemand } | Extract<Attempted, { ok: false }>> {
     const { settings, policies, emit } = this.#parts;
@@ -165,7 +169,7 @@ export class Connector {
       relay: request.relay,
     };
     const usual = demandOf(about, found, settings.tls, settings.caFile);
-    const variant = request.known?.variant;
+    const variant = variantOn(usual.terms);
     const demand =
       variant === undefined || !allowsVariant(usual.context.minVersion, variant)
         ? usual
@@ -212,9 +216,9 @@ export class Connector {
 
   async #connect(wanted: Wanted): Promise<Attempted> {
     const { clock, emit, settings, hostname, tls: engine, flights } = this.#parts;
-    const { request, demand, credentials, handshake } = wanted;
-    const { session, protocol, known } = request;
-    const { variant } = demand;
+    const { request, demand, credentials, handshake, known } = wanted;
+    const { session, protocol } = request;
+    const { variant, terms } = demand;
     let { host } = request;
     let { mode } = demand;
     let plaintextBecause: string | undefined;
@@ -275,15 +279,14 @@ export class Connector {
       );
       const { finding } = opened;
       if (finding !== undefined)
-        learnt = { host: text, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
+        learnt = { host: text, terms, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
       if (opened.is === "ready") {
         const { tls, extensions } = opened;
         if (isSilence && mode === "implicit") this.#silent.set(asked, isSilent ? silentSinceMs : clock.monotonicMs());
         // On the same connection, and so nobody was told of a handshake that failed.
         if (tls === undefined && mode === "may" && !("path" in host.address) && offers(extensions, "STARTTLS"))
           plaintextBecause ??= "STARTTLS is offered, and was refused";
-        if (tls !== undefined && (known?.brokenBecause !== undefined || known?.variant !== undefined))
-          learnt = { host: text, handshake: "worked", variant };
+        if (tls !== undefined && known !== undefined) learnt = { host: text, terms, handshake: "worked", variant };
         if (tls === undefined && plaintextBecause !== undefined)
           emit(events.sentInPlaintext, { session, protocol, host: text, because: plaintextBecause });
         const facts = factsOf(text, extensions, {
@@ -333,11 +336,15 @@ export class Connector {
 
   /** Would a handshake of this kind work? No login, no mail. */
   async tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
+    const demanded = await this.#demand(request, () => variant, false);
+    if (!demanded.ok) return { result: "not-tried", text: failureText(demanded.failure) };
+    const tried = await this.#tryHandshake(request, variant, demanded.demand);
+    return { ...tried, terms: demanded.demand.terms };
+  }
+
+  async #tryHandshake(request: ConnectRequest, variant: TlsVariant | undefined, demand: TlsDemand): Promise<TlsTried> {
     const { clock, settings, hostname, tls: engine } = this.#parts;
     const { host, protocol, session } = request;
-    const demanded = await this.#demand({ ...request, known: { variant } }, false);
-    if (!demanded.ok) return { result: "not-tried", text: failureText(demanded.failure) };
-    const { demand } = demanded;
     if (variant !== undefined && demand.variant !== variant) return { result: "not-tried", text: NOT_ALLOWED };
     const handshake = await this.#handshakeFor(demand);
     if (!handshake.ok) return { result: "not-tried", text: failureText(handshake.failure) };

@@ -153,3 +153,23 @@ test("whatever relay and policy say together, what either demands holds", () => 
     ),
   );
 });
+
+test("the terms of a handshake are the policy's, whichever variant is used, without what is judged after it", () => {
+  const usual = demand().terms;
+  assert.equal(usual, "min-version=TLSv1.2");
+  for (const variant of ["no-hybrid-group", "no-tickets", "rsa-only", "tls1.2"] as const)
+    assert.equal(demand({ variant }).terms, usual);
+  for (const policy of [
+    { level: "secure", match: ["example.org"], caFile: "/ca.pem" },
+    { level: "fingerprint", fingerprints: ["ab".repeat(32)] },
+  ] as const)
+    assert.equal(demand({}, policy).terms, usual);
+  assert.equal(
+    demand({}, { level: "encrypt", minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "ALL", tickets: false }).terms,
+    "min-version=TLSv1 max-version=TLSv1.1 ciphers=ALL tickets=no",
+  );
+  assert.equal(
+    demand({}, { level: "may", serverName: "mx.example", certificate: "own" }).terms,
+    "min-version=TLSv1.2 servername=mx.example certificate=own",
+  );
+});

@@ -29,6 +29,11 @@ export interface TlsDemand {
   readonly sessionKey: string | undefined;
   readonly logLevel: TlsPolicy["logLevel"];
   readonly variant: TlsVariant | undefined;
+  /**
+   * What of the handshake the settings and the policy decide, in the words of policies; the same for all variants. What is
+   * learnt of a host on some terms says nothing of others. What the certificate must be is judged later, and is none of them.
+   */
+  readonly terms: string;
 }
 
 /** What a context for handshakes is made of: `ClientContextTerms` of `service/tls/client-contexts.io.ts`. */
@@ -74,7 +79,8 @@ export function demandOf(
   const mustVerify = request.verify || requiresVerdict(level);
   const mode = modeOf(request.mode, level, policy?.level);
   const minVersion = policy?.minVersion ?? defaultMin(defaults.minVersion, policy?.maxVersion);
-  const tickets = (policy?.tickets ?? defaults.tickets) && request.variant !== "no-tickets";
+  const hasTickets = policy?.tickets ?? defaults.tickets;
+  const tickets = hasTickets && request.variant !== "no-tickets";
   const wanted: Wanted =
     level === "fingerprint"
       ? { by: "fingerprint", fingerprints: policy?.fingerprints ?? [] }
@@ -106,7 +112,20 @@ export function demandOf(
     sessionKey: tickets ? JSON.stringify([request.host, serverName, level, wanted, context]) : undefined,
     logLevel: policy?.logLevel,
     variant: request.variant,
+    terms: termsOf({ ...context, hasTickets, maxVersion: policy?.maxVersion }, policy?.serverName),
   };
+}
+
+function termsOf(usual: ContextWish, serverName: string | undefined): string {
+  const { minVersion, maxVersion, ciphers, hasTickets, certificate } = usual;
+  return [
+    `min-version=${minVersion}`,
+    ...(maxVersion === undefined ? [] : [`max-version=${maxVersion}`]),
+    ...(ciphers === undefined ? [] : [`ciphers=${ciphers}`]),
+    ...(hasTickets ? [] : ["tickets=no"]),
+    ...(serverName === undefined ? [] : [`servername=${serverName}`]),
+    ...(certificate === undefined ? [] : [`certificate=${certificate}`]),
+  ].join(" ");
 }
 
 /** In what a variant differs from the usual handshake; `no-tickets` is seen to above. */

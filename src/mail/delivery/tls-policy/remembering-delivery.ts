@@ -4,7 +4,7 @@ import type { Emit } from "../../../foundation/events.ts";
 import { hostText } from "../../route/route.ts";
 import type { ConnectRequest, Connected, NetworkDelivery, SessionFacts, TlsTried } from "../delivery.ts";
 import * as events from "./events.ts";
-import { TlsHosts, type TlsHost, type TlsHostsSettings } from "./tls-hosts.ts";
+import { TlsHosts, type TlsHost, type TlsHostsSettings, type TlsPlace } from "./tls-hosts.ts";
 
 /** The operator's side of what is remembered. */
 export interface TlsMemory {
@@ -53,7 +53,7 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
     const { learnt } = connected;
     if (connected.ok) this.#notePlaintext(request, connected.facts);
     if (learnt !== undefined && this.#hosts.learn(learnt, this.#clock.now()) && learnt.host === host)
-      void this.#try(request, host);
+      void this.#try(request, learnt);
     return connected;
   }
 
@@ -83,21 +83,22 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
     this.#isClosed = true;
   }
 
-  async #try(request: ConnectRequest, host: string): Promise<void> {
+  async #try(request: ConnectRequest, place: TlsPlace): Promise<void> {
     if (this.#trials >= MOST_TRIALS) return;
     this.#trials++;
     try {
-      await this.#tryAll(request, host);
+      await this.#tryAll(request, place);
     } finally {
       this.#trials--;
     }
   }
 
-  async #tryAll(request: ConnectRequest, host: string): Promise<void> {
+  async #tryAll(request: ConnectRequest, place: TlsPlace): Promise<void> {
     const { protocol } = request;
+    const { host } = place;
     let count = 0;
     for (;;) {
-      const trial = this.#isClosed ? undefined : this.#hosts.nextTrial(host, this.#clock.now());
+      const trial = this.#isClosed ? undefined : this.#hosts.nextTrial(place, this.#clock.now());
       if (trial === undefined) break;
       count++;
       const session = `${request.session}-${trial}`;
@@ -105,14 +106,22 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
       const tried = await this.#inner
         .tryTls({ ...request, session, known: undefined }, variant)
         .catch((thrown: unknown): TlsTried => ({ result: "not-tried", text: messageOf(thrown) }));
-      const isSettled = this.#hosts.tried(host, trial, tried.result, tried.text, this.#clock.now());
-      this.#emit(events.tlsTrial, { session, protocol, host, trial, result: tried.result, text: tried.text });
+      const { result, text } = isElsewhere(tried, place) ? OTHER_TERMS : tried;
+      const isSettled = this.#hosts.tried(place, trial, result, text, this.#clock.now());
+      this.#emit(events.tlsTrial, { session, protocol, host, trial, result, text });
       if (!isSettled) continue;
-      if (tried.result === "worked" && variant !== undefined)
-        this.#emit(events.tlsVariantFound, { session, protocol, host, variant, negotiated: tried.text });
+      if (result === "worked" && variant !== undefined)
+        this.#emit(events.tlsVariantFound, { session, protocol, host, variant, negotiated: text });
       return;
     }
     // Only a whole round says something.
     if (count > 1) this.#emit(events.tlsNothingWorks, { session: request.session, protocol, host, tried: count });
   }
 }
+
+/** The policy was changed meanwhile. */
+function isElsewhere({ terms }: TlsTried, place: TlsPlace): boolean {
+  return terms !== undefined && terms !== place.terms;
+}
+
+const OTHER_TERMS: TlsTried = { result: "not-tried", text: "its policy has other terms by now" };

@@ -4,6 +4,8 @@ import * as fc from "fast-check";
 import { NOT_ALLOWED, TlsHosts, TRIAL_EVERY_MS, VARIANTS, type Trial, type TrialResult } from "./tls-hosts.ts";
 
 const HOST = "mx.example[192.0.2.1]:25";
+const TERMS = "min-version=TLSv1.2";
+const PLACE = { host: HOST, terms: TERMS };
 const noon = Date.UTC(2026, 0, 1, 12);
 const hour = 3_600_000;
 
@@ -11,35 +13,35 @@ function hosts(changes: object = {}): TlsHosts {
   return new TlsHosts({ brokenKeptMs: hour, variantKeptMs: 24 * hour, triesVariants: true, ...changes });
 }
 
-const failed = { host: HOST, handshake: "failed", because: "reset", reason: "peer-reset" } as const;
+const failed = { ...PLACE, handshake: "failed", because: "reset", reason: "peer-reset" } as const;
 
 /** Lets the machine try what it wants, at a host where only some kinds work. */
 function round(machine: TlsHosts, works: (trial: Trial) => TrialResult, now: number): Trial[] {
   const tried: Trial[] = [];
   for (;;) {
-    const trial = machine.nextTrial(HOST, now);
+    const trial = machine.nextTrial(PLACE, now);
     if (trial === undefined) return tried;
     tried.push(trial);
     assert.ok(tried.length <= VARIANTS.length + 1, "no end of trials");
-    if (machine.tried(HOST, trial, works(trial), trial, now)) return tried;
+    if (machine.tried(PLACE, trial, works(trial), trial, now)) return tried;
   }
 }
 
 test("a host whose handshake failed is remembered at once, for as long as is set", () => {
   const machine = hosts();
-  assert.deepEqual(machine.known(HOST, noon), {});
+  assert.deepEqual(machine.known(HOST, noon), []);
   assert.equal(machine.learn(failed, noon), true);
-  assert.deepEqual(machine.known(HOST, noon + hour - 1), { brokenBecause: "reset" });
-  assert.deepEqual(machine.known(HOST, noon + hour), {});
+  assert.deepEqual(machine.known(HOST, noon + hour - 1), [{ terms: TERMS, brokenBecause: "reset" }]);
+  assert.deepEqual(machine.known(HOST, noon + hour), []);
   assert.deepEqual(machine.list(noon + hour), []);
 });
 
 test("with 0s nothing is taken as broken, and variants are looked for all the same", () => {
   const machine = hosts({ brokenKeptMs: 0 });
   machine.learn(failed, noon);
-  assert.deepEqual(machine.known(HOST, noon + 1), {});
+  assert.deepEqual(machine.known(HOST, noon + 1), []);
   round(machine, (trial) => (trial === "no-tickets" ? "worked" : "failed"), noon);
-  assert.deepEqual(machine.known(HOST, noon + 1), { variant: "no-tickets" });
+  assert.deepEqual(machine.known(HOST, noon + 1), [{ terms: TERMS, variant: "no-tickets" }]);
 });
 
 test("the usual handshake is tried first: a failure by chance is forgotten", () => {
@@ -49,7 +51,7 @@ test("the usual handshake is tried first: a failure by chance is forgotten", () 
     round(machine, () => "worked", noon),
     ["usual"],
   );
-  assert.deepEqual(machine.known(HOST, noon), {});
+  assert.deepEqual(machine.known(HOST, noon), []);
   assert.deepEqual(machine.list(noon), []);
 });
 
@@ -60,8 +62,8 @@ test("variants are tried from the least different on, until one works, which is 
     const tried = round(machine, (trial) => (trial === variant ? "worked" : "failed"), noon);
     assert.deepEqual(tried, ["usual", ...VARIANTS.slice(0, at + 1)]);
     assert.equal(machine.list(noon)[0]?.variant, variant);
-    assert.deepEqual(machine.known(HOST, noon + 23 * hour), { variant });
-    assert.deepEqual(machine.known(HOST, noon + 24 * hour), {});
+    assert.deepEqual(machine.known(HOST, noon + 23 * hour), [{ terms: TERMS, variant }]);
+    assert.deepEqual(machine.known(HOST, noon + 24 * hour), []);
   }
 });
 
@@ -78,10 +80,10 @@ test("each kind is tried once an hour, however often the host fails", () => {
 test("while trials run, nobody begins others", () => {
   const machine = hosts();
   machine.learn(failed, noon);
-  assert.equal(machine.nextTrial(HOST, noon), "usual");
+  assert.equal(machine.nextTrial(PLACE, noon), "usual");
   assert.equal(machine.learn(failed, noon + 1), false);
-  machine.tried(HOST, "usual", "failed", "", noon + 2);
-  assert.equal(machine.nextTrial(HOST, noon + 2), VARIANTS[0]);
+  machine.tried(PLACE, "usual", "failed", "", noon + 2);
+  assert.equal(machine.nextTrial(PLACE, noon + 2), VARIANTS[0]);
 });
 
 test("a host that cannot be reached now is not asked on; a variant that the policy forbids is passed over", () => {
@@ -94,9 +96,9 @@ test("a host that cannot be reached now is not asked on; a variant that the poli
   const strict = hosts();
   strict.learn(failed, noon);
   const tried: Trial[] = [];
-  for (let trial = strict.nextTrial(HOST, noon); trial !== undefined; trial = strict.nextTrial(HOST, noon)) {
+  for (let trial = strict.nextTrial(PLACE, noon); trial !== undefined; trial = strict.nextTrial(PLACE, noon)) {
     tried.push(trial);
-    strict.tried(HOST, trial, trial === "no-tickets" ? "not-tried" : "failed", NOT_ALLOWED, noon);
+    strict.tried(PLACE, trial, trial === "no-tickets" ? "not-tried" : "failed", NOT_ALLOWED, noon);
   }
   assert.deepEqual(tried, ["usual", ...VARIANTS]);
 });
@@ -105,15 +107,44 @@ test("a variant that stops working is dropped, and a usual handshake that works 
   const machine = hosts();
   machine.learn(failed, noon);
   round(machine, (trial) => (trial === "no-tickets" ? "worked" : "failed"), noon);
-  machine.learn({ host: HOST, handshake: "worked", variant: "no-tickets" }, noon + 1);
-  assert.deepEqual(machine.known(HOST, noon + 1), { variant: "no-tickets" });
+  machine.learn({ ...PLACE, handshake: "worked", variant: "no-tickets" }, noon + 1);
+  assert.deepEqual(machine.known(HOST, noon + 1), [{ terms: TERMS, variant: "no-tickets" }]);
   // What another variant says comes too late.
   machine.learn({ ...failed, variant: "tls1.2" }, noon + 2);
-  assert.deepEqual(machine.known(HOST, noon + 2), { variant: "no-tickets" });
+  assert.deepEqual(machine.known(HOST, noon + 2), [{ terms: TERMS, variant: "no-tickets" }]);
   assert.equal(machine.learn({ ...failed, variant: "no-tickets" }, noon + 2 * hour), true);
-  assert.deepEqual(machine.known(HOST, noon + 2 * hour), { brokenBecause: "reset" });
-  machine.learn({ host: HOST, handshake: "worked" }, noon + 2 * hour);
-  assert.deepEqual(machine.known(HOST, noon + 2 * hour), {});
+  assert.deepEqual(machine.known(HOST, noon + 2 * hour), [{ terms: TERMS, brokenBecause: "reset" }]);
+  machine.learn({ ...PLACE, handshake: "worked" }, noon + 2 * hour);
+  assert.deepEqual(machine.known(HOST, noon + 2 * hour), []);
+});
+
+test("what handshakes on some terms do says nothing of those on others", () => {
+  const machine = hosts();
+  const strict = { host: HOST, terms: "min-version=TLSv1.3" };
+  machine.learn({ ...failed, ...strict }, noon);
+  assert.deepEqual(machine.known(HOST, noon), [{ terms: strict.terms, brokenBecause: "reset" }]);
+  assert.equal(machine.learn(failed, noon), true);
+  round(machine, (trial) => (trial === "no-tickets" ? "worked" : "failed"), noon);
+  assert.equal(machine.nextTrial(strict, noon), "usual");
+  machine.tried(strict, "usual", "failed", "", noon);
+  assert.deepEqual(machine.known(HOST, noon), [
+    { terms: strict.terms, brokenBecause: "reset" },
+    { terms: TERMS, variant: "no-tickets" },
+  ]);
+  machine.learn({ ...strict, handshake: "worked" }, noon);
+  assert.deepEqual(machine.known(HOST, noon), [{ terms: TERMS, variant: "no-tickets" }]);
+  for (let count = 0; count < 30; count++) machine.learn({ ...failed, terms: `servername=x${count}` }, noon);
+  assert.equal(machine.list(noon).length, 20);
+  assert.equal(machine.forget(HOST), 1);
+  assert.deepEqual(machine.list(noon), []);
+});
+
+test("a usual handshake that began before the variant was found and fails after it takes nothing from it", () => {
+  const machine = hosts();
+  machine.learn(failed, noon);
+  round(machine, (trial) => (trial === "no-tickets" ? "worked" : "failed"), noon);
+  assert.equal(machine.learn(failed, noon + 1), false);
+  assert.deepEqual(machine.known(HOST, noon + 1), [{ terms: TERMS, variant: "no-tickets" }]);
 });
 
 test("hosts are forgotten by name, by address, by both, and all at once", () => {
@@ -123,7 +154,7 @@ test("hosts are forgotten by name, by address, by both, and all at once", () => 
     machine.learn({ ...failed, host: "other.example[192.0.2.2]:25" }, noon);
     assert.equal(machine.forget("nobody"), 0);
     assert.equal(machine.forget(which), which === "*" ? 2 : 1, which);
-    assert.deepEqual(machine.known(HOST, noon), {});
+    assert.deepEqual(machine.known(HOST, noon), []);
   }
 });
 
@@ -131,7 +162,7 @@ test("however many hosts are broken, memory is bounded, and the newest are known
   const machine = hosts();
   for (let count = 0; count < 1500; count++) machine.learn({ ...failed, host: `h${count}[192.0.2.1]:25` }, noon);
   assert.equal(machine.list(noon).length, 1000);
-  assert.deepEqual(machine.known("h1499[192.0.2.1]:25", noon), { brokenBecause: "reset" });
+  assert.deepEqual(machine.known("h1499[192.0.2.1]:25", noon), [{ terms: TERMS, brokenBecause: "reset" }]);
 });
 
 test("whatever happens in whatever order, no kind is tried twice within an hour", () => {
@@ -150,13 +181,13 @@ test("whatever happens in whatever order, no kind is tried twice within an hour"
         now += afterMs;
         // Forgotten with the host is what was tried there.
         if (machine.list(now).length === 0) lastAt.clear();
-        if (what !== "trial") machine.learn({ host: HOST, handshake: what, variant, because: "x" }, now);
+        if (what !== "trial") machine.learn({ ...PLACE, handshake: what, variant, because: "x" }, now);
         else {
-          const trial = machine.nextTrial(HOST, now);
+          const trial = machine.nextTrial(PLACE, now);
           if (trial === undefined) continue;
           assert.ok(now - (lastAt.get(trial) ?? -Infinity) >= TRIAL_EVERY_MS, trial);
           lastAt.set(trial, now);
-          machine.tried(HOST, trial, result, "", now);
+          machine.tried(PLACE, trial, result, "", now);
         }
       }
     }),

@@ -8,14 +8,23 @@ import type { TlsVariant } from "./demand.ts";
  * After a failure the usual handshake is tried once more: did it fail by chance, that is forgotten. Else each variant that
  * the policy allows is tried, the least different first, each at most once in `TRIAL_EVERY_MS`, until one works: then it is
  * used for that host. A variant that stops working is dropped, and the host counts as broken again.
+ *
+ * All of it holds for handshakes on the same terms (`demand.ts`) only: that a host refuses what one destination's policy asks
+ * for says nothing of what the others ask for.
  */
 export const VARIANTS: readonly TlsVariant[] = ["no-hybrid-group", "no-tickets", "rsa-only", "tls1.2"];
 export type Trial = "usual" | TlsVariant;
 
-/** A host, as operators see it. */
-export interface TlsHost {
+/** Handshakes with a host, on the same terms. */
+export interface TlsPlace {
   /** `name[address]:port` */
   readonly host: string;
+  /** In the words of policies: `min-version=TLSv1.2`. */
+  readonly terms: string;
+}
+
+/** A host, as operators see it. */
+export interface TlsHost extends TlsPlace {
   readonly sinceAt: number;
   /** Until then it is remembered. */
   readonly untilAt: number;
@@ -39,16 +48,16 @@ export interface TlsHost {
 export type TrialResult = "worked" | "failed" | "not-tried";
 
 /** What an attempt said of a host's handshakes. */
-export interface TlsLearnt {
-  readonly host: string;
+export interface TlsLearnt extends TlsPlace {
   readonly handshake: "worked" | "failed";
   readonly variant?: TlsVariant | undefined;
   readonly because?: string | undefined;
   readonly reason?: TlsReason | undefined;
 }
 
-/** What a session should know before it begins. */
+/** What a session should know before it begins, if its handshake is on these terms. */
 export interface TlsKnown {
+  readonly terms: string;
   /** Why plaintext is better at once, where it is allowed. */
   readonly brokenBecause?: string | undefined;
   readonly variant?: TlsVariant | undefined;
@@ -65,36 +74,40 @@ export interface TlsHostsSettings {
 export const TRIAL_EVERY_MS = 3_600_000;
 /** A thousand broken hosts at once is more than anybody meets; the oldest make room. */
 const MOST_HOSTS = 1000;
+/** Of one host; as many as there are policies for destinations whose mail it takes, and those are few. */
+const MOST_TERMS = 20;
 
 type Kept = { -readonly [Key in keyof TlsHost]: TlsHost[Key] };
 
 export class TlsHosts {
-  readonly #hosts = new Map<string, Kept>();
+  /** By host, one for each of the terms. */
+  readonly #hosts = new Map<string, readonly Kept[]>();
   settings: TlsHostsSettings;
 
   constructor(settings: TlsHostsSettings) {
     this.settings = settings;
   }
 
-  known(host: string, now: number): TlsKnown {
-    const kept = this.#current(host, now);
-    if (kept === undefined) return {};
-    if (kept.variant !== undefined) return { variant: kept.variant };
-    return this.settings.brokenKeptMs === 0 ? {} : { brokenBecause: kept.because };
+  known(host: string, now: number): readonly TlsKnown[] {
+    return this.#current(host, now).flatMap(({ terms, variant, because }): readonly TlsKnown[] => {
+      if (variant !== undefined) return [{ terms, variant }];
+      return this.settings.brokenKeptMs === 0 ? [] : [{ terms, brokenBecause: because }];
+    });
   }
 
   /** Whether trials of the host should begin now: then ask `nextTrial`. */
   learn(learnt: TlsLearnt, now: number): boolean {
-    const kept = this.#current(learnt.host, now);
+    const kept = this.#find(learnt, now);
     if (learnt.handshake === "worked") {
       // With the variant in use nothing new is known; the usual handshake is tried again when its time is over.
-      if (kept !== undefined && learnt.variant === undefined) this.#hosts.delete(learnt.host);
+      if (kept !== undefined && learnt.variant === undefined) this.#drop(kept);
       return false;
     }
-    // What a variant says counts while it is the one in use; a late answer of another does not.
-    if (learnt.variant !== undefined && learnt.variant !== kept?.variant) return false;
+    // Only the kind that is in use says something of it: a late answer of another, or of a usual one from before, does not.
+    if (learnt.variant !== kept?.variant) return false;
     const host: Kept = kept ?? {
       host: learnt.host,
+      terms: learnt.terms,
       sinceAt: now,
       untilAt: now,
       failures: 0,
@@ -109,16 +122,18 @@ export class TlsHosts {
     host.reason = learnt.reason;
     host.variant = undefined;
     host.untilAt = now + (this.settings.brokenKeptMs || TRIAL_EVERY_MS);
+    this.#drop(host);
+    const others = this.#hosts.get(host.host) ?? [];
     this.#hosts.delete(host.host);
-    this.#hosts.set(host.host, host);
+    this.#hosts.set(host.host, [...others, host].slice(-MOST_TERMS));
     const [oldest] = this.#hosts.keys();
     if (this.#hosts.size > MOST_HOSTS && oldest !== undefined) this.#hosts.delete(oldest);
     return this.settings.triesVariants && !host.isBeingTried;
   }
 
   /** What to try at the host next; undefined: nothing, and its trials are over for now. */
-  nextTrial(name: string, now: number): Trial | undefined {
-    const host = this.#current(name, now);
+  nextTrial(place: TlsPlace, now: number): Trial | undefined {
+    const host = this.#find(place, now);
     if (host === undefined) return undefined;
     host.isBeingTried = false;
     if (host.variant !== undefined || !this.settings.triesVariants) return undefined;
@@ -132,13 +147,13 @@ export class TlsHosts {
   }
 
   /** True when the trial settled the matter. */
-  tried(name: string, trial: Trial, result: TrialResult, text: string, now: number): boolean {
-    const host = this.#current(name, now);
+  tried(place: TlsPlace, trial: Trial, result: TrialResult, text: string, now: number): boolean {
+    const host = this.#find(place, now);
     if (host === undefined) return true;
     host.trials = [...host.trials, { trial, at: now, result, text }];
     if (result !== "worked") return false;
     host.isBeingTried = false;
-    if (trial === "usual") this.#hosts.delete(name);
+    if (trial === "usual") this.#drop(host);
     else {
       host.variant = trial;
       host.untilAt = now + this.settings.variantKeptMs;
@@ -147,7 +162,10 @@ export class TlsHosts {
   }
 
   list(now: number): readonly TlsHost[] {
-    return [...this.#hosts.values()].filter((host) => host.untilAt > now).map((host) => ({ ...host }));
+    return [...this.#hosts.values()]
+      .flat()
+      .filter((host) => host.untilAt > now)
+      .map((host) => ({ ...host }));
   }
 
   /** By `name[address]:port`, or the name or address in it; `*` is all. Says how many. */
@@ -170,11 +188,24 @@ export class TlsHosts {
     return count;
   }
 
-  #current(name: string, now: number): Kept | undefined {
-    const host = this.#hosts.get(name);
-    if (host === undefined || host.untilAt > now) return host;
-    this.#hosts.delete(name);
-    return undefined;
+  #find({ host, terms }: TlsPlace, now: number): Kept | undefined {
+    return this.#current(host, now).find((kept) => kept.terms === terms);
+  }
+
+  #drop({ host, terms }: TlsPlace): void {
+    this.#keep(host, this.#hosts.get(host)?.filter((kept) => kept.terms !== terms) ?? []);
+  }
+
+  #current(host: string, now: number): readonly Kept[] {
+    const kept = this.#hosts.get(host) ?? [];
+    const left = kept.filter(({ untilAt }) => untilAt > now);
+    if (left.length < kept.length) this.#keep(host, left);
+    return left;
+  }
+
+  #keep(host: string, kept: readonly Kept[]): void {
+    if (kept.length === 0) this.#hosts.delete(host);
+    else this.#hosts.set(host, kept);
   }
 }
 

@@ -194,6 +194,19 @@ test("a variant never goes below the policy's oldest version", async () => {
   assert.equal((await world.delivery.connect(request(host.port))).ok, false);
 });
 
+test("what one destination's policy asks for in vain leaves the others' encryption at the same host alone", async () => {
+  using host = await startHost((hello) => (isNew(hello) && !hello.versions.includes(0x0303) ? "reset" : "good"));
+  await using world = setUp({ tls: { policy: { strict: "encrypt min-version=TLSv1.3" } } });
+  const strict = { session: "s1", destination: "strict" };
+  assert.equal((await world.delivery.connect(request(host.port, strict))).ok, false);
+  await world.settled();
+  const usual = await world.delivery.connect(request(host.port, { session: "s2" }));
+  assert.ok(usual.ok && usual.facts.tls !== undefined && usual.facts.tls.variant === undefined, JSON.stringify(usual));
+  const [known, ...others] = world.delivery.tlsHosts();
+  assert.equal(known?.terms, "min-version=TLSv1.3");
+  assert.deepEqual(others, []);
+});
+
 test("a failure by chance is forgotten after one more try", async () => {
   let count = 0;
   using host = await startHost(() => (++count === 1 ? "reset" : "good"));
