@@ -24,6 +24,13 @@ export interface Route {
   readonly penalty: Penalty;
   /** Sessions opened, for the shares of our addresses at this one of the host; counted anew after failures. */
   opened: number;
+  /** Who was refused there in a row, by words about our address. */
+  verdicts?: Verdicts | undefined;
+}
+
+export interface Verdicts {
+  readonly senders: Set<string>;
+  readonly recipients: Set<string>;
 }
 
 export function addressText(host: NextHost): string {

@@ -63,19 +63,73 @@ test("a domain that takes no mail is the recipient's matter", () => {
   assert.equal(of("RCPT", 556, "5.1.10", "no mail here"), "recipient");
 });
 
-test("words about our address rest that route; other sources go on", () => {
+test("words about our address are a verdict on it; a session that is refused rests that route in any words", () => {
   for (const [during, code, status, text] of [
+    ["RCPT", 554, "5.7.1", "Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org"],
     ["RCPT", 450, "4.7.1", "Client host [192.0.2.1] blocked using zen.example"],
+    ["DATA", 554, "5.7.1", "Service unavailable; Client host [192.0.2.1] blocked using zen.example"],
+    ["RCPT", 554, "5.7.1", "<unknown[192.0.2.1]>: Client host rejected: Access denied"],
+    ["RCPT", 450, "4.7.25", "Client host rejected: cannot find your hostname, [192.0.2.1]"],
     ["RCPT", 550, "5.7.1", "Service unavailable; your IP is blacklisted"],
-    ["MAIL", 450, "4.7.0", "poor reputation, try later"],
-    ["end of DATA", 421, "4.7.0", "unusual rate of unsolicited mail"],
-    ["MAIL", 451, "4.7.1", "rate limited, slow down"],
+    [
+      "MAIL",
+      550,
+      "5.7.1",
+      "Unfortunately, messages from [192.0.2.1] weren't sent. Part of their network is on our block list (S3140).",
+    ],
+    ["MAIL", 451, "4.7.650", "The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation"],
+    [
+      "MAIL",
+      553,
+      "5.7.1",
+      "[BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list",
+    ],
+    ["MAIL", 550, "5.7.606", "Access denied, banned sending IP [192.0.2.1]"],
+    ["MAIL", 554, undefined, "resimta.example 192.0.2.1 block for spam"],
+    ["RCPT", 550, undefined, "rejected because 2001:db8::25:1 is in a black list at zen.example"],
+    ["RCPT", 450, "4.7.1", "Error: too much mail from 192.0.2.1"],
     ["RCPT", 450, undefined, "too many connections from your host"],
+    ["end of DATA", 450, "4.7.28", "[192.0.2.1] Unusual rate of unsolicited mail originating from your IP address"],
+    ["end of DATA", 451, "4.7.1", "Your IP has a poor reputation, try later"],
+  ] as const)
+    assert.equal(of(during, code, status, text), "verdict", `${code} ${text}`);
+  for (const [during, code, status, text] of [
+    ["end of DATA", 421, "4.7.0", "[192.0.2.1] unusual rate of unsolicited mail originating from your IP address"],
+    ["MAIL", 421, "4.7.0", "[TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume"],
     ["greeting", 554, "5.7.1", "blocked"],
+    ["greeting", 554, undefined, "IP=192.0.2.1 - A problem occurred"],
     ["greeting", 554, undefined, "No SMTP service here"],
     ["EHLO", 450, undefined, "go away"],
   ] as const)
     assert.equal(of(during, code, status, text), "route", `${code} ${text}`);
+});
+
+test("words about the content, the sender or the recipient say nothing of our address", () => {
+  for (const [during, code, status, text] of [
+    ["end of DATA", 554, "5.7.1", "Message contains a blocked attachment"],
+    ["end of DATA", 451, "4.7.1", "Message contains a blocked attachment"],
+    ["end of DATA", 554, "5.7.1", "Service unavailable; message has URL on Spamhaus DBL: evil.example"],
+    ["end of DATA", 550, "5.7.1", "Your message was rejected: sender domain has a poor reputation"],
+    ["end of DATA", 550, "5.7.1", "[192.0.2.1] This message is likely unsolicited mail and has been blocked"],
+    ["end of DATA", 550, undefined, "message looks like unsolicited mail"],
+    ["end of DATA", 550, undefined, "virus Foo.Volume-1 found"],
+    ["end of DATA", 552, undefined, "message exceeds your host limit"],
+    [
+      "end of DATA",
+      550,
+      "5.7.26",
+      "Your message was blocked: Unauthenticated email is not accepted due to domain's DMARC policy",
+    ],
+    ["RCPT", 550, "5.7.1", "Recipient has blocked you"],
+    ["RCPT", 550, "5.7.1", "Sender blocked by the recipient"],
+    ["RCPT", 450, "4.7.1", "<anna@example.org>: rate limited, the volume of mail is too high"],
+    ["RCPT", 550, "5.7.23", "Recipient address rejected: SPF fail, 192.0.2.1 is not allowed to send for x.example"],
+    ["RCPT", 550, "5.7.1", "<jane@elsewhere.example> mail.example [192.0.2.1]: Relay access denied"],
+  ] as const)
+    assert.equal(of(during, code, status, text), "recipient", `${code} ${text}`);
+  assert.equal(of("MAIL", 450, "4.7.0", "poor reputation, try later"), "sender");
+  assert.equal(of("MAIL", 451, "4.7.1", "rate limited, slow down"), "sender");
+  assert.equal(of("MAIL", 554, "5.7.1", "Sender address [x.example] blocked using dbl.example"), "sender");
 });
 
 test("what is said of a mailbox is about the recipient", () => {

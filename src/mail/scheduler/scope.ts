@@ -9,19 +9,23 @@ import type { Failure } from "../envelope/failure.ts";
  * | `overflow` | nobody: the transaction was full, and who did not fit follows in the next one |
  * | `sender` | all envelopes of this sender at this relay; others go on |
  * | `connection` | this session only: it ended, the next one may be fine |
+ * | `verdict` | our address there, in words only: this envelope, or the route where it is believed (`verdicts.ts`) |
  * | `route` | this one of our addresses at this address of the host; it rests, other sources go on |
  * | `address` | this address of the host, from wherever we come |
  * | `host` | the host by all its addresses |
  * | `relay` | everything that goes the same way: its credentials, its names |
  */
-export type Scope = "recipient" | "overflow" | "sender" | "connection" | "route" | "address" | "host" | "relay";
+export type Scope = "recipient" | "overflow" | "sender" | "connection" | Wide | "verdict";
+/** What concerns mail that the host has not seen. */
+export type Wide = "route" | "address" | "host" | "relay";
 
 interface Rule {
   readonly during?: ReadonlySet<string> | undefined;
   readonly codes?: ReadonlySet<number> | undefined;
   /** Of the enhanced status, without its class: `3.2` is 4.3.2 as well as 5.3.2; `7` is all of x.7.y; `none` that there is none. */
   readonly status?: readonly string[] | undefined;
-  readonly words?: RegExp | undefined;
+  /** All of them. */
+  readonly words?: readonly RegExp[] | undefined;
   readonly unless?: RegExp | undefined;
   readonly scope: Scope;
   readonly source: string;
@@ -39,12 +43,30 @@ const SESSION: ReadonlySet<string> = new Set([
 ]);
 const AT_MAIL: ReadonlySet<string> = new Set(["MAIL"]);
 const AT_RCPT: ReadonlySet<string> = new Set(["RCPT"]);
+const AT_CONTENT: ReadonlySet<string> = new Set(["BDAT", "content", "end of DATA"]);
+export const BEFORE_CONTENT: ReadonlySet<string> = new Set(["MAIL", "RCPT", "DATA"]);
 
 /** Hosts that wait for us to come back rather than shut us out. */
 const GREYLISTING = /gr[ea]y-?\s?list/i;
-/** Our address, rather than the mail, is what they do not like. Plain words only: a host's text is not to be searched twice. */
-const ABOUT_US =
-  /\b(?:blocked|block-?list(?:ed)?|black-?list(?:ed)?|deny-?list(?:ed)?|reputation|dnsbl|rbl|spamhaus|spamcop|barracuda|rate[- ]?limit(?:ed)?|throttl\w{1,9}|unusual rate|unsolicited|too many (?:connections|messages|mails|requests)|too fast|volume|your (?:ip|host|server|network|address)|client host|ptr|reverse dns)\b/i;
+/**
+ * A client, a host or an IP address is spoken of. Bare words are no verdict on us: attachments are blocked, senders' domains
+ * have a reputation, and people block each other. Plain words only: a host's text is not to be searched twice.
+ */
+const NAMES_US =
+  /\b(?:your (?:ip|host|hostname|server|mail ?server|network)|(?:client|sending|connecting) (?:ip|host|server|address)|ip address|ptr|reverse dns|\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-f]{1,4}:(?:[0-9a-f]{0,4}:){2,6}[0-9a-f]{0,4})\b/i;
+const COMPLAINS =
+  /\b(?:block(?:ed)?|block-? ?list(?:ed)?|black-? ?list(?:ed)?|deny-?list(?:ed)?|banned|denied|refused|rejected|listed|listing|(?:not|never) (?:be )?accepted|deferred|reputation|dnsbl|rbl|spamhaus|spamcop|barracuda|rate[- ]?limit(?:ed)?|throttl\w{1,9}|unusual rate|unsolicited|too (?:many|much)|too fast|volume|hostname|ptr|reverse dns)\b/i;
+/** What a receiver says of the sender's domain, or of a recipient that is none of its own, with our address as the evidence. */
+const OF_THIS_MAIL =
+  /\b(?:spf|dkim|dmarc|openspf|authenticat\w{1,6}|not (?:authori[sz]ed|permitted|allowed)|relay(?:ing)? (?:access|denied|not)|to relay|gr[ea]y-?\s?list\w{0,4})\b/i;
+
+const VERDICT: Rule = {
+  status: ["7", "none"],
+  words: [NAMES_US, COMPLAINS],
+  unless: OF_THIS_MAIL,
+  scope: "verdict",
+  source: "RFC 3463 section 3.8",
+};
 
 /** The first that fits decides. Sections are of RFC 5321 where no other is named. */
 const WRITTEN: readonly Rule[] = [
@@ -63,13 +85,9 @@ const WRITTEN: readonly Rule[] = [
     scope: "overflow",
     source: "section 4.5.3.1.10",
   },
-  {
-    status: ["7", "none"],
-    words: ABOUT_US,
-    unless: GREYLISTING,
-    scope: "route",
-    source: "RFC 3463 section 3.8",
-  },
+  { during: BEFORE_CONTENT, ...VERDICT },
+  // Who has seen the content and refuses it for good speaks of the content, whatever the words.
+  { during: AT_CONTENT, codes: new Set([450, 451, 452, 454, 455]), ...VERDICT },
   { during: AT_MAIL, codes: new Set([452]), status: ["none"], scope: "host", source: "section 4.2.2: 452, storage" },
   { during: AT_MAIL, status: ["3.4", "2", "6"], scope: "recipient", source: "RFC 1870 section 6, RFC 6531: this mail" },
   { during: AT_MAIL, codes: new Set([552, 555]), status: ["none"], scope: "recipient", source: "section 4.1.1.11" },
@@ -102,8 +120,23 @@ export function scopeOf(failure: Failure, said: "recipient" | "address" | "host"
 
 const OUR_END: ReadonlySet<string> = new Set(["unreachable", "source", "other"]);
 
+/** It met one mail: a reply to it, or a connection that ended in the middle of it. Others were not looked at. */
+export function isOfOneMail({ cause }: Failure): boolean {
+  return "during" in cause && (BEFORE_CONTENT.has(cause.during) || AT_CONTENT.has(cause.during));
+}
+
 /** How far each reaches: of several failures in one transaction, the one that reaches farthest says what to do with the rest. */
-const REACH: readonly Scope[] = ["recipient", "overflow", "connection", "sender", "route", "address", "host", "relay"];
+const REACH: readonly Scope[] = [
+  "recipient",
+  "overflow",
+  "connection",
+  "sender",
+  "verdict",
+  "route",
+  "address",
+  "host",
+  "relay",
+];
 
 /** Of all recipients' failures the one that speaks about more than its recipient and reaches farthest. */
 export function farthestOf(
@@ -129,7 +162,7 @@ function ruleFor(failure: Failure, during: string): Rule {
     if (status !== undefined && !status.includes(subject) && !status.includes(detailed)) continue;
     if (words !== undefined || unless !== undefined) {
       text ??= failure.reply === undefined ? "" : failure.reply.lines.join(" ").slice(0, 1000);
-      if (words?.test(text) === false || unless?.test(text) === true) continue;
+      if (unless?.test(text) === true || words?.every((word) => word.test(text ?? "")) === false) continue;
     }
     return rule;
   }

@@ -213,7 +213,7 @@ test("a reply that names a wait sets the next attempt, whatever the schedule say
 
 test("a host that did not like us is asked again for the next mail, not answered for out of an old round", async () => {
   const simulation = simulatedScheduling({ scheduler: EXACT });
-  const answers = [said("RCPT", 450, "4.2.0", "busy"), said("RCPT", 450, "4.7.1", "your ip is blocked")];
+  const answers = [said("RCPT", 450, "4.2.0", "busy"), said("RCPT", 450, "4.3.2", "not now")];
   simulation.world.setDomain("example.org", [host("192.0.2.1", { onEnvelope: () => answers.shift() })]);
   // The first refusal is remembered, in case it is greylisting; the second ends a round with nothing left to be sent.
   await simulation.send({ to: ["a@example.org"] });

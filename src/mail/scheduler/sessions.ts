@@ -9,7 +9,7 @@ import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
 import { blamedOnMixture, mixNoMore, NOBODY } from "./mixing.ts";
 import { noteRefusedSender, noteWelcomeSender } from "./refused-senders.ts";
 import type { Expanded } from "./expanded.ts";
-import { farthestOf, scopeOf } from "./scope.ts";
+import { BEFORE_CONTENT, farthestOf, scopeOf, type Scope, type Wide } from "./scope.ts";
 import { routeResumed } from "./events.ts";
 import { countTogether } from "./hanging.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
@@ -35,6 +35,7 @@ import {
 import { endSession, leave } from "./serve.ts";
 import { chanceOf } from "./chance.ts";
 import { shelve, suspensionOf, suspensionOfRoute } from "./suspensions.ts";
+import { believesVerdict, judgesUs } from "./verdicts.ts";
 import { settleDelivered, settleExpanded, settleFailed } from "./settle.ts";
 import { mayWork, type Attempt, type Candidate, type SchedulerState, type Session, type Ticket } from "./state.ts";
 import { forget, move } from "./ticket.ts";
@@ -159,9 +160,10 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   session.tickets = [];
   const { outcomes, ended } = transacted;
   const isAgain = ended !== undefined && outcomes.length > 0 && outcomes.every(diedAtMail);
-  const worked = outcomes.some((outcome) => saysSomething(outcome, ended === undefined));
+  const worked = outcomes.some((outcome) => saysSomething(session, outcome, ended === undefined));
   const isFirst = session.transactions++ === 0;
   const farthest = farthestOf(failuresIn(outcomes));
+  const isBelieved = believesVerdict(s, session, { tickets, outcomes, worked });
 
   if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
   else {
@@ -171,7 +173,8 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
       else if (worked) noteWelcomeSender(relay, sender);
     }
     noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);
-    settleAll(s, session, tickets, outcomes, { isFirst, isTold: transacted.isUsable || ended !== undefined, worked });
+    const isTold = transacted.isUsable || ended !== undefined;
+    settleAll(s, session, tickets, outcomes, { isFirst, isTold, worked, isBelieved });
   }
 
   if (worked && tickets.length > 0) {
@@ -184,10 +187,11 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
     if (ended !== undefined) noteEnd(s, session, ended.failure, sessionScope(ended.failure, ended.scope));
     return;
   }
-  if (farthest !== undefined && (farthest.scope === "route" || farthest.scope === "host")) {
+  const scope = farthest && reachOf(farthest.scope, isBelieved);
+  if (farthest !== undefined && (scope === "route" || scope === "host")) {
     // The session goes on, as far as the host is concerned; what it said is about more than this mail all the same.
     leave(s, session);
-    noteEnd(s, session, forNow(farthest.failure), farthest.scope);
+    noteEnd(s, session, forNow(farthest.failure), scope);
     return;
   }
   if (session.transactions >= most) leave(s, session);
@@ -195,6 +199,11 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   // A transaction that worked may allow more connections, to this relay and to others on the same route.
   s.dirty.add(relay);
   if (isWaitedFor(route.connections)) s.freed.add(route.connections);
+}
+
+/** Words about our address reach as far as they are believed. */
+function reachOf(scope: Scope, isBelieved: boolean): Exclude<Scope, "verdict"> {
+  return scope !== "verdict" ? scope : isBelieved ? "route" : "recipient";
 }
 
 function failuresIn(outcomes: readonly Outcome[]): readonly Failure[] {
@@ -213,7 +222,7 @@ function noteEnd(s: SchedulerState, session: Session, failure: Failure, scope: R
     restRoute(s, session, failure, scope);
 }
 
-function sessionScope(failure: Failure, said: "address" | "host" | "relay"): "route" | "address" | "host" | "relay" {
+function sessionScope(failure: Failure, said: Exclude<Wide, "route">): Wide {
   const scope = scopeOf(failure, said);
   return scope === "route" || scope === "host" || scope === "relay" ? scope : said;
 }
@@ -239,10 +248,10 @@ function diedAtMail(outcome: Outcome): boolean {
 const BEFORE_MAIL: ReadonlySet<string> = new Set(["idle", "RSET", "MAIL"]);
 
 /** The next host did its part, be it with a refusal; our own side's failures say nothing about it. */
-function saysSomething(outcome: Outcome, isInOrder: boolean): boolean {
+function saysSomething(session: Session, outcome: Outcome, isInOrder: boolean): boolean {
   if (outcome.kind === "delivered") return true;
   if (!isInOrder || outcome.failure.cause.kind === "internal") return false;
-  const scope = scopeOf(outcome.failure, "recipient");
+  const scope = reachOf(scopeOf(outcome.failure, "recipient"), judgesUs(session));
   return scope !== "route" && scope !== "host" && scope !== "relay";
 }
 
@@ -270,7 +279,7 @@ function settleAll(
   session: Session,
   tickets: readonly Ticket[],
   outcomes: readonly Outcome[],
-  { isFirst, isTold, worked }: { readonly isFirst: boolean; readonly isTold: boolean; readonly worked: boolean },
+  { isFirst, isTold, worked, isBelieved }: Readonly<Record<"isFirst" | "isTold" | "worked" | "isBelieved", boolean>>,
 ): void {
   const [only] = outcomes;
   const byEnvelope = outcomes.length > 1 ? new Map(outcomes.map((outcome) => [outcome.envelope, outcome])) : undefined;
@@ -285,7 +294,7 @@ function settleAll(
     const answered = outcomeOf(ticket.id) ?? noOutcome(ticket);
     const isOfSource = isTold && isLikedFromElsewhere(s, session, answered);
     const outcome = isOfSource && !isFruitless ? triedAgain(ticket, answered) : answered;
-    const isPutBack = isTold && (belongsElsewhere(session, outcome) || (isOfSource && isFruitless));
+    const isPutBack = isTold && (belongsElsewhere(session, outcome, isBelieved) || (isOfSource && isFruitless));
     if (unmixed.has(ticket) || isPutBack) {
       putBack(s, session, ticket);
       continue;
@@ -314,11 +323,11 @@ function settleAll(
  * The host spoke of itself, not of the envelope, which has its turn at the relay's next host in the same round (RFC 5321
  * section 5.1). Only of a session that never worked: then this address counts as tried, so a round ends.
  */
-function belongsElsewhere({ relay, candidate, hasWorked }: Session, outcome: Outcome): boolean {
+function belongsElsewhere({ relay, candidate, hasWorked }: Session, outcome: Outcome, isBelieved: boolean): boolean {
   if (hasWorked || outcome.kind === "delivered") return false;
   const { failure } = outcome;
   if (failure.lasting !== "temporary" || failure.cause.kind !== "reply") return false;
-  const scope = scopeOf(failure, "recipient");
+  const scope = reachOf(scopeOf(failure, "recipient"), isBelieved);
   if (scope !== "route" && scope !== "host") return false;
   return relay.candidates.some(
     ({ address, host }) =>
@@ -328,8 +337,6 @@ function belongsElsewhere({ relay, candidate, hasWorked }: Session, outcome: Out
   );
 }
 
-const BEFORE_CONTENT: ReadonlySet<string> = new Set(["MAIL", "RCPT", "DATA"]);
-
 /**
  * The host spoke of the one of our addresses that we came from, and another one is left. A refusal for good is then none of the
  * mail either, unless the host had seen its content.
@@ -337,7 +344,8 @@ const BEFORE_CONTENT: ReadonlySet<string> = new Set(["MAIL", "RCPT", "DATA"]);
 function isLikedFromElsewhere(s: SchedulerState, session: Session, outcome: Outcome): boolean {
   if (outcome.kind === "delivered") return false;
   const { failure } = outcome;
-  if (failure.cause.kind !== "reply" || scopeOf(failure, "recipient") !== "route") return false;
+  if (failure.cause.kind !== "reply") return false;
+  if (reachOf(scopeOf(failure, "recipient"), judgesUs(session)) !== "route") return false;
   if (failure.lasting === "permanent" && !BEFORE_CONTENT.has(failure.cause.during)) return false;
   return hasAnotherSource(s, session);
 }
