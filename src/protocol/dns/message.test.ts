@@ -208,6 +208,26 @@ test("that there is nothing is kept for the lesser of the SOA's times, and not a
   assert.equal(bare.ttlSeconds, undefined);
 });
 
+test("of an answer that is marked as cut, head and question are enough, wherever the cut is", () => {
+  const whole = response({
+    flags: 0x8380,
+    answers: Array.from({ length: 3 }, () => ({
+      name: "example.com",
+      type: "MX",
+      ttl: 300,
+      data: { preference: 10, exchange: "mx1.example.com" },
+    })),
+  });
+  const questionEnds = 12 + 13 + 4;
+  for (let length = questionEnds; length < whole.length; length++) {
+    const message = decoded(whole.subarray(0, length));
+    assert.ok(message.isTruncated);
+    assert.deepEqual(message.answers, []);
+    assert.ok(answersQuestion(message, 7, "example.com", "MX", true));
+  }
+  assert.equal(decodeMessage(whole.subarray(0, questionEnds - 1)).ok, false);
+});
+
 test("an answer with another id, name or type is not ours", () => {
   const message = decoded(response({}));
   assert.equal(answersQuestion(message, 7, "example.com", "MX", false), true);

@@ -100,13 +100,15 @@ export function encodeQuery(
   return bytes;
 }
 
+/** Of a response that says that it was cut (TC), header and question alone: the cut may be anywhere behind them. */
 export function decodeMessage(bytes: Uint8Array): Result<DnsMessage, Problem> {
   if (bytes.length < HEADER_BYTES) return refused({ at: bytes.length, expected: "a header of 12 octets" });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const flags = view.getUint16(2);
+  const isTruncated = (flags & 0x0200) !== 0;
   const questionCount = view.getUint16(4);
-  const counts = [view.getUint16(6), view.getUint16(8), view.getUint16(10)] as const;
-  const recordCount = counts[0] + counts[1] + counts[2];
+  const counts = isTruncated ? [0, 0, 0] : [view.getUint16(6), view.getUint16(8), view.getUint16(10)];
+  const recordCount = counts.reduce((sum, count) => sum + count, 0);
   const leastBytes = HEADER_BYTES + questionCount * LEAST_QUESTION_BYTES + recordCount * LEAST_RECORD_BYTES;
   if (leastBytes > bytes.length || questionCount > 1 || recordCount > MOST_RECORDS)
     return refused({ at: 4, expected: "counts that fit the message" });
@@ -136,7 +138,7 @@ export function decodeMessage(bytes: Uint8Array): Result<DnsMessage, Problem> {
     id: view.getUint16(0),
     isResponse: (flags & 0x8000) !== 0,
     opcode: (flags >> 11) & 15,
-    isTruncated: (flags & 0x0200) !== 0,
+    isTruncated,
     isAuthenticated: (flags & 0x0020) !== 0,
     rcode: (extendedRcode << 4) | (flags & 15),
     questions,

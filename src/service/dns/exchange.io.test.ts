@@ -97,6 +97,27 @@ test("a truncated answer is asked for again over TCP", async () => {
   assert.deepEqual(found.records, ["192.0.2.2"]);
 });
 
+test("an answer that was cut within a record is asked for again over TCP, at once", async () => {
+  const answers = [1, 2, 3].map((n) => ({ name: "host.example", type: "A", ttl: 60, data: `192.0.2.9${n}` }));
+  using server = await dnsServer((query, _, over) => [
+    over === "udp" ? reply(query, "", { flags: 0x8380, answers }).subarray(0, -7) : reply(query, "192.0.2.2"),
+  ]);
+  await using resolver = resolverFor(server.server);
+  const found = await resolver.ipv4("host.example");
+  assert.ok(found.kind === "found");
+  assert.deepEqual(found.records, ["192.0.2.2"]);
+  assert.equal(resolver.counters.asked, 1);
+});
+
+test("an answer that is cut over TCP, too, is not that there is none", async () => {
+  using server = await dnsServer((query) => [reply(query, "", { flags: 0x8380, answers: [] })]);
+  await using resolver = resolverFor(server.server, IMPATIENT);
+  const result = await resolver.ipv4("host.example");
+  assert.ok(result.kind === "failed");
+  assert.equal(result.finding.reason, "malformed");
+  assert.match(result.finding.text, /cut short/);
+});
+
 test("forgeries ahead of the true answer are passed over", async () => {
   using server = await dnsServer((query) => [
     Buffer.from("garbage"),

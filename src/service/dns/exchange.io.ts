@@ -109,6 +109,9 @@ export class DnsNetwork implements AsyncDisposable {
           settle({ ok: false, reason: "malformed", text: `answer over TCP: expected ${decoded.problem.expected}` });
         else if (!answersQuestion(decoded.value, id, name, type, this.#settings.mixedCase))
           settle({ ok: false, reason: "malformed", text: "the answer over TCP is not to our question" });
+        // RFC 2181 section 9: what it has is not all, and over TCP there is no other way to ask for the rest.
+        else if (decoded.value.isTruncated)
+          settle({ ok: false, reason: "malformed", text: "the answer is cut short over TCP, too" });
         else settle({ ok: true, message: decoded.value });
       });
       socket.on("error", (error) => settle({ ok: false, reason: "unreachable", text: messageOf(error) }));
