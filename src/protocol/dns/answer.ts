@@ -67,6 +67,17 @@ export function readAnswer(message: DnsMessage, name: string, type: QuestionType
   };
 }
 
+/**
+ * Does it only name other servers, or nothing at all because this one asks nobody? RFC 1034 section 4.3.1, and RFC 2308
+ * section 2.2: only with an SOA, or from a server of the zone or one that recurses, does an empty answer say that there is none.
+ */
+export function isReferral(message: DnsMessage): boolean {
+  const { rcode, answers, authorities, isAuthoritative, isRecursive } = message;
+  if (rcode !== NO_ERROR || answers.length > 0 || isAuthoritative) return false;
+  const hasAuthority = (type: "SOA" | "NS"): boolean => authorities.some((record) => record.data.type === type);
+  return !hasAuthority("SOA") && (!isRecursive || hasAuthority("NS"));
+}
+
 /** Is this the answer to that question, and not somebody else's? The name's letter case counts when `exactCase`. */
 export function answersQuestion(
   message: DnsMessage,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as dnsPacket from "dns-packet";
 import * as fc from "fast-check";
-import { answersQuestion, readAnswer } from "./answer.ts";
+import { answersQuestion, isReferral, readAnswer } from "./answer.ts";
 import { decodeMessage, encodeQuery } from "./message.ts";
 import { encodeName, labelText, reverseName } from "./name.ts";
 
@@ -84,7 +84,7 @@ test("every kind of record that another codec writes is read", () => {
       { type: "TXT", text: "v=spf1 -all" },
       { type: "TLSA", usage: 3, selector: 1, match: 1, data: "ab" },
       { type: "SRV", priority: 3, weight: 2, port: 1, target: "x.example.com" },
-      { type: "other", code: 2 },
+      { type: "NS" },
     ],
   );
   assert.equal(message.answers[1]?.ttlSeconds, 1);
@@ -206,6 +206,32 @@ test("that there is nothing is kept for the lesser of the SOA's times, and not a
   assert.ok(bare.kind === "none");
   assert.equal(bare.because, "no-such-record");
   assert.equal(bare.ttlSeconds, undefined);
+});
+
+test("an empty answer of a server that does not recurse is a referral; that of one that knows is none", () => {
+  const soa = { name: "example.com", type: "SOA", ttl: 9, data: { mname: "a", rname: "b", minimum: 6 } };
+  const ns = { name: "com", type: "NS", ttl: 9, data: "a.gtld-servers.net" };
+  const mx = { name: "example.com", type: "MX", ttl: 9, data: { preference: 1, exchange: "a.example.com" } };
+  const [recursive, plain, authoritative] = [0x8180, 0x8100, 0x8500];
+  for (const [flags, parts, expected] of [
+    [plain, { authorities: [ns] }, true],
+    [plain, {}, true],
+    // A forwarder says that it recurses, and hands on what a server behind it said that does not.
+    [recursive, { authorities: [ns] }, true],
+    [recursive, {}, false],
+    [recursive, { authorities: [ns, soa] }, false],
+    [plain, { authorities: [soa] }, false],
+    [authoritative, {}, false],
+    [authoritative, { authorities: [ns] }, false],
+    [plain, { answers: [mx], authorities: [ns] }, false],
+    [plain | 3, {}, false],
+    [plain | 5, { authorities: [ns] }, false],
+  ] as const)
+    assert.equal(
+      isReferral(decoded(response({ flags, ...parts } as object))),
+      expected,
+      JSON.stringify([flags, parts]),
+    );
 });
 
 test("of an answer that is marked as cut, head and question are enough, wherever the cut is", () => {

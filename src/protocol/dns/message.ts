@@ -10,6 +10,7 @@ import { encodeName, labelText } from "./name.ts";
 export const QUESTION_TYPES = { A: 1, CNAME: 5, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, TLSA: 52 } as const;
 export type QuestionType = keyof typeof QUESTION_TYPES;
 
+const TYPE_NS = 2;
 const TYPE_SOA = 6;
 const TYPE_OPT = 41;
 const CLASS_IN = 1;
@@ -39,6 +40,7 @@ export type DnsData =
     }
   | { readonly type: "TXT"; readonly text: string }
   | { readonly type: "SOA"; readonly minimumSeconds: number }
+  | { readonly type: "NS" }
   | {
       readonly type: "TLSA";
       readonly usage: number;
@@ -59,6 +61,10 @@ export interface DnsMessage {
   readonly isResponse: boolean;
   readonly opcode: number;
   readonly isTruncated: boolean;
+  /** AA: the server speaks of a zone of its own. */
+  readonly isAuthoritative: boolean;
+  /** RA: the server looks names up for others. */
+  readonly isRecursive: boolean;
   /** AD: the server says that it validated the answer (RFC 4035 section 3.2.3). */
   readonly isAuthenticated: boolean;
   /** With the extension of RFC 6891 section 6.1.3. */
@@ -139,6 +145,8 @@ export function decodeMessage(bytes: Uint8Array): Result<DnsMessage, Problem> {
     isResponse: (flags & 0x8000) !== 0,
     opcode: (flags >> 11) & 15,
     isTruncated,
+    isAuthoritative: (flags & 0x0400) !== 0,
+    isRecursive: (flags & 0x0080) !== 0,
     isAuthenticated: (flags & 0x0020) !== 0,
     rcode: (extendedRcode << 4) | (flags & 15),
     questions,
@@ -220,6 +228,8 @@ function readData(reader: Reader, type: number, endAt: number): DnsData | undefi
         return undefined;
       return reader.at + 20 > endAt ? undefined : { type: "SOA", minimumSeconds: view.getUint32(reader.at + 16) };
     }
+    case TYPE_NS:
+      return { type: "NS" };
     case QUESTION_TYPES.TLSA: {
       if (length < 4) return undefined;
       const [usage = 0, selector = 0, match = 0] = bytes.subarray(at, at + 3);

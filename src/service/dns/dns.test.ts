@@ -22,6 +22,8 @@ function answer(name: string, data: readonly DnsData[], extra: Partial<DnsMessag
     isResponse: true,
     opcode: 0,
     isTruncated: false,
+    isAuthoritative: false,
+    isRecursive: true,
     isAuthenticated: false,
     rcode: 0,
     questions: [],
@@ -145,6 +147,30 @@ test("a failure is remembered for a moment, so that a dead server is not asked b
   await clock.advance(5000);
   await run(resolver.mx("a.example"));
   assert.equal(asked.length, 2);
+});
+
+test("a referral is no answer: the next server is asked, and without one the failure says so", async () => {
+  const refers = { isRecursive: false };
+  const reply = (at: string, name: string) =>
+    at.startsWith("127.0.0.1:") ? answer(name, [], refers) : answer(name, [{ type: "A", address: "192.0.2.1" }]);
+  const two = setUp({ servers: ["127.0.0.1", "127.0.0.2"], reply });
+  assert.equal((await two.run(two.resolver.ipv4("a.example"))).kind, "found");
+  const one = setUp({ reply });
+  const result = await one.run(one.resolver.mx("a.example"));
+  assert.ok(result.kind === "failed");
+  assert.equal(result.finding.reason, "refused");
+  assert.match(result.finding.text, /recursion is not offered/);
+  assert.equal(one.asked.length, 1);
+});
+
+test("a referral at the end of aliases is no answer, either", async () => {
+  const { resolver, run } = setUp({
+    reply: (_, name) =>
+      name === "a.example"
+        ? answer(name, [{ type: "CNAME", name: "b.example" }])
+        : answer(name, [], { isRecursive: false }),
+  });
+  assert.equal((await run(resolver.ipv4("a.example"))).kind, "failed");
 });
 
 test("a validator's refusal is not outvoted by the next server", async () => {

@@ -1,6 +1,6 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { noTrace, type LineTrace } from "../../foundation/line-trace.ts";
-import { readAnswer, MOST_ALIASES } from "../../protocol/dns/answer.ts";
+import { isReferral, readAnswer, MOST_ALIASES } from "../../protocol/dns/answer.ts";
 import type { DnsData, DnsMessage, QuestionType } from "../../protocol/dns/message.ts";
 import { canonicalName, encodeName, reverseName } from "../../protocol/dns/name.ts";
 import type { DnsAnswer, DnsFinding, MxRecord, Resolver } from "../../protocol/dns/resolver.ts";
@@ -41,6 +41,7 @@ type Answer = DnsAnswer<readonly DnsData[]>;
 /** RFC 8914: the codes with which a validating server says that the DNSSEC chain is broken. */
 const BOGUS_CODES = new Set([1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 25, 27]);
 const RCODE_NAMES: Readonly<Record<number, string>> = { 1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED" };
+const REFERRED = "no answer but a referral to other servers (recursion is not offered)";
 /** A server that did not answer is asked last for this long. */
 const REST_MS = 30_000;
 
@@ -163,6 +164,11 @@ export function createDnsResolver(parts: {
           continue;
         }
         restingUntil.delete(server);
+        if (isReferral(exchanged.message)) {
+          hopeless.add(server);
+          last = failed("refused", name, type, serverText(server), REFERRED);
+          continue;
+        }
         const { rcode, extendedError } = exchanged.message;
         if (rcode === 0 || rcode === 3) return { kind: "answered", message: exchanged.message, server };
         const told =

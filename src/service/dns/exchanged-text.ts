@@ -1,3 +1,4 @@
+import { isReferral } from "../../protocol/dns/answer.ts";
 import type { DnsData } from "../../protocol/dns/message.ts";
 import type { Exchanged } from "./dns.ts";
 
@@ -19,6 +20,7 @@ export function exchangedText(exchanged: Exchanged): string {
   const more = answers.length > MOST_SHOWN ? [`and ${answers.length - MOST_SHOWN} more`] : [];
   const error = extendedError === undefined ? "" : ` (extended error ${extendedError.code} ${extendedError.text})`;
   const head = `${RCODES[rcode] ?? `code ${rcode}`}${isAuthenticated ? " ad" : ""}${error}`;
+  if (isReferral(exchanged.message)) return `${head}, a referral`;
   return answers.length === 0 ? `${head}, no records` : `${head}: ${[...shown, ...more].join(", ")}`;
 }
 
@@ -35,7 +37,8 @@ function dataText(data: DnsData): string {
     case "TXT":
       return `TXT ${JSON.stringify(data.text.slice(0, 80))}`;
     case "SOA":
-      return "SOA";
+    case "NS":
+      return data.type;
     case "TLSA":
       return `TLSA ${data.usage} ${data.selector} ${data.match}`;
     case "SRV":
