@@ -43,6 +43,22 @@ test("address literals, ports and a credentials label are understood", () => {
   assert.deepEqual(relay.to, { kind: "host", host: "mail.example", port: 4650 });
 });
 
+test("an internationalised host goes by its A-labels, and is shown as it was written", () => {
+  const relay = parsed("tls://office@BÜCHER.example:2525");
+  assert.deepEqual(relay.to, { kind: "host", host: "xn--bcher-kva.example", port: 2525 });
+  assert.equal(formatRelay(relay), "tls://office@bücher.example:2525");
+  assert.equal(
+    parsed("lmtp://bücher。example").to.kind === "host" && formatRelay(parsed("XN--bcher-kva.example")),
+    "smtp+tls://xn--bcher-kva.example",
+  );
+  const backup = parsed("tls+backup://mx2.bücher.example");
+  assert.equal(backup.backupAs, "mx2.xn--bcher-kva.example");
+  assert.equal(formatRelay(backup), "tls+backup://mx2.bücher.example");
+  // What has no A-labels is no host.
+  for (const text of ["tls://\u200d.example", `smtp://${"ü".repeat(60)}.example`, "backup://\u2488com"])
+    assert.equal(parseRelay(text).ok, false, text);
+});
+
 test("LMTP goes over a unix socket named by an absolute path", () => {
   assert.deepEqual(parsed("lmtp+unix:/run/dovecot/lmtp").to, { kind: "unix", path: "/run/dovecot/lmtp" });
   assert.deepEqual(parsed("lmtp+unix:///run/dovecot/lmtp").to, { kind: "unix", path: "/run/dovecot/lmtp" });
@@ -84,7 +100,7 @@ test("a password in a relay is refused without being repeated", () => {
 });
 
 test("parse(format(relay)) is the relay, and no text throws", () => {
-  const host = fc.constantFrom("a.example", "192.0.2.1", "[2001:db8::1]", "mx-1.b.example");
+  const host = fc.constantFrom("a.example", "192.0.2.1", "[2001:db8::1]", "mx-1.b.example", "Bücher.example");
   const scheme = fc.constantFrom("smtp+tls", "smtp", "tls", "smtps", "ssl", "lmtp");
   const port = fc.constantFrom("", ":1", ":25", ":65535");
   const label = fc.constantFrom("", "office@", "a.b-c@");

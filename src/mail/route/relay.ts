@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { ok, refused, type Problem, type Result } from "../../foundation/result.ts";
+import { parseDomain } from "../../protocol/address/domain.ts";
 import type { RelayTarget, TlsMode } from "./next-host.ts";
 
 /**
@@ -23,6 +24,8 @@ export interface Relay {
   readonly credentials?: string | undefined;
   /** Set for a backup MX: our own name in the domain's MX list, or `""` for the name we say in EHLO. */
   readonly backupAs?: string | undefined;
+  /** The host or our own name with U-labels, where it was written so: for people only. Whoever asks for it uses A-labels. */
+  readonly written?: string | undefined;
 }
 
 interface Scheme {
@@ -72,7 +75,9 @@ export function parseRelay(text: string): Result<Relay, Problem> {
   };
   if (hasBackupMark) return parseBackup(authority.slice(atSign + 1), hostStart, common);
   const host = parseHost(authority.slice(atSign + 1), hostStart);
-  return host.ok ? ok({ ...common, to: { kind: "host", ...host.value } }) : host;
+  if (!host.ok) return host;
+  const { shown, ...place } = host.value;
+  return ok({ ...common, to: { kind: "host", ...place }, ...shown });
 }
 
 /** The URL as people may see it: exact, and without secrets, for there are none in it. */
@@ -84,8 +89,8 @@ export function formatRelay(relay: Relay): string {
   const isBackup = relay.backupAs !== undefined;
   const name = isBackup ? (scheme === "smtp+tls" ? "backup" : `${scheme}+backup`) : scheme;
   const label = relay.credentials === undefined ? "" : `${relay.credentials}@`;
-  if (relay.to.kind === "mx") return `${name}://${label}${relay.backupAs ?? ""}`;
-  const host = isIP(relay.to.host) === 0 ? relay.to.host : `[${relay.to.host}]`;
+  if (relay.to.kind === "mx") return `${name}://${label}${relay.written ?? relay.backupAs ?? ""}`;
+  const host = isIP(relay.to.host) === 0 ? (relay.written ?? relay.to.host) : `[${relay.to.host}]`;
   return `${name}://${label}${host}${relay.to.port === undefined ? "" : `:${relay.to.port}`}`;
 }
 
@@ -97,31 +102,40 @@ function parseUnix(text: string): Result<Relay, Problem> {
 }
 
 function parseBackup(own: string, at: number, common: Omit<Relay, "to">): Result<Relay, Problem> {
-  if (own !== "" && !isHostName(own)) return refused({ at, expected: "our own name in the domain's MX list" });
-  return ok({ ...common, to: { kind: "mx" }, backupAs: own.toLowerCase() });
+  if (own === "") return ok({ ...common, to: { kind: "mx" }, backupAs: "" });
+  const name = nameOf(own);
+  if (name === undefined) return refused({ at, expected: "our own name in the domain's MX list" });
+  return ok({ ...common, to: { kind: "mx" }, backupAs: name.host, ...name.shown });
 }
 
-function parseHost(text: string, at: number): Result<{ host: string; port?: number }, Problem> {
+function parseHost(text: string, at: number): Result<Place, Problem> {
   const parts = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(.*))?$/.exec(text);
   const literal = parts?.[1]?.replace(/^IPv6:/i, "");
   const named = parts?.[2];
   if (parts === null || (literal === undefined && named === undefined))
     return refused({ at, expected: "a host name or an address in brackets" });
   if (literal !== undefined && isIP(literal) === 0) return refused({ at, expected: "an IP address in the brackets" });
-  if (named !== undefined && isIP(named) === 0 && !isHostName(named)) return refused({ at, expected: "a host name" });
-  const host = (literal ?? named ?? "").toLowerCase();
+  const host = literal === undefined ? nameOf(named ?? "") : { host: literal.toLowerCase() };
+  if (host === undefined) return refused({ at, expected: "a host name" });
   const portText = parts[3];
-  if (portText === undefined) return ok({ host });
+  if (portText === undefined) return ok(host);
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : 0;
   if (port < 1 || port > 65_535)
     return refused({ at: at + text.length - portText.length, expected: "a port from 1 to 65535" });
-  return ok({ host, port });
+  return ok({ ...host, port });
 }
 
-/** RFC 1123 names, with the underscore that people's internal names have; U-labels are the resolver's matter. */
-function isHostName(text: string): boolean {
-  return (
-    text.length <= 253 &&
-    text.split(".").every((label) => /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N}_-]{0,61}[\p{L}\p{M}\p{N}_])?$/u.test(label))
-  );
+interface Place {
+  readonly host: string;
+  readonly port?: number;
+  readonly shown?: Pick<Relay, "written">;
+}
+
+/** RFC 1123 names, with the underscore that people's internal names have; U-labels become A-labels (RFC 5890). */
+function nameOf(text: string): Place | undefined {
+  const parsed = parseDomain(text, { isInternational: true });
+  if (!parsed.ok || parsed.value.kind !== "name") return undefined;
+  const { ascii: host } = parsed.value;
+  const written = text.toLowerCase();
+  return written === host || isIP(host) !== 0 ? { host } : { host, shown: { written } };
 }
