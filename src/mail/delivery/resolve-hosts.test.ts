@@ -143,6 +143,18 @@ test("the list is cut at our own address under another name", async () => {
   assert.deepEqual(await hosts(three, "d.example", { own: ["192.0.2.2"] }), ["a.example 192.0.2.1:25"]);
 });
 
+test("an IPv4 address that an exchanger has as an IPv6 one is that IPv4 address, ours too, and is tried once", async () => {
+  const zone: Record<string, ZoneEntry> = {
+    "d.example": { mx: ["10 a.example"] },
+    "a.example": { a: ["192.0.2.1"], aaaa: ["::ffff:192.0.2.1", "::ffff:c000:202"] },
+  };
+  assert.deepEqual(await hosts(zone, "d.example"), ["a.example 192.0.2.1:25", "a.example 192.0.2.2:25"]);
+  for (const own of ["192.0.2.1", "192.0.2.2"])
+    assert.equal((await failure(zone, "d.example", { own: [own] })).cause.kind, "mx-loop");
+  const literal = await failure({}, "[IPv6:::ffff:192.0.2.1]", { own: ["192.0.2.1"] });
+  assert.equal(literal.cause.kind, "mx-loop");
+});
+
 test("a domain whose best exchanger we are is a loop", async () => {
   const failed = await failure(three, "d.example", { own: ["192.0.2.1"] });
   assert.deepEqual(failed, { lasting: "permanent", status: "5.4.6", cause: { kind: "mx-loop", domain: "d.example" } });

@@ -20,7 +20,7 @@ export interface HostFinder {
   readonly now: () => number;
   /** Names under which we are a mail exchanger, canonical. */
   readonly ownNames: ReadonlySet<string>;
-  /** Do we take mail ourselves at this address and port? */
+  /** Do we take mail ourselves at this address, in its canonical text, and port? */
   readonly isOwn: (address: string, port: number) => boolean;
   readonly families: "any" | "ipv4" | "ipv6";
 }
@@ -63,7 +63,7 @@ async function domain(
   if (!parsed.ok) return failure("permanent", "5.1.2", { kind: "no-such-domain", domain: written });
   if (parsed.value.kind !== "name") {
     // RFC 5321 section 4.1.3: a literal is the host itself, without a question to the DNS.
-    const ip = parsed.value.address;
+    const ip = canonicalIp(parsed.value.address);
     if (finder.isOwn(ip, port)) return failure("permanent", "5.4.6", { kind: "mx-loop", domain: written });
     return found([{ name: ip, address: { ip, port }, preference: 0 }], LONGEST_FRESHNESS_MS, finder);
   }
@@ -136,12 +136,17 @@ async function addressesOf(name: string, finder: HostFinder, signal?: AbortSigna
   ]);
   const sixes = six.kind === "found" ? shuffled(six.records, random) : [];
   const fours = four.kind === "found" ? shuffled(four.records, random) : [];
-  const addresses: string[] = [];
+  const addresses = new Set<string>();
   for (let at = 0; at < Math.max(sixes.length, fours.length); at++)
-    addresses.push(...sixes.slice(at, at + 1), ...fours.slice(at, at + 1));
+    for (const address of [...sixes.slice(at, at + 1), ...fours.slice(at, at + 1)]) addresses.add(canonicalIp(address));
   const finding = four.kind === "failed" ? four.finding : six.kind === "failed" ? six.finding : undefined;
   const ttls = [six, four].flatMap((answer) => (answer.kind === "found" ? [answer.ttlMs] : []));
-  return { addresses, ttlMs: Math.min(...ttls), finding };
+  return { addresses: [...addresses], ttlMs: Math.min(...ttls), finding };
+}
+
+/** An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is that IPv4 address: ours, limited, at rest. */
+function canonicalIp(address: string): string {
+  return canonicalIpText(address) ?? address;
 }
 
 function hostsOf(name: string, addresses: readonly string[], port: number, preference: number): readonly NextHost[] {
