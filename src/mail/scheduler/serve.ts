@@ -258,9 +258,6 @@ function resolve(s: SchedulerState, relay: RelayQueue): false {
 export function resolveRequestOf(way: Way, domain: string): ResolveRequest {
   const { to, defaultPort, backupAs } = way.relay;
   if (to.kind !== "mx") return { target: to, defaultPort };
-  // RFC 5321 section 4.1.3: a recipient at an address literal is at that address, without MX.
-  const literal = /^\[(?:ipv6:)?([^\]]+)\]$/.exec(domain)?.[1];
-  if (literal !== undefined) return { target: { kind: "host", host: literal }, defaultPort };
   return { target: { kind: "domain", domain }, defaultPort, ...(backupAs === undefined ? {} : { backupAs }) };
 }
 
