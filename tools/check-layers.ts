@@ -24,7 +24,7 @@ const LAYERS: readonly Layer[] = [
   { place: "foundation/", may: [] },
   { place: "protocol/", may: ["foundation/", "protocol/address/", "protocol/dns/", "protocol/message/"] },
   { place: "service/config/", may: ["foundation/", PROTOCOL, "service/table/"] },
-  { place: "service/acme/", may: ["foundation/", PROTOCOL, "service/config/", "service/tls/"] },
+  { place: "service/acme/", may: ["foundation/", PROTOCOL, "service/config/", "service/table/", "service/tls/"] },
   { place: "service/", may: ["foundation/", PROTOCOL, "service/config/", "service/table/"] },
   { place: "mail/envelope/", may: RINGS_BELOW_MAIL },
   { place: "mail/filter/", may: [...RINGS_BELOW_MAIL, "mail/envelope/"] },

@@ -1,10 +1,10 @@
 import { createSecureContext, createServer, type SecureContext } from "node:tls";
 import type { Socket } from "node:net";
 import { listening, portOf, type AnswererPlace, type ListeningAnswerer } from "./http-answerer.io.ts";
+import { boundVisitors } from "./visitors.io.ts";
 
 /** RFC 8737 section 6.2. */
 const ACME_ALPN = "acme-tls/1";
-const MOST_CONNECTIONS = 64;
 const HANDSHAKE_WITHIN_MS = 5000;
 
 /**
@@ -13,7 +13,6 @@ const HANDSHAKE_WITHIN_MS = 5000;
  */
 export async function alpnAnswerer(place: AnswererPlace): Promise<ListeningAnswerer> {
   const contexts = new Map<string, SecureContext>();
-  const open = new Set<Socket>();
   const server = createServer({
     handshakeTimeout: HANDSHAKE_WITHIN_MS,
     minVersion: "TLSv1.2",
@@ -24,10 +23,8 @@ export async function alpnAnswerer(place: AnswererPlace): Promise<ListeningAnswe
       else done(null, context);
     },
   });
-  server.maxConnections = MOST_CONNECTIONS;
+  const open = boundVisitors(server);
   server.on("connection", (socket: Socket) => {
-    open.add(socket);
-    socket.on("close", () => open.delete(socket));
     // Beyond the handshake, which has its own deadline, nothing is said.
     socket.setTimeout(2 * HANDSHAKE_WITHIN_MS, () => socket.destroy());
   });
@@ -50,7 +47,7 @@ export async function alpnAnswerer(place: AnswererPlace): Promise<ListeningAnswe
     },
     async close() {
       server.close();
-      for (const socket of open) socket.destroy();
+      for (const socket of open.keys()) socket.destroy();
     },
   };
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { PosthornError, messageOf } from "../../foundation/error.ts";
 import type { Answerer } from "./obtain.io.ts";
+import { boundVisitors } from "./visitors.io.ts";
 
 /** A running answerer. */
 export interface ListeningAnswerer extends Answerer {
@@ -14,13 +15,12 @@ export interface ListeningAnswerer extends Answerer {
 export type AnswererPlace = { readonly fd: number } | { readonly address?: string | undefined; readonly port: number };
 
 const PATH = "/.well-known/acme-challenge/";
-const MOST_CONNECTIONS = 64;
 const HEAD_WITHIN_MS = 5000;
 const MOST_HEAD_BYTES = 8192;
 
 /**
  * Answers http-01 (RFC 8555 section 8.3): the tokens of challenges that are open, and 404 to everything else. It is open to
- * the world, so a client has five seconds for its question, one question for each connection, and there are few of them.
+ * the world, so a client has five seconds for its question, one question for each connection, and there are few of them (`visitors.io.ts`).
  * Throws `PORT_UNAVAILABLE`.
  */
 export async function httpAnswerer(place: AnswererPlace): Promise<ListeningAnswerer> {
@@ -49,7 +49,7 @@ export async function httpAnswerer(place: AnswererPlace): Promise<ListeningAnswe
       response.end(request.method === "HEAD" ? undefined : (answer ?? "not found\n"));
     },
   );
-  server.maxConnections = MOST_CONNECTIONS;
+  boundVisitors(server);
   server.setTimeout(HEAD_WITHIN_MS, (socket) => socket.destroy());
   server.on("clientError", (_error, socket) => socket.destroy());
   await listening(server, place, "acme http");
