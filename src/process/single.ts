@@ -215,12 +215,16 @@ export async function startSingle(parts: {
         const { tickets } = keeping;
         const nextKeeping = await startKeeperRole({ loaded: next, folders, clock, emit, tickets });
         const { keeper } = nextKeeping;
-        const nextAcme = await acme.prepare(next, keeper).catch((thrown: unknown) => {
+        const nextAcme = await acme.prepare(next, keeper, ingress.listenersWith(next)).catch((thrown: unknown) => {
           nextKeeping.close();
           throw thrown;
         });
-        const nextLooking = await lookupOf(next);
-        await ingress.reload(next, keeper).catch(async (thrown: unknown) => {
+        const nextLooking = await lookupOf(next).catch(async (thrown: unknown) => {
+          await nextAcme.discard();
+          nextKeeping.close();
+          throw thrown;
+        });
+        await ingress.reload(next, keeper, nextAcme.going).catch(async (thrown: unknown) => {
           await nextAcme.discard();
           await nextLooking.close();
           nextKeeping.close();

@@ -8,6 +8,7 @@ import { httpAnswerer, type ListeningAnswerer } from "../../service/acme/http-an
 import type { Answerer } from "../../service/acme/obtain.io.ts";
 import { ordersOver, type OrderParts } from "../../service/acme/order.io.ts";
 import type { KeeperStore } from "../../service/tls/keeper.ts";
+import { boundInPlaceOf, type Listening } from "../split/bound-sockets.ts";
 import { acmeItemsOf, acmePlaceOf } from "../settings/acme-files.ts";
 import * as events from "../events.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
@@ -22,9 +23,23 @@ export interface AcmeRole {
   status(): readonly AcmeStatus[];
   /** Asks for certificates anew; gives their labels. */
   renew(label?: string): readonly string[];
-  /** Listens where other settings say, and changes nothing else until `commit`. Throws when a port cannot be had. */
-  prepare(loaded: LoadedSettings, store: RoleStore): Promise<{ commit(): Promise<void>; discard(): Promise<void> }>;
+  /**
+   * Listens where other settings say, and changes nothing else until `commit`. Throws when a port cannot be had. `listeners`:
+   * those of this process that go and stay with them.
+   */
+  prepare(
+    loaded: LoadedSettings,
+    store: RoleStore,
+    listeners: { readonly going: readonly Listening[]; readonly staying: readonly Listening[] },
+  ): Promise<Prepared>;
   close(): Promise<void>;
+}
+
+export interface Prepared {
+  /** What no longer listens after `commit`. */
+  readonly going: readonly Listening[];
+  commit(): Promise<void>;
+  discard(): Promise<void>;
 }
 
 export type RoleStore = AcmeParts["store"] & OrderParts["store"] & Pick<KeeperStore, "setChallenge">;
@@ -45,7 +60,7 @@ const CHALLENGE_SPREADS_MS = 500;
 
 export async function startAcmeRole(parts: AcmeRoleParts): Promise<AcmeRole> {
   const { clock, emit } = parts;
-  let open = await answererFor(parts.loaded, undefined, parts.inherited);
+  let open = await answererFor(parts.loaded, parts.inherited, undefined, NOBODY);
   let running = start(parts.loaded, parts.store);
 
   function start(loaded: LoadedSettings, store: RoleStore): RunningAcme {
@@ -75,15 +90,17 @@ export async function startAcmeRole(parts: AcmeRoleParts): Promise<AcmeRole> {
     },
     status: () => running.status(),
     renew: (label) => running.renew(label),
-    async prepare(loaded, store) {
+    async prepare(loaded, store, listeners) {
       const before = open;
-      const next = await answererFor(loaded, before, parts.inherited);
+      const next = await answererFor(loaded, parts.inherited, before, listeners);
       return {
+        going: before === undefined || before === next ? [] : [listeningOf(before)],
         async commit() {
+          // An order that runs is given up: nothing is to be answered for it, and others may have its port.
+          if (before !== next) await before?.answerer.close();
           await running.close();
           open = next;
           running = start(loaded, store);
-          if (before !== next) await before?.answerer.close();
         },
         async discard() {
           if (before !== next) await next?.answerer.close();
@@ -104,17 +121,25 @@ interface OpenAnswerer {
   readonly answerer: ListeningAnswerer;
 }
 
+const NOBODY = { going: [], staying: [] };
+
+function listeningOf({ answerer, address, port }: OpenAnswerer): Listening {
+  return { socket: answerer.fd === undefined ? undefined : { fd: answerer.fd, place: { address, port } } };
+}
+
 /** `before` goes on where the place is the same. Undefined when no port of its own is needed. */
 async function answererFor(
   { settings }: LoadedSettings,
-  before: OpenAnswerer | undefined,
   inherited: ReadonlyMap<string, number>,
+  before: OpenAnswerer | undefined,
+  { going, staying }: Parameters<AcmeRole["prepare"]>[2],
 ): Promise<OpenAnswerer | undefined> {
   const place = acmePlaceOf(settings);
   if (typeof place !== "object") return undefined;
   if (before !== undefined && (["name", "address", "port"] as const).every((part) => before[part] === place[part]))
     return before;
-  const fd = inherited.get(place.name);
+  const ours = before === undefined ? [] : [listeningOf(before)];
+  const fd = inherited.get(place.name) ?? boundInPlaceOf(place, [...ours, ...going], staying);
   const at = fd === undefined ? place : { fd };
   const answerer = place.name === "acme-http" ? await httpAnswerer(at) : await alpnAnswerer(at);
   return { ...place, answerer };

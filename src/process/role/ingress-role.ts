@@ -29,7 +29,7 @@ import { dmarcReporting } from "./dmarc-reporting.ts";
 import { filtersOf, rulesAskTags } from "./filtering.ts";
 import type { Folders } from "../folders.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
-import { boundInPlaceOf } from "../split/bound-sockets.ts";
+import { boundInPlaceOf, type Listening } from "../split/bound-sockets.ts";
 import { placeOf } from "../settings/listener-place.ts";
 import { policySettingsOf, submitting } from "../settings/policy-settings.ts";
 import { remoteLogins, remoteQuota, remoteMemory, remotePolicyParts, type LookupPort } from "./lookup.ts";
@@ -49,8 +49,16 @@ export interface IngressRole {
   readonly listening: readonly string[];
   /** MAIL is answered 452 while paused. */
   setPaused(isPaused: boolean, because: string): void;
-  /** Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. */
-  reload(loaded: LoadedSettings, keeper?: IngressKeeper): Promise<void>;
+  /**
+   * Prepares the new settings and, when that worked, gives them to connections that come. Binds what is new. `alsoGoing`: who
+   * else in this process leaves its socket with them.
+   */
+  reload(loaded: LoadedSettings, keeper?: IngressKeeper, alsoGoing?: readonly Listening[]): Promise<void>;
+  /** The listeners that such settings do not have, and those that they have, too. */
+  listenersWith(loaded: LoadedSettings): {
+    readonly going: readonly Listening[];
+    readonly staying: readonly Listening[];
+  };
   /** Other processes serve the same listeners: `onUntold` when they have something to be told, which `counts` gives. */
   shareCounts(onUntold: () => void): void;
   counts(): SharedCounts | undefined;
@@ -197,8 +205,19 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         ]),
     );
 
+  const listenersWith = ({ settings }: LoadedSettings) => {
+    const places = new Set(settings.listeners.map(placeOf));
+    const partOf = (isStaying: boolean): readonly Listener[] =>
+      [...listeners].flatMap(([place, listener]) => (places.has(place) === isStaying ? [listener] : []));
+    return { going: partOf(false), staying: partOf(true) };
+  };
+
   /** Binds first what is new, so that a port that can't be had leaves everything as it was. */
-  const take = async (loaded: LoadedSettings, keeper: IngressKeeper): Promise<void> => {
+  const take = async (
+    loaded: LoadedSettings,
+    keeper: IngressKeeper,
+    alsoGoing: readonly Listening[] = [],
+  ): Promise<void> => {
     const { settings } = loaded;
     const common = await worldOf(loaded, keeper);
     const nextProfiles = profilesOf(loaded, keeper);
@@ -226,11 +245,10 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       for (const [place, configuration] of configurations) {
         if (listeners.has(place)) continue;
         const listener = createListener({ ...configuration, sessionPrefix: parts.sessionPrefix });
-        const staying = [...listeners].filter(([key]) => configurations.has(key)).map(([, one]) => one);
-        const going = [...listeners].filter(([key]) => !configurations.has(key)).map(([, one]) => one);
+        const { going, staying } = listenersWith(loaded);
         const fd =
           parts.inherited.get(listener.name) ??
-          boundInPlaceOf(configuration.settings, going, [...staying, ...fresh.values()]);
+          boundInPlaceOf(configuration.settings, [...going, ...alsoGoing], [...staying, ...fresh.values()]);
         await listener.listen(fd === undefined ? undefined : { fd });
         fresh.set(place, listener);
       }
@@ -287,7 +305,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     setPaused(isPaused, because) {
       pausedBecause = isPaused ? because : undefined;
     },
-    reload: (loaded, keeper = parts.keeper) => take(loaded, keeper),
+    reload: (loaded, keeper = parts.keeper, alsoGoing = []) => take(loaded, keeper, alsoGoing),
+    listenersWith,
     shareCounts(tell) {
       onUntold = tell;
       for (const { limits } of listeners.values()) limits.share(tell);

@@ -109,6 +109,11 @@ export function bindSocket(name: string, place: BindPlace, leaving: readonly Lea
   });
 }
 
+/** Whoever listens in a process that binds for itself; undefined where it does not just now, or on a path. */
+export interface Listening {
+  readonly socket: LeavingSocket | undefined;
+}
+
 /**
  * For a process that binds for itself: the descriptor of a port where only sockets that are `going` are in the way. Undefined
  * where none is, and where one that is `staying` is, too: that is refused, as at a start.
@@ -120,8 +125,8 @@ export function boundInPlaceOf(
     readonly port?: number | undefined;
     readonly backlog?: number | undefined;
   },
-  going: readonly { readonly socket: LeavingSocket | undefined }[],
-  staying: readonly { readonly socket: LeavingSocket | undefined }[],
+  going: readonly Listening[],
+  staying: readonly Listening[],
 ): number | undefined {
   const { name, address, port, backlog } = wanted;
   if (port === undefined) return undefined;

@@ -1,5 +1,6 @@
 import { createSecureContext, createServer, type SecureContext } from "node:tls";
 import type { Socket } from "node:net";
+import { descriptorOf } from "../../foundation/ffi/peer-credentials.io.ts";
 import { listening, portOf, type AnswererPlace, type ListeningAnswerer } from "./http-answerer.io.ts";
 import { boundVisitors } from "./visitors.io.ts";
 
@@ -37,6 +38,9 @@ export async function alpnAnswerer(place: AnswererPlace): Promise<ListeningAnswe
   await listening(server, place, "acme tls-alpn");
   return {
     port: portOf(server.address()),
+    get fd() {
+      return descriptorOf(server);
+    },
     async show({ name, certificate }) {
       const folded = name.toLowerCase();
       if (certificate !== undefined)

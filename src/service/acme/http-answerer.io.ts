@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import { descriptorOf } from "../../foundation/ffi/peer-credentials.io.ts";
 import { PosthornError, messageOf } from "../../foundation/error.ts";
 import type { Answerer } from "./obtain.io.ts";
 import { boundVisitors } from "./visitors.io.ts";
@@ -8,6 +9,8 @@ import { boundVisitors } from "./visitors.io.ts";
 /** A running answerer. */
 export interface ListeningAnswerer extends Answerer {
   readonly port: number;
+  /** The descriptor of its socket; undefined when it is closed. */
+  readonly fd: number | undefined;
   close(): Promise<void>;
 }
 
@@ -55,6 +58,9 @@ export async function httpAnswerer(place: AnswererPlace): Promise<ListeningAnswe
   await listening(server, place, "acme http");
   return {
     port: portOf(server.address()),
+    get fd() {
+      return descriptorOf(server);
+    },
     async show({ token, keyAuthorization }) {
       known.set(token, keyAuthorization);
       return async () => {
