@@ -64,6 +64,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Wraps the command: strace and the like. */
   readonly wrapper?: readonly string[];
+  /** What it gets from descriptor 3 on. */
+  readonly descriptors?: readonly number[];
   readonly readyWithinMs?: number;
   /** What the server writes when it is up, where that is not the log's line. */
   readonly readyWhen?: RegExp;
@@ -162,7 +164,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     [...wrapped, join(tree, "bin", "posthornd.js"), options.verbose === true ? "-dv" : "-d", "-f", file],
     {
       cwd: folder,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", ...(options.descriptors ?? [])],
       detached: true,
       env: { ...process.env, ...emitted(layout), ...options.env },
     },
@@ -173,8 +175,8 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     output += bytes.toString();
     if (output.length > 4_000_000) output = output.slice(-2_000_000);
   };
-  child.stdout.on("data", collect);
-  child.stderr.on("data", collect);
+  child.stdout?.on("data", collect);
+  child.stderr?.on("data", collect);
   let isOver = false;
   const over = once(child, "exit").then(([code]) => {
     isOver = true;

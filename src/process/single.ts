@@ -26,6 +26,7 @@ import { loginsFor, startLookup, type LookupRole } from "./role/lookup-role.ts";
 import { startLog } from "./role/log-role.ts";
 import { startScheduler } from "./role/scheduler-role.ts";
 import { makeTracer } from "./role/make-tracer.ts";
+import { keepingInherited } from "./split/bound-sockets.ts";
 import { Topics, TopicTraces } from "./topics.ts";
 import { Traces } from "./traces.ts";
 import { STOP_DEADLINE_MS, stopTime, type Server } from "./server.ts";
@@ -156,7 +157,11 @@ export async function startSingle(parts: {
       topics,
       maker: 1,
       sessionPrefix: "",
-      inherited: parts.inherited,
+      inherited: (listener) => {
+        const fd = parts.inherited.get(listener);
+        return fd === undefined ? undefined : keepingInherited(fd);
+      },
+      isInherited: (listener) => parts.inherited.has(listener),
     }).catch(async (thrown: unknown) => {
       await scheduler.stop(0);
       throw thrown;

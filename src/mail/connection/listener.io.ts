@@ -81,8 +81,8 @@ export interface Listener {
   reconfigure(next: ListenerConfiguration & { readonly world?: ListenerWorld | undefined }): void;
   /** Where it listens; undefined before `listen` and after `close`. */
   address(): AddressInfo | string | undefined;
-  /** What it listens on, unless that is a path; undefined before `listen` and after `close`. */
-  readonly socket: { readonly fd: number; readonly place: ListenedPort } | undefined;
+  /** What it listens on, without a place where that is a path; undefined before `listen` and after `close`. */
+  readonly socket: { readonly fd: number; readonly place: ListenedPort | undefined } | undefined;
   /** Open connections. */
   readonly open: number;
   /** To be shared with other processes that take connections for the same listener. */
@@ -122,7 +122,8 @@ class NetListener implements Listener {
   get socket(): Listener["socket"] {
     const fd = this.#server === undefined ? undefined : descriptorOf(this.#server);
     const { address, port, backlog } = this.#rules.settings;
-    return fd === undefined || port === undefined ? undefined : { fd, place: { address, port, backlog } };
+    if (fd === undefined) return undefined;
+    return { fd, place: port === undefined ? undefined : { address, port, backlog } };
   }
 
   get open(): number {

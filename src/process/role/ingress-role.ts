@@ -29,7 +29,7 @@ import { dmarcReporting } from "./dmarc-reporting.ts";
 import { filtersOf, rulesAskTags } from "./filtering.ts";
 import type { Folders } from "../folders.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
-import { boundInPlaceOf, type Listening } from "../split/bound-sockets.ts";
+import { adjustSockets, boundInPlaceOf, type Listening } from "../split/bound-sockets.ts";
 import { placeOf } from "../settings/listener-place.ts";
 import { policySettingsOf, submitting } from "../settings/policy-settings.ts";
 import { remoteLogins, remoteQuota, remoteMemory, remotePolicyParts, type LookupPort } from "./lookup.ts";
@@ -96,14 +96,18 @@ export interface IngressParts {
   readonly sessionPrefix: string;
   readonly tracer: Tracer;
   readonly topics: Topics;
-  /** Sockets that somebody else bound, by listener. */
-  readonly inherited: ReadonlyMap<string, number>;
+  /** A descriptor of the socket that somebody else bound for this listener, to be closed with it. */
+  readonly inherited: (listener: string) => number | undefined;
+  /** Whether how it listens is somebody else's to say. */
+  readonly isInherited: (listener: string) => boolean;
 }
 
 export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const { clock, emit } = parts;
   const newMessageId = messageIdMaker(clock, parts.maker);
   const listeners = new Map<string, Listener>();
+  /** As the settings in force have them. */
+  let present: LoadedSettings["settings"]["listeners"] = [];
   /** Listeners that later settings do not have, until their last session has ended. */
   const leaving = new Set<Listener>();
   /** For users of this host, whose connections others accept. */
@@ -212,6 +216,12 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     return { going: partOf(false), staying: partOf(true) };
   };
 
+  const adjust = (before: typeof present, next: typeof present): void => {
+    const socketOf = (one: (typeof present)[number]) => listeners.get(placeOf(one))?.socket;
+    for (const problem of adjustSockets(before, next, parts.isInherited, socketOf))
+      emit(events.roleTrouble, { role: "ingress", problem });
+  };
+
   /** Binds first what is new, so that a port that can't be had leaves everything as it was. */
   const take = async (
     loaded: LoadedSettings,
@@ -247,7 +257,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         const listener = createListener({ ...configuration, sessionPrefix: parts.sessionPrefix });
         const { going, staying } = listenersWith(loaded);
         const fd =
-          parts.inherited.get(listener.name) ??
+          parts.inherited(listener.name) ??
           boundInPlaceOf(configuration.settings, [...going, ...alsoGoing], [...staying, ...fresh.values()]);
         await listener.listen(fd === undefined ? undefined : { fd });
         fresh.set(place, listener);
@@ -271,6 +281,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     // Sessions of the settings before go on with what was shown last.
     closeProfiles(profiles);
     profiles = nextProfiles;
+    adjust(present, settings.listeners);
+    present = settings.listeners;
     // Dialogues that are open end by themselves.
     letGo(filters);
     filters = common.filters;

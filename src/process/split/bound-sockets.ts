@@ -3,6 +3,8 @@ import { chmodSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
+import type { ListenerSettings } from "../../mail/connection/settings.ts";
+import { placeOf } from "../settings/listener-place.ts";
 
 /**
  * Listening sockets that the supervisor binds and never accepts from: their descriptors are inherited by the ingress
@@ -10,11 +12,9 @@ import { messageOf, PosthornError } from "../../foundation/error.ts";
  * system calls are made through koffi. Under systemd the sockets come bound (`LISTEN_FDS`) and none of this is needed.
  */
 export interface BoundSocket {
-  /** The listener's name in the settings. */
-  readonly name: string;
   readonly fd: number;
-  /** Undefined where somebody else has bound it. */
-  readonly place: BindPlace | undefined;
+  /** Where it listens; of one that systemd has bound, where the settings say that it does. */
+  readonly place: BindPlace;
   readonly close: () => void;
 }
 
@@ -138,6 +138,51 @@ export function boundInPlaceOf(
   return bindSocket(name, place, leaving).fd;
 }
 
+/** Where a listener of the settings is bound. */
+export function bindPlaceOf({ path, pathMode, address, port, backlog }: ListenerSettings): BindPlace {
+  if (path !== undefined) return { path, mode: Number.parseInt(pathMode, 8), backlog };
+  return { address, port: port ?? 0, backlog };
+}
+
+/**
+ * What other settings want of sockets that stay: who may connect by a path, and how many may wait. Those that systemd has
+ * bound are as it says. Gives back what could not be done.
+ */
+export function adjustSockets(
+  before: readonly ListenerSettings[],
+  next: readonly ListenerSettings[],
+  isInherited: (listener: string) => boolean,
+  socketOf: (listener: ListenerSettings) => { readonly fd: number } | undefined,
+): readonly string[] {
+  const problems: string[] = [];
+  for (const listener of next) {
+    const old = before.find((one) => placeOf(one) === placeOf(listener));
+    const socket = socketOf(listener);
+    if (old === undefined || socket === undefined || isInherited(listener.name) || isInherited(old.name)) continue;
+    const { name, path, pathMode, backlog } = listener;
+    try {
+      if (path !== undefined && pathMode !== old.pathMode) chmodSync(path, Number.parseInt(pathMode, 8));
+      if (backlog !== old.backlog) library().listen(socket.fd, backlog);
+    } catch (thrown) {
+      problems.push(`listener ${name} could not be changed without a restart: ${messageOf(thrown)}`);
+    }
+  }
+  return problems;
+}
+
+/**
+ * Another descriptor of a socket that systemd has bound: the one that it gave us stays open, for settings to come. The same one
+ * where the system's library cannot be called.
+ */
+export function keepingInherited(fd: number): number {
+  try {
+    const duplicate = library().duplicate(fd);
+    return duplicate < 0 ? fd : duplicate;
+  } catch {
+    return fd;
+  }
+}
+
 /** Whether one cannot be bound while the other listens. */
 export function overlap(one: BindPlace, other: BindPlace): boolean {
   if ("path" in one || "path" in other) return "path" in one && "path" in other && one.path === other.path;
@@ -169,7 +214,7 @@ function duplicateOf(socket: LeavingSocket, name: string, place: InternetPlace):
       advice: "restart the server: a reload cannot give this socket to another listener now",
     });
   libc.listen(fd, place.backlog ?? BACKLOG);
-  return { name, fd, place, close: () => void libc.close(fd) };
+  return { fd, place, close: () => void libc.close(fd) };
 }
 
 /** Sockets share a port only if each says so. Ours say it for this moment: no second server is to be let in. */
@@ -230,7 +275,7 @@ function bindTo(
   if (libc.bind(fd, address, address.length) < 0) fail("bind");
   if ("path" in place) chmodSync(place.path, place.mode);
   if (libc.listen(fd, place.backlog ?? BACKLOG) < 0) fail("listen on");
-  return { name, fd, place, close: () => void libc.close(fd) };
+  return { fd, place, close: () => void libc.close(fd) };
 }
 
 function codeOf(errno: number): string {

@@ -18,7 +18,7 @@ import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
 import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper.ts";
 import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "../settings/acme-files.ts";
-import { bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
+import { adjustSockets, bindPlaceOf, bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { tellWhatWaits } from "../role/drop-watch.ts";
 import * as events from "../events.ts";
@@ -263,7 +263,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       loaded: loadedFor(role, from),
       channels: folders.channels,
       // Descriptors 0 to 3 are the standard ones and the process channel.
-      listening: bound.map((socket, index) => ({ listener: socket.name, fd: 4 + index })),
+      listening: bound.map(({ name: listener }, index) => ({ listener, fd: 4 + index })),
       ...(access.keeper === undefined ? {} : { keeper: accessFor(role, "keeper", access.keeper) }),
       ...(access.lookup === undefined ? {} : { lookup: accessFor(role, "lookup", access.lookup) }),
       ...(staysRoot ? { rest: identity } : {}),
@@ -307,10 +307,18 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     makers.set(worker, maker);
     return worker;
   };
-  const socketsFor = (role: Role, { settings }: LoadedSettings): readonly BoundSocket[] => {
-    if (role === "ingress") return settings.listeners.flatMap((listener) => sockets.get(placeOf(listener)) ?? []);
+  /** By the names that these settings give: a socket may have been bound under another. */
+  const socketsFor = (
+    role: Role,
+    { settings }: LoadedSettings,
+  ): readonly { readonly name: string; readonly fd: number }[] => {
+    const named = (name: string, place: string) => {
+      const socket = sockets.get(place);
+      return socket === undefined ? [] : [{ name, fd: socket.fd }];
+    };
+    if (role === "ingress") return settings.listeners.flatMap((listener) => named(listener.name, placeOf(listener)));
     const place = role === "acme" ? acmePlaceOf(settings) : undefined;
-    return typeof place === "object" ? [sockets.get(acmeSocketOf(place))].filter((socket) => socket !== undefined) : [];
+    return typeof place === "object" ? named(place.name, acmeSocketOf(place)) : [];
   };
   const freeMaker = (): number => {
     const taken = new Set(makers.values());
@@ -350,16 +358,10 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         if (sockets.has(place)) continue;
         const inherited = parts.inherited.get(listener.name);
         if (inherited === undefined && listener.path !== undefined) await removeDeadSocket(listener.path);
+        const where = bindPlaceOf(listener);
         sockets.set(
           place,
-          inherited === undefined
-            ? bindNew(
-                listener.name,
-                listener.path === undefined
-                  ? { address: listener.address, port: listener.port ?? 0, backlog: listener.backlog }
-                  : { path: listener.path, mode: Number.parseInt(listener.pathMode, 8), backlog: listener.backlog },
-              )
-            : { name: listener.name, fd: inherited, place: undefined, close: () => {} },
+          inherited === undefined ? bindNew(listener.name, where) : { fd: inherited, place: where, close: () => {} },
         );
         fresh.push(place);
       }
@@ -578,6 +580,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       }
       kept = keeping;
       lookedUp = lookup;
+      const { listeners: before } = loaded.settings;
+      const isInherited = (name: string): boolean => parts.inherited.has(name);
+      const socketOf = (one: (typeof before)[number]) => sockets.get(placeOf(one));
+      for (const problem of adjustSockets(before, next.settings.listeners, isInherited, socketOf))
+        emit(events.roleTrouble, { role: "supervisor", problem });
       const wanted = placesOf(next);
       release([...sockets.keys()].filter((place) => !wanted.has(place)));
       changing = started;

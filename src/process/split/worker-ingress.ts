@@ -46,7 +46,8 @@ export async function ingressRole(
     topics,
     maker: start.maker,
     sessionPrefix: `${start.name.replace("ingress-", "i")}-`,
-    inherited: new Map(start.listening.map(({ listener, fd }) => [listener, fd])),
+    inherited: (name) => start.listening.find(({ listener }) => listener === name)?.fd,
+    isInherited: () => true,
   });
   const askedWho = new Map<
     number,
