@@ -34,8 +34,8 @@ export const PLAIN_TERMS: Terms = {
   expn: "refuse",
   highestPriority: 9,
   mayEtrn: () => false,
-  mayXclient: false,
-  mayXforward: false,
+  mayXclient: () => false,
+  mayXforward: () => false,
 };
 
 export function dialogue(

@@ -60,6 +60,7 @@ local: { domains: [example.test] }
 listeners:
   - { name: smtp, address: 127.0.0.1, port: {smtp}, auth: offer, auth-without-tls: loopback, xclient-from: [10.9.8.7] }
   - { name: proxied, address: 127.0.0.1, port: {submission}, proxy-from: [10.9.8.7], xforward-from: [loopback] }
+  - { name: acted, address: 127.0.0.1, port: {smtps}, protocol: smtp, tls: off, xclient-from: [loopback] }
 accounts: { backends: [{ table: "table:people" }] }
 tables: { people: { map: { ada: "{PLAIN}sesame" } } }
 restrictions: [{ permit: any }]
@@ -80,7 +81,7 @@ rules:
       client.close();
     }
   };
-  const { smtp, submission: proxied } = server.ports;
+  const { smtp, submission: proxied, smtps: acted } = server.ports;
   assert.equal(await mayRelay(smtp, plain("sesame")), "250", "whoever may, may");
   assert.equal(await mayRelay(smtp), "550");
   assert.equal(await mayRelay(smtp, plain("wrong")), "550");
@@ -89,6 +90,9 @@ rules:
   assert.equal(await mayRelay(proxied, "XFORWARD ADDR=10.9.8.7 NAME=friend.test"), "550");
   assert.equal(await mayRelay(proxied, "PROXY TCP4 10.9.8.7 127.0.0.1 40000 25"), "550");
   assert.equal(await mayRelay(proxied, "XCLIENT ADDR=10.9.8.7"), "550");
+  assert.equal(await mayRelay(acted, "XCLIENT ADDR=10.9.8.7", "EHLO friend.test"), "250", "whom a proxy names, may");
+  const named = ["XCLIENT ADDR=203.0.113.9", "EHLO stranger.test"];
+  assert.equal(await mayRelay(acted, ...named, "XCLIENT LOGIN=ada ADDR=10.9.8.7", "EHLO stranger.test"), "550");
   assert.equal(
     await mayRelay(smtp, "MAIL FROM:<ada@example.test>", "RCPT TO:<bob@example.test>"),
     "550",

@@ -111,12 +111,12 @@ export function termsOf(
     vrfy: settings.vrfy,
     expn: settings.expn,
     mayEtrn: ({ address }) => address !== undefined && rules.etrn.has(address),
-    mayXclient: peer.address !== undefined && rules.xclient.has(peer.address),
+    mayXclient: ({ address }) => address !== undefined && rules.xclient.has(address),
     highestPriority: settings.highestPriority,
     tenant: settings.tenant,
     judgesForwarded: settings.judgeForwarded ? true : undefined,
     ownNames: rules.ownNames,
     isTlsQuiet,
-    mayXforward: peer.address !== undefined && rules.xforward.has(peer.address),
+    mayXforward: ({ address }) => address !== undefined && rules.xforward.has(address),
   };
 }

@@ -96,7 +96,7 @@ export class FilterChain {
   }
 
   /**
-   * The client turns out to be another one: XCLIENT said so, or STARTTLS has had that forgotten. Whatever a filter knows and said was about the one before, so each
+   * The client turns out to be another one, as XCLIENT said. Whatever a filter knows and said was about the one before, so each
    * gets a new dialogue, and is asked from connect on.
    */
   beginAnew(facts: FilterFacts): void {

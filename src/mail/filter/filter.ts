@@ -22,7 +22,7 @@ export interface Filter {
    * for such a mail would be delivered all the same.
    */
   readonly handsOver?: boolean | undefined;
-  /** A client has come, or turns out to be another one in the same session: XCLIENT has named it, or STARTTLS has had that forgotten. Must not throw and must not wait: connections are made at the first question. */
+  /** A client has come, or turns out to be another one in the same session, whom XCLIENT has named. Must not throw and must not wait: connections are made at the first question. */
   open(facts: FilterFacts): FilterDialogue;
   /** For `posthorn show filters`. */
   health(): FilterHealth;

@@ -13,12 +13,8 @@ import { tell, type Action, type Session, type Step, type Transaction, type Worl
 
 /** What was to be done, and waits for what filters say of it; `filtering.ts` goes on with it. */
 export type Pending =
-  /** `again`: the client turns out to be another one, by XCLIENT or because STARTTLS has forgotten it. */
-  | {
-      readonly stage: "connect";
-      readonly flight?: Flight | undefined;
-      readonly again?: "xclient" | "starttls" | undefined;
-    }
+  /** `isAgain`: XCLIENT has named another client. */
+  | { readonly stage: "connect"; readonly flight?: Flight | undefined; readonly isAgain?: true | undefined }
   | { readonly stage: "helo"; readonly verb: "HELO" | "EHLO" | "LHLO"; readonly domain: string }
   | { readonly stage: "auth" }
   | { readonly stage: "mail"; readonly transaction: Transaction }
@@ -43,7 +39,7 @@ export function askFilters(world: World, session: Session, then: Pending, before
   const transaction = "transaction" in then ? then.transaction : undefined;
   const who = factsForRules(world, facts, transaction ?? { sender: "", parameters: {} });
   const question = questionOf(world, session, then, transaction);
-  const anew = then.stage === "connect" && then.again !== undefined ? ({ isAnew: true } as const) : {};
+  const anew = then.stage === "connect" && then.isAgain === true ? ({ isAnew: true } as const) : {};
   const asking: Action = { do: "filter", question, who, ...anew };
   return [{ ...session, phase: { at: "filtering", pending: then } }, [...before, asking]];
 }

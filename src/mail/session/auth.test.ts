@@ -131,7 +131,7 @@ test("a block is told once, with the login that began it; who is blocked gets 45
 });
 
 test("whom a proxy speaks for is whose failures count", () => {
-  const talk = begun({}, { mayXclient: true, mayAuthenticateInPlain: true });
+  const talk = begun({}, { mayXclient: () => true, mayAuthenticateInPlain: true });
   talk.say("XCLIENT ADDR=203.0.113.7 NAME=real.example");
   talk.say("EHLO x");
   talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { CertificateIdentity } from "../../service/account/client-certificate.ts";
 import type { TlsFacts, Verdict } from "../../service/tls/facts.ts";
-import { reply } from "../../protocol/smtp/reply.ts";
 import { accepting, dialogue, type Dialogue } from "../../testing/dialogue.ts";
 import { eventLog } from "../../testing/reception.ts";
 import { peerCertificate, tlsFacts } from "../../testing/tls-facts.ts";
@@ -145,7 +144,7 @@ test("rules see the certificate: its names only when it was verified, and nothin
     names: [],
     mayRelay: false,
   });
-  const proxy = greeted(ANN, { mayXclient: true });
+  const proxy = greeted(ANN, { mayXclient: () => true });
   proxy.say("XCLIENT ADDR=198.51.100.7");
   assert.equal(asked(proxy), undefined);
   proxy.give(accepting("c@d.example"));
@@ -153,12 +152,12 @@ test("rules see the certificate: its names only when it was verified, and nothin
   assert.match(proxy.say("AUTH EXTERNAL =").join(), /^504/);
 });
 
-test("STARTTLS forgets greeting, login, transaction, XFORWARD and whom XCLIENT made of the client", () => {
-  const origin = { address: "192.0.2.9", port: 4242, name: "client.example" };
-  const talk = dialogue({ mayXclient: true, mayXforward: true, auth: "require" }, { peer: origin });
+test("STARTTLS forgets greeting, login, transaction and XFORWARD", () => {
+  const peer = { address: "192.0.2.9", port: 4242, name: "client.example" };
+  const talk = dialogue({ mayXforward: () => true, auth: "require", mayAuthenticateInPlain: true }, { peer });
   talk.say("EHLO x");
-  talk.say("XCLIENT ADDR=198.51.100.7 NAME=inside.example LOGIN=root");
-  talk.say("EHLO x");
+  talk.say("AUTH PLAIN AGFubgBzZWNyZXQ=");
+  talk.give({ kind: "checked", answer: { kind: "right", account: "ann" } });
   talk.say("XFORWARD NAME=other.example");
   assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^250/);
   talk.say("RCPT TO:<c@d.example>");
@@ -172,42 +171,11 @@ test("STARTTLS forgets greeting, login, transaction, XFORWARD and whom XCLIENT m
   );
   const tls = tlsFacts();
   talk.give({ kind: "tls-started", tls });
-  assert.deepEqual(talk.session.facts, { peer: origin, greeting: "none", tls });
+  assert.deepEqual(talk.session.facts, { peer, greeting: "none", tls });
   assert.match(talk.say("RCPT TO:<c@d.example>").join(), /^503/);
   talk.say("EHLO x");
   assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^530/);
   assert.match(talk.say("STARTTLS").join(), /^503/);
-});
-
-test("filters are told of whom STARTTLS leaves of XCLIENT's client, and what they say of it holds", () => {
-  const origin = { address: "192.0.2.9", port: 4242, name: "client.example" };
-  const filters = { wants: (stage: string) => stage === "connect", wantsNotes: false, isRestricted: true };
-  const talk = dialogue({ mayXclient: true }, { peer: origin, filters });
-  const proceed = { kind: "filtered", outcome: { kind: "proceed", tags: [], told: [] } } as const;
-  const no = reply(550, "5.7.1", "Not wanted");
-  talk.give(proceed);
-  talk.say("EHLO x");
-  talk.say("XCLIENT ADDR=198.51.100.7 NAME=inside.example LOGIN=root");
-  talk.give({ ...proceed, outcome: { ...proceed.outcome, kind: "refuse", reply: no, by: { filter: "strict" } } });
-  talk.say("EHLO x");
-  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^550 5\.7\.1 Not wanted/);
-  talk.say("STARTTLS");
-  const tls = withCertificate();
-  assert.deepEqual(talk.give({ kind: "tls-started", tls }), []);
-  const [asked] = talk.asked;
-  assert.ok(asked?.do === "filter" && asked.isAnew === true && asked.question.stage === "connect");
-  assert.deepEqual(asked.question.facts.client, origin);
-  assert.equal(asked.question.facts.account, undefined);
-  assert.equal(asked.who.clientAddress, origin.address);
-  // Nothing is greeted behind STARTTLS; the client speaks next.
-  assert.deepEqual(talk.give({ ...proceed, outcome: { ...proceed.outcome, tags: ["proxy"] } }), []);
-  assert.ok(talk.session.facts.certificate !== undefined);
-  talk.say("EHLO x");
-  assert.match(talk.say("MAIL FROM:<a@b.example>").join(), /^250/);
-  talk.say("RCPT TO:<c@d.example>");
-  const [judge] = talk.asked;
-  assert.ok(judge?.do === "judge");
-  assert.deepEqual([judge.facts.clientAddress, judge.facts.tags], [origin.address, ["proxy"]]);
 });
 
 test("what filters said at connect holds behind STARTTLS, and what they said of the first EHLO does not", () => {

@@ -116,7 +116,7 @@ test("who asks too often is told to come later, and the log says what everybody 
 test("who speaks for another with XCLIENT asks with the other's right, not with its own", () => {
   const filter = { address: "192.0.2.9", port: 4242, name: "filter.example" };
   const mayEtrn = ({ address }: { readonly address?: string | undefined }): boolean => address !== "203.0.113.7";
-  const talk = dialogue({ mayXclient: true, mayEtrn }, { peer: filter });
+  const talk = dialogue({ mayXclient: () => true, mayEtrn }, { peer: filter });
   assert.match(talk.say("EHLO x").join("\n"), /\bETRN\b/);
   talk.say("XCLIENT ADDR=203.0.113.7 NAME=stranger.example");
   assert.doesNotMatch(talk.say("EHLO x").join("\n"), /\bETRN\b/);

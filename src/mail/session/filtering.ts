@@ -6,9 +6,8 @@ import { chunkFiltered, dataFiltered } from "./content.ts";
 import { tagsOf } from "./filter-facts.ts";
 import { begin, helloFiltered } from "./greeting.ts";
 import { mailFiltered, notesTold, recipientFiltered } from "./mail.ts";
-import { whoIsIt } from "./client-certificate.ts";
 import { close, tellRejected, type Refused } from "./refusing.ts";
-import { READY, type Session, type Step, type World } from "./state.ts";
+import { type Session, type Step, type World } from "./state.ts";
 import { greetAgain } from "./xclient.ts";
 
 /**
@@ -48,8 +47,7 @@ function onward(
   switch (then.stage) {
     case "connect":
       // What was refused before was refused to somebody else.
-      if (then.again === "xclient") return greetAgain(world, { ...session, refused });
-      if (then.again === "starttls") return whoIsIt(world, { ...session, phase: READY, refused }, [], false);
+      if (then.isAgain === true) return greetAgain(world, { ...session, refused });
       // The session goes on, so that the log knows what mail it would have been.
       return begin(world, refused === undefined ? session : { ...session, refused }, then.flight);
     case "helo":

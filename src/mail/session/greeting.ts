@@ -57,13 +57,13 @@ function greeted(
   const facts: Facts = { ...session.facts, greeting: verb, helo: domain };
   const next: Session = { ...session, facts, phase: READY };
   const actions: Action[] = [...before];
-  actions.push(reply(verb === "HELO" ? replyOf(250, undefined, world.terms.hostname) : offer(world, facts)));
+  actions.push(reply(verb === "HELO" ? replyOf(250, undefined, world.terms.hostname) : offer(world, next)));
   return [next, actions];
 }
 
 /** The same for nearly every client of a listener, so the last one made for a listener's settings is kept. */
-function offer(world: World, facts: Facts): Reply {
-  const lines = formatExtensions(world.terms.hostname, extensionsFor(world, facts));
+function offer(world: World, session: Session): Reply {
+  const lines = formatExtensions(world.terms.hostname, extensionsFor(world, session));
   const { settings } = world.terms;
   const last = lastOffers.get(settings);
   if (last !== undefined && last.lines.length === lines.length && last.lines.every((line, at) => line === lines[at]))
@@ -75,9 +75,10 @@ function offer(world: World, facts: Facts): Reply {
 
 const lastOffers = new WeakMap<SessionSettings, Reply>();
 
-function extensionsFor(world: World, facts: Facts): readonly Extension[] {
+function extensionsFor(world: World, session: Session): readonly Extension[] {
   const { terms } = world;
   const { settings } = terms;
+  const { facts } = session;
   const mechanisms = facts.account === undefined ? mechanismsFor(world, facts) : [];
   const holdSeconds = Math.floor(settings.futureRelease / 1000);
   const limits = limitsExtension({
@@ -87,7 +88,7 @@ function extensionsFor(world: World, facts: Facts): readonly Extension[] {
   const all: readonly (Extension | undefined | false)[] = [
     { keyword: "PIPELINING" },
     { keyword: "SIZE", parameters: [String(settings.messageSize)] },
-    mayStartTls(world, facts) && { keyword: "STARTTLS" },
+    mayStartTls(world, session) && { keyword: "STARTTLS" },
     mechanisms.length > 0 && { keyword: "AUTH", parameters: mechanisms },
     { keyword: "ENHANCEDSTATUSCODES" },
     { keyword: "8BITMIME" },
@@ -106,13 +107,13 @@ function extensionsFor(world: World, facts: Facts): readonly Extension[] {
     terms.expn === "answer" && { keyword: "EXPN" },
     { keyword: "MT-PRIORITY" },
     mayWake(world, facts) && { keyword: "ETRN" },
-    terms.mayXclient && { keyword: "XCLIENT", parameters: XCLIENT_ATTRIBUTES },
-    terms.mayXforward && { keyword: "XFORWARD", parameters: XFORWARD_ATTRIBUTES },
+    terms.mayXclient(facts.peer) && { keyword: "XCLIENT", parameters: XCLIENT_ATTRIBUTES },
+    terms.mayXforward(facts.peer) && { keyword: "XFORWARD", parameters: XFORWARD_ATTRIBUTES },
   ];
   return all.filter((one) => one !== undefined && one !== false);
 }
 
-export function mayStartTls(world: World, facts: Facts): boolean {
+export function mayStartTls(world: World, { facts, isActedFor }: Session): boolean {
   const { tls } = world.terms;
-  return facts.tls === undefined && (tls === "offer" || tls === "require");
+  return facts.tls === undefined && isActedFor !== true && (tls === "offer" || tls === "require");
 }

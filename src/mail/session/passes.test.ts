@@ -103,7 +103,7 @@ test("a stranger joins its mail to nobody's story, whatever header fields it mak
 });
 
 test("of mail that went to the filter in part, XFORWARD says whose copy it is", () => {
-  const terms = { mayXforward: true };
+  const terms = { mayXforward: () => true };
   for (const [ident, isCopy] of [
     [ID, true],
     ["01ARZ3NDEKV", false],
@@ -119,7 +119,7 @@ test("of mail that went to the filter in part, XFORWARD says whose copy it is", 
 
 test("XFORWARD is about one mail, is kept with it, and forgotten by RSET", () => {
   const said = "XFORWARD NAME=orig.example ADDR=IPV6:2001:db8::7 PORT=4711 PROTO=ESMTPS HELO=[UNAVAILABLE] LOGIN=jane";
-  const { talk } = begin(["deliver"], { mayXforward: true }, undefined, [said]);
+  const { talk } = begin(["deliver"], { mayXforward: () => true }, undefined, [said]);
   end(talk, []);
   const [first] = talk.asked.flatMap((action) => (action.do === "commit" ? [action.message] : []));
   assert.deepEqual(first?.origin.forwarded, {
@@ -143,7 +143,7 @@ test("rules judge the client that XFORWARD names where the listener wants it, an
     [true, "198.51.100.7"],
     [false, "127.0.0.1"],
   ] as const) {
-    const talk = dialogue({ mayXforward: true, judgesForwarded }, { peer: { address: "127.0.0.1" } });
+    const talk = dialogue({ mayXforward: () => true, judgesForwarded }, { peer: { address: "127.0.0.1" } });
     talk.say("EHLO filter.example");
     talk.say(said);
     talk.say("MAIL FROM:<a@b.example>");
@@ -153,7 +153,7 @@ test("rules judge the client that XFORWARD names where the listener wants it, an
     assert.equal(judge.facts.clientAddress, address);
     assert.equal(judge.facts.account, undefined);
   }
-  const talk = dialogue({ mayXforward: true, judgesForwarded: true }, { peer: { address: "127.0.0.1" } });
+  const talk = dialogue({ mayXforward: () => true, judgesForwarded: true }, { peer: { address: "127.0.0.1" } });
   talk.say("EHLO filter.example");
   talk.say("XFORWARD ADDR=[UNAVAILABLE] SOURCE=LOCAL");
   talk.say("MAIL FROM:<a@b.example>");

@@ -30,7 +30,7 @@ export function wantsTrace(world: World, { facts }: Session, filters: readonly s
 
 /** Programs of this host, and who may tell us for whom it speaks. */
 function mayBeFilter({ terms }: World, { peer }: Facts): boolean {
-  return terms.mayXforward || peer.address === undefined || isLoopback(peer.address);
+  return terms.mayXforward(peer) || peer.address === undefined || isLoopback(peer.address);
 }
 
 /** The id that the mail had when it left for the filter that it would go to once more. */

@@ -38,6 +38,7 @@ export const replies = {
   tlsFirst: reply(530, "5.7.0", "Must issue a STARTTLS command first"),
   certificateFirst: reply(530, "5.7.0", "A client certificate is required here, and none was shown"),
   authenticateFirst: reply(530, "5.7.0", "Authentication required"),
+  tlsBehindXclient: reply(503, "5.5.1", "STARTTLS comes before XCLIENT"),
   alreadyEncrypted: reply(503, "5.5.1", "TLS is already active"),
   tlsNotAvailable: reply(454, "4.7.0", "TLS not available at the moment"),
   alreadyAuthenticated: reply(503, "5.5.1", "Already authenticated"),

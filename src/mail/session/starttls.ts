@@ -2,7 +2,6 @@ import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsFinding } from "../../service/tls/finding.ts";
 import type { Flight } from "../../service/tls/flight.ts";
 import { knownFinding } from "../../service/tls/known-finding.ts";
-import { askFilters } from "./ask-filters.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { tellStarted, whoIsIt } from "./client-certificate.ts";
@@ -18,11 +17,15 @@ export function startTls(world: World, session: Session, bytesBehind: number): S
   const { terms } = world;
   const { facts } = session;
   if (bytesBehind > 0) {
-    if (facts.tls !== undefined || !mayStartTls(world, facts)) return pipelinedImproperly(world, session, bytesBehind);
+    if (facts.tls !== undefined || !mayStartTls(world, session))
+      return pipelinedImproperly(world, session, bytesBehind);
     return injected(world, session, bytesBehind);
   }
   if (facts.tls !== undefined) return misuse(world, session, "STARTTLS", replies.alreadyEncrypted);
-  if (!mayStartTls(world, facts)) return misuse(world, session, "STARTTLS", replies.notImplemented);
+  if (!mayStartTls(world, session)) {
+    const why = session.isActedFor === true ? replies.tlsBehindXclient : replies.notImplemented;
+    return misuse(world, session, "STARTTLS", why);
+  }
   const first = greetFirst(world, facts);
   if (first !== undefined) return misuse(world, session, "STARTTLS", first);
   if (!world.allowance.take("handshake")) {
@@ -50,18 +53,15 @@ export function injected(world: World, session: Session, bytes: number): Step {
 
 /**
  * RFC 3207 section 4.2: what was said before is forgotten, for anybody on the way may have said it: greeting, login,
- * transaction, XFORWARD, and whom XCLIENT made of the client. Then filters are told so, and asked about whom they get instead.
+ * transaction, XFORWARD. What XCLIENT says could be neither kept nor forgotten, for then whoever it named would be the proxy:
+ * so behind it no TLS is started.
  */
 export function tlsStarted(world: World, session: Session, tls: TlsFacts, flight: Flight | undefined): Step {
-  const { origin: peer, connectionTags: tags, isActedFor } = session;
+  const { origin: peer, connectionTags: tags } = session;
   const facts: Facts = { peer, greeting: "none", tls };
   const told = tellStarted(world, facts, tls, flight);
-  if (isActedFor === true && world.filters !== undefined) {
-    const other: Session = { ...session, isActedFor: undefined, connectionTags: undefined, facts };
-    return askFilters(world, other, { stage: "connect", again: "starttls" }, told);
-  }
   const known = tags === undefined ? facts : { ...facts, tags };
-  return whoIsIt(world, { ...session, isActedFor: undefined, facts: known, phase: READY }, told, false);
+  return whoIsIt(world, { ...session, facts: known, phase: READY }, told, false);
 }
 
 export function tlsFailed(world: World, session: Session, finding: TlsFinding): Step {

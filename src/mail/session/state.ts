@@ -27,7 +27,7 @@ import type { StorageFailure } from "./storage-failure.ts";
 export interface Session {
   /** Who is connected, whatever XCLIENT makes of it. */
   readonly origin: Peer;
-  /** XCLIENT has said who the client is. */
+  /** XCLIENT has said who the client is; from there on no TLS is started. */
   readonly isActedFor?: true | undefined;
   /** What filters said of the connection, before the client said a word. */
   readonly connectionTags?: readonly string[] | undefined;
@@ -200,8 +200,9 @@ export interface Terms {
   readonly expn: "refuse" | "answer";
   /** Whether a client may ask for the mail of domains: whoever it is after XCLIENT. */
   readonly mayEtrn: (peer: Peer) => boolean;
-  readonly mayXclient: boolean;
-  readonly mayXforward: boolean;
+  /** Whether a client may say for whom it speaks: whoever it is after XCLIENT. */
+  readonly mayXclient: (peer: Peer) => boolean;
+  readonly mayXforward: (peer: Peer) => boolean;
   /** Rules and restrictions judge the client that XFORWARD names. */
   readonly judgesForwarded?: boolean | undefined;
   /** The server's name and those of its other listeners: which Received fields are ours. */
@@ -304,7 +305,7 @@ export type Action =
   | { readonly do: "tell"; readonly tell: (emit: Emit) => void }
   | { readonly do: "judge"; readonly facts: SessionFactsForRules; readonly recipient: string }
   | { readonly do: "weigh"; readonly facts: SessionFactsForRules; readonly fields: readonly string[] }
-  /** `isAnew`: XCLIENT has named another client, or STARTTLS has had that forgotten; what filters know and said is about the one before. */
+  /** `isAnew`: XCLIENT has named another client; what filters know and said is about the one before. */
   | {
       readonly do: "filter";
       readonly question: FilterQuestion;

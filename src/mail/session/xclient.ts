@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { XFORWARD_ATTRIBUTES } from "../../protocol/smtp/xforward.ts";
 import { askFilters } from "./ask-filters.ts";
 import { actedFor } from "./events.ts";
+import { encryptionRefusal } from "./mail.ts";
 import { answer, misuse } from "./refusing.ts";
 import { greeting, replies } from "./replies.ts";
 import {
@@ -19,15 +20,19 @@ import {
 
 /**
  * XCLIENT and XFORWARD, as Postfix defined them: a trusted client says for whom it speaks. XCLIENT changes who the
- * client is for every check that follows, and starts the dialogue anew; XFORWARD is about the next mail.
+ * client is for every check that follows, and starts the dialogue anew; XFORWARD is about the next mail. From there on the
+ * one that was named may be speaking, so the listener's lists of who may say either are asked about that one.
  */
 export const XCLIENT_ATTRIBUTES = ["NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"];
 
 type Attributes = ReadonlyMap<string, string>;
 
 export function xclient(world: World, session: Session, attributes: Attributes): Step {
-  if (!world.terms.mayXclient) return misuse(world, session, "XCLIENT", replies.xclientRefused);
+  if (!world.terms.mayXclient(session.facts.peer)) return misuse(world, session, "XCLIENT", replies.xclientRefused);
   if (session.phase.at === "transaction") return misuse(world, session, "XCLIENT", replies.transactionOpen);
+  // Behind XCLIENT no TLS is started, so whom it names could never give mail here.
+  const insecure = encryptionRefusal(world, session.facts);
+  if (insecure !== undefined) return misuse(world, session, "XCLIENT", insecure);
   const facts = factsAfter(session.facts, attributes);
   if (facts === undefined || [...attributes.keys()].some((name) => !XCLIENT_ATTRIBUTES.includes(name)))
     return misuse(world, session, "XCLIENT", replies.xclientMalformed);
@@ -37,7 +42,7 @@ export function xclient(world: World, session: Session, attributes: Attributes):
     for: clientText(facts.peer),
   });
   const next: Session = { ...session, facts, isActedFor: true };
-  if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", again: "xclient" }, [event]);
+  if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
   return greetAgain(world, next, [event]);
 }
 
@@ -77,8 +82,9 @@ function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
     greeting: "none",
     tls: facts.tls,
     helo: helo?.value,
-    account: login === undefined ? facts.account : login.value,
-    mechanism: login === undefined ? facts.mechanism : login.value === undefined ? undefined : "XCLIENT",
+    // A login is the proxy's own, or that of whom it named before.
+    account: login?.value,
+    mechanism: login?.value === undefined ? undefined : "XCLIENT",
   };
 }
 
@@ -91,10 +97,7 @@ function given(attributes: Attributes, name: string): { readonly value: string |
 }
 
 export function xforward(world: World, session: Session, attributes: Attributes): Step {
-  if (!world.terms.mayXforward) return misuse(world, session, "XFORWARD", replies.xclientRefused);
-  // Behind a proxy that spoke XCLIENT a stranger speaks: where XFORWARD decides who is judged, it is not for strangers.
-  if (world.terms.judgesForwarded === true && session.facts.peer !== session.origin)
-    return misuse(world, session, "XFORWARD", replies.xclientRefused);
+  if (!world.terms.mayXforward(session.facts.peer)) return misuse(world, session, "XFORWARD", replies.xclientRefused);
   if (session.phase.at === "transaction") return misuse(world, session, "XFORWARD", replies.transactionOpen);
   if ([...attributes.keys()].some((name) => !XFORWARD_ATTRIBUTES.includes(name)))
     return misuse(world, session, "XFORWARD", replies.xclientMalformed);
