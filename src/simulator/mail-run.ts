@@ -1,7 +1,7 @@
 import type { Outcome, Transacted, TransactRequest } from "../mail/delivery/delivery.ts";
 import type { Failure } from "../mail/envelope/failure.ts";
 import { isTooMany, lostFailure, type During, type Ended } from "../mail/delivery/smtp/failures.ts";
-import { commandsOf, firstBatch, type Commands } from "../mail/delivery/smtp/requirements.ts";
+import { commandsOf, firstBatch, offerOf, type Commands } from "../mail/delivery/smtp/requirements.ts";
 import {
   beginTransaction,
   onChunkSent,
@@ -49,11 +49,8 @@ export class MailRun implements Listener {
     this.#onDone = onDone;
     this.#startedAt = now;
     this.#fates = Array.from<undefined>({ length: request.envelopes.length });
-    const offer = {
-      extensions: this.#extensions,
-      host: this.#host,
-      sendsEightBit: parts.settings.eightBit === "send",
-    };
+    const isContentFilter = this.#dialogue.request.isContentFilter === true;
+    const offer = offerOf(this.#extensions, this.#host, parts.settings, isContentFilter);
     const commands = commandsOf(request.message, request.envelopes, offer, now);
     if ("cause" in commands) {
       this.#fillRest(commands);

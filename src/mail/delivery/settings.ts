@@ -42,7 +42,7 @@ export const smtpClientSettings = z
       .enum(["offered", "needed", "never"])
       .default("offered")
       .describe(
-        "When BDAT is used instead of DATA: whenever the next host offers CHUNKING and PIPELINING, only for BINARYMIME, or never.",
+        "When BDAT is used instead of DATA: whenever the next host offers CHUNKING and PIPELINING, only for BINARYMIME, or never; then binary content is returned to its sender.",
       ),
     eagerBody: size({ max: "1MiB" })
       .prefault("16KiB")

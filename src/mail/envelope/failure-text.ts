@@ -42,7 +42,9 @@ export function failureText(failure: Failure, reader: "operator" | "sender" = "o
     case "auth":
       return `authentication with ${host}: ${AUTH_REASONS[cause.reason]}${withText(said ?? cause.text)}`;
     case "unsupported":
-      return `host ${host} does not offer ${cause.extension}, which this message needs`;
+      return cause.isWithheld === true
+        ? `this message needs ${cause.extension}, which this server does not use with host ${host}`
+        : `host ${host} does not offer ${cause.extension}, which this message needs`;
     case "mailbox":
       return `mailbox: ${MAILBOX_REASONS[cause.reason]}${withText(cause.text)}`;
     case "command":

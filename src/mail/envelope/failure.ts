@@ -50,6 +50,8 @@ export type Cause =
   | {
       readonly kind: "unsupported";
       readonly extension: "SMTPUTF8" | "8BITMIME" | "BINARYMIME" | "SIZE" | "DELIVERBY" | "REQUIRETLS";
+      /** The host offers it; it is we who do not use it there. */
+      readonly isWithheld?: boolean | undefined;
     }
   | {
       readonly kind: "mailbox";

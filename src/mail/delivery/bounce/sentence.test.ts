@@ -29,10 +29,12 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
     reason,
     text,
   })),
-  unsupported: (["SMTPUTF8", "8BITMIME", "BINARYMIME", "SIZE", "REQUIRETLS"] as const).map((extension) => ({
-    kind: "unsupported",
-    extension,
-  })),
+  unsupported: [
+    ...(["SMTPUTF8", "8BITMIME", "BINARYMIME", "SIZE", "REQUIRETLS"] as const).map((extension) => {
+      return { kind: "unsupported", extension } as const;
+    }),
+    { kind: "unsupported", extension: "BINARYMIME", isWithheld: true },
+  ],
   mailbox: (["no-such-user", "locked", "full", "permission", "io"] as const).map((reason) => ({
     kind: "mailbox",
     reason,

@@ -37,7 +37,9 @@ export function sentenceFor(failure: Failure): string {
     case "auth":
       return `This server could not log in to ${host}, ${AUTH_REASONS[cause.reason]}. The administrator of this server can mend that.`;
     case "unsupported":
-      return `${Host} ${UNSUPPORTED[cause.extension]}.`;
+      return cause.isWithheld === true
+        ? `The message needs ${cause.extension}, which this server does not use with ${host}.`
+        : `${Host} ${UNSUPPORTED[cause.extension]}.`;
     case "mailbox":
       return MAILBOX_REASONS[cause.reason];
     case "command":

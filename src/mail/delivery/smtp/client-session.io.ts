@@ -23,7 +23,7 @@ import { ContentScan, type ContentNeeds } from "./content-needs.ts";
 import * as events from "./events.ts";
 import { isTooMany, lostFailure, type Ended } from "./failures.ts";
 import { asBuffer } from "./outgoing-content.ts";
-import { commandsOf, firstBatch, needsScan, type Commands, type Offer } from "./requirements.ts";
+import { commandsOf, firstBatch, needsScan, offerOf, type Commands, type Offer } from "./requirements.ts";
 import { runTransaction, type Content } from "./run-transaction.io.ts";
 import type { Fate, Transaction } from "./transaction.ts";
 import type { Wire } from "./wire.io.ts";
@@ -68,9 +68,8 @@ export class ClientSession {
     this.#parts = parts;
     this.#idle = new MovingTimer(parts.clock, () => void this.leave());
     this.#wire = wire;
-    this.#extensions =
-      request.isContentFilter === true ? withoutKeywords(extensions, ["CHUNKING", "BINARYMIME"]) : extensions;
-    this.#offer = { extensions: this.#extensions, host: facts.host, sendsEightBit: parts.settings.eightBit === "send" };
+    this.#offer = offerOf(extensions, facts.host, parts.settings, request.isContentFilter === true);
+    this.#extensions = this.#offer.extensions;
     this.#rest();
   }
 
@@ -334,10 +333,6 @@ export function factsOf(
 export function sessionTls(facts: TlsFacts, variant: TlsVariant | undefined): SessionTls {
   const { version, cipher, bits, group, isResumed, serverName, verdict } = facts;
   return { version, cipher, bits, group, isResumed, serverName, verdict, variant };
-}
-
-function withoutKeywords(extensions: Extensions, names: readonly string[]): Extensions {
-  return { ...extensions, keywords: new Map([...extensions.keywords].filter(([name]) => !names.includes(name))) };
 }
 
 async function scan(

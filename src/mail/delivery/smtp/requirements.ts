@@ -3,6 +3,7 @@ import { formatMailParameters, formatRcptParameters } from "../../../protocol/sm
 import { offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Cause, Failure } from "../../envelope/failure.ts";
+import type { SmtpClientSettings } from "../settings.ts";
 import type { ContentNeeds } from "./content-needs.ts";
 
 /**
@@ -11,10 +12,31 @@ import type { ContentNeeds } from "./content-needs.ts";
  * section 3.2, RFC 2852 section 4), and no repeat at that host can change it.
  */
 export interface Offer {
+  /** Those that we use there. */
   readonly extensions: Extensions;
   readonly host: string;
   /** Send 8-bit content to a host without 8BITMIME all the same. */
   readonly sendsEightBit: boolean;
+  /** The host would take binary content, and does not get it. */
+  readonly isBinaryWithheld: boolean;
+}
+
+/** BINARYMIME is nothing without BDAT (RFC 3030 section 3). */
+const BY_BDAT: readonly string[] = ["CHUNKING", "BINARYMIME"];
+
+/** What a host offers as far as we use it: content filters get no BDAT, and nobody does where the settings say never. */
+export function offerOf(
+  offered: Extensions,
+  host: string,
+  settings: Pick<SmtpClientSettings, "chunking" | "eightBit">,
+  isContentFilter: boolean,
+): Offer {
+  const sendsEightBit = settings.eightBit === "send";
+  if (!isContentFilter && settings.chunking !== "never")
+    return { extensions: offered, host, sendsEightBit, isBinaryWithheld: false };
+  const keywords = new Map([...offered.keywords].filter(([name]) => !BY_BDAT.includes(name)));
+  const isBinaryWithheld = BY_BDAT.every((name) => offers(offered, name));
+  return { extensions: { ...offered, keywords }, host, sendsEightBit, isBinaryWithheld };
 }
 
 export interface Commands {
@@ -52,7 +74,7 @@ export function commandsOf(
   const content = lesser(message.content, needs?.content ?? message.content);
   const isBinary = content === "binary";
   if (isBinary && !(offers(extensions, "BINARYMIME") && offers(extensions, "CHUNKING")))
-    return lacks("BINARYMIME", "5.6.3", offer);
+    return lacks("BINARYMIME", "5.6.3", offer, offer.isBinaryWithheld);
   const hasUtf8 = offers(extensions, "SMTPUTF8");
   // One transaction has one sender: the scheduler never mixes them.
   const from = senderOf(message, envelopes[0]);
@@ -119,8 +141,14 @@ function wireAddress(address: string, hasUtf8: boolean): string | undefined {
   return needsSmtpUtf8(mailbox.value) ? undefined : formatMailbox(mailbox.value);
 }
 
-function lacks(extension: Extract<Cause, { kind: "unsupported" }>["extension"], status: string, offer: Offer): Failure {
-  return { lasting: "permanent", status, cause: { kind: "unsupported", extension }, host: offer.host };
+function lacks(
+  extension: Extract<Cause, { kind: "unsupported" }>["extension"],
+  status: string,
+  { host }: Offer,
+  isWithheld = false,
+): Failure {
+  const cause: Cause = { kind: "unsupported", extension, ...(isWithheld ? { isWithheld } : {}) };
+  return { lasting: "permanent", status, cause, host };
 }
 
 /** How many recipients, and how many of their domains, one transaction may have (RFC 9422, and our own setting). */
