@@ -132,6 +132,11 @@ const REASONS: Readonly<Record<CauseKind, Reason>> = {
       { kind: "alias", reason: "unknown", text: "jane@example.org: no such user here" },
     ],
   },
+  "not-tried": {
+    means:
+      "The next host did not take other mail, and this was kept from it meanwhile. What that mail was told is not repeated here.",
+    examples: [{ kind: "not-tried" }],
+  },
   hops: {
     means: "The message carries more Received fields than `session.hops` allows: it goes round in a circle.",
     examples: [{ kind: "hops", count: 101 }],

@@ -51,6 +51,8 @@ export function failureText(failure: Failure, reader: "operator" | "sender" = "o
       return `command: ${cause.text}`;
     case "alias":
       return `alias: ${cause.text}`;
+    case "not-tried":
+      return "not tried: the next host rests, as it did not take other mail";
     case "hops":
       return `too many hops: ${cause.count}`;
     case "expired":

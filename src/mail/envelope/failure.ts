@@ -66,6 +66,8 @@ export type Cause =
       readonly reason: "loop" | "too-many" | "unknown" | "refused" | "not-now";
       readonly text: string;
     }
+  /** The next host did not take other mail, and this was kept from it. Nothing is said of what that mail was told. */
+  | { readonly kind: "not-tried" }
   | { readonly kind: "hops"; readonly count: number }
   | { readonly kind: "expired"; readonly afterMs: number }
   | { readonly kind: "deliver-by"; readonly at: number }

@@ -1,6 +1,5 @@
 import type { Outcome } from "../delivery/delivery.ts";
 import { failureText } from "../envelope/failure-text.ts";
-import type { Failure } from "../envelope/failure.ts";
 import {
   endProbing,
   endRest,
@@ -22,6 +21,7 @@ import { placeFirst, readyAt } from "./lines.ts";
 import { makeReady, schedule } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import { mayBeGreylisting } from "./scope.ts";
+import { NOT_TRIED } from "./round.ts";
 import { firstRanked } from "./priorities.ts";
 import type { Batch, DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { returnAt } from "./ticket.ts";
@@ -181,10 +181,9 @@ function fetchFirst(s: SchedulerState, id: string): void {
 
 /** What rests in the line expires there: nobody else would look at it before its turn. */
 function expireThere(s: SchedulerState, relay: RelayQueue, of: Greylist): void {
-  const failure = of.lastFailure;
-  if (failure === undefined) return;
   for (const ticket of readyAt(relay))
-    if (expiresAtOf(ticket) <= s.now) postpone(s, { do: "put-off", ticket, untilAt: of.restsUntilAt, failure });
+    if (expiresAtOf(ticket) <= s.now)
+      postpone(s, { do: "put-off", ticket, untilAt: of.restsUntilAt, failure: NOT_TRIED });
 }
 
 function follow(s: SchedulerState, relay: RelayQueue, of: Greylist, learnt: Learnt): void {
@@ -208,11 +207,11 @@ function follow(s: SchedulerState, relay: RelayQueue, of: Greylist, learnt: Lear
         because: failure === undefined ? "" : failureText(failure),
       }),
     );
-    if (learnt === "put-off" && failure !== undefined) putOffRest(s, relay, of.restsUntilAt, failure);
+    if (learnt === "put-off") putOffRest(s, relay, of.restsUntilAt);
   }
 }
 
-function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number, failure: Failure): void {
+function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number): void {
   // Those refused before it was suspicious wait a little longer as well.
   const refusedUntilAt = nextAttemptAt(relay.greylist ?? newGreylist(), true, around(s, relay)) ?? untilAt;
   for (const id of relay.greylist?.first ?? []) {
@@ -221,5 +220,5 @@ function putOffRest(s: SchedulerState, relay: RelayQueue, untilAt: number, failu
     setDueAt(ticket, Math.min(Math.max(dueAtOf(ticket), refusedUntilAt), expiresAtOf(ticket)));
     schedule(s, ticket);
   }
-  failTogether(s, relay, relay.lines.values(), { do: "put-off", untilAt, failure });
+  failTogether(s, relay, relay.lines.values(), { do: "put-off", untilAt, failure: NOT_TRIED });
 }

@@ -187,9 +187,7 @@ function notDue(
 function untriedText({ message }: Ticket, lastFailure: Failure | undefined): string {
   if (lastFailure === undefined) return "not due yet";
   const text = failureText(lastFailure);
-  return scopeOf(lastFailure, "recipient") === "sender"
-    ? `its sender <${message.sender}> was refused: ${text}`
-    : `not tried yet, as others were refused: ${text}`;
+  return scopeOf(lastFailure, "recipient") === "sender" ? `its sender <${message.sender}> was refused: ${text}` : text;
 }
 
 function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {

@@ -12,7 +12,11 @@ import { chanceOf } from "./chance.ts";
 import { internalWaitMs } from "./retry.ts";
 import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { ownKey } from "./homes.ts";
-import type { Attempt, DomainLine, RelayQueue, SchedulerState, Session } from "./state.ts";
+import { readyAt } from "./lines.ts";
+import { forNow, isOfOneMail } from "./scope.ts";
+import type { Attempt, DomainLine, RelayQueue, SchedulerState, Session, Ticket } from "./state.ts";
+import { expiresAtOf } from "./ticket-times.ts";
+import { postpone } from "./writing.ts";
 
 /**
  * A round: a relay's hosts tried one after the other, at once, until one works. When none is left the whole of what is
@@ -60,6 +64,11 @@ export function failSession(
   if (isSource) return;
   if (scope === "host") {
     for (const other of relay.candidates) if (other.host.name === candidate.host.name) addTried(relay, other.address);
+    // What waits for its rest is not to try the host's other addresses one by one.
+    if (isOfOneMail(failure)) {
+      restRoute(s, session, failure, scope);
+      return;
+    }
   }
   penalise(route.penalty, failure, s.now, penaltyRules(s, relay));
   restAsTold(s, route.penalty, failure);
@@ -146,11 +155,55 @@ function restSource(s: SchedulerState, { route: { source } }: Session, failure: 
   s.out.push(tell(sourceRests, { source, rest: rest.restsUntilAt - s.now, until: rest.restsUntilAt, because }));
 }
 
-/** Everything ready at the relay has had its attempt, and failed. */
+/** One host's failure in a round, and the session that met it, where there was one. */
+export interface RoundFailure {
+  readonly failure: Failure;
+  readonly session?: string | undefined;
+}
+
+/** Put back for another host or another of our addresses; when the round ends without one, this was its attempt. */
+export function noteAnswered({ id: session, relay }: Session, ticket: Ticket, failure: Failure): void {
+  if (!isOfOneMail(failure)) return;
+  relay.answered ??= new Map();
+  relay.answered.set(ticket.id, { failure, session });
+}
+
+/**
+ * No host is left in this round. Where none could be had, everything ready at the relay has had its attempt, and failed.
+ * What a host said to one mail is that mail's alone: the others have had none, and wait in their line while the host rests.
+ */
 export function deferRound(s: SchedulerState, relay: RelayQueue): void {
+  if (relay.failures.some(({ failure }) => isOfOneMail(failure))) {
+    endRoundOfSome(s, relay);
+    return;
+  }
   const failure = mostTelling(relay.failures.map((one) => one.failure));
   const session = relay.failures.findLast((one) => one.failure === failure)?.session;
-  const attempt: Attempt = {
+  const attempt = attemptOf(s, relay, { failure, session });
+  endRound(relay);
+  failTogether(s, relay, relay.lines.values(), { do: "fail", attempt, failure });
+}
+
+function endRoundOfSome(s: SchedulerState, relay: RelayQueue): void {
+  for (const [id, told] of relay.answered ?? []) {
+    const ticket = s.tickets.get(id);
+    if (ticket?.queue?.kind !== "batch" || ticket.queue.line.relay !== relay) continue;
+    // The host knows this mail: another's success is no reason to offer it before its time.
+    const attempt = { ...attemptOf(s, relay, told), round: undefined };
+    postpone(s, { do: "fail", ticket, attempt, failure: forNow(told.failure) });
+  }
+  endRound(relay);
+  s.dirty.add(relay);
+  // Nobody else would look at these before their turn.
+  for (const ticket of readyAt(relay))
+    if (expiresAtOf(ticket) <= s.now) postpone(s, { do: "put-off", ticket, untilAt: s.now, failure: NOT_TRIED });
+}
+
+/** What is told of mail that was kept from a host because of what other mail met there. */
+export const NOT_TRIED: Failure = { lasting: "temporary", status: "4.4.0", cause: { kind: "not-tried" } };
+
+function attemptOf(s: SchedulerState, relay: RelayQueue, { failure, session }: RoundFailure): Attempt {
+  return {
     speaker: relay.candidates[0]?.way.relay.protocol ?? relay.plan.ways[0]?.relay.protocol ?? "smtp",
     relay: wasReached(failure) ? (failure.host ?? "none") : "none",
     session,
@@ -164,8 +217,6 @@ export function deferRound(s: SchedulerState, relay: RelayQueue): void {
       under: failure.cause.kind === "settings" ? s.settings : undefined,
     },
   };
-  endRound(relay);
-  failTogether(s, relay, relay.lines.values(), { do: "fail", attempt, failure });
 }
 
 /** The domain's mail exchangers could not be found; what else is ready at the relay has nothing to do with it. */
@@ -195,6 +246,7 @@ function addTried(relay: RelayQueue, what: string): void {
 export function endRound(relay: RelayQueue): void {
   relay.tried = undefined;
   relay.failures = [];
+  relay.answered = undefined;
 }
 
 /** An operator wants it tried now. */

@@ -120,9 +120,16 @@ export function scopeOf(failure: Failure, said: "recipient" | "address" | "host"
 
 const OUR_END: ReadonlySet<string> = new Set(["unreachable", "source", "other"]);
 
-/** It met one mail: a reply to it, or a connection that ended in the middle of it. Others were not looked at. */
+/** It met one mail: a reply to it, or a connection that ended in the middle of it. Others were not offered. */
 export function isOfOneMail({ cause }: Failure): boolean {
   return "during" in cause && (BEFORE_CONTENT.has(cause.during) || AT_CONTENT.has(cause.during));
+}
+
+/** What a refusal for good says about the host is over some day. */
+export function forNow(failure: Failure): Failure {
+  return failure.lasting === "temporary"
+    ? failure
+    : { ...failure, lasting: "temporary", status: `4${failure.status.slice(1)}` };
 }
 
 /** How far each reaches: of several failures in one transaction, the one that reaches farthest says what to do with the rest. */

@@ -9,7 +9,7 @@ import { noteAnswer, noteTransactionTime } from "./greylisting.ts";
 import { blamedOnMixture, mixNoMore, NOBODY } from "./mixing.ts";
 import { noteRefusedSender, noteWelcomeSender } from "./refused-senders.ts";
 import type { Expanded } from "./expanded.ts";
-import { BEFORE_CONTENT, farthestOf, scopeOf, type Scope, type Wide } from "./scope.ts";
+import { BEFORE_CONTENT, farthestOf, forNow, scopeOf, type Scope, type Wide } from "./scope.ts";
 import { routeResumed } from "./events.ts";
 import { countTogether } from "./hanging.ts";
 import { giveBackLocal, joinRelay } from "./ready-queues.ts";
@@ -28,6 +28,7 @@ import {
   failSession,
   hasAnotherSource,
   mostTelling,
+  noteAnswered,
   penaliseRelay,
   restRoute,
   SOURCES_REFUSED,
@@ -165,8 +166,10 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   const farthest = farthestOf(failuresIn(outcomes));
   const isBelieved = believesVerdict(s, session, { tickets, outcomes, worked });
 
-  if (isAgain) for (const ticket of tickets) putBack(s, session, ticket);
-  else {
+  if (isAgain) {
+    const told = new Map(outcomes.map((outcome) => [outcome.envelope, outcome]));
+    for (const ticket of tickets) putBack(s, session, ticket, told.get(ticket.id));
+  } else {
     const sender = tickets[0]?.message.sender;
     if (sender !== undefined) {
       if (farthest?.scope === "sender") noteRefusedSender(s, relay, sender, farthest.failure, tickets);
@@ -227,13 +230,6 @@ function sessionScope(failure: Failure, said: Exclude<Wide, "route">): Wide {
   return scope === "route" || scope === "host" || scope === "relay" ? scope : said;
 }
 
-/** What a refusal for good says about the host is over some day. */
-function forNow(failure: Failure): Failure {
-  return failure.lasting === "temporary"
-    ? failure
-    : { ...failure, lasting: "temporary", status: `4${failure.status.slice(1)}` };
-}
-
 /**
  * The session ended before the next host had anything of this message: a kept session that had gone stale, or a host
  * that closes at once. Nothing was said about the envelopes, so they go to another session without an attempt counted;
@@ -255,7 +251,8 @@ function saysSomething(session: Session, outcome: Outcome, isInOrder: boolean): 
   return scope !== "route" && scope !== "host" && scope !== "relay";
 }
 
-function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
+/** `told`: what it was answered, where that counts when the round ends. */
+function putBack(s: SchedulerState, session: Session, ticket: Ticket, told?: Outcome): void {
   if (ticket.after !== undefined || session.relay.isRetired) {
     // Through the store and back: what an operator or new settings want is looked at there.
     setDueAt(ticket, s.now);
@@ -272,6 +269,7 @@ function putBack(s: SchedulerState, session: Session, ticket: Ticket): void {
   // The line may rest for long; deadlines hold there as before.
   setWake(s.wakes, ticket, nextWakeAt(s, ticket));
   joinRelay(s, session.relay, ticket);
+  if (told?.kind === "failed" && !session.hasWorked) noteAnswered(session, ticket, told.failure);
 }
 
 function settleAll(
@@ -296,7 +294,7 @@ function settleAll(
     const outcome = isOfSource && !isFruitless ? triedAgain(ticket, answered) : answered;
     const isPutBack = isTold && (belongsElsewhere(session, outcome, isBelieved) || (isOfSource && isFruitless));
     if (unmixed.has(ticket) || isPutBack) {
-      putBack(s, session, ticket);
+      putBack(s, session, ticket, unmixed.has(ticket) ? undefined : outcome);
       continue;
     }
     if (mayFollow && isOverflow(outcome)) {

@@ -140,7 +140,7 @@ function nextAttemptAt(s: SchedulerState, ticket: Ticket, attempt: Attempt, fail
 }
 
 /**
- * It was not tried, because others before it were refused for now: it counts as failed for now, without an attempt, and
+ * It was not tried, because its sender or others before it were refused for now: it counts as failed for now, without an attempt, and
  * its schedule does not go on.
  */
 export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number, failure: Failure): void {
@@ -154,15 +154,9 @@ export function settlePutOff(s: SchedulerState, ticket: Ticket, untilAt: number,
   if (ticket.isScheduled !== undefined) ticket.isScheduled = undefined;
   setDueAt(ticket, Math.min(untilAt, expiresAtOf(ticket)));
   noteRefusal(ticket, failure);
-  const who = ticket.isOfRefusedSender === true ? "its sender was" : "others were";
-  tellAttempt(
-    s,
-    ticket,
-    untried(s),
-    "deferred",
-    failure.status,
-    `not tried: ${who} refused just now: ${failureText(failure)}`,
-  );
+  const text = failureText(failure);
+  const why = ticket.isOfRefusedSender === true ? `not tried: its sender was refused just now: ${text}` : text;
+  tellAttempt(s, ticket, untried(s), "deferred", failure.status, why);
   decide(s, { ticket, kind: "kept", failure });
 }
 

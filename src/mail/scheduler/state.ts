@@ -19,6 +19,7 @@ import type { Rewrite } from "./refused-writes.ts";
 import type { Ranked } from "./priorities.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
+import type { RoundFailure } from "./round.ts";
 import type { SenderTurn } from "./sender-turns.ts";
 import type { SchedulerSettings } from "./settings.ts";
 import { noSuspensions, type Suspension, type Suspensions } from "./suspension.ts";
@@ -314,12 +315,6 @@ export interface LocalQueue extends Chained<LocalQueue> {
   hasTurn: boolean;
 }
 
-/** One host's failure in a round, and the session that met it, where there was one. */
-export interface RoundFailure {
-  readonly failure: Failure;
-  readonly session?: string | undefined;
-}
-
 /**
  * What envelopes go to, and what is ready to go there: a smarthost, or mail exchangers, which all domains share that have
  * the same ones (`homes.ts`). Until a domain's mail exchangers are found its mail waits at a relay of its own.
@@ -352,6 +347,8 @@ export interface RelayQueue extends Wakeable {
   /** Addresses tried in this round, and what each said. A round ends with a transaction that worked, or with all tried. */
   tried: Set<string> | undefined;
   failures: RoundFailure[];
+  /** Mail that was put back in this round, and what it was told itself. */
+  answered: Map<EnvelopeId, RoundFailure> | undefined;
   roundStartedAt: number;
   /** Failures of our own side in a row. */
   mishaps: number;
@@ -498,6 +495,7 @@ export function newRelayQueue(key: string, plan: RelayPlan, domain: string | und
     freshUntilAt: 0,
     tried: undefined,
     failures: [],
+    answered: undefined,
     roundStartedAt: 0,
     mishaps: 0,
     endsRests: false,

@@ -46,6 +46,7 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
     reason,
     text,
   })),
+  "not-tried": [{ kind: "not-tried" }],
   hops: [{ kind: "hops", count: 51 }],
   expired: [{ kind: "expired", afterMs: 4 * 86_400_000 }],
   "deliver-by": [{ kind: "deliver-by", at: 0 }],

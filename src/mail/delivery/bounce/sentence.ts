@@ -46,6 +46,8 @@ export function sentenceFor(failure: Failure): string {
       return "The program that delivers mail for this recipient failed.";
     case "alias":
       return `${ALIAS_REASONS[cause.reason]}.`;
+    case "not-tried":
+      return "The recipient's mail server did not take other mail from this server, so this message was not offered to it.";
     case "hops":
       return `The message has passed ${cause.count} mail servers already, which means that it goes round in a circle between servers that forward it to one another.`;
     case "expired":
