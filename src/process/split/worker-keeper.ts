@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { inspectCertificates } from "../../service/tls/inspect.io.ts";
@@ -6,10 +5,10 @@ import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
 import type { Keeper, KeeperChange, KeeperStore } from "../../service/tls/keeper.ts";
 import { inOrder, problemIn, problemLine } from "../../service/config/config.ts";
 import { loginSecret } from "../../service/account/login-secret.io.ts";
-import type { Channel, Handlers } from "./channel.ts";
 import * as events from "../events.ts";
 import type { SystemQuestion } from "../../service/account/system-passwords.ts";
 import { systemPasswords } from "../../service/account/system-passwords.io.ts";
+import { handlersFrom, serveAdmitted } from "./admitted-channels.ts";
 import { foldersOf, loginSecretOf } from "../folders.ts";
 import { startKeeperRole } from "../role/keeper-role.ts";
 import {
@@ -19,7 +18,6 @@ import {
   supervisorKeeperMethods,
   type WorkerStart,
 } from "./roles.ts";
-import { serveChannels } from "./served-channels.ts";
 import { SettingsRefused } from "../settings/settings-refused.ts";
 import { inspectSigning } from "../settings/signing-files.ts";
 import { inspectedOf, locatedProblem } from "../settings/tls-files.ts";
@@ -48,48 +46,24 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
     atOnce: () => loaded.settings.accounts?.checksAtOnce ?? 1,
   });
   const { keeper } = role;
-  const open = new Set<Channel>();
-  let onEmpty = (): void => {};
-  const forget = keeper.onChange((change: KeeperChange) => {
-    for (const channel of open) channel.note("changed", [change]);
-  });
-  const granted = (methods: readonly (keyof typeof keeper)[]): Handlers =>
-    Object.fromEntries(
-      methods.map((method) => [method, (...args: never[]) => Reflect.apply(keeper[method], keeper, args)]),
-    );
-  const server = await serveChannels(
-    start.keeper?.path ?? "",
-    (said, channel) => {
-      const [name = "", word = ""] = said.split(" ");
-      if (access === undefined || !isSame(word, access.words[name])) {
-        channel.close();
-        return { handlers: {} };
-      }
-      open.add(channel);
-      const onEnd = (): void => {
-        open.delete(channel);
-        if (open.size === 0) onEmpty();
-      };
-      const accounts = {
-        checkSystemPassword: (question: SystemQuestion) => system.checkSystemPassword(question),
-        loginSecret: () => loginSecret(loginSecretOf(foldersOf(loaded.settings.state))),
-      };
-      return { handlers: name === "lookup" ? accounts : granted(methodsOf[name] ?? []), onEnd };
-    },
+  const accounts = {
+    checkSystemPassword: (question: SystemQuestion) => system.checkSystemPassword(question),
+    loginSecret: () => loginSecret(loginSecretOf(foldersOf(loaded.settings.state))),
+  };
+  const channels = await serveAdmitted(
+    access,
+    (name) => (name === "lookup" ? accounts : handlersFrom(keeper, methodsOf[name] ?? [])),
     // Who may come here at all is settled by the folder.
     0o666,
   );
+  const forget = keeper.onChange((change: KeeperChange) => {
+    for (const channel of channels.open) channel.note("changed", [change]);
+  });
   return {
-    async leave() {
-      // Workers of these settings go on with their sessions, and may need us until their last.
-      if (open.size > 0)
-        await new Promise<void>((resolve) => {
-          onEmpty = resolve;
-        });
-    },
+    leave: () => channels.left(),
     async stop() {
       forget();
-      server.close();
+      channels.close();
       role.close();
       role.tickets.close();
       await system.close();
@@ -104,8 +78,3 @@ const methodsOf: Readonly<Record<string, readonly (keyof Keeper | keyof KeeperSt
   acme: acmeKeeperMethods,
   supervisor: supervisorKeeperMethods,
 };
-
-function isSame(given: string, expected: string | undefined): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return expected !== undefined && expected !== "" && timingSafeEqual(digest(given), digest(expected));
-}

@@ -1,16 +1,14 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { systemRandom } from "../../foundation/random.io.ts";
 import { Rates } from "../../mail/envelope/restrictions/rates.ts";
 import { SendingLimits } from "../../service/account/sending-limits.ts";
-import type { Channel } from "./channel.ts";
 import type { LookupPort } from "../role/lookup.ts";
 import { foldersOf } from "../folders.ts";
 import { loginsFor, startLookup } from "../role/lookup-role.ts";
+import { handlersFrom, serveAdmitted } from "./admitted-channels.ts";
 import { remoteAccountKeeper } from "./remote-keeper.ts";
 import { ingressLookupMethods, supervisorLookupMethods, tableLookupMethods, type WorkerStart } from "./roles.ts";
-import { serveChannels } from "./served-channels.ts";
 import { roleParts, type RunningRole } from "./worker-role.ts";
 
 /**
@@ -36,38 +34,11 @@ export async function lookupRole(start: WorkerStart, emit: Emit): Promise<Runnin
     loginSecret,
   });
   role.takeLogins();
-  const open = new Set<Channel>();
-  let onEmpty = (): void => {};
-  const server = await serveChannels(access?.path ?? "", (said, channel) => {
-    const [name = "", word = ""] = said.split(" ");
-    if (access === undefined || !isSame(word, access.words[name])) {
-      channel.close();
-      return { handlers: {} };
-    }
-    open.add(channel);
-    const onEnd = (): void => {
-      open.delete(channel);
-      if (open.size === 0) onEmpty();
-    };
-    const methods: readonly (keyof LookupPort)[] = methodsOf[name] ?? [];
-    const handlers = Object.fromEntries(
-      methods.map((method) => [
-        method,
-        (...args: never[]) => Reflect.apply(role.port[method] as (...args: never[]) => unknown, role.port, args),
-      ]),
-    );
-    return { handlers, onEnd };
-  });
+  const channels = await serveAdmitted(access, (name) => handlersFrom(role.port, methodsOf[name] ?? []));
   return {
-    async leave() {
-      // Workers of these settings go on with their sessions, and may ask until their last.
-      if (open.size > 0)
-        await new Promise<void>((resolve) => {
-          onEmpty = resolve;
-        });
-    },
+    leave: () => channels.left(),
     async stop() {
-      server.close();
+      channels.close();
       await role.close();
       kept.close();
     },
@@ -81,8 +52,3 @@ const methodsOf: Readonly<Record<string, readonly (keyof LookupPort)[]>> = {
   delivery: tableLookupMethods,
   supervisor: supervisorLookupMethods,
 };
-
-function isSame(given: string, expected: string | undefined): boolean {
-  const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
-  return expected !== undefined && expected !== "" && timingSafeEqual(digest(given), digest(expected));
-}
