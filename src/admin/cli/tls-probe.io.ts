@@ -82,11 +82,14 @@ class Stopped extends Error {
 class Prober {
   readonly #target: ProbeTarget;
   readonly #engine = tlsClientEngine({ clock: systemClock });
-  readonly #contexts = new ClientContexts({
-    anchors: readAnchors,
-    clientCertificate: () => Promise.resolve({ pairs: [], problem: "a probe has none" }),
-    onChange: () => () => {},
-  });
+  readonly #contexts = new ClientContexts(
+    {
+      anchors: readAnchors,
+      clientCertificate: () => Promise.resolve({ pairs: [], problem: "a probe has none" }),
+      onChange: () => () => {},
+    },
+    systemClock,
+  );
   /** What stays the same over the trials, as the first of them found it. */
   readonly seen: { -readonly [Key in Seen]: ProbeReport[Key] } = {
     address: undefined,

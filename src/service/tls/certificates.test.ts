@@ -106,7 +106,14 @@ test("an authority of the same name that did not sign is no authority", async ()
   );
 });
 
-const named = (id: string, names: readonly string[], keyKind = "ec") => ({ id, names, keyKind });
+const NOW = Date.parse("2026-11-21T00:00:00Z");
+const named = (id: string, names: readonly string[], keyKind = "ec", fromAt = NOW, toAt = NOW) => ({
+  id,
+  names,
+  keyKind,
+  notBeforeAt: fromAt,
+  notAfterAt: toAt,
+});
 
 test("a name is found exactly, then by a wildcard for exactly one label; the first of two counts", () => {
   const { forName } = servingPairs([
@@ -125,7 +132,7 @@ test("a name is found exactly, then by a wildcard for exactly one label; the fir
     [".example.org", undefined],
   ] as const)
     assert.equal(
-      forName(name)
+      forName(name, NOW)
         ?.map(({ id }) => id)
         .join(),
       expected,
@@ -134,16 +141,17 @@ test("a name is found exactly, then by a wildcard for exactly one label; the fir
 });
 
 test("of the pairs that have a name one of each kind of key serves, whatever other names they have", () => {
-  const serving = servingPairs([
+  const pairs = [
     named("ec", ["mx.example.org", "www.example.org"]),
     named("rsa", ["example.org", "mx.example.org"], "rsa"),
     named("later ec", ["mx.example.org"]),
     named("wild rsa", ["*.example.org"], "rsa"),
     named("nameless", []),
-  ]);
+  ];
+  const serving = servingPairs(pairs);
   const ids = (name: string): string =>
     serving
-      .forName(name)
+      .forName(name, NOW)
       ?.map(({ id }) => id)
       .join(", ") ?? "nobody";
   assert.equal(ids("mx.example.org"), "ec, rsa");
@@ -151,9 +159,36 @@ test("of the pairs that have a name one of each kind of key serves, whatever oth
   assert.equal(ids("example.org"), "rsa");
   assert.equal(ids("other.example.org"), "wild rsa");
   assert.deepEqual(
-    serving.defaults.map((pairs) => pairs.map(({ id }) => id).join(", ")),
+    pairs.map((pair) =>
+      serving
+        .asDefault(pair, NOW)
+        .map(({ id }) => id)
+        .join(", "),
+    ),
     ["ec, rsa", "rsa", "later ec, rsa", "wild rsa", "nameless"],
   );
+});
+
+test("of pairs with a name those that are valid serve; RSA stands in for every kind that is not", () => {
+  const [valid, over, coming] = [
+    (id: string, kind?: string) => named(id, ["mx.example.org"], kind),
+    (id: string, kind?: string) => named(id, ["mx.example.org"], kind, NOW - 2, NOW - 1),
+    (id: string, kind?: string) => named(id, ["mx.example.org"], kind, NOW + 1, NOW + 2),
+  ] as const;
+  for (const [pairs, expected] of [
+    [[over("old"), valid("new"), valid("newer")], "new"],
+    [[coming("next"), over("old"), valid("new")], "new"],
+    [[over("old ec"), valid("rsa", "rsa")], "rsa"],
+    [[over("old rsa", "rsa"), valid("ec")], "ec, old rsa"],
+    [[over("old rsa", "rsa"), over("old ec"), coming("next")], "old rsa, old ec"],
+  ] as const)
+    assert.equal(
+      servingPairs(pairs)
+        .forName("mx.example.org", NOW)
+        ?.map(({ id }) => id)
+        .join(", "),
+      expected,
+    );
 });
 
 test("a table's value is files below its directory, or PEM text; nothing leads out of the directory", () => {

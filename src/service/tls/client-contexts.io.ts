@@ -1,8 +1,10 @@
 import { constants, createHash } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
+import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import { SYSTEM_ANCHORS, type Anchors, type ClientMaterial, type Keeper } from "./keeper.ts";
+import { servingTogether } from "./name-index.ts";
 import { recent, type Recent } from "./recent.ts";
 
 /** What a client's handshake is to be like. */
@@ -40,6 +42,7 @@ const MOST_CONTEXTS = 50;
  */
 export class ClientContexts {
   readonly #keeper: ClientKeeper;
+  readonly #clock: Clock;
   #ready: Recent<SecureContext> = recent(MOST_CONTEXTS);
   readonly #anchors = new Map<string, Anchors>();
   readonly #certificates = new Map<string, ClientMaterial>();
@@ -47,8 +50,9 @@ export class ClientContexts {
   /** Rises with each change, so that an answer from before it is not kept. */
   #version = 0;
 
-  constructor(keeper: ClientKeeper) {
+  constructor(keeper: ClientKeeper, clock: Clock) {
     this.#keeper = keeper;
+    this.#clock = clock;
     this.#stop = keeper.onChange((change) => {
       if (change === "tickets") return;
       this.#version++;
@@ -62,12 +66,13 @@ export class ClientContexts {
   async get(terms: ClientContextTerms): Promise<Result<ClientContext, string>> {
     const version = this.#version;
     const anchors = await this.#anchorsOf(terms.caFile ?? SYSTEM_ANCHORS);
-    const shown = terms.certificate === undefined ? undefined : await this.#certificateOf(terms.certificate);
-    if (shown !== undefined && shown.pairs.length === 0)
-      return refused(`the certificate ${terms.certificate}: ${shown.problem ?? "there is none"}`);
+    const held = terms.certificate === undefined ? undefined : await this.#certificateOf(terms.certificate);
+    if (held !== undefined && held.pairs.length === 0)
+      return refused(`the certificate ${terms.certificate}: ${held.problem ?? "there is none"}`);
+    const shown = servingTogether(held?.pairs ?? [], this.#clock.now());
     const problem = anchors.pems.length > 0 ? undefined : (anchors.problem ?? "there are none");
     const label = createHash("sha256")
-      .update(JSON.stringify([terms, anchors.pems.length, shown?.pairs.map((pair) => pair.certificatePem)]))
+      .update(JSON.stringify([terms, anchors.pems.length, shown.map((pair) => pair.certificatePem)]))
       .digest("base64url");
     const known = this.#ready.get(label);
     if (known !== undefined) return ok({ context: known, problem });
@@ -80,9 +85,9 @@ export class ClientContexts {
         ...(terms.groups === undefined ? {} : { ecdhCurve: terms.groups }),
         ...(terms.signatures === undefined ? {} : { sigalgs: terms.signatures }),
         ca: [...anchors.pems],
-        ...(shown === undefined
+        ...(shown.length === 0
           ? {}
-          : { cert: shown.pairs.map((pair) => pair.certificatePem), key: shown.pairs.map((pair) => pair.keyPem) }),
+          : { cert: shown.map((pair) => pair.certificatePem), key: shown.map((pair) => pair.keyPem) }),
         secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (terms.hasTickets ? 0 : constants.SSL_OP_NO_TICKET),
       });
       if (problem === undefined && version === this.#version) this.#ready.set(label, context);

@@ -4,7 +4,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { CertificatePair } from "./certificate.ts";
 import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper.ts";
-import { foldedName, servingPairs } from "./name-index.ts";
+import { foldedName, servingPairs, servingTogether } from "./name-index.ts";
 import { recent, type Recent } from "./recent.ts";
 import type { ShownOptions } from "./tls.ts";
 
@@ -32,6 +32,7 @@ export type Version = "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
 
 /** What one version of a listener's material gives: options rather than contexts, for servers are made of those (`server.io.ts`). */
 export interface Contexts {
+  /** For what all of them share; what is shown to who names nobody may be another by then. */
   readonly defaultOptions: SecureContextOptions;
   /** The same object for the same certificates. `offered`: the client's ALPN. Rejects with `NoCertificate`. */
   optionsFor(
@@ -119,35 +120,43 @@ export function makeContexts(parts: {
     ready.set(label, options);
     return options;
   };
-  let defaultOptions: SecureContextOptions | undefined;
-  for (const pairs of serving.defaults) {
+  let known: { readonly pair: CertificatePair; readonly options: SecureContextOptions } | undefined;
+  for (const pair of material.pairs) {
     try {
-      defaultOptions = optionsOf(pairs);
+      known = { pair, options: optionsOf(serving.asDefault(pair, clock.now())) };
       break;
     } catch (thrown) {
-      onTrouble(`${pairs[0]?.origin ?? "a certificate"} cannot be used: ${messageOf(thrown)}`);
+      onTrouble(`${pair.origin} cannot be used: ${messageOf(thrown)}`);
     }
   }
-  if (defaultOptions === undefined)
-    throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
-  const fallback = defaultOptions;
+  if (known === undefined) throw new NoCertificate("no-own-certificate", "there is no certificate that can be used");
+  const first = known;
+  const fallback = (): SecureContextOptions => {
+    try {
+      return optionsOf(serving.asDefault(first.pair, clock.now()));
+    } catch (thrown) {
+      onTrouble(`what serves in the place of ${first.pair.origin} cannot be used: ${messageOf(thrown)}`);
+      return first.options;
+    }
+  };
   const challenges = new Map(material.challenges);
 
   /** What serves until another answer comes. */
   const settle = (name: string, answer: CertificateAnswer, before: TableEntry | undefined): SecureContextOptions => {
     if (answer.kind === "failed") {
       if (before === undefined) throw new NoCertificate("keeper-unavailable", answer.text);
-      return before.options;
+      return before.options ?? fallback();
     }
-    const version = answer.kind === "none" ? "" : answer.version;
-    let options = fallback;
+    const pairs = answer.kind === "none" ? [] : servingTogether(answer.pairs, clock.now());
+    const version = pairs.map((pair) => pair.version).join(" ");
+    let options: SecureContextOptions | undefined;
     try {
-      if (answer.kind === "found") options = before?.version === version ? before.options : tried(answer.pairs);
+      if (answer.kind === "found") options = before?.version === version ? before.options : tried(pairs);
     } catch (thrown) {
       onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);
     }
     fromTables.set(name, { options, version, askedAtMs: clock.monotonicMs() });
-    return options;
+    return options ?? fallback();
   };
   const ask = (name: string, before: TableEntry | undefined): Promise<SecureContextOptions> => {
     const running = asking.get(name);
@@ -161,27 +170,27 @@ export function makeContexts(parts: {
   };
 
   return {
-    defaultOptions,
+    defaultOptions: first.options,
     optionsFor(serverName, offered) {
-      if (serverName === undefined || serverName === "") return fallback;
+      if (serverName === undefined || serverName === "") return fallback();
       const name = foldedName(serverName);
       const challenge = offered?.includes(ACME_ALPN) === true ? challenges.get(name) : undefined;
       try {
         if (challenge !== undefined) return challengeOptionsOf(challenge);
-        const pairs = serving.forName(name);
+        const pairs = serving.forName(name, clock.now());
         if (pairs !== undefined) return optionsOf(pairs);
       } catch (thrown) {
         onTrouble(`the certificate for ${name} cannot be used: ${messageOf(thrown)}`);
-        return fallback;
+        return fallback();
       }
-      if (!material.hasTables) return fallback;
+      if (!material.hasTables) return fallback();
       const entry = fromTables.get(name);
       if (entry === undefined) return ask(name, undefined);
       if (clock.monotonicMs() - entry.askedAtMs >= TABLE_FRESH_MS) {
         // Whoever is known is not made to wait, nor turned away when nobody answers.
         ask(name, entry).catch((thrown: unknown) => onTrouble(messageOf(thrown)));
       }
-      return entry.options;
+      return entry.options ?? fallback();
     },
   };
 }
@@ -191,7 +200,8 @@ function ticketOptions(material: ProfileMaterial, terms: ContextTerms): { ticket
 }
 
 interface TableEntry {
-  readonly options: SecureContextOptions;
+  /** Undefined: the default's. */
+  readonly options: SecureContextOptions | undefined;
   readonly version: string;
   readonly askedAtMs: number;
 }

@@ -93,7 +93,7 @@ export class Connector {
 
   constructor(parts: ConnectorParts) {
     this.#parts = parts;
-    this.#contexts = new ClientContexts(parts.keeper);
+    this.#contexts = new ClientContexts(parts.keeper, parts.clock);
   }
 
   /** Cuts what is being opened and tried, and opens nothing more. */
