@@ -106,3 +106,51 @@ test("a table's certificates of one kind of key are one of them, a valid one whe
   assert.deepEqual(await shownFor("shop.example"), serialsOf(valid, rsa));
   assert.deepEqual(troubles, []);
 });
+
+/** A table with one name, whose answer a test sets. */
+async function tableOf(first: CertificatePair) {
+  const state = { pair: first, isFailing: false, isSilent: false, asked: 0 };
+  const made = contextsOf([await pairOf(["mx.example"])], async () => {
+    state.asked++;
+    if (state.isSilent) return new Promise<never>(() => {});
+    if (state.isFailing) return { kind: "failed", text: "the table is gone" };
+    return { kind: "found", pairs: [state.pair], version: state.pair.version };
+  });
+  return Object.assign(state, made);
+}
+
+test("what a table said counts for fifteen seconds, the last five of them while it is asked again; who comes later waits for its answer", async () => {
+  const [old, renewed] = [await pairOf(["shop.example"]), await pairOf(["shop.example"])];
+  const table = await tableOf(old);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(old));
+  table.pair = renewed;
+  await table.clock.advance(9000);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(old));
+  assert.equal(table.asked, 1);
+  await table.clock.advance(2000);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(old), "asked behind it");
+  await table.clock.advance(0);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(renewed));
+  assert.equal(table.asked, 2);
+
+  table.pair = old;
+  await table.clock.advance(50 * 60_000);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(old), "the first client after a long pause");
+});
+
+test("a table that fails, or does not answer in time, leaves what it said last", async () => {
+  const pair = await pairOf(["shop.example"]);
+  const table = await tableOf(pair);
+  await table.shownFor("shop.example");
+  table.isFailing = true;
+  await table.clock.advance(60_000);
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(pair));
+  table.isFailing = false;
+  table.isSilent = true;
+  await table.clock.advance(60_000);
+  const shown = table.shownFor("shop.example");
+  await table.clock.advance(10_000);
+  assert.deepEqual(await shown, serialsOf(pair));
+  // Whoever comes while it is silent does not wait each time.
+  assert.deepEqual(await table.shownFor("shop.example"), serialsOf(pair));
+});

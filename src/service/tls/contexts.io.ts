@@ -43,8 +43,10 @@ export interface Contexts {
 
 /** RFC 8737 section 3. */
 const ACME_ALPN = "acme-tls/1";
-/** What a table said of a name is asked for again after this time; until the answer is there, the former one serves. */
-const TABLE_FRESH_MS = 15_000;
+/** What a table said of a name is asked for again after this time, behind a client who is served with it. */
+const TABLE_FRESH_MS = 10_000;
+/** Older than this it serves only when there is no other answer: a name may not have been asked for in months. */
+const TABLE_SERVES_MS = 15_000;
 /** A first question has the client waiting. */
 const ASK_WITHIN_MS = 10_000;
 
@@ -145,6 +147,8 @@ export function makeContexts(parts: {
   const settle = (name: string, answer: CertificateAnswer, before: TableEntry | undefined): SecureContextOptions => {
     if (answer.kind === "failed") {
       if (before === undefined) throw new NoCertificate("keeper-unavailable", answer.text);
+      // It serves on, and not every client is made to wait for an answer that does not come.
+      fromTables.set(name, { ...before, askedAtMs: clock.monotonicMs() });
       return before.options ?? fallback();
     }
     const pairs = answer.kind === "none" ? [] : servingTogether(answer.pairs, clock.now());
@@ -185,11 +189,9 @@ export function makeContexts(parts: {
       }
       if (!material.hasTables) return fallback();
       const entry = fromTables.get(name);
-      if (entry === undefined) return ask(name, undefined);
-      if (clock.monotonicMs() - entry.askedAtMs >= TABLE_FRESH_MS) {
-        // Whoever is known is not made to wait, nor turned away when nobody answers.
-        ask(name, entry).catch((thrown: unknown) => onTrouble(messageOf(thrown)));
-      }
+      const ageMs = entry === undefined ? Number.POSITIVE_INFINITY : clock.monotonicMs() - entry.askedAtMs;
+      if (entry === undefined || ageMs >= TABLE_SERVES_MS) return ask(name, entry);
+      if (ageMs >= TABLE_FRESH_MS) ask(name, entry).catch((thrown: unknown) => onTrouble(messageOf(thrown)));
       return entry.options ?? fallback();
     },
   };
