@@ -50,7 +50,7 @@ export class MailRun implements Listener {
     this.#startedAt = now;
     this.#fates = Array.from<undefined>({ length: request.envelopes.length });
     const isContentFilter = this.#dialogue.request.isContentFilter === true;
-    const offer = offerOf(this.#extensions, this.#host, parts.settings, isContentFilter);
+    const offer = offerOf(this.#extensions, { host: this.#host }, parts.settings, isContentFilter);
     const commands = commandsOf(request.message, request.envelopes, offer, now);
     if ("cause" in commands) {
       this.#fillRest(commands);
@@ -108,6 +108,7 @@ export class MailRun implements Listener {
       by,
       isEager: by === "BDAT" && request.message.sizeBytes <= settings.eagerBody,
       needsReset: this.#needsReset,
+      mayBeEncrypted: false,
     });
     this.#transaction = transaction;
     this.#presented = 0;

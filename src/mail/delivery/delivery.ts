@@ -156,6 +156,11 @@ export interface SessionFacts {
   readonly mostTransactions?: number | undefined;
   /** Why the session is not encrypted although it was tried: the handshake failed and the mode allows plaintext. */
   readonly plaintextBecause?: string | undefined;
+  /**
+   * Another session may be offered more: this one is plaintext although encryption was wanted (RFC 3207 section 4.2), or
+   * began with HELO, and EHLO was not refused as a server without extensions does it. What is lacking is lacking for now only.
+   */
+  readonly mayOfferMore?: boolean | undefined;
   /** SIZE as announced; 0 or undefined: no limit known. */
   readonly sizeLimitBytes?: number | undefined;
 }

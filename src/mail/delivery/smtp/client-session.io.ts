@@ -68,7 +68,7 @@ export class ClientSession {
     this.#parts = parts;
     this.#idle = new MovingTimer(parts.clock, () => void this.leave());
     this.#wire = wire;
-    this.#offer = offerOf(extensions, facts.host, parts.settings, request.isContentFilter === true);
+    this.#offer = offerOf(extensions, facts, parts.settings, request.isContentFilter === true);
     this.#extensions = this.#offer.extensions;
     this.#rest();
   }
@@ -245,6 +245,8 @@ export class ClientSession {
       by,
       isEager: by === "BDAT" && isPipelined && typeof content !== "function" && content.length <= settings.eagerBody,
       needsReset: this.#needsReset,
+      mayBeEncrypted:
+        this.facts.tls === undefined && (this.#offer.mayOfferMore || offers(this.#extensions, "STARTTLS")),
     } as const;
     return runTransaction(this.#wire, plan, content, commands.isBinary, this.#parts);
   }
@@ -315,7 +317,7 @@ export class ClientSession {
 export function factsOf(
   host: string,
   extensions: Extensions,
-  security: Pick<SessionFacts, "tls" | "tlsRule" | "plaintextBecause">,
+  security: Pick<SessionFacts, "tls" | "tlsRule" | "plaintextBecause" | "mayOfferMore">,
 ): SessionFacts {
   const limits = announcedLimits(extensions);
   return {

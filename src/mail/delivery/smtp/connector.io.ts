@@ -281,7 +281,7 @@ export class Connector {
       if (finding !== undefined)
         learnt = { host: text, terms, handshake: "failed", variant, because: finding.sentence, reason: finding.reason };
       if (opened.is === "ready") {
-        const { tls, extensions } = opened;
+        const { tls, extensions, isEhloRefused } = opened;
         if (isSilence && mode === "implicit") this.#silent.set(asked, isSilent ? silentSinceMs : clock.monotonicMs());
         // On the same connection, and so nobody was told of a handshake that failed.
         if (tls === undefined && mode === "may" && !("path" in host.address) && offers(extensions, "STARTTLS"))
@@ -293,6 +293,7 @@ export class Connector {
           tls: tls === undefined ? undefined : sessionTls(tls, variant),
           tlsRule: "path" in host.address ? undefined : { level: demand.level, rule: demand.rule },
           plaintextBecause,
+          mayOfferMore: isEhloRefused || plaintextBecause !== undefined,
         });
         const made = new ClientSession(wanted.request, opened.wire, extensions, facts, this.#parts);
         return { ok: true, session: made, learnt };

@@ -49,6 +49,14 @@ export function sessionFailure(reply: Reply, during: During, host: string): Fail
   return { ...failure, lasting: "temporary", status: `4${failure.status.slice(1)}` };
 }
 
+/**
+ * The host takes no mail in plaintext: RFC 3207 section 4, and X.7.10 of the registry of status codes (RFC 5248). Where
+ * encryption was to be had or will be, that is about the session and not about the mail.
+ */
+export function wantsTls({ code, status }: Reply): boolean {
+  return code === 530 || status === "5.7.10";
+}
+
 export function lostFailure(ended: Ended, during: During, host: string, reply?: Reply): Failure {
   if (ended.reason === "protocol")
     return {

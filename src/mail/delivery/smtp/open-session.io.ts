@@ -68,7 +68,13 @@ export interface OpenSession {
 export type Opened = { readonly finding: TlsFinding | undefined } & Result;
 
 type Result =
-  | { readonly is: "ready"; readonly wire: Wire; readonly extensions: Extensions; readonly tls: TlsFacts | undefined }
+  | {
+      readonly is: "ready";
+      readonly wire: Wire;
+      readonly extensions: Extensions;
+      readonly isEhloRefused: boolean;
+      readonly tls: TlsFacts | undefined;
+    }
   | {
       readonly is: "another";
       readonly tls: "never" | "implicit";
@@ -244,9 +250,9 @@ class Opener {
     }
     this.#setOver();
     this.#wire.noDeadline();
-    const { extensions } = this.#opening;
+    const { extensions, isEhloRefused } = this.#opening;
     const tls = this.#encrypted?.facts;
-    this.#settle({ is: "ready", wire: this.#wire, extensions, tls, finding: this.#finding });
+    this.#settle({ is: "ready", wire: this.#wire, extensions, isEhloRefused, tls, finding: this.#finding });
   }
 
   /** Says goodbye where somebody may still listen, without making anybody wait for it. */

@@ -44,6 +44,8 @@ export interface Opening {
   /** The TLS connection has something that a login can be tied to. */
   readonly canBind?: boolean | undefined;
   readonly extensions: Extensions;
+  /** EHLO was refused, and not as a server from before extensions does it: another time it may be taken. */
+  readonly isEhloRefused: boolean;
   /** Mechanisms that were tried and refused, and what was said to the last. */
   readonly tried: readonly ClientMechanism[];
   readonly refusal?: Reply | undefined;
@@ -73,7 +75,14 @@ export type OpeningAction =
 export type Step = readonly [Opening, OpeningAction | undefined];
 
 export function beginOpening(plan: OpeningPlan): Step {
-  const opening: Opening = { plan, state: { at: "greeting" }, isEncrypted: false, extensions: noExtensions, tried: [] };
+  const opening: Opening = {
+    plan,
+    state: { at: "greeting" },
+    isEncrypted: false,
+    extensions: noExtensions,
+    isEhloRefused: false,
+    tried: [],
+  };
   if (plan.tls !== "implicit") return [opening, undefined];
   return [{ ...opening, state: { at: "handshake" } }, { do: "startTls" }];
 }
@@ -114,7 +123,7 @@ function onReply(opening: Opening, reply: Reply): Step {
       // RFC 5321 section 3.2: a server from before extensions refuses EHLO and knows HELO.
       if (reply.code >= 500 && opening.plan.protocol === "smtp" && !needsExtensions(opening.plan, opening.isEncrypted))
         return to(
-          opening,
+          { ...opening, isEhloRefused: !NOT_KNOWN.has(reply.code) },
           { at: "plain-hello" },
           { do: "send", text: `HELO ${opening.plan.helo}\r\n`, during: "HELO" },
         );
@@ -133,6 +142,9 @@ function onReply(opening: Opening, reply: Reply): Step {
       return [opening, undefined];
   }
 }
+
+/** RFC 5321 section 4.2.4: the command is not known, or there is no such thing here. */
+const NOT_KNOWN: ReadonlySet<number> = new Set([500, 502]);
 
 function hello(opening: Opening): Step {
   const verb = opening.plan.protocol === "lmtp" ? "LHLO" : "EHLO";

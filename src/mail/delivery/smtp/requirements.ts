@@ -3,13 +3,14 @@ import { formatMailParameters, formatRcptParameters } from "../../../protocol/sm
 import { offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Cause, Failure } from "../../envelope/failure.ts";
+import type { SessionFacts } from "../delivery.ts";
 import type { SmtpClientSettings } from "../settings.ts";
 import type { ContentNeeds } from "./content-needs.ts";
 
 /**
  * What a message needs of its next host, and the commands that say so. Nothing is ever converted: a host that lacks what
  * the content or the addresses need cannot have the message (RFC 6152 section 3, RFC 3030 section 3, RFC 6531
- * section 3.2, RFC 2852 section 4), and no repeat at that host can change it.
+ * section 3.2, RFC 2852 section 4), and no repeat at that host can change it, unless another session may be offered more.
  */
 export interface Offer {
   /** Those that we use there. */
@@ -19,6 +20,8 @@ export interface Offer {
   readonly sendsEightBit: boolean;
   /** The host would take binary content, and does not get it. */
   readonly isBinaryWithheld: boolean;
+  /** Another session may be offered more: `SessionFacts.mayOfferMore`. */
+  readonly mayOfferMore: boolean;
 }
 
 /** BINARYMIME is nothing without BDAT (RFC 3030 section 3). */
@@ -27,16 +30,16 @@ const BY_BDAT: readonly string[] = ["CHUNKING", "BINARYMIME"];
 /** What a host offers as far as we use it: content filters get no BDAT, and nobody does where the settings say never. */
 export function offerOf(
   offered: Extensions,
-  host: string,
+  { host, mayOfferMore = false }: Pick<SessionFacts, "host" | "mayOfferMore">,
   settings: Pick<SmtpClientSettings, "chunking" | "eightBit">,
   isContentFilter: boolean,
 ): Offer {
   const sendsEightBit = settings.eightBit === "send";
   if (!isContentFilter && settings.chunking !== "never")
-    return { extensions: offered, host, sendsEightBit, isBinaryWithheld: false };
+    return { extensions: offered, host, sendsEightBit, isBinaryWithheld: false, mayOfferMore };
   const keywords = new Map([...offered.keywords].filter(([name]) => !BY_BDAT.includes(name)));
   const isBinaryWithheld = BY_BDAT.every((name) => offers(offered, name));
-  return { extensions: { ...offered, keywords }, host, sendsEightBit, isBinaryWithheld };
+  return { extensions: { ...offered, keywords }, host, sendsEightBit, isBinaryWithheld, mayOfferMore };
 }
 
 export interface Commands {
@@ -144,10 +147,11 @@ function wireAddress(address: string, hasUtf8: boolean): string | undefined {
 function lacks(
   extension: Extract<Cause, { kind: "unsupported" }>["extension"],
   status: string,
-  { host }: Offer,
+  { host, mayOfferMore }: Offer,
   isWithheld = false,
 ): Failure {
   const cause: Cause = { kind: "unsupported", extension, ...(isWithheld ? { isWithheld } : {}) };
+  if (mayOfferMore && !isWithheld) return { lasting: "temporary", status: `4${status.slice(1)}`, cause, host };
   return { lasting: "permanent", status, cause, host };
 }
 

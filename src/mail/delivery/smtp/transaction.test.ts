@@ -23,6 +23,7 @@ function plan(changes: Partial<TransactionPlan> = {}): TransactionPlan {
     by: "DATA",
     isEager: false,
     needsReset: false,
+    mayBeEncrypted: false,
     ...changes,
   };
 }
@@ -125,3 +126,23 @@ test("who gave us the mail is told in front of MAIL, pipelined or one by one, an
   assert.equal(play(lockstep, [250, 550]).sent.at(-1), "MAIL FROM:<>");
   assert.equal(play(lockstep, [421]).transaction.end?.lasting, "temporary");
 });
+
+test("a host that wants encryption refuses the session, where that is plaintext and another may be encrypted", () => {
+  for (const isPipelined of [true, false]) {
+    const fallen = plan({ mayBeEncrypted: true, isPipelined });
+    const atMail = play(fallen, [530]).transaction;
+    assert.ok(atMail.isOver && atMail.end?.lasting === "temporary" && atMail.end.status === "4.0.0");
+    assert.deepEqual(lastings(atMail), ["temporary", "temporary"]);
+    // Of one recipient it says nothing about the others.
+    const atRcpt = play(fallen, [250, 530, 250, 354, 250]).transaction;
+    assert.deepEqual([lastings(atRcpt), atRcpt.end], [["temporary", "accepted"], undefined]);
+    assert.deepEqual(lastings(play(fallen, [250, 250, 250, 530]).transaction), ["temporary", "temporary"]);
+    assert.deepEqual(lastings(play(fallen, [550, 503, 503]).transaction), ["permanent", "permanent"]);
+    const encrypted = play(plan({ isPipelined }), [530, 503, 503]).transaction;
+    assert.deepEqual(lastings(encrypted), ["permanent", "permanent"]);
+  }
+});
+
+function lastings({ fates }: Transaction): string[] {
+  return fates.map((fate) => (fate?.is === "failed" ? fate.failure.lasting : (fate?.is ?? "none")));
+}

@@ -1,6 +1,6 @@
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import { lostFailure, replyFailure, sessionFailure, type During, type Ended } from "./failures.ts";
+import { lostFailure, replyFailure, sessionFailure, wantsTls, type During, type Ended } from "./failures.ts";
 
 /**
  * One transaction, MAIL to the end of the content (RFC 5321 section 3.3), as a machine: pipelined where the next host
@@ -24,6 +24,8 @@ export interface TransactionPlan {
   readonly isEager: boolean;
   /** The last transaction was left in the middle. */
   readonly needsReset: boolean;
+  /** The session is plaintext, and another one to this host may be encrypted. */
+  readonly mayBeEncrypted: boolean;
 }
 
 type Sent =
@@ -191,14 +193,17 @@ function onMail(transaction: Transaction, reply: Reply): readonly TransactionAct
     transaction.isOpen = true;
     return plan.isPipelined ? [] : [sendNext(transaction, { is: "RCPT", index: 0 })];
   }
-  failRest(transaction, replyFailure(reply, "MAIL", plan.host));
+  const failure = refusal(plan, reply, "MAIL");
+  // Whatever else is handed to this session would be told the same.
+  if (plan.mayBeEncrypted && wantsTls(reply)) return breakOff(transaction, failure);
+  failRest(transaction, failure);
   return plan.isPipelined ? [] : over(transaction);
 }
 
 function onRcpt(transaction: Transaction, index: number, reply: Reply): readonly TransactionAction[] {
   const { plan, accepted, fates } = transaction;
   if (isPositive(reply) && fates[index] === undefined) accepted.push(index);
-  else fates[index] ??= { is: "failed", failure: replyFailure(reply, "RCPT", plan.host) };
+  else fates[index] ??= { is: "failed", failure: refusal(plan, reply, "RCPT") };
   const isLast = index === plan.recipients.length - 1;
   if (!plan.isPipelined && !isLast) return [sendNext(transaction, { is: "RCPT", index: index + 1 })];
   if (!isLast || transaction.content !== "before") return [];
@@ -212,7 +217,7 @@ function onRcpt(transaction: Transaction, index: number, reply: Reply): readonly
 function onData(transaction: Transaction, reply: Reply): readonly TransactionAction[] {
   const { plan, accepted } = transaction;
   if (reply.code !== 354) {
-    failRest(transaction, replyFailure(reply, "DATA", plan.host));
+    failRest(transaction, refusal(plan, reply, "DATA"));
     return over(transaction);
   }
   if (accepted.length > 0) {
@@ -286,6 +291,12 @@ function breakOff(transaction: Transaction, failure: Failure): readonly Transact
   if (wasRunning) transaction.content = "dropped";
   failRest(transaction, failure);
   return [...(wasRunning ? [{ do: "stopContent" } as const] : []), ...over(transaction)];
+}
+
+/** Before the content a host that wants encryption has refused the session; a recipient may have a host of its own behind it. */
+function refusal(plan: TransactionPlan, reply: Reply, during: During): Failure {
+  const tell = plan.mayBeEncrypted && wantsTls(reply) ? sessionFailure : replyFailure;
+  return tell(reply, during, plan.host);
 }
 
 function failRest(transaction: Transaction, failure: Failure): void {
