@@ -272,6 +272,47 @@ test("no more questions are on the way than the settings allow; the others wait 
   assert.equal(most, 3);
 });
 
+test("a silent domain keeps nobody else's questions waiting", async () => {
+  const { clock, resolver, run } = setUp({
+    reply: (_, name) =>
+      name.endsWith(".slow.example") ? undefined : answer(name, [{ type: "A", address: "192.0.2.1" }]),
+  });
+  const silent = Promise.all(Array.from({ length: 1000 }, (_, n) => resolver.txt(`k${n}.slow.example`)));
+  for (let n = 0; n < 5; n++) {
+    const askedAt = clock.now();
+    assert.equal((await run(resolver.ipv4(`host.good${n}.example`))).kind, "found");
+    assert.ok(clock.now() - askedAt <= 2, `${clock.now() - askedAt} ms`);
+  }
+  assert.ok((await run(silent)).every((one) => one.kind === "failed"));
+});
+
+test("a question without a turn, or with one that came too late, says so and nothing against the server", async () => {
+  const clock = virtualClock(noon);
+  const asked: string[] = [];
+  const resolver = createDnsResolver({
+    clock,
+    settings: dnsSettings.parse({ inFlight: 1, timeout: "500ms" }),
+    servers: [server("127.0.0.1"), server("127.0.0.2")],
+    exchange: async (at, name, _, limitMs) => {
+      asked.push(`${serverText(at)} ${name}`);
+      await sleep(clock, Math.min(400, limitMs));
+      return limitMs < 400
+        ? { ok: false, reason: "timeout", text: "silence" }
+        : answer(name, [{ type: "A", address: "192.0.2.1" }]);
+    },
+  });
+  const all = Promise.all(["a.example", "b.example", "c.example"].map((name) => resolver.ipv4(name)));
+  await clock.advance(500);
+  const [first, late, never] = await all;
+  assert.equal(first?.kind, "found");
+  assert.ok(late?.kind === "failed" && never?.kind === "failed");
+  assert.equal(never.finding.server, "");
+  assert.match(never.finding.text, /dns\.in-flight/);
+  void resolver.ipv4("d.example");
+  await clock.advance(1);
+  assert.deepEqual(asked, ["127.0.0.1:53 a.example", "127.0.0.1:53 b.example", "127.0.0.1:53 d.example"]);
+});
+
 test("remembered answers never weigh more than they may", async () => {
   const { asked, resolver, run } = setUp({
     reply: (_, name) => answer(name, [{ type: "A", address: "192.0.2.1" }]),

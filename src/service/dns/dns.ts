@@ -9,6 +9,7 @@ import { elapsedBy } from "./elapsed.ts";
 import { exchangedText } from "./exchanged-text.ts";
 import { serverText, type DnsServer } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
+import { Turns } from "./turns.ts";
 
 /**
  * The DNS service: a stub resolver over recursive servers, with its own cache.
@@ -58,9 +59,8 @@ export function createDnsResolver(parts: {
   const elapsedMs = elapsedBy(clock);
   const running = new Map<string, Promise<Answer>>();
   const restingUntil = new Map<DnsServer, number>();
-  const waiting: (() => void)[] = [];
+  const turns = new Turns(clock, settings.inFlight);
   const counters = { asked: 0, remembered: 0, joined: 0 };
-  let inFlight = 0;
 
   const isTrusted = (server: DnsServer): boolean =>
     settings.trustAuthenticated === "always" || (settings.trustAuthenticated === "loopback" && server.isLoopback);
@@ -144,22 +144,27 @@ export function createDnsResolver(parts: {
         "no DNS server is known: set dns.servers or name one in /etc/resolv.conf",
       );
     let last: Extract<Answer, { kind: "failed" }> | undefined;
+    let triesBefore = 0;
     const hopeless = new Set<DnsServer>();
     for (let round = 0; round < settings.tries; round++) {
       for (const server of inOrder()) {
         if (hopeless.has(server)) continue;
         const leftMs = endsAt - clock.monotonicMs();
         if (leftMs <= 0) return last ?? failed("timeout", name, type, serverText(server), "no answer in time");
+        const leave = await turns.take(name, triesBefore++, leftMs);
+        if (leave === undefined) return last ?? failed("timeout", name, type, "", noTurn(settings.inFlight));
         const askedAt = clock.monotonicMs();
-        const exchanged = await inTurn(Math.min(leftMs, settings.tryTimeout), (limitMs) =>
-          exchange(server, name, type, limitMs),
-        );
+        const limitMs = Math.max(1, Math.min(endsAt - askedAt, settings.tryTimeout));
+        counters.asked++;
+        const exchanged = await exchange(server, name, type, limitMs).finally(leave);
         if (trace.isOn)
           trace.show(
             `${type} ${name} @${serverText(server)}: ${exchangedText(exchanged)}, ${Math.round(clock.monotonicMs() - askedAt)} ms`,
           );
         if (!exchanged.ok) {
-          restingUntil.set(server, clock.monotonicMs() + REST_MS);
+          // Silence counts against a server that had its time, not where the lookup's end cut it short.
+          if (exchanged.reason !== "timeout" || limitMs >= Math.min(settings.tryTimeout, settings.timeout / 2))
+            restingUntil.set(server, clock.monotonicMs() + REST_MS);
           last = failed(exchanged.reason, name, type, serverText(server), exchanged.text);
           continue;
         }
@@ -190,37 +195,6 @@ export function createDnsResolver(parts: {
     const isResting = (server: DnsServer): boolean => (restingUntil.get(server) ?? 0) > now;
     return [...servers.filter((server) => !isResting(server)), ...servers.filter(isResting)];
   };
-
-  const inTurn = async (limitMs: number, work: (limitMs: number) => Promise<Exchanged>): Promise<Exchanged> => {
-    const startedAt = clock.monotonicMs();
-    if (inFlight >= settings.inFlight) {
-      const isTurn = await turn(limitMs);
-      if (!isTurn) return { ok: false, reason: "timeout", text: "too many questions on the way" };
-    } else inFlight++;
-    counters.asked++;
-    try {
-      return await work(Math.max(1, limitMs - (clock.monotonicMs() - startedAt)));
-    } finally {
-      // The place goes straight to whoever waits longest; `inFlight` counts places, not questions.
-      const next = waiting.shift();
-      if (next === undefined) inFlight--;
-      else next();
-    }
-  };
-
-  const turn = (limitMs: number): Promise<boolean> =>
-    new Promise((settle) => {
-      const take = (): void => {
-        timer.cancel();
-        settle(true);
-      };
-      const timer = clock.after(limitMs, () => {
-        const at = waiting.indexOf(take);
-        if (at >= 0) waiting.splice(at, 1);
-        settle(false);
-      });
-      waiting.push(take);
-    });
 
   const ask = async <Record>(
     name: string,
@@ -272,6 +246,10 @@ function answerLocally(name: string, type: QuestionType): Answer | undefined {
   if (type !== "A" && type !== "AAAA") return none("no-such-record");
   const address = type === "A" ? "127.0.0.1" : "::1";
   return { kind: "found", records: [{ type, address }], ttlMs: 0, secure: false };
+}
+
+function noTurn(inFlight: number): string {
+  return `its turn did not come in time: too many questions are on the way, or too many about this domain (dns.in-flight: ${inFlight})`;
 }
 
 function failed(

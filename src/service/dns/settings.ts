@@ -41,7 +41,9 @@ export const dnsSettings = z
     failureTtl: duration({ max: "5m" }).prefault("5s").describe("How long a failed lookup is not repeated (RFC 9520)."),
     inFlight: count({ min: 1, max: 10_000 })
       .default(200)
-      .describe("Most questions on the way at once; more wait for their turn."),
+      .describe(
+        "Most questions on the way at once; more wait for their turn. Of one domain there are never more than places are free.",
+      ),
   })
   .prefault({});
 
