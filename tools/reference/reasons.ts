@@ -64,7 +64,7 @@ const REASONS: Readonly<Record<CauseKind, Reason>> = {
     ],
   },
   "no-such-domain": {
-    means: "The recipient's domain does not exist, or has neither mail servers nor an address.",
+    means: "The recipient's domain does not exist.",
     examples: [{ kind: "no-such-domain", domain: "exmaple.org" }],
   },
   "null-mx": {
@@ -77,8 +77,12 @@ const REASONS: Readonly<Record<CauseKind, Reason>> = {
     examples: [{ kind: "mx-loop", domain: "example.org" }],
   },
   "no-address": {
-    means: "The domain's mail servers, or the relay of the settings, have no address.",
-    examples: [{ kind: "no-address", host: "mx.example.org" }],
+    means:
+      "The domain's mail servers, or the relay of the settings, have no address; or the domain has neither mail servers nor an address.",
+    examples: [
+      { kind: "no-address", host: "mx.example.org" },
+      { kind: "no-address", host: "example.org", isDomain: true },
+    ],
   },
   connect: {
     means: "No connection came about. All addresses of all mail servers are tried before it counts.",
@@ -114,8 +118,12 @@ const REASONS: Readonly<Record<CauseKind, Reason>> = {
     ],
   },
   unsupported: {
-    means: "The next host lacks an extension that this message cannot do without. Nothing is converted.",
-    examples: [{ kind: "unsupported", extension: "SMTPUTF8" }],
+    means:
+      "The next host lacks an extension that this message cannot do without, or the settings keep us from using it. Nothing is converted.",
+    examples: [
+      { kind: "unsupported", extension: "SMTPUTF8" },
+      { kind: "unsupported", extension: "BINARYMIME", isWithheld: true },
+    ],
   },
   mailbox: {
     means: "The mailbox could not be written.",

@@ -195,6 +195,34 @@ test("one family only where the settings say so", async () => {
   assert.deepEqual(await hosts(three, "b.example", { families: "ipv4" }), ["b.example 192.0.2.2:25"]);
 });
 
+test("a domain that exists and has neither exchangers nor addresses is told as that, not as one that does not exist", async () => {
+  const failed = await failure({ "d.example": { txt: ["only words"] } }, "d.example");
+  assert.deepEqual(failed, {
+    lasting: "permanent",
+    status: "5.1.2",
+    cause: { kind: "no-address", host: "d.example", isDomain: true },
+  });
+});
+
+test("mail for hosts whose addresses are all of the family that the settings leave out waits for other settings", async () => {
+  const six: Record<string, ZoneEntry> = {
+    "d.example": { mx: ["10 gone.example", "20 six.example"] },
+    "six.example": { aaaa: ["2001:db8::6"] },
+    "gone.example": { txt: ["only words"] },
+  };
+  for (const target of ["d.example", "six.example", { kind: "host", host: "six.example" } as const]) {
+    const failed = await failure(six, target, { families: "ipv4" });
+    assert.equal(failed.lasting, "temporary");
+    assert.ok(failed.cause.kind === "settings");
+    assert.match(failed.cause.text, /six\.example has IPv6 addresses only, and `delivery\.address-families` is ipv4/);
+  }
+  // Not known is not none.
+  const fails: Record<string, ZoneEntry> = { "d.example": { fails: { aaaa: "timeout" } } };
+  assert.equal((await failure(fails, "d.example", { families: "ipv4" })).cause.kind, "dns");
+  // And what has no address at all is not waited for.
+  assert.equal((await failure(six, "gone.example", { families: "ipv4" })).lasting, "permanent");
+});
+
 test("the answer stays fresh as long as its shortest part, within bounds", async () => {
   const resolved = await resolve(
     { "d.example": { mx: ["1 a.example"], ttlMs: 600_000 }, "a.example": { a: ["192.0.2.1"], ttlMs: 90_000 } },

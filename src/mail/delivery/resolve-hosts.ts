@@ -48,6 +48,8 @@ async function host(name: string, port: number, finder: HostFinder, signal?: Abo
   const looked = await addressesOf(canonicalName(name), finder, signal);
   if (looked.addresses.length > 0) return found(hostsOf(name, looked.addresses, port, 0), looked.ttlMs, finder);
   if (looked.finding !== undefined) return dnsFailure(looked.finding);
+  const hidden = await hiddenBySettings([name], finder, signal);
+  if (hidden !== undefined) return hidden;
   // A person wrote this name; a slip of the pen must not return everybody's mail.
   return failure("temporary", "4.4.4", { kind: "no-address", host: name });
 }
@@ -111,8 +113,11 @@ async function tryExchangers(
   if (hosts.length > 0) return found(hosts, Math.min(ttlMs, ...usable.map((mx) => mx.ttlMs)), finder);
   const finding = usable.find((mx) => mx.finding !== undefined)?.finding;
   if (finding !== undefined) return dnsFailure(finding);
-  if (isImplicit) return failure("permanent", "5.1.2", { kind: "no-such-domain", domain: name });
-  return failure("permanent", "5.4.4", { kind: "no-address", host: usable.map((mx) => mx.exchange).join(", ") });
+  const names = usable.map((mx) => mx.exchange);
+  const hidden = await hiddenBySettings(names, finder, signal);
+  if (hidden !== undefined) return hidden;
+  if (isImplicit) return failure("permanent", "5.1.2", { kind: "no-address", host: name, isDomain: true });
+  return failure("permanent", "5.4.4", { kind: "no-address", host: names.join(", ") });
 }
 
 interface Looked {
@@ -142,6 +147,25 @@ async function addressesOf(name: string, finder: HostFinder, signal?: AbortSigna
   const finding = four.kind === "failed" ? four.finding : six.kind === "failed" ? six.finding : undefined;
   const ttls = [six, four].flatMap((answer) => (answer.kind === "found" ? [answer.ttlMs] : []));
   return { addresses: [...addresses], ttlMs: Math.min(...ttls), finding };
+}
+
+/** Of hosts without an address that we use: the settings leave out those that there are. That says nothing against the domain. */
+async function hiddenBySettings(
+  names: readonly string[],
+  { resolver, families }: HostFinder,
+  signal?: AbortSignal,
+): Promise<Resolved | undefined> {
+  if (families === "any") return undefined;
+  const ask = (name: string) => (families === "ipv4" ? resolver.ipv6(name, signal) : resolver.ipv4(name, signal));
+  const answers = await Promise.all(names.map(ask));
+  const hidden = names.find((_, at) => answers[at]?.kind === "found");
+  if (hidden !== undefined) {
+    const others = families === "ipv4" ? "IPv6" : "IPv4";
+    const text = `${hidden} has ${others} addresses only, and \`delivery.address-families\` is ${families}`;
+    return failure("temporary", "4.3.5", { kind: "settings", text });
+  }
+  const failed = answers.find((answer) => answer.kind === "failed");
+  return failed === undefined ? undefined : dnsFailure(failed.finding);
 }
 
 /** An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is that IPv4 address: ours, limited, at rest. */

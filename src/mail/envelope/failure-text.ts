@@ -28,7 +28,9 @@ export function failureText(failure: Failure, reader: "operator" | "sender" = "o
     case "mx-loop":
       return `mail for ${cause.domain} loops back to myself`;
     case "no-address":
-      return `no address found for host ${cause.host}`;
+      return cause.isDomain === true
+        ? `domain ${cause.host} has neither a mail server (MX) nor an address`
+        : `no address found for host ${cause.host}`;
     case "connect":
       return `connect to ${host}: ${cause.text === "" ? cause.reason : cause.text}`;
     case "lost":

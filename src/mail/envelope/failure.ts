@@ -25,7 +25,8 @@ export type Cause =
   | { readonly kind: "null-mx"; readonly domain: string }
   /** The domain's best MX is this host, but no rule makes it local. */
   | { readonly kind: "mx-loop"; readonly domain: string }
-  | { readonly kind: "no-address"; readonly host: string }
+  /** `isDomain`: the domain names no mail server, and has no address itself. */
+  | { readonly kind: "no-address"; readonly host: string; readonly isDomain?: boolean | undefined }
   | {
       readonly kind: "connect";
       /** `source`: our own address cannot be used, which says nothing about the host. */

@@ -11,7 +11,10 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
   "no-such-domain": [{ kind: "no-such-domain", domain: "example.org" }],
   "null-mx": [{ kind: "null-mx", domain: "example.org" }],
   "mx-loop": [{ kind: "mx-loop", domain: "example.org" }],
-  "no-address": [{ kind: "no-address", host: "mx.example.org" }],
+  "no-address": [
+    { kind: "no-address", host: "mx.example.org" },
+    { kind: "no-address", host: "example.org", isDomain: true },
+  ],
   connect: (["refused", "timeout", "unreachable", "reset", "source", "other"] as const).map((reason) => ({
     kind: "connect",
     reason,

@@ -25,7 +25,9 @@ export function sentenceFor(failure: Failure): string {
     case "mx-loop":
       return `The domain ${cause.domain} names this server as its mail server, but this server is not set up to receive mail for it. The domain's administrator can mend that.`;
     case "no-address":
-      return `The mail server ${cause.host} has no address, so it cannot be reached. The domain's administrator can mend that.`;
+      return cause.isDomain === true
+        ? `The domain ${cause.host} names no mail server and has no address, so it receives no mail. Please look for a spelling mistake in the address.`
+        : `The mail server ${cause.host} has no address, so it cannot be reached. The domain's administrator can mend that.`;
     case "connect":
       return `No connection to ${host} could be made: ${CONNECT_REASONS[cause.reason]}.`;
     case "lost":
@@ -55,7 +57,7 @@ export function sentenceFor(failure: Failure): string {
     case "deliver-by":
       return `It could not be delivered by ${formatDateTime(cause.at, 0)}, the time that was asked for.`;
     case "settings":
-      return "This server's settings no longer say what to do with mail for this recipient. The administrator of this server can mend that.";
+      return "This server's settings keep it from delivering to this recipient. The administrator of this server can mend that.";
     case "operator":
       return `The administrator of this server returned it${cause.text === "" ? "" : `, saying: ${cause.text}`}.`;
     case "internal":
