@@ -23,7 +23,7 @@ const envelopes: readonly Envelope[] = [
 
 function offer(written: object, isContentFilter = false, keywords = ["CHUNKING", "BINARYMIME", "PIPELINING"]) {
   const extensions = parseExtensions({ code: 250, lines: ["mx.example", ...keywords] });
-  return offerOf(extensions, HOST, smtpClientSettings.parse(written), isContentFilter);
+  return offerOf(extensions, { host: HOST }, smtpClientSettings.parse(written), isContentFilter);
 }
 
 test("with `chunking: never`, and to content filters, binary content is not sent, and whose wish that is is said", () => {
