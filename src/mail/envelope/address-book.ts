@@ -133,8 +133,8 @@ export async function findCatchAll(book: Book, address: string): Promise<BookAns
   return first(book, [{ key, unmatched: "" }]);
 }
 
-/** Local parts that as keys of a table would say something about other names, too. */
-const MEANS_MORE = /^[*!.@]|^$/;
+/** Local parts that as keys of a table would say something about other names, too; one with an `@` is another's address. */
+const MEANS_MORE = /^[*!.]|@|^$/;
 
 /**
  * Tables are asked in their order, each for all keys that would be better than what was found. So a table far away costs

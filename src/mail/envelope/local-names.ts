@@ -116,6 +116,11 @@ export function localNames(
   };
 }
 
+/**
+ * Whether the list has the address or its name, with the extension or without. What stands there for the
+ * address counts for more than what stands there for the name; and what a list leaves out, it leaves out with every extension
+ * that has no entry of its own, whatever a wildcard says.
+ */
 async function isListed(
   table: Table | undefined,
   name: string,
@@ -123,19 +128,39 @@ async function isListed(
   delimiters: string,
   service: TableService,
 ): Promise<Holds> {
+  if (table === undefined) return missing(name);
   const { local, domain } = splitAddress(address);
-  for (const user of namesOf(unquote(local), delimiters)) {
-    for (const key of [foldKey(`${formatLocal(user)}@${domain}`), user]) {
-      const holds = await member(table, name, key, service);
-      if (holds !== false) return holds;
+  const [given = "", bare] = namesOf(unquote(local), delimiters);
+  const keysOf = (user: string): readonly string[] => {
+    const key = foldKey(`${formatLocal(user)}@${domain}`);
+    // As a key, a name with an @ in it is another's address.
+    return user.includes("@") ? [key] : [key, user];
+  };
+  const standing = async (user: string): Promise<{ readonly key: string; readonly holds: Holds } | undefined> => {
+    for (const key of keysOf(user)) {
+      const answer = await table.has(key, { service });
+      if (answer.kind === "failed") return { key, holds: { failed: answer.text } };
+      if (answer.kind === "found") return { key, holds: answer.value };
     }
+    return undefined;
+  };
+  const first = await standing(given);
+  if (bare === undefined || (first !== undefined && typeof first.holds !== "boolean")) return first?.holds ?? false;
+  if (first?.holds === true) {
+    const own = await table.exact(first.key, { service });
+    if (own.kind === "failed") return { failed: own.text };
+    if (own.kind === "found") return true;
   }
-  return false;
+  return ((await standing(bare)) ?? first)?.holds ?? false;
 }
 
 /** Those that are not there were refused when the settings were checked. */
 function tablesNamed(tables: Tables, names: readonly string[] = []): readonly Table[] {
   return names.flatMap((name) => tables.get(name) ?? []);
+}
+
+function missing(name: string): { readonly failed: string } {
+  return { failed: `${name}: there is no such table` };
 }
 
 /** Asks a table; one that the settings name but do not have was refused when they were checked. */
@@ -145,7 +170,7 @@ export async function member(
   key: string,
   service?: TableService,
 ): Promise<Holds> {
-  if (table === undefined) return { failed: `${name}: there is no such table` };
+  if (table === undefined) return missing(name);
   const answer = await table.has(key, service === undefined ? undefined : { service });
   if (answer.kind === "failed") return { failed: answer.text };
   return answer.kind === "found" && answer.value;

@@ -12,7 +12,8 @@ import { systemUsers } from "../../service/account/system-users.io.ts";
 import { tableUsers } from "../../service/account/users.ts";
 import type { Tables } from "../../service/table/tables.ts";
 import { userOfDeliveries } from "../settings/delivers-as-others.ts";
-import { forwardTemplates, recipientKeys, virtualMailboxes } from "../role/delivery-role.ts";
+import { forwardTemplates, virtualMailboxes } from "../role/delivery-role.ts";
+import { recipientKeys } from "../role/recipient-keys.ts";
 import { layoutOf } from "../layout.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 

@@ -11,9 +11,7 @@ import { mailFs } from "../../mail/delivery/mailbox/mail-fs.io.ts";
 import { FilingThreads } from "../../mail/delivery/mailbox/filing-threads.io.ts";
 import { ownFiles } from "../../mail/delivery/mailbox/own-files.ts";
 import type { FilingParts } from "../../mail/delivery/mailbox/filing.ts";
-import type { WhomParts } from "../../mail/delivery/mailbox/whom.ts";
 import { localNames, type Holds } from "../../mail/envelope/local-names.ts";
-import type { LocalSettings } from "../../mail/envelope/settings.ts";
 import { isSystemUsers } from "../../mail/envelope/system-users.ts";
 import { systemUsers } from "../../service/account/system-users.io.ts";
 import { tableUsers, type UserDirectory } from "../../service/account/users.ts";
@@ -25,6 +23,7 @@ import type { Folders } from "../folders.ts";
 import { tablesOf } from "./tables-of-settings.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 import type { LookupPort } from "./lookup.ts";
+import { recipientKeys } from "./recipient-keys.ts";
 import { groupId, type Identity } from "../privileges.ts";
 import type { Settings } from "../settings/settings.ts";
 
@@ -152,15 +151,6 @@ function usersOf({ settings }: LoadedSettings, system: UserDirectory, tables: Ta
   if (isSystemUsers(users)) return system;
   const table = users?.kind === "table" ? tables.get(users.name) : undefined;
   return table === undefined ? undefined : tableUsers(table);
-}
-
-/** What a recipient is called among the users, the best first. */
-export function recipientKeys({ users }: Pick<LocalSettings, "users">): WhomParts["keysOf"] {
-  if (isSystemUsers(users)) return ({ user }, isVirtual) => (isVirtual ? [] : [user]);
-  return ({ user, domain }, isVirtual) => [
-    ...(domain === "" ? [] : [`${user}@${domain}`]),
-    ...(isVirtual ? [] : [user]),
-  ];
 }
 
 /** Whether those who have mailboxes in a domain are nobody of this host. */

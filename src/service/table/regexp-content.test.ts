@@ -56,6 +56,8 @@ test("what a sender chose never becomes a command, a path, or another target", (
   for (const key of ['"a,|/bin/sh"@x', "a,b@x", "a b@x", "/etc/passwd@x", ":include:/x@x", "a`b@x", "a$b@x"])
     assert.match(lookup("/^(.*)@/ $1@example.org\n", key) ?? "", /cannot stand in a value/, key);
   assert.equal(lookup("/^(.*)@/ $1@example.org\n", "joe+x.y_z=1@x"), "joe+x.y_z=1@example.org");
+  assert.match(lookup('/^"?([^"]*)-old"?@/ $1\n', '"victim@far.example-old"@x') ?? "", /cannot stand in a value/);
+  assert.equal(lookup("/^(.*)-old(@.*)$/ $1$2\n", "joe-old@x"), "joe@x");
 });
 
 test("mistakes are told with their lines", () => {

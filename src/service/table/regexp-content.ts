@@ -142,11 +142,14 @@ function replaced({ pattern, value = "" }: Entry, key: string): { value: string;
   if (!value.includes("$")) return { value };
   const matcher = pattern.regexp.matcher(key);
   matcher.find();
+  // Of an address a group may be all; of a quoted name that looks like one it would be an address that a sender chose.
+  const hasOneAt = key.indexOf("@") === key.lastIndexOf("@");
   let failure: string | undefined;
   const text = value.replace(REFERENCE, (_, one?: string, two?: string, three?: string, dollar?: string) => {
     if (dollar !== undefined) return "$";
     const group = matcher.group(Number(one ?? two ?? three)) ?? "";
-    if (UNSAFE.test(group)) failure = `${JSON.stringify(group)} in ${JSON.stringify(key)} cannot stand in a value`;
+    if (UNSAFE.test(group) || (!hasOneAt && group.includes("@")))
+      failure = `${JSON.stringify(group)} in ${JSON.stringify(key)} cannot stand in a value`;
     return group;
   });
   return failure === undefined ? { value: text } : { value: "", failure };
