@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { systemCodeOf } from "../../foundation/error.ts";
+import { writeWhole } from "../../foundation/whole-file.io.ts";
 
 const SECRET_BYTES = 32;
 
@@ -17,12 +18,6 @@ export async function loginSecret(file: string): Promise<Uint8Array> {
   if (kept !== undefined && kept.length >= SECRET_BYTES) return kept;
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const made = randomBytes(SECRET_BYTES);
-  const handle = await open(file, "w", 0o600);
-  try {
-    await handle.writeFile(made);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await writeWhole(file, made, 0o600);
   return made;
 }

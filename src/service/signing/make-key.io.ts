@@ -1,5 +1,5 @@
 import { createPublicKey, generateKeyPair } from "node:crypto";
-import { open } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 
@@ -19,8 +19,12 @@ export async function makeSigningKey(kind: "rsa" | "ed25519", bits: number, file
   try {
     await handle.writeFile(privateKey.export({ type: "pkcs8", format: "pem" }));
     await handle.sync();
-  } finally {
     await handle.close();
+  } catch (thrown) {
+    await handle.close().catch(() => {});
+    // Half a key would be in the way of the next one.
+    await rm(file, { force: true });
+    throw thrown;
   }
   // Its name, too: what the DNS is told must not outlive the key.
   const folder = await open(dirname(file), "r");

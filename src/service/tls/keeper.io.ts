@@ -293,6 +293,7 @@ export async function startKeeper(parts: KeeperParts): Promise<RunningKeeper> {
   };
 
   const forgetTickets = tickets.onRotated(() => tell("tickets"));
+  await kept.sweep(clock.now());
   sources = staticSources();
   for (const source of sources) {
     source.seen = await source.mark();

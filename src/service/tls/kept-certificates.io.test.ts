@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createPublicKey, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -171,6 +171,26 @@ test("notes outlive the keeper; a disk that takes none says so", async () => {
   assert.equal(await kept.keepNotes("{}"), undefined);
   assert.equal(await keptCertificates(place.path).notes(), "{}");
   assert.match((await keptCertificates(join(place.path, "missing")).keepNotes("{}")) ?? "", /ENOENT/);
+});
+
+test("a disk that takes no file is left as it was, and what a crash left of keys is swept at the next start", async () => {
+  await using place = await folder();
+  await mkdir(join(place.path, "acme.json"));
+  assert.match((await keptCertificates(place.path).keepNotes("{}")) ?? "", /EISDIR|ENOTEMPTY|EEXIST/);
+  assert.deepEqual(await readdir(place.path), ["acme.json"]);
+
+  const left = ".9f8511b5-21f9-41dd-b99d-5df9b7bdcabe";
+  for (const within of ["", "accounts", "kept/mx"]) {
+    await mkdir(join(place.path, within), { recursive: true });
+    await writeFile(join(place.path, within, left), "half a key");
+    await utimes(join(place.path, within, left), NOW / 1000, NOW / 1000 - 7200);
+  }
+  using _kept = await keeping(place.path);
+  const files = await readdir(place.path, { recursive: true });
+  assert.deepEqual(
+    files.filter((name) => name.includes(left)),
+    [],
+  );
 });
 
 test("a request is for its names, with a key of its kind", async () => {

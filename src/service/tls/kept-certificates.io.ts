@@ -2,9 +2,10 @@ import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { fileSystem } from "../../foundation/file-system.io.ts";
+import { sweepUnfinished, writeWhole } from "../../foundation/whole-file.io.ts";
 import { certificateRequest } from "./certificate-request.io.ts";
 import { parsePair, servesName, type CertificatePair, type RequestedKeyKind } from "./certificate.ts";
-import { writeWhole } from "./own-certificate.io.ts";
 import { loadPair, namingFile, type LoadedPairs } from "./source.io.ts";
 
 /**
@@ -34,6 +35,8 @@ export interface KeptCertificates {
   notes(): Promise<string | undefined>;
   /** Says why not. */
   keepNotes(text: string): Promise<string | undefined>;
+  /** Removes what crashes have left half written, keys among it. Never throws. */
+  sweep(nowAt: number): Promise<void>;
 }
 
 /** Labels are names of folders, too. */
@@ -105,6 +108,15 @@ export function keptCertificates(directory: string): KeptCertificates {
       } catch (thrown) {
         return messageOf(thrown);
       }
+    },
+    async sweep(nowAt) {
+      const labels = await fileSystem.list(join(directory, "kept")).catch((): string[] => []);
+      const folders = [
+        directory,
+        join(directory, "accounts"),
+        ...labels.map((label) => join(directory, "kept", label)),
+      ];
+      for (const folder of folders) await sweepUnfinished(folder, nowAt);
     },
   };
 }

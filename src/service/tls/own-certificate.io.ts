@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, open, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import { PosthornError, messageOf } from "../../foundation/error.ts";
+import { writeWhole } from "../../foundation/whole-file.io.ts";
 import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
 import { loadPair } from "./source.io.ts";
 
@@ -62,23 +62,4 @@ export async function ownCertificate(
   const parsed = parsePair({ certificatePem: made.cert, keyPem: made.private, origin: "self-signed" });
   if (!parsed.ok) throw new TypeError(`our own certificate ${parsed.problem.text}`);
   return parsed.value;
-}
-
-/** Never half a file under its name: written beside, synced, renamed. */
-export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  const beside = join(dirname(path), `.${randomUUID()}`);
-  const handle = await open(beside, "wx", mode);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(beside, path);
-  const folder = await open(dirname(path), "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -1,7 +1,8 @@
-import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
-import { dirname, join, basename } from "node:path";
+import { stat, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import { refused, type Result } from "../../../foundation/result.ts";
+import { writeWhole } from "../../../foundation/whole-file.io.ts";
 import { writtenKey } from "../keyed-candidates.ts";
 import { readTableFile } from "../file.io.ts";
 import { readContent } from "../read-content.ts";
@@ -37,7 +38,7 @@ export async function makeCdb(
     }
     const note = formatNote({ source, changedAt: before.mtimeMs, syntax, entries: records.size });
     try {
-      await writeWhole(target, recordsOf(records, note), before);
+      await writeWhole(target, (file) => writeCdb(file, recordsOf(records, note), before), 0o600);
     } catch (thrown) {
       if (!isDenied(thrown)) throw thrown;
       const folder = dirname(target);
@@ -78,32 +79,15 @@ function* recordsOf(records: ReadonlyMap<string, string>, note: string): Generat
   yield { key: Buffer.from(NOTE_KEY), value: Buffer.from(note) };
 }
 
-async function writeWhole(
-  target: string,
+/** Whoever may read the source may read what is made of it. */
+async function writeCdb(
+  handle: FileHandle,
   records: Iterable<CdbRecord>,
   { mode, uid, gid }: { mode: number; uid: number; gid: number },
 ): Promise<void> {
-  const directory = dirname(target);
-  const fresh = join(directory, `.${basename(target)}.${process.pid}.new`);
-  const handle = await open(fresh, "wx", 0o600);
-  try {
-    await writePieces(handle, records);
-    await handle.chmod(mode & 0o777);
-    if (process.getuid?.() === 0) await handle.chown(uid, gid);
-    await handle.sync();
-    await handle.close();
-    await rename(fresh, target);
-  } catch (thrown) {
-    await handle.close().catch(() => {});
-    await rm(fresh, { force: true });
-    throw thrown;
-  }
-  const folder = await open(directory, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await writePieces(handle, records);
+  await handle.chmod(mode & 0o777);
+  if (process.getuid?.() === 0) await handle.chown(uid, gid);
 }
 
 async function writePieces(handle: FileHandle, records: Iterable<CdbRecord>): Promise<void> {
