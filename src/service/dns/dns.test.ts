@@ -334,6 +334,15 @@ test("servers are read from resolv.conf and from the settings' writings", () => 
   assert.equal(parseDnsServer("192.0.2.1:99999"), undefined);
 });
 
+test("a server in the settings that is no address is a problem of the settings", () => {
+  const parsed = dnsSettings.safeParse({ servers: ["127.0.0.1", "dns.google"] });
+  assert.deepEqual(
+    parsed.error?.issues.map((issue) => issue.path),
+    [["servers", 1]],
+  );
+  assert.match(parsed.error?.issues[0]?.message ?? "", /expected the address of a DNS server/);
+});
+
 test("a trace shows each question with its server, answer and time, and what was remembered; off it shows nothing", async () => {
   const clock = virtualClock(noon);
   const lines: string[] = [];

@@ -203,7 +203,3 @@ test("many questions at once are all answered", async () => {
   assert.ok(all.every((one) => one.kind === "found"));
   assert.equal(resolver.counters.asked, 500);
 });
-
-test("a resolver that is no address is refused clearly", () => {
-  assert.throws(() => resolverFor("dns.example.org"), { code: "SETTINGS_INVALID" });
-});

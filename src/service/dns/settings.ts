@@ -1,10 +1,13 @@
 import { z } from "zod";
 import { count, duration, size } from "../config/kinds.ts";
+import { parseDnsServer } from "./servers.ts";
+
+const EXPECTED = "expected the address of a DNS server, such as 127.0.0.1, 192.0.2.53:5353 or [2001:db8::53]:5353";
 
 export const dnsSettings = z
   .strictObject({
     servers: z
-      .array(z.string())
+      .array(z.string().refine((text) => parseDnsServer(text) !== undefined, { error: EXPECTED }))
       .optional()
       .describe(
         "The recursive resolvers to ask: an address, `192.0.2.53:5353` or `[2001:db8::53]:5353`. Without it those of /etc/resolv.conf.",
