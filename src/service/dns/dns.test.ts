@@ -44,10 +44,11 @@ function setUp(parts: {
   const day = { setByMs: 0 };
   const clock: VirtualClock = { ...time, now: () => time.now() + day.setByMs };
   const asked: string[] = [];
+  const known = { servers: (parts.servers ?? ["127.0.0.1"]).map(server) };
   const resolver = createDnsResolver({
     clock,
     settings: dnsSettings.parse(parts.settings ?? {}),
-    servers: (parts.servers ?? ["127.0.0.1"]).map(server),
+    servers: () => known,
     exchange: (at, name, type, limitMs) =>
       new Promise((resolve) => {
         asked.push(`${serverText(at)} ${name} ${type}`);
@@ -256,7 +257,7 @@ test("no more questions are on the way than the settings allow; the others wait 
   const resolver = createDnsResolver({
     clock,
     settings: dnsSettings.parse({ inFlight: 3 }),
-    servers: [server("127.0.0.1")],
+    servers: () => ({ servers: [server("127.0.0.1")] }),
     exchange: (_, name) =>
       new Promise((resolve) => {
         most = Math.max(most, ++now);
@@ -292,7 +293,7 @@ test("a question without a turn, or with one that came too late, says so and not
   const resolver = createDnsResolver({
     clock,
     settings: dnsSettings.parse({ inFlight: 1, timeout: "500ms" }),
-    servers: [server("127.0.0.1"), server("127.0.0.2")],
+    servers: () => ({ servers: [server("127.0.0.1"), server("127.0.0.2")] }),
     exchange: async (at, name, _, limitMs) => {
       asked.push(`${serverText(at)} ${name}`);
       await sleep(clock, Math.min(400, limitMs));
@@ -328,9 +329,11 @@ test("remembered answers never weigh more than they may", async () => {
 test("servers are read from resolv.conf and from the settings' writings", () => {
   const conf =
     "# comment\nsearch example.org\nnameserver 192.0.2.1\nnameserver fe80::1%eth0 # x\nnameserver nonsense\n";
-  assert.deepEqual(serversOfResolvConf(conf).map(serverText), ["192.0.2.1:53", "[fe80::1]:53"]);
+  assert.deepEqual(serversOfResolvConf(conf).map(serverText), ["192.0.2.1:53", "[fe80::1%eth0]:53"]);
   assert.equal(serverText(server("[2001:db8::53]:5353")), "[2001:db8::53]:5353");
-  assert.equal(parseDnsServer("ns.example.org"), undefined);
+  assert.equal(serverText(server("[fe80::1%eth0.7]:5353")), "[fe80::1%eth0.7]:5353");
+  for (const text of ["ns.example.org", "192.0.2.1%eth0", "fe80::1%", "fe80::1%eth0/../x", "%eth0", ""])
+    assert.equal(parseDnsServer(text), undefined, text);
   assert.equal(parseDnsServer("192.0.2.1:99999"), undefined);
 });
 
@@ -350,7 +353,7 @@ test("a trace shows each question with its server, answer and time, and what was
   const resolver = createDnsResolver({
     clock,
     settings: dnsSettings.parse({}),
-    servers: [server("127.0.0.1"), server("192.0.2.53:5353")],
+    servers: () => ({ servers: [server("127.0.0.1"), server("192.0.2.53:5353")] }),
     exchange: async (at, name, type) => {
       await sleep(clock, 20);
       if (serverText(at).includes("5353")) return { ok: false, reason: "timeout", text: "no answer" };

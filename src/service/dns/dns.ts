@@ -7,7 +7,7 @@ import type { DnsAnswer, DnsFinding, MxRecord, Resolver } from "../../protocol/d
 import { DnsCache } from "./cache.ts";
 import { elapsedBy } from "./elapsed.ts";
 import { exchangedText } from "./exchanged-text.ts";
-import { serverText, type DnsServer } from "./servers.ts";
+import { serverText, type DnsServer, type KnownServers } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
 import { Turns } from "./turns.ts";
 
@@ -49,7 +49,8 @@ const REST_MS = 30_000;
 export function createDnsResolver(parts: {
   clock: Clock;
   settings: DnsSettings;
-  servers: readonly DnsServer[];
+  /** Asked for at each question: they may change. */
+  servers: () => KnownServers;
   exchange: Exchange;
   /** Shows questions and answers while somebody wants to see them. */
   trace?: LineTrace | undefined;
@@ -58,7 +59,7 @@ export function createDnsResolver(parts: {
   const cache = new DnsCache<readonly DnsData[]>(settings.cacheSize);
   const elapsedMs = elapsedBy(clock);
   const running = new Map<string, Promise<Answer>>();
-  const restingUntil = new Map<DnsServer, number>();
+  const restingUntil = new WeakMap<DnsServer, number>();
   const turns = new Turns(clock, settings.inFlight);
   const counters = { asked: 0, remembered: 0, joined: 0 };
 
@@ -135,19 +136,14 @@ export function createDnsResolver(parts: {
     type: QuestionType,
     endsAt: number,
   ): Promise<Asked | Extract<Answer, { kind: "failed" }>> => {
-    if (servers.length === 0)
-      return failed(
-        "unreachable",
-        name,
-        type,
-        "",
-        "no DNS server is known: set dns.servers or name one in /etc/resolv.conf",
-      );
+    const known = servers();
+    if (known.servers.length === 0)
+      return failed("unreachable", name, type, "", known.says ?? "dns.servers names no DNS server");
     let last: Extract<Answer, { kind: "failed" }> | undefined;
     let triesBefore = 0;
     const hopeless = new Set<DnsServer>();
     for (let round = 0; round < settings.tries; round++) {
-      for (const server of inOrder()) {
+      for (const server of inOrder(known.servers)) {
         if (hopeless.has(server)) continue;
         const leftMs = endsAt - clock.monotonicMs();
         if (leftMs <= 0) return last ?? failed("timeout", name, type, serverText(server), "no answer in time");
@@ -165,7 +161,8 @@ export function createDnsResolver(parts: {
           // Silence counts against a server that had its time, not where the lookup's end cut it short.
           if (exchanged.reason !== "timeout" || limitMs >= Math.min(settings.tryTimeout, settings.timeout / 2))
             restingUntil.set(server, clock.monotonicMs() + REST_MS);
-          last = failed(exchanged.reason, name, type, serverText(server), exchanged.text);
+          const text = known.says === undefined ? exchanged.text : `${exchanged.text}; ${known.says}`;
+          last = failed(exchanged.reason, name, type, serverText(server), text);
           continue;
         }
         restingUntil.delete(server);
@@ -190,10 +187,10 @@ export function createDnsResolver(parts: {
     return last ?? failed("timeout", name, type, "", "no server answered");
   };
 
-  const inOrder = (): readonly DnsServer[] => {
+  const inOrder = (all: readonly DnsServer[]): readonly DnsServer[] => {
     const now = clock.monotonicMs();
     const isResting = (server: DnsServer): boolean => (restingUntil.get(server) ?? 0) > now;
-    return [...servers.filter((server) => !isResting(server)), ...servers.filter(isResting)];
+    return [...all.filter((server) => !isResting(server)), ...all.filter(isResting)];
   };
 
   const ask = async <Record>(

@@ -61,9 +61,14 @@ export class DnsNetwork implements AsyncDisposable {
 
   #link(server: DnsServer): UdpLink {
     const key = serverText(server);
-    const known = this.#links.get(key) ?? [];
-    const links = known.filter((link) => link.isFresh);
-    for (const link of known) if (!link.isFresh) link.retire();
+    // Those of all servers: one that is not asked any more has nobody else to close its sockets.
+    for (const [of, known] of this.#links) {
+      for (const link of known) if (!link.isFresh) link.retire();
+      const fresh = known.filter((link) => link.isFresh);
+      if (fresh.length === 0) this.#links.delete(of);
+      else if (fresh.length < known.length) this.#links.set(of, fresh);
+    }
+    const links = this.#links.get(key) ?? [];
     this.#links.set(key, links);
     if (links.length < SOCKETS_PER_SERVER) {
       const link = new UdpLink(this.#clock, server, this.#settings.mixedCase);

@@ -10,7 +10,7 @@ export const dnsSettings = z
       .array(z.string().refine((text) => parseDnsServer(text) !== undefined, { error: EXPECTED }))
       .optional()
       .describe(
-        "The recursive resolvers to ask: an address, `192.0.2.53:5353` or `[2001:db8::53]:5353`. Without it those of /etc/resolv.conf.",
+        "The recursive resolvers to ask: an address, `192.0.2.53:5353`, `[2001:db8::53]:5353` or `fe80::1%eth0`. Without it those of /etc/resolv.conf.",
       ),
     tryTimeout: duration({ min: "100ms", max: "1m" })
       .prefault("2s")
