@@ -19,6 +19,7 @@ import { deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadabl
 import type { Expanded } from "./expanded.ts";
 import { Forwarding, withoutDelivery, type Forwards } from "./forwarding.ts";
 import type { Notices } from "./notices.ts";
+import { NoteWriter } from "./note-writer.ts";
 import { RecentWakes } from "./recent-wakes.ts";
 import { InputRecorder, type InputJournal } from "./replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
@@ -76,6 +77,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   #isLoading = false;
   #areSuspensionsKnown = true;
   readonly #writer: DurableWriter;
+  readonly #notes = new NoteWriter((operations) => this.#writer.write(operations));
   #onQuiet: (() => void) | undefined;
   readonly startedAt: number;
   readonly #watchers: Watchers;
@@ -411,7 +413,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
 
   async #note({ key, text, command, envelopes }: Extract<Action, { do: "note" }>): Promise<void> {
     try {
-      await this.#writer.write([{ do: "note", key, text }]);
+      await this.#notes.note(key, text);
       if (command === undefined) return;
       this.#answers.get(command)?.resolve({ envelopes });
       this.#answers.delete(command);
