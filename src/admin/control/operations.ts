@@ -46,6 +46,7 @@ export interface Operation {
 }
 
 const QUICK_MS = 30_000;
+/** Also of what waits until the queue is read, or writes very many envelopes. */
 const LONG_MS = 60 * 60_000;
 
 const messageId = z.string().refine((id) => numberOfMessageId(id) !== undefined, { error: "expected a message id" });
@@ -361,24 +362,28 @@ export const operations = {
     "Holds envelopes.",
     z.strictObject({ selector, because: text, untilAt: instant.optional() }),
     (admin, args): Promise<Changed> => admin.queue.hold(args.selector, args.because, args.untilAt),
+    LONG_MS,
   ),
   "queue.release": operation(
     "change",
     "Releases held envelopes.",
     z.strictObject({ selector, quarantined: z.boolean().optional() }),
     (admin, args): Promise<Changed> => admin.queue.release(args.selector, args.quarantined),
+    LONG_MS,
   ),
   "queue.retry": operation(
     "change",
     "Makes envelopes due now.",
     z.strictObject({ selector }),
     (admin, args): Promise<Changed> => admin.queue.retryNow(args.selector),
+    LONG_MS,
   ),
   "queue.schedule": operation(
     "change",
     "Makes envelopes due at an instant.",
     z.strictObject({ selector, at: instant }),
     (admin, args): Promise<Changed> => admin.queue.schedule(args.selector, args.at),
+    LONG_MS,
   ),
   "route.resume": operation(
     "change",
@@ -391,24 +396,28 @@ export const operations = {
     "Removes envelopes without telling their senders.",
     z.strictObject({ selector, because: text, quarantined: z.boolean().optional() }),
     (admin, args): Promise<Changed> => admin.queue.remove(args.selector, args.because, args.quarantined),
+    LONG_MS,
   ),
   "queue.bounce": operation(
     "change",
     "Returns envelopes to their senders.",
     z.strictObject({ selector, because: text }),
     (admin, args): Promise<Changed> => admin.queue.bounce(args.selector, args.because),
+    LONG_MS,
   ),
   suspend: operation(
     "change",
     "Suspends something: mail under it, also what comes later, is not tried.",
     z.strictObject({ level, key: text.min(1), because: text, by: text, untilAt: instant.optional() }),
     (admin, wish): Promise<Changed> => admin.queue.suspend(wish),
+    LONG_MS,
   ),
   unsuspend: operation(
     "change",
     "Lifts a suspension.",
     z.strictObject({ level, key: text.min(1), by: text }),
     (admin, wish): Promise<Changed | undefined> => admin.queue.unsuspend(wish),
+    LONG_MS,
   ),
   suspensions: operation(
     "query",

@@ -30,6 +30,7 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
   const progress: CommandProgress = {
     envelopes: 0,
     unwritten: 0,
+    isOpen: s.loading !== undefined,
     asked: 0,
     toPostmaster: 0,
     untold: 0,
@@ -38,8 +39,45 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
     because: undefined,
   };
   s.commands.set(id, progress);
+  const found = select(s, command.selector);
+  applyToAll(s, id, command, progress, found);
+  // A message's envelopes are read together.
+  if (found.length > 0 && meansThis(command)) progress.isOpen = false;
+  if (progress.isOpen) s.loading?.commands.push({ id, command, since: s.now });
+  answerIfDone(s, id);
+}
+
+/** What was asked for before these were read. They are in their places, and nothing has been handed out yet. */
+export function commandRead(s: SchedulerState, tickets: readonly Ticket[]): void {
+  for (const { id, command, since } of s.loading?.commands ?? []) {
+    const progress = s.commands.get(id);
+    const isNamed = isSelected(s, command.selector);
+    // What came meanwhile may be read as well. What comes from times to come is older than the clock's last correction.
+    const wasThere = ({ message: { receivedAt } }: Ticket): boolean => receivedAt <= since || receivedAt > s.now;
+    const named = tickets.filter((ticket) => wasThere(ticket) && isNamed(ticket));
+    if (progress !== undefined && named.length > 0) applyToAll(s, id, command, progress, named);
+  }
+}
+
+/** All is read: what these concern is known. */
+export function closeCommands(s: SchedulerState, commands: readonly { readonly id: number }[]): void {
+  for (const { id } of commands) {
+    const progress = s.commands.get(id);
+    if (progress === undefined) continue;
+    progress.isOpen = false;
+    answerIfDone(s, id);
+  }
+}
+
+function applyToAll(
+  s: SchedulerState,
+  id: number,
+  command: Command,
+  progress: CommandProgress,
+  tickets: readonly Ticket[],
+): void {
   const relays = new Set<RelayQueue>();
-  for (const ticket of select(s, command.selector)) {
+  for (const ticket of tickets) {
     const change = applyTo(s, ticket, command, id);
     if (ticket.queue?.kind === "batch") relays.add(ticket.queue.line.relay);
     if (change === "none") continue;
@@ -55,7 +93,6 @@ export function onCommand(s: SchedulerState, id: number, command: Command): void
     if (change === "written") progress.unwritten++;
   }
   if (command.do === "retryNow") endRests(s, command.selector, relays);
-  answerIfDone(s, id);
 }
 
 /**
@@ -205,41 +242,42 @@ function clear(penalty: Penalty, now: number): boolean {
 }
 
 function select(s: SchedulerState, selector: Selector): readonly Ticket[] {
+  if (selector.by === "envelope") {
+    const ticket = s.tickets.get(selector.id);
+    return ticket === undefined ? [] : [ticket];
+  }
+  const is = isSelected(s, selector);
+  const found: Ticket[] = [];
+  for (const ticket of s.tickets.values()) if (is(ticket)) found.push(ticket);
+  return found;
+}
+
+/** Made for one look: what is being tried just now is looked up once. */
+function isSelected(s: SchedulerState, selector: Selector): (ticket: Ticket) => boolean {
   switch (selector.by) {
-    case "envelope": {
-      const ticket = s.tickets.get(selector.id);
-      return ticket === undefined ? [] : [ticket];
-    }
+    case "envelope":
+      return (ticket) => ticket.id === selector.id;
     case "message":
-      return matching(s, (ticket) => messageOfEnvelope(ticket.id) === selector.id);
+      return (ticket) => messageOfEnvelope(ticket.id) === selector.id;
     case "sender": {
       const sender = selector.sender.toLowerCase();
-      return matching(s, (ticket) => ticket.message.sender.toLowerCase() === sender);
+      return (ticket) => ticket.message.sender.toLowerCase() === sender;
     }
     case "domain": {
       const domain = selector.domain.toLowerCase();
-      if (selector.withSubdomains !== true) return matching(s, (ticket) => domainOf(ticket.recipient) === domain);
-      return matching(
-        s,
-        ({ recipient }) => domainOf(recipient) === domain || domainOf(recipient).endsWith(`.${domain}`),
-      );
+      if (selector.withSubdomains !== true) return (ticket) => domainOf(ticket.recipient) === domain;
+      return ({ recipient }) => domainOf(recipient) === domain || domainOf(recipient).endsWith(`.${domain}`);
     }
     case "route": {
       const active = new Set<Ticket>();
       for (const session of s.sessions.values()) {
         if (isCandidate(session.candidate, selector.route)) for (const ticket of session.tickets) active.add(ticket);
       }
-      return matching(s, (ticket) => active.has(ticket) || goesBy(ticket, selector.route));
+      return (ticket) => active.has(ticket) || goesBy(ticket, selector.route);
     }
     case "all":
-      return [...s.tickets.values()];
+      return () => true;
   }
-}
-
-function matching(s: SchedulerState, is: (ticket: Ticket) => boolean): readonly Ticket[] {
-  const found: Ticket[] = [];
-  for (const ticket of s.tickets.values()) if (is(ticket)) found.push(ticket);
-  return found;
 }
 
 /** Whether it waits for this host now, went there last, or was to go there when no host could be reached. */

@@ -163,3 +163,7 @@ function settleTurn(s: SchedulerState, queue: LocalQueue): void {
   }
   if (queue.tickets.size === 0 && queue.active === 0) s.localQueues.delete(queue.recipient);
 }
+
+export function lookAtAllRelays(s: SchedulerState): void {
+  for (const relay of s.relays.values()) s.dirty.add(relay);
+}

@@ -74,7 +74,6 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   #isStepping = false;
   #timer: Timer | undefined;
   #loading: Promise<void> | undefined;
-  #isLoading = false;
   #areSuspensionsKnown = true;
   readonly #writer: DurableWriter;
   readonly #notes = new NoteWriter((operations) => this.#writer.write(operations));
@@ -124,7 +123,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   get isLoading(): boolean {
-    return this.#isLoading;
+    return this.#state.loading !== undefined;
   }
 
   /** Reads what the store holds, in the background: mail is taken and delivered meanwhile. */
@@ -183,10 +182,10 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     if (!this.#wakes.isNews(`${withSubdomains ? "@" : ""}${domain}`, this.#parts.clock.monotonicMs()))
       return { kind: "woken" };
     const wake: Command = { do: "retryNow", selector: { by: "domain", domain, withSubdomains } };
-    const { envelopes } = await this.command(wake);
-    if (!this.#isLoading) return { kind: "woken", envelopes };
+    const woken = this.command(wake);
+    if (!this.isLoading) return { kind: "woken", envelopes: (await woken).envelopes };
     // What is not known yet is woken when it is; a stop on the way loses nothing but that.
-    void this.#loading?.then(() => this.command(wake)).catch(() => {});
+    woken.catch(() => {});
     return { kind: "woken", isStarting: true };
   }
 
@@ -470,6 +469,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     } catch (thrown) {
       // The store failed: reading anew is part of its recovery.
       this.#writer.noteError(thrown);
+      if (systemCodeOf(thrown) !== "SPOOL_FAILED") this.#post({ on: "all-loaded" });
     }
   }
 
@@ -489,21 +489,18 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   async #readAll(): Promise<void> {
+    this.#post({ on: "loading" });
     if (!this.#areSuspensionsKnown) await this.#readSuspensions();
     const { store, clock, emit } = this.#parts;
     const beganAt = clock.monotonicMs();
     let envelopes = 0;
-    this.#isLoading = true;
-    try {
-      for await (const portion of store.load()) {
-        if (this.#ended.signal.aborted) return;
-        envelopes += portion.length;
-        this.#post({ on: "loaded", envelopes: portion });
-      }
-      emit(loaded, { envelopes, took: Math.round(clock.monotonicMs() - beganAt) });
-    } finally {
-      this.#isLoading = false;
+    for await (const portion of store.load()) {
+      if (this.#ended.signal.aborted) return;
+      envelopes += portion.length;
+      this.#post({ on: "loaded", envelopes: portion });
     }
+    emit(loaded, { envelopes, took: Math.round(clock.monotonicMs() - beganAt) });
+    this.#post({ on: "all-loaded" });
   }
 
   /** A delivery's process is gone, or it broke its promise never to reject. */

@@ -4,30 +4,26 @@ import type { Connected, Outcome, Resolved, Transacted } from "../delivery/deliv
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
-import { forgiveRoutes, onCommand, type Command } from "./commands.ts";
+import { closeCommands, commandRead, forgiveRoutes, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
-import { awakenFromEarlierSettings, awakenShelf, awakenSome } from "./awaken.ts";
+import { awakenFromEarlierSettings, awakenSome } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { forgetUnused } from "./forgetting.ts";
+import { newLoading } from "./loading.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
 import { onRefused, putOff, writeAllNow, writeDue } from "./refused-writes.ts";
 import { countApart } from "./hanging.ts";
-import { leaveQueue } from "./ready-queues.ts";
+import { leaveQueue, lookAtAllRelays } from "./ready-queues.ts";
 import { dispatch, leave } from "./serve.ts";
-import { mayNotGoOn, onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
+import { onConnected, onDelivered, onGone, onResolved, onTransacted } from "./sessions.ts";
 import { LEAST_SET_BACK_MS, mendDueAt, setBack } from "./set-back.ts";
 import { decide, NO_SENDER, settleUnreturnable } from "./settle.ts";
-import type { CoreSettings, SchedulerState } from "./state.ts";
-import {
-  noteKeyOf,
-  NO_SUCH_SUSPENSION,
-  type Suspension,
-  type SuspensionFacts,
-  type SuspensionLevel,
-} from "./suspension.ts";
-import { endSuspension, suspend } from "./suspensions.ts";
+import type { CoreSettings, SchedulerState, Ticket } from "./state.ts";
+import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
+import { lift, onSuspend, onUnsuspend, suspendedWhileLoading } from "./suspending.ts";
+import { suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
@@ -53,6 +49,9 @@ import { applyAfter, endWish, forgetWishes, noteReturned, noteUndone } from "./w
  * RFC 5321 sections 4.5.4.1 (retries, expiry) and 5.1 (which host); RFC 2852 (DELIVERBY), RFC 4865 (FUTURERELEASE).
  */
 export type SchedulerEvent =
+  /** The store is being read: `loaded` follows, portion by portion, and `all-loaded`. */
+  | { readonly on: "loading" }
+  | { readonly on: "all-loaded" }
   /** What the store held at the start. Envelopes known already are passed over. */
   | { readonly on: "loaded"; readonly envelopes: readonly LoadedEnvelope[] }
   /** Committed just now. */
@@ -130,10 +129,16 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
   switch (event.on) {
     case "queued":
       s.since.queued += event.envelopes.length;
-      admitAll(s, event.envelopes);
+      commandRead(s, admitAll(s, event.envelopes));
+      return;
+    case "loading":
+      s.loading ??= newLoading();
       return;
     case "loaded":
-      admitAll(s, event.envelopes);
+      commandRead(s, admitAll(s, event.envelopes));
+      return;
+    case "all-loaded":
+      onAllLoaded(s);
       return;
     case "resolved":
       onResolved(s, event.relay, event.answers);
@@ -188,7 +193,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       onSuspend(s, event.command, event.suspension);
       return;
     case "unsuspend":
-      onUnsuspend(s, event.command, event);
+      onUnsuspend(s, event);
       return;
     case "settings":
       changeSettings(s, event.settings);
@@ -213,12 +218,22 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
   }
 }
 
-function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): void {
+function admitAll(s: SchedulerState, envelopes: readonly LoadedEnvelope[]): readonly Ticket[] {
   // All are admitted before the first is looked at: the message's line names its number of recipients.
-  for (const ticket of admit(s, envelopes)) {
+  const tickets = admit(s, envelopes);
+  for (const ticket of tickets) {
     mendDueAt(s, ticket);
     schedule(s, ticket);
   }
+  return tickets;
+}
+
+function onAllLoaded(s: SchedulerState): void {
+  const { loading } = s;
+  if (loading === undefined) return;
+  s.loading = undefined;
+  closeCommands(s, loading.commands);
+  suspendedWhileLoading(s, loading.suspends, loading.lifts);
 }
 
 /** The store has what was decided. */
@@ -267,42 +282,6 @@ function changeSettings(s: SchedulerState, settings: CoreSettings): void {
   awakenFromEarlierSettings(s);
 }
 
-function onSuspend(s: SchedulerState, command: number, facts: SuspensionFacts): void {
-  const suspension = suspend(s, facts, true);
-  // Sessions to what is suspended now end after what they carry; those that are idle, at once.
-  for (const session of s.sessions.values()) if (session.phase === "idle" && mayNotGoOn(s, session)) leave(s, session);
-  const text = JSON.stringify(suspension.facts);
-  s.out.push({ do: "note", key: noteKeyOf(facts), text, command, envelopes: suspension.tickets.size });
-}
-
-function onUnsuspend(
-  s: SchedulerState,
-  command: number,
-  { level, key, by }: { readonly level: SuspensionLevel; readonly key: string; readonly by: string },
-): void {
-  const held = lift(s, { level, key }, by, command);
-  if (held === undefined) s.out.push({ do: "answer", command, envelopes: NO_SUCH_SUSPENSION });
-}
-
-function lift(
-  s: SchedulerState,
-  what: Pick<SuspensionFacts, "level" | "key">,
-  by: string | undefined,
-  command?: number,
-): Suspension | undefined {
-  const suspension = endSuspension(s, what, by);
-  if (suspension === undefined) return undefined;
-  s.out.push({ do: "note", key: noteKeyOf(what), command, envelopes: suspension.tickets.size });
-  awakenShelf(s, suspension);
-  // What was suspended may be a way for mail that waits for another one's rest.
-  lookAtAllRelays(s);
-  return suspension;
-}
-
-function lookAtAllRelays(s: SchedulerState): void {
-  for (const relay of s.relays.values()) s.dirty.add(relay);
-}
-
 function onTimer(s: SchedulerState): void {
   s.timerAt = undefined;
   for (let count = 0; count < MOST_DUE_AT_ONCE; count++) {
@@ -310,8 +289,9 @@ function onTimer(s: SchedulerState): void {
     if (ticket === undefined) break;
     onWake(s, ticket);
   }
-  for (let one = takeDue(s.suspensionWakes, s.now); one !== undefined; one = takeDue(s.suspensionWakes, s.now))
-    lift(s, one.facts, undefined);
+  if (s.loading === undefined)
+    for (let one = takeDue(s.suspensionWakes, s.now); one !== undefined; one = takeDue(s.suspensionWakes, s.now))
+      lift(s, one.facts, undefined);
   writeDue(s);
   awakenSome(s, (ticket) => schedule(s, ticket));
   for (let relay = takeDue(s.relayWakes, s.now); relay !== undefined; relay = takeDue(s.relayWakes, s.now))
@@ -331,7 +311,7 @@ export function nextDueAt(s: SchedulerState): number | undefined {
     nextWake(s.relayWakes) ?? Infinity,
     nextWake(s.idleSessions) ?? Infinity,
     nextWake(s.bucketWakes) ?? Infinity,
-    nextWake(s.suspensionWakes) ?? Infinity,
+    (s.loading === undefined ? nextWake(s.suspensionWakes) : undefined) ?? Infinity,
     nextWake(s.rewriteWakes) ?? Infinity,
     s.awakening.length > 0 ? s.now : Infinity,
   );

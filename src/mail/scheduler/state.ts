@@ -16,6 +16,7 @@ import type { AttemptSpeaker } from "./events.ts";
 import type { Failing } from "./failing.ts";
 import type { Fate } from "./fate.ts";
 import type { Rewrite } from "./refused-writes.ts";
+import type { Loading } from "./loading.ts";
 import type { Ranked } from "./priorities.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
@@ -96,6 +97,8 @@ export interface SchedulerState {
   readonly rewriteWakes: WakeHeap<Rewrite>;
   writeCount: number;
   slicesInFlight: number;
+  /** Present while the queue is being read. */
+  loading: Loading | undefined;
   /** Operators' commands that are not answered yet. */
   readonly commands: Map<number, CommandProgress>;
 
@@ -260,6 +263,8 @@ export interface CommandProgress {
   /** Those whose change is not durable yet are among them. */
   envelopes: number;
   unwritten: number;
+  /** More of what it names may be read yet. */
+  isOpen: boolean;
   asked: number;
   toPostmaster: number;
   untold: number;
@@ -456,6 +461,7 @@ export function newScheduler(settings: CoreSettings, seed: number): SchedulerSta
     rewriteWakes: newWakeHeap(),
     writeCount: 0,
     slicesInFlight: 0,
+    loading: undefined,
     commands: new Map(),
     suspensions: noSuspensions(),
     suspensionCount: 0,

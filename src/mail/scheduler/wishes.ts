@@ -144,7 +144,7 @@ export function noteAsked(s: SchedulerState, id: number | undefined): void {
 
 export function answerIfDone(s: SchedulerState, id: number): void {
   const progress = s.commands.get(id);
-  if (progress === undefined || progress.unwritten > 0) return;
+  if (progress === undefined || progress.unwritten > 0 || progress.isOpen) return;
   s.commands.delete(id);
   const { envelopes, asked, toPostmaster, untold, undone, suspended, because } = progress;
   s.out.push({
