@@ -2,7 +2,7 @@ import { append, newChain, type Chain } from "./chain.ts";
 import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import type { CoreSettings, FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import type { Suspension } from "./suspension.ts";
+import { noteKeyOf, type Suspension } from "./suspension.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setDueSoon, setExpiresAt } from "./ticket-times.ts";
 
 /**
@@ -114,40 +114,65 @@ export function awakenShelf(s: SchedulerState, suspension: Suspension): void {
   if (suspension.tickets.size > 0) s.awakening.push(suspension);
 }
 
-/** Some of those whose time has come; `wake` puts each where it belongs. */
-export function awakenSome(s: SchedulerState, wake: (ticket: Ticket) => void): void {
+/** Some of those whose time has come; `wake` puts each where it belongs, and first writes what a suspension did to its life. */
+export function awakenSome(s: SchedulerState, wake: Wake): void {
   let left = MOST_AWAKENED_AT_ONCE;
   while (left > 0) {
     const group = s.awakening[0];
     if (group === undefined) return;
     left -= awakenFrom(s, group, left, wake);
-    if (group.tickets.size === 0) s.awakening.shift();
+    if (group.tickets.size > 0) continue;
+    s.awakening.shift();
+    if (group.kind === "suspension") forgetEnded(s, group);
   }
 }
 
-function awakenFrom(
-  s: SchedulerState,
-  group: Stalled | Suspension,
-  most: number,
-  wake: (ticket: Ticket) => void,
-): number {
+type Wake = (ticket: Ticket, lifted?: Suspension) => void;
+
+function awakenFrom(s: SchedulerState, group: Stalled | Suspension, most: number, wake: Wake): number {
   let count = 0;
   for (let ticket = group.tickets.first; ticket !== undefined && count < most; ticket = group.tickets.first) {
     count++;
     leaveQueue(s, ticket);
-    if (group.kind === "suspension") resumeLife(s, ticket, group);
-    else setDueSoon(ticket, s.now);
-    wake(ticket);
+    let lifted: Suspension | undefined;
+    if (group.kind === "stalled") setDueSoon(ticket, s.now);
+    else if (resumeLife(s, ticket, group)) {
+      group.unwritten++;
+      lifted = group;
+    }
+    wake(ticket, lifted);
   }
   return count;
 }
 
 /**
- * It would have been tried when it was due: the time since then that it lay on the shelf does not count for its expiry. Both
- * instants are durable, so this holds over restarts.
+ * It would have been tried when it was due: the time since then that it lay on the shelf does not count for its expiry. True:
+ * there was such a time, which must be written before anything else is done with it. From the end on it is due, and under
+ * another suspension its time does not count either.
  */
-function resumeLife(s: SchedulerState, ticket: Ticket, { facts }: Suspension): void {
-  if (dueAtOf(ticket) > s.now) return;
-  setExpiresAt(ticket, expiresAtOf(ticket) + Math.max(0, s.now - Math.max(facts.setAt, dueAtOf(ticket))));
-  setDueAt(ticket, s.now);
+function resumeLife(s: SchedulerState, ticket: Ticket, { facts }: Suspension): boolean {
+  const { setAt } = facts;
+  const untilAt = Math.min(s.now, facts.untilAt ?? Infinity);
+  const heldMs = untilAt - Math.max(setAt, dueAtOf(ticket));
+  if (heldMs <= 0) return false;
+  setExpiresAt(ticket, expiresAtOf(ticket) + heldMs);
+  setDueAt(ticket, untilAt);
+  return true;
+}
+
+/** It is about to be changed, under a suspension or not: for its life that is the end of the one that it is under. */
+export function countSuspended(s: SchedulerState, ticket: Ticket): void {
+  if (ticket.queue?.kind === "suspension") resumeLife(s, ticket, ticket.queue);
+}
+
+/** One that it held is written. */
+export function noteLifeWritten(s: SchedulerState, suspension: Suspension): void {
+  suspension.unwritten--;
+  forgetEnded(s, suspension);
+}
+
+/** All that it held is written: its note goes, unless the same is suspended once more. */
+function forgetEnded(s: SchedulerState, { facts: { level, key }, tickets, unwritten }: Suspension): void {
+  if (tickets.size > 0 || unwritten > 0 || s.suspensions[level].has(key)) return;
+  s.out.push({ do: "note", key: noteKeyOf({ level, key }), envelopes: 0 });
 }

@@ -2,6 +2,7 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
 import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
+import { countSuspended } from "./awaken.ts";
 import { lastHomesOf } from "./homes.ts";
 import { domainOf, makeReady, release } from "./ready.ts";
 import { startWriting } from "./settle.ts";
@@ -140,6 +141,7 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
     }
     case "schedule": {
       if (isBusy || ticket.state !== "queued" || !mayBeDue(ticket, command, command.at)) return "none";
+      countSuspended(s, ticket);
       startWriting(s, ticket);
       // Tried once more at the very end rather than returned untried.
       setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));

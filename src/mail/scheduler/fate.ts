@@ -2,6 +2,7 @@ import type { Failure } from "../envelope/failure.ts";
 import type { AttemptRecord, NewEnvelope } from "../queue/store.ts";
 import type { NoticePlan } from "./action.ts";
 import type { Ticket } from "./state.ts";
+import type { Suspension } from "./suspension.ts";
 
 /**
  * What is to be written about one envelope: the end of an attempt, or a change. The ticket is `writing` until the store
@@ -19,6 +20,8 @@ export interface Fate {
   readonly added?: readonly NewEnvelope[] | undefined;
   /** The operator's command that wanted it. */
   readonly command?: number | undefined;
+  /** That it was held by, and is over. */
+  readonly lifted?: Suspension | undefined;
   /** The queue refused to write it, so many times in a row: it is written alone. */
   readonly refused?: { readonly times: number } | undefined;
 }

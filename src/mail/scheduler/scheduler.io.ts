@@ -474,14 +474,14 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   async #readSuspensions(): Promise<void> {
-    const { store, clock, emit } = this.#parts;
+    const { store, emit } = this.#parts;
     const known: SuspensionFacts[] = [];
     for (const { key, text } of await store.notes(SUSPENSION_NOTES)) {
       const facts = suspensionFrom(text);
       // Somebody else wrote there; mail that nobody holds is better than a server that does not start.
       if (facts === undefined) emit(suspensionUnreadable, { key });
-      else if (facts.untilAt === undefined || facts.untilAt > clock.now()) known.push(facts);
-      else void this.#note({ do: "note", key, envelopes: 0 });
+      // What is over is lifted when all that it held is known.
+      else known.push(facts);
     }
     if (known.length > 0) this.#post({ on: "suspensions", known });
     this.#areSuspensionsKnown = true;

@@ -8,7 +8,7 @@ import { closeCommands, commandRead, forgiveRoutes, onCommand, type Command } fr
 import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
-import { awakenFromEarlierSettings, awakenSome } from "./awaken.ts";
+import { awakenFromEarlierSettings, awakenSome, noteLifeWritten } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { forgetUnused } from "./forgetting.ts";
 import { newLoading } from "./loading.ts";
@@ -25,7 +25,7 @@ import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
 import { lift, onSuspend, onUnsuspend, suspendedWhileLoading } from "./suspending.ts";
 import { suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
-import { flush, takeWritten } from "./writing.ts";
+import { flush, postpone, takeWritten } from "./writing.ts";
 import { dropWake, nextWake, takeDue } from "./wake-heap.ts";
 import { applyAfter, endWish, forgetWishes, noteReturned, noteUndone } from "./wishes.ts";
 
@@ -238,7 +238,7 @@ function onAllLoaded(s: SchedulerState): void {
 
 /** The store has what was decided. */
 function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
-  const { ticket, kind, command, added, notice } = fate;
+  const { ticket, kind, command, added, notice, lifted } = fate;
   if (notice?.kind === "bounce") s.since.bounced++;
   if (added !== undefined) takeUpAdded(s, ticket, added);
   const { after } = ticket;
@@ -247,6 +247,7 @@ function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
     forget(s, ticket);
   } else if (after !== undefined) applyAfter(s, ticket, after);
   else schedule(s, ticket);
+  if (lifted !== undefined) noteLifeWritten(s, lifted);
   if (command === undefined) return;
   // Only what was to be returned dies by a command.
   if (kind === "kept" && ticket.state === "dead")
@@ -293,7 +294,10 @@ function onTimer(s: SchedulerState): void {
     for (let one = takeDue(s.suspensionWakes, s.now); one !== undefined; one = takeDue(s.suspensionWakes, s.now))
       lift(s, one.facts, undefined);
   writeDue(s);
-  awakenSome(s, (ticket) => schedule(s, ticket));
+  awakenSome(s, (ticket, lifted) => {
+    if (lifted === undefined) schedule(s, ticket);
+    else postpone(s, { do: "write", ticket, kind: "kept", command: undefined, lifted });
+  });
   for (let relay = takeDue(s.relayWakes, s.now); relay !== undefined; relay = takeDue(s.relayWakes, s.now))
     s.dirty.add(relay);
   for (let bucket = takeDue(s.bucketWakes, s.now); bucket !== undefined; bucket = takeDue(s.bucketWakes, s.now))

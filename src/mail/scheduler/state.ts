@@ -211,6 +211,8 @@ export type Task =
       readonly ticket: Ticket;
       readonly kind: "gone" | "kept";
       readonly command: number | undefined;
+      /** That it was held by, and is over. */
+      readonly lifted?: Suspension | undefined;
     };
 
 /** What is known of an attempt that ended. */

@@ -67,10 +67,17 @@ function isOf(one: Named, other: Named): boolean {
   return one.level === other.level && one.key === other.key;
 }
 
+/**
+ * It ends, and what it held is due. How much longer that may live is written for each first; until all of it is, the note
+ * stays, with its end: after a crash the rest is held by it once more, and lifted as soon as all is read.
+ */
 export function lift(s: SchedulerState, what: Named, by: string | undefined, command?: number): Suspension | undefined {
   const suspension = endSuspension(s, what, by);
   if (suspension === undefined) return undefined;
-  s.out.push({ do: "note", key: noteKeyOf(what), command, envelopes: suspension.tickets.size });
+  const { facts, tickets } = suspension;
+  suspension.facts = { ...facts, untilAt: Math.min(s.now, facts.untilAt ?? Infinity) };
+  const text = tickets.size === 0 ? undefined : JSON.stringify(suspension.facts);
+  s.out.push({ do: "note", key: noteKeyOf(what), text, command, envelopes: tickets.size });
   awakenShelf(s, suspension);
   // What was suspended may be a way for mail that waits for another one's rest.
   lookAtAllRelays(s);

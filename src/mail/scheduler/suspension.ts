@@ -34,6 +34,8 @@ export interface Suspension extends Wakeable {
   facts: SuspensionFacts;
   /** Its shelf. */
   readonly tickets: Chain<Ticket>;
+  /** It is over, and so many that it held are not written yet. */
+  unwritten: number;
 }
 
 export type Suspensions = Readonly<Record<SuspensionLevel, Map<string, Suspension>>>;

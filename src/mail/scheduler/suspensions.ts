@@ -31,6 +31,7 @@ export function suspend(s: SchedulerState, given: SuspensionFacts, isTold: boole
     kind: "suspension",
     facts,
     tickets: newChain(),
+    unwritten: 0,
     heapAt: -1,
   };
   suspension.facts = facts;
@@ -62,14 +63,18 @@ export function endSuspension(
   return suspension;
 }
 
-/** The first that an envelope is under by itself, rather than by where it would go. */
+/**
+ * What an envelope is under by itself, rather than by where it would go: of several the one that was set first, so that no
+ * part of the time is left out when they end one after the other.
+ */
 export function suspensionOf(s: SchedulerState, ticket: Ticket): Suspension | undefined {
   if (s.suspensionCount === 0) return undefined;
+  let first: Suspension | undefined;
   for (const [level, key] of keysOf(s, ticket)) {
     const found = s.suspensions[level].get(key);
-    if (found !== undefined) return found;
+    if (found !== undefined && (first === undefined || found.facts.setAt < first.facts.setAt)) first = found;
   }
-  return undefined;
+  return first;
 }
 
 function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [SuspensionLevel, string], void, void> {

@@ -1,5 +1,6 @@
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { tell } from "./action.ts";
+import { countSuspended } from "./awaken.ts";
 import { changeUndone } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import { release, schedule } from "./ready.ts";
@@ -90,6 +91,7 @@ export function hold(
   untilAt: number | undefined,
   command?: number,
 ): void {
+  countSuspended(s, ticket);
   markHeld(s, ticket, because, untilAt);
   postpone(s, { do: "write", ticket, kind: "kept", command });
 }

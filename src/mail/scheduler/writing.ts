@@ -40,7 +40,7 @@ function run(s: SchedulerState, task: Task): void {
       warn(s, ticket);
       return;
     case "write":
-      decide(s, { ticket, kind: task.kind, command: task.command });
+      decide(s, { ticket, kind: task.kind, command: task.command, lifted: task.lifted });
   }
 }
 
