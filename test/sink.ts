@@ -30,7 +30,7 @@ export interface SinkManner {
 const USUAL_MANNER: SinkManner = { isDown: false, replyAfterMs: 0, refuses: () => false };
 
 export async function startSink(
-  options: { onTaken?: (taken: Taken) => void; keeps?: boolean; manner?: SinkManner } = {},
+  options: { onTaken?: (taken: Taken) => void; keeps?: boolean; manner?: SinkManner; address?: string } = {},
 ): Promise<Sink> {
   const manner = options.manner ?? USUAL_MANNER;
   const taken: Taken[] = [];
@@ -47,7 +47,7 @@ export async function startSink(
       if (options.keeps !== false) taken.push(one);
       options.onTaken?.(one);
     });
-  }).listen(0, "127.0.0.1");
+  }).listen(0, options.address ?? "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("a TCP server has a numeric address");

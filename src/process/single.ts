@@ -75,7 +75,7 @@ export async function startSingle(parts: {
     const { isStuck } = await log.close(5000);
     if (isStuck) parts.onStuck();
   };
-  const pool = egressPool({ clock, patienceMs: 5000 });
+  const pool = egressPool({ clock, patienceMs: 5000, version: 0 });
   let keeping = await startKeeperRole({ loaded, folders, clock, emit }).catch(async (thrown: unknown) => {
     await closeLog();
     throw thrown;
@@ -117,7 +117,8 @@ export async function startSingle(parts: {
     keeping.close();
     keeping.tickets.close();
   };
-  pool.add(egress);
+  // There is one at a time for new sessions: with other settings it changes in the same turn as the scheduler.
+  pool.add(egress, 0);
   let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit, lookup });
   /** Deliveries of earlier settings that still work. */
   const leaving = new Set<Promise<void>>();
@@ -244,7 +245,7 @@ export async function startSingle(parts: {
         looking = nextLooking;
         looking.takeLogins();
         const freshEgress = startEgress({ loaded: next, folders, clock, emit, keeper, lookup, tracer, topics });
-        pool.add(freshEgress);
+        pool.add(freshEgress, 0);
         pool.retire(egress);
         retireWhenIdle(egress, pool, clock, retire);
         egress = freshEgress;

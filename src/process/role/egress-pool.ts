@@ -17,11 +17,17 @@ import type {
 
 /**
  * Several egress processes as one `NetworkDelivery`: a new session goes to the process with the fewest, and stays there.
- * A process that is leaving (reload, stop) keeps its sessions and gets no new one. With no process there, a call waits up to
- * `patienceMs` for one to come, then rejects with ROLE_UNAVAILABLE.
+ * A process that is leaving (reload, stop), or goes by another version of the settings than is served, keeps its sessions and gets
+ * no new one. With no process there, a call waits up to `patienceMs` for one to come, then rejects with ROLE_UNAVAILABLE.
  */
 export interface EgressPool extends NetworkDelivery {
-  add(member: EgressMember): void;
+  /** `version`: of the settings by which it sends. */
+  add(member: EgressMember, version: number): void;
+  /**
+   * New sessions are from now on for members that go by this version. What still waits for one of another version is refused: it was
+   * decided by other settings than it would be sent by.
+   */
+  serve(version: number): void;
   /** No new sessions for this member. */
   retire(member: EgressMember): void;
   /** The member is gone; its sessions' calls have rejected by themselves. */
@@ -34,16 +40,22 @@ export interface EgressMember {
   readonly port: NetworkDelivery;
 }
 
-export function egressPool(options: { clock: Clock; patienceMs: number }): EgressPool {
-  const active = new Map<EgressMember, number>();
+interface Place {
+  readonly version: number;
+  sessions: number;
+}
+
+export function egressPool(options: { clock: Clock; patienceMs: number; version: number }): EgressPool {
+  const active = new Map<EgressMember, Place>();
+  let served = options.version;
   const sessions = new Map<string, EgressMember>();
   let waiting: (() => void)[] = [];
 
   const least = (): EgressMember | undefined => {
     let best: EgressMember | undefined;
     let fewest = Infinity;
-    for (const [member, count] of active) {
-      if (count < fewest) {
+    for (const [member, { version, sessions: count }] of active) {
+      if (version === served && count < fewest) {
         best = member;
         fewest = count;
       }
@@ -53,6 +65,7 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
   const someMember = async (): Promise<EgressMember> => {
     const member = least();
     if (member !== undefined) return member;
+    const asked = served;
     await new Promise<void>((resolve) => {
       const timer = options.clock.after(options.patienceMs, resolve);
       waiting.push(() => {
@@ -60,6 +73,7 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
         resolve();
       });
     });
+    if (served !== asked) throw gone("other settings came while no egress process was there");
     const late = least();
     if (late === undefined) throw gone("no egress process is there");
     return late;
@@ -68,16 +82,24 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
     const member = sessions.get(session);
     if (member === undefined) return;
     sessions.delete(session);
-    const count = active.get(member);
-    if (count !== undefined) active.set(member, count - 1);
+    const place = active.get(member);
+    if (place !== undefined) place.sessions--;
+  };
+  const wakeAll = (): void => {
+    const woken = waiting;
+    waiting = [];
+    for (const wake of woken) wake();
   };
 
   return {
-    add(member) {
-      active.set(member, 0);
-      const woken = waiting;
-      waiting = [];
-      for (const wake of woken) wake();
+    add(member, version) {
+      active.set(member, { version, sessions: 0 });
+      if (version === served) wakeAll();
+    },
+    serve(version) {
+      if (version === served) return;
+      served = version;
+      wakeAll();
     },
     retire(member) {
       active.delete(member);
@@ -97,7 +119,8 @@ export function egressPool(options: { clock: Clock; patienceMs: number }): Egres
     async connect(request: ConnectRequest): Promise<Connected> {
       const member = await someMember();
       sessions.set(request.session, member);
-      active.set(member, (active.get(member) ?? 0) + 1);
+      const place = active.get(member);
+      if (place !== undefined) place.sessions++;
       try {
         const connected = await member.port.connect(request);
         if (!connected.ok) forget(request.session);

@@ -27,31 +27,46 @@ function member(name: string, told: string[]): LocalDelivery {
 
 test("mail that is due before any delivery process is there waits for the first to come", async () => {
   const clock = virtualClock(0);
-  const pool = localPool({ clock, patienceMs: 5000 });
+  const pool = localPool({ clock, patienceMs: 5000, version: 1 });
   const told: string[] = [];
   const both = Promise.all([pool.deliver(request), pool.deliver(request)]);
   await clock.advance(4000);
-  pool.add(member("one", told));
+  pool.add(member("one", told), 1);
   await both;
   assert.deepEqual(told, ["one", "one"]);
 });
 
 test("when none comes in time, the mail is put off", async () => {
   const clock = virtualClock(0);
-  const pool = localPool({ clock, patienceMs: 5000 });
+  const pool = localPool({ clock, patienceMs: 5000, version: 1 });
   const refused = assert.rejects(pool.deliver(request), { code: "ROLE_UNAVAILABLE" });
   await clock.advance(5000);
   await refused;
 });
 
-test("after a reload the newest process gets the mail, and the older one again when that is gone", async () => {
-  const pool = localPool({ clock: virtualClock(0), patienceMs: 5000 });
+test("the newest process of the version that is served gets the mail, and the older one again when that is gone", async () => {
+  const pool = localPool({ clock: virtualClock(0), patienceMs: 5000, version: 1 });
   const told: string[] = [];
-  const [older, newer] = [member("older", told), member("newer", told)];
-  pool.add(older);
-  pool.add(newer);
+  const [older, newer, ahead] = [member("older", told), member("newer", told), member("ahead", told)];
+  pool.add(older, 1);
+  pool.add(newer, 1);
+  pool.add(ahead, 2);
   await pool.deliver(request);
   pool.remove(newer);
   await pool.deliver(request);
-  assert.deepEqual(told, ["newer", "older"]);
+  pool.serve(2);
+  await pool.deliver(request);
+  pool.serve(1);
+  await pool.deliver(request);
+  assert.deepEqual(told, ["newer", "older", "ahead", "older"]);
+});
+
+test("mail that waits goes to a process of the version that is served by then", async () => {
+  const pool = localPool({ clock: virtualClock(0), patienceMs: 5000, version: 1 });
+  const told: string[] = [];
+  const late = pool.deliver(request);
+  pool.add(member("ahead", told), 2);
+  pool.serve(2);
+  await late;
+  assert.deepEqual(told, ["ahead"]);
 });

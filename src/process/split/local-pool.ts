@@ -3,31 +3,42 @@ import { PosthornError } from "../../foundation/error.ts";
 import type { LocalDelivery } from "../../mail/delivery/delivery.ts";
 
 /**
- * The delivery processes as one `LocalDelivery`: the newest, which has the newest settings, gets the mail. With none
- * there (the server starts, or one is just being started again) a call waits up to `patienceMs` for one to come, then
+ * The delivery processes as one `LocalDelivery`: the newest of those that go by the version of the settings that is served gets the
+ * mail. With none there (the server starts, or one is just being started again) a call waits up to `patienceMs` for one to come, then
  * rejects with ROLE_UNAVAILABLE: what is in the queue at a start is not put off only because the scheduler was first.
  */
 export interface LocalPool extends LocalDelivery {
-  add(member: LocalDelivery): void;
+  /** `version`: of the settings by which it delivers. */
+  add(member: LocalDelivery, version: number): void;
+  /** Mail is from now on for members that go by this version. */
+  serve(version: number): void;
   /** Nothing new for this member, or it is gone. */
   remove(member: LocalDelivery): void;
 }
 
-export function localPool(options: { clock: Clock; patienceMs: number }): LocalPool {
-  const members = new Set<LocalDelivery>();
+export function localPool(options: { clock: Clock; patienceMs: number; version: number }): LocalPool {
+  const members = new Map<LocalDelivery, number>();
+  let served = options.version;
   let waiting: (() => void)[] = [];
-  const newest = (): LocalDelivery | undefined => [...members].at(-1);
+  const newest = (): LocalDelivery | undefined => [...members].findLast(([, version]) => version === served)?.[0];
+  const wakeAll = (): void => {
+    const woken = waiting;
+    waiting = [];
+    for (const wake of woken) wake();
+  };
 
   return {
-    add(member) {
-      members.add(member);
-      const woken = waiting;
-      waiting = [];
-      for (const wake of woken) wake();
+    add(member, version) {
+      members.set(member, version);
+      if (version === served) wakeAll();
+    },
+    serve(version) {
+      served = version;
+      if (newest() !== undefined) wakeAll();
     },
     remove: (member) => void members.delete(member),
     async deliver(request) {
-      if (members.size === 0) {
+      if (newest() === undefined) {
         await new Promise<void>((resolve) => {
           const timer = options.clock.after(options.patienceMs, resolve);
           waiting.push(() => {

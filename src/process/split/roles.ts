@@ -45,6 +45,8 @@ export interface WorkerStart {
   readonly role: Role;
   /** `ingress-1`; in the log and in file names. */
   readonly name: string;
+  /** Which version of the settings these are, counted from the server's start; those of refused reloads count, too. */
+  readonly version: number;
   /** For the ids of messages: different for all processes that make messages at the same time. */
   readonly maker: number;
   readonly loaded: LoadedSettings;
@@ -69,7 +71,12 @@ export type ToWorker =
   | { readonly kind: "alive?" }
   /** Take nothing new, and go when the last session has ended. */
   | { readonly kind: "leave" }
-  | { readonly kind: "settings"; readonly loaded: LoadedSettings; readonly lookup?: KeeperAccess | undefined }
+  | {
+      readonly kind: "settings";
+      readonly version: number;
+      readonly loaded: LoadedSettings;
+      readonly lookup?: KeeperAccess | undefined;
+    }
   | { readonly kind: "reopen" }
   /** To the acme process: a certificate is wanted anew, or all. */
   | { readonly kind: "renew"; readonly label?: string | undefined }
@@ -109,6 +116,8 @@ export type FromWorker =
   | { readonly kind: "log-troubles"; readonly troubles: readonly SinkTrouble[] }
   /** `problems`: the settings are to blame. */
   | { readonly kind: "failed"; readonly text: string; readonly problems?: readonly SettingsProblem[] | undefined }
+  /** From the scheduler: the version of the settings that it goes by from here on. */
+  | { readonly kind: "serving"; readonly version: number }
   /** From the scheduler: reception is to pause or to go on. */
   | { readonly kind: "reception"; readonly isPaused: boolean; readonly because: string };
 

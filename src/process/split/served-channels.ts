@@ -10,11 +10,12 @@ export interface Granted {
 
 /**
  * Listens for channels of other roles on a unix socket that only this user can reach. The first thing a role says is which
- * one it is; `grant` decides by that what it may call. Anything called before, or not granted, is refused.
+ * one it is, and by which version of the settings it goes where that matters; `grant` decides by that what it may call. Anything
+ * called before, or not granted, is refused.
  */
 export async function serveChannels(
   path: string,
-  grant: (role: string, channel: Channel) => Granted,
+  grant: (role: string, channel: Channel, version: number) => Granted,
   mode = 0o600,
 ): Promise<{ close: () => void }> {
   rmSync(path, { force: true });
@@ -22,10 +23,10 @@ export async function serveChannels(
   const server = createServer((stream) => {
     let isKnown = false;
     const handlers: Record<string, (...args: never[]) => unknown> = {
-      iAm(role: string) {
+      iAm(role: string, version = 0) {
         if (isKnown) return;
         isKnown = true;
-        const granted = grant(role, channel);
+        const granted = grant(role, channel, version);
         Object.assign(handlers, granted.handlers);
         if (granted.onEnd !== undefined) void channel.ended.then(granted.onEnd);
       },

@@ -12,20 +12,18 @@ import { MOST_MAKERS } from "../../foundation/ids.ts";
 import { createEmitter } from "../../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
 import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
-import { removeDeadSocket } from "../../mail/connection/dead-socket.io.ts";
 import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
 import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
 import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper.ts";
-import { acmeItemsOf, acmePlaceOf, type AcmePlace } from "../settings/acme-files.ts";
-import { adjustSockets, bindPlaceOf, bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
+import { acmeItemsOf } from "../settings/acme-files.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { tellWhatWaits } from "../role/drop-watch.ts";
 import * as events from "../events.ts";
 import { deliversAsOthers } from "../settings/delivers-as-others.ts";
 import type { Folders } from "../folders.ts";
-import { placeOf } from "../settings/listener-place.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
+import { ListeningPlaces } from "./listening-places.ts";
 import { canMoveLog, type LogTarget } from "./log-place.ts";
 import type { LookupPort } from "../role/lookup.ts";
 import { needsLookup } from "../settings/lookup-needs.ts";
@@ -84,9 +82,12 @@ const STOP_ORDER: readonly (readonly Role[])[] = [
   ["lookup", "keeper"],
 ];
 const LISTING_WITHIN_MS = 5000;
+/** One that is away for longer has the settings that it is to go by from its next start. */
+const SCHEDULER_TAKES_WITHIN_MS = 10_000;
 
-function acmeSocketOf(place: AcmePlace): string {
-  return `${place.name} ${place.address ?? "*"}:${place.port}`;
+/** Settings and the number that they have among all that this server was given. */
+interface Versioned extends LoadedSettings {
+  readonly version: number;
 }
 
 interface Keeping {
@@ -117,13 +118,17 @@ function wordsFor(callers: readonly string[]): Record<string, string> {
 
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const { clock, folders, identity } = parts;
-  let { loaded } = parts;
-  const sockets = new Map<string, BoundSocket>();
+  /** Settings that were given so far; those that were refused count. */
+  let version = 1;
+  let loaded: Versioned = { ...parts.loaded, version };
+  const places = new ListeningPlaces(parts.inherited);
   const workers = new Set<WorkerProcess>();
   /** Workers of earlier settings, until their last session has ended. */
   const leaving = new Map<WorkerProcess, Promise<void>>();
   const makers = new Map<WorkerProcess, number>();
+  const versions = new Map<WorkerProcess, number>();
   const listeners = new Set<(records: readonly EventRecord[]) => void>();
+  let onServing = (_version: number): void => {};
   let reception = { isPaused: false, because: "" };
   let ingressCount = 0;
   let egressCount = 0;
@@ -222,6 +227,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       });
     }
     if (message.kind === "local-gone") endLocal(name, message.client);
+    if (message.kind === "serving") onServing(message.version);
     if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "log-troubles") logTroubles = message.troubles;
     if (message.kind === "filters") filterHealth.set(name, message.filters);
@@ -248,17 +254,18 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const start = (
     role: Role,
     name: string,
-    from: LoadedSettings,
+    from: Versioned,
     maker: number,
     access: Accesses = {},
     after?: Promise<unknown>,
   ): WorkerProcess => {
-    const bound = socketsFor(role, from);
+    const bound = places.of(role, from);
     // It becomes the recipients' users, and is the workers' user between them.
     const staysRoot = role === "delivery" && identity !== undefined && deliversAsOthers(from.settings);
     const told: WorkerStart = {
       role,
       name,
+      version: from.version,
       maker,
       loaded: loadedFor(role, from),
       channels: folders.channels,
@@ -305,20 +312,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     });
     workers.add(worker);
     makers.set(worker, maker);
+    versions.set(worker, from.version);
     return worker;
-  };
-  /** By the names that these settings give: a socket may have been bound under another. */
-  const socketsFor = (
-    role: Role,
-    { settings }: LoadedSettings,
-  ): readonly { readonly name: string; readonly fd: number }[] => {
-    const named = (name: string, place: string) => {
-      const socket = sockets.get(place);
-      return socket === undefined ? [] : [{ name, fd: socket.fd }];
-    };
-    if (role === "ingress") return settings.listeners.flatMap((listener) => named(listener.name, placeOf(listener)));
-    const place = role === "acme" ? acmePlaceOf(settings) : undefined;
-    return typeof place === "object" ? named(place.name, acmeSocketOf(place)) : [];
   };
   const freeMaker = (): number => {
     const taken = new Set(makers.values());
@@ -333,58 +328,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     workers.delete(worker);
     leaving.delete(worker);
     makers.delete(worker);
-  };
-
-  /** The sockets that these settings have. */
-  const placesOf = ({ settings }: LoadedSettings): ReadonlySet<string> => {
-    const acme = acmePlaceOf(settings);
-    return new Set([...settings.listeners.map(placeOf), ...(typeof acme === "object" ? [acmeSocketOf(acme)] : [])]);
-  };
-  /** Binds what `next` needs and is not bound yet. On an error nothing new stays bound. */
-  const bind = async (next: LoadedSettings): Promise<readonly string[]> => {
-    const fresh: string[] = [];
-    const wanted = placesOf(next);
-    const bindNew = (name: string, place: BindPlace): BoundSocket => {
-      // Ours that go are not in the way of those that come; two that are both wanted are in each other's, as at a start.
-      const all = [...sockets];
-      const isTaken = all.some(
-        ([key, socket]) => wanted.has(key) && socket.place !== undefined && overlap(socket.place, place),
-      );
-      return bindSocket(name, place, isTaken ? [] : all.flatMap(([key, socket]) => (wanted.has(key) ? [] : [socket])));
-    };
-    try {
-      for (const listener of next.settings.listeners) {
-        const place = placeOf(listener);
-        if (sockets.has(place)) continue;
-        const inherited = parts.inherited.get(listener.name);
-        if (inherited === undefined && listener.path !== undefined) await removeDeadSocket(listener.path);
-        const where = bindPlaceOf(listener);
-        sockets.set(
-          place,
-          inherited === undefined ? bindNew(listener.name, where) : { fd: inherited, place: where, close: () => {} },
-        );
-        fresh.push(place);
-      }
-      const acme = acmePlaceOf(next.settings);
-      if (typeof acme === "object" && !sockets.has(acmeSocketOf(acme))) {
-        sockets.set(acmeSocketOf(acme), bindNew(acme.name, { address: acme.address, port: acme.port }));
-        fresh.push(acmeSocketOf(acme));
-      }
-    } catch (thrown) {
-      release(fresh);
-      throw thrown;
-    }
-    return fresh;
-  };
-  const release = (places: readonly string[]): void => {
-    for (const place of places) {
-      sockets.get(place)?.close();
-      sockets.delete(place);
-    }
+    versions.delete(worker);
   };
 
   /** Each version of the settings has a keeper of its own: what it may read is fixed when it starts. */
-  const startKeeper = (from: LoadedSettings): Keeping => {
+  const startKeeper = (from: Versioned): Keeping => {
     const name = `keeper-${++keeperCount}`;
     const access = {
       path: join(folders.keeper, `${name}.sock`),
@@ -393,7 +341,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     return { access, worker: start("keeper", name, from, SCHEDULER_MAKER, { keeper: access }) };
   };
   /** Likewise, for its permissions depend on the tables; none where there is nothing to look up. */
-  const startLookup = (from: LoadedSettings, keeper: KeeperAccess, after: Promise<unknown>): Keeping | undefined => {
+  const startLookup = (from: Versioned, keeper: KeeperAccess, after: Promise<unknown>): Keeping | undefined => {
     if (!needsLookup(from.settings)) return undefined;
     const name = `lookup-${++lookupCount}`;
     const access = { path: join(folders.channels, `${name}.sock`), words: wordsFor(LOOKUP_CALLERS) };
@@ -435,13 +383,13 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
   };
 
-  /** The processes that change with the settings, all ready or none. */
+  /** The processes that change with the settings, all of them ready. */
   const startChanging = async (
-    next: LoadedSettings,
+    next: Versioned,
     keeping: Keeping,
     lookup: Keeping | undefined,
     after: Promise<unknown>,
-    beforeReception: () => void = () => {},
+    beforeReception: () => Promise<void> = async () => {},
   ): Promise<readonly WorkerProcess[]> => {
     const { ingress, egress } = processCounts(next.settings.processes, availableParallelism());
     const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
@@ -451,24 +399,39 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       deliveries.push(start("egress", `egress-${++egressCount}`, next, SCHEDULER_MAKER, access, after));
     const delivering = Promise.all(deliveries.map((worker) => worker.ready)).then(beforeReception);
     const started = [keeping.worker, ...(lookup === undefined ? [] : [lookup.worker]), ...deliveries];
-    try {
-      for (let index = 0; index < ingress; index++)
-        started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access, delivering));
-      await after;
-      await delivering;
-      await Promise.all(started.map((worker) => worker.ready));
-      // Last, for the one before goes on until all are ready: two at once would answer for each other.
-      if (acmeItemsOf(next.settings).length > 0) {
-        const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, { keeper: keeping.access });
-        started.push(worker);
-        await worker.ready;
-      }
-      if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
-      return started;
-    } catch (thrown) {
-      await Promise.all(started.map((worker) => worker.stop(0).finally(() => stopped(worker))));
-      throw thrown;
+    // It is looked at below, but perhaps not before it has failed.
+    delivering.catch(() => {});
+    for (let index = 0; index < ingress; index++)
+      started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access, delivering));
+    await after;
+    await delivering;
+    await Promise.all(started.map((worker) => worker.ready));
+    // Last, for the one before goes on until all are ready: two at once would answer for each other.
+    if (acmeItemsOf(next.settings).length > 0) {
+      const worker = start("acme", `acme-${++acmeCount}`, next, SCHEDULER_MAKER, { keeper: keeping.access });
+      started.push(worker);
+      await worker.ready;
     }
+    if (reception.isPaused) onMessage({ kind: "reception", ...reception }, "supervisor");
+    return started;
+  };
+  const letGo = (worker: WorkerProcess): void => {
+    workers.delete(worker);
+    leaving.set(
+      worker,
+      worker.leave().finally(() => stopped(worker)),
+    );
+  };
+  /**
+   * Ends what was started for settings that are not to be. First nobody receives by them any more, then (`back`) the scheduler hands
+   * nothing out by them; what is being sent and delivered goes on to its end, for mail that is cut off arrives twice.
+   */
+  const giveUp = async (refused: Versioned, back: () => Promise<void>): Promise<void> => {
+    const theirs = [...workers].filter((worker) => versions.get(worker) === refused.version);
+    const [receiving, sending] = [theirs.filter(mayReceive), theirs.filter((worker) => !mayReceive(worker))];
+    await Promise.all(receiving.map((worker) => worker.stop(STOP_DEADLINE_MS).finally(() => stopped(worker))));
+    await back();
+    for (const worker of sending) letGo(worker);
   };
 
   const stopAll = async (deadlineMs: number): Promise<void> => {
@@ -486,14 +449,22 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     await new Promise((done) => setTimeout(done, 50));
     log.close();
     await Promise.all([...workers].map((worker) => worker.stop(5000).finally(() => stopped(worker))));
-    release([...sockets.keys()]);
+    places.releaseAll();
   };
 
   /** Other settings for a process that lives on. */
-  const tellStaying = (worker: WorkerProcess, from: LoadedSettings, lookup: Keeping | undefined): void => {
+  const tellStaying = (worker: WorkerProcess, from: Versioned, lookup: Keeping | undefined): void => {
     const theirs = lookup === undefined ? {} : { lookup: accessFor("scheduler", "lookup", lookup.access) };
     worker.setStart({ ...startOf(worker.role, from), ...theirs, name: worker.name });
-    worker.tell({ kind: "settings", loaded: loadedFor(worker.role, from), ...theirs });
+    worker.tell({ kind: "settings", version: from.version, loaded: loadedFor(worker.role, from), ...theirs });
+  };
+  /** Resolves when the scheduler goes by these settings, and so do those that it hands out to. */
+  const tellScheduler = async (from: Versioned, lookup: Keeping | undefined): Promise<void> => {
+    const served = new Promise<void>((resolve) => {
+      onServing = (now) => (now === from.version ? resolve() : undefined);
+    });
+    tellStaying(schedulerWorker, from, lookup);
+    await withDeadline(clock, SCHEDULER_TAKES_WITHIN_MS, "the scheduler's word", () => served).catch(() => {});
   };
 
   let changing: readonly WorkerProcess[];
@@ -505,7 +476,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let logAt = logAtStart;
   let schedulerWorker: WorkerProcess;
   try {
-    await bind(loaded);
+    await places.bind(loaded);
     freeDropped();
     const keeping = startKeeper(loaded);
     kept = keeping;
@@ -517,7 +488,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER, { lookup: lookedUp?.access }, known);
     changing = await startChanging(loaded, keeping, lookedUp, Promise.all([known, schedulerWorker.ready]));
   } catch (thrown) {
-    await stopAll(0);
+    // Mail of the queue may be on its way already.
+    await stopAll(STOP_DEADLINE_MS);
     await stopLog();
     throw thrown;
   }
@@ -546,8 +518,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         if (listeners.delete(listener) && listeners.size === 0) log.current()?.note("unsubscribe", []);
       };
     },
-    async reload(next) {
-      const fresh = await bind(next);
+    async reload(given) {
+      const next: Versioned = { ...given, version: ++version };
+      const fresh = await places.bind(next);
       const keeping = startKeeper(next);
       let lookup: Keeping | undefined;
       let started: readonly WorkerProcess[];
@@ -556,37 +529,27 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         lookup = startLookup(next, keeping.access, keeping.worker.ready);
         const asked = Promise.all([keeping.worker.ready, lookup?.worker.ready]);
         // Before the first of the new ones receives: what that accepts goes the way of the settings it was accepted by.
-        const tellNext = (): void => {
+        const tellNext = (): Promise<void> => {
           isSchedulerTold = true;
-          tellStaying(schedulerWorker, next, lookup);
+          return tellScheduler(next, lookup);
         };
         started = await startChanging(next, keeping, lookup, asked, tellNext);
       } catch (thrown) {
-        if (isSchedulerTold) tellStaying(schedulerWorker, loaded, lookedUp);
-        for (const worker of [lookup?.worker, keeping.worker])
-          if (worker !== undefined && workers.has(worker)) await worker.stop(0).finally(() => stopped(worker));
-        release(fresh);
+        await giveUp(next, async () => {
+          if (isSchedulerTold) await tellScheduler(loaded, lookedUp);
+        });
+        places.release(fresh);
         throw thrown;
       }
       if (canMoveLog(logAtStart, next.settings.log.to)) logAt = next.settings.log.to;
       tellStaying(logWorker, next, undefined);
       logWorker.setStart({ ...startOf("log", withLogAt(next, logAt)), name: logWorker.name });
-      for (const old of changing) {
-        workers.delete(old);
-        leaving.set(
-          old,
-          old.leave().finally(() => stopped(old)),
-        );
-      }
+      for (const old of changing) letGo(old);
       kept = keeping;
       lookedUp = lookup;
-      const { listeners: before } = loaded.settings;
-      const isInherited = (name: string): boolean => parts.inherited.has(name);
-      const socketOf = (one: (typeof before)[number]) => sockets.get(placeOf(one));
-      for (const problem of adjustSockets(before, next.settings.listeners, isInherited, socketOf))
+      for (const problem of places.adjust(loaded.settings.listeners, next.settings.listeners))
         emit(events.roleTrouble, { role: "supervisor", problem });
-      const wanted = placesOf(next);
-      release([...sockets.keys()].filter((place) => !wanted.has(place)));
+      places.keepOnly(next);
       changing = started;
       emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
       loaded = next;
@@ -621,7 +584,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       emit(events.serverStopping, { because, deadlineMs: STOP_DEADLINE_MS });
       emitter.flush();
       // As long as anybody holds a listening socket, the system goes on completing connections that nobody would take.
-      release([...sockets.keys()]);
+      places.releaseAll();
       await stopAll(STOP_DEADLINE_MS).catch((thrown: unknown) => {
         emit(events.roleTrouble, { role: "supervisor", problem: messageOf(thrown) });
       });
@@ -637,10 +600,11 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     ],
   };
 
-  function startOf(role: Role, from: LoadedSettings): WorkerStart {
+  function startOf(role: Role, from: Versioned): WorkerStart {
     return {
       role,
       name: role,
+      version: from.version,
       maker: SCHEDULER_MAKER,
       loaded: loadedFor(role, from),
       channels: folders.channels,
@@ -651,6 +615,10 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   }
 }
 
-function withLogAt(loaded: LoadedSettings, to: LogTarget): LoadedSettings {
+function mayReceive({ role }: WorkerProcess): boolean {
+  return role === "ingress" || role === "acme";
+}
+
+function withLogAt(loaded: Versioned, to: LogTarget): Versioned {
   return { ...loaded, settings: { ...loaded.settings, log: { ...loaded.settings.log, to } } };
 }

@@ -6,7 +6,7 @@ import { connectToScheduler, type RunningRole } from "./worker-role.ts";
 
 const RETIRE_WITHIN_MS = 2000;
 
-/** Egress and delivery: they serve the scheduler over a connection that they make. */
+/** Egress and delivery: they serve the scheduler over a connection that they make, and are ready when it can hand out to them. */
 export async function servedToScheduler(
   start: WorkerStart,
   role: AsyncDisposable & { readonly port: object },
@@ -34,6 +34,7 @@ export async function servedToScheduler(
     ]),
   );
   const scheduler = connectToScheduler(start, start.role, handlers);
+  await scheduler.reached;
   return {
     async stop(deadlineMs) {
       isStopping = true;

@@ -231,7 +231,9 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       if (child?.connected === true) child.send({ kind: "leave" } satisfies ToWorker, () => {});
       await ended;
     },
-    async stop(deadlineMs) {
+    async stop(givenMs) {
+      // One that was never ready has no work to end.
+      const deadlineMs = wasReady ? givenMs : 0;
       isStopping = true;
       restart?.cancel();
       const running = child;

@@ -24,13 +24,25 @@ export function roleParts(start: WorkerStart, emit: Emit) {
   return { loaded: start.loaded, folders: foldersOf(start.loaded.settings.state), clock: systemClock, emit };
 }
 
+/** It is there before we are started, and back within a second or two when it was lost. */
+const FIRST_WAIT_MS = 10_000;
+
+/** `reached` settles when the scheduler knows us for the first time; one that is away is waited for, but not for ever. */
 export function connectToScheduler(start: WorkerStart, role: string, handlers: Handlers) {
-  return keepConnected({
+  const reached = Promise.withResolvers<void>();
+  const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
+  void reached.promise.then(() => timer.cancel());
+  const connection = keepConnected({
     connect: () => connect(join(start.channels, "scheduler.sock")),
     peer: "scheduler",
     handlers,
     clock: systemClock,
     retryMs: RECONNECT_MS,
-    onOpen: (channel) => channel.note("iAm", [role]),
+    onOpen: (channel) =>
+      void channel.call("iAm", [role, start.version]).then(
+        () => reached.resolve(),
+        () => {},
+      ),
   });
+  return { ...connection, reached: reached.promise };
 }

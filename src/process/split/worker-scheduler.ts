@@ -26,9 +26,10 @@ export async function schedulerRole(
   log: () => Channel | undefined,
   say: (message: FromWorker) => void,
 ): Promise<RunningRole> {
-  const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const { version } = start;
+  const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS, version });
   const inputs = inputsOver(log, start.loaded.settings.journal);
-  const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS });
+  const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS, version });
   const topics = new Topics(systemClock, emit);
   let lookup = remoteLookup(start.lookup, "scheduler");
   const scheduler = await startScheduler({
@@ -42,7 +43,7 @@ export async function schedulerRole(
     onReception: (isPaused, because) => say({ kind: "reception", isPaused, because }),
   });
   const { queue, waker, callouts, admin } = scheduler;
-  const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel) => {
+  const server = await serveChannels(join(start.channels, "scheduler.sock"), (role, channel, itsVersion) => {
     switch (role) {
       case "ingress":
         return {
@@ -56,12 +57,12 @@ export async function schedulerRole(
         return { handlers: adminHandlers(admin) };
       case "egress": {
         const member: EgressMember = { port: remote<NetworkDelivery>(() => channel, networkMethods, "egress") };
-        pool.add(member);
+        pool.add(member, itsVersion);
         return { handlers: { retire: () => pool.retire(member) }, onEnd: () => pool.remove(member) };
       }
       case "delivery": {
         const local = remote<LocalDelivery>(() => channel, localMethods, "delivery");
-        locals.add(local);
+        locals.add(local, itsVersion);
         const retire = (): void => locals.remove(local);
         return { handlers: { retire }, onEnd: retire };
       }
@@ -72,13 +73,18 @@ export async function schedulerRole(
   say({ kind: "ask-traces" });
   // It knows of no pause: one that was set before this process came in the place of another is over.
   say({ kind: "reception", isPaused: false, because: "" });
+  say({ kind: "serving", version });
   return {
     onMessage(message) {
       if (message.kind === "settings") {
         const before = lookup;
         lookup = remoteLookup(message.lookup, "scheduler");
+        // All in one turn: what is decided by these settings is sent and delivered by them.
+        pool.serve(message.version);
+        locals.serve(message.version);
         scheduler.reload(message.loaded, lookup.port);
         before.close();
+        say({ kind: "serving", version: message.version });
       }
       if (message.kind === "topics") topics.take(message.switches);
     },
