@@ -1,17 +1,29 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { senderOf, type Envelope, type EnvelopeProgress, type Message } from "../envelope/envelope.ts";
 import { domainOf } from "./packing.ts";
-import { wantsDelayNotice, wasAway, wasMisconfigured } from "./rows.ts";
-import type { LoadedEnvelope, ListedState, QueueFilter, QueuePlace, QueueRow } from "./store.ts";
+import { NO_RELAY, wantsDelayNotice, wasAway, wasMisconfigured } from "./rows.ts";
+import type {
+  AttemptRecord,
+  ListedState,
+  LoadedEnvelope,
+  QueueFilter,
+  QueuePlace,
+  QueueRow,
+  StoredEnvelope,
+} from "./store.ts";
 
 /** Lists, for stores that keep whole messages and envelopes and have no SQL to ask. */
 
 /** What the scheduler is told of an envelope after a start. */
-export function loadedEnvelope(message: Message, envelope: Envelope, stored: EnvelopeProgress): LoadedEnvelope {
+export function loadedEnvelope(
+  message: Message,
+  { envelope, progress: stored, attempts = [] }: StoredEnvelope & { readonly attempts?: readonly AttemptRecord[] },
+): LoadedEnvelope {
   const { lastFailure, ...progress } = stored;
   const { deliverBy, priority, tenant } = message;
   const { givenRecipient, notBeforeAt } = envelope;
   const sender = senderOf(message, envelope);
+  const lastHost = progress.attempts === 0 ? undefined : attempts.findLast(({ relay }) => relay !== NO_RELAY)?.relay;
   return {
     id: envelope.id,
     message: envelope.message,
@@ -27,7 +39,10 @@ export function loadedEnvelope(message: Message, envelope: Envelope, stored: Env
     ...(priority === undefined ? {} : { priority }),
     ...(tenant === undefined ? {} : { tenant }),
     wantsDelayNotice: wantsDelayNotice(sender, envelope.notify),
-    ...(wasAway(progress, lastFailure?.cause.kind) ? { wasAway: true } : {}),
+    ...(wasAway(progress, lastFailure?.cause.kind)
+      ? { wasAway: true, ...(lastFailure?.host === undefined ? {} : { awayHost: lastFailure.host }) }
+      : {}),
+    ...(lastHost === undefined ? {} : { lastHost }),
     ...(wasMisconfigured(progress, lastFailure?.cause.kind) ? { wasMisconfigured: true } : {}),
   };
 }

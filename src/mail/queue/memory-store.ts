@@ -107,8 +107,7 @@ export function memoryStore(): Store {
     },
     async *load() {
       mustBeOpen();
-      for (const held of inOrder())
-        yield envelopesOf(held).map(({ envelope, progress }) => loadedEnvelope(held.message, envelope, progress));
+      for (const held of inOrder()) yield envelopesOf(held).map((one) => loadedEnvelope(held.message, one));
     },
     async notes(prefix) {
       mustBeOpen();

@@ -69,6 +69,8 @@ export type LoadedRow = readonly [
   tenant: string | null,
   priority: number | null,
   failedBy: string | null,
+  failedAt: string | null,
+  lastHost: string | null,
 ];
 
 export interface AttemptRow {
@@ -121,7 +123,8 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
 
 export function loadedOf(row: LoadedRow): LoadedEnvelope {
   const [number, n, recipient, action, facts, state, dueAt, expiresAt, attempts, progress, ...ofMessage] = row;
-  const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority, failedBy] = ofMessage;
+  const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority, failedBy, failedAt, lastHost] =
+    ofMessage;
   const message = messageIdOf(number);
   const { notify = [], givenRecipient, notBeforeAt, sender = sentBy } = envelopeFactsOf({ facts });
   const known = {
@@ -147,10 +150,16 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     ...(priority === null ? {} : { priority }),
     ...(notBeforeAt === undefined ? {} : { notBeforeAt }),
     wantsDelayNotice: wantsDelayNotice(sender, notify),
-    ...(failedBy !== null && wasAway(known, failedBy) ? { wasAway: true } : {}),
+    ...(failedBy !== null && wasAway(known, failedBy)
+      ? { wasAway: true, ...(failedAt === null ? {} : { awayHost: failedAt }) }
+      : {}),
+    ...(lastHost === null ? {} : { lastHost }),
     ...(failedBy !== null && wasMisconfigured(known, failedBy) ? { wasMisconfigured: true } : {}),
   };
 }
+
+/** The relay of an attempt that came to nobody. */
+export const NO_RELAY = "none";
 
 const AWAY: ReadonlySet<string | undefined> = new Set<Failure["cause"]["kind"]>(["connect", "dns", "no-address"]);
 

@@ -10,7 +10,7 @@ import {
 } from "../../foundation/ids.ts";
 import { Census } from "./census.ts";
 import { PAGE_ROWS } from "./pages.ts";
-import { attemptOf, envelopeOf, messageOf, listedJsonOf } from "./rows.ts";
+import { attemptOf, envelopeOf, messageOf, listedJsonOf, NO_RELAY } from "./rows.ts";
 import type { AttemptRow, EnvelopeRow, ListedRow, LoadedRow, MessageRow } from "./rows.ts";
 import type {
   AttemptRecord,
@@ -205,7 +205,9 @@ const LOADED_COLUMNS =
   "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
   "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode, " +
   `${factOf("tenant")} AS tenant, ${factOf("priority")} AS priority, ` +
-  "e.last_failure ->> '$.cause.kind' AS failed_by";
+  "e.last_failure ->> '$.cause.kind' AS failed_by, e.last_failure ->> '$.host' AS failed_at, " +
+  "CASE WHEN e.attempts > 0 THEN (SELECT a.relay FROM attempts AS a WHERE a.message = e.message AND a.n = e.n " +
+  `AND a.relay <> '${NO_RELAY}' ORDER BY a.number DESC LIMIT 1) END AS last_host`;
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);

@@ -197,6 +197,7 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       await store.apply([{ do: "update", envelope: id, progress: { ...queued, state, attempts, lastFailure } }]);
       const [one] = await loaded(store);
       assert.deepEqual([one?.wasAway, one?.wasMisconfigured], [wasAway, wasMisconfigured]);
+      assert.equal(one?.awayHost, wasAway === true ? lastFailure.host : undefined);
     }
   });
 
@@ -218,6 +219,9 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       await store.apply([{ do: "update", envelope: id, progress: progress(), attempt: record(n) }]);
     const kept = await store.attempts(id);
     assert.deepEqual([kept.length, kept[0]?.startedAt, kept.at(-1)?.startedAt], [100, 5, 104]);
+    // A load says to which host the last one came; held, say, there is no failure to tell it.
+    await store.apply([{ do: "update", envelope: id, progress: { ...progress(), attempts: 106 }, attempt: attempt() }]);
+    assert.equal((await loaded(store))[0]?.lastHost, "mx.example[192.0.2.1]:25");
   });
 
   check("message and body go with the last envelope, not before", async (store) => {

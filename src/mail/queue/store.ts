@@ -127,6 +127,10 @@ export interface LoadedEnvelope {
   readonly wantsDelayNotice: boolean;
   /** It waits because its next hosts could not be reached or looked up: `wasAway`. */
   readonly wasAway?: boolean | undefined;
+  /** Whose failure that was, `name[address]:port`, if it was a host's. */
+  readonly awayHost?: string | undefined;
+  /** To whom the newest of its attempts came that came to anybody, `name[address]:port`. */
+  readonly lastHost?: string | undefined;
   /** It waits because of the settings that were in force: `wasMisconfigured`. */
   readonly wasMisconfigured?: boolean | undefined;
 }

@@ -1,3 +1,4 @@
+import type { LoadedEnvelope } from "../queue/store.ts";
 import { append, newChain, type Chain } from "./chain.ts";
 import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
 import { leaveQueue } from "./ready-queues.ts";
@@ -38,16 +39,22 @@ export function joinStalled(s: SchedulerState, ticket: Ticket): void {
 
 /**
  * The round in which an envelope failed before this start: of its hosts nothing is known any more but the domain, or the
- * smarthosts, that it goes to. Undefined: it goes elsewhere now.
+ * smarthosts, that it goes to, and the one whose failure was kept. Undefined: it goes elsewhere now.
  */
 export function roundBeforeStart(
   s: SchedulerState,
-  { action, recipient }: { readonly action: string; readonly recipient: string },
+  { action, recipient, awayHost }: Pick<LoadedEnvelope, "action" | "recipient" | "awayHost">,
 ): FailedRound | undefined {
   const plan = planFor(s.settings.plans, action);
   if (plan?.kind !== "relay") return undefined;
   const key = goesByMx(plan) ? keyBeforeStart(plan, domainOf(recipient)) : plan.key;
-  return s.stalled.get(key)?.tickets.first?.lastRound ?? { relay: key, tried: [], way: plan.key };
+  return (
+    s.stalled.get(key)?.tickets.first?.lastRound ?? {
+      relay: key,
+      tried: awayHost === undefined ? [] : [awayHost],
+      way: plan.key,
+    }
+  );
 }
 
 /** No relay's key. */

@@ -197,7 +197,8 @@ function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<
   retryRefusedSenders(s, selector, selector.by === "all" ? s.relays.values() : concerned);
   endRestsOf(s, addresses);
   if (selector.by !== "route") return;
-  for (const route of s.routes.values()) if (isHost(route, selector.route)) route.penalty.restsUntilAt = 0;
+  const wanted = selector.route.toLowerCase();
+  for (const route of s.routes.values()) if (isHost(route, wanted)) route.penalty.restsUntilAt = 0;
   for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
 }
 
@@ -208,7 +209,7 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
   for (const route of s.routes.values()) {
     const shown = `${route.source ?? "*"} > ${route.text}`.toLowerCase();
     const isOurs = route.source?.toLowerCase() === wanted;
-    if (!isOurs && !isHost(route, which) && !isHost(route, wanted) && shown !== wanted) continue;
+    if (!isOurs && !isHost(route, wanted) && shown !== wanted) continue;
     if (clear(route.penalty, s.now)) forgiven++;
   }
   for (const [source, penalty] of s.sourceRests)
@@ -226,8 +227,7 @@ export function forgiveRoutes(s: SchedulerState, id: number, which: string): voi
       endGreylistRest(s, relay);
       if (clear(relay.penalty, s.now) || isGreylisted) forgiven++;
     }
-    if (isNamed || relay.candidates.some((one) => isCandidate(one, which) || isCandidate(one, wanted)))
-      named.push(relay);
+    if (isNamed || relay.candidates.some((one) => isCandidate(one, wanted))) named.push(relay);
   }
   forgiven += forgiveSenders(s, named);
   // Whatever goes there may go now.
@@ -271,11 +271,12 @@ function isSelected(s: SchedulerState, selector: Selector): (ticket: Ticket) => 
       return ({ recipient }) => domainOf(recipient) === domain || domainOf(recipient).endsWith(`.${domain}`);
     }
     case "route": {
+      const route = selector.route.toLowerCase();
       const active = new Set<Ticket>();
       for (const session of s.sessions.values()) {
-        if (isCandidate(session.candidate, selector.route)) for (const ticket of session.tickets) active.add(ticket);
+        if (isCandidate(session.candidate, route)) for (const ticket of session.tickets) active.add(ticket);
       }
-      return (ticket) => active.has(ticket) || goesBy(ticket, selector.route);
+      return (ticket) => active.has(ticket) || goesBy(ticket, route);
     }
     case "all":
       return () => true;
@@ -297,15 +298,16 @@ function isCandidate({ host, address }: Candidate, route: string): boolean {
 
 /** The same of a host as the log writes it, `name[address]:port`. */
 function isNamed(text: string, route: string): boolean {
-  const [, name, ip = "", rest = ""] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(text) ?? [];
-  return [text, name, ip, `${ip}${rest}`, `[${ip}]${rest}`].includes(route);
+  const folded = text.toLowerCase();
+  const [, name, ip = "", rest = ""] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(folded) ?? [];
+  return [folded, name, ip, `${ip}${rest}`, `[${ip}]${rest}`].includes(route);
 }
 
-/** By name, address, address with port, or as the log writes it. */
+/** By name, address, address with port, or as the log writes it; `route` in lower case, as nobody means another host by its case. */
 function isHost(
   host: { readonly name: string; readonly address: string; readonly text: string },
   route: string,
 ): boolean {
   const ip = host.address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  return [host.name, host.address, ip, host.text].includes(route);
+  return [host.name, host.address, ip, host.text].some((one) => one.toLowerCase() === route);
 }

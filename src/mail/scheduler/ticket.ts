@@ -91,7 +91,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
 }
 
 function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
-  const { progress, givenRecipient } = loaded;
+  const { progress, givenRecipient, lastHost } = loaded;
   const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = progress;
   const ticket: Ticket = {
     id: loaded.id,
@@ -106,7 +106,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
     attempts: progress.attempts,
     readyMs: undefined,
     warnedMs: undefined,
-    lastHost: undefined,
+    lastHost: lastHost === undefined ? undefined : sharedText(s.texts, lastHost),
     lastRound: loaded.wasAway === true ? roundBeforeStart(s, loaded) : undefined,
     queue: undefined,
     previous: undefined,

@@ -137,7 +137,7 @@ class ProcessStore implements Store {
   async *load(): AsyncGenerator<readonly LoadedEnvelope[]> {
     const kept: LoadedEnvelope[] = [];
     for await (const rows of this.#scan()) {
-      kept.push(...rows.map(({ message, envelope, progress }) => loadedEnvelope(message, envelope, progress)));
+      kept.push(...rows.map(({ message, ...stored }) => loadedEnvelope(message, stored)));
       // The last message may go on in the next portion.
       const last = kept.at(-1)?.message;
       const whole = kept.findIndex((each) => each.message === last);
