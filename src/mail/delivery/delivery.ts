@@ -202,6 +202,7 @@ export type Outcome =
       readonly dsnPassedOn: boolean;
       /** Final delivery into a mailbox rather than relay: a success DSN says `delivered` rather than `relayed`. */
       readonly isFinal: boolean;
+      readonly taker?: Taker | undefined;
       readonly tookMs: number;
     }
   | {
@@ -211,6 +212,9 @@ export type Outcome =
       readonly failure: Failure;
       readonly tookMs: number;
     };
+
+/** Who has what was delivered, where that is no mailbox: a user's file, a program, a list's members, or nobody any more. */
+export type Taker = "file" | "command" | "list" | "nobody";
 
 /** What became of one envelope in a final delivery. */
 export type LocalOutcome = Outcome | Forwarded;

@@ -89,7 +89,7 @@ export type EnvelopeTarget =
   /** Nowhere, and the sender is to hear why: one member of a list that has others. */
   | { readonly kind: "error"; readonly failure: Failure }
   /** Nothing is left to be done but to tell who asked for it: a list took the mail (RFC 3461 section 5.2.7.3), or it is thrown away. */
-  | { readonly kind: "none"; readonly text: string };
+  | { readonly kind: "none"; readonly text: string; readonly isThrownAway?: boolean | undefined };
 
 /** More steps than this are a loop. */
 export const MOST_VIA = 32;

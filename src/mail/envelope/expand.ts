@@ -289,7 +289,7 @@ class Run {
       case "defer":
         throw new NotNow(where, target.status ?? "4.2.0", target.text === "" ? "please try again later" : target.text);
       case "discard":
-        this.#keep({ ...ends, target: { kind: "none", text: `thrown away, as ${where} says` } });
+        this.#keep({ ...ends, target: { kind: "none", text: `thrown away, as ${where} says`, isThrownAway: true } });
     }
   }
 

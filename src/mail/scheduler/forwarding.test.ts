@@ -136,12 +136,18 @@ test("an alias's error is told at the first attempt, and a list that took the ma
     action: "deliver",
     envelope: { target: { kind: "none", text: "the list has it" }, notify: ["SUCCESS"] },
   });
+  await simulation.send({
+    to: ["gone@mail.example"],
+    action: "deliver",
+    envelope: { target: { kind: "none", text: "thrown away", isThrownAway: true }, notify: ["SUCCESS"] },
+  });
   await simulation.clock.advance(MINUTE);
   assert.deepEqual(
-    simulation.notices.map(({ kind, about }) => [kind, about[0]?.failure?.status ?? about[0]?.action]),
+    simulation.notices.map(({ kind, about }) => [kind, about[0]?.failure?.status ?? about[0]?.taker]),
     [
       ["bounce", "5.4.6"],
-      ["success", "delivered"],
+      ["success", "list"],
+      ["success", "nobody"],
     ],
   );
   assert.equal(simulation.world.delivered.has(`${list}.1`), false);

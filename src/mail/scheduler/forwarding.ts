@@ -99,6 +99,7 @@ export function withoutDelivery({ id, target }: Envelope): Outcome | undefined {
     status: "2.0.0",
     dsnPassedOn: false,
     isFinal: true,
+    taker: target.isThrownAway === true ? "nobody" : "list",
     tookMs: 0,
   };
 }

@@ -40,6 +40,7 @@ export function settleDelivered(s: SchedulerState, ticket: Ticket, attempt: Atte
           about: {
             envelope: ticket.id,
             action: outcome.isFinal ? "delivered" : "relayed",
+            ...(outcome.taker === undefined ? {} : { taker: outcome.taker }),
             status: outcome.status,
             relay: attempt.relay,
             text: outcome.text,

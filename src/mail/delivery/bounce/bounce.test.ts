@@ -307,6 +307,26 @@ test("a success notice tells mailboxes from hosts that will not report", async (
   assert.ok(!delivered.text.includes("Remote-MTA"));
 });
 
+test("a success notice says who has the mail, and of a command or an alias no more than that", async () => {
+  for (const [taker, sentence] of [
+    [undefined, /It is in the mailbox\./],
+    ["file", /It is in the file that keeps this recipient's mail\./],
+    ["command", /The program that takes this recipient's mail has it\./],
+    ["list", /The mailing list has it, and sends it to its members\./],
+    ["nobody", /It was accepted and then thrown away, as the settings of this server ask\./],
+  ] as const) {
+    const success = { action: "delivered", status: "2.0.0", relay: "secret:/x", text: "secret", taker } as const;
+    const { text } = await make(request({ kind: "success" }, success, ["SUCCESS"]));
+    assert.match(text.replaceAll(/\s+/g, " "), sentence);
+    assert.match(
+      text,
+      taker === "nobody" ? /^Subject: Your message was accepted\r$/m : /^Subject: Your message was delivered\r$/m,
+    );
+    assert.equal(text.includes("secret"), taker === undefined);
+    assert.equal(/in the mailbox|was delivered or/.test(text), taker === undefined);
+  }
+});
+
 test("a notice for a postmaster that came back from elsewhere is not told to postmaster again", async () => {
   const asked = request({ to: "postmaster@example.org" });
   const first = await make({ ...asked, message: { ...asked.message, sender: "" } });

@@ -183,7 +183,8 @@ function recipientReport(kind: NoticeRequest["kind"], about: NoticeAbout): Recip
   };
   if (kind === "success") {
     const action = about.action ?? "relayed";
-    const diagnostic = diagnosticOf(action, about.text);
+    // What was run, and which alias or rule asked for it, shows how the server is built and helps no sender.
+    const diagnostic = about.taker === undefined ? diagnosticOf(action, about.text) : undefined;
     return { ...common, action, status: about.status ?? "2.0.0", remoteMta: nameIn(about.relay, action), diagnostic };
   }
   // What a host said last tells more than that the time ran out.

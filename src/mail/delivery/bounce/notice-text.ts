@@ -2,6 +2,7 @@ import { formatDateTime } from "../../../protocol/message/date-time.ts";
 import { sanitiseText } from "../../../protocol/message/field.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
 import { senderOf } from "../../envelope/envelope.ts";
+import type { Taker } from "../delivery.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 import { sentenceFor } from "./sentence.ts";
 
@@ -51,6 +52,7 @@ function subjectFor(request: NoticeRequest, about: readonly NoticeAbout[]): stri
   const whose = to === undefined ? "Your message" : senderIn(request) === "" ? "A notice" : "A message";
   if (kind === "bounce") return `${whose} could not be delivered`;
   if (kind === "delay") return `${whose} is delayed`;
+  if (about.some((one) => one.taker === "nobody")) return `${whose} was accepted`;
   return about.every((one) => one.action === "delivered") ? `${whose} was delivered` : `${whose} was passed on`;
 }
 
@@ -60,7 +62,7 @@ function introduction({ kind, message }: NoticeRequest, recipients: number): str
   if (kind === "bounce") return `The message, ${since}, could not be delivered ${to}. It will not be tried again.`;
   if (kind === "delay")
     return `The message, ${since}, could not be delivered ${to} yet. It is kept and tried again; you need not send it again.`;
-  return `The message, ${since}, was delivered or passed on ${to}, and you asked to be told.`;
+  return `You asked to be told what becomes of the message, ${since}, on its way ${to}.`;
 }
 
 function aboutLines(kind: NoticeRequest["kind"], about: NoticeAbout): readonly string[] {
@@ -71,7 +73,7 @@ function aboutLines(kind: NoticeRequest["kind"], about: NoticeAbout): readonly s
   if (kind === "success") {
     const how =
       about.action === "delivered"
-        ? "It is in the mailbox."
+        ? TAKEN[about.taker ?? "mailbox"]
         : `It was handed over to ${about.relay}, which does not report deliveries: you may hear nothing more.`;
     return [...lines, ...wrap(how, "    ")];
   }
@@ -87,6 +89,14 @@ function aboutLines(kind: NoticeRequest["kind"], about: NoticeAbout): readonly s
     lines.push(...wrap(`It will be tried until ${formatDateTime(about.retryUntilAt, 0)}.`, "    "));
   return lines;
 }
+
+const TAKEN: Readonly<Record<Taker | "mailbox", string>> = {
+  mailbox: "It is in the mailbox.",
+  file: "It is in the file that keeps this recipient's mail.",
+  command: "The program that takes this recipient's mail has it.",
+  list: "The mailing list has it, and sends it to its members.",
+  nobody: "It was accepted and then thrown away, as the settings of this server ask.",
+};
 
 /** Lines of at most 76 characters where blanks allow it, each behind `indent`. */
 function wrap(text: string, indent: string): readonly string[] {

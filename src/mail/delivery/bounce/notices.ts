@@ -3,6 +3,7 @@ import type { Envelope, Message } from "../../envelope/envelope.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
 import type { Body } from "../../queue/store.ts";
+import type { Taker } from "../delivery.ts";
 
 /**
  * Where the scheduler gets delivery status notifications (RFC 3464). The scheduler decides that one is due and writes
@@ -49,6 +50,7 @@ export interface NoticeAbout {
   readonly before?: Failure | undefined;
   /** For `success`: `delivered` into a mailbox, `relayed` to a host that does not speak DSN. */
   readonly action?: "delivered" | "relayed" | undefined;
+  readonly taker?: Taker | undefined;
   readonly status?: string | undefined;
   /** `name[address]:port` of the host that spoke last, `maildir:…`, or `none`. */
   readonly relay: string;

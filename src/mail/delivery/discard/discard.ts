@@ -11,6 +11,7 @@ export function discard(envelope: EnvelopeId): Outcome {
     status: "2.0.0",
     dsnPassedOn: false,
     isFinal: true,
+    taker: "nobody",
     tookMs: 0,
   };
 }

@@ -166,6 +166,7 @@ export class Filing implements FileAgent {
       status: "2.0.0",
       dsnPassedOn: false,
       isFinal: true,
+      ...(place.kind === "file" ? { taker: "file" } : {}),
       tookMs: 0,
     };
   }

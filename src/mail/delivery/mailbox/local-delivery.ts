@@ -235,6 +235,7 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       status: "2.0.0",
       dsnPassedOn: false,
       isFinal: true,
+      taker: "command",
       tookMs: 0,
     };
   }
