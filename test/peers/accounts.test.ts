@@ -106,7 +106,11 @@ test(
   { timeout: 180_000 },
   async (t) => {
     if (!hasPeer("dovecot", t)) return;
-    const peer = await startDovecotAuth({ user: "ada@example.org", password: "sésame" });
+    const peer = await startDovecotAuth(
+      { user: "ada@example.org", password: "sésame" },
+      { user: "bob@example.org", password: "sésame", fields: "nologin reason=suspended" },
+      { user: "eve@example.org", password: "sésame", fields: "allow_nets=192.0.2.0/24" },
+    );
     const accounts = dovecotAuthenticator(
       { kind: "dovecot", socket: { path: String(peer.at) }, service: "smtp", timeout: 5000 },
       systemClock,
@@ -117,6 +121,13 @@ test(
       assert.deepEqual(await accounts.checkPassword("Ada@example.org", "sésame"), right, peer.log());
       assert.deepEqual(await accounts.checkPassword("ada@example.org", "sesame"), wrong);
       assert.deepEqual(await accounts.checkPassword("nobody", "sésame"), wrong);
+      const bob = await accounts.checkPassword("bob@example.org", "sésame");
+      assert.deepEqual(bob, { kind: "wrong", because: "Dovecot: suspended" });
+      const eve = (address?: string): Promise<PasswordVerdict> =>
+        accounts.checkPassword("eve@example.org", "sésame", undefined, { address });
+      assert.equal((await eve("192.0.2.7")).kind, "right", peer.log());
+      assert.equal((await eve("198.51.100.7")).kind, "wrong");
+      assert.equal((await eve()).kind, "wrong");
       const many = await Promise.all(
         Array.from({ length: 40 }, (_, at) => accounts.checkPassword("ada@example.org", at % 2 === 0 ? "sésame" : "x")),
       );
@@ -197,6 +208,7 @@ const PASSWD = [
   "root:x:0:0::/root:/bin/sh",
   "ada:x:2001:2001::/home/ada:/bin/sh",
   "eve:x:2002:2002::/home/eve:/bin/sh",
+  "due:x:2003:2003::/home/due:/bin/sh",
   "",
 ].join("\n");
 
@@ -255,9 +267,12 @@ test(
         slow: "auth optional pam_faildelay.so delay=20000000\nauth required pam_deny.so\naccount required pam_deny.so\n",
         broken: "auth required pam_no_such_module.so\naccount required pam_permit.so\n",
       };
-      const shadow = [`ada:${hash}:${today}:0:99999:7:::`, `eve:${hash}:${today}:0:99999:7::${today - 1}:`, ""].join(
-        "\n",
-      );
+      const shadow = [
+        `ada:${hash}:${today}:0:99999:7:::`,
+        `eve:${hash}:${today}:0:99999:7::${today - 1}:`,
+        `due:${hash}:${today - 100}:0:90:7:5::`,
+        "",
+      ].join("\n");
       const ask = (service: string, user: string, password = "sesame"): SystemQuestion => ({
         by: "pam",
         service,
@@ -276,10 +291,11 @@ test(
         ask("closed", "ada"),
         ask("slow", "ada", "open"),
         ask("broken", "ada"),
+        ask("unix", "due"),
       ]);
       assert.deepEqual(
         verdicts.map(({ verdict }) => verdict.kind),
-        ["right", "wrong", "wrong", "wrong", "right", "wrong", "right", "wrong", "wrong", "wrong", "failed"],
+        ["right", "wrong", "wrong", "wrong", "right", "wrong", "right", "wrong", "wrong", "wrong", "failed", "wrong"],
         JSON.stringify(verdicts),
       );
       assert.ok(

@@ -49,13 +49,16 @@ service stats {
   });
 }
 
-/** Debian's dovecot as the keeper of one account, for a server that asks it over the unix socket `at`. */
-export function startDovecotAuth(account: { user: string; password: string }): Promise<RunningPeer> {
+/** Debian's dovecot as the keeper of accounts, with Dovecot's extra fields, for a server that asks it over the unix socket `at`. */
+export function startDovecotAuth(
+  ...accounts: readonly { user: string; password: string; fields?: string }[]
+): Promise<RunningPeer> {
   return startPeer({
     name: "dovecot",
     async prepare(folder) {
       const file = join(folder, "dovecot.conf");
-      writeFileSync(join(folder, "accounts"), `${account.user}:{PLAIN}${account.password}::::::\n`);
+      const lines = accounts.map(({ user, password, fields = "" }) => `${user}:{PLAIN}${password}::::::${fields}\n`);
+      writeFileSync(join(folder, "accounts"), lines.join(""));
       chmodSync(join(folder, "accounts"), 0o644);
       writeFileSync(
         file,

@@ -36,6 +36,7 @@ const STATUS: Readonly<Record<number, string>> = {
   13: "PAM_ACCT_EXPIRED",
   19: "PAM_CONV_ERR",
   26: "PAM_ABORT",
+  27: "PAM_AUTHTOK_EXPIRED",
   28: "PAM_MODULE_UNKNOWN",
 };
 

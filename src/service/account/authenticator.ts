@@ -1,4 +1,5 @@
 import type { SaslMechanism, ScramHash } from "../../protocol/sasl/question.ts";
+import type { LoginClient } from "./logins.ts";
 
 /**
  * Where passwords are: a table, the system, somebody else's server. Answers truthfully and at once; what must not be told
@@ -6,8 +7,8 @@ import type { SaslMechanism, ScramHash } from "../../protocol/sasl/question.ts";
  * Never rejects: what goes wrong is `failed`. Users are compared without regard to case.
  */
 export interface Authenticator {
-  /** Takes the same time for an unknown user as for a wrong password. */
-  checkPassword(user: string, password: string, signal?: AbortSignal): Promise<PasswordVerdict>;
+  /** Takes the same time for an unknown user as for a wrong password. `from`: who tries, for those who look at that, too. */
+  checkPassword(user: string, password: string, signal?: AbortSignal, from?: LoginClient): Promise<PasswordVerdict>;
   /** What SCRAM needs to know of an account, made from its password beforehand or on the spot. */
   scramKeys?(user: string, hash: ScramHash, signal?: AbortSignal): Promise<ScramKeysFound>;
   /** The password itself, where it is kept so: CRAM-MD5 needs it, and nothing else asks. */

@@ -4,7 +4,7 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
 import type { AccountBackend, SocketPlace } from "./backend-settings.ts";
-import { dovecotGreeting, dovecotQuestion, parseDovecotLine } from "./dovecot-auth.ts";
+import { dovecotGreeting, dovecotQuestion, parseDovecotLine, type DovecotQuestion } from "./dovecot-auth.ts";
 
 type Settings = Extract<AccountBackend, { kind: "dovecot" }>;
 
@@ -23,7 +23,7 @@ export function dovecotAuthenticator(settings: Settings, clock: Clock): Authenti
     return link;
   };
   return {
-    async checkPassword(user, password, signal): Promise<PasswordVerdict> {
+    async checkPassword(user, password, signal, from): Promise<PasswordVerdict> {
       if (user === "" || password === "" || /\0/.test(user + password)) return { kind: "wrong" };
       const current = linked();
       if (current.waiting >= MOST_IN_FLIGHT) return { kind: "failed", text: "too many password checks wait" };
@@ -33,7 +33,7 @@ export function dovecotAuthenticator(settings: Settings, clock: Clock): Authenti
           clock,
           settings.timeout,
           "the answer",
-          (within) => current.ask(user, password, settings.service, within),
+          (within) => current.ask({ user, password, service: settings.service, address: from?.address }, within),
           signal,
         );
       } catch (thrown) {
@@ -52,7 +52,7 @@ interface Link {
   readonly waiting: number;
   /** How many questions were answered so far. */
   readonly answers: number;
-  ask(user: string, password: string, service: string, signal: AbortSignal): Promise<PasswordVerdict>;
+  ask(question: Omit<DovecotQuestion, "id">, signal: AbortSignal): Promise<PasswordVerdict>;
   close(): void;
 }
 
@@ -136,16 +136,16 @@ function openLink(place: SocketPlace): Link {
     get answers() {
       return answered;
     },
-    async ask(user, password, service, signal) {
+    async ask(question, signal) {
       const id = nextId++;
       const answer = Promise.withResolvers<PasswordVerdict>();
       // It may fail while the greeting is still waited for.
       answer.promise.catch(() => {});
-      answers.set(id, { give: answer.resolve, fail: answer.reject, user });
+      answers.set(id, { give: answer.resolve, fail: answer.reject, user: question.user });
       // An answer that comes later is for nobody.
       signal.addEventListener("abort", () => answers.delete(id), { once: true });
       await greeted.promise;
-      if (!isOver && answers.has(id)) socket.write(dovecotQuestion({ id, user, password, service }));
+      if (!isOver && answers.has(id)) socket.write(dovecotQuestion({ id, ...question }));
       return answer.promise;
     },
     close: () => end(new Error("closed")),

@@ -18,6 +18,28 @@ test("a yes carries the user's name as Dovecot knows it", () => {
   });
 });
 
+test("who is right, and may not log in, is refused with the server's reason; one who is served elsewhere is not", () => {
+  for (const [fields, reason] of [
+    ["nologin\treason=suspended", "suspended"],
+    ["nologin", "nologin"],
+    ["nologin\ttemp", "nologin"],
+  ] as const)
+    assert.deepEqual(parseDovecotLine(`OK\t7\tuser=joe\t${fields}`), {
+      kind: "fail",
+      id: 7,
+      isTemporary: fields.includes("temp"),
+      reason,
+    });
+  for (const fields of ["nologin\tproxy\thost=192.0.2.1", "host=192.0.2.1\tnologin", "reason=nologin"])
+    assert.equal(parseDovecotLine(`OK\t7\tuser=joe\t${fields}`).kind, "ok", fields);
+});
+
+test("a question says from where the client is, as far as that is known", () => {
+  const question = { id: 1, user: "joe", password: "x", service: "smtp" };
+  assert.match(dovecotQuestion({ ...question, address: "2001:db8::7" }), /^AUTH\t1\tPLAIN\t.*\trip=2001:db8::7\tresp=/);
+  assert.doesNotMatch(dovecotQuestion(question), /rip=/);
+});
+
 test("a no is told from not having found out", () => {
   assert.deepEqual(parseDovecotLine("FAIL\t7\tuser=joe"), {
     kind: "fail",

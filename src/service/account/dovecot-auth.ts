@@ -33,8 +33,12 @@ export function parseDovecotLine(line: string): DovecotLine {
       return { kind: "mechanism", name: (fields[0] ?? "").toUpperCase() };
     case "DONE":
       return { kind: "done" };
-    case "OK":
-      return { kind: "ok", id, user: parameter("user") };
+    case "OK": {
+      const isElsewhere = fields.includes("proxy") || parameter("host") !== undefined;
+      if (!fields.includes("nologin") || isElsewhere) return { kind: "ok", id, user: parameter("user") };
+      // The password is right, and the user may not log in.
+      return { kind: "fail", id, isTemporary: fields.includes("temp"), reason: parameter("reason") ?? "nologin" };
+    }
     case "CONT":
       return { kind: "continue", id };
     case "FAIL": {
@@ -60,12 +64,15 @@ export interface DovecotQuestion {
   readonly user: string;
   readonly password: string;
   readonly service: string;
+  /** Of the client; Dovecot may let a user in from some networks only (`allow_nets`). */
+  readonly address?: string | undefined;
 }
 
 /** AUTH PLAIN (RFC 4616). `secured`: the client's connection is no eavesdropper's; who asks us has seen to that. */
-export function dovecotQuestion({ id, user, password, service }: DovecotQuestion): string {
+export function dovecotQuestion({ id, user, password, service, address }: DovecotQuestion): string {
   const response = Buffer.from(`\0${user}\0${password}`).toString("base64");
-  return `AUTH\t${id}\tPLAIN\tservice=${escape(service)}\tsecured\tno-penalty\tresp=${response}\n`;
+  const from = address === undefined ? "" : `\trip=${escape(address)}`;
+  return `AUTH\t${id}\tPLAIN\tservice=${escape(service)}\tsecured\tno-penalty${from}\tresp=${response}\n`;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = {

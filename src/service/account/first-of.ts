@@ -39,7 +39,8 @@ export function firstOf(backends: readonly Authenticator[]): Authenticator {
     backends.some((backend) => backend[method] !== undefined);
   const mechanisms = [...new Set(backends.flatMap((backend) => backend.mechanisms ?? PASSWORD_ONLY))];
   return {
-    checkPassword: (user, password, signal) => verdict((backend) => backend.checkPassword(user, password, signal)),
+    checkPassword: (user, password, signal, from) =>
+      verdict((backend) => backend.checkPassword(user, password, signal, from)),
     ...(has("scramKeys")
       ? {
           scramKeys: (user, hash, signal) =>

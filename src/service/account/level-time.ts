@@ -14,9 +14,9 @@ export function levelTime(authenticator: Authenticator, clock: Clock): Authentic
   let slowest = { tookMs: 0, untilMs: 0 };
   return {
     ...authenticator,
-    async checkPassword(user, password, signal): Promise<PasswordVerdict> {
+    async checkPassword(user, password, signal, from): Promise<PasswordVerdict> {
       const beganMs = clock.monotonicMs();
-      const verdict = await authenticator.checkPassword(user, password, signal);
+      const verdict = await authenticator.checkPassword(user, password, signal, from);
       const nowMs = clock.monotonicMs();
       const tookMs = Math.min(nowMs - beganMs, LONGEST_MS);
       if (verdict.kind === "failed") return verdict;

@@ -115,16 +115,17 @@ async function open(
   }
 }
 
-/** Elsewhere a check takes a fifth of a second, or a server's time: what was right a moment ago is right. */
+/** Elsewhere a check takes a fifth of a second, or a server's time: what was right a moment ago is right, from there. */
 function remembering(authenticator: Authenticator, clock: Clock, forMs: number): Authenticator {
   const remembered = rememberedLogins(clock, forMs);
   return {
     ...authenticator,
-    async checkPassword(user, password, signal): Promise<PasswordVerdict> {
-      const account = remembered.find(user.toLowerCase(), password);
+    async checkPassword(user, password, signal, from): Promise<PasswordVerdict> {
+      const tried = [user.toLowerCase(), password, from?.address ?? ""];
+      const account = remembered.find(...tried);
       if (account !== undefined) return { kind: "right", account };
-      const verdict = await authenticator.checkPassword(user, password, signal);
-      if (verdict.kind === "right") remembered.add(verdict.account, user.toLowerCase(), password);
+      const verdict = await authenticator.checkPassword(user, password, signal, from);
+      if (verdict.kind === "right") remembered.add(verdict.account, ...tried);
       return verdict;
     },
   };

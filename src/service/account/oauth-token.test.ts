@@ -9,6 +9,8 @@ test("a token of the issuer, for us, with the scope, opens the account that it n
   assert.deepEqual(judgeClaims(claims, settings, ""), { kind: "right", account: "joe@example.org" });
   assert.deepEqual(judgeClaims(claims, settings, "JOE@example.org"), { kind: "right", account: "joe@example.org" });
   assert.equal(judgeClaims({ ...claims, aud: "mail" }, settings, "").kind, "right");
+  for (const verified of [true, "true", undefined])
+    assert.equal(judgeClaims({ ...claims, email_verified: verified }, settings, "").kind, "right", String(verified));
 });
 
 for (const [what, changed] of [
@@ -20,6 +22,8 @@ for (const [what, changed] of [
   ["of nobody", { email: undefined }],
   ["of a name with a line break in it", { email: "joe\nx" }],
   ["of an address that was not verified", { email_verified: false }],
+  ["of an address that was not verified, as a text", { email_verified: "false" }],
+  ["of an address that nobody knows to be verified", { email_verified: null }],
 ] as const)
   test(`a token ${what} is refused`, () => {
     assert.equal(judgeClaims({ ...claims, ...changed }, settings, "").kind, "wrong");

@@ -30,8 +30,9 @@ export function judgeClaims(
   const owner = claims[userClaim];
   if (typeof owner !== "string" || owner === "" || owner.length > 255 || /[\x00-\x20\x7f]/.test(owner))
     return wrong(`does not say whose it is (${userClaim})`);
-  // Anybody can claim an address; the issuer says whether it was shown to be theirs.
-  if (userClaim === "email" && claims["email_verified"] === false)
+  // Anybody can claim an address; the issuer says whether it was shown to be theirs, some of them as a text.
+  const verified = claims["email_verified"];
+  if (userClaim === "email" && verified !== undefined && verified !== true && verified !== "true")
     return wrong("has an e-mail address that was not verified");
   const account = owner.toLowerCase();
   if (user !== "" && user.toLowerCase() !== account) return wrong(`is ${account}'s`);

@@ -45,10 +45,10 @@ export function throttledLogins(parts: LoginsParts): ThrottledLogins {
   const markKey = randomBytes(32);
   let waiting = 0;
 
-  async function decide(question: PasswordQuestion | ProofQuestion): Promise<SaslAnswer> {
+  async function decide(question: PasswordQuestion | ProofQuestion, from: LoginClient): Promise<SaslAnswer> {
     switch (question.kind) {
       case "password":
-        return authenticator.checkPassword(question.user, question.password);
+        return authenticator.checkPassword(question.user, question.password, undefined, from);
       case "token": {
         if (authenticator.checkToken === undefined) return { kind: "wrong", because: "no backend takes tokens" };
         return authenticator.checkToken(question.user, question.token);
@@ -129,7 +129,7 @@ export function throttledLogins(parts: LoginsParts): ThrottledLogins {
         const block = throttle.blockFor(from, question.user);
         if (block !== undefined) return { kind: "blocked", block };
       }
-      const answer = await decide(question);
+      const answer = await decide(question, from);
       if (answer.kind === "right") throttle.succeeded(from, question.user === "" ? answer.account : question.user);
       if (answer.kind !== "wrong") return answer;
       const began = throttle.failed(from, question.user, markOf(question));
