@@ -585,22 +585,24 @@ test("a session carries at most a hundred mails, is kept for a moment, and then 
 });
 
 test("a kept session that has gone stale costs no attempt: the mail goes over a new one at once", async () => {
-  const simulation = simulatedScheduling();
-  const { clock, world } = simulation;
-  const stale: Failure = {
-    lasting: "temporary",
-    status: "4.4.2",
-    cause: { kind: "lost", reason: "closed", during: "MAIL" },
-  };
-  world.setDomain("example.org", [
-    host("192.0.2.1", { onTransaction: (_, nth) => (nth === 2 ? { failure: stale } : undefined) }),
-  ]);
-  await simulation.send({ to: ["first@example.org"] });
-  await clock.advance(SECOND);
-  const second = await simulation.send({ to: ["second@example.org"] });
-  await clock.advance(SECOND);
-  assert.equal(world.delivered.get(`${second}.1`), 1);
-  assert.equal(simulation.emitted.filter((one) => one.fields["status"] === "deferred").length, 0);
+  for (const during of ["idle", "RSET", "XFORWARD", "MAIL"]) {
+    const simulation = simulatedScheduling();
+    const { clock, world } = simulation;
+    const stale: Failure = {
+      lasting: "temporary",
+      status: "4.4.2",
+      cause: { kind: "lost", reason: "closed", during },
+    };
+    world.setDomain("example.org", [
+      host("192.0.2.1", { onTransaction: (_, nth) => (nth === 2 ? { failure: stale } : undefined) }),
+    ]);
+    await simulation.send({ to: ["first@example.org"] });
+    await clock.advance(SECOND);
+    const second = await simulation.send({ to: ["second@example.org"] });
+    await clock.advance(SECOND);
+    assert.equal(world.delivered.get(`${second}.1`), 1, during);
+    assert.equal(simulation.emitted.filter((one) => one.fields["status"] === "deferred").length, 0);
+  }
 });
 
 test("a host that closes every session at MAIL is put to rest, and its mail deferred", async () => {

@@ -241,7 +241,7 @@ function diedAtMail(outcome: Outcome): boolean {
   return (cause.kind === "lost" || cause.kind === "reply") && BEFORE_MAIL.has(cause.during);
 }
 
-const BEFORE_MAIL: ReadonlySet<string> = new Set(["idle", "RSET", "MAIL"]);
+const BEFORE_MAIL: ReadonlySet<string> = new Set(["idle", "RSET", "XFORWARD", "MAIL"]);
 
 /** The next host did its part, be it with a refusal; our own side's failures say nothing about it. */
 function saysSomething(session: Session, outcome: Outcome, isInOrder: boolean): boolean {

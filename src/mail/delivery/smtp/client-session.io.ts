@@ -21,7 +21,7 @@ import type { SmtpClientSettings } from "../settings.ts";
 import type { TlsVariant } from "../tls-policy/demand.ts";
 import { ContentScan, type ContentNeeds } from "./content-needs.ts";
 import * as events from "./events.ts";
-import { isTooMany, lostFailure, type Ended } from "./failures.ts";
+import { isTooMany, lostFailure } from "./failures.ts";
 import { asBuffer } from "./outgoing-content.ts";
 import { commandsOf, firstBatch, needsScan, offerOf, type Commands, type Offer } from "./requirements.ts";
 import { runTransaction, type Content } from "./run-transaction.io.ts";
@@ -32,11 +32,6 @@ export interface ClientSessionParts {
   readonly clock: Clock;
   readonly emit: Emit;
   readonly settings: SmtpClientSettings;
-}
-
-/** What a transaction came to; `wasDeaf`: a kept connection was gone before the first answer, so nothing was tried. */
-export interface SessionTransacted extends Transacted {
-  readonly wasDeaf: boolean;
 }
 
 /** A session that is ready for mail, or resting between transactions. */
@@ -51,8 +46,6 @@ export class ClientSession {
   #transactions = 0;
   readonly #idle: MovingTimer;
   #isBusy = false;
-  /** We have ended it in the middle of a transaction. */
-  #isCut = false;
   /** QUIT has been said, or need not be: settles when the connection has its end, or all that is waited for of it. */
   #left: Promise<void> | undefined;
 
@@ -78,12 +71,19 @@ export class ClientSession {
     return this.#left !== undefined || this.#wire.ended !== undefined;
   }
 
+  /** As what mail fails that is handed to a session which has ended: it was not tried, and goes to another one. */
+  get lost(): Failure {
+    const { reason = "closed", text = "" } = this.#wire.ended ?? {};
+    // Whatever was said between two mails, it is over with that session.
+    return lostFailure({ reason: reason === "protocol" ? "other" : reason, text }, "idle", this.facts.host);
+  }
+
   get isBusy(): boolean {
     return this.#isBusy;
   }
 
   /** One message to all its recipients, in as many transactions as limits ask for. */
-  async transact(request: TransactRequest, content: Content): Promise<SessionTransacted> {
+  async transact(request: TransactRequest, content: Content): Promise<Transacted> {
     const startedAt = this.#parts.clock.monotonicMs();
     this.#isBusy = true;
     this.#idle.clear();
@@ -91,7 +91,6 @@ export class ClientSession {
     const fates: (Fate | undefined)[] = Array.from<undefined>({ length: envelopes.length });
     let needs: ContentNeeds | undefined;
     let end: Failure | undefined;
-    let wasDeaf = false;
     let dsnPassedOn = false;
     if (needsScan(message, this.#offer)) {
       const scanned = await scan(content);
@@ -104,9 +103,7 @@ export class ClientSession {
       dsnPassedOn = commands.dsnPassedOn;
       for (const [index, recipient] of commands.recipients.entries())
         if (typeof recipient !== "string") fates[index] ??= { is: "failed", failure: recipient };
-      const ran = await this.#runAll(request, commands, fates, content);
-      end = ran.end;
-      wasDeaf = ran.wasDeaf;
+      end = await this.#runAll(request, commands, fates, content);
     }
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const outcomes = envelopes.map((envelope, index) => this.#outcome(envelope.id, fates[index], dsnPassedOn, tookMs));
@@ -120,7 +117,6 @@ export class ClientSession {
       outcomes,
       isUsable,
       ...(end === undefined ? {} : { ended: { failure: end, scope: "address" } as const }),
-      wasDeaf,
     };
   }
 
@@ -160,7 +156,6 @@ export class ClientSession {
   leave(): Promise<void> {
     if (this.#left !== undefined) return this.#left;
     if (this.#isBusy) {
-      this.#isCut = true;
       this.#wire.end({ reason: "closed", text: "we are leaving" });
       return Promise.resolve();
     }
@@ -187,7 +182,7 @@ export class ClientSession {
     commands: Commands,
     fates: (Fate | undefined)[],
     content: Content,
-  ): Promise<{ end: Failure | undefined; wasDeaf: boolean }> {
+  ): Promise<Failure | undefined> {
     const announced = announcedLimits(this.#extensions);
     const limits = {
       // How many go to a filter together the scheduler says.
@@ -199,12 +194,9 @@ export class ClientSession {
     };
     for (;;) {
       const waiting = fates.flatMap((fate, index) => (fate === undefined ? [index] : []));
-      if (waiting.length === 0) return { end: undefined, wasDeaf: false };
+      if (waiting.length === 0) return undefined;
       const batch = firstBatch(request.envelopes, waiting, limits);
       const transaction = await this.#run(request.message, commands, batch, content);
-      const wasKept = this.#transactions > 0;
-      const isLost = transaction.end?.cause.kind === "lost" && !this.#isCut;
-      const wasDeaf = wasKept && transaction.replies === 0 && isLost;
       this.#transactions++;
       this.#needsReset = transaction.isOpen;
       const wasAccepted = transaction.fates.some((fate) => fate?.is === "accepted");
@@ -216,9 +208,9 @@ export class ClientSession {
         fates[index] = fate;
       }
       if (transaction.end !== undefined || this.hasEnded) {
-        const end = transaction.end ?? this.#lost();
+        const end = transaction.end ?? this.lost;
         fillRest(fates, end);
-        return { end, wasDeaf };
+        return end;
       }
       const limit = this.facts.mostTransactions;
       if (limit !== undefined && this.#transactions >= limit)
@@ -293,11 +285,6 @@ export class ClientSession {
     // In the middle of content there is no goodbye that the host would understand as one.
     this.#wire.listener = { onReply: () => {}, onEnded: () => {} };
     this.#wire.end({ reason: "closed", text: "cut" });
-  }
-
-  #lost(): Failure {
-    const ended: Ended = this.#wire.ended ?? { reason: "closed", text: "" };
-    return lostFailure(ended, "idle", this.facts.host);
   }
 
   #outcome(envelope: string, fate: Fate | undefined, dsnPassedOn: boolean, tookMs: number): Outcome {

@@ -34,7 +34,7 @@ import { policyKeys } from "../tls-policy/policy-key.ts";
 import type { PolicyQuestion, PolicyReport } from "../tls-policy/policy-report.ts";
 import { maySharePolicy } from "../tls-policy/sharing.ts";
 import type { ClientSession } from "./client-session.io.ts";
-import { Connector, type Attempted } from "./connector.io.ts";
+import { Connector } from "./connector.io.ts";
 import type { Dial } from "./dial.ts";
 import * as events from "./events.ts";
 import { stopping } from "./places.ts";
@@ -112,12 +112,18 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   async connect(request: ConnectRequest): Promise<Connected> {
     const startedAt = this.#parts.clock.monotonicMs();
-    const opened = await this.#open(request);
+    const opened = await this.#connector.open(request);
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const { learnt } = opened;
     if (!opened.ok) return { ok: false, failure: opened.failure, scope: opened.scope, tookMs, learnt };
+    this.#sessions.set(request.session, opened.session);
     const { facts } = opened.session;
     const { extensions, host } = facts;
+    if (this.#connector.isClosed) {
+      // It was ready the moment that all ended.
+      void this.leave(request.session);
+      return { ...stopping(host), tookMs };
+    }
     this.#parts.emit(events.sessionOpened, {
       session: request.session,
       protocol: request.protocol,
@@ -129,41 +135,20 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     return { ok: true, session: request.session, facts, tookMs, learnt };
   }
 
-  async #open(request: ConnectRequest): Promise<Attempted> {
-    const opened = await this.#connector.open(request);
-    if (!opened.ok) return opened;
-    this.#sessions.set(request.session, opened.session);
-    if (!this.#connector.isClosed) return opened;
-    // It was ready the moment that all ended.
-    void this.leave(request.session);
-    return stopping(opened.session.facts.host);
-  }
-
   async transact(request: TransactRequest): Promise<Transacted> {
     const session = this.#sessions.get(request.session);
     if (session === undefined) return failedAll(request, internal(`there is no session ${request.session}`), "none");
     if (session.isBusy)
       return failedAll(request, internal(`session ${request.session} is busy`), session.facts.host, true);
     const content = this.#contentOf(request.body);
-    // A host may close a kept connection whenever it likes. If it did so before it heard of this message, the message has
-    // not been tried: it goes over a new connection.
-    const isGone = session.hasEnded;
-    const first = isGone ? undefined : await session.transact(request, content);
-    if (first !== undefined && !first.wasDeaf) {
-      this.#tellUnencrypted(session, first);
-      if (!first.isUsable) this.#sessions.delete(request.session);
-      return first;
-    }
-    this.#sessions.delete(request.session);
-    const again = await this.#open(session.request);
-    if (!again.ok) {
-      const transacted = failedAll(request, again.failure, session.facts.host);
-      return { ...transacted, ended: { failure: again.failure, scope: again.scope } };
-    }
-    const second = await again.session.transact(request, content);
-    this.#tellUnencrypted(again.session, second);
-    if (!second.isUsable) this.#sessions.delete(request.session);
-    return second;
+    // A host may close a kept connection whenever it likes. Mail that it had not heard of then was not tried, and whoever
+    // drives the sessions opens the next one: it has to know what that one is and has learnt.
+    const transacted = session.hasEnded
+      ? failedAll(request, session.lost, session.facts.host)
+      : await session.transact(request, content);
+    this.#tellUnencrypted(session, transacted);
+    if (!transacted.isUsable) this.#sessions.delete(request.session);
+    return transacted;
   }
 
   async leave(name: string): Promise<void> {

@@ -541,38 +541,40 @@ test("a greylisted recipient fails for now and is taken later", async () => {
   assert.deepEqual(kinds((await send(world)).transacted), ["delivered"]);
 });
 
-test("a kept session that the host closed meanwhile is made anew, and nothing counts as failed", async () => {
-  const world = setUp({}, { idleTimeout: "1h" });
-  await send(world);
-  const second = { session: "s1", message: message(), envelopes: envelopes("c@x.example"), body: inline(text) };
-  const held: { end: () => void }[] = [];
-  world.network.listen(ADDRESS, 25, (connection) => {
-    held.push(connection);
-    world.peer.accept(connection);
-  });
-  await world.run(world.delivery.leave("s1"));
-  await world.run(world.delivery.connect(connectRequest()));
-  await world.run(world.delivery.transact(second));
-  held[0]?.end();
-  await world.clock.advance(minutes(1));
-  const transacted = await world.run(world.delivery.transact(second));
-  assert.deepEqual(kinds(transacted), ["delivered"]);
-  assert.equal(world.peer.counters.connections, 3);
+test("mail for a kept session that the host has closed was not tried, and no connection is made behind the back of who drives it", async () => {
+  for (const isMeanwhile of [true, false]) {
+    const held: { end: () => void }[] = [];
+    const world = setUp(
+      { at: (point, { count }) => (point === "MAIL" && count === 2 ? { do: "close" } : undefined) },
+      { idleTimeout: "1h" },
+    );
+    world.network.listen(ADDRESS, 25, (connection) => {
+      held.push(connection);
+      world.peer.accept(connection);
+    });
+    await send(world);
+    if (isMeanwhile) held[0]?.end();
+    await world.clock.advance(minutes(1));
+    const second = { session: "s1", message: message(), envelopes: envelopes("c@x.example"), body: inline(text) };
+    const transacted = await world.run(world.delivery.transact(second));
+    const { lasting, cause } = failureOf(transacted);
+    assert.deepEqual([lasting, cause.kind], ["temporary", "lost"]);
+    assert.deepEqual(cause.kind === "lost" ? cause.during : undefined, isMeanwhile ? "idle" : "MAIL");
+    assert.equal(transacted.isUsable, false);
+    assert.ok(transacted.ended !== undefined);
+    assert.equal(world.peer.counters.connections, 1);
+    assert.equal(world.peer.messages.length, 1);
+  }
 });
 
-test("a kept session that is gone the moment it is used is made anew, once", async () => {
-  const world = setUp({ at: (point, { count }) => (point === "MAIL" && count === 2 ? { do: "close" } : undefined) });
-  await send(world);
-  const transacted = await world.run(
-    world.delivery.transact({
-      session: "s1",
-      message: message(),
-      envelopes: envelopes("c@x.example"),
-      body: inline(text),
-    }),
+test("recipients that a host took before it closed the connection are not told it again", async () => {
+  const world = setUp(
+    { at: (point, { count }) => (point === "MAIL" && count === 2 ? { do: "close" } : undefined) },
+    { mostRecipients: 1 },
   );
-  assert.deepEqual(kinds(transacted), ["delivered"]);
-  assert.equal(world.peer.messages.length, 2);
+  const { transacted } = await send(world, ["a@x.example", "b@x.example"]);
+  assert.deepEqual(kinds(transacted), ["delivered", "failed"]);
+  assert.equal(world.peer.messages.length, 1);
 });
 
 test("a session without work is left after its time", async () => {
@@ -750,7 +752,7 @@ test("leaving in the middle of a transaction ends it as a temporary failure", as
   assert.equal(transacted.isUsable, false);
 });
 
-test("a transaction that comes while the session says goodbye gets a new one", async () => {
+test("a transaction that comes while the session says goodbye is not tried", async () => {
   const world = setUp({}, { idleTimeout: "30s" });
   await send(world);
   await world.clock.advance(30_000);
@@ -762,8 +764,9 @@ test("a transaction that comes while the session says goodbye gets a new one", a
       body: inline(text),
     }),
   );
-  assert.deepEqual(kinds(again), ["delivered"]);
-  assert.equal(world.peer.counters.connections, 2);
+  assert.equal(failureOf(again).cause.kind, "lost");
+  assert.equal(again.isUsable, false);
+  assert.equal(world.peer.messages.length, 1);
 });
 
 test("two transactions at once over one session are a mistake that costs no mail", async () => {
