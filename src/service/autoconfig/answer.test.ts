@@ -47,6 +47,17 @@ test("Thunderbird's document has the servers, implicit TLS first", async () => {
   assert.equal(known.status, 200);
 });
 
+test("a target with a host of its own is about that host, whatever the Host field says", async () => {
+  const policy = (target: string, host: string) => ask(target, { host });
+  const path = "/.well-known/mta-sts.txt";
+  assert.equal((await policy(`http://mta-sts.example.org${path}`, "other.test")).status, 200);
+  assert.equal((await policy(`HTTPS://MTA-STS.Example.org:8443${path}`, "")).status, 200);
+  assert.equal((await policy(`http://other.test${path}`, "mta-sts.example.org")).status, 404);
+  assert.equal((await ask("http://other.test/mail/config-v1.1.xml")).status, 404);
+  // That is a path, however it looks.
+  assert.equal((await policy(`//mta-sts.example.org${path}`, "other.test")).status, 404);
+});
+
 test("Outlook gets the servers and the login, for the address in its question", async () => {
   const body =
     '<?xml version="1.0"?><Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"><Request><EMailAddress>j&amp;b@Example.org</EMailAddress></Request></Autodiscover>';

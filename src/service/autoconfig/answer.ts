@@ -9,7 +9,7 @@ import { thunderbirdConfig } from "./thunderbird.ts";
  */
 export interface WebQuestion {
   readonly method: string;
-  /** Path and query, as the request has them. */
+  /** Path and query, as the request has them, or a whole URL. */
   readonly target: string;
   /** The Host field, without a port, lower case; `""` when there is none. */
   readonly host: string;
@@ -40,15 +40,17 @@ const POLICY = "/.well-known/mta-sts.txt";
 export async function answerWeb(question: WebQuestion, sources: WebSources): Promise<WebAnswer> {
   const url = URL.parse(question.target, "http://host");
   if (url === null) return plain(400, "not a path");
+  // RFC 9112 section 3.2.2: a whole URL says which host is meant, and the field does not.
+  const host = /^https?:\/\//i.test(question.target) ? url.hostname : question.host;
   const path = url.pathname.toLowerCase().replace(/(?<!\/)\/+$/, "");
   const isRead = question.method === "GET" || question.method === "HEAD";
   if (path === OUTLOOK) {
     if (question.method !== "POST") return notAllowed("POST");
     return forOutlook(question.body, sources);
   }
-  if (path === OUTLOOK_JSON) return isRead ? whereOutlook(url, question.host) : notAllowed("GET, HEAD");
-  if (path === POLICY) return isRead ? policyOf(question.host, sources) : notAllowed("GET, HEAD");
-  if (THUNDERBIRD.has(path)) return isRead ? forThunderbird(url, question.host, sources) : notAllowed("GET, HEAD");
+  if (path === OUTLOOK_JSON) return isRead ? whereOutlook(url, host) : notAllowed("GET, HEAD");
+  if (path === POLICY) return isRead ? policyOf(host, sources) : notAllowed("GET, HEAD");
+  if (THUNDERBIRD.has(path)) return isRead ? forThunderbird(url, host, sources) : notAllowed("GET, HEAD");
   if (APPLE.has(path)) return isRead ? forApple(url, sources) : notAllowed("GET, HEAD");
   return plain(404, "nothing here");
 }
