@@ -1,3 +1,4 @@
+import { accountKey } from "./account-key.ts";
 import type { Table } from "../table/table.ts";
 import type { SendingLimitSettings } from "./sending-settings.ts";
 import { parseSendingLimit, type SendingLimit, type SendingLimits, type Sent, type Spent } from "./sending-limits.ts";
@@ -16,7 +17,10 @@ export function sendingQuota(
   const own = async (account: string): Promise<SendingLimit | { readonly failed: string } | undefined> => {
     if (settings?.table === undefined) return undefined;
     if (table === undefined) return { failed: `there is no table ${settings.table}` };
-    const answer = await table.lookup(account, { service: "string" });
+    let answer = await table.lookup(account, { service: "string" });
+    const plain = accountKey(account);
+    // Counted as one with the plain writing, it has the limits of that.
+    if (answer.kind === "none" && plain !== account) answer = await table.lookup(plain, { service: "string" });
     if (answer.kind === "failed") return { failed: answer.text };
     if (answer.kind === "none") return undefined;
     const parsed = parseSendingLimit(answer.value);
