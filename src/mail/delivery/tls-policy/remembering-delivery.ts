@@ -1,10 +1,10 @@
 import type { Clock } from "../../../foundation/clock.ts";
-import { messageOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { hostText } from "../../route/route.ts";
-import type { ConnectRequest, Connected, NetworkDelivery, SessionFacts, TlsTried } from "../delivery.ts";
+import type { ConnectRequest, Connected, NetworkDelivery, SessionFacts } from "../delivery.ts";
 import * as events from "./events.ts";
-import { TlsHosts, type TlsHost, type TlsHostsSettings, type TlsPlace } from "./tls-hosts.ts";
+import { TlsHosts, type TlsHost, type TlsHostsSettings } from "./tls-hosts.ts";
+import { TlsTrials } from "./tls-trials.ts";
 
 /** The operator's side of what is remembered. */
 export interface TlsMemory {
@@ -13,8 +13,6 @@ export interface TlsMemory {
   forgetTlsHost(which: string): number;
 }
 
-/** Hosts that are tried at the same time: trials cost the hosts connections and us handshakes. */
-const MOST_TRIALS = 4;
 /** Hosts that are remembered for having been told of. */
 const MOST_NOTED = 10_000;
 
@@ -28,15 +26,15 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #hosts: TlsHosts;
+  readonly #trials: TlsTrials;
   readonly #noted = new Set<string>();
-  #trials = 0;
-  #isClosed = false;
 
   constructor(inner: NetworkDelivery, parts: { clock: Clock; emit: Emit; settings: TlsHostsSettings }) {
     this.#inner = inner;
     this.#clock = parts.clock;
     this.#emit = parts.emit;
     this.#hosts = new TlsHosts(parts.settings);
+    this.#trials = new TlsTrials({ hosts: this.#hosts, network: inner, clock: parts.clock, emit: parts.emit });
   }
 
   resolve: NetworkDelivery["resolve"] = (request) => this.#inner.resolve(request);
@@ -53,7 +51,7 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
     const { learnt } = connected;
     if (connected.ok) this.#notePlaintext(request, connected.facts);
     if (learnt !== undefined && this.#hosts.learn(learnt, this.#clock.now()) && learnt.host === host)
-      void this.#try(request, learnt);
+      this.#trials.begin(request, learnt);
     return connected;
   }
 
@@ -80,48 +78,6 @@ export class RememberingDelivery implements NetworkDelivery, TlsMemory {
 
   /** Begins no more trials. */
   close(): void {
-    this.#isClosed = true;
-  }
-
-  async #try(request: ConnectRequest, place: TlsPlace): Promise<void> {
-    if (this.#trials >= MOST_TRIALS) return;
-    this.#trials++;
-    try {
-      await this.#tryAll(request, place);
-    } finally {
-      this.#trials--;
-    }
-  }
-
-  async #tryAll(request: ConnectRequest, place: TlsPlace): Promise<void> {
-    const { protocol } = request;
-    const { host } = place;
-    let count = 0;
-    for (;;) {
-      const trial = this.#isClosed ? undefined : this.#hosts.nextTrial(place, this.#clock.now());
-      if (trial === undefined) break;
-      count++;
-      const session = `${request.session}-${trial}`;
-      const variant = trial === "usual" ? undefined : trial;
-      const tried = await this.#inner
-        .tryTls({ ...request, session, known: undefined }, variant)
-        .catch((thrown: unknown): TlsTried => ({ result: "not-tried", text: messageOf(thrown) }));
-      const { result, text } = isElsewhere(tried, place) ? OTHER_TERMS : tried;
-      const isSettled = this.#hosts.tried(place, trial, result, text, this.#clock.now());
-      this.#emit(events.tlsTrial, { session, protocol, host, trial, result, text });
-      if (!isSettled) continue;
-      if (result === "worked" && variant !== undefined)
-        this.#emit(events.tlsVariantFound, { session, protocol, host, variant, negotiated: text });
-      return;
-    }
-    // Only a whole round says something.
-    if (count > 1) this.#emit(events.tlsNothingWorks, { session: request.session, protocol, host, tried: count });
+    this.#trials.close();
   }
 }
-
-/** The policy was changed meanwhile. */
-function isElsewhere({ terms }: TlsTried, place: TlsPlace): boolean {
-  return terms !== undefined && terms !== place.terms;
-}
-
-const OTHER_TERMS: TlsTried = { result: "not-tried", text: "its policy has other terms by now" };

@@ -93,6 +93,17 @@ test("a host that cannot be reached now is not asked on; a variant that the poli
     round(away, () => "not-tried", noon),
     ["usual"],
   );
+  // It is asked again after a minute, then after two, and then goes on where it stopped.
+  assert.equal(away.againAt(PLACE, noon), noon + 60_000);
+  assert.equal(away.nextTrial(PLACE, noon + 59_999), undefined);
+  assert.deepEqual(
+    round(away, () => "not-tried", noon + 60_000),
+    ["usual"],
+  );
+  assert.equal(away.againAt(PLACE, noon + 60_000), noon + 180_000);
+  assert.equal(away.nextTrial(PLACE, noon + 180_000), "usual");
+  assert.equal(away.tried(PLACE, "usual", "worked", "", noon + 180_000), true);
+  assert.deepEqual(away.known(HOST, noon + 180_000), []);
   const strict = hosts();
   strict.learn(failed, noon);
   const tried: Trial[] = [];
@@ -186,7 +197,8 @@ test("whatever happens in whatever order, no kind is tried twice within an hour"
           const trial = machine.nextTrial(PLACE, now);
           if (trial === undefined) continue;
           assert.ok(now - (lastAt.get(trial) ?? -Infinity) >= TRIAL_EVERY_MS, trial);
-          lastAt.set(trial, now);
+          // Where none came about it is asked again, and not at once.
+          lastAt.set(trial, result === "not-tried" ? now - TRIAL_EVERY_MS + 60_000 : now);
           machine.tried(PLACE, trial, result, "", now);
         }
       }

@@ -7,7 +7,8 @@ import type { TlsVariant } from "./demand.ts";
  *
  * After a failure the usual handshake is tried once more: did it fail by chance, that is forgotten. Else each variant that
  * the policy allows is tried, the least different first, each at most once in `TRIAL_EVERY_MS`, until one works: then it is
- * used for that host. A variant that stops working is dropped, and the host counts as broken again.
+ * used for that host. Where no handshake came about at all, the host is left in peace for a while: a minute at first, then longer
+ * each time. A variant that stops working is dropped, and the host counts as broken again.
  *
  * All of it holds for handshakes on the same terms (`demand.ts`) only: that a host refuses what one destination's policy asks
  * for says nothing of what the others ask for.
@@ -36,6 +37,8 @@ export interface TlsHost extends TlsPlace {
   readonly variant: TlsVariant | undefined;
   /** Trials are under way. */
   readonly isBeingTried: boolean;
+  /** The last trial did not come about: when the next one may begin. */
+  readonly againAt: number | undefined;
   readonly trials: readonly {
     readonly trial: Trial;
     readonly at: number;
@@ -72,12 +75,17 @@ export interface TlsHostsSettings {
 }
 
 export const TRIAL_EVERY_MS = 3_600_000;
+/** After the first trial that did not come about; doubled each time, as far as `TRIAL_EVERY_MS`. */
+const AGAIN_AFTER_MS = 60_000;
 /** A thousand broken hosts at once is more than anybody meets; the oldest make room. */
 const MOST_HOSTS = 1000;
 /** Of one host; as many as there are policies for destinations whose mail it takes, and those are few. */
 const MOST_TERMS = 20;
 
-type Kept = { -readonly [Key in keyof TlsHost]: TlsHost[Key] };
+type Kept = { -readonly [Key in keyof TlsHost]: TlsHost[Key] } & {
+  /** Trials in a row that did not come about. */
+  misses: number;
+};
 
 export class TlsHosts {
   /** By host, one for each of the terms. */
@@ -116,6 +124,8 @@ export class TlsHosts {
       variant: undefined,
       trials: [],
       isBeingTried: false,
+      againAt: undefined,
+      misses: 0,
     };
     host.failures++;
     host.because = learnt.because ?? "the handshake failed";
@@ -131,17 +141,18 @@ export class TlsHosts {
     return this.settings.triesVariants && !host.isBeingTried;
   }
 
-  /** What to try at the host next; undefined: nothing, and its trials are over for now. */
+  /** What to try at the host next; undefined: nothing, and its trials are over, or rest until `againAt`. */
   nextTrial(place: TlsPlace, now: number): Trial | undefined {
     const host = this.#find(place, now);
     if (host === undefined) return undefined;
     host.isBeingTried = false;
     if (host.variant !== undefined || !this.settings.triesVariants) return undefined;
     host.trials = host.trials.filter((done) => now - done.at < TRIAL_EVERY_MS);
-    // Whatever could not even be tried ends the round: the host is away, or does not want us now.
-    if (host.trials.at(-1)?.result === "not-tried" && host.trials.at(-1)?.text !== NOT_ALLOWED) return undefined;
+    // Whatever could not even be tried ends the round for now: the host is away, or does not want us.
+    if (host.againAt !== undefined && now < host.againAt) return undefined;
+    host.againAt = undefined;
     const order: readonly Trial[] = ["usual", ...VARIANTS];
-    const next = order.find((trial) => !host.trials.some((done) => done.trial === trial));
+    const next = order.find((trial) => !host.trials.some((done) => done.trial === trial && !isMiss(done)));
     host.isBeingTried = next !== undefined;
     return next;
   }
@@ -150,7 +161,10 @@ export class TlsHosts {
   tried(place: TlsPlace, trial: Trial, result: TrialResult, text: string, now: number): boolean {
     const host = this.#find(place, now);
     if (host === undefined) return true;
-    host.trials = [...host.trials, { trial, at: now, result, text }];
+    host.trials = [...host.trials.filter((done) => done.trial !== trial), { trial, at: now, result, text }];
+    host.misses = isMiss({ result, text }) ? host.misses + 1 : 0;
+    host.againAt =
+      host.misses === 0 ? undefined : now + Math.min(AGAIN_AFTER_MS * 2 ** (host.misses - 1), TRIAL_EVERY_MS);
     if (result !== "worked") return false;
     host.isBeingTried = false;
     if (trial === "usual") this.#drop(host);
@@ -161,11 +175,16 @@ export class TlsHosts {
     return true;
   }
 
+  /** When trials of the host go on that could not come about; undefined: they do not rest. */
+  againAt(place: TlsPlace, now: number): number | undefined {
+    return this.#find(place, now)?.againAt;
+  }
+
   list(now: number): readonly TlsHost[] {
     return [...this.#hosts.values()]
       .flat()
       .filter((host) => host.untilAt > now)
-      .map((host) => ({ ...host }));
+      .map(({ misses: _misses, ...host }) => host);
   }
 
   /** By `name[address]:port`, or the name or address in it; `*` is all. Says how many. */
@@ -211,3 +230,8 @@ export class TlsHosts {
 
 /** The text of a trial that the policy forbids: the next one is tried all the same. */
 export const NOT_ALLOWED = "the policy does not allow it";
+
+/** No handshake came about. */
+function isMiss({ result, text }: { readonly result: TrialResult; readonly text: string }): boolean {
+  return result === "not-tried" && text !== NOT_ALLOWED;
+}
