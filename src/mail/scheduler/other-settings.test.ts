@@ -168,3 +168,33 @@ test("what began under the settings that a reload mends, and fails by them, is t
   assert.equal(scheduler.state.tickets.size, 0);
   assertSchedulerInvariants(scheduler.state);
 });
+
+test("hosts that were looked up by earlier settings are none for a relay of the same name in those that came meanwhile", async () => {
+  const simulation = simulatedScheduling(LONG);
+  const { clock, world, scheduler } = simulation;
+  const taken: string[] = [];
+  const [earlier = "", later = ""] = ["192.0.2.1", "192.0.2.2"].map((ip) => {
+    const name = `mx-at-${ip}.example`;
+    world.setDomain(name, [{ name, ip, onEnvelope: () => void taken.push(ip) }]);
+    return name;
+  });
+  const asked: PromiseWithResolvers<string>[] = [];
+  const { resolve } = world.network;
+  world.network.resolve = async (request) => {
+    const found = Promise.withResolvers<string>();
+    asked.push(found);
+    return resolve({ ...request, target: { kind: "domain", domain: await found.promise } });
+  };
+  await simulation.send({ to: ["joe@mail.example"] });
+  await clock.advance(SECOND);
+  scheduler.reload(coreSettings(LONG));
+  await clock.advance(SECOND);
+  assert.equal(asked.length, 2);
+  asked[0]?.resolve(earlier);
+  await clock.advance(SECOND);
+  assert.deepEqual(taken, []);
+  asked[1]?.resolve(later);
+  await clock.advance(SECOND);
+  assert.deepEqual(taken, ["192.0.2.2"]);
+  assertSchedulerInvariants(scheduler.state);
+});

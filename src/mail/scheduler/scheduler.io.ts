@@ -69,6 +69,8 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   readonly #incoming: LoadedEnvelope[] = [];
   /** Envelopes in attempts and in the writes after them: what they asked for. */
   readonly #inFlight = new Map<EnvelopeId, Envelope>();
+  /** What was asked last about each relay's hosts: after other settings there may be another of the same key. */
+  readonly #resolving = new Map<string, Action>();
   readonly #answers = new Map<number, { resolve(changed: Changed): void; reject(because: Error): void }>();
   #commandCount = 0;
   #isStepping = false;
@@ -310,7 +312,9 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     this.#forwarding.forget(id);
   }
 
-  async #resolve({ relay, requests }: Extract<Action, { do: "resolve" }>): Promise<void> {
+  async #resolve(action: Extract<Action, { do: "resolve" }>): Promise<void> {
+    const { relay, requests } = action;
+    this.#resolving.set(relay, action);
     const answers = await Promise.all(
       requests.map((request) =>
         this.#parts.network
@@ -318,7 +322,9 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
           .catch((thrown: unknown) => ({ ok: false, failure: this.#noteDeath("finding next hosts", thrown) }) as const),
       ),
     );
-    this.#post({ on: "resolved", relay, answers });
+    const isStale = this.#resolving.get(relay) !== action || undefined;
+    if (isStale === undefined) this.#resolving.delete(relay);
+    this.#post({ on: "resolved", relay, answers, isStale });
   }
 
   async #connect({ request }: Extract<Action, { do: "connect" }>): Promise<void> {

@@ -56,7 +56,13 @@ export type SchedulerEvent =
   | { readonly on: "loaded"; readonly envelopes: readonly LoadedEnvelope[] }
   /** Committed just now. */
   | { readonly on: "queued"; readonly envelopes: readonly LoadedEnvelope[] }
-  | { readonly on: "resolved"; readonly relay: string; readonly answers: readonly Resolved[] }
+  /** `isStale`: asked by earlier settings, and asked again since. */
+  | {
+      readonly on: "resolved";
+      readonly relay: string;
+      readonly answers: readonly Resolved[];
+      readonly isStale?: true | undefined;
+    }
   | { readonly on: "connected"; readonly session: string; readonly connected: Connected }
   | { readonly on: "transacted"; readonly session: string; readonly transacted: Transacted }
   | { readonly on: "gone"; readonly envelopes: readonly EnvelopeId[] }
@@ -141,7 +147,7 @@ function take(s: SchedulerState, event: SchedulerEvent): void {
       onAllLoaded(s);
       return;
     case "resolved":
-      onResolved(s, event.relay, event.answers);
+      onResolved(s, event.relay, event.isStale === true ? undefined : event.answers);
       return;
     case "connected":
       onConnected(s, event.session, event.connected);

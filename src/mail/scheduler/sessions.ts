@@ -50,12 +50,12 @@ const MAILS_WHILE_OTHERS_WAIT = 20;
 /** Hosts are not looked up again within this, whatever their records say. */
 const LEAST_FRESH_MS = 10_000;
 
-/** The answers are in the order of the relay's ways. */
-export function onResolved(s: SchedulerState, key: string, answers: readonly Resolved[]): void {
+/** The answers are in the order of the relay's ways; undefined: they are no longer the relay's. */
+export function onResolved(s: SchedulerState, key: string, answers: readonly Resolved[] | undefined): void {
   s.resolving.used--;
   s.freed.add(s.resolving);
   const relay = s.relays.get(key);
-  if (relay === undefined || !relay.isResolving) return;
+  if (relay === undefined || !relay.isResolving || answers === undefined) return;
   relay.isResolving = false;
   s.dirty.add(relay);
   const line = relay.lines.get(relay.asksFor);

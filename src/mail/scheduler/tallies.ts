@@ -54,7 +54,7 @@ export function newTallies(): Tallies {
 
 /** Before the step: a session that ends by this event is still in the books. */
 export function noteEvent(tallies: Tallies, s: SchedulerState, event: SchedulerEvent, now: number): void {
-  if (event.on === "resolved") noteSearch(tallies, s, event.relay, event.answers, now);
+  if (event.on === "resolved" && event.isStale !== true) noteSearch(tallies, s, event.relay, event.answers, now);
   else if (event.on === "connected") noteConnected(tallies, s.sessions.get(event.session), event.connected, now);
   else if (event.on === "transacted") noteTransacted(tallies, s, event.session, event.transacted, now);
   else if (event.on === "delivered") {
