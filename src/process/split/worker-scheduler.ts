@@ -5,16 +5,16 @@ import type { LocalDelivery, NetworkDelivery } from "../../mail/delivery/deliver
 import type { CalloutAsk } from "../../mail/envelope/restrictions/callout.ts";
 import type { CommitRequest, WakeRequest } from "../../mail/queue/queue.ts";
 import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
-import type { InputJournal } from "../../mail/scheduler/replay.ts";
 import { remote, type Channel, type Handlers } from "./channel.ts";
 import { egressPool, type EgressMember } from "../role/egress-pool.ts";
 import { localPool } from "./local-pool.ts";
 import { adminMethods, localMethods, networkMethods, type FromWorker, type WorkerStart } from "./roles.ts";
+import { remoteInputs } from "./remote-inputs.ts";
 import { remoteLookup } from "./remote-lookup.ts";
 import { startScheduler } from "../role/scheduler-role.ts";
 import { serveChannels } from "./served-channels.ts";
 import { Topics } from "../topics.ts";
-import { MOST_LOG_BACKLOG_BYTES, roleParts, type RunningRole } from "./worker-role.ts";
+import { roleParts, type RunningRole } from "./worker-role.ts";
 
 /** A process that was lost is back within a second or two; on a start, the others come after the scheduler. */
 const PATIENCE_MS = 10_000;
@@ -28,7 +28,7 @@ export async function schedulerRole(
 ): Promise<RunningRole> {
   const { version } = start;
   const pool = egressPool({ clock: systemClock, patienceMs: PATIENCE_MS, version });
-  const inputs = inputsOver(log, start.loaded.settings.journal);
+  const inputs = remoteInputs(log, start.loaded.settings.journal, systemClock);
   const locals = localPool({ clock: systemClock, patienceMs: PATIENCE_MS, version });
   const topics = new Topics(systemClock, emit);
   let lookup = remoteLookup(start.lookup, "scheduler");
@@ -93,48 +93,6 @@ export async function schedulerRole(
       inputs.send();
       server.close();
       lookup.close();
-    },
-  };
-}
-
-const INPUTS_WAIT_MS = 50;
-
-/**
- * The journal's inputs over a channel, a portion at a time: counts by itself when a new start is due. A channel that is
- * new or was away has missed something, so a start is due then, too.
- */
-function inputsOver(
-  log: () => Channel | undefined,
-  { enabled, inputs }: WorkerStart["loaded"]["settings"]["journal"],
-): InputJournal & { readonly send: () => void } {
-  let known: Channel | undefined;
-  let charactersSinceStart = Number.POSITIVE_INFINITY;
-  let waiting: (readonly [at: number, json: string, isStart: boolean])[] = [];
-  const send = (): void => {
-    const portion = waiting;
-    waiting = [];
-    // What an earlier channel was to get would leave a gap in this one's record.
-    if (known === undefined || log() !== known) return;
-    if (known.backlogBytes() < MOST_LOG_BACKLOG_BYTES) known.note("recordInputs", [portion]);
-    else known = undefined;
-  };
-  return {
-    send,
-    get wantsStart() {
-      if (!enabled || !inputs.enabled) return false;
-      return log() !== known || charactersSinceStart > inputs.size / 4;
-    },
-    recordInput(at, json, isStart) {
-      const channel = log();
-      if (!enabled || !inputs.enabled || channel === undefined) return;
-      if (isStart && channel !== known) {
-        known = channel;
-        waiting.length = 0;
-      }
-      if (channel !== known) return;
-      charactersSinceStart = isStart ? 0 : charactersSinceStart + json.length;
-      if (waiting.length === 0) systemClock.after(INPUTS_WAIT_MS, send);
-      waiting.push([at, json, isStart]);
     },
   };
 }
