@@ -12,7 +12,7 @@ import { relaySchedule } from "./retry.ts";
 import { relayKeyOf } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import { mayBeGreylisting, scopeOf } from "./scope.ts";
+import { isOfOneMail, mayBeGreylisting, scopeOf } from "./scope.ts";
 import { suspensionsOn } from "./suspensions.ts";
 import type { SuspensionFacts } from "./suspension.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
@@ -220,11 +220,25 @@ function whileReady(s: SchedulerState, ticket: Ticket): readonly Hindrance[] {
   return found;
 }
 
+/** Users see why their own mail waits: the addresses in what a host said to somebody else's are left out. */
+function restReason(failure: Failure): string {
+  const { reply } = failure;
+  if (reply === undefined || !isOfOneMail(failure)) return failureText(failure);
+  return failureText({ ...failure, reply: { ...reply, lines: reply.lines.map(withoutAddresses) } });
+}
+
+function withoutAddresses(line: string): string {
+  return line
+    .split(" ")
+    .map((word) => (word.includes("@") ? "<...>" : word))
+    .join(" ");
+}
+
 /** What of a relay, or of all its next hosts, rests. */
 function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
   if (relay.penalty.restsUntilAt > s.now) {
     const last = relay.penalty.lastFailure;
-    const why = last === undefined ? "" : `: ${failureText(last)}`;
+    const why = last === undefined ? "" : `: ${restReason(last)}`;
     return [
       {
         what: "relay-rests",
@@ -242,7 +256,7 @@ function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
         text:
           `${relayText(relay)} greylists: ${greylist.refused + greylist.refusedAgain} refused, ` +
           `${greylist.holds === "all" ? "nobody" : "nobody who was refused"} is tried` +
-          (greylist.lastFailure === undefined ? "" : `: ${failureText(greylist.lastFailure)}`),
+          (greylist.lastFailure === undefined ? "" : `: ${restReason(greylist.lastFailure)}`),
         untilAt: greylist.restsUntilAt,
         setting: ["route", "greylisting"],
       },
@@ -304,7 +318,7 @@ function restingText(resting: readonly Connector[]): string {
   const told = resting.slice(0, MOST_TOLD).map(({ text, source, route }) => {
     const from = source === "*" ? "" : ` from ${source}`;
     const last = route?.penalty.lastFailure;
-    return `${text}${from}, penalty ${route?.penalty.count ?? 0}${last === undefined ? "" : ` (${failureText(last)})`}`;
+    return `${text}${from}, penalty ${route?.penalty.count ?? 0}${last === undefined ? "" : ` (${restReason(last)})`}`;
   });
   const more = resting.length > MOST_TOLD ? `; and ${resting.length - MOST_TOLD} more` : "";
   return `every next host rests: ${told.join("; ")}${more}`;

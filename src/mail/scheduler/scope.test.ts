@@ -120,6 +120,8 @@ test("words about the content, the sender or the recipient say nothing of our ad
       "5.7.26",
       "Your message was blocked: Unauthenticated email is not accepted due to domain's DMARC policy",
     ],
+    ["end of DATA", 554, "5.3.2", "Message was not accepted by the filter"],
+    ["end of DATA", 552, "5.3.1", "Over the quota"],
     ["RCPT", 550, "5.7.1", "Recipient has blocked you"],
     ["RCPT", 550, "5.7.1", "Sender blocked by the recipient"],
     ["RCPT", 450, "4.7.1", "<anna@example.org>: rate limited, the volume of mail is too high"],

@@ -46,6 +46,8 @@ const AT_RCPT: ReadonlySet<string> = new Set(["RCPT"]);
 const AT_CONTENT: ReadonlySet<string> = new Set(["BDAT", "content", "end of DATA"]);
 export const BEFORE_CONTENT: ReadonlySet<string> = new Set(["MAIL", "RCPT", "DATA"]);
 
+const FOR_GOOD: ReadonlySet<number> = new Set([500, 501, 502, 503, 504, 550, 551, 552, 553, 554, 555]);
+
 /** Hosts that wait for us to come back rather than shut us out. */
 const GREYLISTING = /gr[ea]y-?\s?list/i;
 /**
@@ -60,16 +62,10 @@ const COMPLAINS =
 const OF_THIS_MAIL =
   /\b(?:spf|dkim|dmarc|openspf|authenticat\w{1,6}|not (?:authori[sz]ed|permitted|allowed)|relay(?:ing)? (?:access|denied|not)|to relay|gr[ea]y-?\s?list\w{0,4})\b/i;
 
-const VERDICT: Rule = {
-  status: ["7", "none"],
-  words: [NAMES_US, COMPLAINS],
-  unless: OF_THIS_MAIL,
-  scope: "verdict",
-  source: "RFC 3463 section 3.8",
-};
-
 /** The first that fits decides. Sections are of RFC 5321 where no other is named. */
 const WRITTEN: readonly Rule[] = [
+  // Who has seen the content and refuses it for good speaks of the content, whatever else the words and the status say.
+  { during: AT_CONTENT, codes: FOR_GOOD, scope: "recipient", source: "section 4.2.1" },
   // A host that is full, congested or going down says so to everybody, whatever it was asked (RFC 3463 sections 3.4, 3.5).
   { status: ["3.1", "3.2", "4.5"], unless: GREYLISTING, scope: "host", source: "RFC 3463 sections 3.4 and 3.5" },
   { codes: new Set([421]), scope: "route", source: "sections 3.8 and 4.2.2" },
@@ -85,9 +81,14 @@ const WRITTEN: readonly Rule[] = [
     scope: "overflow",
     source: "section 4.5.3.1.10",
   },
-  { during: BEFORE_CONTENT, ...VERDICT },
-  // Who has seen the content and refuses it for good speaks of the content, whatever the words.
-  { during: AT_CONTENT, codes: new Set([450, 451, 452, 454, 455]), ...VERDICT },
+  {
+    during: new Set([...BEFORE_CONTENT, ...AT_CONTENT]),
+    status: ["7", "none"],
+    words: [NAMES_US, COMPLAINS],
+    unless: OF_THIS_MAIL,
+    scope: "verdict",
+    source: "RFC 3463 section 3.8",
+  },
   { during: AT_MAIL, codes: new Set([452]), status: ["none"], scope: "host", source: "section 4.2.2: 452, storage" },
   { during: AT_MAIL, status: ["3.4", "2", "6"], scope: "recipient", source: "RFC 1870 section 6, RFC 6531: this mail" },
   { during: AT_MAIL, codes: new Set([552, 555]), status: ["none"], scope: "recipient", source: "section 4.1.1.11" },

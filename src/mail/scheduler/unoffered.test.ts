@@ -4,6 +4,7 @@ import { reply } from "../../protocol/smtp/reply.ts";
 import type { SimulatedHost } from "../../simulator/deliveries.ts";
 import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import type { Failure } from "../envelope/failure.ts";
+import { createSchedulerAdmin } from "./admin.io.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -64,6 +65,10 @@ test("what is said to one mail, or its end, is no attempt of those behind it: th
       nameOf(failure),
     );
     assert.equal(simulation.lines.filter((line) => line.includes("status=deferred")).length, 1, nameOf(failure));
+    const [good] = await simulation.store.list({ recipient: "good3@example.org" });
+    const admin = createSchedulerAdmin({ ...simulation, origins: () => ({ file: "posthorn.yaml", places: {} }) });
+    const why = JSON.stringify(await admin.why(good?.envelope ?? ""));
+    assert.ok(why.includes("every next host rests") && !why.includes(SECRET), why);
     await simulation.clock.advance(MINUTE);
     assert.equal(simulation.world.delivered.size, 5, nameOf(failure));
     assert.ok(!simulation.lines.some((line) => line.includes("to=<good") && line.includes(SECRET)));
