@@ -29,6 +29,7 @@ export function loadedEnvelope(
     message: envelope.message,
     recipient: envelope.recipient,
     sender,
+    ...(sender === message.sender ? {} : { messageSender: message.sender }),
     action: envelope.action,
     sizeBytes: message.sizeBytes,
     receivedAt: message.receivedAt,
@@ -81,7 +82,7 @@ export function passesFilter(row: QueueRow, of: Message, filter: QueueFilter): b
   const { state, sender, recipient, domain, message, envelope, origin, receivedBeforeAt, receivedAfterAt } = filter;
   return (
     (state === undefined || state === listedState(row)) &&
-    (sender === undefined || fold(row.sender) === fold(sender)) &&
+    (sender === undefined || [row.sender, of.sender].some((one) => fold(one) === fold(sender))) &&
     (recipient === undefined || fold(row.recipient) === fold(recipient)) &&
     (domain === undefined || domainOf(row.recipient) === domain.toLowerCase()) &&
     (message === undefined || row.message === message) &&

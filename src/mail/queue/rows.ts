@@ -139,6 +139,7 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
     message,
     recipient,
     sender,
+    ...(sender === sentBy ? {} : { messageSender: sentBy }),
     action,
     sizeBytes,
     receivedAt,

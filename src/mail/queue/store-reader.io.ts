@@ -192,6 +192,8 @@ const PAGE_MESSAGES = 1000;
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
 /** An envelope's own sender, where it has one. */
 const SENDER = "CASE WHEN e.facts IS NULL THEN m.sender ELSE coalesce(e.facts ->> '$.sender', m.sender) END";
+/** Or the message's, whatever the envelope goes as. */
+const ANY_SENDER = `(m.sender = ? COLLATE NOCASE OR ${SENDER} = ? COLLATE NOCASE)`;
 const ORIGIN = "m.facts ->> '$.origin.account' = ? AND m.facts ->> '$.origin.listener' = ?";
 const LISTED_COLUMNS =
   "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
@@ -224,7 +226,7 @@ function conditionsOf(filter: QueueFilter): { where: string; values: readonly (s
   if (filter.state === "deferred") add("e.state = 'queued' AND e.attempts > 0");
   else if (filter.state === "queued") add("e.state = 'queued' AND e.attempts = 0");
   else if (filter.state !== undefined) add("e.state = ?", filter.state);
-  if (filter.sender !== undefined) add(`${SENDER} = ? COLLATE NOCASE`, filter.sender);
+  if (filter.sender !== undefined) add(ANY_SENDER, filter.sender, filter.sender);
   if (filter.recipient !== undefined) add("e.recipient = ? COLLATE NOCASE", filter.recipient);
   if (filter.domain !== undefined) add("e.domain = ?", filter.domain.toLowerCase());
   if (filter.envelope !== undefined) add("e.message = ? AND e.n = ?", ...keyOf(filter.envelope));

@@ -269,6 +269,15 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
       ["owner-b@example.net", "joe@example.org"],
     );
     assert.deepEqual(
+      (await loaded(store)).map(({ messageSender }) => messageSender),
+      ["joe@example.org", undefined],
+    );
+    // Of whom the message is, it is also by its envelopes that go as somebody else.
+    assert.deepEqual(
+      (await store.list({ sender: "Joe@example.org" })).map(({ recipient }) => recipient),
+      (await store.list({})).map(({ recipient }) => recipient),
+    );
+    assert.deepEqual(
       (await store.list({ sender: "OWNER-b@example.net" })).map(({ sender, recipient }) => [sender, recipient]),
       [["owner-b@example.net", "b@example.net"]],
     );

@@ -110,6 +110,8 @@ export interface LoadedEnvelope {
   readonly recipient: string;
   /** The envelope's own, where it has one, else the message's. */
   readonly sender: string;
+  /** The message's, where that is another one. */
+  readonly messageSender?: string | undefined;
   readonly action: string;
   readonly sizeBytes: number;
   readonly receivedAt: number;
@@ -151,7 +153,7 @@ export type ListedState = EnvelopeState | "deferred";
 /** All that is given must hold. Addresses and domains are compared without regard to ASCII case. */
 export interface QueueFilter {
   readonly state?: ListedState | undefined;
-  /** `""` finds the null sender. */
+  /** The envelope's, or the message's where the envelope has one of its own. `""` finds the null sender. */
   readonly sender?: string | undefined;
   readonly recipient?: string | undefined;
   /** The recipient's domain. */

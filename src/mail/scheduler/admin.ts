@@ -105,7 +105,7 @@ export type Direction = "in" | "out" | "local";
 export type Selector =
   | { readonly by: "envelope"; readonly id: EnvelopeId }
   | { readonly by: "message"; readonly id: MessageId }
-  /** The reverse path, compared without regard to case; `""` selects the null sender's. */
+  /** The envelope's reverse path or the message's, compared without regard to case; `""` selects the null sender's. */
   | { readonly by: "sender"; readonly sender: string }
   /** The recipient's domain, with all below it if so said. */
   | { readonly by: "domain"; readonly domain: string; readonly withSubdomains?: boolean | undefined }

@@ -8,6 +8,7 @@ import { domainOf, makeReady, release } from "./ready.ts";
 import { startWriting } from "./settle.ts";
 import { relayText } from "./relay-text.ts";
 import type { Candidate, CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { ownSenderOf } from "./ticket.ts";
 import { endGreylistRest } from "./greylisting.ts";
 import { retryRefusedSenders, forgiveSenders } from "./refused-senders.ts";
 import { endRestsOf } from "./round.ts";
@@ -263,7 +264,7 @@ function isSelected(s: SchedulerState, selector: Selector): (ticket: Ticket) => 
       return (ticket) => messageOfEnvelope(ticket.id) === selector.id;
     case "sender": {
       const sender = selector.sender.toLowerCase();
-      return (ticket) => ticket.message.sender.toLowerCase() === sender;
+      return ({ message }) => [message.sender, ownSenderOf(message)].some((one) => one.toLowerCase() === sender);
     }
     case "domain": {
       const domain = selector.domain.toLowerCase();

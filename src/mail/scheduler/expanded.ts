@@ -4,7 +4,7 @@ import { wantsDelayNotice } from "../queue/rows.ts";
 import type { LoadedEnvelope, NewEnvelope } from "../queue/store.ts";
 import { schedule } from "./ready.ts";
 import type { SchedulerState, Ticket } from "./state.ts";
-import { admit } from "./ticket.ts";
+import { admit, ownSenderOf } from "./ticket.ts";
 
 /**
  * A final delivery that was a forward, after its targets went through aliases and rules: the envelopes that take its place.
@@ -22,7 +22,8 @@ export interface Expanded {
 /** The store has what came in the ticket's place. */
 export function takeUpAdded(s: SchedulerState, cause: Ticket, added: readonly NewEnvelope[]): void {
   const { message } = cause;
-  const { sender, receivedAt, sizeBytes, deliverBy, tenant, priority } = message.of ?? message;
+  const { receivedAt, sizeBytes, deliverBy, tenant, priority } = message.of ?? message;
+  const sender = ownSenderOf(message);
   s.since.queued += added.length;
   const envelopes = added.map(({ envelope, progress }): LoadedEnvelope => {
     const from = senderOf({ sender }, envelope);
@@ -31,6 +32,7 @@ export function takeUpAdded(s: SchedulerState, cause: Ticket, added: readonly Ne
       message: messageOfEnvelope(cause.id),
       recipient: envelope.recipient,
       sender: from,
+      ...(from === sender ? {} : { messageSender: sender }),
       action: envelope.action,
       sizeBytes,
       receivedAt,

@@ -128,7 +128,10 @@ export interface CoreSettings {
 
 /** What the envelopes of a message have in common. Its id is part of theirs. */
 export interface MessageEntry {
+  /** Who its envelopes are from. */
   readonly sender: string;
+  /** Who the message is from, where they go as somebody else: forwarded (SRS), `as`, VERP. */
+  messageSender?: string;
   readonly receivedAt: number;
   readonly sizeBytes: number;
   /** RFC 2852. */

@@ -394,3 +394,30 @@ test("mail that was under way when it was suspended, and comes back into the lin
   await clock.advance(MINUTE);
   assert.ok(world.delivered.has(`${id}.1`));
 });
+
+test("a sender is suspended, and selected, by whom the mail came from as well as by whom it goes on as", async () => {
+  const srs = "SRS0=abcd=AB=x.example=spammer@mail.example";
+  const forwarded = { from: "Spammer@X.example", to: ["u@a.example"], envelope: { sender: srs } };
+  for (const name of ["spammer@x.example", "@x.example", srs]) {
+    const { simulation } = await two();
+    const { clock, world, scheduler, store } = simulation;
+    await suspend(simulation, "sender", name);
+    await simulation.send(forwarded);
+    await clock.advance(MINUTE);
+    assert.equal(world.delivered.size, 0, name);
+    await scheduler.stop(0);
+    const next = await two({ store, startAt: clock.now() });
+    next.simulation.scheduler.start();
+    await next.simulation.clock.advance(MINUTE);
+    assert.equal(next.simulation.world.delivered.size, 0, `${name}, after a restart`);
+  }
+  const { simulation } = await two();
+  simulation.scheduler.pause("out", "to have it there");
+  await simulation.send(forwarded);
+  await simulation.clock.advance(SECOND);
+  for (const sender of ["spammer@x.example", srs]) {
+    const command = { do: "hold", selector: { by: "sender", sender }, because: "a look" } as const;
+    assert.deepEqual(await simulation.scheduler.command(command), { envelopes: 1 }, sender);
+    assert.equal((await simulation.store.list({ sender })).length, 1, sender);
+  }
+});

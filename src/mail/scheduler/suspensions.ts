@@ -83,9 +83,11 @@ function* keysOf(s: SchedulerState, ticket: Ticket): Generator<readonly [Suspens
   if (envelope.size > 0) yield ["envelope", ticket.id];
   if (message.size > 0) yield ["message", messageOfEnvelope(ticket.id)];
   if (sender.size > 0) {
-    const from = ticket.message.sender;
-    yield ["sender", suspensionKey("sender", from)];
-    if (from !== "") yield ["sender", `@${domainOf(from)}`];
+    const { sender: from, messageSender } = ticket.message;
+    for (const one of messageSender === undefined ? [from] : [messageSender, from]) {
+      yield ["sender", suspensionKey("sender", one)];
+      if (one !== "") yield ["sender", `@${domainOf(one)}`];
+    }
   }
   if (domain.size > 0) yield ["domain", domainOf(ticket.recipient)];
   if (relay.size > 0) {

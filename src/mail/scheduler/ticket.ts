@@ -85,6 +85,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
     total: 0,
     inPlay: 0,
   };
+  if (loaded.messageSender !== undefined) entry.messageSender = sharedText(s.texts, loaded.messageSender);
   if (loaded.tenant !== undefined) entry.tenant = sharedText(s.texts, loaded.tenant);
   if (loaded.priority !== undefined && loaded.priority !== 0) entry.priority = loaded.priority;
   return entry;
@@ -163,6 +164,11 @@ export function forget(s: SchedulerState, ticket: Ticket): void {
   if (message.total > 0 || (message.others ?? 0) > 0) return;
   s.messageCount--;
   s.out.push(tell(removed, { message: messageOfEnvelope(ticket.id) }));
+}
+
+/** The message's own, whatever its envelopes go as. */
+export function ownSenderOf({ sender, messageSender = sender }: MessageEntry): string {
+  return messageSender;
 }
 
 /** The durable form, without the last failure, which only the store keeps. */

@@ -137,6 +137,7 @@ export function loadedFrom({ message }: CommitRequest, { envelope, progress }: N
     message: envelope.message,
     recipient: envelope.recipient,
     sender,
+    ...(sender === message.sender ? {} : { messageSender: message.sender }),
     action: envelope.action,
     sizeBytes: message.sizeBytes,
     receivedAt: message.receivedAt,
