@@ -34,7 +34,7 @@ export const dnsSettings = z
       .enum(["loopback", "always", "never"])
       .default("loopback")
       .describe(
-        "From which servers the statement that DNSSEC was validated (the AD bit) is believed. Over a network anybody could set it.",
+        "From which servers the statement that DNSSEC was validated (the AD bit) is believed. Over a network anybody could set it. Nothing asks for that statement as long as there is no DANE here.",
       ),
     cacheSize: size({ max: "1GiB" }).prefault("16MiB").describe("Most memory for remembered answers."),
     longestTtl: duration({ max: "7d" }).prefault("1d").describe("An answer is never remembered for longer."),
