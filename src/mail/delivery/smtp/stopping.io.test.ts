@@ -150,6 +150,7 @@ test("a session that is being opened at the end is cut wherever it is, and no ot
     const connecting = delivery.connect(host.request);
     if (silentAt === "a handshake") await host.until("1 STARTTLS");
     else if (silentAt !== "") await host.until(`1 ${silentAt}`);
+    while (dialled.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, 50));
     await delivery[Symbol.asyncDispose]();
     const connected = await settlesSoon(connecting);
@@ -169,7 +170,7 @@ test("a connection that is being made at the end is given up, and none is made a
     });
   });
   const connecting = delivery.connect(PLAIN);
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  while (dialled === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   await delivery[Symbol.asyncDispose]();
   for (const connected of [await settlesSoon(connecting), await delivery.connect(PLAIN)])
     assert.ok(
