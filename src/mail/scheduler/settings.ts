@@ -29,7 +29,9 @@ export const schedulerSettings = z
       .describe("The waits between attempts."),
     expireAfter: duration({ min: "1m", max: "365d" })
       .prefault("4d")
-      .describe("How long an envelope is tried; then it is returned to its sender."),
+      .describe(
+        "How long an envelope is tried; then it is returned to its sender. What is queued keeps what was set when it came.",
+      ),
     quarantineFor: duration({ min: "1m", max: "3650d" })
       .prefault("30d")
       .describe(
