@@ -164,7 +164,8 @@ export async function startSingle(parts: {
       },
       isInherited: (listener) => parts.inherited.has(listener),
     }).catch(async (thrown: unknown) => {
-      await scheduler.stop(0);
+      // Mail of the queue may be on its way already.
+      await scheduler.stop(STOP_DEADLINE_MS);
       throw thrown;
     });
     setPaused = (isPaused, because) => ingress.setPaused(isPaused, because);
@@ -176,8 +177,9 @@ export async function startSingle(parts: {
       emit,
       inherited: parts.inherited,
     }).catch(async (thrown: unknown) => {
-      await ingress.stop(0);
-      await scheduler.stop(0);
+      const left = stopTime(clock, STOP_DEADLINE_MS);
+      await ingress.stop(left());
+      await scheduler.stop(left());
       throw thrown;
     });
 

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { startServer, type TestServer } from "../server.ts";
+import { LAYOUTS, startServer, type Layout, type TestServer } from "../server.ts";
 import { startSink, type SinkManner } from "../sink.ts";
 import { sendMail } from "../smtp-client.ts";
 
@@ -13,7 +13,9 @@ import { sendMail } from "../smtp-client.ts";
  * settings, and no new process receives.
  */
 interface Gate {
-  /** Begins a reload to these settings and resolves when it stands. `hooks`: what the module says then; `{}` is refused. */
+  /** Settings that stand still there, for a server in this folder. `hooks`: what the module says then; `{}` is refused. */
+  before(folder: string, settings: string, hooks: string): string;
+  /** Begins a reload to these settings and resolves when it stands. */
   reload(server: TestServer, settings: string, hooks: string): Promise<void>;
   open(): void;
 }
@@ -28,10 +30,10 @@ async function startGate(t: TestContext): Promise<Gate> {
   await once(gate, "listening");
   const address = gate.address();
   assert.ok(address !== null && typeof address === "object");
-  return {
-    async reload(server, settings, hooks) {
+  const gated: Gate = {
+    before(folder, settings, hooks) {
       writeFileSync(
-        join(server.folder, "hooks.ts"),
+        join(folder, "hooks.ts"),
         `import { once } from "node:events";
 import { connect } from "node:net";
 import { defineHooks } from "posthorn";
@@ -41,9 +43,10 @@ await once(socket, "close");
 export default defineHooks(${hooks});
 `,
       );
-      server.rewrite({
-        wholeSettings: `${settings}filters: { own: { module: ./hooks.ts, timeout: 60s } }\nfiltered-by: [own]\n`,
-      });
+      return `${settings}filters: { own: { module: ./hooks.ts, timeout: 60s } }\nfiltered-by: [own]\n`;
+    },
+    async reload(server, settings, hooks) {
+      server.rewrite({ wholeSettings: gated.before(server.folder, settings, hooks) });
       server.process.kill("SIGHUP");
       await waitFor(() => waiting.length === 1, server);
     },
@@ -51,14 +54,15 @@ export default defineHooks(${hooks});
       for (const socket of waiting.splice(0)) socket.end("go");
     },
   };
+  return gated;
 }
 
 const HOSTS = [1, 2, 3, 4];
 
-const settings = (relay: number, more = ""): string => `hostname: mx.posthorn.test
+const settings = (relay: number, more = "", layout: Layout = "split"): string => `hostname: mx.posthorn.test
 state: ./data
 user: nobody
-processes: { layout: split, ingress: 1, egress: 1 }
+processes: { layout: ${layout}, ingress: 1, egress: 1 }
 listeners: [ { name: smtp, address: 127.0.0.1, port: {smtp}, protocol: smtp } ]
 rules: [ ${HOSTS.map((at) => `{ match: { for: far${at}.test }, action: out${at} }`).join(", ")} ]
 actions: { ${HOSTS.map((at) => `out${at}: { relay: { to: "smtp+tls://127.0.0.${at}:${relay}" } }`).join(", ")} }
@@ -127,3 +131,30 @@ test("split: a refused reload leaves mail that is being sent by its settings to 
   );
   assert.equal(await server.stop(), 0);
 });
+
+for (const layout of LAYOUTS)
+  test(`${layout}: a start that comes to nothing leaves mail that is being sent to its end`, async (t) => {
+    const gate = await startGate(t);
+    await using before = await startServer({ layout, wholeSettings: settings(1, "", layout) });
+    const { folder } = before;
+    // Until the server ends.
+    assert.equal((await before.posthorn("pause", "out")).status, 0);
+    assert.match(await sendMail(before.ports.smtp, mailTo("x")), /^250 /);
+    assert.equal(await before.stop(), 0);
+
+    const manner: SinkManner = { isDown: false, replyAfterMs: 2000, refuses: () => false };
+    // Refused when the host has the mail.
+    await using sink = await startSink({ manner, onTaken: () => gate.open() });
+    const wholeSettings = gate.before(folder, settings(sink.port, "", layout), "{}");
+    await assert.rejects(startServer({ layout, folder, wholeSettings }), /hooks/);
+    assert.equal(sink.taken.length, 1);
+
+    await using after = await startServer({ layout, folder, wholeSettings: settings(sink.port, "", layout) });
+    assert.match(await sendMail(after.ports.smtp, mailTo("y")), /^250 /);
+    await after.waitForOutput(/to=<y@far1\.test>.*status=sent/);
+    assert.deepEqual(
+      sink.taken.map(({ recipient }) => recipient),
+      ["x@far1.test", "y@far1.test"],
+    );
+    assert.equal(await after.stop(), 0);
+  });
