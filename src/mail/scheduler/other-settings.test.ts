@@ -179,7 +179,7 @@ test("hosts that were looked up by earlier settings are none for a relay of the 
     return name;
   });
   const asked: PromiseWithResolvers<string>[] = [];
-  const { resolve } = world.network;
+  const resolve = world.network.resolve.bind(world.network);
   world.network.resolve = async (request) => {
     const found = Promise.withResolvers<string>();
     asked.push(found);
