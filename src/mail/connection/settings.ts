@@ -144,7 +144,9 @@ export const listenerSettings = z
     vrfy: z
       .enum(["refuse", "noncommittal", "answer"])
       .prefault("noncommittal")
-      .describe("VRFY: 502, 252 whatever the address, or the truth."),
+      .describe(
+        "VRFY: 502, 252 whatever the address, or the truth, which is 252 for addresses that are only passed on.",
+      ),
     expn: z.enum(["refuse", "answer"]).prefault("refuse").describe("EXPN: 502, or the addresses behind the name."),
     etrn: z
       .strictObject({

@@ -95,6 +95,8 @@ export type Judgement =
       readonly kind: "accept";
       readonly targets: readonly Target[];
       readonly rule: string;
+      /** All that is known of the address is that its mail is passed on: nobody here knows whether there is one like it. */
+      readonly isUnverified?: true | undefined;
       /** By which entries of tables it came to these targets; absent where it is one itself. */
       readonly steps?: readonly ExpansionStep[] | undefined;
       readonly notes?: readonly RestrictionNote[] | undefined;

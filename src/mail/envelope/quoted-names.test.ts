@@ -50,7 +50,10 @@ test("a quoted name that looks like an address is no address to a table of patte
   ] as const)
     assert.match(await ask(local, recipient, patterns), /^(?:550 5\.1\.1|451 4\.)/, `${patterns} for ${recipient}`);
   assert.equal(await ask(local, "jane-bounces@example.org", "/^(\\w+)-bounces$/ $1"), "deliver jane@example.org");
-  assert.equal(await ask(local, "jane-old@example.org", "/^(\\w+)-old(@example.org)$/ $1$2"), "deliver jane@example.org");
+  assert.equal(
+    await ask(local, "jane-old@example.org", "/^(\\w+)-old(@example.org)$/ $1$2"),
+    "deliver jane@example.org",
+  );
 });
 
 test("a quoted name that another's address is has no mailbox for that", async () => {

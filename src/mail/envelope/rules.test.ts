@@ -344,6 +344,22 @@ test("whoever is refused gets the reply of the rule, whatever the rule asked for
   }
 });
 
+test("an address is verified that ends here or is an alias, and one that is only passed on is not", async () => {
+  const verified = async (recipient: string): Promise<boolean> => {
+    const written = { local: { domains: ["example.org"], aliases: ["table:aliases"] } };
+    const aliases: [string, Table] = [
+      "aliases",
+      inlineTable("aliases", { kind: "map", entries: { away: "jane@elsewhere.example" } }),
+    ];
+    const judged = await policy(written, aliases).judgeRecipient({ ...stranger, account: "jane" }, recipient);
+    assert.equal(judged.kind, "accept");
+    return judged.kind === "accept" && judged.isUnverified !== true;
+  };
+  assert.equal(await verified("jane@example.org"), true);
+  assert.equal(await verified("away@example.org"), true);
+  assert.equal(await verified("anybody@elsewhere.example"), false);
+});
+
 test("the rule that decided is named for the log", async () => {
   const judged = await policy({ rules: [{ match: {}, action: "relay" }] }).judgeRecipient(stranger, "a@b.example");
   assert.equal(judged.kind === "accept" && judged.rule, "rule 1");

@@ -265,6 +265,9 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
     return said === "none" ? undefined : (said ?? settings.contentFilters?.at(listener));
   };
 
+  /** A return address of ours is another matter: it was known by its signature. */
+  const isPassedOn = ({ action, rule }: ExpandedTarget): boolean => rule !== "srs" && actions[action]?.kind === "relay";
+
   return {
     async judgeRecipient(facts, given): Promise<Judgement> {
       const { isBare } = addressed(given);
@@ -282,6 +285,9 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
         if (postmaster !== undefined) return { kind: "accept", targets: [postmaster], rule: "postmaster" };
         return { ...refuse(code, status, text, because), ...(rule === undefined ? {} : { rule }) };
       }
+      const { steps } = expansion;
+      const isUnverified = steps.length === 0 && expansion.targets.every(isPassedOn);
+      const unverified = isUnverified ? ({ isUnverified: true } as const) : {};
       const filter = settings.contentFilters && filterFor(facts.listener, ownRule);
       // As it was given: who it stands for is asked again when it comes back.
       if (filter !== undefined)
@@ -289,12 +295,12 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
           kind: "accept",
           targets: [{ recipient: addressed(given).address, action: filter }],
           rule: ownRule ?? expansion.targets[0]?.rule ?? "",
+          ...unverified,
         };
       const targets = await finish(expansion.targets, giver, given);
       if ("failed" in targets) return notNow(targets.failed);
       const rule = expansion.targets[0]?.rule ?? "";
-      const { steps } = expansion;
-      return { kind: "accept", targets, rule, ...(steps.length === 0 ? {} : { steps }) };
+      return { kind: "accept", targets, rule, ...unverified, ...(steps.length === 0 ? {} : { steps }) };
     },
 
     async chooseTargets(given): Promise<ChosenTargets> {

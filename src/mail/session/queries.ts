@@ -41,6 +41,8 @@ export function queryJudged(session: Session, judgement: Judgement): Step {
   const next: Session = { ...session, phase: phase.back };
   if (judgement.kind === "reject") return answer(next, judgement.reply);
   if (phase.verb === "VRFY") {
+    // RFC 5321 section 3.5.3: 250 is for an address that was looked up.
+    if (judgement.isUnverified === true) return answer(next, replies.cannotVerify);
     // The answer to a bare name has to be a whole mailbox.
     const mailbox = phase.address.includes("@") ? phase.address : (judgement.targets[0]?.recipient ?? phase.address);
     return answer(next, replyOf(250, "2.1.5", `<${mailbox}>`));

@@ -498,6 +498,10 @@ test("VRFY and EXPN tell what the listener's policy lets them", () => {
   assert.equal(code(dialogue().say("EXPN list")), "502");
   const verified = ask({ vrfy: "answer" }, "VRFY <a@b.example>");
   assert.deepEqual(verified.give(accepting("a@b.example")), ["250 2.1.5 <a@b.example>"]);
+  const passing = ask({ vrfy: "answer" }, "VRFY <a@far.example>");
+  const targets = [{ recipient: "a@far.example", action: "relay" }];
+  const judgement = { kind: "accept", rule: "r", targets, isUnverified: true } as const;
+  assert.match(passing.give({ kind: "judged", judgement }).join(), /^252 2\.0\.0/);
   const expanded = ask({ expn: "answer" }, "EXPN list@b.example");
   assert.deepEqual(expanded.give(accepting("a@b.example", "c@d.example")), ["250 2.1.5 <a@b.example> <c@d.example>"]);
   const named = ask({ vrfy: "answer" }, "VRFY Smith");
