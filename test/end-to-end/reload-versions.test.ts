@@ -22,9 +22,11 @@ interface Gate {
 
 async function startGate(t: TestContext): Promise<Gate> {
   const waiting: Socket[] = [];
+  let isOpen = false;
   const gate = createServer((socket) => {
     socket.on("error", () => {});
-    waiting.push(socket);
+    if (isOpen) socket.end("go");
+    else waiting.push(socket);
   }).listen(0, "127.0.0.1");
   t.after(() => gate.close());
   await once(gate, "listening");
@@ -32,6 +34,7 @@ async function startGate(t: TestContext): Promise<Gate> {
   assert.ok(address !== null && typeof address === "object");
   const gated: Gate = {
     before(folder, settings, hooks) {
+      isOpen = false;
       writeFileSync(
         join(folder, "hooks.ts"),
         `import { once } from "node:events";
@@ -51,6 +54,7 @@ export default defineHooks(${hooks});
       await waitFor(() => waiting.length === 1, server);
     },
     open() {
+      isOpen = true;
       for (const socket of waiting.splice(0)) socket.end("go");
     },
   };
