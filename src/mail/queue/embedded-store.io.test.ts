@@ -22,6 +22,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { envelopeIdOf, messageIdOf } from "../../foundation/ids.ts";
+import { virtualClock } from "../../simulator/clock.ts";
 import { restore } from "./backup.io.ts";
 import { bodyFileName } from "./body-names.ts";
 import { bodyFilesIn } from "./intake.io.ts";
@@ -352,6 +353,37 @@ spoolTest("commits that wait together share one sync", async (directory) => {
   assert.equal(commits, 200);
   assert.ok(syncs < 20, `${syncs} syncs`);
 });
+spoolTest(
+  "removals wait a moment for others and share their sync, or have one of their own; closing waits for them",
+  async (directory) => {
+    const clock = virtualClock(0);
+    const store = await openStore({ directory, settings, clock });
+    const removal = (n: number) => store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(n), 1) }]);
+    await store.apply([1, 2, 3].map((n) => commitOf(n)));
+    const before = store.counters().syncs;
+
+    const together = [removal(1), store.apply([commitOf(4)])];
+    await Promise.all(together);
+    assert.equal(store.counters().syncs, before + 1);
+
+    let isDone = false;
+    const alone = removal(2).then(() => (isDone = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(isDone, false);
+    await clock.advance(20);
+    await alone;
+    assert.equal(store.counters().syncs, before + 2);
+
+    const last = removal(3);
+    await store[Symbol.asyncDispose]();
+    await last;
+    await using again = await open(directory);
+    assert.deepEqual(
+      (await again.list({})).map(({ message }) => message),
+      [messageIdOf(4)],
+    );
+  },
+);
 
 spoolTest("the log stays bounded while mail comes and goes", async (directory) => {
   await using store = await open(directory);

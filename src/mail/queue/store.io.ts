@@ -48,7 +48,7 @@ import type {
  *     const bodies = bodyFilesIn(directory);                                      // in each egress process
  *
  * Batches handed over in one turn of the event loop travel to the writer together; all that come while it waits for the
- * disk make its next transaction. Opening fails with `SPOOL_IN_USE`, `STORE_VERSION`, `SPOOL_FULL` or
+ * disk make its next transaction, and removals wait a little for others. Opening fails with `SPOOL_IN_USE`, `STORE_VERSION`, `SPOOL_FULL` or
  * `SPOOL_FAILED`.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
@@ -74,6 +74,11 @@ const CHECKPOINT_PAGES = 1000;
 /** Portions of a long answer. With one alone the reader would rest while that is unpacked. */
 const ASKED_AHEAD = 2;
 const SWEEP_EVERY_MS = 3_600_000;
+/**
+ * Removals wait so long for a batch that somebody waits for, to share its sync. A sync of their own would hold up whoever
+ * comes while it runs; a power cut in the meantime delivers a mail twice, as one during that sync would.
+ */
+const REMOVAL_LINGER_MS = 20;
 /** How long threads get to end by themselves before they are ended. */
 const THREAD_END_MS = 5000;
 
@@ -91,6 +96,9 @@ class EmbeddedStore implements Store {
   /** The writer has a group and has not answered. What comes meanwhile waits here and makes the next one. */
   #isWriting = false;
   #isFlushing = false;
+  /** Something in the packing is waited for by more than our own books. */
+  #isUrgent = false;
+  #linger: Timer | undefined;
   /** Batches handed over and not answered yet, in order. */
   readonly #batches: Waiting[] = [];
   #answered = 0;
@@ -170,6 +178,7 @@ class EmbeddedStore implements Store {
     } catch (thrown) {
       return Promise.reject(thrown);
     }
+    this.#isUrgent ||= batch.some((operation) => operation.do !== "remove");
     const since = this.#options.clock.monotonicMs();
     this.#options.profiling?.profiler?.add("operations of a batch", "n", batch.length);
     return new Promise((resolve, reject) => {
@@ -248,6 +257,8 @@ class EmbeddedStore implements Store {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended === undefined) {
       const last = this.#batches.at(-1);
+      this.#isUrgent = true;
+      this.#flush();
       if (last !== undefined) await new Promise<void>((resolve) => (last.settled = resolve));
       this.#end(closedError());
     }
@@ -302,6 +313,17 @@ class EmbeddedStore implements Store {
   #hand(): void {
     const { values, bodies, bodyBytes } = this.#packing;
     if (values.length > 0 && !this.#isWriting) {
+      if (!this.#isUrgent) {
+        this.#linger ??= this.#options.clock.after(REMOVAL_LINGER_MS, () => {
+          this.#isUrgent = true;
+          this.#linger = undefined;
+          if (this.#ended === undefined) this.#hand();
+        });
+        return;
+      }
+      this.#linger?.cancel();
+      this.#linger = undefined;
+      this.#isUrgent = false;
       this.#isWriting = true;
       this.#packing = newPacking();
       // Not from the pool: its memory moves to the other thread.
@@ -409,6 +431,7 @@ class EmbeddedStore implements Store {
   #end(error: PosthornError): void {
     this.#ended = error;
     this.#watch?.cancel();
+    this.#linger?.cancel();
     this.#sweepTimer?.cancel();
     for (const waiting of this.#batches.splice(0).slice(this.#answered)) {
       waiting.reject(error);
