@@ -148,14 +148,23 @@ class Queue:
 
     def scan(self, limit, behind=("", 0), message=None):
         """Envelopes in the order of message and number, behind the given one."""
-        sql = f"""SELECT {self.MESSAGE}, e.n, e.envelope, e.progress
+        # Whom the newest attempt came to that came to anybody.
+        relay = """SELECT json_extract(attempt, '$.relay') AS relay FROM attempts AS a
+            WHERE a.message = e.message AND a.n = e.n AND relay <> 'none' ORDER BY number DESC LIMIT 1"""
+        sql = f"""SELECT {self.MESSAGE}, e.n, e.envelope, e.progress, ({relay})
             FROM envelopes AS e JOIN messages AS m ON m.id = e.message
             WHERE (e.message, e.n) > (?, ?) {"" if message is None else "AND e.message = ?"}
             ORDER BY e.message, e.n LIMIT ?"""
         values = [*behind, *([] if message is None else [message]), limit + 1]
         found = self.db.execute(sql, values).fetchall()
         rows = [
-            {**self.told(*row[:4]), "n": row[4], "envelope": json.loads(row[5]), "progress": json.loads(row[6])}
+            {
+                **self.told(*row[:4]),
+                "n": row[4],
+                "envelope": json.loads(row[5]),
+                "progress": json.loads(row[6]),
+                "relay": row[7],
+            }
             for row in found[:limit]
         ]
         return {"rows": rows, "more": len(found) > limit}

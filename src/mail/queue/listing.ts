@@ -14,16 +14,21 @@ import type {
 
 /** Lists, for stores that keep whole messages and envelopes and have no SQL to ask. */
 
-/** What the scheduler is told of an envelope after a start. */
+/** Whom the newest of these came to that came to anybody. */
+export function lastRelayOf(attempts: readonly AttemptRecord[]): string | undefined {
+  return attempts.findLast(({ relay }) => relay !== NO_RELAY)?.relay;
+}
+
+/** What the scheduler is told of an envelope after a start. `relay`: whom its last attempt came to. */
 export function loadedEnvelope(
   message: Message,
-  { envelope, progress: stored, attempts = [] }: StoredEnvelope & { readonly attempts?: readonly AttemptRecord[] },
+  { envelope, progress: stored, relay }: StoredEnvelope & { readonly relay?: string | undefined },
 ): LoadedEnvelope {
   const { lastFailure, ...progress } = stored;
   const { deliverBy, priority, tenant } = message;
   const { givenRecipient, notBeforeAt } = envelope;
   const sender = senderOf(message, envelope);
-  const lastHost = progress.attempts === 0 ? undefined : attempts.findLast(({ relay }) => relay !== NO_RELAY)?.relay;
+  const lastHost = progress.attempts === 0 ? undefined : relay;
   return {
     id: envelope.id,
     message: envelope.message,

@@ -4,7 +4,7 @@ import type { Message } from "../envelope/envelope.ts";
 import { Census } from "./census.ts";
 import { domainOf, highestOf, refusal, refuseNonsense } from "./packing.ts";
 import { PAGE_ROWS } from "./pages.ts";
-import { isBehind, loadedEnvelope, passesFilter, placeOfRow, queueRow } from "./listing.ts";
+import { isBehind, lastRelayOf, loadedEnvelope, passesFilter, placeOfRow, queueRow } from "./listing.ts";
 import { MOST_ATTEMPTS } from "./schema.ts";
 import type { AttemptRecord, Body, NewEnvelope, Operation, QueueFilter, QueueRow, Store } from "./store.ts";
 
@@ -107,7 +107,10 @@ export function memoryStore(): Store {
     },
     async *load() {
       mustBeOpen();
-      for (const held of inOrder()) yield envelopesOf(held).map((one) => loadedEnvelope(held.message, one));
+      for (const held of inOrder())
+        yield envelopesOf(held).map((one) =>
+          loadedEnvelope(held.message, { ...one, relay: lastRelayOf(one.attempts) }),
+        );
     },
     async notes(prefix) {
       mustBeOpen();

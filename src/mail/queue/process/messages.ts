@@ -160,7 +160,7 @@ export interface ProgramEnvelope {
   readonly progress: EnvelopeProgress;
 }
 
-export type ProgramRow = ProgramMessage & ProgramEnvelope;
+export type ProgramRow = ProgramMessage & ProgramEnvelope & { readonly relay: string | undefined };
 
 export function messageOf(value: unknown): ProgramMessage | undefined {
   if (!isObject(value)) return undefined;
@@ -203,7 +203,8 @@ export function scannedOf(value: unknown): { rows: readonly ProgramRow[]; isLast
     const message = messageOf(row);
     const envelope = message === undefined ? undefined : envelopeOf(row, message.message.id);
     if (message === undefined || envelope === undefined) return undefined;
-    rows.push({ ...message, ...envelope });
+    const relay = isObject(row) ? row["relay"] : undefined;
+    rows.push({ ...message, ...envelope, relay: typeof relay === "string" ? relay : undefined });
   }
   return { rows, isLast: value["more"] !== true };
 }
