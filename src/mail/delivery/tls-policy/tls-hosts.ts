@@ -103,6 +103,12 @@ export class TlsHosts {
     });
   }
 
+  /** Handshakes failed there, and no kind is known that works. */
+  isBroken(place: TlsPlace, now: number): boolean {
+    const host = this.#find(place, now);
+    return host !== undefined && host.variant === undefined;
+  }
+
   /** Whether trials of the host should begin now: then ask `nextTrial`. */
   learn(learnt: TlsLearnt, now: number): boolean {
     const kept = this.#find(learnt, now);

@@ -99,3 +99,17 @@ test("at the end nothing more is tried", async () => {
   await world.clock.advance(10 * minute);
   assert.ok([...world.tried.values()].every((count) => count === 1));
 });
+
+test("that no kind of handshake works is not told of a host where one has worked since", async () => {
+  for (const worksMeanwhile of [true, false]) {
+    const world = setUp((_, trial) =>
+      trial === 3 ? { result: "not-tried", text: "421 too many connections" } : { result: "failed", text: "reset" },
+    );
+    world.fail("mx.example");
+    await world.clock.advance(minute / 2);
+    if (worksMeanwhile)
+      world.hosts.learn({ host: "mx.example[192.0.2.1]:25", terms: TERMS, handshake: "worked" }, world.clock.now());
+    await world.clock.advance(2 * minute);
+    assert.equal(world.names.includes("delivery.tls-nothing-works"), !worksMeanwhile);
+  }
+});

@@ -83,8 +83,8 @@ export class TlsTrials {
     }
     this.#rounds.delete(keyOf(round.place));
     const { request, place, tried } = round;
-    // Only a whole round says something.
-    if (isSettled || this.#isClosed || tried <= 1) return;
+    // Only a whole round says something, and only of a host that has not worked since.
+    if (isSettled || this.#isClosed || tried <= 1 || !hosts.isBroken(place, clock.now())) return;
     this.#parts.emit(events.tlsNothingWorks, {
       session: request.session,
       protocol: request.protocol,
