@@ -31,6 +31,8 @@ export interface Route {
 export interface Verdicts {
   readonly senders: Set<string>;
   readonly recipients: Set<string>;
+  /** They were several: the next one is enough. */
+  readonly isBelieved: boolean;
 }
 
 export function addressText(host: NextHost): string {

@@ -125,3 +125,28 @@ test("of a single sender very many are refused before our last address rests", a
   const tried = simulation.world.happenings.filter(({ what }) => what === "transact").length;
   assert.ok(tried >= 30 && tried < 40, `${tried}`);
 });
+
+test("a block of our address that stays costs one mail each rest, and a success or an operator makes it be asked anew", async () => {
+  const simulation = simulatedScheduling();
+  let isListed = true;
+  simulation.world.setDomain("big.example", [
+    { name: "mx", ip: "192.0.2.1", onEnvelope: () => (isListed ? said("RCPT", 554, LISTED) : undefined) },
+  ]);
+  const send = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++)
+      await simulation.send({ from: `author${n % 50}@here.example`, to: [`u${n}@big.example`] });
+  };
+  await send(0, 100);
+  await simulation.clock.advance(60 * MINUTE);
+  const seen = rests(simulation);
+  assert.ok(seen >= 4, `${seen} rests`);
+  assert.equal(simulation.notices.length, 3 + seen - 1);
+  // Taken again, everything goes; a later refusal is a single mail's.
+  isListed = false;
+  await simulation.clock.advance(120 * MINUTE);
+  assert.deepEqual(await simulation.store.list({}), []);
+  isListed = true;
+  await send(200, 201);
+  await simulation.clock.advance(SECOND);
+  assert.equal(rests(simulation), seen);
+});

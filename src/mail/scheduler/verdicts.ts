@@ -35,7 +35,10 @@ export function believesVerdict(
   for (const outcome of outcomes)
     if (outcome.kind === "failed" && scopeOf(outcome.failure, "recipient") === "verdict") refused.add(outcome.envelope);
   if (refused.size === 0) return false;
-  route.verdicts ??= { senders: new Set(), recipients: new Set() };
+  // Once believed it stays so: behind each rest one mail finds out, until something is taken or the rests are forgiven.
+  if (route.verdicts?.isBelieved === true && route.penalty.count > 0) return true;
+  if (route.verdicts === undefined || route.verdicts.isBelieved)
+    route.verdicts = { senders: new Set(), recipients: new Set(), isBelieved: false };
   const { senders, recipients } = route.verdicts;
   for (const { id, message, recipient } of tickets) {
     if (!refused.has(id)) continue;
@@ -43,7 +46,6 @@ export function believesVerdict(
     recipients.add(recipient.toLowerCase());
   }
   const isProven = recipients.size >= MANY || (recipients.size >= SEVERAL && senders.size >= SEVERAL);
-  // After its rest it is asked as anew.
-  if (isProven) route.verdicts = undefined;
+  if (isProven) route.verdicts = { senders: new Set(), recipients: new Set(), isBelieved: true };
   return isProven || hasAnotherSource(s, session);
 }
