@@ -199,6 +199,7 @@ function connect(
     hasWorked: false,
     tickets: [],
     handedAt: 0,
+    idleAt: 0,
     heapAt: -1,
   };
   if (relay.tried === undefined) relay.roundStartedAt = s.now;

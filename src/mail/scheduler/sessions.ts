@@ -121,6 +121,7 @@ export function onConnected(s: SchedulerState, id: string, connected: Connected)
 function becomeIdle(s: SchedulerState, session: Session): void {
   const { relay } = session;
   session.phase = "idle";
+  session.idleAt = s.now;
   if (relay.isRetired || !mayWork(s, "out") || yieldsPlace(session) || mayNotGoOn(s, session)) {
     leave(s, session);
     return;
@@ -187,7 +188,8 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
   const most = mostMails(s, session);
   if (!transacted.isUsable) {
     endSession(s, session);
-    if (ended !== undefined) noteEnd(s, session, ended.failure, sessionScope(ended.failure, ended.scope));
+    if (ended !== undefined && !(isAgain && wasStale(session, ended.failure)))
+      noteEnd(s, session, ended.failure, sessionScope(ended.failure, ended.scope));
     return;
   }
   const scope = farthest && reachOf(farthest.scope, isBelieved);
@@ -223,6 +225,14 @@ function noteEnd(s: SchedulerState, session: Session, failure: Failure, scope: R
   if (!session.hasWorked) failSession(s, session, failure, scope);
   else if (failure.reply !== undefined && (scope === "route" || scope === "host"))
     restRoute(s, session, failure, scope);
+}
+
+/**
+ * It had been kept without work, and ended meanwhile: hosts and we ourselves end such sessions, with 421 or without, and it says
+ * nothing of the host. A session that has just been opened is never stale, so a host that ends each of them is found out.
+ */
+function wasStale({ handedAt, idleAt }: Session, { cause }: Failure): boolean {
+  return handedAt > idleAt && (cause.kind === "lost" || cause.kind === "reply") && cause.during === "idle";
 }
 
 function sessionScope(failure: Failure, said: Exclude<Wide, "route">): Wide {

@@ -421,6 +421,8 @@ export interface Session extends Wakeable {
   hasWorked: boolean;
   tickets: readonly Ticket[];
   handedAt: number;
+  /** Since when it has nothing to do, or had before its present transaction. */
+  idleAt: number;
 }
 
 export function newScheduler(settings: CoreSettings, seed: number): SchedulerState {
