@@ -23,8 +23,9 @@ import type { ShowFilter } from "./shown-row.ts";
  * What the operator may ask of the queue and the scheduler, and change. The control socket serves it; nothing else
  * reaches into the scheduler. Everything is plain data: in a split server it crosses a process boundary.
  *
- * A change that resolves is durable. It speaks about the envelopes present when it was asked for, also those that are not
- * read yet at a start: it resolves when they are. Those being tried just then are counted apart (`Changed.asked`).
+ * A change that resolves is durable, but for a retry: what that makes due is tried at once, whatever the disk does. It
+ * speaks about the envelopes present when it was asked for, also those that are not read yet at a start: it resolves when
+ * they are. Those being tried just then are counted apart (`Changed.asked`).
  */
 export interface SchedulerAdmin {
   /** A page of the list (`Store.page`): what the store knows, with what the scheduler does about it just now. */

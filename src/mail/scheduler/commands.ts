@@ -4,7 +4,7 @@ import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
 import { countSuspended } from "./awaken.ts";
 import { lastHomesOf } from "./homes.ts";
-import { domainOf, release } from "./ready.ts";
+import { domainOf, makeReady, release } from "./ready.ts";
 import { startWriting } from "./settle.ts";
 import { relayText } from "./relay-text.ts";
 import type { Candidate, CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
@@ -13,6 +13,7 @@ import { endGreylistRest } from "./greylisting.ts";
 import { retryRefusedSenders, forgiveSenders } from "./refused-senders.ts";
 import { endRestsOf } from "./round.ts";
 import { postpone } from "./writing.ts";
+import { dropWake } from "./wake-heap.ts";
 import { answerIfDone, bounce, hold, remove, wish } from "./wishes.ts";
 import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 
@@ -93,22 +94,7 @@ function applyToAll(
     progress.envelopes++;
     if (change === "written") progress.unwritten++;
   }
-  if (command.do !== "retryNow") return;
-  endRests(s, command.selector, relays);
-  const { by } = command.selector;
-  progress.retried ??= { relays: new Set(), isForSender: by === "sender" };
-  for (const relay of by === "all" ? s.relays.values() : relays) progress.retried.relays.add(relay);
-}
-
-/** It is due by an operator's retry, durably, and in its line: there nothing rests any more, but for what came after that. */
-export function endRestFor(s: SchedulerState, command: number, { queue }: Ticket): void {
-  const retried = s.commands.get(command)?.retried;
-  if (retried === undefined || queue?.kind !== "batch" || retried.relays.has(queue.line.relay)) return;
-  const { relay } = queue.line;
-  retried.relays.add(relay);
-  endRestsOf(s, endRestAt(s, relay));
-  // What was remembered of the sender himself went with the command.
-  if (!retried.isForSender) relay.refusedSenders = undefined;
+  if (command.do === "retryNow") endRests(s, command.selector, relays);
 }
 
 /**
@@ -147,12 +133,12 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       if (!mayBeDue(ticket, command, s.now)) return "none";
       // What is suspended stays so: who wants it tried lifts that.
       if (ticket.queue?.kind === "suspension") return "suspended";
-      // What is ready is due already.
-      if (ticket.place !== "waiting") return "done";
-      startWriting(s, ticket);
-      setDueAt(ticket, s.now);
-      postpone(s, { do: "write", ticket, kind: "kept", command: id });
-      return "written";
+      if (ticket.place === "waiting") {
+        dropWake(s.wakes, ticket);
+        setDueAt(ticket, s.now);
+        makeReady(s, ticket);
+      }
+      return "done";
     }
     case "schedule": {
       if (isBusy || ticket.state !== "queued" || !mayBeDue(ticket, command, command.at)) return "none";
@@ -201,24 +187,20 @@ function mayBeDue(ticket: Ticket, command: Command, at: number): boolean {
 /** Who asks for a retry now does not want to wait for a rest, nor to have it end in a minute. */
 function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<RelayQueue>): void {
   const addresses = new Set<string>();
-  for (const relay of selector.by === "all" ? s.relays.values() : concerned)
-    for (const address of endRestAt(s, relay)) addresses.add(address);
+  for (const relay of selector.by === "all" ? s.relays.values() : concerned) {
+    relay.penalty.restsUntilAt = 0;
+    endGreylistRest(s, relay);
+    // Its hosts may have to be found first.
+    relay.endsRests = relay.candidates.length === 0;
+    for (const candidate of relay.candidates) addresses.add(candidate.address);
+    s.dirty.add(relay);
+  }
   retryRefusedSenders(s, selector, selector.by === "all" ? s.relays.values() : concerned);
   endRestsOf(s, addresses);
   if (selector.by !== "route") return;
   const wanted = selector.route.toLowerCase();
   for (const route of s.routes.values()) if (isHost(route, wanted)) route.penalty.restsUntilAt = 0;
   for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
-}
-
-/** Gives back the addresses of its hosts, as far as they are known. */
-function endRestAt(s: SchedulerState, relay: RelayQueue): ReadonlySet<string> {
-  relay.penalty.restsUntilAt = 0;
-  endGreylistRest(s, relay);
-  // Its hosts may have to be found first.
-  relay.endsRests = relay.candidates.length === 0;
-  s.dirty.add(relay);
-  return new Set(relay.candidates.map(({ address }) => address));
 }
 
 /** An operator says that something works again: its rest and its penalty end. Answered with how many there were. */

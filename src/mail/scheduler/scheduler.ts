@@ -4,7 +4,7 @@ import type { Connected, Outcome, Resolved, Transacted } from "../delivery/deliv
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell, type Action } from "./action.ts";
 import type { Direction } from "./admin.ts";
-import { closeCommands, commandRead, endRestFor, forgiveRoutes, onCommand, type Command } from "./commands.ts";
+import { closeCommands, commandRead, forgiveRoutes, onCommand, type Command } from "./commands.ts";
 import { paused, resumed } from "./events.ts";
 import { takeUpAdded, type Expanded } from "./expanded.ts";
 import type { Fate } from "./fate.ts";
@@ -255,7 +255,6 @@ function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
   else schedule(s, ticket);
   if (lifted !== undefined) noteLifeWritten(s, lifted);
   if (command === undefined) return;
-  endRestFor(s, command, ticket);
   // Only what was to be returned dies by a command.
   if (kind === "kept" && ticket.state === "dead")
     noteUndone(s, command, `it is kept as dead: ${ticket.heldBecause ?? NO_SENDER}`);

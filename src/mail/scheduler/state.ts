@@ -276,8 +276,6 @@ export interface CommandProgress {
   undone: number;
   suspended: number;
   because: string | undefined;
-  /** Of a retry: the relays whose rests it has ended, each once. */
-  retried?: { readonly relays: Set<RelayQueue>; readonly isForSender: boolean };
 }
 
 /** The ready envelopes of one message in one line of a relay: what one transaction may carry. */

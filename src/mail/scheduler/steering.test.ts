@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unreachable } from "../../simulator/deliveries.ts";
-import { reply } from "../../protocol/smtp/reply.ts";
 import type { Failure } from "../envelope/failure.ts";
-import { memoryStore } from "../queue/memory-store.ts";
 import { NOON, simulatedScheduling, type SimulatedMail } from "../../simulator/scheduling.ts";
 import { createSchedulerAdmin } from "./admin.io.ts";
 import { earliestOf } from "./hindrances.ts";
@@ -297,27 +295,4 @@ test("the earliest time is the latest of all ends, and unknown when somebody mus
     undefined,
   );
   assert.equal(earliestOf([{ what: "not-due", text: "", untilAt: 5 }], 10), 10);
-});
-
-test("a retry that was answered is on the disk: a restart before the attempt does not bring the old time back", async () => {
-  const full = {
-    lasting: "temporary",
-    status: "4.2.2",
-    cause: { kind: "reply", during: "RCPT" },
-    reply: reply(452, "4.2.2", "Mailbox full"),
-  } as const;
-  const store = memoryStore();
-  const scheduler = { retry: { relay: { by: "list", waits: ["12h"] } } } as const;
-  const first = simulatedScheduling({ store, scheduler });
-  first.world.setDomain("a.example", [{ name: "mx", ip: "192.0.2.1", onEnvelope: () => full }]);
-  await first.send({ to: ["u@a.example"] });
-  await first.clock.advance(60_000);
-  first.scheduler.pause("out", "to have it there");
-  assert.deepEqual(await first.scheduler.command({ do: "retryNow", selector: { by: "all" } }), { envelopes: 1 });
-  await first.scheduler.stop(0);
-  const next = simulatedScheduling({ store, scheduler, startAt: first.clock.now() + 1000 });
-  next.world.setDomain("a.example", [{ name: "mx", ip: "192.0.2.1" }]);
-  next.scheduler.start();
-  await next.clock.advance(60_000);
-  assert.equal(next.world.delivered.size, 1);
 });

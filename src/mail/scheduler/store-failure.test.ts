@@ -138,6 +138,37 @@ test("a full disk makes outcomes wait, and nothing is lost", async () => {
   assert.deepEqual([...simulation.world.delivered.values()], [1]);
 });
 
+test("on a full disk a retry is tried at once, for what is delivered makes room", async () => {
+  let isFull = false;
+  const inner = memoryStore();
+  const store: Store = {
+    ...inner,
+    async apply(batch) {
+      if (isFull && batch.some((one) => one.do !== "remove"))
+        throw new PosthornError("SPOOL_FULL", { message: "no room", advice: "make some" });
+      await inner.apply(batch);
+    },
+  };
+  const simulation = simulatedScheduling({ store });
+  const { clock, scheduler, world } = simulation;
+  let isAway = true;
+  const away: Failure = {
+    lasting: "temporary",
+    status: "4.4.1",
+    cause: { kind: "connect", reason: "refused", text: "" },
+  };
+  world.setDomain("example.org", [{ name: "mx", ip: "192.0.2.1", onConnect: () => (isAway ? away : undefined) }]);
+  for (const name of ["a", "b", "c"]) await simulation.send({ to: [`${name}@example.org`] });
+  await clock.advance(60_000);
+  isFull = true;
+  isAway = false;
+  const answer = scheduler.command({ do: "retryNow", selector: { by: "all" } });
+  await clock.advance(10_000);
+  assert.deepEqual(await answer, { envelopes: 3 });
+  assert.equal(world.delivered.size, 3);
+  assert.deepEqual(await inner.list({}), []);
+});
+
 test("stop does not wait for a store that stays down", async () => {
   const { store, failure } = failingStore();
   const simulation = simulatedScheduling({ store });
