@@ -58,6 +58,8 @@ test("an account's own address is its name, at each of our own domains where it 
     ["ada@example.net", "ada@example.org", false],
     ["ada@example.net", "ada+x@example.net", true],
     ["ad", "ada@example.org", false],
+    ["\u00e5sa@example.org", "\u00c5sa@example.org", true],
+    ["\u00e5sa@example.org", "asa@example.org", false],
     // The whole of it is a local part, at somebody else's domain.
     ["ada@example.net", '"ada@example.net"@bank.example', false],
     ["ada@example.net", '"ada@example.net"@example.org', false],

@@ -13,7 +13,6 @@ import { RememberedLogins } from "./remembered-logins.ts";
 import type { AccountsSettings } from "./settings.ts";
 import { systemAuthenticator } from "./system-authenticator.ts";
 import type { SystemPasswords } from "./system-passwords.ts";
-import { namedPlainly } from "./written-names.ts";
 import { nobodyMayLogIn, tableAuthenticator } from "./table-authenticator.ts";
 import { turns, type Turns } from "./turns.ts";
 
@@ -70,7 +69,7 @@ async function open(
   const { clock } = world;
   const elsewhere = turns(MOST_ELSEWHERE, MOST_WAITING);
   const remembered = (authenticator: Authenticator): Authenticator =>
-    remembering(namedPlainly(authenticator), clock, settings.remember);
+    remembering(authenticator, clock, settings.remember);
   switch (backend.kind) {
     case "table": {
       const table = world.table(backend.table);

@@ -1,5 +1,6 @@
 import { accountKey } from "./account-key.ts";
-import type { Table } from "../table/table.ts";
+import { firstExact } from "../table/first-exact.ts";
+import type { Table, TableAnswer } from "../table/table.ts";
 import type { SendingLimitSettings } from "./sending-settings.ts";
 import { parseSendingLimit, type SendingLimit, type SendingLimits, type Sent, type Spent } from "./sending-limits.ts";
 
@@ -17,10 +18,7 @@ export function sendingQuota(
   const own = async (account: string): Promise<SendingLimit | { readonly failed: string } | undefined> => {
     if (settings?.table === undefined) return undefined;
     if (table === undefined) return { failed: `there is no table ${settings.table}` };
-    let answer = await table.lookup(account, { service: "string" });
-    const plain = accountKey(account);
-    // Counted as one with the plain writing, it has the limits of that.
-    if (answer.kind === "none" && plain !== account) answer = await table.lookup(plain, { service: "string" });
+    const answer = await entryOf(account, table);
     if (answer.kind === "failed") return { failed: answer.text };
     if (answer.kind === "none") return undefined;
     const parsed = parseSendingLimit(answer.value);
@@ -35,4 +33,15 @@ export function sendingQuota(
       return rate === undefined ? { ok: true } : limits.spend(account, what, rate);
     },
   };
+}
+
+/** Counted as one with its plain writing, an account has the limits of that, unless it has an entry as it is written. */
+async function entryOf(account: string, table: Table): Promise<TableAnswer> {
+  const ask = { service: "string" } as const;
+  const plain = accountKey(account);
+  if (plain !== account) {
+    const own = await firstExact(table, [account, plain], ask);
+    if (own.kind !== "none") return own;
+  }
+  return table.lookup(account, ask);
 }

@@ -14,7 +14,6 @@ import {
 import { parsePasswordHash, type PasswordHash } from "./password.ts";
 import type { RememberedLogins } from "./remembered-logins.ts";
 import { scramSalt } from "./scram-salt.ts";
-import { accountNamed } from "./written-names.ts";
 import type { Turns } from "./turns.ts";
 
 /** Longer ones are an attack on the hash function, not a password. */
@@ -58,13 +57,6 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
       };
     return { hash, text: answer.value };
   };
-  /** Another writing of an account has what stands there, too. Throws where that cannot be found out. */
-  const accountOf = (user: string, text: string, signal: AbortSignal | undefined): Promise<string> =>
-    accountNamed(foldKey(user), async (plain) => {
-      const answer = await accounts.lookup(plain, { service: "credentials", signal });
-      if (answer.kind === "failed") throw new Error(answer.text);
-      return answer.kind === "found" && answer.value === text;
-    });
   /** What a table says that compares passwords itself; undefined: it does not. */
   const compared = async (
     user: string,
@@ -73,18 +65,13 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
   ): Promise<PasswordVerdict | undefined> => {
     if (accounts.checkPassword === undefined) return undefined;
     if (user === "" || password === "" || password.length > MOST_PASSWORD_LENGTH) return WRONG;
-    const known = remembered.find(foldKey(user), accounts.name, password);
-    if (known !== undefined) return { kind: "right", account: known };
+    const account = foldKey(user);
+    if (remembered.find(account, accounts.name, password) !== undefined) return { kind: "right", account };
     const answer = await accounts.checkPassword(user, password, signal);
     if (answer.kind === "unable") return undefined;
     if (answer.kind === "failed") return { kind: "failed", text: answer.text };
     if (answer.kind === "none") return WRONG;
-    const account = await accountNamed(foldKey(user), async (plain) => {
-      const again = await accounts.checkPassword?.(plain, password, signal);
-      if (again?.kind === "failed") throw new Error(again.text);
-      return again?.kind === "found";
-    });
-    remembered.add(account, foldKey(user), accounts.name, password);
+    remembered.add(account, account, accounts.name, password);
     return { kind: "right", account };
   };
   const isRight = async (password: string, hash: PasswordHash): Promise<boolean | undefined> =>
@@ -114,8 +101,8 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
         }
         if ("failed" in found) return { kind: "failed", text: found.failed };
         const { hash, text } = found;
-        const account = remembered.find(foldKey(user), text, password);
-        if (account !== undefined) return { kind: "right", account };
+        const account = foldKey(user);
+        if (remembered.find(account, text, password) !== undefined) return { kind: "right", account };
         const isCheap = hash.kind === "plain" || hash.kind === "digest";
         const right = await isRight(password, hash);
         // The usual work is done, so that a cheap entry does not tell by its speed that the user exists.
@@ -123,9 +110,8 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
         else usual = hash;
         if (right === undefined) return TOO_MANY;
         if (!right) return WRONG;
-        const opened = await accountOf(user, text, signal);
-        remembered.add(opened, foldKey(user), text, password);
-        return { kind: "right", account: opened };
+        remembered.add(account, account, text, password);
+        return { kind: "right", account };
       } catch (thrown) {
         return { kind: "failed", text: messageOf(thrown) };
       }
@@ -139,7 +125,7 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
           return { kind: "none" };
         }
         if ("failed" in found) return { kind: "failed", text: found.failed };
-        const account = await accountOf(user, found.text, signal);
+        const account = foldKey(user);
         const known = found.hash;
         isHashedForScram = known.kind === "plain";
         if (known.kind === "scram" && known.hash === hash) return { kind: "found", account, keys: known };
@@ -155,16 +141,11 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
     },
 
     async plainPassword(user, signal): Promise<PlainPasswordFound> {
-      try {
-        const found = await find(user, signal);
-        if (found === "none") return { kind: "none" };
-        if ("failed" in found) return { kind: "failed", text: found.failed };
-        if (found.hash.kind !== "plain") return { kind: "none", because: "the password is not kept as it is" };
-        const account = await accountOf(user, found.text, signal);
-        return { kind: "found", account, password: found.hash.password };
-      } catch (thrown) {
-        return { kind: "failed", text: messageOf(thrown) };
-      }
+      const found = await find(user, signal);
+      if (found === "none") return { kind: "none" };
+      if ("failed" in found) return { kind: "failed", text: found.failed };
+      if (found.hash.kind !== "plain") return { kind: "none", because: "the password is not kept as it is" };
+      return { kind: "found", account: foldKey(user), password: found.hash.password };
     },
 
     mechanisms: [

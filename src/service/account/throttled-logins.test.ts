@@ -159,6 +159,35 @@ test("an account is counted as one, however its name is written", async () => {
   assert.deepEqual(await made.clear("Ann"), { cleared: 1 });
 });
 
+test("a login name with a blank at an end, or beside its @, is wrong; no backend hears it", async () => {
+  const ann = onePerson("pencil");
+  const { made } = logins(
+    { freeFailures: 1000, accountFailures: 0, addressFailures: 0 },
+    {
+      checkPassword: (user, password) => ann.checkPassword(user.replace(/\s|@.*/g, ""), password),
+      scramKeys: () => Promise.reject(new Error("asked")),
+      plainPassword: () => Promise.reject(new Error("asked")),
+    },
+  );
+  for (const user of [
+    "ann ",
+    " ann",
+    "ann\t",
+    "ann\u00a0",
+    "ann @example.org",
+    "ann@ example.org",
+    "ann@example.org ",
+  ]) {
+    for (const mechanism of ["PLAIN", "SCRAM-SHA-256", "CRAM-MD5"] as const) {
+      const step = await exchange(made, mechanism, user, "pencil");
+      assert.ok(step.kind === "denied" && step.answer.kind === "wrong", `${mechanism} ${JSON.stringify(user)}`);
+    }
+  }
+  const refused = await made.answer({ kind: "password", user: "ann ", password: "pencil" }, FROM);
+  assert.deepEqual(refused, { kind: "wrong", because: "a blank at an end of the login name" });
+  assert.equal((await exchange(made, "PLAIN", "ann@example.org", "pencil")).kind, "done");
+});
+
 test("a block is told with the answer that began it; while it lasts not even the right password is looked at", async () => {
   const { made, clock } = logins({ addressFailures: 2, delay: "0s" });
   const ask = (password: string, address = FROM.address) =>

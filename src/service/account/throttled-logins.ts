@@ -46,6 +46,7 @@ export function throttledLogins(parts: LoginsParts): ThrottledLogins {
   let waiting = 0;
 
   async function decide(question: PasswordQuestion | ProofQuestion, from: LoginClient): Promise<SaslAnswer> {
+    if (BLANK_AT_AN_END.test(question.user)) return { kind: "wrong", because: "a blank at an end of the login name" };
     switch (question.kind) {
       case "password":
         return authenticator.checkPassword(question.user, question.password, undefined, from);
@@ -77,7 +78,8 @@ export function throttledLogins(parts: LoginsParts): ThrottledLogins {
 
   /** Kept whether there is such a user or not: the second step takes as long for both. */
   async function saltOf({ user, hash }: SaltQuestion): Promise<SaslAnswer> {
-    const found = (await authenticator.scramKeys?.(user, hash)) ?? NO_SUCH_FORM;
+    const isAsked = !BLANK_AT_AN_END.test(user);
+    const found = (isAsked ? await authenticator.scramKeys?.(user, hash) : undefined) ?? NO_SUCH_FORM;
     if (found.kind === "failed") return found;
     const { salt, iterations } =
       found.kind === "found" ? found.keys : { salt: scramSalt(secret, hash, user), iterations: SCRAM_ITERATIONS };
@@ -161,6 +163,12 @@ export function throttledLogins(parts: LoginsParts): ThrottledLogins {
     },
   };
 }
+
+/**
+ * Of the name or of what stands before or behind its @. Databases and directories leave such blanks out, and `jane ` would be an
+ * account beside jane for all that goes by an account's name. Nobody's name needs them.
+ */
+const BLANK_AT_AN_END = /(?:^|@)\s|\s(?:@|$)/u;
 
 const NO_SUCH_FORM = { kind: "none", because: "no backend keeps passwords in a form for this mechanism" } as const;
 
