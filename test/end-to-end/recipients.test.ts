@@ -62,6 +62,8 @@ const EXPECTED: readonly (readonly [string, readonly string[] | RegExp])[] = [
   ["later@example.test", /^450 4\.2\.0 painting/],
   ["hole@example.test", []],
   ["nobody@example.test", /^550 5\.1\.1 /],
+  ["shop+de@example.test", /^250 /],
+  ["shop+fr@example.test", /^550 5\.1\.1 /],
   ["info@virtual.test", ["jane"]],
   ["sales+q1@virtual.test", ["far+q1@elsewhere.test", "joe"]],
   ["whoever@virtual.test", ["ann"]],
@@ -85,13 +87,15 @@ for (const layout of LAYOUTS) {
         settings: `
 local:
   domains: example.test
-  users: [jane, joe, ann]
+  users: table:people
   aliases: table:aliases
   includeFolders: ${folder}/lists
   virtual:
     - { domains: virtual.test, aliases: table:virtual }
     - { domains: boxes.test, users: kim@boxes.test, action: boxes }
+accounts: table:people
 tables:
+  people: { map: { jane: "{PLAIN}x", joe: "{PLAIN}x", ann: "{PLAIN}x", shop+de: "{PLAIN}x" } }
   aliases: { aliases: ${folder}/aliases }
   virtual: { file: ${folder}/virtual }
 actions:

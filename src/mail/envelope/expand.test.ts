@@ -274,6 +274,7 @@ test("a table that cannot be asked, an entry that cannot be read and one without
     lookup: async () => ({ kind: "failed", text: "the database is away" }),
     exact: async () => ({ kind: "failed", text: "the database is away" }),
     has: async () => ({ kind: "failed", text: "the database is away" }),
+    hasExact: async () => ({ kind: "failed", text: "the database is away" }),
   };
   const sorry = "451 4.3.0 a lookup failed here; please try again later";
   const down = host({ tables: { down: failing }, local: { aliases: "table:down" } });

@@ -147,7 +147,7 @@ async function isListed(
   const first = await standing(given);
   if (bare === undefined || (first !== undefined && typeof first.holds !== "boolean")) return first?.holds ?? false;
   if (first?.holds === true) {
-    const own = await table.exact(first.key, { service });
+    const own = await table.hasExact(first.key, { service });
     if (own.kind === "failed") return { failed: own.text };
     if (own.kind === "found") return true;
   }

@@ -64,6 +64,7 @@ function tracedTable(table: Table, trace: PolicyTrace): Table {
     lookup: (key, ask) => told(key, ask, table.lookup(key, ask)),
     exact: (key, ask) => told(key, ask, table.exact(key, ask)),
     has: (key, ask) => told(key, ask, table.has(key, ask)),
+    hasExact: (key, ask) => told(key, ask, table.hasExact(key, ask)),
     ...(table.entries === undefined
       ? {}
       : { entries: (ask) => table.entries?.(ask) ?? Promise.resolve({ kind: "none" }) }),

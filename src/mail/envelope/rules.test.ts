@@ -28,6 +28,7 @@ const broken: [string, Table] = [
     lookup: () => Promise.resolve({ kind: "failed", text: "no connection" }),
     exact: () => Promise.resolve({ kind: "failed", text: "no connection" }),
     has: () => Promise.resolve({ kind: "failed", text: "no connection" }),
+    hasExact: () => Promise.resolve({ kind: "failed", text: "no connection" }),
   },
 ];
 

@@ -10,6 +10,7 @@ const failing: Table = {
   lookup: () => Promise.resolve({ kind: "failed", text: "the disk is away" }),
   exact: () => Promise.resolve({ kind: "failed", text: "the disk is away" }),
   has: () => Promise.resolve({ kind: "failed", text: "the disk is away" }),
+  hasExact: () => Promise.resolve({ kind: "failed", text: "the disk is away" }),
 };
 
 function asked(domains: string | readonly string[]) {

@@ -51,6 +51,12 @@ function trialTable(name: string, kind: string, own: Table | undefined, answers:
         () => true,
         (table) => table.has(key, ask),
       ),
+    hasExact: (key, ask) =>
+      answered(
+        [key],
+        () => true,
+        (table) => table.hasExact(key, ask),
+      ),
     ...(own?.entries === undefined
       ? {}
       : { entries: (ask) => own.entries?.(ask) ?? Promise.resolve({ kind: "none" }) }),

@@ -77,6 +77,7 @@ test("a table that cannot be asked is a failure, and a * in it is nobody's permi
     lookup: () => Promise.resolve({ kind: "failed", text: "away" }),
     exact: () => Promise.resolve({ kind: "failed", text: "away" }),
     has: () => Promise.resolve({ kind: "failed", text: "away" }),
+    hasExact: () => Promise.resolve({ kind: "failed", text: "away" }),
   };
   const identifier = certificateIdentifier(new Map([["certs", failing]]));
   assert.deepEqual(await identifier.identify({ table: "certs", account: "none" }, shown()), {

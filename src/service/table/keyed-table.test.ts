@@ -199,6 +199,7 @@ test("a keyed backend answers as a file with the same keys does", async () => {
       assert.equal((await table.has(key)).kind === "found", content.has(key) !== undefined);
       const exact = await table.exact(key);
       assert.equal(exact.kind === "found" ? exact.value : undefined, content.exact(key)?.value);
+      assert.equal((await table.hasExact(key)).kind === "found", content.exact(key) !== undefined);
     }),
   );
 });

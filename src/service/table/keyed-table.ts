@@ -64,6 +64,13 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
         ? { kind: "found", value: { key: found.key, value: found.value }, where: found.where }
         : found;
     });
+  const exact = (key: string, ask: TableAsk | undefined): Promise<TableAnswer> =>
+    bounded(ask, async (asked) => {
+      const written = writtenKey(key);
+      const answer = await backend.get(written, asked);
+      ask?.onStep?.({ key: written, answer });
+      return answer;
+    });
   const isNegated = (key: string): boolean => options.negation === true && key.startsWith("!");
 
   return {
@@ -75,14 +82,7 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
         ? { kind: "none" }
         : { kind: "found", value: found.value.value, where: found.where };
     },
-    exact(key, ask): Promise<TableAnswer> {
-      return bounded(ask, async (asked) => {
-        const written = writtenKey(key);
-        const answer = await backend.get(written, asked);
-        ask?.onStep?.({ key: written, answer });
-        return answer;
-      });
-    },
+    exact,
     firstExact(keys, ask): Promise<FirstAnswer> {
       return bounded(ask, async (asked) => {
         const written = keys.map(writtenKey);
@@ -93,6 +93,10 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
     async has(key, ask): Promise<TableAnswer<boolean>> {
       const found = await find(key, ask, true);
       return found.kind === "found" ? { kind: "found", value: !isNegated(found.value.key), where: found.where } : found;
+    },
+    async hasExact(key, ask): Promise<TableAnswer<boolean>> {
+      const found = await exact(key, ask);
+      return found.kind === "found" ? { ...found, value: true } : found;
     },
     ...(backend.each === undefined
       ? {}

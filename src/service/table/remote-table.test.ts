@@ -14,6 +14,7 @@ test("a table in another process answers as the table itself does", async () => 
     assert.deepEqual(await remote.lookup(key), await table.lookup(key), key);
     assert.deepEqual(await remote.exact(key), await table.exact(key), key);
     assert.deepEqual(await remote.has(key), await table.has(key), key);
+    assert.deepEqual(await remote.hasExact(key), await table.hasExact(key), key);
   }
   assert.deepEqual(await remote.entries?.(), await table.entries?.());
 });
@@ -48,6 +49,7 @@ test("a process that is gone is a failure, never a no", async () => {
     await remote.lookup("joe"),
     await remote.exact("joe"),
     await remote.has("joe"),
+    await remote.hasExact("joe"),
     await firstExact(remote, ["joe", "jane"]),
     await remote.entries?.(),
   ])
@@ -76,6 +78,7 @@ test("a table of passwords says who is in it, and nothing else", async () => {
   const port = tablePort(new Map([["people", table]]), (name) => name === "people");
   const remote = remoteTable("people", port, { clock: virtualClock(0), timeoutMs: 100 });
   assert.equal((await remote.has("joe")).kind, "found");
+  assert.equal((await remote.hasExact("joe")).kind, "found");
   assert.equal((await remote.lookup("joe")).kind, "failed");
   assert.equal((await remote.exact("joe")).kind, "failed");
   assert.equal((await firstExact(remote, ["joe", "jane"])).kind, "failed");

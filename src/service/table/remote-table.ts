@@ -16,7 +16,7 @@ export interface TablePort {
 }
 
 export type TableQuestion =
-  | { readonly verb: "lookup" | "exact" | "has"; readonly key: string }
+  | { readonly verb: "lookup" | "exact" | "has" | "hasExact"; readonly key: string }
   /** All keys travel at once, and back with the answer comes what will be asked next. */
   | { readonly verb: "firstExact"; readonly keys: readonly string[]; readonly ahead?: AliasAhead };
 
@@ -52,8 +52,10 @@ export function remoteTable(
     }
   };
   const text = (verb: "lookup" | "exact", key: string, asked: TableAsk | undefined): Promise<TableAnswer> =>
-    // The other end answers these two with text, `has` with a truth, and `firstExact` with the key, too.
+    // The other end answers these two with text, the next two with a truth, and `firstExact` with the key, too.
     ask(() => port.lookupTable(name, { verb, key }, asked?.service) as Promise<TableAnswer>, asked?.signal);
+  const truth = (verb: "has" | "hasExact", key: string, asked: TableAsk | undefined): Promise<TableAnswer<boolean>> =>
+    ask(() => port.lookupTable(name, { verb, key }, asked?.service) as Promise<TableAnswer<boolean>>, asked?.signal);
   return {
     name,
     lookup: (key, asked) => text("lookup", key, asked),
@@ -68,11 +70,8 @@ export function remoteTable(
           ) as Promise<FirstAnswer>,
         asked?.signal,
       ),
-    has: (key, asked) =>
-      ask(
-        () => port.lookupTable(name, { verb: "has", key }, asked?.service) as Promise<TableAnswer<boolean>>,
-        asked?.signal,
-      ),
+    has: (key, asked) => truth("has", key, asked),
+    hasExact: (key, asked) => truth("hasExact", key, asked),
     entries: (asked) => ask(() => port.tableEntries(name, asked?.service), asked?.signal),
   };
 }
@@ -96,7 +95,8 @@ export function tablePort(
     async lookupTable(name, question, service) {
       const table = tables.get(name);
       if (table === undefined) return missing(name);
-      if (question.verb !== "has" && isSecret(name, service)) return secret(name);
+      const asksValue = question.verb !== "has" && question.verb !== "hasExact";
+      if (asksValue && isSecret(name, service)) return secret(name);
       if (question.verb === "firstExact") {
         const answer = await firstExact(table, question.keys, { service });
         if (answer.kind !== "found" || question.ahead === undefined) return answer;

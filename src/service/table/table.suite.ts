@@ -167,6 +167,9 @@ export function tableSuite(
     assert.equal(await exact(".example.org"), "below");
     assert.equal(await exact("*.example.org"), "below");
     assert.equal(await exact(".example.net"), undefined);
+    const hasExact = await table.hasExact("joe@example.org", { service: "alias" });
+    assert.ok(hasExact.kind === "found" && hasExact.value);
+    assert.deepEqual(await table.hasExact("nobody@example.org", { service: "alias" }), { kind: "none" });
   });
 
   check("of several keys the first that is there answers", ["alias"], async (table) => {

@@ -23,6 +23,8 @@ export interface Table {
   entries?(ask?: TableAsk): Promise<TableAnswer<readonly TableEntry[]>>;
   /** Whether a member: a list's element, a map's key, a network that contains the address, a `*.domain` that matches. */
   has(key: string, ask?: TableAsk): Promise<TableAnswer<boolean>>;
+  /** Whether something stands under exactly this key, as `exact` has it. Of passwords, too: what stands there is not told. */
+  hasExact(key: string, ask?: TableAsk): Promise<TableAnswer<boolean>>;
   /** How it does; without it there is nothing that could go wrong. */
   health?(): BackendHealth;
   /**

@@ -6,7 +6,7 @@ import { foldKey } from "./pattern.ts";
 import { readContent } from "./read-content.ts";
 import type { InlineSource, TablesSettings, TextSource } from "./settings.ts";
 import { isBackendSource } from "./backend-source.ts";
-import type { Table, TableAnswer, TableEntry } from "./table.ts";
+import type { Table, TableAnswer, TableAsk, TableEntry } from "./table.ts";
 
 /** What `tables` and inline lists become: tables by name. */
 export type Tables = ReadonlyMap<string, Table>;
@@ -135,6 +135,22 @@ function tableOf(
     if (found.kind === "failed") failures++;
     return found;
   };
+  const membership = (
+    key: string,
+    asked: TableAsk | undefined,
+    find: (content: TableContent) => { readonly is: boolean; readonly where: string } | undefined,
+  ): Promise<TableAnswer<boolean>> =>
+    answer((content) => {
+      const found = find(content);
+      asked?.onStep?.({
+        key: foldKey(key),
+        answer:
+          found === undefined
+            ? { kind: "none" }
+            : { kind: "found", value: found.is ? "yes" : "no", where: found.where },
+      });
+      return found === undefined ? { kind: "none" } : { kind: "found", value: found.is, where: found.where };
+    });
   return {
     name,
     async lookup(key, asked): Promise<TableAnswer> {
@@ -148,17 +164,11 @@ function tableOf(
       return found;
     },
     entries: () => answer((content) => ({ kind: "found", value: content.entries, where: name })),
-    has: (key, asked) =>
-      answer((content) => {
-        const found = content.has(key);
-        asked?.onStep?.({
-          key: foldKey(key),
-          answer:
-            found === undefined
-              ? { kind: "none" }
-              : { kind: "found", value: found.is ? "yes" : "no", where: found.where },
-        });
-        return found === undefined ? { kind: "none" } : { kind: "found", value: found.is, where: found.where };
+    has: (key, asked) => membership(key, asked, (content) => content.has(key)),
+    hasExact: (key, asked) =>
+      membership(key, asked, (content) => {
+        const found = content.exact(key);
+        return found === undefined ? undefined : { is: true, where: found.where };
       }),
     health: () => ({ ...health(), queries, failures }),
   };

@@ -368,6 +368,7 @@ test("a certificate of a table that cannot be gone through is told of when a cli
     lookup: async () => found,
     exact: async (key) => (key === "soon.example" ? found : { kind: "none" }),
     has: async () => ({ kind: "none" }),
+    hasExact: async () => ({ kind: "none" }),
   };
   await using kept = await keeping(
     {},

@@ -111,6 +111,7 @@ test("a table that fails, or that nobody understands, is no answer, and never no
     lookup: () => Promise.resolve(failed),
     exact: () => Promise.resolve(failed),
     has: () => Promise.resolve(failed),
+    hasExact: () => Promise.resolve(failed),
   };
   assert.deepEqual(await finder({ "*": "may" }, broken).find(mx), {
     kind: "failed",

@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { virtualClock } from "../../simulator/clock.ts";
+import { remoteTable, tablePort } from "../../service/table/remote-table.ts";
+import { inlineTable } from "../../service/table/tables.ts";
+import { localNames, type LocalNames } from "./local-names.ts";
+import { localSettings } from "./settings.ts";
+
+const PASSWORDS = { anna: "{PLAIN}x", "anna-maria": "{PLAIN}y", "shop+de@example.org": "{PLAIN}z" };
+
+/** The users are those who have a password, which no other process is told. */
+function whereUsersArePasswords(local: Parameters<typeof localSettings.parse>[0]): LocalNames {
+  const people = inlineTable("people", { kind: "map", entries: PASSWORDS });
+  const port = tablePort(new Map([["people", people]]), () => true);
+  const remote = remoteTable("people", port, { clock: virtualClock(0), timeoutMs: 1000 });
+  return localNames(localSettings.parse(local), "mail.example.org", new Map([["people", remote]]));
+}
+
+test("who is in a table of passwords is known by a name with a delimiter in it, too", async () => {
+  const names = whereUsersArePasswords({ users: "table:people", extensionDelimiter: "+-" });
+  for (const user of ["anna", "anna+x", "anna-x", "anna-maria", "anna-maria+x", "shop+de"])
+    assert.equal(await names.isKnownUser(`${user}@example.org`), true, user);
+  for (const user of ["eve", "eve+x", "shop", "shop+fr"])
+    assert.equal(await names.isKnownUser(`${user}@example.org`), false, user);
+});
+
+test("so are those of a virtual domain", async () => {
+  const names = whereUsersArePasswords({ virtual: [{ domains: ["example.org"], users: "table:people" }] });
+  const domain = await names.virtualOf("example.org");
+  assert.ok(domain !== "none" && "isKnownUser" in domain);
+  assert.equal(await domain.isKnownUser("shop+de@example.org"), true);
+  assert.equal(await domain.isKnownUser("shop+fr@example.org"), false);
+});
