@@ -29,6 +29,8 @@ export interface Session {
   readonly origin: Peer;
   /** XCLIENT has said who the client is; from there on no TLS is started. */
   readonly isActedFor?: true | undefined;
+  /** XCLIENT has said an address or a name, so there is somebody whose login it gave. */
+  readonly isClientNamed?: true | undefined;
   /** What filters said of the connection, before the client said a word. */
   readonly connectionTags?: readonly string[] | undefined;
   readonly facts: Facts;

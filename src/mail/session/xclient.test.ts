@@ -102,6 +102,37 @@ test("whom XCLIENT names without a login has none, whoever logged in before", ()
   assert.deepEqual([own.session.facts.account, own.session.facts.mechanism], [undefined, undefined]);
 });
 
+test("of a client that several XCLIENT commands name, the login may come before the address", () => {
+  const talk = proxied();
+  assert.match(talk.say("XCLIENT HELO=client.example PROTO=ESMTP LOGIN=ada").join(), /^220/);
+  assert.match(talk.say("XCLIENT DESTPORT=587").join(), /^220/);
+  assert.match(talk.say("XCLIENT PORT=4711 ADDR=203.0.113.9").join(), /^220/);
+  const { peer, account, mechanism } = talk.session.facts;
+  assert.deepEqual([peer.address, peer.port, account, mechanism], ["203.0.113.9", 4711, "ada", "XCLIENT"]);
+
+  const said = proxied();
+  said.say("XCLIENT LOGIN=ada");
+  said.say("XCLIENT LOGIN=[UNAVAILABLE] ADDR=203.0.113.9");
+  assert.equal(said.session.facts.account, undefined);
+});
+
+test("a login that was another's already is not that of whom a later XCLIENT names", () => {
+  for (const before of ["ADDR=127.0.0.1 LOGIN=ada", "NAME=inner.example LOGIN=ada"]) {
+    const talk = proxied();
+    talk.say(`XCLIENT ${before}`);
+    assert.equal(talk.session.facts.account, "ada");
+    talk.say(STRANGER);
+    assert.deepEqual([talk.session.facts.account, talk.session.facts.mechanism], [undefined, undefined], before);
+  }
+  const sender = proxied();
+  sender.say("XCLIENT LOGIN=ada");
+  sender.say("EHLO ada");
+  assert.match(sender.say("MAIL FROM:<ada@example.org>").join(), /^250/);
+  sender.say("RSET");
+  sender.say(STRANGER);
+  assert.equal(sender.session.facts.account, undefined);
+});
+
 test("what filters refused to the proxy is not refused to whom it names, and the other way round", () => {
   const filters = { wants: (stage: string) => stage === "connect", wantsNotes: false, isRestricted: true };
   const talk = dialogue({ mayXclient: ofThisHost }, { peer: PROXY, filters });

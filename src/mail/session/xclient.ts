@@ -33,7 +33,7 @@ export function xclient(world: World, session: Session, attributes: Attributes):
   // Behind XCLIENT no TLS is started, so whom it names could never give mail here.
   const insecure = encryptionRefusal(world, session.facts);
   if (insecure !== undefined) return misuse(world, session, "XCLIENT", insecure);
-  const facts = factsAfter(session.facts, attributes);
+  const facts = factsAfter(session, attributes);
   if (facts === undefined || [...attributes.keys()].some((name) => !XCLIENT_ATTRIBUTES.includes(name)))
     return misuse(world, session, "XCLIENT", replies.xclientMalformed);
   const event = tell(actedFor, {
@@ -41,7 +41,8 @@ export function xclient(world: World, session: Session, attributes: Attributes):
     client: clientText(session.facts.peer),
     for: clientText(facts.peer),
   });
-  const next: Session = { ...session, facts, isActedFor: true };
+  const namesClient = attributes.has("ADDR") || attributes.has("NAME");
+  const next: Session = { ...session, facts, isActedFor: true, ...(namesClient ? { isClientNamed: true } : {}) };
   if (world.filters !== undefined) return askFilters(world, next, { stage: "connect", isAgain: true }, [event]);
   return greetAgain(world, next, [event]);
 }
@@ -59,7 +60,8 @@ export function greetAgain(world: World, session: Session, before: readonly Acti
 const NOT_SAID = "0.0.0.0";
 
 /** The facts as the attributes change them, the greeting forgotten; undefined when a value makes no sense. */
-function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
+function factsAfter(session: Session, attributes: Attributes): Facts | undefined {
+  const { facts } = session;
   let peer: Peer = facts.peer;
   const address = given(attributes, "ADDR");
   if (address !== undefined) {
@@ -75,17 +77,29 @@ function factsAfter(facts: Facts, attributes: Attributes): Facts | undefined {
   }
   const name = given(attributes, "NAME");
   if (name !== undefined) peer = { ...peer, name: name.value };
-  const login = given(attributes, "LOGIN");
+  const login = given(attributes, "LOGIN") ?? loginSaidAhead(session);
   const helo = given(attributes, "HELO");
   return {
     peer,
     greeting: "none",
     tls: facts.tls,
     helo: helo?.value,
-    // A login is the proxy's own, or that of whom it named before.
     account: login?.value,
     mechanism: login?.value === undefined ? undefined : "XCLIENT",
   };
+}
+
+/**
+ * What is too long for one command comes in several, the address perhaps last. Any other login is the proxy's own, or that of
+ * whom it named, or gave mail for, before.
+ */
+function loginSaidAhead({
+  facts,
+  isClientNamed,
+  messages,
+}: Session): { readonly value: string | undefined } | undefined {
+  const isAhead = facts.mechanism === "XCLIENT" && isClientNamed !== true && messages === 0;
+  return isAhead ? { value: facts.account } : undefined;
 }
 
 /** Whether the attribute was said, and its value when it has one. */
