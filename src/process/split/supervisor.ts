@@ -8,7 +8,6 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
-import { MOST_MAKERS } from "../../foundation/ids.ts";
 import { createEmitter } from "../../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
 import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
@@ -26,10 +25,11 @@ import type { LoadedSettings } from "../settings/load-settings.ts";
 import { ListeningPlaces } from "./listening-places.ts";
 import { canMoveLog, type LogTarget } from "./log-place.ts";
 import type { LookupPort } from "../role/lookup.ts";
+import { freeMakers, SCHEDULER_MAKER } from "./makers.ts";
 import { needsLookup } from "../settings/lookup-needs.ts";
 import { memoryEnvironment, memoryOptions } from "../memory.ts";
 import type { Identity } from "../privileges.ts";
-import { processCounts } from "./process-counts.ts";
+import { processCounts, type ProcessCounts } from "./process-counts.ts";
 import { remoteLookup } from "./remote-lookup.ts";
 import { grantsOf } from "./role-grants.ts";
 import {
@@ -72,7 +72,6 @@ export interface SupervisorParts {
   readonly keeperIdentity: Identity | undefined;
 }
 
-const SCHEDULER_MAKER = 0;
 /** Together those that ask nothing of each other any more. */
 const STOP_ORDER: readonly (readonly Role[])[] = [
   ["acme"],
@@ -315,13 +314,6 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     versions.set(worker, from.version);
     return worker;
   };
-  const freeMaker = (): number => {
-    const taken = new Set(makers.values());
-    for (let maker = 1; maker < MOST_MAKERS; maker++) if (!taken.has(maker)) return maker;
-    throw new Error(
-      `more than ${MOST_MAKERS - 1} ingress processes at once: too many reloads while sessions of earlier ones go on`,
-    );
-  };
   const stopped = (worker: WorkerProcess): void => {
     acmeStatus.delete(worker.name);
     filterHealth.delete(worker.name);
@@ -383,15 +375,19 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     }
   };
 
+  const countsFor = (next: Versioned): ProcessCounts => processCounts(next.settings.processes, availableParallelism());
+  /** For those that will receive; refuses, so it comes before anything is started. */
+  const makersFor = (next: Versioned): readonly number[] => freeMakers(makers.values(), countsFor(next).ingress);
   /** The processes that change with the settings, all of them ready. */
   const startChanging = async (
     next: Versioned,
     keeping: Keeping,
     lookup: Keeping | undefined,
     after: Promise<unknown>,
+    receiving: readonly number[],
     beforeReception: () => Promise<void> = async () => {},
   ): Promise<readonly WorkerProcess[]> => {
-    const { ingress, egress } = processCounts(next.settings.processes, availableParallelism());
+    const { egress } = countsFor(next);
     const access: Accesses = { keeper: keeping.access, lookup: lookup?.access };
     const lookups: Accesses = { lookup: lookup?.access };
     const deliveries = [start("delivery", "delivery", next, SCHEDULER_MAKER, lookups, after)];
@@ -401,8 +397,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     const started = [keeping.worker, ...(lookup === undefined ? [] : [lookup.worker]), ...deliveries];
     // It is looked at below, but perhaps not before it has failed.
     delivering.catch(() => {});
-    for (let index = 0; index < ingress; index++)
-      started.push(start("ingress", `ingress-${++ingressCount}`, next, freeMaker(), access, delivering));
+    for (const maker of receiving)
+      started.push(start("ingress", `ingress-${++ingressCount}`, next, maker, access, delivering));
     await after;
     await delivering;
     await Promise.all(started.map((worker) => worker.ready));
@@ -486,7 +482,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     lookedUp = startLookup(loaded, keeping.access, asked);
     const known = Promise.all([asked, lookedUp?.worker.ready]);
     schedulerWorker = start("scheduler", "scheduler", loaded, SCHEDULER_MAKER, { lookup: lookedUp?.access }, known);
-    changing = await startChanging(loaded, keeping, lookedUp, Promise.all([known, schedulerWorker.ready]));
+    const all = Promise.all([known, schedulerWorker.ready]);
+    changing = await startChanging(loaded, keeping, lookedUp, all, makersFor(loaded));
   } catch (thrown) {
     // Mail of the queue may be on its way already.
     await stopAll(STOP_DEADLINE_MS);
@@ -520,21 +517,26 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     },
     async reload(given) {
       const next: Versioned = { ...given, version: ++version };
+      const receiving = makersFor(next);
       const fresh = await places.bind(next);
       const keeping = startKeeper(next);
       let lookup: Keeping | undefined;
       let started: readonly WorkerProcess[];
       let isSchedulerTold = false;
+      let isGivenUp = false;
       try {
         lookup = startLookup(next, keeping.access, keeping.worker.ready);
         const asked = Promise.all([keeping.worker.ready, lookup?.worker.ready]);
         // Before the first of the new ones receives: what that accepts goes the way of the settings it was accepted by.
-        const tellNext = (): Promise<void> => {
+        const tellNext = async (): Promise<void> => {
+          // Processes that were starting then may still say that they are ready; nobody would take it back.
+          if (isGivenUp) throw new Error("the reload was given up");
           isSchedulerTold = true;
-          return tellScheduler(next, lookup);
+          await tellScheduler(next, lookup);
         };
-        started = await startChanging(next, keeping, lookup, asked, tellNext);
+        started = await startChanging(next, keeping, lookup, asked, receiving, tellNext);
       } catch (thrown) {
+        isGivenUp = true;
         await giveUp(next, async () => {
           if (isSchedulerTold) await tellScheduler(loaded, lookedUp);
         });
