@@ -24,7 +24,7 @@ function changeCommand(
     leastOperands: 0,
     mostOperands: 1000,
     says,
-    explains: `${verb in UNLESS ? "What is being tried just then is changed when that ends, unless it has left the queue by then; it says for how many. " : ""}Exits with 1 when nothing matches${verb === "bounce" ? " or something could not be returned" : ""}.`,
+    explains: `${verb in UNLESS && verb !== "retry" ? "What is being tried just then is changed when that ends, unless it has left the queue by then; it says for how many. " : ""}Exits with 1 when nothing matches${verb === "bounce" ? " or something could not be returned" : ""}.`,
     options: { ...selectorOptions, ...options },
     async run(given, world) {
       const selectors = selectorsOf(command, given);
@@ -48,6 +48,7 @@ const UNLESS: Readonly<Record<string, string>> = {
   remove: "removed unless that delivers it",
   bounce: "returned unless that delivers it",
   release: "not held after that",
+  retry: "due when that has ended, unless it has left the queue by then",
 };
 
 function sumOf(all: readonly Changed[]): Changed {
@@ -80,7 +81,7 @@ function textOf(changed: Changed, verb: string, done: string): string {
   if (untold > 0) lines.push(`${counted(untold, "envelope")} removed, and nobody told: their senders wanted no bounce`);
   if (asked > 0)
     lines.push(
-      `${counted(asked, "envelope")} being tried now: ${UNLESS[verb] ?? done}; forgotten if the server ends first`,
+      `${counted(asked, "envelope")} being ${verb === "retry" ? "written" : "tried"} now: ${UNLESS[verb] ?? done}; forgotten if the server ends first`,
     );
   if (undone > 0) lines.push(`${counted(undone, "envelope")} not ${done}: ${escapeControls(because)}`);
   if (suspended > 0)

@@ -25,21 +25,26 @@ export const schedule: CliCommand = {
   async run(given, world) {
     const at = instantOf(given, world);
     const selectors = selected(given);
-    const envelopes = await withServer(given, world, "change", async (server) => {
-      let sum = 0;
+    const { envelopes, asked } = await withServer(given, world, "change", async (server) => {
+      const sum = { envelopes: 0, asked: 0 };
       for (const selector of selectors) {
-        const { envelopes: changed } =
+        const changed =
           at === undefined
             ? await server.call("queue.retry", { selector })
             : await server.call("queue.schedule", { selector, at });
-        sum += changed;
+        sum.envelopes += changed.envelopes;
+        sum.asked += changed.asked ?? 0;
       }
       return sum;
     });
     const when =
       at === undefined ? "now" : `at ${instantText(at, world.offsetMinutes)} (in ${roughDuration(at - world.now())})`;
-    world.stdout.write(`${counted(envelopes, "envelope")} due ${when}\n`);
-    return envelopes > 0 ? exitCodes.ok : exitCodes.nothing;
+    if (envelopes > 0 || asked === 0) world.stdout.write(`${counted(envelopes, "envelope")} due ${when}\n`);
+    if (asked > 0)
+      world.stdout.write(
+        `${counted(asked, "envelope")} being written now: due ${when} when that has ended, unless it has left the queue by then\n`,
+      );
+    return envelopes + asked > 0 ? exitCodes.ok : exitCodes.nothing;
   },
 };
 

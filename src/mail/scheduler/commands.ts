@@ -1,21 +1,16 @@
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
-import { hostText } from "../route/route.ts";
 import type { Selector } from "./admin.ts";
-import { countSuspended } from "./awaken.ts";
 import { lastHomesOf } from "./homes.ts";
-import { domainOf, makeReady, release } from "./ready.ts";
-import { startWriting } from "./settle.ts";
+import { isCandidate, isHost, isNamed } from "./named-host.ts";
+import { domainOf, release } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
-import type { Candidate, CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
+import { endRests, makeDueNow, relayOf } from "./retrying.ts";
+import type { CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { ownSenderOf } from "./ticket.ts";
 import { endGreylistRest } from "./greylisting.ts";
-import { retryRefusedSenders, forgiveSenders } from "./refused-senders.ts";
-import { endRestsOf } from "./round.ts";
-import { postpone } from "./writing.ts";
-import { dropWake } from "./wake-heap.ts";
-import { answerIfDone, bounce, hold, remove, wish } from "./wishes.ts";
-import { expiresAtOf, setDueAt } from "./ticket-times.ts";
+import { forgiveSenders } from "./refused-senders.ts";
+import { answerIfDone, bounce, hold, remove, reschedule, wish } from "./wishes.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */
 export type Command = { readonly selector: Selector } & (
@@ -81,7 +76,8 @@ function applyToAll(
   const relays = new Set<RelayQueue>();
   for (const ticket of tickets) {
     const change = applyTo(s, ticket, command, id);
-    if (ticket.queue?.kind === "batch") relays.add(ticket.queue.line.relay);
+    const relay = relayOf(ticket);
+    if (relay !== undefined) relays.add(relay);
     if (change === "none") continue;
     if (change === "suspended") {
       progress.suspended++;
@@ -124,32 +120,25 @@ function applyTo(s: SchedulerState, ticket: Ticket, command: Command, id: number
       return "written";
     }
     case "retryNow": {
-      if (isBusy) return "none";
+      const isMeant = meansThis(command);
+      if (ticket.state !== "queued" ? !isMeant : !mayBeDue(ticket, command, s.now)) return "none";
+      if (ticket.place === "active") return "none";
+      // It is not waited for: a full disk may hold up the write.
+      if (isBusy) return wish(s, ticket, { do: "retry", isMeant }, undefined);
       if (ticket.state !== "queued") {
-        if (!meansThis(command)) return "none";
         release(s, ticket, { command: id, dueAt: s.now });
         return "written";
       }
-      if (!mayBeDue(ticket, command, s.now)) return "none";
       // What is suspended stays so: who wants it tried lifts that.
       if (ticket.queue?.kind === "suspension") return "suspended";
-      if (ticket.place === "waiting") {
-        dropWake(s.wakes, ticket);
-        setDueAt(ticket, s.now);
-        makeReady(s, ticket);
-      }
+      if (ticket.place === "waiting") makeDueNow(s, ticket);
       return "done";
     }
     case "schedule": {
-      if (isBusy || ticket.state !== "queued" || !mayBeDue(ticket, command, command.at)) return "none";
-      countSuspended(s, ticket);
-      startWriting(s, ticket);
-      // Tried once more at the very end rather than returned untried.
-      setDueAt(ticket, Math.min(command.at, expiresAtOf(ticket)));
-      // Its relay's recovery does not bring it back earlier.
-      ticket.lastRound = undefined;
-      ticket.isScheduled = true;
-      postpone(s, { do: "write", ticket, kind: "kept", command: id });
+      if (ticket.place === "active" || ticket.state !== "queued" || !mayBeDue(ticket, command, command.at))
+        return "none";
+      if (isBusy) return wish(s, ticket, { do: "schedule", at: command.at }, id);
+      reschedule(s, ticket, command.at, id);
       return "written";
     }
     case "remove": {
@@ -182,25 +171,6 @@ function meansThis({ selector }: Command): boolean {
 /** RFC 4865: the sender's time holds, unless somebody means this mail. */
 function mayBeDue(ticket: Ticket, command: Command, at: number): boolean {
   return meansThis(command) || (ticket.notBeforeAt ?? 0) <= at;
-}
-
-/** Who asks for a retry now does not want to wait for a rest, nor to have it end in a minute. */
-function endRests(s: SchedulerState, selector: Selector, concerned: ReadonlySet<RelayQueue>): void {
-  const addresses = new Set<string>();
-  for (const relay of selector.by === "all" ? s.relays.values() : concerned) {
-    relay.penalty.restsUntilAt = 0;
-    endGreylistRest(s, relay);
-    // Its hosts may have to be found first.
-    relay.endsRests = relay.candidates.length === 0;
-    for (const candidate of relay.candidates) addresses.add(candidate.address);
-    s.dirty.add(relay);
-  }
-  retryRefusedSenders(s, selector, selector.by === "all" ? s.relays.values() : concerned);
-  endRestsOf(s, addresses);
-  if (selector.by !== "route") return;
-  const wanted = selector.route.toLowerCase();
-  for (const route of s.routes.values()) if (isHost(route, wanted)) route.penalty.restsUntilAt = 0;
-  for (const relay of s.relays.values()) if (relay.readyCount > 0) s.dirty.add(relay);
 }
 
 /** An operator says that something works again: its rest and its penalty end. Answered with how many there were. */
@@ -291,24 +261,4 @@ function goesBy(ticket: Ticket, route: string): boolean {
   return [...(lastHost === undefined ? [] : [lastHost]), ...(lastRound?.tried ?? [])].some((text) =>
     isNamed(text, route),
   );
-}
-
-function isCandidate({ host, address }: Candidate, route: string): boolean {
-  return isHost({ name: host.name, address, text: hostText(host) }, route);
-}
-
-/** The same of a host as the log writes it, `name[address]:port`. */
-function isNamed(text: string, route: string): boolean {
-  const folded = text.toLowerCase();
-  const [, name, ip = "", rest = ""] = /^([^[]*)\[([^\]]*)\](.*)$/.exec(folded) ?? [];
-  return [folded, name, ip, `${ip}${rest}`, `[${ip}]${rest}`].includes(route);
-}
-
-/** By name, address, address with port, or as the log writes it; `route` in lower case, as nobody means another host by its case. */
-function isHost(
-  host: { readonly name: string; readonly address: string; readonly text: string },
-  route: string,
-): boolean {
-  const ip = host.address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  return [host.name, host.address, ip, host.text].some((one) => one.toLowerCase() === route);
 }

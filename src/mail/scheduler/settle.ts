@@ -113,7 +113,8 @@ function defer(s: SchedulerState, ticket: Ticket, attempt: Attempt, failure: Fai
   // One last attempt at the very end rather than an envelope that expires untried.
   setDueAt(ticket, Math.min(retryAt, expiresAtOf(ticket)));
   tellAttempt(s, ticket, attempt, "deferred", failure.status, failureText(failure));
-  const { after } = ticket;
+  // Another time to be tried at is given it when this is written.
+  const after = ticket.after?.do === "retry" || ticket.after?.do === "schedule" ? undefined : ticket.after;
   if (after !== undefined) ticket.after = undefined;
   if (after?.do === "hold") markHeld(s, ticket, after.because, after.untilAt);
   decide(s, {

@@ -261,7 +261,10 @@ export type Wish =
   | { readonly do: "hold"; readonly because: string; readonly untilAt: number | undefined }
   | { readonly do: "remove"; readonly because: string }
   | { readonly do: "bounce"; readonly because: string }
-  | { readonly do: "release" };
+  | { readonly do: "release" }
+  /** `isMeant`: somebody named this mail. */
+  | { readonly do: "retry"; readonly isMeant: boolean }
+  | { readonly do: "schedule"; readonly at: number };
 
 /** How far a command is: `Changed` says what the numbers mean. */
 export interface CommandProgress {

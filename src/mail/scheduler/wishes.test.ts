@@ -229,6 +229,75 @@ test("a command waits for a write that runs: what is still there then is changed
   }
 });
 
+test("a retry in the middle of a write is answered at once, and tried when that has ended", async () => {
+  const { store, hold, letGo } = heldUp();
+  const simulation = await tried({ store });
+  const { clock, scheduler } = simulation;
+  simulation.end = full;
+  hold();
+  await clock.advance(20 * SECOND);
+  assert.equal(scheduler.state.counts.writing, 1);
+  assert.deepEqual(await scheduler.command({ do: "retryNow", selector: all }), { envelopes: 0, asked: 1 });
+  simulation.end = undefined;
+  letGo();
+  await clock.advance(20 * SECOND);
+  assert.deepEqual(await rowsOf(simulation), []);
+  assert.deepEqual(undone(simulation), []);
+});
+
+test("a retry in the middle of a write does not bring back what is to be held by then, unless it is named", async () => {
+  for (const [selector, changed, left] of [
+    [all, { envelopes: 0 }, ["held"]],
+    [undefined, { envelopes: 0, asked: 1 }, []],
+  ] as const) {
+    const { store, hold, letGo } = heldUp();
+    const simulation = await tried({ store });
+    const { clock, scheduler, id } = simulation;
+    simulation.end = full;
+    hold();
+    await clock.advance(20 * SECOND);
+    const held = scheduler.command({ do: "hold", because: "a look", selector: all });
+    const named = { by: "message", id: id } as const;
+    assert.deepEqual(await scheduler.command({ do: "retryNow", selector: selector ?? named }), changed);
+    simulation.end = undefined;
+    letGo();
+    assert.equal((await held).envelopes, selector === undefined ? 0 : 1);
+    await clock.advance(20 * SECOND);
+    assert.deepEqual(await rowsOf(simulation), left);
+  }
+});
+
+test("what is suspended meanwhile stays so after a retry in the middle of a write", async () => {
+  const { store, hold, letGo } = heldUp();
+  const simulation = await tried({ store });
+  const { clock, scheduler } = simulation;
+  simulation.end = full;
+  hold();
+  await clock.advance(20 * SECOND);
+  await scheduler.command({ do: "retryNow", selector: all });
+  const suspended = scheduler.suspend({ level: "all", key: "*", because: "", by: "test", setAt: clock.now() });
+  letGo();
+  await suspended;
+  await clock.advance(MINUTE);
+  assert.equal(scheduler.state.counts.waiting, 1);
+  assert.deepEqual(await rowsOf(simulation), ["queued"]);
+});
+
+test("another time is chosen in the middle of a write: it holds when that has ended", async () => {
+  const { store, hold, letGo } = heldUp();
+  const simulation = await tried({ store });
+  const { clock, scheduler } = simulation;
+  simulation.end = full;
+  hold();
+  await clock.advance(20 * SECOND);
+  const at = clock.now() + 600 * MINUTE;
+  const answer = scheduler.command({ do: "schedule", at, selector: all });
+  letGo();
+  assert.deepEqual(await answer, { envelopes: 1 });
+  const [row] = await store.list({});
+  assert.equal(row?.dueAt, at);
+});
+
 test("a removal that comes while a bounce is made is done when that cannot be", async () => {
   const simulation = await tried();
   const { clock, scheduler } = simulation;

@@ -4,8 +4,11 @@ import { countSuspended } from "./awaken.ts";
 import { changeUndone } from "./events.ts";
 import type { Fate } from "./fate.ts";
 import { release, schedule } from "./ready.ts";
-import { markHeld, operatorFailure, tellRemoved } from "./settle.ts";
+import { endRests, makeDueNow, relayOf } from "./retrying.ts";
+import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
 import type { After, SchedulerState, Ticket, Wish } from "./state.ts";
+import { suspensionOf } from "./suspensions.ts";
+import { expiresAtOf, setDueAt } from "./ticket-times.ts";
 import { postpone } from "./writing.ts";
 
 /**
@@ -15,24 +18,44 @@ import { postpone } from "./writing.ts";
  * many there are, and what is wanted is remembered until then; that it came too late is told.
  */
 /** What asks for more stays when less is asked for afterwards: who has thrown it away does not have it held. */
-const RANKS: Readonly<Record<Wish["do"], number>> = { release: 0, hold: 0, bounce: 1, remove: 2 };
+const RANKS: Readonly<Record<Wish["do"], number>> = {
+  retry: 0,
+  schedule: 0,
+  release: 1,
+  hold: 1,
+  bounce: 2,
+  remove: 3,
+};
+
+/** Whoever names mail to have it tried wants it whether it is held or not. */
+function rankOf(wish: Wish): number {
+  return wish.do === "retry" && wish.isMeant ? RANKS.release : RANKS[wish.do];
+}
 
 const WANTED: Readonly<Record<Wish["do"], string>> = {
+  retry: "tried at once",
+  schedule: "due when somebody chose",
   release: "released",
   hold: "held",
   bounce: "returned",
   remove: "removed",
 };
 
-export function wish(s: SchedulerState, ticket: Ticket, wanted: Wish, command: number): "none" | "asked" | "written" {
+/** Without a command nobody waits for it. */
+export function wish(
+  s: SchedulerState,
+  ticket: Ticket,
+  wanted: Wish,
+  command: number | undefined,
+): "none" | "asked" | "written" {
   const { after } = ticket;
   if (after !== undefined) {
-    if (RANKS[after.do] > RANKS[wanted.do]) return "none";
+    if (rankOf(after) > rankOf(wanted)) return "none";
     if (after.command !== undefined) noteUndone(s, after.command);
   }
-  const isWriting = ticket.place === "writing" && !s.rewrites.has(ticket.id);
-  ticket.after = isWriting ? { ...wanted, command } : wanted;
-  return isWriting ? "written" : "asked";
+  const isWaitedFor = command !== undefined && ticket.place === "writing" && !s.rewrites.has(ticket.id);
+  ticket.after = isWaitedFor ? { ...wanted, command } : wanted;
+  return isWaitedFor ? "written" : "asked";
 }
 
 /** The write that ran has ended, and the envelope is still here. */
@@ -43,6 +66,8 @@ export function applyAfter(s: SchedulerState, ticket: Ticket, after: After): voi
   else if (after.do === "release" && ticket.state === "held") release(s, ticket, { command });
   else if (after.do === "hold" && ticket.state !== "dead") hold(s, ticket, after.because, after.untilAt, command);
   else if (after.do === "bounce" && ticket.state !== "dead") bounce(s, ticket, after.because, command);
+  else if (after.do === "retry" && (ticket.state === "queued" || after.isMeant)) retry(s, ticket);
+  else if (after.do === "schedule" && ticket.state === "queued") reschedule(s, ticket, after.at, command);
   else {
     schedule(s, ticket);
     if (command !== undefined) noteUndone(s, command);
@@ -59,6 +84,8 @@ export function endWish(
   isUntold: boolean,
 ): void {
   const isReturned = fate.notice?.kind === "bounce";
+  // Of what was to be tried there is nothing left to try.
+  if (wanted === "retry") return;
   const isFulfilled =
     wanted === "bounce" ? isReturned : wanted === "remove" && !isReturned && fate.command !== undefined;
   if (!isFulfilled) tellUndone(s, ticket, wanted, "too late, it had left the queue");
@@ -94,6 +121,31 @@ export function hold(
   countSuspended(s, ticket);
   markHeld(s, ticket, because, untilAt);
   postpone(s, { do: "write", ticket, kind: "kept", command });
+}
+
+/** To another instant. */
+export function reschedule(s: SchedulerState, ticket: Ticket, at: number, command?: number): void {
+  countSuspended(s, ticket);
+  startWriting(s, ticket);
+  // Tried once more at the very end rather than returned untried.
+  setDueAt(ticket, Math.min(at, expiresAtOf(ticket)));
+  // Its relay's recovery does not bring it back earlier.
+  ticket.lastRound = undefined;
+  ticket.isScheduled = true;
+  postpone(s, { do: "write", ticket, kind: "kept", command });
+}
+
+function retry(s: SchedulerState, ticket: Ticket): void {
+  if (ticket.state !== "queued") {
+    release(s, ticket, { dueAt: s.now });
+    return;
+  }
+  schedule(s, ticket);
+  // What is suspended stays so: who wants it tried lifts that.
+  if (ticket.place === "writing" || suspensionOf(s, ticket) !== undefined) return;
+  if (ticket.place === "waiting") makeDueNow(s, ticket);
+  const relay = relayOf(ticket);
+  if (relay !== undefined) endRests(s, { by: "envelope", id: ticket.id }, new Set([relay]));
 }
 
 export function remove(s: SchedulerState, ticket: Ticket, because: string, command?: number): void {
