@@ -69,7 +69,7 @@ export function localOn(disk: MailDisk, parts: LocalParts = {}): LocalDelivery &
       users: parts.users,
       system: parts.system ?? nobody,
       defaultUser: "nobody",
-      ownUid: 1000,
+      own: { uid: 1000, gid: 1000, groups: [] },
       mayChange: parts.mayChange ?? false,
       keysOf: ({ user }) => [user],
     },

@@ -7,7 +7,7 @@ import { systemClock } from "../../src/foundation/clock.io.ts";
 import { foldersOf } from "../../src/process/folders.ts";
 import { loadSettings } from "../../src/process/settings/load-settings.ts";
 import { grantsOf } from "../../src/process/split/role-grants.ts";
-import { ROOT, startServer } from "../server.ts";
+import { LAYOUTS, ROOT, startServer } from "../server.ts";
 import { sendMail } from "../smtp-client.ts";
 
 function statusOf(pid: number, field: string): string {
@@ -67,3 +67,28 @@ test("split, started by root: every worker but the keeper is nobody, without rig
   }
   assert.equal(await server.stop(), 0);
 });
+
+for (const layout of LAYOUTS)
+  test(`${layout}, started by root: a command that gets the mail of the server's own mailboxes has nothing of root's`, async (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("needs root");
+      return;
+    }
+    const command = "grep -E '^(Uid|Gid|CapPrm):' /proc/self/status | tr '\\t\\n' ' '; id -G; exit 75";
+    await using server = await startServer({
+      layout,
+      settings: `actions: { deliver: { deliver: command, command: ${JSON.stringify(command)} } }\n`,
+    });
+    assert.match(
+      await sendMail(server.ports.smtp, { from: "a@b.test", to: "ada@localhost", content: "Subject: x\n\nx" }),
+      /^250 /,
+    );
+    const [, told = ""] = await server.waitForOutput(/temporary failure\. Command output: ([^)]*)\)/);
+    const passwd = readFileSync("/etc/passwd", "utf8");
+    const [uid = "", gid = ""] = /^nobody:[^:]*:(\d+):(\d+):/m.exec(passwd)?.slice(1) ?? [];
+    const four = (id: string): string => Array(4).fill(id).join(" ");
+    assert.equal(
+      told.replace(/\s+/g, " ").trim(),
+      `Uid: ${four(uid)} Gid: ${four(gid)} CapPrm: ${"0".repeat(16)} ${gid}`,
+    );
+  });

@@ -1,5 +1,6 @@
 import type { ExplainedDelivery } from "../../admin/cli/explanation.ts";
 import type { Clock } from "../../foundation/clock.ts";
+import type { RunAs } from "../../foundation/ffi/identity.ts";
 import type { EnvelopeId } from "../../foundation/ids.ts";
 import type { CommandErrand } from "../../mail/delivery/command/command.ts";
 import type { LocalOutcome } from "../../mail/delivery/delivery.ts";
@@ -29,6 +30,7 @@ export async function explainLocal(
   const { settings } = loaded;
   const { local } = settings;
   const system = systemUsers(clock);
+  const own = rightsOfServer(loaded);
   const ofTable = local.users?.kind === "table" ? tables.get(local.users.name) : undefined;
   let file: FileErrand | undefined;
   let command: CommandErrand | undefined;
@@ -54,7 +56,7 @@ export async function explainLocal(
       users: isSystemUsers(local.users) ? system : ofTable && tableUsers(ofTable),
       system,
       defaultUser: local.defaultUser,
-      ownUid: serverUid(loaded),
+      own,
       // Whoever asks need not be root; the server that delivers as others is.
       mayChange: true,
       keysOf: recipientKeys(local),
@@ -91,7 +93,12 @@ export async function explainLocal(
   });
   const forward = file?.forward ?? [];
   if (command !== undefined)
-    return { kind: "local", place: `|${command.command}`, user: nameOf(command.as, command.user.name), forward };
+    return {
+      kind: "local",
+      place: `|${command.command}`,
+      user: command.as === own ? undefined : nameOf(command.as, command.user.name),
+      forward,
+    };
   if (file !== undefined)
     return { kind: "local", place: placeText(file.place), user: nameOf(file.as, file.user), forward };
   if (outcome.kind === "failed") return { kind: "failed", text: failureText(outcome.failure) };
@@ -99,10 +106,11 @@ export async function explainLocal(
 }
 
 /** The user that the server has when it is started as we are; one that is yet to be made owns nothing. */
-function serverUid({ settings, origins }: LoadedSettings): number {
-  const own = process.getuid?.() ?? 0;
+function rightsOfServer({ settings, origins }: LoadedSettings): RunAs {
+  const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, groups: [] };
   try {
-    return layoutOf(settings, origins.file).identity?.uid ?? own;
+    const { identity } = layoutOf(settings, origins.file);
+    return identity === undefined ? own : { uid: identity.uid, gid: identity.gid, groups: [] };
   } catch {
     return own;
   }

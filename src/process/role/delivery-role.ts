@@ -117,7 +117,7 @@ export function startDelivery(parts: {
     user: userOfDeliveries(settings),
     forward: forwardTemplates(settings.local.forward),
     stateDirectory: folders.state,
-    others: others === undefined ? undefined : { files: both(own, others), ownUid: rest.uid },
+    others: others === undefined ? undefined : { files: both(own, others), own: rest },
     own,
   });
   return { port: delivery, [Symbol.asyncDispose]: () => delivery[Symbol.asyncDispose]() };

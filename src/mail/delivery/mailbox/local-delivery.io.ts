@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { mayChangeIdentity } from "../../../foundation/ffi/identity.io.ts";
+import type { RunAs } from "../../../foundation/ffi/identity.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import type { UserDirectory } from "../../../service/account/users.ts";
 import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
@@ -33,7 +34,7 @@ export interface MachineParts extends Pick<
   /** Files with our own rights; made here unless given. */
   readonly own?: FileAgent | undefined;
   /** Files with others' rights, where this process was started by root; without it everything is done with our own. */
-  readonly others?: { readonly files: FileAgent; readonly ownUid: number } | undefined;
+  readonly others?: { readonly files: FileAgent; readonly own: RunAs } | undefined;
 }
 
 /** Final delivery on the machine's own file system, with commands run by its own shell. */
@@ -53,7 +54,7 @@ export function createLocalDelivery(parts: MachineParts): LocalDelivery & AsyncD
       users: parts.users,
       system: parts.system,
       defaultUser: parts.defaultUser,
-      ownUid: others?.ownUid ?? process.geteuid?.() ?? -1,
+      own: others?.own ?? { uid: process.geteuid?.() ?? -1, gid: process.getegid?.() ?? -1, groups: [] },
       mayChange: others !== undefined && mayChangeIdentity(),
       keysOf: parts.keysOf ?? (({ user }) => [user]),
       isVirtual: parts.isVirtual,

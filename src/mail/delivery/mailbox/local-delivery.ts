@@ -15,7 +15,15 @@ import type { FileAgent, FileErrand, Place } from "./errand.ts";
 import { HOME, mailboxNames, mailboxPath, type MailboxNames } from "./path-template.ts";
 import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
-import { whomFor, whomForRecipient, whomForTarget, type Whom, type WhomAnswer, type WhomParts } from "./whom.ts";
+import {
+  whomFor,
+  whomForCommand,
+  whomForRecipient,
+  whomForTarget,
+  type Whom,
+  type WhomAnswer,
+  type WhomParts,
+} from "./whom.ts";
 
 /**
  * Final delivery: finds whose rights an envelope's delivery takes and which mailbox, file or command it means, and has it
@@ -161,7 +169,9 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       return { do: "files", errand: errandFor(request, whom, undefined, action.as === "forward-only" ? forward : []) };
     if (action.as === "command") {
       const look = forward.length === 0 ? undefined : errandFor(request, whom, undefined, forward);
-      return { do: "command", command: commandText(action.command ?? ""), whom, names, look };
+      const runner = await whomForCommand(this.#parts.whom, whom);
+      if (!runner.ok) return end("local", runner.failure);
+      return { do: "command", command: commandText(action.command ?? ""), whom: runner.whom, names, look };
     }
     const template = this.#templateFor(action, wanted);
     if (wanted === "server" && template.startsWith(HOME))

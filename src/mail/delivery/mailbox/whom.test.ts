@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LocalUser, UserDirectory } from "../../../service/account/users.ts";
 import { mailboxNames } from "./path-template.ts";
-import { whomFor, whomForRecipient, whomForTarget, type WhomAnswer, type WhomParts } from "./whom.ts";
+import { whomFor, whomForCommand, whomForRecipient, whomForTarget, type WhomAnswer, type WhomParts } from "./whom.ts";
 
 const users: readonly LocalUser[] = [
   { name: "alice", uid: 1001, gid: 1001, home: "/home/alice", groups: [1001, 50, 0] },
@@ -23,7 +23,7 @@ const parts: WhomParts = {
   users: directory,
   system: directory,
   defaultUser: "nobody",
-  ownUid: 500,
+  own: { uid: 500, gid: 500, groups: [] },
   mayChange: true,
   keysOf: ({ user, domain }, isVirtual) => [`${user}@${domain}`, ...(isVirtual ? [] : [user])],
   isVirtual: async (domain) =>
@@ -102,5 +102,23 @@ test("no command runs as the owner of the queue", async () => {
   assert.match(
     told(await whomForTarget({ ...parts, defaultUser: "posthorn" }, "root", "command")),
     /^temporary 4\.3\.5/,
+  );
+});
+
+test("a command of the server's own mailboxes is named its user, which is never root", async () => {
+  const names = mailboxNames("alice@example.org", "+");
+  const commandOf = async (wanted: string, over: Partial<WhomParts> = {}): Promise<string> => {
+    const own = { ...parts, ...over };
+    const answer = await whomFor(own, wanted, names);
+    return told(answer.ok ? await whomForCommand(own, answer.whom) : answer);
+  };
+  assert.equal(await commandOf("server"), "500 /");
+  assert.equal(await commandOf("recipient"), "1001 /home/alice");
+  assert.equal(await commandOf("server", { mayChange: false }), "own /");
+  const root = { uid: 0, gid: 0, groups: [] };
+  assert.equal(await commandOf("server", { own: root }), "65534 /nonexistent");
+  assert.match(
+    await commandOf("server", { own: root, defaultUser: "root" }),
+    /^temporary 4\.3\.5 .*nothing is delivered as root/,
   );
 });

@@ -26,7 +26,7 @@ export interface WhomParts {
   /** `local.default-user`. */
   readonly defaultUser: string;
   /** Who this process is, as far as files are concerned. */
-  readonly ownUid: number;
+  readonly own: RunAs;
   /** Started by root: it can become others. */
   readonly mayChange: boolean;
   /** What the recipient is called in `users`, the best first; in a virtual domain only what names the domain, too. */
@@ -77,15 +77,23 @@ export async function whomForRecipient(parts: WhomParts, names: MailboxNames): P
 export async function whomForTarget(parts: WhomParts, user: string, kind: "command" | "file"): Promise<WhomAnswer> {
   if (user === "") {
     // A server that is nobody but itself has no other rights to lend.
-    if (!parts.mayChange) return { ok: true, whom: own(parts.defaultUser) };
+    if (!parts.mayChange)
+      return { ok: true, whom: { as: undefined, user: { name: parts.defaultUser, home: "/" }, isRecipient: false } };
     return settled(parts, await found(parts.system, [parts.defaultUser]), parts.defaultUser, false, kind);
   }
   const directory = parts.users ?? parts.system;
   return settled(parts, await found(directory, [user]), user, true, kind);
 }
 
-function own(name: string): Whom {
-  return { as: undefined, user: { name, home: "/" }, isRecipient: false };
+/**
+ * As whom an action's command runs. Of a process that can become others only the files are the server's own user's; whatever
+ * it starts without naming a user takes root back, as shells do. A server that is root has its commands run by the default user.
+ */
+export async function whomForCommand(parts: WhomParts, whom: Whom): Promise<WhomAnswer> {
+  const { mayChange, own, system, defaultUser } = parts;
+  if (whom.as !== undefined || !mayChange) return { ok: true, whom };
+  if (own.uid !== 0) return { ok: true, whom: { ...whom, as: own } };
+  return settled(parts, await found(system, [defaultUser]), defaultUser, false, "command");
 }
 
 type Found = { readonly user: LocalUser } | { readonly none: true } | { readonly failed: string };
@@ -149,10 +157,10 @@ async function settled(
       : instead;
   }
   if (!parts.mayChange) {
-    if (user.uid !== parts.ownUid) return refusedSwitch(user);
+    if (user.uid !== parts.own.uid) return refusedSwitch(user);
     return { ok: true, whom: { as: undefined, user, isRecipient } };
   }
-  if (kind === "command" && user.uid === parts.ownUid)
+  if (kind === "command" && user.uid === parts.own.uid)
     return refused(
       "temporary",
       "4.3.5",
