@@ -18,6 +18,8 @@ const facts: SessionFactsForRules = {
   sender: "sam@elsewhere.example",
 };
 
+const ORIGIN = { listener: "smtp", protocol: "ESMTP", session: "S" };
+
 interface World {
   readonly aliases?: Readonly<Record<string, string>>;
   readonly virtual?: Readonly<Record<string, string>>;
@@ -318,6 +320,34 @@ test("the owner of a list is the sender for its members, and for mail without a 
   assert.deepEqual(await rcpt(policy, "owner-list@example.org"), ["ann@example.org"]);
   const bounce = await policy.chooseTargets("owner-list@example.org");
   assert.deepEqual(bounce.kind === "targets" && bounce.targets.map(({ recipient }) => recipient), ["ann@example.org"]);
+});
+
+test("a list with nobody in it is told so at once: mail that nobody gets would find no place in the queue", async () => {
+  const policy = host({
+    aliases: {
+      staff: ":include:/lists/staff",
+      team: "staff",
+      all: "staff, joe",
+      list: ":include:/lists/staff",
+      "owner-list": "ann",
+      postmaster: "staff",
+    },
+    files: { "/lists/staff": "# nobody yet" },
+    local: { includesFrom: ["alias", "include", "forward"] },
+  });
+  const nobody = "550 5.2.4 nobody is in this list";
+  for (const name of ["staff", "team", "list"]) assert.equal(await rcpt(policy, `${name}@example.org`), nobody, name);
+  assert.deepEqual(await rcpt(policy, "all@example.org"), ["joe@example.org"]);
+  assert.deepEqual(await rcpt(policy, "postmaster@example.org"), ["postmaster@example.org"]);
+  assert.equal(await forward(policy, {}, ":include:/lists/staff"), "permanent 5.2.4");
+  assert.equal(await forward(policy, {}, "list"), "permanent 5.2.4");
+  const envelope = { id: "M.1", message: "M", recipient: "list@example.org", notify: [], action: "" };
+  const placed = await policy.placeUnfiltered({ sender: "a@b.example", origin: ORIGIN }, envelope);
+  assert.equal(placed.kind === "failed" && placed.failure.status, "5.2.4");
+  assert.deepEqual(await policy.chooseTargets("list@example.org"), {
+    kind: "none",
+    because: "<list@example.org>: nobody is in /lists/staff",
+  });
 });
 
 test("postmaster goes where its alias leads, else to local.postmaster, and never nowhere", async () => {

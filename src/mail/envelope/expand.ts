@@ -23,7 +23,7 @@ import type {
 import { splitExtension } from "./extension.ts";
 import type { Failure } from "./failure.ts";
 import { visitOf, type Entry, type Visit } from "./target-visit.ts";
-import { chainText, forbidden, loopOf, targetText, unknownUser } from "./wrong-target.ts";
+import { chainText, emptyList, forbidden, loopOf, targetText, unknownUser } from "./wrong-target.ts";
 
 /**
  * Expansion: what an address stands for, by aliases, virtual tables, lists in files, until nothing stands for anything else.
@@ -31,7 +31,8 @@ import { chainText, forbidden, loopOf, targetText, unknownUser } from "./wrong-t
  *
  * It ends whatever the tables say: it is bounded in depth and in number, an address that leads back to itself is a loop,
  * and a name that an alias of its own names (`joe: joe, ann`) is the mailbox. What cannot be found out makes the whole of
- * it wait; a member that is wrong fails alone, as long as others are right. The same mailbox is found once.
+ * it wait; a member that is wrong fails alone, as long as others are right. The same mailbox is found once. A list with
+ * nobody in it is wrong, too: mail for nobody has no end that anybody would be told of.
  *
  * `expandRecipient`: what an address given in RCPT stands for.
  */
@@ -93,7 +94,7 @@ class Run {
     }
     const [first] = this.#wrong;
     const isNothing = [...this.#targets.values()].every((target) => target.isReceipt === true);
-    if (isNothing && first !== undefined) return { kind: "refused", wrong: first.wrong, steps };
+    if (isNothing) return { kind: "refused", wrong: first?.wrong ?? emptyList(steps), steps };
     for (const { address, via, owner, wrong } of this.#wrong) this.#keep(this.#errorTarget(address, via, owner, wrong));
     return { kind: "targets", targets: [...this.#targets.values()], steps };
   }

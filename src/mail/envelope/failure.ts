@@ -64,7 +64,7 @@ export type Cause =
   /** An alias or a `.forward` leads nowhere; `text` is for people, its sender included. */
   | {
       readonly kind: "alias";
-      readonly reason: "loop" | "too-many" | "unknown" | "refused" | "not-now";
+      readonly reason: "loop" | "too-many" | "unknown" | "refused" | "nobody" | "not-now";
       readonly text: string;
     }
   /** The next host did not take other mail, and this was kept from it. Nothing is said of what that mail was told. */

@@ -1,5 +1,5 @@
 import type { AliasTarget } from "../../protocol/address/alias-targets.ts";
-import type { WrongTarget } from "./expansion.ts";
+import type { ExpansionStep, WrongTarget } from "./expansion.ts";
 
 /** What can be wrong with a target, in words for its sender and for the log. */
 export function chainText(chain: readonly string[]): string {
@@ -29,6 +29,18 @@ export function forbidden(because: string): WrongTarget {
     text: "this address leads to where mail may not go",
     because,
     reason: "refused",
+  };
+}
+
+/** RFC 3463 X.2.4: a list that cannot be expanded. */
+export function emptyList(steps: readonly ExpansionStep[]): WrongTarget {
+  const empty = steps.findLast(({ to }) => to.length === 0);
+  return {
+    code: 550,
+    status: "5.2.4",
+    text: "nobody is in this list",
+    because: empty === undefined ? "nobody is behind it" : `<${empty.address}>: nobody is in ${empty.where}`,
+    reason: "nobody",
   };
 }
 

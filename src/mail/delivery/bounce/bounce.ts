@@ -65,7 +65,6 @@ async function make(request: NoticeRequest, parts: NoticesParts): Promise<MadeNo
   if (request.to !== undefined && isForPostmaster(message)) return unroutable(CAME_BACK, CAME_BACK);
   const chosen = await targetsFor(kind, to, parts);
   if (chosen.kind === "failed") throw new Error(`where to send a notice to <${to}> cannot be found: ${chosen.text}`);
-  // A list with nobody in it takes mail, and nobody hears of it.
   if (chosen.kind === "none" || chosen.targets.length === 0) {
     const because = chosen.kind === "none" ? chosen.because : "nobody is behind that address";
     return unroutable(because, `there is no way to <${to}>: ${because}`);

@@ -44,7 +44,7 @@ const causes: { readonly [Kind in CauseKind]: readonly Extract<Cause, { kind: Ki
     text,
   })),
   command: [{ kind: "command", text }],
-  alias: (["loop", "too-many", "unknown", "refused", "not-now"] as const).map((reason) => ({
+  alias: (["loop", "too-many", "unknown", "refused", "nobody", "not-now"] as const).map((reason) => ({
     kind: "alias",
     reason,
     text,

@@ -71,6 +71,7 @@ const ALIAS_REASONS = {
   loop: "The recipient's mail is forwarded in a circle",
   "too-many": "The recipient stands for more addresses than this server sends one message to",
   unknown: "The recipient's mail is forwarded to an address that does not exist",
+  nobody: "The recipient's mail is forwarded to a list with nobody in it",
   refused: "The recipient's mail is forwarded to where this server does not deliver",
   "not-now": "Where the recipient's mail is forwarded to could not be found out",
 } as const;
