@@ -8,6 +8,7 @@ import { localDelivery } from "../mail/delivery/mailbox/local-delivery.ts";
 import { ownFiles } from "../mail/delivery/mailbox/own-files.ts";
 import { mailboxSettings } from "../mail/delivery/mailbox/settings.ts";
 import type { Action } from "../mail/envelope/action-settings.ts";
+import type { EnvelopeTarget } from "../mail/envelope/envelope.ts";
 import type { UserDirectory } from "../service/account/users.ts";
 import type { MailDisk } from "./mail-disk.ts";
 
@@ -24,6 +25,7 @@ export interface LocalParts {
   readonly mayChange?: boolean;
   /** `mailbox.user`. */
   readonly user?: string;
+  readonly extensionDelimiter?: string;
 }
 
 /** Final delivery on a disk of the tests: actions `maildir` and `mbox` deliver to /mail/<user>/Maildir and /mail/<user>/mbox. */
@@ -50,7 +52,7 @@ export function localOn(disk: MailDisk, parts: LocalParts = {}): LocalDelivery &
       yield bytes.subarray(middle);
     })();
   };
-  const common = { clock, settings, extensionDelimiter: "+" };
+  const common = { clock, settings, extensionDelimiter: parts.extensionDelimiter ?? "+" };
   const nobody: UserDirectory = { find: async () => ({ kind: "none" }) };
   return localDelivery({
     ...common,
@@ -84,7 +86,7 @@ export function localOn(disk: MailDisk, parts: LocalParts = {}): LocalDelivery &
 export function mailFor(
   action: string,
   n = 1,
-  over: { recipient?: string; sender?: string; text?: string } = {},
+  over: { recipient?: string; target?: EnvelopeTarget; sender?: string; text?: string } = {},
 ): LocalRequest {
   const id = `06A7Q2MK0W${n}`;
   const bytes = Buffer.from(over.text ?? `Subject: mail ${n}\r\n\r\nFrom here to there\r\nthe end of ${n}\r\n`);
@@ -104,6 +106,7 @@ export function mailFor(
       recipient: over.recipient ?? "alice@example.org",
       notify: [],
       action,
+      target: over.target,
     },
     body: { kind: "inline", bytes },
     attempt: 1,

@@ -35,6 +35,7 @@ half: loop-a, joe
 closed: :fail: we have moved
 later: :defer: painting
 hole: :blackhole:
+both: ann, ann-maria
 `;
 const VIRTUAL = `
 info@virtual.test: jane
@@ -62,18 +63,22 @@ const EXPECTED: readonly (readonly [string, readonly string[] | RegExp])[] = [
   ["later@example.test", /^450 4\.2\.0 painting/],
   ["hole@example.test", []],
   ["nobody@example.test", /^550 5\.1\.1 /],
-  ["shop+de@example.test", /^250 /],
+  ["shop+de@example.test", ["shop+de"]],
   ["shop+fr@example.test", /^550 5\.1\.1 /],
+  ["ann-maria@example.test", ["ann-maria"]],
+  ["ann-x@example.test", ["ann"]],
+  ["both@example.test", ["ann", "ann-maria"]],
   ["info@virtual.test", ["jane"]],
   ["sales+q1@virtual.test", ["far+q1@elsewhere.test", "joe"]],
   ["whoever@virtual.test", ["ann"]],
   ["kim@boxes.test", ["boxes.test/kim"]],
+  ["kim-lee@boxes.test", ["boxes.test/kim-lee"]],
   ["lee@boxes.test", /^550 5\.1\.1 /],
   ["far@elsewhere.test", /^550 5\.7\.1 /],
 ];
 
 for (const layout of LAYOUTS) {
-  test(`${layout}: mail for 24 addresses is where aliases, lists, virtual domains and users say`, async () => {
+  test(`${layout}: mail for each address is where aliases, lists, virtual domains and users say`, async () => {
     const folder = mkdtempSync(join(tmpdir(), "posthorn-recipients-"));
     chmodSync(folder, 0o777);
     await using far = await startScriptedHost();
@@ -89,13 +94,14 @@ local:
   domains: example.test
   users: table:people
   aliases: table:aliases
+  extensionDelimiter: "+-"
   includeFolders: ${folder}/lists
   virtual:
     - { domains: virtual.test, aliases: table:virtual }
-    - { domains: boxes.test, users: kim@boxes.test, action: boxes }
+    - { domains: boxes.test, users: [kim@boxes.test, kim-lee@boxes.test], action: boxes }
 accounts: table:people
 tables:
-  people: { map: { jane: "{PLAIN}x", joe: "{PLAIN}x", ann: "{PLAIN}x", shop+de: "{PLAIN}x" } }
+  people: { map: { jane: "{PLAIN}x", joe: "{PLAIN}x", ann: "{PLAIN}x", ann-maria: "{PLAIN}x", shop+de: "{PLAIN}x" } }
   aliases: { aliases: ${folder}/aliases }
   virtual: { file: ${folder}/virtual }
 actions:
@@ -124,7 +130,7 @@ rules:
         assert.match(await client.say(`Subject: ${mark}\r\n\r\n${address}\r\n.`), /^250 /, address);
       }
       const found = (mark: string): readonly string[] => [
-        ...["jane", "joe", "ann"].flatMap((user) =>
+        ...["jane", "joe", "ann", "ann-maria", "shop+de"].flatMap((user) =>
           server
             .mailsOf(user)
             .filter((mail) => mail.includes(`Subject: ${mark}`))

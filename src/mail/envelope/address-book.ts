@@ -27,19 +27,18 @@ export interface Book {
   readonly delimiters: string;
 }
 
-export type BookAnswer =
-  | {
-      readonly kind: "found";
-      readonly key: string;
-      readonly where: string;
-      readonly value: AliasTargets;
-      /** What the key does not name of the recipient, delimiter included: `+lists`. */
-      readonly unmatched: string;
-      /** What the table said besides: of its owner, of its targets. */
-      readonly known?: Known | undefined;
-    }
-  | { readonly kind: "none" }
-  | { readonly kind: "failed"; readonly text: string };
+export type BookAnswer = BookEntry | { readonly kind: "none" } | { readonly kind: "failed"; readonly text: string };
+
+export interface BookEntry {
+  readonly kind: "found";
+  readonly key: string;
+  readonly where: string;
+  readonly value: AliasTargets;
+  /** What the key does not name of the recipient, delimiter included: `+lists`. */
+  readonly unmatched: string;
+  /** What the table said besides: of its owner, of its targets. */
+  readonly known?: Known | undefined;
+}
 
 /** What a table has answered before it was asked. */
 export interface Known {
@@ -65,7 +64,7 @@ export function findInBook(book: Book, address: string, { known, next }: BookAsk
           book: book.kind,
           delimiters: book.delimiters,
           domain: next.domain,
-          hasOwner: next.hasOwners && ownerOf(book, address) !== undefined,
+          hasOwner: next.hasOwners,
         };
   return first(book, keysOf(book, address), { known, ahead });
 }
@@ -94,10 +93,11 @@ function keysOf(book: Pick<Book, "kind" | "delimiters">, address: string): reado
   return keys;
 }
 
-/** The name of whoever keeps a list; an owner has none. */
-export function ownerOf({ delimiters }: Pick<Book, "delimiters">, address: string): string | undefined {
+/** The name of whoever keeps a list; an owner has none. `unmatched`: what the list's key does not name of the address. */
+export function ownerOf(address: string, unmatched: string): string | undefined {
   const { local, domain } = splitAddress(address);
-  const name = splitExtension(unquote(local), delimiters).user;
+  const plain = unquote(local);
+  const name = plain.slice(0, plain.length - unmatched.length);
   return /^owner-/i.test(name) ? undefined : `${formatLocal(`owner-${name}`)}@${domain}`;
 }
 
@@ -106,10 +106,14 @@ export function ownerOf({ delimiters }: Pick<Book, "delimiters">, address: strin
  * its first targets. For whoever is near the table (`TableAsk.ahead`). Where a target is another book's the guess is wrong,
  * and its answer is of no use.
  */
-export function aliasKeysAhead(ask: AliasAhead, value: string): readonly (readonly string[])[] {
+export function aliasKeysAhead(
+  ask: AliasAhead,
+  { key, value }: { readonly key: string; readonly value: string },
+): readonly (readonly string[])[] {
   const book = { kind: ask.book, delimiters: ask.delimiters };
   const domain = foldDomain(splitAddress(ask.address).domain);
-  const owner = ask.hasOwner ? ownerOf(book, ask.address) : undefined;
+  const { unmatched = "" } = keysOf(book, ask.address).find((one) => one.key === key) ?? {};
+  const owner = ask.hasOwner ? ownerOf(ask.address, unmatched) : undefined;
   const addresses = owner === undefined ? [] : [owner];
   const most = addresses.length + MOST_AHEAD;
   for (const target of parseAliasTargets(value).targets) {

@@ -9,6 +9,7 @@ import {
   ownerOf,
   type Book,
   type BookAnswer,
+  type BookEntry,
   type Known,
 } from "./address-book.ts";
 import { MOST_VIA } from "./envelope.ts";
@@ -18,6 +19,7 @@ import type {
   ExpansionStep,
   ExpansionWorld,
   ForwardToExpand,
+  Origin,
   WrongTarget,
 } from "./expansion.ts";
 import { splitExtension } from "./extension.ts";
@@ -118,12 +120,14 @@ class Run {
     });
   }
 
-  async visit(visit: Visit): Promise<void> {
+  async visit(asked: Visit): Promise<void> {
     const { limits } = this.#world;
-    const { address, via, depth, from, owner } = visit;
+    const { address, via, depth, from, owner } = asked;
     this.#count(via[0] ?? address);
     if (depth > limits.depth || via.length > MOST_VIA)
       throw new NotNow(`${chainText([...via, address])}: more than ${limits.depth} steps`);
+    const visit =
+      asked.mayBeOwn === true && (await this.#isForwarder(address, from)) ? { ...asked, isFinal: true } : asked;
     const key = foldKey(address);
     // Once is enough, but for a loop: that is told.
     const isLoop = via.some((one) => foldKey(one) === key);
@@ -159,11 +163,13 @@ class Run {
     if (depth === 0 && this.#forwarded === undefined) this.#localAction = placed.localAction;
     const { book } = placed;
     const asks = book !== undefined && !visit.isFinal && visit.isOwn !== true;
+    let user: string | undefined;
     let answer: BookAnswer = asks ? await (ahead?.answer ?? this.#find(book, address)) : { kind: "none" };
     if (answer.kind === "none") {
-      const holds = placed.isLocal ? await placed.isKnown() : true;
-      if (typeof holds !== "boolean") throw new NotNow(holds.failed);
-      const endsHere = holds && placed.onlyAliases !== true;
+      const known = placed.isLocal ? await placed.user() : ANYBODY;
+      if (known !== false && "failed" in known) throw new NotNow(known.failed);
+      if (known !== false) user = known.name;
+      const endsHere = known !== false && placed.onlyAliases !== true;
       if (asks && !endsHere) answer = await findCatchAll(book, address);
       if (answer.kind === "none" && !endsHere) {
         this.#fail(visit, unknownUser(address));
@@ -173,18 +179,20 @@ class Run {
     if (answer.kind === "failed") throw new NotNow(answer.text);
     if (answer.kind === "none" || book === undefined) {
       const { local } = splitAddress(address);
-      const user = splitExtension(
+      const bare = splitExtension(
         unquote(local).toLowerCase(),
         book?.delimiters ?? this.#forwarded?.delimiters ?? "",
       ).user;
-      const isMailbox = visit.isFinal && placed.isLocal;
+      const isFinal = visit.isFinal && placed.isLocal;
+      // Delivery, which asks no table, takes what stands before the delimiter.
+      const isNamed = isFinal || (user !== undefined && user !== bare);
       this.#keep({
         recipient: address,
         action: placed.action,
         rule: visit.rule ?? placed.rule,
         via,
         owner,
-        ...(isMailbox ? { target: { kind: "user", user, isFinal: true } } : {}),
+        ...(isNamed ? { target: { kind: "user", user: user ?? bare, isFinal } } : {}),
       });
       return;
     }
@@ -205,7 +213,7 @@ class Run {
       includes: [],
     };
     this.#askAhead(targets, entry, answer.known);
-    const listOwner = await this.#ownerOf(book, address, answer.known);
+    const listOwner = await this.#ownerOf(book, address, answer);
     if (listOwner !== undefined)
       this.#keep({
         recipient: address,
@@ -217,6 +225,23 @@ class Run {
         isReceipt: true,
       });
     await this.#targetsOf(targets, { ...entry, owner: listOwner ?? owner });
+  }
+
+  /**
+   * Whether what may be an address with an extension is one of the user's whose `.forward` it is: then it is a copy for the
+   * mailbox. It is not where the whole name is an alias or a user of its own.
+   */
+  async #isForwarder(address: string, from: Origin | undefined): Promise<boolean> {
+    const placed = await this.#world.place(address, from);
+    if (placed.kind === "failed") throw new NotNow(placed.text);
+    if (placed.kind !== "placed" || !placed.isLocal) return true;
+    const alias: BookAnswer = placed.book === undefined ? { kind: "none" } : await findInBook(placed.book, address);
+    if (alias.kind === "failed") throw new NotNow(alias.text);
+    if (alias.kind === "found" && alias.unmatched === "") return false;
+    const user = await placed.user();
+    if (user === false) return true;
+    if ("failed" in user) throw new NotNow(user.failed);
+    return user.name === undefined || user.name === this.#forwarded?.name;
   }
 
   async #targetsOf(targets: readonly AliasTarget[], entry: Entry): Promise<void> {
@@ -244,7 +269,7 @@ class Run {
     this.#ahead ??= askingAhead(this.#world);
     const addressOf = (target: AliasTarget): string | undefined => {
       const visit = visitOf(target, entry, this.#forwarded);
-      if (visit === undefined || visit.isFinal || visit.isOwn === true) return undefined;
+      if (visit === undefined || visit.isFinal || visit.isOwn === true || visit.mayBeOwn === true) return undefined;
       const isTooDeep = visit.depth > this.#world.limits.depth;
       const isLoop = visit.via.some((one) => foldKey(one) === foldKey(visit.address));
       return isTooDeep || isLoop ? undefined : visit.address;
@@ -316,8 +341,8 @@ class Run {
   }
 
   /** RFC 5321 section 3.9: what is wrong with a list is told to whoever keeps it. */
-  async #ownerOf(book: Book, address: string, known: Known | undefined): Promise<string | undefined> {
-    const owner = ownerOf(book, address);
+  async #ownerOf(book: Book, address: string, { unmatched, known }: BookEntry): Promise<string | undefined> {
+    const owner = ownerOf(address, unmatched);
     if (!this.#world.limits.hasOwners || owner === undefined) return undefined;
     const answer = await findInBook(book, owner, { known });
     if (answer.kind === "failed") throw new NotNow(answer.text);
@@ -359,6 +384,9 @@ class Run {
     this.#steps.push({ address, where, to: targets.map(targetText) });
   }
 }
+
+/** Elsewhere nothing says what users there are. */
+const ANYBODY = { name: undefined };
 
 /** Two that are equal in this are one envelope. */
 function targetKey(

@@ -2,7 +2,7 @@ import type { AliasTarget } from "../../protocol/address/alias-targets.ts";
 import type { Book } from "./address-book.ts";
 import type { EnvelopeTarget } from "./envelope.ts";
 import type { Failure } from "./failure.ts";
-import type { Holds } from "./local-names.ts";
+import type { MailboxUser } from "./local-names.ts";
 
 /** What an expansion (`expand.ts`) asks, and what comes of it. */
 export interface ExpansionWorld {
@@ -41,8 +41,8 @@ export type Placed =
       readonly localAction: string;
       readonly isLocal: boolean;
       readonly book?: Book | undefined;
-      /** Whether somebody of that name has a mailbox. */
-      readonly isKnown: () => Promise<Holds>;
+      /** Who of that name has a mailbox. */
+      readonly user: () => Promise<MailboxUser>;
       /** For what no alias names: why it is not delivered here all the same. */
       readonly onlyAliases?: boolean | undefined;
     }
@@ -115,6 +115,8 @@ export interface WrongTarget {
 export interface ForwardToExpand {
   /** Of the envelope that is forwarded. */
   readonly recipient: string;
+  /** What the recipient is called, without the extension, in lower case. */
+  readonly name: string;
   readonly action: string;
   readonly via: readonly string[];
   readonly user: string;

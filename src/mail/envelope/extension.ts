@@ -1,3 +1,6 @@
+import { splitAddress, unquote } from "../../protocol/address/mailbox.ts";
+import type { Envelope } from "./envelope.ts";
+
 /**
  * The extension of a local part: `jane+lists` is jane, with the extension lists. `delimiters` is a set of characters (the
  * first of them in the name counts, but not at its beginning); empty: names have no extensions. A minus divides none of the
@@ -22,4 +25,13 @@ export function namesOf(localPart: string, delimiters: string): readonly string[
   const name = localPart.toLowerCase();
   const { user, delimiter } = splitExtension(name, delimiters);
   return delimiter === "" ? [name] : [name, user];
+}
+
+/** What the recipient of an envelope is called, without the extension. Folded as tables fold it. */
+export function nameOfRecipient(
+  { recipient, target }: Pick<Envelope, "recipient" | "target">,
+  delimiters: string,
+): string {
+  if (target?.kind === "user") return target.user.toLowerCase();
+  return splitExtension(unquote(splitAddress(recipient).local).toLowerCase(), delimiters).user;
 }

@@ -11,6 +11,12 @@ import { isSystemUsers } from "./system-users.ts";
 /** Yes, no, or a table could not be asked. */
 export type Holds = boolean | { readonly failed: string };
 
+/**
+ * Whose mailbox an address has: nobody's, or that of a user. `name` is what of the local part is the user's name, in lower case;
+ * undefined where nothing says what users there are: then it is what stands before the delimiter.
+ */
+export type MailboxUser = false | { readonly name: string | undefined } | { readonly failed: string };
+
 /** What is ours: domains, users, and who is postmaster. */
 export interface LocalNames {
   /** Primary or virtual. */
@@ -19,8 +25,8 @@ export interface LocalNames {
   isPrimaryDomain(domain: string): Promise<Holds>;
   /** The entry of `local.virtual` that has the domain. */
   virtualOf(domain: string): Promise<VirtualDomain | "none" | { readonly failed: string }>;
-  /** Whether the user may receive mail; always true when no users are set. `address` is in a primary domain. */
-  isKnownUser(address: string): Promise<Holds>;
+  /** Who of this host gets its mail; anybody does where no users are set. `address` is in a primary domain. */
+  userOf(address: string): Promise<MailboxUser>;
   isPostmaster(localPart: string): boolean;
   /** The mailbox of the postmaster of a domain of ours; without one, of the server. */
   postmasterOf(domain: string): string;
@@ -35,8 +41,8 @@ export interface VirtualDomain {
   readonly action?: string | undefined;
   /** Somebody has a mailbox of his own there. */
   readonly hasMailboxes: boolean;
-  /** Whether the address has a mailbox of its own there. */
-  isKnownUser(address: string): Promise<Holds>;
+  /** Who has a mailbox of his own there. */
+  userOf(address: string): Promise<MailboxUser>;
 }
 
 export function localNames(
@@ -62,8 +68,8 @@ export function localNames(
       aliases: tablesNamed(tables, entry.aliases),
       action: entry.action,
       hasMailboxes: entry.users !== undefined,
-      isKnownUser: async (address) =>
-        entry.users === undefined ? false : isListed(mailboxes, `${name}.users`, address, delimiters, "address"),
+      userOf: async (address) =>
+        entry.users === undefined ? false : listedUser(mailboxes, `${name}.users`, address, delimiters, "address"),
     };
     return { name, domains: tableFor(tables, entry.domains, `${name}.domains`), domain };
   });
@@ -96,14 +102,14 @@ export function localNames(
       const entry = await virtualOf(domain);
       return entry === "none" ? true : "failed" in entry ? entry : false;
     },
-    async isKnownUser(address) {
-      if (written === undefined) return true;
-      if (!asksSystem) return isListed(users, "local.users", address, delimiters, "userinfo");
+    async userOf(address) {
+      if (written === undefined) return { name: undefined };
+      if (!asksSystem) return listedUser(users, "local.users", address, delimiters, "userinfo");
       if (directory === undefined) return { failed: "local.users: the system's users cannot be asked here" };
       for (const name of namesOf(unquote(splitAddress(address).local), delimiters)) {
         const answer = await directory.find(name);
         if (answer.kind === "failed") return { failed: answer.text };
-        if (answer.kind === "found") return true;
+        if (answer.kind === "found") return { name };
       }
       return false;
     },
@@ -117,17 +123,17 @@ export function localNames(
 }
 
 /**
- * Whether the list has the address or its name, with the extension or without. What stands there for the
+ * Whom the list has of the address: its name with the extension, or without. What stands there for the
  * address counts for more than what stands there for the name; and what a list leaves out, it leaves out with every extension
  * that has no entry of its own, whatever a wildcard says.
  */
-async function isListed(
+async function listedUser(
   table: Table | undefined,
   name: string,
   address: string,
   delimiters: string,
   service: TableService,
-): Promise<Holds> {
+): Promise<MailboxUser> {
   if (table === undefined) return missing(name);
   const { local, domain } = splitAddress(address);
   const [given = "", bare] = namesOf(unquote(local), delimiters);
@@ -136,22 +142,23 @@ async function isListed(
     // As a key, a name with an @ in it is another's address.
     return user.includes("@") ? [key] : [key, user];
   };
-  const standing = async (user: string): Promise<{ readonly key: string; readonly holds: Holds } | undefined> => {
+  const standing = async (user: string): Promise<{ readonly key: string; readonly found: MailboxUser } | undefined> => {
     for (const key of keysOf(user)) {
       const answer = await table.has(key, { service });
-      if (answer.kind === "failed") return { key, holds: { failed: answer.text } };
-      if (answer.kind === "found") return { key, holds: answer.value };
+      if (answer.kind === "failed") return { key, found: { failed: answer.text } };
+      if (answer.kind === "found") return { key, found: answer.value && { name: user } };
     }
     return undefined;
   };
   const first = await standing(given);
-  if (bare === undefined || (first !== undefined && typeof first.holds !== "boolean")) return first?.holds ?? false;
-  if (first?.holds === true) {
+  if (bare === undefined) return first?.found ?? false;
+  if (first !== undefined && first.found !== false) {
+    if ("failed" in first.found) return first.found;
     const own = await table.hasExact(first.key, { service });
     if (own.kind === "failed") return { failed: own.text };
-    if (own.kind === "found") return true;
+    if (own.kind === "found") return first.found;
   }
-  return ((await standing(bare)) ?? first)?.holds ?? false;
+  return ((await standing(bare)) ?? first)?.found ?? false;
 }
 
 /** Those that are not there were refused when the settings were checked. */

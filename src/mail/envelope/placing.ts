@@ -103,11 +103,11 @@ export function placing({
       isLocal,
       book,
       onlyAliases: action?.kind === "deliver" && action.as === "expand-only",
-      isKnown: async () => {
-        if (isPostmaster) return true;
-        const holds = await (entry === "none" ? local.isKnownUser(address) : entry.isKnownUser(address));
-        trace?.({ step: "user", address, holds });
-        return holds;
+      user: async () => {
+        if (isPostmaster) return { name: undefined };
+        const user = await (entry === "none" ? local : entry).userOf(address);
+        trace?.({ step: "user", address, holds: user === false || "failed" in user ? user : true });
+        return user;
       },
     };
   };

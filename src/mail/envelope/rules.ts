@@ -9,6 +9,7 @@ import type { Message, Envelope } from "./envelope.ts";
 import { draftOf, type EnvelopeDraft } from "./draft.ts";
 import { expandForward, expandRecipient } from "./expand.ts";
 import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude } from "./expansion.ts";
+import { nameOfRecipient } from "./extension.ts";
 import type { Failure } from "./failure.ts";
 import { localNames, type Holds } from "./local-names.ts";
 import { postmasterDomainOf } from "./mail-name.ts";
@@ -356,6 +357,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       const giver: Giver = { facts: { ...OURSELVES, sender }, isOurOwn: true, isBare: false };
       const expansion = await expandForward(worldFor(giver), {
         recipient: envelope.recipient,
+        name: nameOfRecipient(envelope, delimiters),
         action: envelope.action,
         via: envelope.via ?? [],
         user,

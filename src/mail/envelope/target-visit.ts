@@ -2,7 +2,7 @@ import type { AliasTarget } from "../../protocol/address/alias-targets.ts";
 import { formatLocal, splitAddress, unquote } from "../../protocol/address/mailbox.ts";
 import { foldKey } from "../../service/table/pattern.ts";
 import type { ForwardToExpand, Origin } from "./expansion.ts";
-import { splitExtension } from "./extension.ts";
+import { namesOf } from "./extension.ts";
 
 /** The visit that a target of an entry is; undefined for those that are no addresses. */
 export function visitOf(target: AliasTarget, entry: Entry, forwarded: ForwardToExpand | undefined): Visit | undefined {
@@ -25,6 +25,8 @@ export interface Visit {
   readonly rule?: string | undefined;
   /** No alias is asked, for it led here itself; a `.forward` is. */
   readonly isOwn?: boolean | undefined;
+  /** Without an extension it would be the user's whose `.forward` led here. */
+  readonly mayBeOwn?: boolean | undefined;
 }
 
 /** Where an entry stands whose targets are visited. */
@@ -53,10 +55,10 @@ function visitTo(written: string, isFinal: boolean, entry: Entry, forwarded: For
   const named = entry.unmatched === "" ? local : formatLocal(`${plain}${entry.unmatched}`);
   const address = domain === "" ? `${named}@${entry.domain}` : `${named}@${domain}`;
   const isSelf = foldKey(address) === foldKey(entry.address);
-  // Whose `.forward` it is, under whatever extension: a copy for the mailbox.
+  // Whose `.forward` it is, by the address that led to it or by name: a copy for the mailbox.
+  const [name, bare] = forwarded === undefined ? [] : namesBeside(address, forwarded);
   const isWho =
-    forwarded !== undefined &&
-    withoutExtension(address, forwarded.delimiters) === withoutExtension(forwarded.recipient, forwarded.delimiters);
+    forwarded !== undefined && (foldKey(address) === foldKey(forwarded.recipient) || name === forwarded.name);
   return {
     address,
     via: isSelf ? entry.via.slice(0, -1) : entry.via,
@@ -65,10 +67,12 @@ function visitTo(written: string, isFinal: boolean, entry: Entry, forwarded: For
     from: entry.from,
     owner: entry.owner,
     isOwn: isSelf,
+    ...(!isFinal && !isWho && bare !== undefined && bare === forwarded?.name ? { mayBeOwn: true } : {}),
   };
 }
 
-function withoutExtension(address: string, delimiters: string): string {
+/** What an address in the domain of the forwarded recipient may be called, as `namesOf` has it. */
+function namesBeside(address: string, { recipient, delimiters }: ForwardToExpand): readonly string[] {
   const { local, domain } = splitAddress(foldKey(address));
-  return `${splitExtension(unquote(local), delimiters).user}@${domain}`;
+  return domain === splitAddress(foldKey(recipient)).domain ? namesOf(unquote(local), delimiters) : [];
 }

@@ -76,8 +76,11 @@ export function remoteTable(
   };
 }
 
-/** The keys that whoever asked for an alias asks for next, by what it stands for: for each question one list. */
-export type KeysAhead = (ask: AliasAhead, value: string) => readonly (readonly string[])[];
+/** The keys that whoever asked for an alias asks for next, by what was found under which key: for each question one list. */
+export type KeysAhead = (
+  ask: AliasAhead,
+  found: { readonly key: string; readonly value: string },
+) => readonly (readonly string[])[];
 
 /**
  * The other end. `isSecret`: tables whose values nobody else may see; whether a key is there may be known. `keysAhead` saves
@@ -100,7 +103,7 @@ export function tablePort(
       if (question.verb === "firstExact") {
         const answer = await firstExact(table, question.keys, { service });
         if (answer.kind !== "found" || question.ahead === undefined) return answer;
-        const ahead = await answersAhead(table, keysAhead(question.ahead, answer.value), service);
+        const ahead = await answersAhead(table, keysAhead(question.ahead, answer), service);
         return ahead.length === 0 ? answer : { ...answer, ahead };
       }
       return await table[question.verb](question.key, { service });

@@ -17,7 +17,7 @@ import { MaildirQuota } from "./maildir-quota.ts";
 import { Maildirs, maildirName } from "./maildir.ts";
 import type { MailFs } from "./mail-fs.ts";
 import type { MboxParts, Mboxes } from "./mbox.ts";
-import { mailboxNames } from "./path-template.ts";
+import { mailboxNames, namesOfEnvelope } from "./path-template.ts";
 import type { MailboxSettings } from "./settings.ts";
 
 /**
@@ -96,9 +96,10 @@ export class Filing implements FileAgent {
   async #forward(errand: FileErrand): Promise<LocalOutcome | undefined> {
     const { request, user } = errand;
     const { envelope } = request;
-    const own = mailboxNames(envelope.recipient, this.#parts.extensionDelimiter);
+    const own = namesOfEnvelope(envelope, this.#parts.extensionDelimiter);
+    // Whose an address with an extension is, the tables know.
     const isSelf = (address: string): boolean => {
-      const names = mailboxNames(address, this.#parts.extensionDelimiter);
+      const names = mailboxNames(address, "");
       return (
         names.user === (names.domain === "" ? user.toLowerCase() : own.user) && ["", own.domain].includes(names.domain)
       );

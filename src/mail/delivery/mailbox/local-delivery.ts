@@ -12,7 +12,7 @@ import { commandFailure } from "../command/exit-status.ts";
 import type { LocalDelivery, LocalOutcome, LocalRequest, Outcome } from "../delivery.ts";
 import { discard } from "../discard/discard.ts";
 import type { FileAgent, FileErrand, Place } from "./errand.ts";
-import { HOME, mailboxNames, mailboxPath, type MailboxNames } from "./path-template.ts";
+import { HOME, mailboxPath, namesOfEnvelope, type MailboxNames } from "./path-template.ts";
 import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
 import {
@@ -143,7 +143,7 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
     const { envelope } = request;
     const { target } = envelope;
     const end = (relay: string, failure: Failure): Errand => ({ do: "end", outcome: failed(request, relay, failure) });
-    let names = mailboxNames(envelope.recipient, this.#parts.extensionDelimiter);
+    const names = namesOfEnvelope(envelope, this.#parts.extensionDelimiter);
     if (target?.kind === "command" || target?.kind === "file") {
       const answer = await whomForTarget(this.#parts.whom, target.user, target.kind);
       if (!answer.ok)
@@ -152,7 +152,6 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       if (target.kind === "command") return { do: "command", command: target.command, whom, names, look: undefined };
       return { do: "files", errand: errandFor(request, whom, placeOfFile(target.path, this.#quotaOf(whom)), []) };
     }
-    if (target?.kind === "user") names = { ...names, user: target.user.toLowerCase() };
     const action = this.#parts.actions(envelope.action);
     if (action?.kind !== "deliver") {
       const text =

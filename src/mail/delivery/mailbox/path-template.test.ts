@@ -25,6 +25,17 @@ test("without a delimiter addresses have no extensions", () => {
   });
 });
 
+test("a name that was found out is the user's, with the delimiter in it; the rest is the extension", () => {
+  const namesFor = (recipient: string, known: string): readonly string[] => {
+    const { user, extension } = mailboxNames(recipient, "+-", known);
+    return [user, extension];
+  };
+  assert.deepEqual(namesFor("Anna-Maria@example.org", "anna-maria"), ["anna-maria", ""]);
+  assert.deepEqual(namesFor("anna-maria+lists@example.org", "anna-maria"), ["anna-maria", "lists"]);
+  assert.deepEqual(namesFor("anna-maria@example.org", "anna"), ["anna", "maria"]);
+  assert.deepEqual(namesFor("jos\u0065\u0301-x@example.org", "jos\u0065\u0301-x"), ["jos\u00e9-x", ""]);
+});
+
 test("a quoted local part with slashes and dots stays one component", () => {
   assert.equal(pathFor('"../../etc/passwd"@example.org'), "/mail/example.org/%2E.%2F..%2Fetc%2Fpasswd/Maildir");
   assert.equal(pathFor('".."@example.org'), "/mail/example.org/%2E./Maildir");

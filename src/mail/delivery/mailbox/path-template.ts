@@ -1,4 +1,5 @@
 import { splitAddress, unquote } from "../../../protocol/address/mailbox.ts";
+import type { Envelope } from "../../envelope/envelope.ts";
 import { splitExtension } from "../../envelope/extension.ts";
 
 /**
@@ -18,17 +19,38 @@ export interface MailboxNames {
   readonly recipient: string;
 }
 
-/** Each character of `extensionDelimiters` is a delimiter; the first one of the address counts. */
-export function mailboxNames(recipient: string, extensionDelimiters: string): MailboxNames {
+/**
+ * `known`: the user's name, where it was found out. Without it each character of `extensionDelimiters` is a delimiter, and the
+ * first one of the address counts.
+ */
+export function mailboxNames(recipient: string, extensionDelimiters: string, known?: string): MailboxNames {
   const { local: written, domain } = splitAddress(recipient);
   const local = fold(unquote(written));
-  const { user, extension } = splitExtension(local, extensionDelimiters);
+  const { user, extension } = splitAt(local, extensionDelimiters, known && fold(known));
   return {
     user,
     extension,
     domain: fold(domain),
     recipient: domain === "" ? local : `${local}@${fold(domain)}`,
   };
+}
+
+/** The names of an envelope's mailbox. */
+export function namesOfEnvelope(
+  { recipient, target }: Pick<Envelope, "recipient" | "target">,
+  delimiters: string,
+): MailboxNames {
+  return mailboxNames(recipient, delimiters, target?.kind === "user" ? target.user : undefined);
+}
+
+function splitAt(
+  local: string,
+  delimiters: string,
+  known: string | undefined,
+): Pick<MailboxNames, "user" | "extension"> {
+  if (known === undefined) return splitExtension(local, delimiters);
+  if (!local.startsWith(known)) return { user: known, extension: splitExtension(local, delimiters).extension };
+  return { user: known, extension: local.slice(known.length + 1) };
 }
 
 /** The names a template may hold; another name in braces is left as it is. */
