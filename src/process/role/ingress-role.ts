@@ -18,7 +18,7 @@ import type { KnownClient } from "../../mail/session/services.ts";
 import { certificateIdentifier } from "../../service/account/client-certificate.ts";
 import { noLogins } from "../../service/account/logins.ts";
 import { offeredMechanisms } from "../../service/account/offered-mechanisms.ts";
-import { createResolver } from "../../service/dns/resolver.io.ts";
+import { createResolver, type NetworkResolver } from "../../service/dns/resolver.io.ts";
 import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
 import type { Keeper } from "../../service/tls/keeper.ts";
 import type { Tracer } from "../../service/tls/tracer.ts";
@@ -137,6 +137,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   let filters: Filters | undefined;
   /** Those of settings before, whose sessions have not ended yet, or whose programs have not. */
   const leavingFilters = new Set<Promise<void>>();
+  /** Of the present settings. */
+  let resolver: NetworkResolver | undefined;
   const letGo = (old: Filters | undefined): void => {
     if (old === undefined) return;
     const gone = old.close().finally(() => leavingFilters.delete(gone));
@@ -150,7 +152,9 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
   const worldOf = async (
     loaded: LoadedSettings,
     keeper: IngressKeeper,
-  ): Promise<Omit<ListenerWorld, "tls"> & { readonly filters: Filters | undefined }> => {
+  ): Promise<
+    Omit<ListenerWorld, "tls"> & { readonly filters: Filters | undefined; readonly resolver: NetworkResolver }
+  > => {
     const { settings } = loaded;
     const tables = tablesOf(loaded, clock, emit, parts.lookup);
     const resolver = createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") });
@@ -287,6 +291,9 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     letGo(filters);
     filters = common.filters;
     reporting.take(settings, common.resolver);
+    // Sessions of the settings before may still ask it.
+    resolver?.retire();
+    ({ resolver } = common);
     for (const [place, listener] of listeners) {
       const configuration = configurations.get(place);
       if (configuration !== undefined) {

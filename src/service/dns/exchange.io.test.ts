@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
+import { readdirSync, readlinkSync } from "node:fs";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { test } from "node:test";
 import * as dnsPacket from "dns-packet";
@@ -180,6 +181,65 @@ test("a server from before EDNS is asked without it", async () => {
   ]);
   await using resolver = resolverFor(server.server);
   assert.equal((await resolver.ipv4("host.example")).kind, "found");
+});
+
+test("that one question is no good says nothing of the server and EDNS", async () => {
+  const sizes: number[] = [];
+  using server = await dnsServer((query) => {
+    sizes.push(query.additionals.length);
+    const isOdd = query.questions[0]?.name === "odd.example";
+    return [isOdd ? reply(query, "", { flags: 0x8181, answers: [] }) : reply(query, "192.0.2.5")];
+  });
+  await using resolver = resolverFor(server.server, { tries: 1 });
+  assert.equal((await resolver.ipv4("odd.example")).kind, "failed");
+  assert.equal((await resolver.ipv4("host.example")).kind, "found");
+  assert.deepEqual(sizes, [1, 0, 1]);
+});
+
+test("a server is asked without EDNS for a while, and then as before", async () => {
+  const sizes: number[] = [];
+  using server = await dnsServer((query) => {
+    sizes.push(query.additionals.length);
+    const isTooMuch = query.additionals.length > 0 && sizes.length === 1;
+    return [isTooMuch ? reply(query, "", { flags: 0x8181, answers: [] }) : reply(query, "192.0.2.5")];
+  });
+  let aheadMs = 0;
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+  await using resolver = createResolver({ clock, settings: dnsSettings.parse({ servers: [server.server] }) });
+  await resolver.ipv4("a.example");
+  await resolver.ipv4("b.example");
+  aheadMs = 3_600_000;
+  await resolver.ipv4("c.example");
+  assert.deepEqual(sizes, [1, 0, 0, 1]);
+});
+
+function openSockets(): number {
+  const isSocket = (descriptor: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith("socket:");
+    } catch {
+      // That of the folder itself.
+      return false;
+    }
+  };
+  return readdirSync("/proc/self/fd").filter(isSocket).length;
+}
+
+test("a resolver that another one has replaced answers whoever still asks, and keeps no socket open", async () => {
+  const asked: number[] = [];
+  using server = await dnsServer((query) => {
+    asked.push(query.id);
+    return asked.length === 1 ? [] : [reply(query, "192.0.2.5")];
+  });
+  const before = openSockets();
+  const resolver = resolverFor(server.server, { tryTimeout: "300ms" });
+  const late = resolver.ipv4("late.example");
+  for (let n = 0; n < 6; n++) assert.equal((await resolver.ipv4(`h${n}.example`)).kind, "found");
+  assert.ok(openSockets() > before);
+  resolver.retire();
+  assert.equal((await late).kind, "found", "what it had been asked for");
+  assert.equal((await resolver.ipv4("more.example")).kind, "found");
+  assert.equal(openSockets(), before);
 });
 
 test("with mixed case an answer in other letters is a forgery", async () => {

@@ -14,6 +14,9 @@ const MOST_USES = 100;
 const LONGEST_LIFE_MS = 20_000;
 const SOCKETS_PER_SERVER = 4;
 const TCP_MESSAGE_LIMIT = 65_535;
+const FORMERR = 1;
+/** A forwarder may only have passed on what was said of one name, and without EDNS nobody hears why DNSSEC fails. */
+const PLAIN_FOR_MS = 15 * 60_000;
 
 /**
  * Questions over UDP and TCP. Ids and ports come from the system's random source; a socket is connected, so the kernel
@@ -24,25 +27,35 @@ export class DnsNetwork implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #settings: DnsSettings;
   readonly #links = new Map<string, UdpLink[]>();
-  readonly #plainServers = new Set<string>();
+  /** Servers that are asked without EDNS, and until when, by the monotonic clock. */
+  readonly #plainUntilMs = new Map<string, number>();
   readonly #tcp = new Set<{ destroy(): unknown }>();
+  #isRetired = false;
 
   constructor(clock: Clock, settings: DnsSettings) {
     this.#clock = clock;
     this.#settings = settings;
   }
 
+  /** Few will ask from now on, and nobody says when the last one has: each socket closes with its answers. */
+  retire(): void {
+    this.#isRetired = true;
+    for (const links of this.#links.values()) for (const link of links) link.retire();
+    this.#links.clear();
+  }
+
   readonly exchange: Exchange = async (server, name, type, limitMs) => {
     const startedAt = this.#clock.monotonicMs();
     const leftMs = (): number => Math.max(1, limitMs - (this.#clock.monotonicMs() - startedAt));
     const key = serverText(server);
-    const first = await this.#overUdp(server, name, type, leftMs(), !this.#plainServers.has(key));
-    if (first.ok && first.message.rcode === 1 && !this.#plainServers.has(key)) {
-      // A server from before EDNS answers it with FORMERR (RFC 6891 section 7); remembered, within reason.
-      if (this.#plainServers.size < 100) this.#plainServers.add(key);
-      return this.#overUdp(server, name, type, leftMs(), false);
-    }
-    return first;
+    const isPlain = (this.#plainUntilMs.get(key) ?? 0) > startedAt;
+    const first = await this.#overUdp(server, name, type, leftMs(), !isPlain);
+    if (isPlain || !first.ok || first.message.rcode !== FORMERR) return first;
+    // A server from before EDNS answers it with FORMERR (RFC 6891 section 7). One that says so again did not mean EDNS.
+    const plain = await this.#overUdp(server, name, type, leftMs(), false);
+    if (plain.ok && plain.message.rcode !== FORMERR)
+      this.#plainUntilMs.set(key, this.#clock.monotonicMs() + PLAIN_FOR_MS);
+    return plain;
   };
 
   async #overUdp(
@@ -54,7 +67,10 @@ export class DnsNetwork implements AsyncDisposable {
   ): Promise<Exchanged> {
     const startedAt = this.#clock.monotonicMs();
     const asked = this.#settings.mixedCase ? mixCase(name) : name;
-    const udp = await this.#link(server).ask(asked, type, limitMs, withEdns ? this.#settings.payload : undefined);
+    const link = this.#link(server);
+    const answer = link.ask(asked, type, limitMs, withEdns ? this.#settings.payload : undefined);
+    if (this.#isRetired) link.retire();
+    const udp = await answer;
     if (!udp.ok || !udp.message.isTruncated) return udp;
     return this.#overTcp(server, asked, type, Math.max(1, limitMs - (this.#clock.monotonicMs() - startedAt)), withEdns);
   }
@@ -68,6 +84,7 @@ export class DnsNetwork implements AsyncDisposable {
       if (fresh.length === 0) this.#links.delete(of);
       else if (fresh.length < known.length) this.#links.set(of, fresh);
     }
+    if (this.#isRetired) return new UdpLink(this.#clock, server, this.#settings.mixedCase);
     const links = this.#links.get(key) ?? [];
     this.#links.set(key, links);
     if (links.length < SOCKETS_PER_SERVER) {
@@ -125,8 +142,9 @@ export class DnsNetwork implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const links of this.#links.values()) for (const link of links) link.end("the resolver is closing");
-    this.#links.clear();
+    const links = [...this.#links.values()].flat();
+    this.retire();
+    for (const link of links) link.end("the resolver is closing");
     for (const socket of this.#tcp) socket.destroy();
     await Promise.resolve();
   }
@@ -151,6 +169,7 @@ class UdpLink {
   readonly #unsent: Uint8Array[] = [];
   #uses = 0;
   #isConnected = false;
+  #isRetired = false;
   #hasEnded = false;
 
   constructor(clock: Clock, server: DnsServer, exactCase: boolean) {
@@ -169,7 +188,7 @@ class UdpLink {
   }
 
   get isFresh(): boolean {
-    return !this.#hasEnded && this.#uses < MOST_USES && this.#clock.monotonicMs() - this.#bornAt < LONGEST_LIFE_MS;
+    return !this.#isRetired && this.#uses < MOST_USES && this.#clock.monotonicMs() - this.#bornAt < LONGEST_LIFE_MS;
   }
 
   ask(name: string, type: QuestionType, limitMs: number, payload: number | undefined): Promise<Exchanged> {
@@ -202,11 +221,13 @@ class UdpLink {
 
   /** Closes as soon as nobody waits on it any more. */
   retire(): void {
+    this.#isRetired = true;
     if (this.#waiting.size === 0) this.end("retired");
   }
 
   end(text: string): void {
     if (this.#hasEnded) return;
+    this.#isRetired = true;
     this.#hasEnded = true;
     this.#socket.close();
     for (const waiting of this.#waiting.values()) waiting.settle({ ok: false, reason: "unreachable", text });

@@ -6,6 +6,11 @@ import { parseDnsServer, type KnownServers } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
 import { systemServers } from "./system-servers.io.ts";
 
+export interface NetworkResolver extends DnsResolver, AsyncDisposable {
+  /** Another one takes its place. Whoever still has it may go on asking; it keeps no socket open for those who do not. */
+  retire(): void;
+}
+
 /**
  * The resolver over the network. Without any server to ask, every lookup fails with a finding that says so, and a server that
  * only delivers locally runs all the same.
@@ -16,7 +21,7 @@ export function createResolver(parts: {
   trace?: LineTrace | undefined;
   /** Where the system names its servers. */
   resolvConf?: string;
-}): DnsResolver & AsyncDisposable {
+}): NetworkResolver {
   const network = new DnsNetwork(parts.clock, parts.settings);
   const resolver = createDnsResolver({
     clock: parts.clock,
@@ -25,7 +30,10 @@ export function createResolver(parts: {
     exchange: network.exchange,
     trace: parts.trace,
   });
-  return Object.assign(resolver, { [Symbol.asyncDispose]: () => network[Symbol.asyncDispose]() });
+  return Object.assign(resolver, {
+    retire: () => network.retire(),
+    [Symbol.asyncDispose]: () => network[Symbol.asyncDispose](),
+  });
 }
 
 /** Who is to be asked: those set, else whom resolv.conf(5) names at the time. */
