@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { test, type TestContext } from "node:test";
+import type pg from "pg";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import { seededRandom } from "../../src/foundation/random.ts";
@@ -282,6 +283,27 @@ for (const subject of DATABASES) {
         assert.equal(valueOf(await table.get("jürgen")), "found");
         assert.equal(valueOf(await table.get("😀")), "none");
         assert.equal(table.backend.health().pool?.open, 1);
+      });
+
+    if (subject.kind === "postgres")
+      await t.test("a table that is altered costs no lookup", async () => {
+        const changes = [
+          (client: pg.Client) => client.query("alter table users alter column uid type bigint"),
+          (client: pg.Client) => client.query("alter table users alter column uid type int"),
+        ];
+        await using table = await opened(subject, own);
+        const client = await postgresClient(server);
+        for (const change of changes) {
+          await Promise.all([table.get("joe", "userinfo"), table.get("joe", "userinfo")]);
+          await change(client);
+          const answers = await Promise.all([1, 2, 3].map(() => table.get("joe", "userinfo")));
+          assert.deepEqual(
+            answers.map(valueOf),
+            Array.from({ length: 3 }, () => "1000:1001:/home/joe"),
+          );
+        }
+        await client.end();
+        assert.deepEqual(table.told, []);
       });
 
     if (subject.kind !== "ldap") return;

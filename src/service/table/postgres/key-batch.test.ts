@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { batchBytes } from "./key-batch.ts";
+import { answeredState, batchBytes, isOutdated } from "./key-batch.ts";
 
 interface Message {
   readonly type: string;
@@ -66,4 +66,18 @@ test("a batch is a Bind and an Execute for each key, and one Sync", () => {
       },
     ),
   );
+});
+
+test("in whatever language the server speaks, its SQLSTATE says whether the connection goes on", () => {
+  const told = (severity: string, code: string, routine = ""): Error =>
+    Object.assign(new Error("told"), { severity, code, routine });
+  assert.equal(answeredState(told("ERROR", "42P01")), "42P01");
+  assert.equal(answeredState(told("FEHLER", "42P01")), "42P01");
+  assert.equal(answeredState(told("ERREUR", "57014")), "57014", "a query that took too long");
+  for (const code of ["57P01", "57P05", "08P01", "25P03", "28P01"])
+    assert.equal(answeredState(told("SCHWERWIEGEND", code)), undefined, code);
+  assert.equal(answeredState(Object.assign(new Error("read"), { code: "ECONNRESET" })), undefined);
+  assert.ok(isOutdated(told("FEHLER", "0A000", "RevalidateCachedQuery")));
+  assert.ok(isOutdated(told("ERROR", "26000")));
+  assert.ok(!isOutdated(told("ERROR", "0A000", "transformColumnRef")));
 });

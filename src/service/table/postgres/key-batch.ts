@@ -98,7 +98,7 @@ export function keyBatcher(Query: typeof PgQuery, { mostRows, mostBytes }: Batch
 
     /** The server says that it is ready again behind its own errors, too; behind others nothing more comes. */
     handleError(error: Error): void {
-      if (!isOfServer(error)) {
+      if (answeredState(error) === undefined) {
         this.#reject(error);
         return;
       }
@@ -120,9 +120,27 @@ export function keyBatcher(Query: typeof PgQuery, { mostRows, mostBytes }: Batch
     });
 }
 
-/** An error that came as an answer has an SQLSTATE; FATAL ends the connection. */
-export function isOfServer(error: unknown): boolean {
-  return error instanceof Error && "severity" in error && error.severity === "ERROR";
+/**
+ * The SQLSTATE of an error that came as an answer over a connection that goes on. Whether one ends the connection is told by
+ * that, too: the word for it (`FATAL`) is in the server's own language.
+ */
+export function answeredState(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("severity" in error) || !("code" in error)) return undefined;
+  const { code } = error;
+  return typeof code === "string" && !ENDS_CONNECTION.test(code) ? code : undefined;
+}
+
+/** Connection exceptions, logins, operators' and time's interventions, no room, no such database. */
+const ENDS_CONNECTION = /^(?:08|28|57P|25P03|53300|3D000)/;
+
+/**
+ * The connection's prepared query is of no use any more: somebody has changed the type of one of its columns (`alter table`), or
+ * has dropped what the connection had prepared. Over this connection the same would be said for ever.
+ */
+export function isOutdated(error: unknown): boolean {
+  const state = answeredState(error);
+  const isRevalidation = error instanceof Error && "routine" in error && error.routine === "RevalidateCachedQuery";
+  return state === "26000" || (state === "0A000" && isRevalidation);
 }
 
 const [BIND, EXECUTE, SYNC] = [0x42, 0x45, 0x53];

@@ -12,7 +12,7 @@ import { rowValue, type RowValue } from "../row-value.ts";
 import { boundQuery } from "../sql/named-query.ts";
 import { parsedQueries } from "../sql/check-queries.ts";
 import { TABLE_SERVICES, type TableService } from "../table.ts";
-import { isOfServer, keyBatcher, type KeyRows } from "./key-batch.ts";
+import { answeredState, isOutdated, keyBatcher, type KeyRows } from "./key-batch.ts";
 import type { PostgresSettings } from "./settings.ts";
 
 /** More rows than this for one key are no answer but a mistake in the query. */
@@ -80,8 +80,7 @@ export async function postgresBackend(
       // `end` says goodbye and waits; a server that hangs would keep us.
       client.connection.stream.destroy();
     },
-    // FATAL ends the connection.
-    isAnswer: isOfServer,
+    isAnswer: (error) => answeredState(error) !== undefined && !isOutdated(error),
   };
   const askEach = async (
     client: PgClient,
@@ -141,7 +140,8 @@ export async function postgresBackend(
 
 /** The database's own encoding has no such characters, so no row has them: 22P05 untranslatable_character, 22021. */
 function isOtherCharacter(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "22P05" || error.code === "22021");
+  const state = answeredState(error);
+  return state === "22P05" || state === "22021";
 }
 
 /** The library always asks for the host's name; another one that the settings name is compared by us. */
