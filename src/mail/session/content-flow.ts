@@ -21,6 +21,8 @@ export class ContentFlow {
   #content: IncomingContent | undefined;
   #mode: "none" | "data" | "chunk" | "swallow" = "none";
   #missingBytes = 0;
+  /** Of the chunk that is being swallowed. */
+  #swallowedBytes = 0;
   #isLast = false;
   /** What filters made of the whole message. */
   #changed: BodyWriter | undefined;
@@ -44,9 +46,9 @@ export class ContentFlow {
     return this.#isLast;
   }
 
-  /** Octets of content so far. */
+  /** Octets of content so far, those that go nowhere too: they take the client as long. */
   get bytes(): number {
-    return this.#content?.facts.bytes ?? 0;
+    return (this.#content?.facts.bytes ?? 0) + this.#swallowedBytes;
   }
 
   /** A client that never ends its lines in CRLF waits for us. */
@@ -56,12 +58,14 @@ export class ContentFlow {
 
   receiveData(opening: Opening): void {
     this.#mode = "data";
+    this.#swallowedBytes = 0;
     this.#isLast = true;
     this.#open(opening);
   }
 
   receiveChunk({ opening, sizeBytes, isLast }: Extract<Action, { do: "receiveChunk" }>): void {
     this.#missingBytes = sizeBytes;
+    this.#swallowedBytes = 0;
     this.#mode = opening === undefined ? "swallow" : "chunk";
     this.#isLast = isLast && opening !== undefined;
     if (opening !== undefined) this.#open(opening).beginChunk(sizeBytes);
@@ -89,6 +93,7 @@ export class ContentFlow {
   #swallow(bytes: Buffer): Progress {
     const taken = Math.min(bytes.length, this.#missingBytes);
     this.#missingBytes -= taken;
+    this.#swallowedBytes += taken;
     const isComplete = this.#missingBytes === 0;
     if (isComplete) this.#mode = "none";
     return { isComplete, rest: bytes.subarray(taken), written: undefined };
