@@ -52,6 +52,24 @@ test("a PROXY header of version 2 that comes byte by byte is read, and the dialo
   await server.logged(/^connect from unknown\[192\.0\.2\.7\]/);
 });
 
+test("an IPv4 client that came to a proxy's IPv6 socket is that IPv4 client", async () => {
+  const asked: string[] = [];
+  const resolver = resolverThat({
+    ptr: (address) => {
+      asked.push(address);
+      return Promise.resolve({ kind: "none", because: "no-such-name", ttlMs: 1, secure: false });
+    },
+  });
+  await using server = await testListener(PROXIED, { world: { resolver } });
+  const client = server.connect();
+  const mapped = (address: string): string => `00000000000000000000ffff${address}`;
+  const header = `0d0a0d0a000d0a515549540a21210024${mapped("c0000207")}${mapped("c6336401")}13880019`;
+  client.socket.write(Buffer.from(header, "hex"));
+  await client.expect(/^220/);
+  await server.logged(/^connect from unknown\[192\.0\.2\.7\]/);
+  assert.deepEqual(asked, ["192.0.2.7"]);
+});
+
 test("a proxy without a proper header is cut, at once or when its time is over", async () => {
   await using server = await testListener({ ...PROXIED, proxyTimeout: "200ms" });
   const wrong = server.connect();

@@ -138,7 +138,7 @@ test("XFORWARD is about one mail, is kept with it, and forgotten by RSET", () =>
 });
 
 test("rules judge the client that XFORWARD names where the listener wants it, and never its login", () => {
-  const said = "XFORWARD NAME=orig.example ADDR=198.51.100.7 HELO=orig LOGIN=jane";
+  const said = "XFORWARD NAME=orig.example ADDR=IPV6:::ffff:198.51.100.7 HELO=orig LOGIN=jane";
   for (const [judgesForwarded, address] of [
     [true, "198.51.100.7"],
     [false, "127.0.0.1"],

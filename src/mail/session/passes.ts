@@ -1,7 +1,7 @@
 import { numberOfMessageId, type MessageId } from "../../foundation/ids.ts";
 import { loopThrough, ownTraces, type OwnTrace } from "../../protocol/message/own-received.ts";
 import type { ForwardedClient } from "../../protocol/smtp/xforward.ts";
-import { isLoopback } from "../../service/table/networks.ts";
+import { isLoopback, plainAddress } from "../../service/table/networks.ts";
 import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { SessionFactsForRules } from "../envelope/policy.ts";
 import { filteredCopy, leftAsCopy } from "./events.ts";
@@ -70,9 +70,10 @@ function tracesOf({ terms }: World, { received }: Content): readonly OwnTrace[] 
 export function forwardedClient(forwarded: Transaction["forwarded"]): ForwardedClient | undefined {
   if (forwarded === undefined) return undefined;
   const port = Number(said(forwarded, "PORT"));
+  const address = said(forwarded, "ADDR")?.replace(/^IPV6:/i, "");
   return {
     name: said(forwarded, "NAME"),
-    address: said(forwarded, "ADDR")?.replace(/^IPV6:/i, ""),
+    address: address && plainAddress(address),
     ...(Number.isInteger(port) && port > 0 && port < 65_536 ? { port } : {}),
     protocol: said(forwarded, "PROTO"),
     helo: said(forwarded, "HELO"),

@@ -30,6 +30,17 @@ test("XCLIENT is for trusted clients, changes who the client is, and starts anew
   assert.equal(talk.session.facts.account, "ann");
 });
 
+test("an address has one spelling, however the proxy writes it", () => {
+  for (const [written, address] of [
+    ["IPV6:::ffff:198.51.100.7", "198.51.100.7"],
+    ["IPV6:2001:DB8:0:0::7", "2001:db8::7"],
+  ] as const) {
+    const talk = proxied();
+    talk.say(`XCLIENT ADDR=${written}`);
+    assert.equal(talk.session.facts.peer.address, address);
+  }
+});
+
 test("a client whose address a proxy does not know is a stranger, not a program of this host", () => {
   for (const unknown of ["[UNAVAILABLE]", "[TEMPUNAVAIL]", ""]) {
     const talk = proxied();

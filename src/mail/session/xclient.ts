@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { XFORWARD_ATTRIBUTES } from "../../protocol/smtp/xforward.ts";
+import { plainAddress } from "../../service/table/networks.ts";
 import { askFilters } from "./ask-filters.ts";
 import { actedFor } from "./events.ts";
 import { encryptionRefusal } from "./mail.ts";
@@ -68,7 +69,7 @@ function factsAfter(session: Session, attributes: Attributes): Facts | undefined
     const plain = address.value?.replace(/^IPV6:/i, "");
     if (plain !== undefined && isIP(plain) === 0) return undefined;
     // A name belongs to the address it was verified for.
-    peer = { address: plain ?? NOT_SAID, port: undefined, name: undefined };
+    peer = { address: plain === undefined ? NOT_SAID : plainAddress(plain), port: undefined, name: undefined };
   }
   const port = given(attributes, "PORT");
   if (port !== undefined) {

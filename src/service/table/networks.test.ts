@@ -23,6 +23,10 @@ test("one client has one spelling", () => {
   assert.equal(plainAddress("::ffff:192.0.2.1"), "192.0.2.1");
   assert.equal(plainAddress("fe80::1%eth0"), "fe80::1");
   assert.equal(plainAddress("2001:db8::1"), "2001:db8::1");
+  for (const mapped of ["::ffff:c000:201", "::FFFF:192.0.2.1", "0:0:0:0:0:ffff:c000:201"])
+    assert.equal(plainAddress(mapped), "192.0.2.1", mapped);
+  assert.equal(plainAddress("2001:DB8:0:0:0:0:0:1"), "2001:db8::1");
+  assert.equal(plainAddress("unknown"), "unknown");
 });
 
 test("an address counts towards its /24 or /64, and IPv6 neighbours are one client", () => {

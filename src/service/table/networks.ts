@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { canonicalIpText } from "../../protocol/address/ip-address.ts";
 import { addressBytes, networkContainsBytes, parseNetwork, type Network } from "./network.ts";
 
 /**
@@ -29,11 +30,15 @@ export function networksOf(texts: readonly string[]): Networks {
   };
 }
 
-/** One spelling for one client: `::ffff:192.0.2.1` (a dual-stack socket's view) is 192.0.2.1; a zone index goes. */
+/**
+ * One spelling for one client, whoever wrote it: `::ffff:192.0.2.1` and `::ffff:c000:201` (a dual-stack socket's view) are
+ * 192.0.2.1; a zone index goes. Text that is no address stays.
+ */
 export function plainAddress(address: string): string {
-  if (address.startsWith("::ffff:") && address.includes(".")) return address.slice("::ffff:".length);
+  if (!address.includes(":")) return address;
   const zone = address.indexOf("%");
-  return zone < 0 ? address : address.slice(0, zone);
+  const text = zone < 0 ? address : address.slice(0, zone);
+  return canonicalIpText(text) ?? text;
 }
 
 /** The network an address counts towards: its IPv4 /24 or IPv6 /64. Text that is no address is its own network. */
