@@ -144,7 +144,7 @@ async function main(): Promise<void> {
   const plots = plotsOf(figures);
   const text = [
     headline(field, plan.rounds, load.loads, options.quick),
-    `### The project's marks\n\nRatios inside this run. The best peer is the best of Postfix, Exim, OpenSMTPD and Haraka in that cell. The last column is what Node came to without a server in it.\n\n${verdicts}`,
+    `### The project's marks\n\nRatios inside this run. The best peer is the best of Postfix, Exim, OpenSMTPD and Haraka in that cell. The last columns are what Node came to without a server in it, keeping mail in one file and in Posthorn's queue and journal.\n\n${verdicts}`,
     ...parts.flatMap((part) => [
       tablesOf(titles[part], part, figures),
       ...plots.filter((plot) => plot.part === part).map(({ file }) => `![${titles[part]}](${day}-${file}.svg)`),

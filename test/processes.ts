@@ -37,6 +37,12 @@ export function treeOf(root: number): readonly Stat[] {
   return all.filter((stat) => members.has(stat.pid));
 }
 
+/** Of this process' children that have ended and been waited for. */
+export function cpuSecondsOfEndedChildren(): number {
+  const fields = readFileSync("/proc/self/stat", "latin1").replace(/^.*\)/s, "").trim().split(" ");
+  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+}
+
 export function cpuSecondsOf(root: number): number {
   return treeOf(root).reduce((sum, stat) => sum + stat.cpuSeconds, 0);
 }

@@ -1,60 +1,24 @@
 /**
- * The least that a program in Node can do to take mail as the servers beside it do: lockstep SMTP, each message in a file
- * and synced before its 250 (one sync for all that wait), and sent on over kept connections where it is told to. It checks
- * nothing, and has no queue, routes, retries, limits, log or second process: a bound for what is measured, no server.
- * Started by `bare-node.ts`.
+ * The least that a program in Node can do to take mail as the servers beside it do: lockstep SMTP, each message
+ * synced before its 250 (one sync for all that wait), and sent on over kept connections where it is told to. It checks
+ * nothing, and has no routes, retries, limits, log or second process: a bound for what is measured, no server. It keeps mail in
+ * one file, or in Posthorn's own queue and journal. Started by `bare-node.ts`.
  */
-import { fdatasync, openSync, readFileSync, writev } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
+import { keepInFile } from "./bare-file.ts";
+import type { BareMail } from "./bare-keeping.ts";
 import type { BareNodeOrders } from "./bare-node.ts";
+import { keepInStores } from "./bare-stores.ts";
 
 // `bare-node.ts` wrote it.
 const orders = JSON.parse(process.argv[2] ?? "{}") as BareNodeOrders;
-const log = openSync(orders.log, "a");
+const keeping = orders.isInStores ? await keepInStores(orders.folder) : keepInFile(`${orders.folder}/log`);
 const secureContext =
   orders.pair === undefined
     ? undefined
     : createSecureContext({ cert: readFileSync(orders.pair.certificate), key: readFileSync(orders.pair.key) });
-
-let waiting: { readonly bytes: Buffer; readonly done: () => void }[] = [];
-let isWriting = false;
-
-function keep(bytes: Buffer, done: () => void): void {
-  waiting.push({ bytes, done });
-  // What the sockets of this turn bring shares a sync.
-  if (!isWriting) setImmediate(write);
-}
-
-function write(): void {
-  if (isWriting || waiting.length === 0) return;
-  isWriting = true;
-  const group = waiting;
-  waiting = [];
-  const fail = (error: Error | null): void => {
-    if (error !== null) throw error;
-  };
-  writev(
-    log,
-    group.map(({ bytes }) => bytes),
-    (error) => {
-      fail(error);
-      fdatasync(log, (error) => {
-        fail(error);
-        isWriting = false;
-        write();
-        for (const { done } of group) done();
-      });
-    },
-  );
-}
-
-interface Mail {
-  readonly from: string;
-  readonly to: string;
-  /** As it was read, the dot at its end included. */
-  readonly content: string;
-}
 
 function serve(socket: Socket): void {
   let text = "";
@@ -63,7 +27,7 @@ function serve(socket: Socket): void {
   let isContent = false;
   const take = (content: string): void => {
     const mail = { from, to, content };
-    keep(Buffer.from(`${from}\n${to}\n${content}`, "latin1"), () => {
+    keeping.keep(mail, () => {
       socket.write("250 2.0.0 kept\r\n");
       if (orders.sendTo !== undefined) send(mail, orders.sendTo);
     });
@@ -117,11 +81,11 @@ function serve(socket: Socket): void {
 
 /** As many as Posthorn has to a relay. */
 const MOST_CONNECTIONS = 20;
-const queue: Mail[] = [];
-const idle: ((mail: Mail) => void)[] = [];
+const queue: BareMail[] = [];
+const idle: ((mail: BareMail) => void)[] = [];
 let connections = 0;
 
-function send(mail: Mail, port: number): void {
+function send(mail: BareMail, port: number): void {
   const free = idle.pop();
   if (free !== undefined) {
     free(mail);
@@ -134,9 +98,9 @@ function send(mail: Mail, port: number): void {
 function open(port: number): void {
   connections++;
   const socket = connect(port, "127.0.0.1");
-  let mail: Mail | undefined;
+  let mail: BareMail | undefined;
   let says: string[] = ["EHLO bare.test\r\n"];
-  const next = (given: Mail | undefined): void => {
+  const next = (given: BareMail | undefined): void => {
     mail = given;
     if (mail === undefined) {
       idle.push(next);
@@ -154,8 +118,7 @@ function open(port: number): void {
       socket.write(line, "latin1");
       return;
     }
-    // It is gone from the queue: said with the next group, nobody waits for it.
-    if (mail !== undefined) keep(Buffer.from("sent\n"), () => {});
+    if (mail !== undefined) keeping.forget(mail);
     next(queue.shift());
   });
 }

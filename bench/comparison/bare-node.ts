@@ -10,17 +10,20 @@ import { makeScratch } from "./scratch.ts";
 export interface BareNodeOrders {
   readonly port: number;
   /** Where it keeps what it takes. */
-  readonly log: string;
+  readonly folder: string;
+  /** In Posthorn's queue and journal, instead of a file. */
+  readonly isInStores: boolean;
   readonly sendTo?: number | undefined;
   readonly pair?: { readonly certificate: string; readonly key: string } | undefined;
 }
 
-/** Node and nothing else: what the servers in it can come to (`bare-node-main.ts`). */
-export async function startBareNode({ task, hasTls }: Wanted): Promise<Contender> {
+/** Node and nothing else, or with Posthorn's stores: what a server in it, or with them, can come to (`bare-node-main.ts`). */
+export async function startBareNode(name: "Node, bare" | "Node, stores", { task, hasTls }: Wanted): Promise<Contender> {
   const folder = makeScratch("bare-node");
   const orders: BareNodeOrders = {
     port: await freePort(),
-    log: join(folder, "log"),
+    folder,
+    isInStores: name === "Node, stores",
     ...(task.kind === "relay" ? { sendTo: task.to } : {}),
     ...(hasTls === true ? { pair: await makeCertificate(folder) } : {}),
   };
@@ -34,7 +37,7 @@ export async function startBareNode({ task, hasTls }: Wanted): Promise<Contender
   const isListening = await Promise.race([once(child.stdout, "data").then(() => true), over.then(() => false)]);
   if (!isListening) throw new Error("bare-node-main.ts ended before it listened");
   return {
-    name: "Node, bare",
+    name,
     ports: [orders.port],
     pid,
     async [Symbol.asyncDispose]() {

@@ -20,6 +20,7 @@ export const contenderNames = [
   "OpenSMTPD",
   "Haraka",
   "Node, bare",
+  "Node, stores",
 ] as const;
 export type ContenderName = (typeof contenderNames)[number];
 
@@ -30,7 +31,12 @@ export function isOurs(name: ContenderName): boolean {
 /** What is measured beside the servers to say something about them, and is none that takes mail as they do. */
 export function isAside(name: ContenderName): boolean {
   // What is only held is not known to any scheduler.
-  return name === "Postfix, held" || name === "Node, bare";
+  return name === "Postfix, held" || isBound(name);
+}
+
+/** A program that only shows what Node can come to. */
+export function isBound(name: ContenderName): name is "Node, bare" | "Node, stores" {
+  return name === "Node, bare" || name === "Node, stores";
 }
 
 /** What a server is to do with the mail it gets. */
@@ -55,7 +61,7 @@ export interface Wanted {
 export function whyLeftOut(name: ContenderName, { task, hasTls, sessions = 0 }: Wanted): string | undefined {
   if (name === "Postfix, held" && (task.kind !== "keep" || hasTls === true || sessions > 0))
     return "as Postfix, beside it";
-  if (name === "Node, bare" && (task.kind === "local" || sessions > 0)) return "it only takes mail and sends it on";
+  if (isBound(name) && (task.kind === "local" || sessions > 0)) return "it only takes mail and sends it on";
   if (name === "OpenSMTPD" && hasTls === true)
     return "Debian 12's cannot use its own key with OpenSSL 3: each handshake fails";
   if (name === "Haraka" && task.kind === "local") return "it has no local delivery";

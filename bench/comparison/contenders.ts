@@ -69,7 +69,8 @@ export async function prepareField(names: readonly ContenderName[], scratch: str
         case "Haraka":
           return startHaraka(haraka ?? "", wanted);
         case "Node, bare":
-          return startBareNode(wanted);
+        case "Node, stores":
+          return startBareNode(name, wanted);
       }
     },
     able: (wanted) => present.filter((name) => whyLeftOut(name, wanted) === undefined),

@@ -25,6 +25,7 @@ export function headline(field: Field, rounds: number, loads: readonly number[],
     "- OpenSMTPD: Debian's, default durability: it syncs nothing before the 250. Its queue of waiting connections is five long (compiled in), so it listens on twenty ports and the load is spread; names of clients come from /etc/hosts, not from DNS; no delays between connections to the next host (`mta limit`), and more than a hundred messages a session (`smtp limit`). Kept mail is queued, outgoing mail paused.",
     "- Haraka: from npm, two workers, no plugins but TLS and one of ours, which names client and next host; default durability (it syncs each queue file before the 250, not the folder). Kept mail is queued, outgoing mail disabled.",
     "- “Node, bare” is no server: the least program in Node that speaks the same SMTP, keeps each message in one file, synced before the 250 (one sync for all that wait), and sends it on over kept connections (`comparison/bare-node-main.ts`). It checks nothing, and has no queue, routes, retries, limits or log: a bound for what Node can come to under this load.",
+    "- “Node, stores” is the same program, but keeps mail in Posthorn's queue and tells Posthorn's journal, for each message one event, one more when it is sent on, and what a scheduler would be told (`comparison/bare-stores.ts`): a bound for what a server with these stores can come to.",
     ...[...field.absent].map(([name, why]) => `- **${name} is left out**: ${why}`),
   ].join("\n");
 }

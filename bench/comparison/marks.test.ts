@@ -52,11 +52,17 @@ test("the best peer is the one with the least CPU, or the highest rate, and mail
 });
 
 test("what Node alone comes to stands beside each mark that is a ratio, and is nobody's peer", () => {
-  const figures = found("accept", manyEach, "cpu", { "Posthorn, single": 0.4, OpenSMTPD: 0.5, "Node, bare": 0.2 });
-  const { found: text, bare } = verdict(figures, /CPU ≤ ⅓/);
+  const figures = found("accept", manyEach, "cpu", {
+    "Posthorn, single": 0.4,
+    OpenSMTPD: 0.5,
+    "Node, bare": 0.2,
+    "Node, stores": 0.3,
+  });
+  const { found: text, bare, stores } = verdict(figures, /CPU ≤ ⅓/);
   assert.match(text, /0\.80 × .*OpenSMTPD/);
   assert.equal(bare, "0.40 ×");
-  assert.match(verdictTable(verdictsOf(marks, figures, parts)), /OpenSMTPD.*\| \*\*no\*\* \| 0\.40 × \|/);
+  assert.equal(stores, "0.60 ×");
+  assert.match(verdictTable(verdictsOf(marks, figures, parts)), /OpenSMTPD.*\| \*\*no\*\* \| 0\.40 × \| 0\.60 × \|/);
   assert.equal(verdict(new Figures(), /idle TLS/).bare, "");
 });
 

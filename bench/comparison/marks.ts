@@ -11,6 +11,8 @@ export interface Verdict {
   readonly holds: boolean | undefined;
   /** What Node alone came to in the same cell (`bare-node-main.ts`): a mark beyond that is beyond Node. */
   readonly bare: string;
+  /** The same with Posthorn's queue and journal (`bare-stores.ts`): a mark beyond that is beyond a server that keeps mail in them. */
+  readonly stores: string;
 }
 
 interface Mark {
@@ -94,12 +96,16 @@ export function marksFor(
 export function verdictsOf(marks: readonly Mark[], figures: Figures, parts: readonly string[]): readonly Verdict[] {
   const wanted = marks.filter((mark) => parts.includes(mark.part));
   return wanted.flatMap((mark) => {
-    const bare = judged("Node, bare", mark, figures);
+    const boundOf = (name: ContenderName): string => {
+      const { ratio } = judged(name, mark, figures);
+      return ratio === undefined ? "" : `${ratio.toFixed(2)} ×`;
+    };
+    const bounds = { bare: boundOf("Node, bare"), stores: boundOf("Node, stores") };
     return contenderNames.filter(isOurs).map((name) => ({
       mark: mark.text,
       name,
       ...judged(name, mark, figures),
-      bare: bare.ratio === undefined ? "" : `${bare.ratio.toFixed(2)} ×`,
+      ...bounds,
     }));
   });
 }
@@ -123,11 +129,11 @@ function judged(
 
 export function verdictTable(verdicts: readonly Verdict[]): string {
   return [
-    "| mark | layout | found | holds | Node, bare |",
-    "|---|---|---|---|---|",
+    "| mark | layout | found | holds | Node, bare | with our stores |",
+    "|---|---|---|---|---|---|",
     ...verdicts.map(
-      ({ mark, name, found, holds, bare }) =>
-        `| ${mark} | ${name.split(", ")[1] ?? name} | ${found} | ${holds === undefined ? "not shown" : holds ? "yes" : "**no**"} | ${bare} |`,
+      ({ mark, name, found, holds, bare, stores }) =>
+        `| ${mark} | ${name.split(", ")[1] ?? name} | ${found} | ${holds === undefined ? "not shown" : holds ? "yes" : "**no**"} | ${bare} | ${stores} |`,
     ),
   ].join("\n");
 }

@@ -22,6 +22,7 @@ const fills: Readonly<Record<ContenderName, string>> = {
   OpenSMTPD: "#9a7fc9",
   Haraka: "#c0657f",
   "Node, bare": "#8a8f98",
+  "Node, stores": "#5b6068",
 };
 
 const STYLE = `text{font:12px system-ui,sans-serif;fill:#24292f}.faint{fill:#57606a}.title{font-size:15px;font-weight:600}

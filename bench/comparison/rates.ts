@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { startCountingSink } from "../../test/peers/counting-sink.ts";
 import { attempt } from "./attempt.ts";
 import { cellName, type RateCell, type RatePart } from "./cells.ts";
-import { isOurs, type Contender, type ContenderName, type Task } from "./contender.ts";
+import { isBound, isOurs, type Contender, type ContenderName, type Task } from "./contender.ts";
 import type { Field } from "./contenders.ts";
 import type { Figures } from "./figures.ts";
 import { sampleOf, type Sample } from "./sampling.ts";
@@ -73,11 +73,12 @@ async function oneRound(part: RatePart, round: number, plan: Plan, field: Field,
         const enough = Math.max(LEAST_MESSAGES, cell.sessions * 2, Math.round(rate * SAMPLE_S * plan.share));
         const messages = Math.min(Math.round(cell.messages * plan.share), enough);
         const sample = await sampleOf(contender, { ...cell, messages }, arrival, sink);
-        const { perSecond, cpuMsPerMessage } = sample;
+        const { perSecond, cpuMsPerMessage, clientCores } = sample;
         figures.add(part.id, what, "rate", name, perSecond);
         // Milliseconds for one are seconds for a thousand.
         figures.add(part.id, what, "cpu", name, cpuMsPerMessage);
-        const said = `${perSecond.toFixed(0)}/s ${cpuMsPerMessage.toFixed(3)} ms (${messages})`;
+        figures.add(part.id, what, "clients", name, clientCores);
+        const said = `${perSecond.toFixed(0)}/s ${cpuMsPerMessage.toFixed(3)} ms, clients ${clientCores.toFixed(2)} of a core (${messages})`;
         plan.progress(`${part.id} ${round} ${what} ${name}: ${said}${tlsNote(part, cell, contender, sample, figures)}`);
       });
 }
@@ -86,7 +87,7 @@ function warmUpOf(name: ContenderName, part: RatePart): number {
   const processes = name === "Posthorn, split" ? availableParallelism() : 1;
   const messages = isOurs(name)
     ? WARM_UP_MESSAGES.ours * processes
-    : name === "Haraka" || name === "Node, bare"
+    : name === "Haraka" || isBound(name)
       ? WARM_UP_MESSAGES.inNode
       : WARM_UP_MESSAGES.others;
   if (part.id !== "tls") return messages;
@@ -97,12 +98,10 @@ function warmUpOf(name: ContenderName, part: RatePart): number {
 /** What the client's side cost, and whether the sessions were what the cell says. */
 function tlsNote(part: RatePart, cell: RateCell, { name }: Contender, { tls }: Sample, figures: Figures): string {
   if (tls === undefined) return "";
-  const { resumed, sessions, cpuS, tookS, facts } = tls;
-  const load = (cpuS / tookS).toFixed(2);
+  const { resumed, sessions, facts } = tls;
   if (cell.tls === "resumed" && resumed < sessions * 0.98)
     figures.note(part.id, `${name} resumed ${((resumed / sessions) * 100).toFixed(0)} % of the sessions in that cell.`);
   if (cell.tls !== "resumed" && resumed > 0) throw new Error(`${name}: ${resumed} sessions were resumed`);
-  figures.add(part.id, cellName(cell), "clients", name, cpuS / tookS);
   figures.note(part.id, `${name}: ${facts}.`);
-  return `; clients ${load} of a core; ${resumed} of ${sessions} resumed; ${facts}`;
+  return `; ${resumed} of ${sessions} resumed; ${facts}`;
 }

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import type { CountingSink } from "../../test/peers/counting-sink.ts";
-import { cpuSecondsOf } from "../../test/processes.ts";
+import { cpuSecondsOf, cpuSecondsOfEndedChildren } from "../../test/processes.ts";
 import { smtpSource } from "../smtp-source.ts";
 import type { RateCell } from "./cells.ts";
 import { RECIPIENT, type Contender } from "./contender.ts";
@@ -11,6 +11,8 @@ import { tlsLoad, type TlsLoadResult } from "./tls-generator.ts";
 export interface Sample {
   readonly perSecond: number;
   readonly cpuMsPerMessage: number;
+  /** What the load's own processes took, the sink included, in cores; with TLS the generators say it themselves. */
+  readonly clientCores: number;
   readonly tls?: TlsLoadResult;
 }
 
@@ -30,6 +32,7 @@ export async function sampleOf(
   const arrived = (): number => (arrival === "sink" ? (sink?.messages ?? 0) : filesIn(contender.mailbox));
   const already = arrived();
   const before = cpuOf(contender.pid);
+  const clientsBefore = clientCpu(sink);
   const startedAt = performance.now();
   const { tookS, sent, tls } = await load(contender, cell);
   let allS = tookS;
@@ -37,12 +40,18 @@ export async function sampleOf(
     await until(() => arrived() - already, sent);
     allS = (performance.now() - startedAt) / 1000;
   }
+  const clientsS = tls?.cpuS ?? clientCpu(sink) - clientsBefore;
   const after = await cpuAtRest(contender.pid);
   return {
     perSecond: sent / allS,
     cpuMsPerMessage: ((after - before) * 1000) / sent,
+    clientCores: clientsS / allS,
     ...(tls === undefined ? {} : { tls }),
   };
+}
+
+function clientCpu(sink: CountingSink | undefined): number {
+  return cpuSecondsOfEndedChildren() + (sink === undefined ? 0 : cpuSecondsOf(sink.pid));
 }
 
 async function load(

@@ -9,6 +9,7 @@ import { freePort } from "../server.ts";
 /** A next host that takes everything (or fails as it is told), keeps nothing, and counts: Debian's smtp-sink. */
 export interface CountingSink extends AsyncDisposable {
   readonly port: number;
+  readonly pid: number;
   readonly messages: number;
   readonly sessions: number;
   /** Resolves when so many have come since it began; throws when they have not within the limit. */
@@ -47,6 +48,7 @@ export async function startCountingSink(
   if (child.exitCode !== null) throw new Error(`smtp-sink ended with ${child.exitCode}`);
   return {
     port,
+    pid: child.pid ?? 0,
     get sessions() {
       return last("sess");
     },
