@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { systemClock } from "../../src/foundation/clock.io.ts";
+import { messageOf } from "../../src/foundation/error.ts";
 import { envelopeIdOf, messageIdMaker, type MessageId } from "../../src/foundation/ids.ts";
 import { createJournal } from "../../src/mail/log/journal.io.ts";
 import type { EventRecord } from "../../src/mail/log/record.ts";
@@ -48,7 +49,7 @@ export async function keepInStores(folder: string): Promise<BareKeeping> {
     events = [];
     queued = [];
   };
-  const keep = async (mail: BareMail): Promise<void> => {
+  const keep = async (mail: BareMail, done: () => void): Promise<void> => {
     const id = nextId();
     ids.set(mail, id);
     const content = Buffer.from(mail.content, "latin1").subarray(0, -3);
@@ -67,9 +68,10 @@ export async function keepInStores(folder: string): Promise<BareKeeping> {
       to: [envelopes[0]?.envelope.recipient ?? ""],
       sizeBytes: message.sizeBytes,
     });
+    done();
   };
   return {
-    keep: (mail, done) => void keep(mail).then(done, fail),
+    keep: (mail, done) => void keep(mail, done).catch(fail),
     forget(mail) {
       const message = ids.get(mail);
       if (message === undefined) return;
@@ -84,7 +86,7 @@ export async function keepInStores(folder: string): Promise<BareKeeping> {
 /** What is measured must not go wrong in silence. */
 function fail(problem: unknown): void {
   if (problem === undefined) return;
-  process.stderr.write(`bare-stores.ts: ${problem instanceof Error ? problem.message : String(problem)}\n`);
+  process.stderr.write(`bare-stores.ts: ${messageOf(problem)}\n`);
   process.exit(1);
 }
 
