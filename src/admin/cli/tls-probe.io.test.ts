@@ -23,6 +23,8 @@ interface HostOptions {
   readonly isRude?: boolean;
   readonly starttls?: string;
   readonly greeting?: string;
+  /** Takes nobody without a certificate. */
+  readonly isInsisting?: boolean;
 }
 
 /** A small SMTP host with a certificate for `localhost` that is its own authority. */
@@ -64,7 +66,11 @@ async function startHost(options: HostOptions = {}): Promise<Host> {
     });
   };
   const encrypt = (raw: Socket, greets: boolean): void => {
-    const secure = new TLSSocket(raw, { isServer: true, secureContext });
+    const secure = new TLSSocket(raw, {
+      isServer: true,
+      secureContext,
+      ...(options.isInsisting === true ? { requestCert: true, rejectUnauthorized: true } : {}),
+    });
     talk(secure, raw, true, greets);
   };
   const server: Server = createServer((raw) => {
@@ -157,6 +163,13 @@ test("a host that knows only TLSv1.2 and cuts after QUIT is seen as it is", asyn
   const summary = probeSummary(report);
   assert.ok(summary.includes("there is no TLSv1.3"), summary.join("; "));
   assert.match(summary.at(-1) ?? "", /^(\d+) of \1 connections ended without its close_notify/);
+});
+
+test("a host that refuses our part of a TLS 1.3 handshake behind its end has refused the handshake", async () => {
+  await using host = await startHost({ isInsisting: true });
+  const report = await probe(host);
+  assert.ok(!Object.values(results(report)).includes(true), JSON.stringify(results(report)));
+  assert.match(probeSummary(report)[0] ?? "", /^handshake: The server requires a client certificate, and we sent none/);
 });
 
 test("a host without STARTTLS, one that refuses it, one that does not want us and one that is not there are met once only", async () => {

@@ -11,6 +11,7 @@ import { replyText, type Reply } from "../../protocol/smtp/reply.ts";
 import { readAnchors } from "../../service/tls/anchors.io.ts";
 import { ClientContexts } from "../../service/tls/client-contexts.io.ts";
 import { tlsClientEngine } from "../../service/tls/client.io.ts";
+import type { TlsFinding } from "../../service/tls/finding.ts";
 import { fingerprintOf } from "../../service/tls/fingerprint.ts";
 import { SYSTEM_ANCHORS } from "../../service/tls/keeper.ts";
 import { dnsNamesOf } from "../../service/tls/names.ts";
@@ -69,6 +70,10 @@ export async function probeTls(
 }
 
 type Seen = "address" | "greeting" | "offersBefore" | "offersUnderTls" | "chain" | "authorities";
+
+type Result =
+  | Omit<Extract<ProbeOutcome, { ok: true }>, "trial" | "tookMs">
+  | Omit<Extract<ProbeOutcome, { ok: false }>, "trial" | "tookMs">;
 
 class Stopped extends Error {
   readonly stage: ProbeStage;
@@ -140,13 +145,7 @@ class Prober {
     return socket;
   }
 
-  async #encrypt(
-    raw: Socket,
-    trial: ProbeTrial,
-  ): Promise<
-    | Omit<Extract<ProbeOutcome, { ok: true }>, "trial" | "tookMs">
-    | Omit<Extract<ProbeOutcome, { ok: false }>, "trial" | "tookMs">
-  > {
+  async #encrypt(raw: Socket, trial: ProbeTrial): Promise<Result> {
     const { isImplicit, name, helo } = this.#target;
     if (!isImplicit) {
       using dialogue = new Dialogue(raw);
@@ -180,9 +179,18 @@ class Prober {
     return await this.#leave(handshaken.connection);
   }
 
-  async #leave(connection: TlsConnection): Promise<Omit<Extract<ProbeOutcome, { ok: true }>, "trial" | "tookMs">> {
+  async #leave(connection: TlsConnection): Promise<Result> {
     const { isImplicit, helo } = this.#target;
     let quitReply: string | undefined;
+    let finding: TlsFinding | undefined;
+    let isHeard = false;
+    // RFC 8446 section 4.4.2.4: a server of TLS 1.3 judges our part of the handshake when for us it is done.
+    connection.onFinding((told) => {
+      if (!isHeard) finding = told;
+    });
+    connection.socket.once("data", () => {
+      isHeard = true;
+    });
     try {
       using dialogue = new Dialogue(connection.socket);
       if (isImplicit) this.#greeted(await dialogue.reply("greeting"));
@@ -193,6 +201,7 @@ class Prober {
       quitReply = `no orderly end: ${messageOf(thrown)}`;
     }
     const closing = await connection.close(CLOSE_MS);
+    if (finding !== undefined) return { ok: false, stage: "handshake", text: finding.sentence, finding };
     return { ok: true, facts: connection.facts, closing, quitReply };
   }
 

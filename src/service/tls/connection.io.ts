@@ -44,7 +44,7 @@ export class LiveConnection implements TlsConnection {
   #isClosed = false;
   #behindClose = 0;
   #onFailed: ((end: RawEnd, error?: unknown) => void) | undefined;
-  #onFinding: ((tell: TlsFinding) => void) | undefined;
+  #onFinding: ((finding: TlsFinding) => void)[] = [];
   #finding: TlsFinding | undefined;
   #onClosed: ((closing: Closing) => void)[] = [];
 
@@ -108,7 +108,7 @@ export class LiveConnection implements TlsConnection {
   }
 
   onFinding(tell: (finding: TlsFinding) => void): void {
-    if (this.#finding === undefined) this.#onFinding = tell;
+    if (this.#finding === undefined) this.#onFinding.push(tell);
     else tell(this.#finding);
   }
 
@@ -170,8 +170,10 @@ export class LiveConnection implements TlsConnection {
     if (systemCodeOf(error)?.startsWith("ERR_STREAM_") === true) return this.destroy();
     // Node's answer to our own cutting.
     if (this.closing().we === "cut" || (isTransport && this.#ledger.peer !== "open")) return;
-    this.#tell(undefined, error);
-    this.#ledger.failed(this.#finding?.evidence ?? messageOf(error));
+    const finding = this.#explain(undefined, error);
+    // Before anybody hears of it: who does will cut the connection, and its end is told then.
+    this.#ledger.failed((finding ?? this.#finding)?.evidence ?? messageOf(error));
+    if (finding !== undefined) this.#tell(finding);
     this.#socket?.destroy();
     this.tap.destroy();
     this.#settleEnd();
@@ -236,14 +238,16 @@ export class LiveConnection implements TlsConnection {
 
   #cutFor(reason: Misconduct | "data-after-close"): void {
     if (this.#finding !== undefined) return;
-    if (this.#facts !== undefined) this.#tell({ known: reason });
+    const finding = this.#facts === undefined ? undefined : this.#explain({ known: reason });
+    if (finding !== undefined) this.#tell(finding);
     this.destroy();
   }
 
-  #tell(context: EvidenceContext | undefined, error?: unknown): void {
-    if (this.#finding !== undefined) return;
+  /** What went wrong after the handshake; undefined when something else did before. */
+  #explain(context: EvidenceContext | undefined, error?: unknown): TlsFinding | undefined {
+    if (this.#finding !== undefined) return undefined;
     const { role, recorder } = this;
-    this.#finding = explain({
+    return explain({
       role,
       flight: recorder.flight(),
       error,
@@ -252,7 +256,11 @@ export class LiveConnection implements TlsConnection {
       afterMs: recorder.elapsedMs,
       context,
     });
-    this.#onFinding?.(this.#finding);
+  }
+
+  #tell(finding: TlsFinding): void {
+    this.#finding = finding;
+    for (const tell of this.#onFinding.splice(0)) tell(finding);
   }
 
   #onTransportClosed(): void {

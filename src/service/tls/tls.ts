@@ -42,7 +42,7 @@ export interface TlsConnection {
   destroy(): void;
   /** What went over the wire, as of now. */
   flight(): Flight;
-  /** Something went wrong after the handshake (a bad record, a flood); told once, and the connection is cut. */
+  /** Something went wrong after the handshake (a bad record, a flood); told once to each who asked, and the connection is cut. */
   onFinding(tell: (finding: TlsFinding) => void): void;
   /** The transport has ended, by whichever side: told once, with how. `closing` is final then. */
   onClosed(tell: (closing: Closing) => void): void;

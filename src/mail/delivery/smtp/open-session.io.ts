@@ -98,6 +98,8 @@ class Opener {
   #sasl: SaslClient | undefined;
   #encrypted: TlsConnection | undefined;
   #finding: TlsFinding | undefined;
+  /** The host has spoken under TLS. */
+  #isHeardUnderTls = false;
   #isOver = false;
   readonly #cut: Cut = () => this.#end();
 
@@ -106,7 +108,10 @@ class Opener {
     this.#parts = parts;
     this.#settle = settle;
     const listener: WireListener = {
-      onReply: (reply) => this.#input({ on: "reply", reply }),
+      onReply: (reply) => {
+        this.#isHeardUnderTls = this.#encrypted !== undefined;
+        this.#input({ on: "reply", reply });
+      },
       onEnded: (ended) => this.#onEnded(ended),
     };
     this.#wire = new Wire(parts.clock, stream, listener, given.dialogue);
@@ -206,7 +211,11 @@ class Opener {
     const problem = isGood ? undefined : (verdict.problem?.text ?? "nobody looked at the certificate");
     const flight = flights?.flightOf(connection, about.address ?? about.host, clock.now());
     emit(events.tlsEstablished, establishedFields(about, connection.facts, flight));
-    connection.onFinding((finding) => emit(events.tlsFailed, failedFields(about, this.#bounded(finding), true)));
+    connection.onFinding((finding) => {
+      emit(events.tlsFailed, failedFields(about, this.#bounded(finding), true));
+      // RFC 8446 section 4.4.2.4: a server of TLS 1.3 judges our part of the handshake when for us it is done.
+      if (!this.#isHeardUnderTls) this.#finding = finding;
+    });
     connection.onClosed((closing) => emit(events.tlsClosed, closedFields(about, closing, this.#wire.during)));
     // Not remembered of the host as a handshake that failed: another kind of handshake would show the same certificate.
     if (problem !== undefined && this.#given.plan.mustVerify) {
@@ -283,6 +292,7 @@ class Opener {
 
   #onEnded(ended: Ended): void {
     const { plan, about } = this.#given;
+    if (this.#finding !== undefined) return this.#input({ on: "handshake-failed", text: this.#finding.sentence });
     if (ended === INJECTED) {
       const { emit, clock } = this.#parts;
       // Told, and not remembered of the host: nobody shall make us take it for one whose TLS is broken.
