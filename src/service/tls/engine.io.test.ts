@@ -11,6 +11,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { testProfile } from "../../testing/tls-profile.ts";
 import { channelBinding, type BindingKind } from "./bindings.ts";
 import { tlsClientEngine, type ClientEngine } from "./client.io.ts";
+import type { Closing } from "./facts.ts";
 import type { TlsFinding } from "./finding.ts";
 import { NoCertificate } from "./keeper.ts";
 import { ownCertificate } from "./own-certificate.io.ts";
@@ -307,6 +308,25 @@ test("what is destroyed from beneath is told as a cut of ours", async () => {
   near.destroy();
   assert.deepEqual(await told, { peer: "open", we: "cut" });
 });
+
+for (const version of ["TLSv1.2", "TLSv1.3"] as const)
+  test(`${version}: whoever asked hears what went wrong later, and the end is told with it, though the first to hear cuts`, async () => {
+    const { client, server, far } = await shake(asking(version));
+    const heard: string[] = [];
+    up(client).onFinding(({ reason }) => {
+      heard.push(reason);
+      up(client).destroy();
+    });
+    up(client).onFinding(({ reason }) => heard.push(reason));
+    const told = new Promise<Closing>((resolve) => up(client).onClosed(resolve));
+    // A record that no key made.
+    far.write(Buffer.concat([Buffer.from("1703030030", "hex"), randomBytes(0x30)]));
+    const { peer, because } = await told;
+    assert.deepEqual(heard, ["bad-record", "bad-record"]);
+    assert.equal(peer, "error");
+    assert.ok(because !== undefined);
+    up(server).destroy();
+  });
 
 test("the strength of a cipher is in its name", () => {
   assert.equal(cipherBits("TLS_AES_256_GCM_SHA384"), 256);

@@ -6,7 +6,7 @@ import { messageOf, systemCodeOf } from "../../foundation/error.ts";
  * at the start of the message does not (`0A000410`: library 20, reason 1040; a reason above 1000 is an alert of the peer).
  */
 export interface ErrorNumbers {
-  /** Of OpenSSL's TLS library; undefined for errors of others. */
+  /** Of OpenSSL's TLS library; undefined for errors of others that say nothing of TLS. */
   readonly reason?: number | undefined;
   readonly alert?: number | undefined;
   /** Node's or the system's own code: `ECONNRESET`, `ERR_TLS_SESSION_ATTACK`. OpenSSL's names (`ERR_SSL_...`) are not given. */
@@ -16,6 +16,11 @@ export interface ErrorNumbers {
 }
 
 const TLS_LIBRARY = 20;
+/** Of OpenSSL's ciphers: in TLS 1.2 with AES-GCM it is they who say that a record does not decrypt. */
+const PROVIDER_LIBRARY = 57;
+const CIPHER_OPERATION_FAILED = 102;
+/** What the TLS library says of such a record by itself. */
+const DECRYPTION_FAILED_OR_BAD_RECORD_MAC = 281;
 
 export function errorNumbers(error: unknown): ErrorNumbers {
   const whole = messageOf(error);
@@ -26,7 +31,10 @@ export function errorNumbers(error: unknown): ErrorNumbers {
   // OpenSSL 3: the highest bit says "a system error", then 8 bits of library, then 23 of reason.
   const library = (packed >>> 23) & 0xff;
   const reason = packed & 0x7fffff;
-  if (packed > 0x7fffffff || library !== TLS_LIBRARY) return { text };
+  if (packed > 0x7fffffff) return { text };
+  if (library === PROVIDER_LIBRARY && reason === CIPHER_OPERATION_FAILED)
+    return { reason: DECRYPTION_FAILED_OR_BAD_RECORD_MAC, text };
+  if (library !== TLS_LIBRARY) return { text };
   const alert = reason >= 1000 && reason < 1256 ? reason - 1000 : undefined;
   return { reason, alert, text };
 }

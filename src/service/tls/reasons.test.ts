@@ -37,8 +37,16 @@ test("an error is known by its number, never by its name", () => {
   assert.deepEqual(errorNumbers(opensslError(1048)), { reason: 1048, alert: 48, text: "words that change" });
   assert.deepEqual(errorNumbers(opensslError(193)), { reason: 193, alert: undefined, text: "words that change" });
   assert.equal(errorNumbers(opensslError(193, 11)).reason, undefined);
+  assert.equal(errorNumbers(opensslError(102, 11)).reason, undefined);
   const reset = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
   assert.deepEqual(errorNumbers(reset), { code: "ECONNRESET", text: "read ECONNRESET" });
+});
+
+test("a record that does not decrypt is a bad one, whichever part of OpenSSL says so", () => {
+  const inTls = explain(evidence({ error: opensslError(281), phase: "open" }));
+  const inCiphers = explain(evidence({ error: opensslError(102, 57), phase: "open" }));
+  assert.deepEqual([inTls.reason, inCiphers.reason], ["bad-record", "bad-record"]);
+  assert.equal(inCiphers.sentence, inTls.sentence);
 });
 
 test("the alert of a client about certificates is about ours, that of a server about our own as a client", () => {
