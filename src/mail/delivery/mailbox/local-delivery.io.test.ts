@@ -76,6 +76,18 @@ function python(program: string, ...argv: string[]): string {
   return run.stdout;
 }
 
+test("files that lie among the folders of a mailbox with a quota are no mail, and hold none up", async () => {
+  using on = place({ quota: "10KiB" });
+  mkdirSync(join(on.maildir, ".lists/cur"), { recursive: true });
+  writeFileSync(join(on.maildir, ".lists/cur/1.x.host,S=1000:2,S"), "");
+  writeFileSync(join(on.maildir, ".dovecot.sieve"), "keep;\n");
+  symlinkSync(join(on.maildir, ".dovecot.sieve"), join(on.maildir, ".sieve"));
+  symlinkSync("nowhere", join(on.maildir, ".gone"));
+  const outcome = await on.deliver(mailFor("maildir"));
+  assert.equal(outcome.kind, "delivered");
+  assert.match(readFileSync(join(on.maildir, "maildirsize"), "utf8"), /^10240S\n *1000 +1\n/);
+});
+
 /** A python that has done something to the mailbox, holds it, and lets go when told. */
 async function holder(program: string, path: string): Promise<{ child: ChildProcess; letGo: () => Promise<void> }> {
   const child = spawn(

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Clock } from "../../../foundation/clock.ts";
+import { systemCodeOf } from "../../../foundation/error.ts";
 import type { MailFs } from "./mail-fs.ts";
 import {
   BELIEVED_WHEN_FULL_MS,
@@ -53,10 +54,7 @@ export class MaildirQuota {
   }
 
   async #count(directory: string, quota: Quota): Promise<Usage> {
-    const folders = (await this.#fs.list(directory)).filter(
-      (name) => name.startsWith(".") && name !== "." && name !== ".." && !/^\.Trash(\.|$)/.test(name),
-    );
-    const places = ["", ...folders.slice(0, MOST_FOLDERS)].flatMap((folder) =>
+    const places = ["", ...(await this.#folders(directory))].flatMap((folder) =>
       ["new", "cur"].map((part) => join(directory, folder, part)),
     );
     const before = await this.#changedAt(places);
@@ -85,6 +83,27 @@ export class MaildirQuota {
     // Somebody changed the mailbox while we counted: the next one counts again.
     if ((await this.#changedAt(places)) !== before) await this.#fs.unlink(join(directory, FILE));
     return usage;
+  }
+
+  async #folders(directory: string): Promise<readonly string[]> {
+    const names = (await this.#fs.list(directory)).filter(
+      (name) => name.startsWith(".") && name !== "." && name !== ".." && !/^\.Trash(\.|$)/.test(name),
+    );
+    const folders: string[] = [];
+    for (const name of names.slice(0, MOST_FOLDERS))
+      if (await this.#isDirectory(join(directory, name))) folders.push(name);
+    return folders;
+  }
+
+  /** Users and IMAP servers keep files there, too: a script of Sieve's, lists of subscriptions. */
+  async #isDirectory(path: string): Promise<boolean> {
+    try {
+      // With the dot it is the directory itself, also where a link leads to it.
+      return (await this.#fs.status(`${path}/.`)) !== undefined;
+    } catch (thrown) {
+      if (systemCodeOf(thrown) === "ENOTDIR") return false;
+      throw thrown;
+    }
   }
 
   async #changedAt(places: readonly string[]): Promise<number> {
