@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../foundation/clock.io.ts";
+import { virtualClock } from "../../simulator/clock.ts";
 import type { AnyEvent, Emit } from "../../foundation/events.ts";
 import { dropFolder, releaseClaims, type Handed } from "./drop-folder.io.ts";
 import { writeDropped } from "./dropped-mail.ts";
@@ -220,4 +221,75 @@ test("what a claimer had that is no more is for the next, whoever has its proces
   releaseClaims(folder, "ingress-4");
   assert.deepEqual(readdirSync(taken), [`ingress-5.${name("e")}`]);
   assert.ok(existsSync(join(folder, name("d"))));
+});
+
+test("a mail whose file cannot be removed is handed in once, and the others are not held up", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const taken = join(folder, "taken");
+  mkdirSync(taken);
+  for (const letter of ["a", "b"])
+    writeFileSync(join(folder, name(letter)), writeDropped(mail, Buffer.from(`${letter}\r\n`)));
+  const clock = virtualClock(Date.now());
+  const told: string[] = [];
+  const handed: string[] = [];
+  const drop = dropFolder({
+    folder,
+    claimer: "one",
+    clock,
+    emit: (event, fields) => void told.push((event as AnyEvent).line(fields as never) ?? ""),
+    mostBytes: () => 10_000,
+    accountOf: () => Promise.resolve("somebody"),
+    hand: (_account, _mail, bytes) => {
+      handed.push(String(bytes).trim());
+      // A disk that has become one for reading only says no to everybody, root too; so does this, in the file's place.
+      if (String(bytes).startsWith("a")) {
+        rmSync(join(taken, `one.${name("a")}`));
+        mkdirSync(join(taken, `one.${name("a")}`));
+      }
+      return Promise.resolve({ kind: "taken" });
+    },
+    giveBack: () => Promise.resolve({ kind: "taken" }),
+  });
+  drop.start();
+  for (let looks = 0; looks < 30; looks++) {
+    await wait(20);
+    await clock.advance(10_000);
+  }
+  assert.deepEqual(handed.toSorted(), ["a", "b"]);
+  assert.ok(
+    told.some((line) => /its mail is in the queue, but it cannot be removed/.test(line)),
+    told.join("\n"),
+  );
+  // Not at each look.
+  assert.ok(told.length < 10, told.join("\n"));
+  rmSync(join(taken, `one.${name("a")}`), { recursive: true });
+  await drop.close();
+});
+
+test("whatever else fills the folder, mail is taken in", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "taken"));
+  for (let n = 0; n < 30_000; n++) writeFileSync(join(folder, `junk-${n}`), "");
+  for (const letter of ["a", "b", "c", "d"])
+    writeFileSync(join(folder, name(letter)), writeDropped(mail, Buffer.from(`${letter}\r\n`)));
+  const handed: string[] = [];
+  const drop = dropFolder({
+    folder,
+    claimer: "one",
+    clock: systemClock,
+    emit: () => {},
+    mostBytes: () => 10_000,
+    accountOf: () => Promise.resolve("somebody"),
+    hand: (_account, _mail, bytes) => {
+      handed.push(String(bytes).trim());
+      return Promise.resolve({ kind: "taken" });
+    },
+    giveBack: () => Promise.resolve({ kind: "taken" }),
+  });
+  drop.start();
+  for (const untilAt = Date.now() + 8000; handed.length < 4 && Date.now() < untilAt;) await wait(10);
+  await drop.close();
+  assert.deepEqual(handed.toSorted(), ["a", "b", "c", "d"]);
 });

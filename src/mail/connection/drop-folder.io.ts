@@ -61,7 +61,7 @@ const LOOK_EVERY_MS = 10_000;
 const AT_ONCE = 4;
 /** Of a file that is too large this much is read: its head, and what is given back of the mail. */
 const BEGINNING_BYTES = 4 * 1024 * 1024 + 256 * 1024;
-/** In one look; the rest is for the next. */
+/** So many mails, and so many files that nobody ended, in one look; the rest is for the next. */
 const MOST_FILES = 10_000;
 /** A program that writes for a day has ended. */
 const UNFINISHED_MS = 24 * 3_600_000;
@@ -110,6 +110,8 @@ class Taker implements DropFolder {
   readonly #refused: string;
   /** Files that are to be tried again, by their name in `taken`. */
   readonly #later = new Map<string, { atMs: number; waitMs: number }>();
+  /** Files whose mail, or a notice of it, is in the queue, and which could not be removed. */
+  readonly #ended = new Set<string>();
   readonly #told = new Set<string>();
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
@@ -145,10 +147,11 @@ class Taker implements DropFolder {
 
   async #look(): Promise<void> {
     const waiting = await this.#mine();
-    let seen = 0;
+    let swept = 0;
+    // What is neither does not count: everybody may fill the folder with it, and nobody's mail is to stay behind that.
     for await (const { name } of await opendir(this.#parts.folder)) {
-      if (++seen > MOST_FILES) break;
-      if (UNFINISHED_NAME.test(name)) await this.#sweep(name);
+      if (waiting.length >= MOST_FILES) break;
+      if (UNFINISHED_NAME.test(name) && swept++ < MOST_FILES) await this.#sweep(name);
       if (!DROPPED_NAME.test(name)) continue;
       const own = `${this.#parts.claimer}.${name}`;
       try {
@@ -162,7 +165,7 @@ class Taker implements DropFolder {
     }
     const work = Array.from({ length: AT_ONCE }, async () => {
       for (let next = waiting.shift(); next !== undefined && !this.#isClosed; next = waiting.shift())
-        await this.#take(next);
+        await this.#takeOne(next);
     });
     await Promise.all(work);
   }
@@ -174,6 +177,16 @@ class Taker implements DropFolder {
     return names.filter(
       (name) => name.startsWith(`${this.#parts.claimer}.`) && (this.#later.get(name)?.atMs ?? 0) <= nowMs,
     );
+  }
+
+  async #takeOne(name: string): Promise<void> {
+    try {
+      if (!this.#ended.has(name)) await this.#take(name);
+      else await this.#end(name);
+    } catch (thrown) {
+      const isIn = this.#ended.has(name) ? "its mail is in the queue, but it cannot be removed: " : "";
+      this.#again(name, `${isIn}${messageOf(thrown)}`);
+    }
   }
 
   async #take(name: string): Promise<void> {
@@ -213,9 +226,15 @@ class Taker implements DropFolder {
       if (notice.kind === "later") return this.#again(name, `the notice was not taken: ${notice.text}`);
       if (notice.kind === "refused") return this.#setAside(name, notice.lines.join("; "));
     } else emit(dropKept, { file: name, uid, account, recipients: mail?.recipients.length ?? 0 });
+    return this.#end(name);
+  }
+
+  /** As long as it stays it must not be handed in again. */
+  async #end(name: string): Promise<void> {
+    this.#ended.add(name);
+    await rm(join(this.#taken, name), { force: true });
+    this.#ended.delete(name);
     this.#later.delete(name);
-    await unlink(path);
-    return undefined;
   }
 
   /** Neither its mail nor a notice is taken, and it is somebody's all the same. */
