@@ -99,6 +99,22 @@ test("where there are too many reports none begins, and those there are go on", 
   store.close();
 });
 
+test("reports that were sent take no room from those of the days to come, and the oldest are forgotten", async () => {
+  const clock = virtualClock(NOON);
+  const store = openDmarcStore(join(folder, "sent.db"), clock, { mostReports: 4, countEvery: 1 });
+  for (let days = 0; days < 6; days++) {
+    for (const name of ["a", "b", "c"]) store.note([observation({ domain: `${name}.example.net`, at: clock.now() })]);
+    await clock.advance(DAY_MS);
+    const claimed = [store.claim(), store.claim(), store.claim(), store.claim()].map((data) => data?.domain);
+    assert.deepEqual(claimed.toSorted(), ["a.example.net", "b.example.net", "c.example.net", undefined], `day ${days}`);
+    for (const name of ["a", "b", "c"]) store.ended(`${name}.example.net`, 20_000 + days, "sent", false);
+  }
+  store.note([observation({ at: clock.now() })]);
+  const days = store.list().map(({ day }) => day);
+  assert.ok(days.length <= 4 + 4 && days.includes(20_005) && !days.includes(20_001), days.join());
+  store.close();
+});
+
 test("the mail bears the report as RFC 7489 wants, and what peers wrote can't leave its element", () => {
   const sender = {
     from: "dmarc@mx.example",

@@ -26,7 +26,10 @@ const KEPT_DAYS = 14;
 /** Reports of a day leave within so long after it, each domain at its own moment. */
 const SPREAD_MS = 2 * 60 * 60_000;
 const MOST_ROWS = 200_000;
-/** Each is a mail of ours in the end, and whoever has a wildcard in the DNS has as many domains as he likes. */
+/**
+ * Each is a mail of ours in the end, and whoever has a wildcard in the DNS has as many domains as he likes. So many wait to be
+ * sent, and of so many that came to an end it is remembered how.
+ */
 const MOST_REPORTS = 20_000;
 const MOST_ROWS_OF_REPORT = 10_000;
 const COUNT_EVERY = 1000;
@@ -48,6 +51,10 @@ export function openDmarcStore(
   const addRow = db.prepare("INSERT INTO observed VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET mails = mails + 1");
   const addToKnown = db.prepare("UPDATE observed SET mails = mails + 1 WHERE domain = ? AND day = ? AND observed = ?");
   const dropRows = db.prepare("DELETE FROM observed WHERE domain = ? AND day = ?");
+  const dropEnded = db.prepare(
+    `DELETE FROM reports WHERE (domain, day) IN
+      (SELECT domain, day FROM reports WHERE outcome IS NOT NULL ORDER BY day DESC LIMIT -1 OFFSET ?)`,
+  );
   let isFull = false;
   let untilCount = 0;
 
@@ -66,9 +73,9 @@ export function openDmarcStore(
     const oldest = Math.floor(clock.now() / DAY_MS) - KEPT_DAYS;
     db.prepare("DELETE FROM observed WHERE day < ?").run(oldest);
     db.prepare("DELETE FROM reports WHERE day < ?").run(oldest);
-    const countOf = (table: string): number =>
-      Number(db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.["n"] ?? 0);
-    isFull = countOf("observed") >= mostRows || countOf("reports") >= mostReports;
+    dropEnded.run(mostReports);
+    const countOf = (what: string): number => Number(db.prepare(`SELECT count(*) AS n FROM ${what}`).get()?.["n"] ?? 0);
+    isFull = countOf("observed") >= mostRows || countOf("reports WHERE outcome IS NULL") >= mostReports;
     untilCount = countEvery;
   };
   const read = (domain: string, day: number): DmarcReportData | undefined => {
