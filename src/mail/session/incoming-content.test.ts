@@ -113,6 +113,8 @@ test("missing fields are added where asked, in front, and fields that are there 
     bare.stored,
     /^Received: here\r\nMessage-ID: <.+@mx\.test>\r\nDate: .+\r\nFrom: a@b\.example\r\nSubject: x\r\n\r\nhi/,
   );
+  const [, id = "none"] = /^Message-ID: (<.+>)\r$/m.exec(bare.stored) ?? [];
+  assert.equal(bare.content.messageIdField, id, "the log, notices and whoever looks for it know the id that it has");
   const whole = "Date: x\r\nFrom: <q@w.example>\r\nMessage-ID: <1@x>\r\n\r\nhi\r\n";
   assert.equal((await receive([Buffer.from(`${whole}.\r\n`)], opening)).stored, TRACE + whole);
 });

@@ -1,7 +1,7 @@
 import { parseHeaderSection, valuesOf } from "../../protocol/message/header-fields.ts";
 import { bareEndingFinder } from "../../protocol/message/bare-endings.ts";
 import { HeaderScanner } from "../../protocol/message/header-scanner.ts";
-import { missingFields } from "../../protocol/message/missing-fields.ts";
+import { missingFields, newMessageId } from "../../protocol/message/missing-fields.ts";
 import { BdatReceiver } from "../../protocol/smtp/bdat-receiver.ts";
 import type { ContentFacts } from "../../protocol/smtp/content-facts.ts";
 import { DataReceiver } from "../../protocol/smtp/data-receiver.ts";
@@ -29,6 +29,8 @@ export class IncomingContent {
   readonly #header: HeaderScanner;
   /** What waits for the header's end, so that missing fields can be put in front and addresses changed. */
   #held: Buffer[] | undefined;
+  /** The Message-ID that we gave it. */
+  #ownMessageId: string | undefined;
   /** The From fields as they are stored, where that is not as they came. */
   #authorFields: readonly string[] | undefined;
   readonly #hasBareEnding = bareEndingFinder();
@@ -104,7 +106,7 @@ export class IncomingContent {
       facts: this.facts,
       storedBytes: this.#writer.sizeBytes,
       hops: summary.receivedCount,
-      messageIdField: summary.values.get("message-id")?.[0],
+      messageIdField: summary.values.get("message-id")?.[0] ?? this.#ownMessageId,
       // Who stands behind what was kept of the field may be anybody.
       authorFields: this.#authorFields ?? (summary.cut.has("from") ? [NO_AUTHORS] : summary.values.get("from")),
       received: summary.values.get("received"),
@@ -150,6 +152,7 @@ export class IncomingContent {
     if (adding !== undefined) {
       const header = this.#header.end();
       added = missingFields(header, adding);
+      if (!header.values.has("message-id")) this.#ownMessageId = newMessageId(adding);
       if (header.endedBy === "no-field") this.#held = parted(this.#held ?? [], header.bodyAt);
     }
     const pieces = [Buffer.from(trace + added, "utf8"), ...this.#masqueraded(this.#held ?? [])];
