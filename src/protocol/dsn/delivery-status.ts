@@ -56,10 +56,12 @@ export function formatDeliveryStatus(report: DeliveryReport): string {
   return groups.join("\r\n");
 }
 
-/** `type;address` in the form of RFC 3464, `type; address`. */
+/** `type;address` in the form of RFC 3464, `type; address`; what we type ourselves has the type that its address needs. */
 function typedAddress(original: string): string {
   const at = original.indexOf(";");
-  return at < 0 ? `rfc822; ${original}` : `${original.slice(0, at)}; ${original.slice(at + 1).trim()}`;
+  const type = at < 0 ? "rfc822" : original.slice(0, at);
+  const address = original.slice(at + 1).trim();
+  return `${type.toLowerCase() === "rfc822" ? typeFor(address) : type}; ${address}`;
 }
 
 /** RFC 6533 section 3: addresses beyond ASCII have a type of their own. */

@@ -139,6 +139,13 @@ test("addresses beyond ASCII make an internationalised report, with their own ad
   assert.ok(built.is8bit && built.isInternational);
   assert.ok(built.bytes.includes("message/global-delivery-status"));
   assert.ok(built.bytes.includes("Final-Recipient: utf-8; jörg@example.org"));
+  for (const original of ["rfc822;jürg@example.org", "utf-8;jürg@example.org", "jürg@example.org"]) {
+    const given = { originalRecipient: original, finalRecipient: "alice@example.org", action: "failed" } as const;
+    const report = { reportingMta: "mail.example.org", recipients: [{ ...given, status: "5.1.1" }] };
+    const { bytes } = buildDsn(dsn({ report }));
+    assert.ok(bytes.includes("Original-Recipient: utf-8; jürg@example.org\r\n"), original);
+    assert.ok(bytes.includes("message/global-delivery-status"), original);
+  }
   assert.ok(built.bytes.includes("To: <bøb@example.net>"));
 });
 
