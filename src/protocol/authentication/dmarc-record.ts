@@ -1,3 +1,4 @@
+import { parseMailbox } from "../address/mailbox.ts";
 import { parseTagList } from "./tag-list.ts";
 
 export type DmarcPolicy = "none" | "quarantine" | "reject";
@@ -60,6 +61,7 @@ function parseReportAddresses(text: string): readonly ReportAddress[] {
     if (match === null) continue;
     const address = unescaped(match[1] ?? "");
     if (address === undefined || !/^[\x21-\x7e]+@[A-Za-z0-9.-]+$/.test(address) || /[<>,;"\\]/.test(address)) continue;
+    if (!parseMailbox(address).ok) continue;
     const factor = 1024 ** ["", "k", "m", "g", "t"].indexOf((match[3] ?? "").toLowerCase());
     found.push({ address, mostBytes: match[2] === undefined ? undefined : Number(match[2]) * factor });
   }

@@ -37,6 +37,11 @@ export interface ShownDmarcReport {
 }
 
 export const DAY_MS = 86_400_000;
+
+/** Whether a day's report that could not be sent is tried again: for three days behind it. */
+export function isTriedAgain(day: number, now: number): boolean {
+  return day > Math.floor(now / DAY_MS) - 4;
+}
 const TELL_MS = 1000;
 const TELL_AT = 100;
 /** What waits while the lookup role is away; more is lost. */

@@ -3,7 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { bringToFormat, checkFormat } from "../../../foundation/database-format.io.ts";
 import type { Clock } from "../../../foundation/clock.ts";
 import type { DmarcReportPolicy, DmarcReportRow } from "../../../protocol/authentication/dmarc-report.ts";
-import { DAY_MS, type DmarcReportData, type ShownDmarcReport } from "./dmarc-collector.ts";
+import { DAY_MS, isTriedAgain, type DmarcReportData, type ShownDmarcReport } from "./dmarc-collector.ts";
 import { dmarcDatabase } from "./dmarc-database.ts";
 import type { DmarcObservation } from "./dmarc-observation.ts";
 
@@ -127,7 +127,7 @@ export function openDmarcStore(
     },
     ended(domain, day, outcome, repeats) {
       const now = clock.now();
-      const repeatsStill = repeats && day > Math.floor(now / DAY_MS) - 4;
+      const repeatsStill = repeats && isTriedAgain(day, now);
       within(() => {
         db.prepare(
           "UPDATE reports SET outcome = ?, dueAt = ?, claimedUntil = 0, mails = CASE WHEN ? THEN mails ELSE 0 END WHERE domain = ? AND day = ?",

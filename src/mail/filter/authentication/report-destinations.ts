@@ -3,7 +3,12 @@ import type { OrganizationalDomain } from "../../../protocol/authentication/dmar
 import type { Resolver } from "../../../protocol/dns/resolver.ts";
 
 export type Destinations =
-  | { readonly kind: "found"; readonly addresses: readonly ReportAddress[] }
+  | {
+      readonly kind: "found";
+      readonly addresses: readonly ReportAddress[];
+      /** Of whom it could not be found out whether they want it, and why. */
+      readonly unknown: readonly { readonly address: string; readonly text: string }[];
+    }
   | { readonly kind: "none"; readonly because: string }
   | { readonly kind: "failed"; readonly text: string };
 
@@ -24,6 +29,7 @@ export async function reportDestinations(
   if (record === undefined || record.reportTo.length === 0)
     return { kind: "none", because: "its record wants no reports any more" };
   const addresses: ReportAddress[] = [];
+  const unknown: { readonly address: string; readonly text: string }[] = [];
   for (const destination of record.reportTo) {
     const host = destination.address.slice(destination.address.lastIndexOf("@") + 1).toLowerCase();
     if (organizationOf(host) === organizationOf(domain)) {
@@ -32,10 +38,11 @@ export async function reportDestinations(
     }
     // oxlint-disable-next-line no-await-in-loop -- five at most
     const permission = await resolver.txt(`${domain}._report._dmarc.${host}`, signal);
-    if (permission.kind === "failed") return { kind: "failed", text: permission.finding.text };
+    if (permission.kind === "failed") unknown.push({ address: destination.address, text: permission.finding.text });
     if (permission.kind === "found" && permission.records.some(isDmarcRecord)) addresses.push(destination);
   }
-  return addresses.length > 0
-    ? { kind: "found", addresses }
-    : { kind: "none", because: "those whom its record names do not want reports on it" };
+  if (addresses.length > 0) return { kind: "found", addresses, unknown };
+  const [first] = unknown;
+  if (first !== undefined) return { kind: "failed", text: first.text };
+  return { kind: "none", because: "those whom its record names do not want reports on it" };
 }

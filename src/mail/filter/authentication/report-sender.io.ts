@@ -5,7 +5,7 @@ import { messageOf } from "../../../foundation/error.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { organizationalDomain } from "../../../protocol/authentication/organizational-domain.ts";
 import type { Resolver } from "../../../protocol/dns/resolver.ts";
-import type { DmarcReportData, DmarcReportPort } from "./dmarc-collector.ts";
+import { DAY_MS, isTriedAgain, type DmarcReportData, type DmarcReportPort } from "./dmarc-collector.ts";
 import { reportDocument, reportMail, type ReportSender } from "./dmarc-report-mail.ts";
 import { dmarcReportNotSent, dmarcReportSent } from "./events.ts";
 import { reportDestinations } from "./report-destinations.ts";
@@ -61,7 +61,8 @@ export function reportSender(parts: ReportSending): { close(): Promise<void> } {
 async function sendOne(data: DmarcReportData, parts: ReportSending, ending: AbortSignal): Promise<void> {
   const { domain, day } = data;
   const ended = async (outcome: string, repeats: boolean): Promise<void> => {
-    if (repeats) parts.emit(dmarcReportNotSent, { domain, reason: outcome, willRepeat: true });
+    const willRepeat = repeats && isTriedAgain(day, parts.clock.now());
+    if (repeats) parts.emit(dmarcReportNotSent, { domain, reason: outcome, willRepeat });
     await parts.port.dmarcReportEnded(domain, day, outcome, repeats).catch(() => {});
   };
   try {
@@ -70,17 +71,32 @@ async function sendOne(data: DmarcReportData, parts: ReportSending, ending: Abor
     if (destinations.kind === "failed") return await ended(destinations.text, true);
     if (destinations.kind === "none") return await ended(`not sent: ${destinations.because}`, false);
     const nowAt = parts.clock.now();
+    // A DNS that has not answered for a day keeps its own from the report, and no others.
+    const [unknown] = destinations.unknown;
+    if (unknown !== undefined && nowAt < (day + 2) * DAY_MS) return await ended(unknown.text, true);
     const document = reportDocument(data, parts.sender, nowAt);
     const gzipped = await compress(document.xml);
     const to = destinations.addresses.flatMap(({ address, mostBytes }) =>
       mostBytes === undefined || gzipped.length <= mostBytes ? [address] : [],
     );
     if (to.length === 0) return await ended("not sent: it is larger than its domain wants", false);
-    const refusal = await parts.submit(to, reportMail(document, gzipped, data, to, parts.sender, nowAt));
-    if (refusal !== undefined) return await ended(refusal, true);
-    parts.emit(dmarcReportSent, { domain, to, mails: data.mails });
-    await ended(`sent on ${data.mails} mails to ${to.join(", ")}`, false);
+    const taken: string[] = [];
+    const left = destinations.unknown.map(({ address, text }) => `not to ${address}: ${text}`);
+    let refusal = "";
+    // Each by itself: one that is refused here keeps the others from nothing.
+    for (const address of to) {
+      const mail = reportMail(document, gzipped, data, [address], parts.sender, nowAt);
+      const refused = await parts.submit([address], mail);
+      if (refused === undefined) taken.push(address);
+      else left.push(`not to ${address}: ${(refusal = refused)}`);
+    }
+    if (taken.length === 0) return await ended(refusal, true);
+    parts.emit(dmarcReportSent, { domain, to: taken, mails: data.mails });
+    for (const reason of left) parts.emit(dmarcReportNotSent, { domain, reason, willRepeat: false });
+    await ended([`sent on ${data.mails} mails to ${taken.join(", ")}`, ...left].join("; "), false);
   } catch (thrown) {
+    // It is claimed anew when the claim has run out.
+    if (ending.aborted) return;
     await ended(messageOf(thrown), true);
   }
 }
