@@ -44,14 +44,25 @@ class SpfStop extends Error {
   }
 }
 
-/** Rejects with the signal's reason only. */
-export async function checkSpf(question: SpfQuestion, resolver: Resolver, signal?: AbortSignal): Promise<SpfResult> {
+/** Waits for work, and no longer than it may take. */
+export type NamesWithin = (work: (signal?: AbortSignal) => Promise<void>) => Promise<void>;
+
+/**
+ * Rejects with the signal's reason only. `namesWithin` bounds the search for the client's names: it is the client's own DNS that
+ * is asked there, and what that makes of it must not decide over the domain.
+ */
+export async function checkSpf(
+  question: SpfQuestion,
+  resolver: Resolver,
+  signal?: AbortSignal,
+  namesWithin: NamesWithin = (work) => work(signal),
+): Promise<SpfResult> {
   const parsed = parseIpAddress(question.address);
   if (parsed === undefined) return { result: "none", because: "the client has no address" };
   const address = unmapped(parsed);
   // RFC 7208 section 4.3: what is no name of two labels has no record.
   if (!isHostName(question.domain)) return { result: "none", because: `${question.domain} is no domain name` };
-  const check = new SpfCheck(question, address, resolver, signal);
+  const check = new SpfCheck(question, address, resolver, signal, namesWithin);
   try {
     return await check.of(question.domain);
   } catch (thrown) {
@@ -60,20 +71,35 @@ export async function checkSpf(question: SpfQuestion, resolver: Resolver, signal
   }
 }
 
+interface ClientNames {
+  readonly names: string[];
+  /** There is none in the DNS. */
+  isVoid: boolean;
+}
+
 class SpfCheck {
   readonly #question: SpfQuestion;
   readonly #address: IpAddress;
   readonly #resolver: Resolver;
   readonly #signal: AbortSignal | undefined;
+  readonly #namesWithin: NamesWithin;
   #lookups = 0;
   #voids = 0;
   #clientName: string | undefined;
+  #client: ClientNames | undefined;
 
-  constructor(question: SpfQuestion, address: IpAddress, resolver: Resolver, signal: AbortSignal | undefined) {
+  constructor(
+    question: SpfQuestion,
+    address: IpAddress,
+    resolver: Resolver,
+    signal: AbortSignal | undefined,
+    namesWithin: NamesWithin,
+  ) {
     this.#question = question;
     this.#address = address;
     this.#resolver = resolver;
     this.#signal = signal;
+    this.#namesWithin = namesWithin;
   }
 
   async of(domain: string, isIncluded = false): Promise<SpfResult> {
@@ -175,22 +201,34 @@ class SpfCheck {
     });
   }
 
-  /** Names of the client whose addresses include it (section 5.5). Trouble here only means that there is no name. */
+  /**
+   * Names of the client whose addresses include it (section 5.5). Trouble here only means that there is no name. They are looked
+   * for once, however often the record asks.
+   */
   async #validatedNames(): Promise<readonly string[]> {
-    const answer = await this.#resolver.ptr(this.#question.address, this.#signal);
-    if (answer.kind === "none") this.#countVoid();
-    if (answer.kind !== "found") return [];
-    const names: string[] = [];
+    if (this.#client === undefined) {
+      const client: ClientNames = { names: [], isVoid: false };
+      await this.#namesWithin((signal) => this.#findNames(client, signal));
+      this.#client = client;
+    }
+    if (this.#client.isVoid) this.#countVoid();
+    return this.#client.names;
+  }
+
+  /** What is found is there as soon as it is found. */
+  async #findNames(client: ClientNames, signal: AbortSignal | undefined): Promise<void> {
+    const answer = await this.#resolver.ptr(this.#question.address, signal);
+    client.isVoid = answer.kind === "none";
+    if (answer.kind !== "found") return;
     for (const name of answer.records.slice(0, MOST_NAMES)) {
       const host = name.replace(/\.$/, "");
       // oxlint-disable-next-line no-await-in-loop -- a client with many names is not worth many questions at once
       const addresses = await (this.#address.family === 4
-        ? this.#resolver.ipv4(host, this.#signal)
-        : this.#resolver.ipv6(host, this.#signal));
+        ? this.#resolver.ipv4(host, signal)
+        : this.#resolver.ipv6(host, signal));
       if (addresses.kind === "found" && this.#isAmong(addresses.records, { prefix4: 32, prefix6: 128 }))
-        names.push(host.toLowerCase());
+        client.names.push(host.toLowerCase());
     }
-    return names;
   }
 
   async #expand(spec: string, domain: string): Promise<string> {

@@ -217,6 +217,29 @@ test("an internationalised sender is asked for, and compared, in A-labels", asyn
   assert.ok(got.tags?.includes("spf=pass") && got.tags.includes("dmarc=pass"), got.tags?.join(" "));
 });
 
+test("a client whose names are slow to be had is one without a name, and leads no forged mail around DMARC", async () => {
+  const records = {
+    ...zone,
+    "example.net TXT": ["v=spf1 ptr ptr:example.com exp=why.%{p}.example.net -all"],
+  };
+  for (const slow of ["ptr", "ipv4"] as const) {
+    const clock = virtualClock(0);
+    const resolver = { ...zoneResolver(records), ptr: zoneResolver({ "203.0.113.5 PTR": ["slow.example"] }).ptr };
+    const hanging = { ...resolver, [slow]: () => new Promise<never>(() => {}) };
+    const filter = authenticateFilter(
+      "auth",
+      authenticateSettings.parse({ spf: { helo: false } }),
+      testFilterWorld({ clock, resolver: hanging }),
+    );
+    const mail = testMail(MESSAGE, fromElsewhere);
+    const judging = filter.open(mail.facts).judge(mail, new AbortController().signal);
+    await clock.advance(20_000);
+    const verdict = await judging;
+    assert.match(refusal(verdict), /^550 5\.7\.26 /, `${slow}: ${verdict.tags?.join(" ")}`);
+    assert.ok(verdict.tags?.includes("spf=fail"), verdict.tags?.join(" "));
+  }
+});
+
 test("a domain whose DNS is slow on purpose costs SPF its time, and the mail nothing", async () => {
   const clock = virtualClock(0);
   const resolver = zoneResolver(zone);

@@ -164,7 +164,9 @@ async function askSpf(
       receiver: world.hostname,
       nowSeconds: Math.floor(world.clock.now() / 1000),
     };
-    const result = await withinSpfTime(world.clock, signal, (within) => checkSpf(question, world.resolver, within));
+    const result = await withinSpfTime(world.clock, signal, (within) =>
+      checkSpf(question, world.resolver, within, (work) => withinNamesTime(world.clock, within, work)),
+    );
     return { result, identity, subject, domain };
   };
   const questions: Promise<SpfFinding>[] = [];
@@ -181,6 +183,21 @@ function isAscii(text: string): boolean {
 
 /** RFC 7208 section 4.6.4: long enough, and no longer than a domain that answers slowly on purpose would like. */
 const SPF_MS = 20_000;
+
+/** Of that, what the client's own DNS may take. */
+const NAMES_MS = 5_000;
+
+async function withinNamesTime(
+  clock: Clock,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  try {
+    await withDeadline(clock, NAMES_MS, "the client's names", work, signal);
+  } catch (thrown) {
+    if (!(thrown instanceof DeadlinePassed) || signal.aborted) throw thrown;
+  }
+}
 
 async function withinSpfTime(
   clock: Clock,
