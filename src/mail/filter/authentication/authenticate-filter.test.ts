@@ -104,6 +104,25 @@ test("a DNS that fails lets mail pass or come again, as the settings say", async
   assert.match(refusal(await judged(mail, { onTemporary: "defer" }, failing)), /^451 4\.4\.3 /);
 });
 
+test("a name in HELO that can't be looked up makes nobody come again who would be let in whatever it says", async () => {
+  const failing = { ...zone, "mail.example.net TXT": "fail" as const };
+  const known = testMail(MESSAGE, { facts: { helo: "mail.example.net" } });
+  const got = await judged(known, { onTemporary: "defer" }, failing);
+  assert.equal(refusal(got), "keep");
+  assert.ok(got.tags?.includes("spf-helo=temperror"));
+  assert.match(refusal(await judged(known, { onTemporary: "defer", spf: { onHeloFail: "reject" } }, failing)), /^451 /);
+  const bounce = testMail(MESSAGE, { mail: { sender: "" }, facts: { helo: "mail.example.net" } });
+  assert.match(refusal(await judged(bounce, { onTemporary: "defer" }, failing)), /^451 /);
+});
+
+test("of mail in the names of too many domains no policy is told that nobody published", async () => {
+  const from = Array.from({ length: 12 }, (_, at) => `a@d${at}.example`).join(", ");
+  const got = await judged(testMail(`From: ${from}\r\n\r\nhi\r\n`, fromElsewhere));
+  assert.equal(refusal(got), "550 5.7.26 From names more than 10 domains, and so nobody's");
+  const kept = await judged(testMail(`From: ${from}\r\n\r\nhi\r\n`, fromElsewhere), { dmarc: "none" });
+  assert.match(kept.header, /dmarc=fail \(From names more than 10 domains\)/);
+});
+
 test("fields in our name are taken out, whoever sends them, and others' stay", async () => {
   const forged =
     'Authentication-Results: other.example; spf=fail\r\nAuthentication-Results: (x) MX.example.org 1; dmarc=pass\r\nAuthentication-Results: "mx.example.org"; spf=pass\r\n';
@@ -221,10 +240,11 @@ test("a client whose names are slow to be had is one without a name, and leads n
   const records = {
     ...zone,
     "example.net TXT": ["v=spf1 ptr ptr:example.com exp=why.%{p}.example.net -all"],
+    "203.0.113.5 PTR": ["slow.example"],
   };
   for (const slow of ["ptr", "ipv4"] as const) {
     const clock = virtualClock(0);
-    const resolver = { ...zoneResolver(records), ptr: zoneResolver({ "203.0.113.5 PTR": ["slow.example"] }).ptr };
+    const resolver = zoneResolver(records);
     const hanging = { ...resolver, [slow]: () => new Promise<never>(() => {}) };
     const filter = authenticateFilter(
       "auth",

@@ -235,7 +235,9 @@ function spfRefusal(spf: readonly SpfFinding[], { spf: terms, onTemporary }: Aut
       // RFC 7372 section 3.2.
       return reply(550, "5.7.23", `${nameFit(domain)} says that this client may not send for it (SPF)${theirs}`);
     }
-    if (result.result === "temperror" && onTemporary === "defer")
+    // Of a name in HELO beside a sender nothing is made that it would have to be known for, unless settings refuse for it.
+    const isIdle = identity === "helo" && spf.length > 1 && terms.onHeloFail === "accept";
+    if (result.result === "temperror" && onTemporary === "defer" && !isIdle)
       return reply(451, "4.4.3", `The SPF record of ${nameFit(domain)} can't be looked up now, come again later`);
   }
   return undefined;
@@ -246,6 +248,9 @@ function dmarcRefusal(
   disposition: DmarcPolicy,
   { onTemporary }: AuthenticateSettings,
 ): Reply | undefined {
+  // RFC 7489 section 6.6.1: it is of so many that no policy was asked for.
+  if (disposition === "reject" && dmarc.record === undefined)
+    return reply(550, "5.7.26", `${dmarc.because ?? "From is nobody"}, and so nobody's`);
   if (disposition === "reject")
     // RFC 7372 section 3.3: more than one check was asked, and none passed.
     return reply(

@@ -82,7 +82,7 @@ function arcMethods({ result, because, sets }: ArcResult, clientAddress: string 
 
 function dmarcMethods({ dmarc, disposition, vouchedBy }: Findings): readonly MethodResult[] {
   if (dmarc.domain === undefined) return [];
-  const policy = dmarc.policy === undefined ? dmarc.because : `p=${dmarc.policy} dis=${disposition}`;
+  const policy = dmarc.record === undefined ? dmarc.because : `p=${dmarc.policy} dis=${disposition}`;
   return [
     {
       method: "dmarc",
