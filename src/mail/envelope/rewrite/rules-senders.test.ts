@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseAliasTargets } from "../../../protocol/address/alias-targets.ts";
 import { replyText } from "../../../protocol/smtp/reply.ts";
 import type { Judgement, SessionFactsForRules } from "../policy.ts";
 import { rulesPolicy, type RulesPolicySettings } from "../rules.ts";
@@ -57,6 +58,25 @@ test("VERP is written in where the sender is listed, or the client asked", async
   ]);
   const asked = { ...facts, sender: "l@list.example", verp: { before: "-", at: "=" } };
   assert.deepEqual(sendersOf(await judge.judgeRecipient(asked, "bob@example.org")), ["l-bob=example.org@list.example"]);
+});
+
+test("VERP is written in once, also where the mailbox's `.forward` sends the mail on by an action that wants it, too", async () => {
+  const judge = policy({ verp: verpSettings.parse({ senders: ["@lists.example.net"] }), srs: undefined });
+  const mail = { ...facts, sender: "bounces@lists.example.net" };
+  const [sender] = sendersOf(await judge.judgeRecipient(mail, "jane@example.org"));
+  assert.equal(sender, "bounces+jane=example.org@lists.example.net");
+  const answer = await judge.expandForward({
+    message: mail,
+    envelope: { id: "M.1", message: "M", recipient: "jane@example.org", notify: [], action: "deliver", sender },
+    user: "jane",
+    where: "/home/jane/.forward",
+    targets: parseAliasTargets("far@elsewhere.example, \\jane").targets,
+  });
+  assert.ok(answer.kind === "envelopes");
+  assert.deepEqual(
+    answer.envelopes.map((one) => one.sender),
+    [sender, sender],
+  );
 });
 
 /** The sender that forwarded mail of alice had some days before. */

@@ -24,12 +24,16 @@ export function parseVerpDelimiters(text: string): VerpDelimiters | undefined {
   return before === undefined || at === undefined ? undefined : { before, at };
 }
 
-/** Undefined where there is no such address: the null sender stays null, and what would be too long stays as it is. */
+/**
+ * Undefined where there is no such address: the null sender stays null, and what would be too long stays as it is. A sender that
+ * has the recipient in it already, as a mail has that a `.forward` sends on, has it once.
+ */
 export function verpSender(sender: string, recipient: string, { before, at }: VerpDelimiters): string | undefined {
   const from = parseMailbox(sender, { isInternational: true });
   const to = splitAddress(recipient);
   if (sender === "" || !from.ok || to.domain === "" || to.local === "") return undefined;
-  const local = `${from.value.local}${before}${unquote(to.local)}${at}${to.domain}`;
-  const address = `${formatLocal(local)}@${splitAddress(sender).domain}`;
+  const written = `${before}${unquote(to.local)}${at}${to.domain}`;
+  if (from.value.local.toLowerCase().endsWith(written.toLowerCase())) return sender;
+  const address = `${formatLocal(`${from.value.local}${written}`)}@${splitAddress(sender).domain}`;
   return Buffer.byteLength(address) > LONGEST ? undefined : address;
 }
