@@ -1,5 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { decodeWords } from "./decode-words.ts";
+import { unfold } from "./field.ts";
 import { HeaderScanner } from "./header-scanner.ts";
 import { missingFields, type FieldsToAdd } from "./missing-fields.ts";
 
@@ -33,5 +35,9 @@ test("a From field is somebody's, with a name where one is known, and cannot be 
   assert.equal(from({ sender: "" }), "From: MAILER-DAEMON@mx.example\r\n");
   assert.equal(from({ senderName: "Ann Other" }), "From: Ann Other <a@b.example>\r\n");
   assert.equal(from({ senderName: 'A. "X" <y>\r\nBcc: z@z' }), 'From: "A. \\"X\\" <y> Bcc: z@z" <a@b.example>\r\n');
+  // RFC 5322 has ASCII only, and nobody asked for SMTPUTF8 for the sake of a name.
+  const named = from({ senderName: 'J\u00fcrgen "J\u00fc" M\u00fcller\r\nBcc: z@z' });
+  assert.match(named, /^From: (?:=\?UTF-8\?B\?[A-Za-z0-9+/=]+\?=\s+)+<a@b\.example>\r\n$/);
+  assert.equal(decodeWords(unfold(named)), 'From: J\u00fcrgen "J\u00fc" M\u00fcller Bcc: z@z <a@b.example>');
   assert.equal(from({ sender: "a@b>\r\nBcc: c@d" }), "From: MAILER-DAEMON@mx.example\r\n");
 });

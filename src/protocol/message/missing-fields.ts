@@ -1,6 +1,7 @@
 import { parseMailbox } from "../address/mailbox.ts";
 import { civilTime, formatDateTime } from "./date-time.ts";
-import { formatField } from "./field.ts";
+import { encodeWords } from "./encoded-word.ts";
+import { formatField, sanitiseText } from "./field.ts";
 import type { HeaderSummary } from "./header-scanner.ts";
 
 /**
@@ -43,7 +44,8 @@ function fromValue(add: FieldsToAdd): string {
   return `${quotedName(add.senderName)} <${address}>`;
 }
 
-/** A display name: atoms as they are, anything else in quotes (RFC 5322 section 3.4). */
+/** A display name: atoms as they are, other ASCII in quotes (RFC 5322 section 3.4), what is beyond it in encoded words. */
 function quotedName(name: string): string {
+  if (/[^\x00-\x7f]/.test(name)) return encodeWords(sanitiseText(name));
   return /^[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+$/.test(name) ? name : `"${name.replace(/["\\]/g, "\\$&")}"`;
 }
