@@ -149,6 +149,16 @@ test("addresses beyond ASCII make an internationalised report, with their own ad
   assert.ok(built.bytes.includes("To: <bøb@example.net>"));
 });
 
+test("a notice to an address that has a form in ASCII has that form, and goes where nobody knows SMTPUTF8", () => {
+  const built = buildDsn(dsn({ to: "bob@b\u00fccher.example" }));
+  assert.deepEqual([built.isInternational, built.is8bit], [false, false]);
+  assert.ok(built.bytes.includes("To: <bob@xn--bcher-kva.example>\r\n"));
+  for (const to of ["b\u00f8b@b\u00fccher.example", "b\u00f8b"]) {
+    const international = buildDsn(dsn({ to }));
+    assert.ok(international.isInternational && international.bytes.includes(`To: <${to}>\r\n`), to);
+  }
+});
+
 test("a boundary that stands in what is returned is not used", () => {
   const bytes = Buffer.from("A: b\r\n\r\n--=_06A7Q2MK0W1_0\r\n--=_06A7Q2MK0W1_1--\r\n");
   const built = buildDsn(dsn({ returned: { kind: "message", bytes } }));
