@@ -134,7 +134,8 @@ const REASONS: Readonly<Record<CauseKind, Reason>> = {
   },
   command: { means: "A delivery command failed.", examples: [{ kind: "command", text: "exit status 1" }] },
   alias: {
-    means: "An alias or a `.forward` file leads in a circle, to too many addresses, to a list with nobody in it, or to an address that cannot be used.",
+    means:
+      "An alias or a `.forward` file leads in a circle, to too many addresses, to a list with nobody in it, or to an address that cannot be used.",
     examples: [
       { kind: "alias", reason: "loop", text: "a@example.org, b@example.org, a@example.org" },
       { kind: "alias", reason: "unknown", text: "jane@example.org: no such user here" },

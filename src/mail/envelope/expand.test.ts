@@ -331,6 +331,7 @@ test("a list with nobody in it is told so at once: mail that nobody gets would f
       list: ":include:/lists/staff",
       "owner-list": "ann",
       postmaster: "staff",
+      closed: ":fail: we have moved",
     },
     files: { "/lists/staff": "# nobody yet" },
     local: { includesFrom: ["alias", "include", "forward"] },
@@ -344,6 +345,13 @@ test("a list with nobody in it is told so at once: mail that nobody gets would f
   const envelope = { id: "M.1", message: "M", recipient: "list@example.org", notify: [], action: "" };
   const placed = await policy.placeUnfiltered({ sender: "a@b.example", origin: ORIGIN }, envelope);
   assert.equal(placed.kind === "failed" && placed.failure.status, "5.2.4");
+  // Its sender reads this, whom our files are no business of.
+  assert.doesNotMatch(JSON.stringify(placed), /lists\/staff/);
+  const closed = await policy.placeUnfiltered(
+    { sender: "a@b.example", origin: ORIGIN },
+    { ...envelope, recipient: "closed@example.org" },
+  );
+  assert.match(JSON.stringify(closed), /"we have moved"/);
   assert.deepEqual(await policy.chooseTargets("list@example.org"), {
     kind: "none",
     because: "<list@example.org>: nobody is in /lists/staff",

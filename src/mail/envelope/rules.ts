@@ -8,7 +8,7 @@ import type { ContentFilterChoice } from "./content-filter.ts";
 import type { Message, Envelope } from "./envelope.ts";
 import { draftOf, type EnvelopeDraft } from "./draft.ts";
 import { expandForward, expandRecipient } from "./expand.ts";
-import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude } from "./expansion.ts";
+import type { ExpandedTarget, Expansion, ExpansionWorld, ReadInclude, WrongTarget } from "./expansion.ts";
 import { nameOfRecipient } from "./extension.ts";
 import type { Failure } from "./failure.ts";
 import { localNames, type Holds } from "./local-names.ts";
@@ -340,10 +340,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       const expansion = await expandRecipient(worldFor(giver), recipient);
       if (expansion.kind === "not-now")
         return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
-      if (expansion.kind === "refused") {
-        const { code, status, reason, because } = expansion.wrong;
-        return failed(code < 500 ? "temporary" : "permanent", status, reason, because);
-      }
+      if (expansion.kind === "refused") return failedFor(expansion.wrong);
       const finished = await finish(expansion.targets, giver, given);
       if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
       const envelopes = finished.flatMap(
@@ -367,10 +364,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       });
       if (expansion.kind === "not-now")
         return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
-      if (expansion.kind === "refused") {
-        const { code, status, reason, because } = expansion.wrong;
-        return failed(code < 500 ? "temporary" : "permanent", status, reason, because);
-      }
+      if (expansion.kind === "refused") return failedFor(expansion.wrong);
       const given = envelope.givenRecipient ?? envelope.recipient;
       const finished = await finish(expansion.targets, giver, given, sender);
       if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
@@ -390,6 +384,12 @@ function failed(
   text: string,
 ): ForwardAnswer {
   return { kind: "failed", failure: { lasting, status, cause: { kind: "alias", reason, text } } };
+}
+
+/** Its sender reads it: that a list is empty or an address is closed, in its own words, and not in which file that stands. */
+function failedFor({ code, status, reason, text, because }: WrongTarget): ForwardAnswer {
+  const told = reason === "nobody" || reason === "refused" ? text : because;
+  return failed(code < 500 ? "temporary" : "permanent", status, reason, told);
 }
 
 function refuse(code: number, status: string, text: string, because: string): Extract<Judgement, { kind: "reject" }> {
