@@ -11,7 +11,7 @@ export class DotStuffer {
   readonly #lines = new ContentLines({ bareEndings: "normalise", doubleDots: true });
 
   push(chunk: Buffer): readonly Buffer[] {
-    return this.#lines.push(chunk.includes(0) ? withoutNul(chunk) : chunk);
+    return this.#lines.push(withoutNul(chunk));
   }
 
   /** The rest of the content and the end mark. */
@@ -21,6 +21,7 @@ export class DotStuffer {
   }
 }
 
-function withoutNul(chunk: Buffer): Buffer {
-  return chunk.filter((byte) => byte !== 0) as Buffer;
+/** What leaves of mail that is not binary. */
+export function withoutNul(chunk: Buffer): Buffer {
+  return chunk.includes(0) ? (chunk.filter((byte) => byte !== 0) as Buffer) : chunk;
 }

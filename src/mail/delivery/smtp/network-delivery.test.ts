@@ -371,6 +371,7 @@ test("a NUL or an overlong line in ordinary mail bounces nothing for want of an 
     [{ content: "7bit", isInternational: true }, ["PIPELINING"]],
     [{ content: "7bit" }, ["PIPELINING"]],
     [{ content: "8bit" }, ["8BITMIME"]],
+    [{ content: "8bit" }, ["8BITMIME", "PIPELINING", "CHUNKING"]],
   ] as const) {
     const world = setUp({ extensions });
     const { transacted } = await send(world, ["b@x.example"], { message: changes, body: inline(odd) });

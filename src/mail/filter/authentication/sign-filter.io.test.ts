@@ -82,6 +82,25 @@ test("mail of our own bears a signature by each key of its domain, and they veri
   for (const line of got.header.split("\r\n")) assert.ok(line.length <= 78, line);
 });
 
+test("what is signed is what leaves: a NUL does so in binary mail only", async () => {
+  const odd = message("alice@example.org").replace("Hello", "Hel\0lo").replace("hi", "h\0i");
+  const leaving = async (body: "8BITMIME" | "BINARYMIME"): Promise<readonly string[]> => {
+    const mail = testMail(odd, { ...own, mail: { body } });
+    const { header } = await signedMail(mail);
+    const sent =
+      body === "BINARYMIME" ? `${header}\r\nHel\0lo \r\n\r\n` : `${header}\r\nHello \r\n\r\n`.replaceAll("\0", "");
+    const { header: fields, body: content } = testMail(sent);
+    const { dkim } = await verifyMessage(
+      { fields: rawFields(fields), body: () => content.read() },
+      createKeyFinder(zone)(),
+      { mostSignatures: 10, acceptPartial: false, nowSeconds: Math.floor(Date.now() / 1000) },
+    );
+    return dkim.map(({ result }) => result);
+  };
+  assert.deepEqual(await leaving("8BITMIME"), ["pass", "pass"]);
+  assert.deepEqual(await leaving("BINARYMIME"), ["pass", "pass"]);
+});
+
 test("simple forms and a time to live are signed as well", async () => {
   const got = await signedMail(testMail(message("alice@example.org"), own), {
     header: "simple",

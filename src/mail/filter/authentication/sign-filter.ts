@@ -8,6 +8,7 @@ import { rawFields, type RawField } from "../../../protocol/authentication/raw-f
 import { sealedResults } from "../../../protocol/authentication/results-field.ts";
 import { verifyMessage } from "../../../protocol/authentication/verify-message.ts";
 import type { SigningKeeper } from "../../../service/signing/signing-keys.ts";
+import { withoutNul } from "../../../protocol/smtp/dot-stuffer.ts";
 import { filterFailed } from "../failed.ts";
 import type { Filter, FilterMail, MailVerdict } from "../filter.ts";
 import type { FilterWorld } from "../filter-world.ts";
@@ -150,7 +151,7 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
           ? `keys of ${settings.keys.map(({ domain }) => domain).join(", ")}`
           : `keys in table ${settings.keyTable}`,
       async judge(mail, signal) {
-        const fields = rawFields(mail.header);
+        const fields = rawFields(asItLeaves(mail)(mail.header));
         if (settings.whose === "everybody" || isOwnMail(mail.facts, fields)) return sign(mail, fields, signal);
         return settings.seal === undefined ? unchanged() : seal(mail, fields, settings.seal, signal);
       },
@@ -165,10 +166,16 @@ function unchanged(because?: string): MailVerdict {
   return { fate: { kind: "keep" }, ...(because === undefined ? {} : { because }) };
 }
 
+/** The signature is over what the next host gets: of a NUL it gets nothing but in binary mail. */
+function asItLeaves({ facts }: FilterMail): (bytes: Buffer) => Buffer {
+  return facts.mail.body === "BINARYMIME" ? (bytes) => bytes : withoutNul;
+}
+
 async function readBody(mail: FilterMail, hashes: BodyHashes, signal: AbortSignal): Promise<void> {
+  const leaving = asItLeaves(mail);
   for await (const piece of mail.body.read()) {
     signal.throwIfAborted();
-    hashes.update(piece);
+    hashes.update(leaving(piece));
   }
   hashes.finish();
 }
