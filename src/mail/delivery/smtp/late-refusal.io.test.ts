@@ -30,7 +30,7 @@ async function startHost() {
         stream.off("data", onData);
         stream.write("220 go ahead\r\n");
         const options = { isServer: true, secureContext: context, requestCert: true, rejectUnauthorized: true };
-        talk(new TLSSocket(stream as Socket, options));
+        talk(new TLSSocket(stream, options));
       } else stream.write("250 ok\r\n");
     });
   };
