@@ -232,6 +232,22 @@ test("the answer stays fresh as long as its shortest part, within bounds", async
   assert.equal(resolved.freshUntilAt, 90_000);
 });
 
+test("what could not be looked up, or has no address for now, is looked for again before the others' records end", async () => {
+  const freshFor = async (zone: Record<string, ZoneEntry>): Promise<number> => {
+    const resolved = await resolve(zone, "d.example");
+    assert.ok(resolved.ok);
+    return resolved.freshUntilAt;
+  };
+  const all = { mx: ["10 a.example", "20 b.example"], ttlMs: 3_600_000 };
+  const b = { a: ["192.0.2.2"], ttlMs: 3_600_000 };
+  const half: ZoneEntry = { aaaa: ["2001:db8::1"], ttlMs: 3_600_000, fails: { a: "servfail" } };
+  assert.equal(await freshFor({ "d.example": all, "b.example": b, "a.example": { fails: "timeout" } }), 120_000);
+  assert.equal(await freshFor({ "d.example": all, "b.example": b, "a.example": half }), 120_000, "one family of it");
+  assert.equal(await freshFor({ "d.example": all, "b.example": b, "a.example": { ttlMs: 60_000 } }), 60_000);
+  const only: ZoneEntry = { a: ["192.0.2.1"], ttlMs: 3_600_000 };
+  assert.equal(await freshFor({ "d.example": all, "b.example": b, "a.example": only }), 3_600_000);
+});
+
 test("a zone is read from text", async () => {
   const zone = zoneFromText(
     "d.example. 300 IN MX 10 a.example. ; best\na.example A 192.0.2.1\nx.example FAIL timeout\n",

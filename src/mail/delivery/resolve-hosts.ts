@@ -29,6 +29,8 @@ export interface HostFinder {
 const MOST_EXCHANGERS = 50;
 const SHORTEST_FRESHNESS_MS = 30_000;
 const LONGEST_FRESHNESS_MS = 3_600_000;
+/** Hosts among which some could not be looked up: mail that fails at the others must not wait for as long as their records hold. */
+const PARTIAL_FRESHNESS_MS = 120_000;
 
 export async function resolveHosts(
   request: ResolveRequest,
@@ -145,7 +147,12 @@ async function addressesOf(name: string, finder: HostFinder, signal?: AbortSigna
   for (let at = 0; at < Math.max(sixes.length, fours.length); at++)
     for (const address of [...sixes.slice(at, at + 1), ...fours.slice(at, at + 1)]) addresses.add(canonicalIp(address));
   const finding = four.kind === "failed" ? four.finding : six.kind === "failed" ? six.finding : undefined;
-  const ttls = [six, four].flatMap((answer) => (answer.kind === "found" ? [answer.ttlMs] : []));
+  const isMissing = addresses.size === 0;
+  const ttls = [six, four].flatMap((answer) => {
+    if (answer.kind === "failed") return [PARTIAL_FRESHNESS_MS];
+    // That a host has no address of one family says nothing of the other one's.
+    return answer.kind === "found" || isMissing ? [answer.ttlMs] : [];
+  });
   return { addresses: [...addresses], ttlMs: Math.min(...ttls), finding };
 }
 
