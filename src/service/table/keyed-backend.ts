@@ -18,7 +18,7 @@ export interface KeyedBackend {
   each?(keys: readonly string[], ask: BackendAsk): Promise<readonly TableAnswer[]>;
   /** All that is in it, where it can be gone through. */
   entries?(ask: BackendAsk): Promise<TableAnswer<readonly TableEntry[]>>;
-  /** As the table's; the account is folded. */
+  /** As the table's; the account is in lower case, a domain in it as A-labels. */
   checkPassword?(
     account: string,
     password: string,

@@ -22,18 +22,41 @@ export interface CandidateOptions {
  * | `192.0.2.7` | itself, `192.0.2.6/31` … `0.0.0.0/0`, `*` |
  * | `joe` | itself, `*` |
  *
- * Passwords are kept for one name each: for `credentials` only the key itself is asked for.
+ * Passwords are kept for one name each: for `credentials` only the key itself is asked for. A person's name beyond ASCII
+ * (`jürgen`) is asked for as it is, then as tables fold keys.
  */
 export function keyedCandidates(key: string, service: TableService, options: CandidateOptions): readonly string[] {
   const address = addressBytes(key);
   const own = address === undefined ? foldKey(key) : networkText(address, address.length * 8);
-  if (!options.wildcards || service === "credentials") return [own];
+  const ownForms = address === undefined ? formsOf(key, own, service) : [own];
+  if (!options.wildcards || service === "credentials") return ownForms;
   if (address !== undefined) return options.hasFirst ? [own, ...shorterNetworks(address), "*"] : [own, "*"];
   const at = atOf(own);
   const keys = candidates(own)
     .filter(({ below, key: each }) => below || options.isMember || at < 0 || each.includes("@"))
     .map(({ below, key: each }) => (below ? `.${each}` : each));
-  return [...keys, "*"];
+  return [...ownForms, ...keys.slice(1), "*"];
+}
+
+/** Services that are asked for people: a key of theirs without an `@` is no domain, which alone has A-labels. */
+const OF_PEOPLE: ReadonlySet<TableService> = new Set(["alias", "credentials", "userinfo", "address"]);
+
+/** A key in lower case, and how tables fold it where that is something else. */
+function formsOf(key: string, folded: string, service: TableService): readonly string[] {
+  const isName = OF_PEOPLE.has(service) && /[^\u0000-\u007f]/.test(key) && !/@|^[*.]/.test(key);
+  const name = key.toLowerCase();
+  return isName && name !== folded ? [name, folded] : [folded];
+}
+
+/** A key that was written by hand, in each form in which a keyed backend may have it for the service; mostly one. */
+export function writtenForms(written: string, service: TableService): readonly string[] {
+  return formsOf(written, writtenKey(written), service);
+}
+
+/** An account as a program hears of it that compares passwords itself. */
+export function accountName(account: string): string {
+  const [name = account] = formsOf(account, foldKey(account), "credentials");
+  return name;
 }
 
 /** How a key that was written by hand stands in a keyed backend: folded, `*.domain` as `.domain`, networks at their shortest. */

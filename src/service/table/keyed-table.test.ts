@@ -40,6 +40,52 @@ test("without wildcards, and for passwords, only the key itself is asked for", a
   assert.deepEqual(asked, ["joe@example.org", "joe@example.org"]);
 });
 
+test("a person's name beyond ASCII is asked for as it is, then as tables fold it", async () => {
+  const asked: string[] = [];
+  const none = keyedTable("t", backendOf({}, asked), options);
+  const people = backendOf({ jürgen: "a", "xn--mller-kva": "b", "xn--bcher-kva.example": "c" });
+  const table = keyedTable("t", people, options);
+  await none.lookup("Jürgen", { service: "credentials" });
+  await none.exact("Jürgen", { service: "alias" });
+  await none.lookup("jürgen", { service: "userinfo" });
+  await none.lookup("jürgen@bücher.example", { service: "credentials" });
+  await none.exact("bücher.example", { service: "domain" });
+  assert.deepEqual(asked, [
+    "jürgen",
+    "xn--jrgen-kva",
+    "jürgen",
+    "xn--jrgen-kva",
+    "jürgen",
+    "xn--jrgen-kva",
+    "*",
+    "jürgen@xn--bcher-kva.example",
+    "xn--bcher-kva.example",
+  ]);
+  for (const [name, value] of [
+    ["JÜRGEN", "a"],
+    ["Müller", "b"],
+  ] as const) {
+    assert.deepEqual(await table.exact(name, { service: "alias" }), { kind: "found", value, where: "w" });
+    const first = await table.firstExact?.(["nobody", name], { service: "alias" });
+    assert.deepEqual(first, { kind: "found", value, where: "w", key: name });
+    const several = keyedTable(
+      "t",
+      { ...people, each: (keys, ask) => Promise.all(keys.map((key) => people.get(key, ask))) },
+      options,
+    );
+    const answers = await several.each?.(["nobody", name, "joe"], { service: "alias" });
+    assert.deepEqual(answers, [{ kind: "none" }, { kind: "found", value, where: "w" }, { kind: "none" }]);
+  }
+  const accounts: string[] = [];
+  const checkPassword: KeyedBackend["checkPassword"] = (account) => {
+    accounts.push(account);
+    return Promise.resolve({ kind: "none" });
+  };
+  const comparing = keyedTable("t", { ...people, checkPassword }, options);
+  for (const account of ["Jürgen", "Joe", "Jürgen@Bücher.example"]) await comparing.checkPassword?.(account, "x");
+  assert.deepEqual(accounts, ["jürgen", "joe", "jürgen@xn--bcher-kva.example"]);
+});
+
 test("networks are asked for only where that costs little", () => {
   const keys = keyedCandidates("192.0.2.7", "network", { wildcards: true, isMember: true, hasFirst: true });
   assert.deepEqual(

@@ -2,9 +2,8 @@ import type { Clock } from "../../foundation/clock.ts";
 import { DeadlinePassed, withLimit, type Limit } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { formatDuration } from "../../foundation/units.ts";
-import type { BackendAsk, FirstAnswer, KeyedBackend } from "./keyed-backend.ts";
-import { keyedCandidates, writtenKey } from "./keyed-candidates.ts";
-import { foldKey } from "./pattern.ts";
+import { withoutKey, type BackendAsk, type FirstAnswer, type KeyedBackend } from "./keyed-backend.ts";
+import { accountName, keyedCandidates, writtenForms } from "./keyed-candidates.ts";
 import type { Table, TableAnswer, TableAsk, TableEntry, TableService } from "./table.ts";
 
 export interface KeyedTableOptions {
@@ -66,10 +65,8 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
     });
   const exact = (key: string, ask: TableAsk | undefined): Promise<TableAnswer> =>
     bounded(ask, async (asked) => {
-      const written = writtenKey(key);
-      const answer = await backend.get(written, asked);
-      ask?.onStep?.({ key: written, answer });
-      return answer;
+      const forms = writtenForms(key, asked.service);
+      return withoutKey(await firstOf(backend, forms, asked, { onStep: ask?.onStep, isFirstLikely: true }));
     });
   const isNegated = (key: string): boolean => options.negation === true && key.startsWith("!");
 
@@ -85,9 +82,11 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
     exact,
     firstExact(keys, ask): Promise<FirstAnswer> {
       return bounded(ask, async (asked) => {
-        const written = keys.map(writtenKey);
-        const found = await firstOf(backend, written, asked, { onStep: ask?.onStep, isFirstLikely: false });
-        return found.kind === "found" ? { ...found, key: keys[written.indexOf(found.key)] ?? found.key } : found;
+        const written = keys.flatMap((key) => writtenForms(key, asked.service).map((form) => ({ form, key })));
+        const forms = written.map(({ form }) => form);
+        const found = await firstOf(backend, forms, asked, { onStep: ask?.onStep, isFirstLikely: false });
+        if (found.kind !== "found") return found;
+        return { ...found, key: written.find(({ form }) => form === found.key)?.key ?? found.key };
       });
     },
     async has(key, ask): Promise<TableAnswer<boolean>> {
@@ -102,10 +101,12 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
       ? {}
       : {
           async each(keys: readonly string[], ask?: TableAsk): Promise<readonly TableAnswer[]> {
-            const answers = await bounded<readonly TableAnswer[]>(
-              ask,
-              async (asked) => (await backend.each?.(keys.map(writtenKey), asked)) ?? [],
-            );
+            const answers = await bounded<readonly TableAnswer[]>(ask, async (asked) => {
+              const forms = keys.map((key) => writtenForms(key, asked.service));
+              const found = (await backend.each?.(forms.flat(), asked)) ?? [];
+              let at = 0;
+              return forms.map(({ length }) => firstTold(found.slice(at, (at += length))));
+            });
             return "kind" in answers ? keys.map(() => answers) : answers;
           },
         }),
@@ -123,12 +124,17 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
       : {
           checkPassword: (account: string, password: string, signal?: AbortSignal) =>
             within(signal, async (limit) => {
-              const answer = await backend.checkPassword?.(foldKey(account), password, limit.signal);
+              const answer = await backend.checkPassword?.(accountName(account), password, limit.signal);
               return answer ?? ({ kind: "unable" } as const);
             }),
         }),
     health: () => backend.health(),
   };
+}
+
+/** The first that is not "there is none". */
+function firstTold(answers: readonly TableAnswer[]): TableAnswer {
+  return answers.find(({ kind }) => kind !== "none") ?? { kind: "none" };
 }
 
 interface Failed {
