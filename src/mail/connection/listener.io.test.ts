@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import { PosthornError } from "../../foundation/error.ts";
 import type { DnsAnswer, Resolver } from "../../protocol/dns/resolver.ts";
@@ -38,6 +39,20 @@ test("the client that a PROXY header names is the client in every way", async ()
   assert.equal(server.queue.commits[0]?.message.origin.address, "192.0.2.7");
   await server.logged(/^connect from unknown\[192\.0\.2\.7\]$/);
   await server.logged(/Connection concurrency per address limit exceeded: from unknown\[192\.0\.2\.7\]/);
+});
+
+test("a client of the network that has gone before it was taken is no user of this host", async () => {
+  await using server = await testListener();
+  // Such a socket has no address any more, and can still have been written to.
+  const [ours, theirs] = duplexPair();
+  ours.write("EHLO x\r\n");
+  server.listener.accept(theirs as unknown as Socket);
+  for (let at = 0; at < 500 && server.listener.open > 0; at++) await new Promise((go) => setTimeout(go, 10));
+  assert.equal(server.listener.open, 0);
+  assert.deepEqual(
+    server.log.lines.filter((line) => line.includes("local")),
+    [],
+  );
 });
 
 test("a PROXY header of version 2 that comes byte by byte is read, and the dialogue goes on", async () => {

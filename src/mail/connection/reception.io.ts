@@ -65,12 +65,13 @@ export class Reception implements Receiving {
   }
 
   begin(): void {
-    const { socket, rules } = this.#options;
+    const { socket, rules, known } = this.#options;
     socket.on("error", ignore);
     socket.once("close", this.#onClose);
-    // A client that has gone already has no address; a unix socket's never has one.
     const address = socket.remoteAddress === undefined ? undefined : plainAddress(socket.remoteAddress);
-    if (address === undefined && rules.settings.path === undefined && socket.destroyed) return;
+    // A client of a unix socket never has an address. One of the network has none when it has gone already: what it still sent
+    // can be read, and is not that of a user of this host.
+    if (address === undefined && rules.settings.path === undefined && known === undefined) return void socket.destroy();
     if (address !== undefined && rules.proxies.has(address)) this.#readProxyHeader(address);
     else this.#admit({ address, port: socket.remotePort });
   }
