@@ -297,3 +297,32 @@ test("DEFER_IF_REJECT makes a later refusal for good one for now", async () => {
   assert.match(judged.because, /else 550 5\.1\.1/);
   assert.equal(code(await session(policyAt("rcpt"), () => "DEFER_IF_REJECT wait").rcpt()), "accept");
 });
+
+test("what a restriction said of a command is nothing where a filter refuses that command", async () => {
+  const clock = virtualClock(0);
+  const no = { kind: "refuse", reply: reply(550, "5.7.1", "no") } as const;
+  const refusing = scriptedFilter(
+    "f",
+    {
+      at: ["helo", "auth"],
+      ask: (question) => (question.stage === "helo" && question.name !== "refused.example" ? { kind: "proceed" } : no),
+    },
+    { clock },
+  );
+  const says = (_state: string, asked: ReadonlyMap<string, string>): string =>
+    asked.get("helo_name") === "bad.example" ? "REJECT" : asked.get("policy_context") === "login" ? "HOLD" : "DUNNO";
+  const login = policyAt("auth", { policy: { at: "inet:127.0.0.1:10023", context: "login" }, name: "login" });
+  const filters = new FilterChain([refusing], testFacts(), { clock, tables: new Map() });
+  const { ask, helo, rcpt, chain } = session([...policyAt("helo"), ...login], says, ACCEPT, true, false, filters);
+  const judged = async (): Promise<string> => {
+    chain.begin();
+    return code(await rcpt());
+  };
+  await helo("bad.example");
+  assert.equal((await helo("refused.example")).kind, "refuse");
+  assert.equal(await judged(), "reject 554", "the name in force is the one before");
+  await helo("good.example");
+  assert.equal((await ask("auth")).kind, "refuse");
+  assert.equal(await judged(), "accept");
+  assert.equal(chain.wants("message"), false, "nobody has logged in whose mail is to be held");
+});

@@ -85,19 +85,23 @@ export class RestrictedChain implements AskedChain {
     const stage = STAGES[question.stage];
     const judged = await this.#judge(stage, { ...this.#numbered(who), ...heard(question) });
     const notes = judged.notes ?? [];
-    if (LASTING.has(stage)) this.#lasting.set(stage, judged.kind === "accept" ? (judged.changes ?? []) : []);
     if (judged.kind === "reject" && judged.isAtOnce) {
       const kind = stage === "connect" ? "disconnect" : "refuse";
       return { kind, reply: judged.reply, by: byRestriction(judged), tags: [], told: [], notes };
     }
-    if (judged.kind === "reject") this.#earlier.set(stage, judged);
-    else {
-      this.#earlier.delete(stage);
-      if (!LASTING.has(stage)) this.#changes.push(...(judged.changes ?? []));
-    }
     const outcome = await this.#filters?.ask(question, who);
+    // A command that is refused did not happen: the name or login before it is still the client's.
+    if (outcome === undefined || outcome.kind === "proceed" || stage === "connect") this.#remember(stage, judged);
     if (outcome === undefined) return { kind: "proceed", tags: [], told: [], notes };
     return notes.length === 0 ? outcome : { ...outcome, notes: [...notes, ...(outcome.notes ?? [])] };
+  }
+
+  #remember(stage: RestrictionStage, judged: StageJudgement): void {
+    const changes = judged.kind === "accept" ? (judged.changes ?? []) : [];
+    if (LASTING.has(stage)) this.#lasting.set(stage, changes);
+    else this.#changes.push(...changes);
+    if (judged.kind === "reject") this.#earlier.set(stage, judged);
+    else this.#earlier.delete(stage);
   }
 
   async judge(mail: FilterMail, who: SessionFactsForRules): Promise<SiftedMail> {
