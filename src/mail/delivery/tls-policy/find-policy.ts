@@ -1,4 +1,6 @@
 import { messageOf } from "../../../foundation/error.ts";
+import { canonicalIpText } from "../../../protocol/address/ip-address.ts";
+import { foldKey } from "../../../service/table/pattern.ts";
 import type { Table } from "../../../service/table/table.ts";
 import { parsePolicy, type TlsPolicy } from "./policy.ts";
 import { policyKey, policyKeys, spellingsOf, type PolicySubject } from "./policy-key.ts";
@@ -69,10 +71,17 @@ export async function askPolicy(finder: PolicyFinder, subject: PolicySubject): P
   }
 }
 
+/** Tables are asked for a few spellings, and the settings' keys are all read: what stands there in another one would be no policy. */
+function isFoundAs(written: string, key: string): boolean {
+  if (canonicalIpText(written) !== undefined) return true;
+  return spellingsOf(key).some((spelling) => foldKey(spelling) === foldKey(written));
+}
+
 /** What is wrong with an entry of a policy table; undefined when nothing is. */
 export function policyEntryProblem(key: string, value: string | undefined): string | undefined {
   const known = policyKey(key);
   if (!known.ok) return known.problem;
+  if (!isFoundAs(key.trim(), known.value)) return `is never found in a table as it is written; write ${known.value}`;
   if (value === undefined) return "expected a level behind the key, such as may or secure";
   const parsed = parsePolicy(value);
   return parsed.ok ? undefined : parsed.problem;

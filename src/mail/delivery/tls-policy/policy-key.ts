@@ -58,13 +58,14 @@ export function policyKeys(subject: PolicySubject): readonly string[] {
   return [...keys];
 }
 
-/** Every way in which a key may stand in a table. */
+/** Every way in which a key may stand in a table, besides what tables fold: case, A-labels, a final dot, addresses by themselves. */
 export function spellingsOf(key: string): readonly string[] {
   if (key === "*") return [key];
   if (key.startsWith("*.")) return [key, key.slice(1)];
   const [, host = "", port = ""] = /^(\[[^\]]*\]|[^:]*(?=:\d+$)|.*?)((?::\d+)?)$/.exec(key) ?? [];
-  if (host.startsWith("[")) return [key];
-  if (host.includes(":")) return [key, `[${key}]`];
+  // RFC 5321 section 4.1.3: an address literal of IPv6 says so.
+  if (host.startsWith("[")) return [key, key.replace("[", "[IPv6:")];
+  if (host.includes(":")) return [key, `[${key}]`, `[IPv6:${key}]`];
   return [key, `[${host}]${port}`];
 }
 

@@ -245,6 +245,33 @@ test("what a table's entry says is checked with its key", () => {
   assert.match(policyEntryProblem("localhost", "dane") ?? "", /not yet supported/);
 });
 
+test("an entry of a table is found however its key is spelt, or the check says that it is not", async () => {
+  const subject = (destination: string): PolicySubject => ({ destination, port: 25 });
+  for (const [key, destination] of [
+    ["fd00::1", "[fd00::1]"],
+    ["[fd00::1]", "[fd00::1]"],
+    ["[IPv6:fd00::1]", "[fd00::1]"],
+    ["[IPv6:fd00::1]:25", "[IPv6:fd00::1]:25"],
+    ["fd00:0::0001", "[fd00::1]"],
+    ["[mx.Example]:25", "mx.example"],
+    ["mx.example.", "mx.example"],
+    ["B\u00fccher.example", "xn--bcher-kva.example"],
+    [".b\u00fccher.example", "mx.xn--bcher-kva.example"],
+  ] as const) {
+    assert.equal(policyEntryProblem(key, "secure"), undefined, key);
+    const answer = await finder({}, { [key]: "secure" }).find(subject(destination));
+    assert.equal(answer.kind, "found", key);
+  }
+  for (const [key, better] of [
+    ["[fd00:0::1]", "fd00::1"],
+    ["b\u00fccher.example:25", "xn--bcher-kva.example:25"],
+    ["mx.example.:25", "mx.example:25"],
+  ] as const) {
+    assert.match(policyEntryProblem(key, "secure") ?? "", new RegExp(`never found.*write ${better}$`), key);
+    assert.equal((await finder({}, { [key]: "secure" }).find(subject(better))).kind, "none", key);
+  }
+});
+
 test("nothing that is written throws; a key that is understood is found by itself, however it is spelt", () => {
   fc.assert(
     fc.property(
