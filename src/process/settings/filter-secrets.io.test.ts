@@ -20,6 +20,7 @@ test("a filter's password is in the settings, or the first line of a file; what 
     empty: { rspamd: { servers, passwordFile: file("empty", "\n") } },
     missing: { rspamd: { servers, passwordFile: join(folder, "missing") } },
     authority: { http: { servers: "https://hooks.example.org", tlsCa: join(folder, "no-authority") } },
+    nobody: { http: { servers: "https://hooks.example.org", tlsCa: file("nobody", "\n") } },
     both: { rspamd: { servers, password: "x", passwordFile: file("other", "y") } },
     none: { rspamd: servers },
     other: { clamd: "127.0.0.1:3310" },
@@ -29,12 +30,13 @@ test("a filter's password is in the settings, or the first line of a file; what 
   assert.equal(secrets["plain"], "one");
   assert.equal(secrets["file"], "two");
   assert.deepEqual(Object.keys(secrets).toSorted(), ["both", "file", "plain"]);
-  assert.equal(told.length, 4);
+  assert.equal(told.length, 5);
   assert.match(told[0] ?? "", /^filters\.empty\.rspamd\.passwordFile: .* has an empty first line$/);
   assert.match(told[1] ?? "", /^filters\.missing\.rspamd\.passwordFile: cannot read /);
   assert.match(told[2] ?? "", /^filters\.authority\.http\.tlsCa: cannot read /);
+  assert.match(told[3] ?? "", /^filters\.nobody\.http\.tlsCa: .* holds no certificate in PEM form$/);
   assert.match(
-    told[3] ?? "",
+    told[4] ?? "",
     /^filters\.both\.rspamd\.passwordFile: expected either password or passwordFile, not both$/,
   );
   rmSync(folder, { recursive: true });

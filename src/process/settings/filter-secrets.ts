@@ -3,6 +3,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { FiltersSettings } from "../../mail/filter/settings.ts";
 import { kindOf } from "../../mail/filter/filter-kind.ts";
 import type { SettingPath } from "../../service/config/config.ts";
+import { readAuthorities } from "../../service/table/pool/authorities.io.ts";
 
 /** Each secret of a filter's kind, and the setting that names a file with it. */
 const SECRETS = { password: "passwordFile", secret: "secretFile" } as const;
@@ -22,7 +23,7 @@ export async function loadFilterSecrets(
     if (kind === undefined || typeof options !== "object") continue;
     const path = (setting: string): SettingPath => ["filters", name, kind, setting];
     const authorities = textIn(options, "tlsCa");
-    if (authorities !== undefined) await tryToRead(authorities, (text) => tell(path("tlsCa"), text));
+    if (authorities !== undefined) await tryToRead(authorities, (text) => tell(path("tlsCa"), text), readAuthorities);
     for (const [plain, file] of Object.entries(SECRETS)) {
       const written = textIn(options, plain);
       const from = textIn(options, file);
@@ -54,9 +55,13 @@ export function withoutFilterSecrets(filters: FiltersSettings): FiltersSettings 
   );
 }
 
-async function tryToRead(file: string, tell: (text: string) => void): Promise<string | undefined> {
+async function tryToRead(
+  file: string,
+  tell: (text: string) => void,
+  read: (file: string) => Promise<string> = (path) => readFile(path, "utf8"),
+): Promise<string | undefined> {
   try {
-    return await readFile(file, "utf8");
+    return await read(file);
   } catch (thrown) {
     tell(`cannot read ${file}: ${messageOf(thrown)}`);
     return undefined;

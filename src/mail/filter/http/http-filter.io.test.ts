@@ -242,6 +242,9 @@ test("with https the certificate must be good: of an authority that is known, fo
   await assert.rejects(judged({ servers: "https://localhost", tlsCa: join(folder, "none") }), {
     code: "SETTINGS_INVALID",
   });
+  const nobody = join(folder, "nobody");
+  writeFileSync(nobody, "");
+  await assert.rejects(judged({ servers: "https://localhost", tlsCa: nobody }), { code: "SETTINGS_INVALID" });
   server.closeAllConnections();
   server.close();
   await once(server, "close");

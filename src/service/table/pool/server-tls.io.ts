@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { messageOf } from "../../../foundation/error.ts";
+import { readAuthorities } from "./authorities.io.ts";
 import { isThisMachine, type ServerAddress } from "./server-address.ts";
 import type { ServerSettings } from "./settings.ts";
 
@@ -13,7 +13,7 @@ export interface ServerTls {
   readonly servername?: string;
 }
 
-/** How a server is encrypted with; undefined: not at all. Throws when the authorities cannot be read. */
+/** How a server is encrypted with; undefined: not at all. Throws when the authorities cannot be read, or there are none. */
 export async function serverTls(settings: ServerSettings, address: ServerAddress): Promise<ServerTls | undefined> {
   const mode = settings.tls ?? (isThisMachine(address) ? "off" : "verify");
   if (mode === "off" || address.kind === "unix") return undefined;
@@ -22,7 +22,7 @@ export async function serverTls(settings: ServerSettings, address: ServerAddress
     rejectUnauthorized: mode === "verify",
     minVersion: "TLSv1.2",
     ...(name === undefined ? {} : { servername: name }),
-    ...(settings.tlsCa === undefined ? {} : { ca: await readFile(settings.tlsCa, "utf8") }),
+    ...(settings.tlsCa === undefined ? {} : { ca: await readAuthorities(settings.tlsCa) }),
   };
 }
 
