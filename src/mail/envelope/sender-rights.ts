@@ -23,7 +23,7 @@ export interface SenderRights {
 export function senderRights(
   settings: SenderRightsSettings,
   tables: Tables,
-  local: Pick<LocalNames, "isPrimaryDomain">,
+  local: Pick<LocalNames, "isPrimaryDomain" | "virtualOf" | "userOf">,
   delimiters: string,
 ): SenderRights {
   const table =
@@ -33,13 +33,34 @@ export function senderRights(
     const { local: localPart, domain } = splitAddress(foldKey(address));
     return namesOf(unquote(localPart), delimiters).map((name) => `${name}@${domain}`);
   };
+  /** Whether `spelling` is the address itself, or with its extension nobody's but the one's who has it without. */
+  const isSpelling = async (address: string, spelling: string): Promise<Holds> => {
+    const [whole] = spellings(address);
+    if (whole === undefined || whole === spelling) return true;
+    const names = await namesIn(splitAddress(address).domain);
+    if (names === undefined || "failed" in names) return names ?? true;
+    const user = await names.userOf(address);
+    if (user === false) return true;
+    // A user's own name may contain a delimiter.
+    return "failed" in user ? user : user.name === undefined || nameOf(whole) !== user.name;
+  };
+  /** Who says what users there are in a domain; undefined when it is none of ours. */
+  const namesIn = async (
+    domain: string,
+  ): Promise<Pick<LocalNames, "userOf"> | { readonly failed: string } | undefined> => {
+    const entry = await local.virtualOf(domain);
+    if (entry !== "none") return entry;
+    const isPrimary = await local.isPrimaryDomain(domain);
+    return typeof isPrimary === "boolean" ? (isPrimary ? local : undefined) : isPrimary;
+  };
   const isOwn = async (account: string, address: string): Promise<Holds> => {
     const folded = foldKey(account);
-    const own = spellings(address);
-    if (folded.includes("@")) return own.includes(folded);
-    if (!own.some((one) => one.slice(0, one.lastIndexOf("@")) === folded)) return false;
+    const hasDomain = folded.includes("@");
+    const own = spellings(address).find((one) => (hasDomain ? one : nameOf(one)) === folded);
+    if (own === undefined) return false;
     // An account without a domain is a user of this host; of the same name in a virtual domain may be somebody else.
-    return local.isPrimaryDomain(splitAddress(address).domain);
+    const isHere = hasDomain || (await local.isPrimaryDomain(splitAddress(address).domain));
+    return isHere === true ? isSpelling(address, own) : isHere;
   };
   return {
     checks: settings.checks,
@@ -55,11 +76,15 @@ export function senderRights(
         if (answer.kind === "failed") return { failed: answer.text };
         if (answer.kind === "none") continue;
         const accounts = answer.value.split(/[\s,]+/).map((one) => foldKey(one));
-        if (accounts.includes("*") || accounts.includes(foldKey(account))) return true;
+        if (accounts.includes("*") || accounts.includes(foldKey(account))) return isSpelling(address, spelling);
       }
       return false;
     },
   };
+}
+
+function nameOf(address: string): string {
+  return address.slice(0, address.lastIndexOf("@"));
 }
 
 const MOST_FIELD = 4000;

@@ -22,7 +22,8 @@ const tables: Tables = new Map([
     }),
   ],
 ]);
-const local = { isPrimaryDomain: (domain: string) => Promise.resolve(domain === "example.org") };
+const shared = ["shared", inlineTable("shared", { kind: "map", entries: { "anna@example.org": "bob" } })] as const;
+const local = localNames(localSettings.parse({ domains: ["example.org"] }), "mx.example.org", tables);
 const rightsOf = (written: object) => senderRights(senderRightsSettings.parse(written), tables, local, "+");
 
 test("an account without a domain is nobody in virtual domains, whoever has its name there", async () => {
@@ -45,6 +46,51 @@ test("an account without a domain is nobody in virtual domains, whoever has its 
     ["ada@hosted.example", "ada@hosted.example", true],
   ] as const)
     assert.equal(await rights.mayUse(account, address), may, `${account} as ${address}`);
+});
+
+test("another user's name is nobody's extension", async () => {
+  const names = localNames(
+    localSettings.parse({
+      domains: ["example.org"],
+      users: ["anna", "anna-maria"],
+      virtual: [{ domains: ["hosted.example"], users: ["anna@hosted.example", "anna-maria@hosted.example"] }],
+    }),
+    "mx.example.org",
+    tables,
+  );
+  const rights = senderRights(
+    senderRightsSettings.parse({ table: "table:shared" }),
+    new Map([...tables, shared]),
+    names,
+    "+-",
+  );
+  for (const [account, address, may] of [
+    ["anna", "anna-maria@example.org", false],
+    ["anna", "anna-lists@example.org", true],
+    ["anna-maria", "anna-maria@example.org", true],
+    ["anna-maria", "anna@example.org", false],
+    ["anna@hosted.example", "anna-maria@hosted.example", false],
+    ["anna@hosted.example", "anna-lists@hosted.example", true],
+    ["bob", "anna-lists@example.org", true],
+    ["bob", "anna-maria@example.org", false],
+    // Of others' domains nobody here knows the users.
+    ["anna@far.example", "anna-maria@far.example", true],
+  ] as const)
+    assert.equal(await rights.mayUse(account, address), may, `${account} as ${address}`);
+});
+
+test("system users who cannot be asked are neither a yes nor a no", async () => {
+  const names = localNames(
+    localSettings.parse({ domains: ["example.org"], users: "system" }),
+    "mx.example.org",
+    tables,
+    {
+      find: () => Promise.resolve({ kind: "failed", text: "no answer" }),
+    },
+  );
+  const rights = senderRights(senderRightsSettings.parse({}), tables, names, "+");
+  assert.deepEqual(await rights.mayUse("ada", "ada+x@example.org"), { failed: "no answer" });
+  assert.equal(await rights.mayUse("ada", "ada@example.org"), true);
 });
 
 test("an account's own address is its name, at each of our own domains where it has none", async () => {

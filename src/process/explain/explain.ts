@@ -81,8 +81,9 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
   });
   try {
     const tables = tracedTables(opened.tables, trace);
+    const users = isSystemUsers(settings.local.users) ? systemUsers(clock) : undefined;
     const rules = rulesPolicy(policySettingsOf(withSomeSecret(loaded), clock), tables, {
-      ...(isSystemUsers(settings.local.users) ? { users: systemUsers(clock) } : {}),
+      users,
       readInclude: (path) => readIncludeFile(path, settings.local.includeFolders ?? []),
       trace,
     });
@@ -98,7 +99,7 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
         trace,
         change: withoutTheUnasked,
       },
-      submitting(loaded, tables, UNSPENT, rules),
+      submitting(loaded, { tables, quota: UNSPENT, rules, users }),
     );
     const name = await nameFor(request, loaded, listener, resolver, clock);
     const judgement = await allStages(policy, { ...facts, clientName: name }, request.recipient);

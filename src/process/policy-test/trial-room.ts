@@ -84,8 +84,9 @@ export async function openTrialRoom(
   );
   const tables = trialTables(settings.tables, opened.tables, answers);
   const resolver = madeUpResolver(answers);
+  const users = isSystemUsers(settings.local.users) ? systemUsers(clock) : undefined;
   const rules = rulesPolicy(policySettingsOf(loaded, clock), tables, {
-    ...(isSystemUsers(settings.local.users) ? { users: systemUsers(clock) } : {}),
+    users,
     readInclude: (path) => readIncludeFile(path, settings.local.includeFolders ?? []),
   });
   const inner = restricting(
@@ -130,7 +131,7 @@ export async function openTrialRoom(
           }
         : {}),
     },
-    submitting(loaded, tables, { spend: () => Promise.resolve({ ok: true }) }, rules),
+    submitting(loaded, { tables, quota: { spend: () => Promise.resolve({ ok: true }) }, rules, users }),
   );
   const policy: typeof inner = {
     ...inner,

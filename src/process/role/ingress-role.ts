@@ -158,7 +158,8 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     const { settings } = loaded;
     const tables = tablesOf(loaded, clock, emit, parts.lookup);
     const resolver = createResolver({ clock, settings: settings.dns, trace: parts.topics.of("dns") });
-    const rules = rulesPolicy(policySettingsOf(loaded, clock), tables, remotePolicyParts(parts.lookup));
+    const asked = remotePolicyParts(parts.lookup);
+    const rules = rulesPolicy(policySettingsOf(loaded, clock), tables, asked);
     const intake = openIntake({ directory: parts.folders.queue, settings: settings.queue, clock, emit });
     return {
       clock,
@@ -186,7 +187,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
       policy: restricting(
         loaded,
         { clock, tables, resolver, rules, asking },
-        submitting(loaded, tables, remoteQuota(parts.lookup), rules),
+        submitting(loaded, { tables, quota: remoteQuota(parts.lookup), rules, users: asked.users }),
       ),
       certificates: certificateIdentifier(tables),
       logins: settings.accounts === undefined ? noLogins : remoteLogins(parts.lookup),

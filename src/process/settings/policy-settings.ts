@@ -4,6 +4,7 @@ import { localNames } from "../../mail/envelope/local-names.ts";
 import type { EnvelopePolicy } from "../../mail/envelope/policy.ts";
 import { senderRights, type SenderRights } from "../../mail/envelope/sender-rights.ts";
 import { submissionPolicy } from "../../mail/envelope/submission.ts";
+import type { UserDirectory } from "../../service/account/users.ts";
 import type { SendingQuota } from "../../service/account/sending-quota.ts";
 import type { Tables } from "../../service/table/tables.ts";
 import type { RulesPolicySettings } from "../../mail/envelope/rules.ts";
@@ -29,14 +30,12 @@ export function policySettingsOf({ settings, origins, secrets }: LoadedSettings,
   };
 }
 
-/** What logged-in clients may send, in front of the rules. */
+/** What logged-in clients may send, in front of the rules. `users`: whom `local.users: system` means. */
 export function submitting(
   { settings }: LoadedSettings,
-  tables: Tables,
-  quota: SendingQuota,
-  rules: EnvelopePolicy,
+  { tables, quota, rules, users }: SubmittingParts,
 ): EnvelopePolicy {
-  const local = localNames(settings.local, settings.hostname, tables);
+  const local = localNames(settings.local, settings.hostname, tables, users);
   const rights = new Map(
     settings.listeners.flatMap(({ name, senderRights: written }) =>
       written === undefined
@@ -49,7 +48,7 @@ export function submitting(
     // Programs without settings of their own call their user user@host.
     const isPrimaryDomain: typeof local.isPrimaryDomain = (domain) =>
       domain === settings.hostname ? Promise.resolve(true) : local.isPrimaryDomain(domain);
-    const known = senderRights(ofUsers, tables, { isPrimaryDomain }, settings.local.extensionDelimiter);
+    const known = senderRights(ofUsers, tables, { ...local, isPrimaryDomain }, settings.local.extensionDelimiter);
     const mayUse: SenderRights["mayUse"] = (account, address) =>
       account === TRUSTED_ACCOUNT ? Promise.resolve(true) : known.mayUse(account, address);
     rights.set(LOCAL_LISTENER, { ...known, mayUse, allowsNullSender: true });
@@ -60,4 +59,11 @@ export function submitting(
     rightsAt: (listener) => rights.get(listener),
     quota: isLimited ? quota : { spend: () => Promise.resolve({ ok: true }) },
   });
+}
+
+interface SubmittingParts {
+  readonly tables: Tables;
+  readonly quota: SendingQuota;
+  readonly rules: EnvelopePolicy;
+  readonly users: UserDirectory | undefined;
 }
