@@ -135,7 +135,7 @@ export class Mails {
         action: settings.action,
         sizeBytes: settings.size,
         receivedAt: at,
-        progress: { state: "queued", dueAt: at, expiresAt: at + expireAfterMs, attempts: 0 },
+        progress: { state: "queued", dueAt: at, expiresAt: at + expireAfterMs, beganAt: at, attempts: 0 },
         wantsDelayNotice: true,
       });
     }

@@ -117,7 +117,13 @@ export interface Quarantine {
 export interface EnvelopeProgress {
   readonly state: EnvelopeState;
   readonly dueAt: number;
+  /** By the settings when this was written. */
   readonly expiresAt: number;
+  /**
+   * Since when the time runs for which it is tried, kept in quarantine or kept as dead: other settings move its end. Absent
+   * where an earlier version wrote it: its end stays then.
+   */
+  readonly beganAt?: number | undefined;
   /** Attempts that ended; decides the next wait. */
   readonly attempts: number;
   /** When the delay warning was sent. */

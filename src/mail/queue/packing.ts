@@ -132,8 +132,10 @@ function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]
 
 function packProgress(progress: EnvelopeProgress, values: PackedValue[]): void {
   const { state, dueAt, expiresAt, attempts, lastFailure, ...facts } = progress;
-  const { warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = facts;
-  const rest = { warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } satisfies Record<
+  const { beganAt, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = facts;
+  const began = beganAt === undefined ? undefined : Math.round(beganAt);
+  // Most have nothing else: `rows.ts` reads that without a parser.
+  const rest = { beganAt: began, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } satisfies Record<
     Exclude<keyof EnvelopeProgress, "state" | "dueAt" | "expiresAt" | "attempts" | "lastFailure">,
     unknown
   >;

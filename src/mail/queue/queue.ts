@@ -105,10 +105,17 @@ export function firstProgress(
   quarantine?: Quarantine & { readonly forMs: number },
 ): EnvelopeProgress {
   const dueAt = Math.max(receivedAt, envelope.notBeforeAt ?? 0);
-  const progress = { dueAt, expiresAt: dueAt + expireAfterMs, attempts: 0 };
+  const progress = { dueAt, expiresAt: dueAt + expireAfterMs, attempts: 0, beganAt: dueAt };
   if (quarantine === undefined) return { state: "queued", ...progress };
   const { forMs, ...by } = quarantine;
   const { filter, because } = by;
   const heldBecause = `in quarantine by the filter ${filter}${because === undefined ? "" : `: ${because}`}`;
-  return { state: "held", ...progress, heldBecause, heldUntilAt: receivedAt + forMs, quarantine: by };
+  return {
+    state: "held",
+    ...progress,
+    beganAt: receivedAt,
+    heldBecause,
+    heldUntilAt: receivedAt + forMs,
+    quarantine: by,
+  };
 }

@@ -89,7 +89,10 @@ type EnvelopeFacts = Pick<
 > & {
   notify?: readonly Notify[];
 };
-type ProgressFacts = Pick<EnvelopeProgress, "warnedAt" | "heldUntilAt" | "heldBecause" | "quarantine" | "isScheduled">;
+type ProgressFacts = Pick<
+  EnvelopeProgress,
+  "beganAt" | "warnedAt" | "heldUntilAt" | "heldBecause" | "quarantine" | "isScheduled"
+>;
 
 export function messageOf(row: MessageRow): StoredMessage {
   return {
@@ -203,6 +206,7 @@ export function listedJsonOf(row: ListedRow): string {
 
 /** What a list shows of it, behind the other members. */
 function listedProgressOf(progress: string): string {
+  if (onlyBeganAt(progress) !== undefined) return "";
   const { heldBecause, heldUntilAt, quarantine } = progressFactsOf({ progress });
   const shown: Pick<QueueRow, "heldBecause" | "heldUntilAt" | "quarantine"> = { heldBecause, heldUntilAt, quarantine };
   const members = JSON.stringify(shown).slice(1, -1);
@@ -230,8 +234,19 @@ function progressOf(row: Omit<EnvelopeRow, "facts" | "last_failure">): Omit<Enve
   };
 }
 
-function progressFactsOf(row: Pick<EnvelopeRow, "progress">): ProgressFacts {
-  return row.progress === null ? {} : (JSON.parse(row.progress) as ProgressFacts);
+function progressFactsOf({ progress }: Pick<EnvelopeRow, "progress">): ProgressFacts {
+  if (progress === null) return {};
+  const beganAt = onlyBeganAt(progress);
+  return beganAt === undefined ? (JSON.parse(progress) as ProgressFacts) : { beganAt };
+}
+
+const BEGAN_AT = '{"beganAt":';
+
+/** Where that is all there is: of most mail, and a queue has much. */
+function onlyBeganAt(progress: string): number | undefined {
+  return progress.startsWith(BEGAN_AT) && !progress.includes(",")
+    ? Number(progress.slice(BEGAN_AT.length, -1))
+    : undefined;
 }
 
 function envelopeFactsOf(row: Pick<EnvelopeRow, "facts">): EnvelopeFacts {

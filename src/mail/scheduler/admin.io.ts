@@ -9,10 +9,11 @@ import { rowsOf } from "../queue/pages.ts";
 import type { Store } from "../queue/store.ts";
 import { locate, type Origins } from "../../service/config/config.ts";
 import { forgive } from "../route/penalty.ts";
-import type { Hindrance, LiveState, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
+import type { Hindrance, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
 import { penaltyRules } from "./choose.ts";
 import { groupAlike } from "./group-alike.ts";
 import { hindrancesOf } from "./hindrances.ts";
+import { endsOf } from "./life.ts";
 import { liveRows } from "./live-row.ts";
 import { readMeter } from "./meter.ts";
 import { nextDueAt } from "./scheduler.ts";
@@ -49,10 +50,6 @@ export function createSchedulerAdmin({
     hindrances.map((one) =>
       one.setting === undefined ? one : { ...one, origin: one.origin ?? locate(origins(), one.setting) },
     );
-  const liveOf = (id: string): { live?: LiveState } => {
-    const ticket = state.tickets.get(id);
-    return ticket === undefined ? {} : { live: liveStateOf(ticket) };
-  };
 
   return {
     async list(filter, behind) {
@@ -70,7 +67,9 @@ export function createSchedulerAdmin({
       const envelopes = await Promise.all(
         stored.map(async (each): Promise<ShownEnvelope> => {
           const attempts = await store.attempts(each.envelope.id);
-          return { ...each, attempts, ...liveOf(each.envelope.id) };
+          const ticket = state.tickets.get(each.envelope.id);
+          if (ticket === undefined) return { ...each, attempts };
+          return { ...each, progress: { ...each.progress, ...endsOf(ticket) }, attempts, live: liveStateOf(ticket) };
         }),
       );
       const body = withBody ? await store.body(messageId) : undefined;
@@ -146,8 +145,9 @@ export function createSchedulerAdmin({
       if (rows.length === 0) return undefined;
       const envelopes = rows.map((row) => {
         const ticket = state.tickets.get(row.envelope);
-        const hindrances = ticket && located(hindrancesOf(state, ticket, row.lastFailure));
-        return { row, live: ticket && liveStateOf(ticket), hindrances };
+        if (ticket === undefined) return { row, live: undefined, hindrances: undefined };
+        const hindrances = located(hindrancesOf(state, ticket, row.lastFailure));
+        return { row: { ...row, ...endsOf(ticket) }, live: liveStateOf(ticket), hindrances };
       });
       return { message, groups: groupAlike(envelopes, state.now), isCut: stored.next !== undefined };
     },

@@ -1,5 +1,6 @@
 import type { Hindrance, LiveWait } from "./admin.ts";
 import { atRelay, pausedFor, suspendedUntil, whyNotDue } from "./hindrances.ts";
+import { endsOf } from "./life.ts";
 import { liveStateOf, type SchedulerState, type Ticket } from "./state.ts";
 import { suspensionOf } from "./suspensions.ts";
 import { dueAtOf } from "./ticket-times.ts";
@@ -46,9 +47,24 @@ export function liveRows(s: SchedulerState): (row: string, ticket: Ticket | unde
     if (ticket === undefined) return row;
     const dueAt = dueAtOf(ticket);
     // Quotation marks within texts are escaped: this is the member, or nothing.
+    const shown = withEnds(row, ticket);
     const isKnown = ticket.place !== "waiting" || row.includes(`"dueAt":${dueAt},`);
-    return `${row.slice(0, -1)},"live":"${liveStateOf(ticket)}"${isKnown ? "" : `,"nextAt":${dueAt}`}${waitOf(ticket)}}`;
+    return `${shown.slice(0, -1)},"live":"${liveStateOf(ticket)}"${isKnown ? "" : `,"nextAt":${dueAt}`}${waitOf(ticket)}}`;
   };
+}
+
+/** The row has them by the settings of when it was written. */
+function withEnds(row: string, ticket: Ticket): string {
+  const { expiresAt, heldUntilAt } = endsOf(ticket);
+  const shown = withInstant(row, "expiresAt", expiresAt);
+  return heldUntilAt === undefined ? shown : withInstant(shown, "heldUntilAt", heldUntilAt);
+}
+
+/** Quotation marks within texts are escaped: this is the member, or nothing. */
+function withInstant(row: string, name: string, at: number | undefined): string {
+  if (at === undefined) return row;
+  const member = `"${name}":${Math.round(at)}`;
+  return row.includes(member) ? row : row.replace(new RegExp(`"${name}":\\d+`), member);
 }
 
 function tried(ticket: Ticket): Hindrance {

@@ -3,6 +3,7 @@ import { tell } from "./action.ts";
 import { isOfEarlierSettings, joinStalled } from "./awaken.ts";
 import { active, deadRemoved, released } from "./events.ts";
 import { homeOf } from "./homes.ts";
+import { beginAnew } from "./life.ts";
 import { domainOf, goesByMx, missingAction, type RelayPlan, planFor } from "./plan.ts";
 import { joinLocal, joinRelay, leaveQueue } from "./ready-queues.ts";
 import { shelve, suspensionOf } from "./suspensions.ts";
@@ -11,7 +12,7 @@ import { newRelayQueue, type RelayQueue, type SchedulerState, type Ticket } from
 import { move, returnAt, warnAt } from "./ticket.ts";
 import { postpone } from "./writing.ts";
 import { setWake } from "./wake-heap.ts";
-import { dueAtOf, expiresAtOf, readyAtOf, setDueAt, setDueSoon, setExpiresAt, setReadyAt } from "./ticket-times.ts";
+import { dueAtOf, expiresAtOf, readyAtOf, setDueAt, setDueSoon, setReadyAt } from "./ticket-times.ts";
 
 /**
  * From waiting to ready: what happens to a ticket when its instant comes. A ticket that is ready waits for its turn at
@@ -136,16 +137,13 @@ export function release(
   { command, dueAt = Math.max(s.now, ticket.notBeforeAt ?? 0) }: { command?: number | undefined; dueAt?: number } = {},
 ): void {
   // Who looks into the quarantine late is no reason to try less long.
-  const expiresAt =
-    ticket.state === "dead" || ticket.quarantine !== undefined || expiresAtOf(ticket) <= s.now
-      ? s.now + s.settings.scheduler.expireAfter
-      : expiresAtOf(ticket);
+  const isTriedAnew = ticket.state === "dead" || ticket.quarantine !== undefined || expiresAtOf(ticket) <= s.now;
   startWriting(s, ticket);
   move(s, ticket, "writing", "queued");
   // What it failed by before says nothing of when it is due now.
   ticket.lastRound = undefined;
   setDueAt(ticket, dueAt);
-  setExpiresAt(ticket, expiresAt);
+  if (isTriedAnew) beginAnew(s, ticket);
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   if (ticket.heldBecause !== undefined) ticket.heldBecause = undefined;
   if (ticket.quarantine !== undefined) ticket.quarantine = undefined;

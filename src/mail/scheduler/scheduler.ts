@@ -11,6 +11,7 @@ import type { Fate } from "./fate.ts";
 import { awakenFromEarlierSettings, awakenSome, noteLifeWritten } from "./awaken.ts";
 import { readyAt } from "./lines.ts";
 import { forgetUnused } from "./forgetting.ts";
+import { changeLives } from "./life.ts";
 import { newLoading } from "./loading.ts";
 import { makeReady, onWake, schedule } from "./ready.ts";
 import { onRefused, putOff, writeAllNow, writeDue } from "./refused-writes.ts";
@@ -262,7 +263,9 @@ function conclude(s: SchedulerState, fate: Fate, isUntold: boolean): void {
 }
 
 function changeSettings(s: SchedulerState, settings: CoreSettings): void {
+  const { scheduler: before } = s.settings;
   s.settings = settings;
+  changeLives(s, before);
   s.total.limit = settings.route.limits.total;
   s.hanging.limit = settings.route.limits.hanging;
   s.homes.clear();

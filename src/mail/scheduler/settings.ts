@@ -30,7 +30,7 @@ export const schedulerSettings = z
     expireAfter: duration({ min: "1m", max: "365d" })
       .prefault("4d")
       .describe(
-        "How long an envelope is tried; then it is returned to its sender. What is queued keeps what was set when it came.",
+        "How long an envelope is tried; then it is returned to its sender. Another time holds for what is queued, too.",
       ),
     quarantineFor: duration({ min: "1m", max: "3650d" })
       .prefault("30d")

@@ -13,6 +13,7 @@ import { delaysText, delayText } from "./delay.ts";
 import { attemptBy, died, expired, held, removedByOperator } from "./events.ts";
 import type { Expanded } from "./expanded.ts";
 import type { Fate, NoticeWish } from "./fate.ts";
+import { beginAnew } from "./life.ts";
 import { leaveQueue } from "./ready-queues.ts";
 import { internalWaitMs, relaySchedule, spreadMs, waitMs } from "./retry.ts";
 import { chanceOf } from "./chance.ts";
@@ -21,7 +22,7 @@ import type { Attempt, SchedulerState, Ticket } from "./state.ts";
 import { move, warnAt } from "./ticket.ts";
 import { afterToldMs, TOLD_BELIEVED, toldWaitMs } from "./told-wait.ts";
 import { dropWake } from "./wake-heap.ts";
-import { expiresAtOf, readyAtOf, setDueAt, setExpiresAt, setWarnedAt } from "./ticket-times.ts";
+import { expiresAtOf, readyAtOf, setDueAt, setWarnedAt } from "./ticket-times.ts";
 
 /**
  * The ends of attempts become fates: what is to be written, and what the sender is to be told. Events are emitted here;
@@ -216,14 +217,13 @@ export const NO_SENDER = "it has no sender";
 
 function keepAsDead(s: SchedulerState, { ticket, failure, attempt, command }: Fate, because: string | undefined): void {
   s.since.dead++;
-  setExpiresAt(ticket, s.now + s.settings.scheduler.deadLetters.keepFor);
-  setDueAt(ticket, expiresAtOf(ticket));
+  startWriting(s, ticket);
+  move(s, ticket, "writing", "dead");
+  beginAnew(s, ticket);
   const { sender } = ticket.message;
   s.out.push(
     tell(died, { envelope: ticket.id, from: sender, to: ticket.recipient, because, until: expiresAtOf(ticket) }),
   );
-  startWriting(s, ticket);
-  move(s, ticket, "writing", "dead");
   // Whoever held it has wanted it returned: it is not theirs any more.
   if (ticket.heldUntilAt !== undefined) ticket.heldUntilAt = undefined;
   // What a filter keeps back is not let go by that: the quarantine, and why, stays beside what nobody could be told.

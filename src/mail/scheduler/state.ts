@@ -184,6 +184,8 @@ export interface Ticket extends Wakeable, Chained<Ticket> {
   notBeforeAt?: number;
   heldUntilAt?: number | undefined;
   heldBecause?: string | undefined;
+  /** Since when its time runs is not known: other settings do not move its end (`life.ts`). */
+  hasFixedEnd?: true | undefined;
   /** Held by a filter, until somebody has looked at it: commands that do not mean the quarantine leave it alone. */
   quarantine?: Quarantine | undefined;
   /** The settings under which its final delivery began, while that runs. */

@@ -3,6 +3,7 @@ import type { EnvelopeProgress, EnvelopeState } from "../envelope/envelope.ts";
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { tell } from "./action.ts";
 import { removed } from "./events.ts";
+import { beganAtOf, setBeganAt } from "./life.ts";
 import { sharedName, sharedText } from "./shared-text.ts";
 import { roundBeforeStart } from "./awaken.ts";
 import { liveStateOf, type MessageEntry, type SchedulerState, type Ticket } from "./state.ts";
@@ -93,7 +94,7 @@ function newMessageEntry(s: SchedulerState, loaded: LoadedEnvelope): MessageEntr
 
 function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEntry): Ticket {
   const { progress, givenRecipient, lastHost } = loaded;
-  const { dueAt, expiresAt, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = progress;
+  const { dueAt, expiresAt, beganAt, warnedAt, heldUntilAt, heldBecause, quarantine, isScheduled } = progress;
   const ticket: Ticket = {
     id: loaded.id,
     message,
@@ -125,6 +126,7 @@ function newTicket(s: SchedulerState, loaded: LoadedEnvelope, message: MessageEn
   if (heldBecause !== undefined) ticket.heldBecause = heldBecause;
   if (quarantine !== undefined) ticket.quarantine = quarantine;
   if (isScheduled !== undefined) ticket.isScheduled = isScheduled;
+  setBeganAt(s.settings.scheduler, ticket, beganAt);
   return ticket;
 }
 
@@ -172,8 +174,9 @@ export function ownSenderOf({ sender, messageSender = sender }: MessageEntry): s
 }
 
 /** The durable form, without the last failure, which only the store keeps. */
-export function progressOf(ticket: Ticket): EnvelopeProgress {
+export function progressOf(s: SchedulerState, ticket: Ticket): EnvelopeProgress {
   const warnedAt = warnedAtOf(ticket);
+  const beganAt = beganAtOf(s.settings.scheduler, ticket);
   const progress: { -readonly [Name in keyof EnvelopeProgress]: EnvelopeProgress[Name] } = {
     state: ticket.state,
     dueAt: dueAtOf(ticket),
@@ -181,6 +184,7 @@ export function progressOf(ticket: Ticket): EnvelopeProgress {
     attempts: ticket.attempts,
   };
   // What is not there is no field of it: it is written down.
+  if (beganAt !== undefined) progress.beganAt = beganAt;
   if (warnedAt !== undefined) progress.warnedAt = warnedAt;
   if (ticket.heldUntilAt !== undefined) progress.heldUntilAt = ticket.heldUntilAt;
   if (ticket.heldBecause !== undefined) progress.heldBecause = ticket.heldBecause;

@@ -112,11 +112,11 @@ function write(s: SchedulerState, fates: readonly Fate[], isSlice: boolean): voi
   s.writes.set(id, { fates, isSlice });
   if (isSlice) s.slicesInFlight++;
   const operations: MailOperation[] = [];
-  for (const fate of fates) addOperations(operations, fate);
+  for (const fate of fates) addOperations(s, operations, fate);
   s.out.push({ do: "write", write: id, operations, notices: noticesOf(fates) });
 }
 
-function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, added }: Fate): void {
+function addOperations(s: SchedulerState, to: MailOperation[], { ticket, kind, failure, attempt, added }: Fate): void {
   const { id: envelope } = ticket;
   // What comes first, or the message would go with its last envelope.
   if (added !== undefined) to.push({ do: "add", message: messageOfEnvelope(envelope), envelopes: added });
@@ -124,7 +124,8 @@ function addOperations(to: MailOperation[], { ticket, kind, failure, attempt, ad
     to.push({ do: "remove", envelope });
     return;
   }
-  const progress = failure === undefined ? progressOf(ticket) : { ...progressOf(ticket), lastFailure: failure };
+  const known = progressOf(s, ticket);
+  const progress = failure === undefined ? known : { ...known, lastFailure: failure };
   to.push(attempt === undefined ? { do: "update", envelope, progress } : { do: "update", envelope, progress, attempt });
 }
 
