@@ -148,6 +148,22 @@ test("mail that is to be discarded or kept in quarantine is not shown to a filte
   assert.equal((await chained([passes()]).judge(MAIL, WHO)).fate.kind, "handed-over");
 });
 
+test("mail that has lost its recipients is not shown to a filter that passes mail on itself, nor refused", async () => {
+  const without = one("without", {
+    judge: () => ({
+      fate: { kind: "keep" },
+      edits: [{ edit: "remove-recipient", recipient: "bob@example.org" }],
+    }),
+  });
+  const proxy = one("proxy", {
+    handsOver: true,
+    judge: () => ({ fate: { kind: "handed-over", reply: reply(554, "5.5.1", "No valid recipients") } }),
+  });
+  const { fate, told, removed } = await chained([without, proxy]).judge(MAIL, WHO);
+  assert.deepEqual([fate.kind, removed, proxy.asked], ["keep", ["bob@example.org"], []]);
+  assert.equal(told.at(-1)?.because, "no recipient is left");
+});
+
 test("what was said at RCPT holds at the end of that mail, and not of the next", async () => {
   const chain = chained([one("a", { at: ["rcpt"], ask: () => ({ kind: "quarantine" }) })]);
   chain.begin();

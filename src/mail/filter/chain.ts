@@ -188,8 +188,8 @@ export class FilterChain {
       const isTooBig = settings.maxSize > 0 && mail.sizeBytes > settings.maxSize;
       const because = isTooBig
         ? `${mail.sizeBytes} bytes are too many`
-        : filter.handsOver === true && (isHeldBack || this.#discard !== undefined || this.#quarantine !== undefined)
-          ? "the mail is not to be passed on"
+        : filter.handsOver === true
+          ? this.#whyNotHandedOver(mail, isHeldBack)
           : undefined;
       if (because !== undefined) {
         told.push({ filter: name, stage: "message", verdict: "skipped", because });
@@ -234,6 +234,12 @@ export class FilterChain {
     if (this.#quarantine !== undefined) return result({ kind: "quarantine", by: this.#quarantine });
     if (this.#discard !== undefined) return result({ kind: "discard", by: this.#discard });
     return result({ kind: "keep" });
+  }
+
+  #whyNotHandedOver({ facts }: FilterMail, isHeldBack: boolean): string | undefined {
+    if (isHeldBack || this.#discard !== undefined || this.#quarantine !== undefined)
+      return "the mail is not to be passed on";
+    return facts.mail.recipients.length === 0 ? "no recipient is left" : undefined;
   }
 
   note(what: FilterNotice): void {

@@ -19,7 +19,7 @@ export interface Filter {
   readonly wantsNotes?: boolean | undefined;
   /**
    * Whether it may pass mail on itself (`handed-over`). It is not shown mail that somebody wants discarded or in quarantine:
-   * for such a mail would be delivered all the same.
+   * for such a mail would be delivered all the same; nor mail that filters have left no recipient.
    */
   readonly handsOver?: boolean | undefined;
   /** A client has come, or turns out to be another one in the same session, whom XCLIENT has named. Must not throw and must not wait: connections are made at the first question. */

@@ -124,6 +124,31 @@ test("what the filter cannot carry is refused for good, with the reason", () => 
   assert.match(play(talk({ sender: "a\r\nDATA@b" }), [says(220), ehlo()]).at(-1) ?? "", /^fail/);
 });
 
+test("mail to be held, or returned when its time is over, goes only to a filter that takes on that", () => {
+  for (const [parameter, keyword] of [
+    ["HOLDFOR=86400", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"],
+    ["HOLDUNTIL=2026-11-24T12:00:00Z", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"],
+    ["BY=60;R", "DELIVERBY"],
+    ["BY=60;RT", "DELIVERBY"],
+  ] as const) {
+    const facts = { parameters: [parameter] };
+    assert.deepEqual(play(talk(facts), [says(220), ehlo("8BITMIME")]).slice(1), [
+      `answer 550 5.3.3 What ${parameter} asks for cannot pass the content filter here`,
+      "QUIT\r\n",
+    ]);
+    assert.equal(
+      play(talk(facts), [says(220), ehlo(keyword)]).at(-1),
+      `MAIL FROM:<a@b.example> ${parameter}\r\n`,
+      parameter,
+    );
+  }
+  assert.equal(
+    play(talk({ parameters: ["BY=60;N"] }), [says(220), ehlo()]).at(-1),
+    "MAIL FROM:<a@b.example>\r\n",
+    "who only wants to be told of a delay",
+  );
+});
+
 test("whatever a filter says, there is one answer at most, a 2xx only after the content, and an end to it", () => {
   const code = fc.constantFrom(200, 220, 250, 354, 334, 421, 450, 451, 550, 554);
   const lines = fc.array(fc.constantFrom("PIPELINING", "DSN", "x", "XFORWARD NAME", "SIZE 1"), {

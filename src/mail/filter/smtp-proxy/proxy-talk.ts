@@ -108,6 +108,9 @@ export class ProxyTalk {
       return this.#answer(replyOf(550, "5.6.3", "Binary content cannot pass the content filter here"));
     if (facts.isInternational && !offers(extensions, "SMTPUTF8"))
       return this.#answer(replyOf(550, "5.6.7", "Internationalised mail cannot pass the content filter here"));
+    const lost = facts.parameters.find((one) => isBinding(one) && !isOffered(one, extensions));
+    if (lost !== undefined)
+      return this.#answer(replyOf(550, "5.3.3", `What ${lost} asks for cannot pass the content filter here`));
     const size = offers(extensions, "SIZE") ? [`SIZE=${sizeBytes}`] : [];
     const commands: (readonly [string, Awaited])[] = [
       ...formatXforward(client, ident, extensions.keywords.get("XFORWARD") ?? []).map(
@@ -173,14 +176,26 @@ const EXTENSION_OF: Readonly<Record<string, string>> = {
   NOTIFY: "DSN",
   ORCPT: "DSN",
   BY: "DELIVERBY",
+  HOLDFOR: "FUTURERELEASE",
+  HOLDUNTIL: "FUTURERELEASE",
   "MT-PRIORITY": "MT-PRIORITY",
 };
 
 function offered(parameters: readonly string[], extensions: Extensions): readonly string[] {
-  return parameters.filter((parameter) => {
-    const extension = EXTENSION_OF[parameter.replace(/=.*$/s, "").toUpperCase()];
-    return extension !== undefined && offers(extensions, extension);
-  });
+  return parameters.filter((parameter) => isOffered(parameter, extensions));
+}
+
+function isOffered(parameter: string, extensions: Extensions): boolean {
+  const extension = EXTENSION_OF[parameter.replace(/=.*$/s, "").toUpperCase()];
+  return extension !== undefined && offers(extensions, extension);
+}
+
+/**
+ * Whether mail must not go on without this. What is to be held would be sent at once (RFC 4865), and nobody would return what
+ * is to be returned when its time is over (RFC 2852 section 4.1.4).
+ */
+function isBinding(parameter: string): boolean {
+  return /^(HOLDFOR=|HOLDUNTIL=|BY=[^;]*;R)/i.test(parameter);
 }
 
 function command(verb: string, parameters: readonly string[]): string {
