@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { unchained } from "../../mail/filter/named-chains.ts";
 import type { AuthenticateSettings, SignSettings } from "../../mail/filter/authentication/settings.ts";
@@ -7,6 +6,7 @@ import type { SettingPath } from "../../service/config/config.ts";
 import { keyFilesIn, readSigningKey } from "../../service/signing/signing-keys.io.ts";
 import { domainsAbove } from "../../service/signing/signing-keys.ts";
 import type { SigningSource } from "../../service/signing/settings.ts";
+import { readTableFile } from "../../service/table/file.io.ts";
 import { readContent } from "../../service/table/read-content.ts";
 import type { Settings, WrittenSettings } from "./settings.ts";
 
@@ -104,7 +104,7 @@ export async function keyTableLines(
       files: keyFilesIn(value, keyFolder),
     }));
   if (table.kind !== "file") return [];
-  const { content } = await readContent(table.file, await readFile(table.file, "utf8"), table.syntax);
+  const { content } = await readContent(table.file, await readTableFile(table.file), table.syntax);
   return content.entries.map(({ key, value = "", where }) => ({
     domain: key,
     path: ["tables", keyTable, "file"],

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -175,5 +176,31 @@ test("an indexed file of a newer format answers nothing, and says that it wants 
       text: `${source}.cdb has format 2, and this Posthorn knows formats up to 1: make it anew (posthorn makemap)`,
     });
     await opened.close();
+  });
+});
+
+test("a pipe in the place of an indexed file holds nobody up, and leaves the version before in force", async () => {
+  await withFolder(async (directory) => {
+    const source = join(directory, "list");
+    const file = `${source}.cdb`;
+    execFileSync("mkfifo", [file]);
+    const clock = virtualClock(0);
+    const findings: TableFinding[] = [];
+    const backend = cdbBackend("t", { file }, { clock, onFinding: (finding) => void findings.push(finding) });
+    assert.deepEqual(await backend.get("one", { service: "string" }), {
+      kind: "failed",
+      text: `${file} is no regular file`,
+    });
+    await rm(file);
+    await writeFile(source, "one 1\n");
+    assert.ok((await makeCdb(source, "file")).ok);
+    await clock.advance(1001);
+    assert.equal((await backend.get("one", { service: "string" })).kind, "found");
+    execFileSync("mkfifo", [`${file}.new`]);
+    await rename(`${file}.new`, file);
+    await clock.advance(60_000);
+    assert.equal((await backend.get("one", { service: "string" })).kind, "found");
+    assert.equal(findings.at(-1)?.text, `${file} is no regular file; the version before stays in force`);
+    await backend.close();
   });
 });

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
@@ -149,12 +149,17 @@ export function cdbBackend(
 function openFile(file: string): Open | string {
   let descriptor: number;
   try {
-    descriptor = openSync(file, "r");
+    // Whatever stands at the path by now: nobody waits for a pipe's writer.
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (thrown) {
     return describe(file, thrown);
   }
   try {
     const status = fstatSync(descriptor);
+    if (!status.isFile()) {
+      closeSync(descriptor);
+      return `${file} is no regular file`;
+    }
     const read = (at: number, length: number): Uint8Array => {
       const bytes = Buffer.allocUnsafe(length);
       return bytes.subarray(0, readSync(descriptor, bytes, 0, length, at));
@@ -212,9 +217,7 @@ function statusOf(descriptor: number): string {
 
 function inodeOf(file: string): string | undefined {
   try {
-    const descriptor = openSync(file, "r");
-    const { dev, ino } = fstatSync(descriptor);
-    closeSync(descriptor);
+    const { dev, ino } = statSync(file);
     return `${dev} ${ino}`;
   } catch {
     return undefined;

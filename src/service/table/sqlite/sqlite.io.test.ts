@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,6 +113,19 @@ test("a database that is not there, is none, or has a wrong query fails with wor
     assert.match(await failure("select value from kv where key = :kee"), /there is no parameter :kee/);
     // Read-only: nobody's query changes the database.
     assert.match(await failure("delete from kv"), /readonly/);
+  });
+});
+
+test("a pipe or a device in the place of a database holds nobody up", async () => {
+  await withDatabase(async (file, open) => {
+    for (const put of [() => execFileSync("mkfifo", [file]), () => execFileSync("ln", ["-s", "/dev/zero", file])]) {
+      put();
+      const backend = open({ string: "select value from kv where key = :key" });
+      const text = `${file} is no regular file`;
+      assert.deepEqual(await backend.get("x", { service: "string" }), { kind: "failed", text });
+      assert.deepEqual(await backend.probe?.(), [{ path: ["file"], text }]);
+      await rm(file);
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { sleep, type Clock } from "../../../foundation/clock.ts";
@@ -121,7 +121,7 @@ function problemsOf({ file, queries }: SqliteSettings): readonly BackendProblem[
   const problems: BackendProblem[] = [];
   let database: DatabaseSync;
   try {
-    database = new DatabaseSync(file, { readOnly: true, timeout: 0, allowExtension: false });
+    database = openRead(file);
   } catch (thrown) {
     return [{ path: ["file"], text: existsSync(file) ? describe(file, thrown) : `${file} does not exist` }];
   }
@@ -143,7 +143,7 @@ function problemsOf({ file, queries }: SqliteSettings): readonly BackendProblem[
 
 /** Throws what the library throws. */
 function openDatabase(settings: SqliteSettings, mark: string, tell: (text: string) => void): Open {
-  const database = new DatabaseSync(settings.file, { readOnly: true, timeout: 0, allowExtension: false });
+  const database = openRead(settings.file);
   try {
     const statements = new Map<TableService, Prepared>();
     const byText = new Map<string, Prepared>();
@@ -163,6 +163,12 @@ function openDatabase(settings: SqliteSettings, mark: string, tell: (text: strin
     database.close();
     throw thrown;
   }
+}
+
+/** SQLite opens whatever it is given, and would wait for a pipe's writer, on this thread. */
+function openRead(file: string): DatabaseSync {
+  if (!statSync(file).isFile()) throw new Error(`${file} is no regular file`);
+  return new DatabaseSync(file, { readOnly: true, timeout: 0, allowExtension: false });
 }
 
 function prepare(database: DatabaseSync, sql: string): Prepared {
