@@ -10,6 +10,7 @@ import { greylistDatabase } from "../../mail/envelope/restrictions/greylist-data
 import { openGreylistStore } from "../../mail/envelope/restrictions/greylist-store.io.ts";
 import { networkKey } from "../../mail/envelope/restrictions/network-key.ts";
 import type { Rates } from "../../mail/envelope/restrictions/rates.ts";
+import { accountKey } from "../../service/account/account-key.ts";
 import { makeAuthenticator } from "../../service/account/make-authenticator.io.ts";
 import { nobodyMayLogIn } from "../../service/account/table-authenticator.ts";
 import type { ThrottleSettings } from "../../service/account/throttle-settings.ts";
@@ -105,7 +106,8 @@ export async function startLookup(parts: {
     clearSender: (account) => Promise.resolve({ cleared: sending.clear(account) }),
     countRate: (ask) => Promise.resolve(rates.count(ask)),
     shownRates: () => Promise.resolve(rates.shown()),
-    clearRate: (key) => Promise.resolve({ cleared: rates.clear(key) }),
+    // An account's key is not always its name.
+    clearRate: (key) => Promise.resolve({ cleared: rates.clear(key) || rates.clear(accountKey(key)) }),
     askGreylist: (ask) => Promise.try(() => greylist.use((store) => store.ask(ask))),
     greylistRows: (wanted) => Promise.try(() => greylist.use((store) => store.list(wanted))),
     removeFromGreylist: (which) => Promise.try(() => ({ removed: greylist.use((store) => store.remove(which)) })),

@@ -1,5 +1,6 @@
 import { formatDuration, formatRate, formatSize } from "../../../foundation/units.ts";
 import { reply } from "../../../protocol/smtp/reply.ts";
+import { accountKey } from "../../../service/account/account-key.ts";
 import { foldDomain, foldKey, NULL_SENDER } from "../../../service/table/pattern.ts";
 import { undecided } from "./checks.ts";
 import { domainIn } from "./domains.ts";
@@ -40,7 +41,7 @@ export function rateKey(settings: RateSettings, { facts, recipient, stage }: Res
       facts.clientAddress === undefined
         ? undefined
         : networkKey(facts.clientAddress, settings.ipv4Prefix, settings.ipv6Prefix),
-    account: () => facts.account?.toLowerCase(),
+    account: () => (facts.account === undefined ? undefined : accountKey(facts.account)),
     helo: () => (facts.helo === undefined ? undefined : foldDomain(facts.helo)),
     sender: () => (facts.sender === "" ? NULL_SENDER : foldKey(facts.sender)),
     "sender-domain": () => foldDomain(domainIn(facts.sender)) || undefined,
