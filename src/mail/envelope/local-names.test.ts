@@ -38,3 +38,29 @@ test("so are those of a virtual domain", async () => {
   assert.deepEqual(await domain.userOf("shop+de@example.org"), { name: "shop+de" });
   assert.equal(await domain.userOf("shop+fr@example.org"), false);
 });
+
+test("what a list has of domains names nobody; a user may be called what a domain is called", async () => {
+  const users = ["anna", "jane.doe", "*.b.example", "192.0.2.0/24", "@closed.example"];
+  const names = localNames(localSettings.parse({ users }), "mail.example.org", new Map());
+  for (const user of ["anna", "anna+x", "jane.doe", "Jane.Doe+x"])
+    assert.notEqual(await names.userOf(`${user}@example.org`), false, user);
+  for (const user of [
+    "x.b.example",
+    "x.b.example+y",
+    "192.0.2.7",
+    '".b.example"',
+    '"*.b.example"',
+    '"x@closed.example"',
+  ])
+    assert.equal(await names.userOf(`${user}@example.org`), false, user);
+  // Of domains it says what it says: everybody there.
+  for (const address of ["x@a.b.example", "x@closed.example"])
+    assert.notEqual(await names.userOf(address), false, address);
+  const virtual = [{ domains: ["example.org"], users }];
+  const entry = await localNames(localSettings.parse({ virtual }), "mail.example.org", new Map()).virtualOf(
+    "example.org",
+  );
+  assert.ok(entry !== "none" && "userOf" in entry);
+  assert.equal(await entry.userOf("x.b.example@example.org"), false);
+  assert.notEqual(await entry.userOf("jane.doe@example.org"), false);
+});

@@ -137,18 +137,16 @@ async function listedUser(
   if (table === undefined) return missing(name);
   const { local, domain } = splitAddress(address);
   const [given = "", bare] = namesOf(unquote(local), delimiters);
-  const keysOf = (user: string): readonly string[] => {
-    const key = foldKey(`${formatLocal(user)}@${domain}`);
-    // As a key, a name with an @ in it is another's address.
-    return user.includes("@") ? [key] : [key, user];
-  };
   const standing = async (user: string): Promise<{ readonly key: string; readonly found: MailboxUser } | undefined> => {
-    for (const key of keysOf(user)) {
-      const answer = await table.has(key, { service });
-      if (answer.kind === "failed") return { key, found: { failed: answer.text } };
-      if (answer.kind === "found") return { key, found: answer.value && { name: user } };
-    }
-    return undefined;
+    const key = foldKey(`${formatLocal(user)}@${domain}`);
+    const ofAddress = await table.has(key, { service });
+    if (ofAddress.kind === "failed") return { key, found: { failed: ofAddress.text } };
+    if (ofAddress.kind === "found") return { key, found: ofAddress.value && { name: user } };
+    if (!isNameKey(user)) return undefined;
+    // A name is no domain and no client: `*.example.org` and networks, which stand for those, are not asked.
+    const ofName = await table.hasExact(user, { service });
+    if (ofName.kind === "failed") return { key: user, found: { failed: ofName.text } };
+    return ofName.kind === "found" ? { key: user, found: ofName.value && { name: user } } : undefined;
   };
   const first = await standing(given);
   if (bare === undefined) return first?.found ?? false;
@@ -159,6 +157,11 @@ async function listedUser(
     if (own.kind === "found") return first.found;
   }
   return ((await standing(bare)) ?? first)?.found ?? false;
+}
+
+/** As a key, a name with an @ in it is another's address, and one like `.example.org` is all domains below. */
+function isNameKey(user: string): boolean {
+  return !/^\*?\.|@/.test(user);
 }
 
 /** Those that are not there were refused when the settings were checked. */
