@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { virtualClock } from "../../simulator/clock.ts";
 import { remoteTable, tablePort } from "../../service/table/remote-table.ts";
+import { keyedTable } from "../../service/table/keyed-table.ts";
 import { inlineTable } from "../../service/table/tables.ts";
 import { localNames, type LocalNames } from "./local-names.ts";
 import { localSettings } from "./settings.ts";
@@ -39,6 +40,7 @@ test("so are those of a virtual domain", async () => {
   assert.equal(await domain.userOf("shop+fr@example.org"), false);
 });
 
+<<<<<<< HEAD
 test("what a list has of domains names nobody; a user may be called what a domain is called", async () => {
   const users = ["anna", "jane.doe", "*.b.example", "192.0.2.0/24", "@closed.example"];
   const names = localNames(localSettings.parse({ users }), "mail.example.org", new Map());
@@ -63,4 +65,45 @@ test("what a list has of domains names nobody; a user may be called what a domai
   assert.ok(entry !== "none" && "userOf" in entry);
   assert.equal(await entry.userOf("x.b.example@example.org"), false);
   assert.notEqual(await entry.userOf("jane.doe@example.org"), false);
+=======
+test("a table that takes extensions off by itself, or asks for whole domains, makes no user of a name with its extension", async () => {
+  const asking = (isThere: (key: string) => boolean): LocalNames => {
+    const clock = virtualClock(0);
+    const people = keyedTable(
+      "people",
+      {
+        get: async (key) => (isThere(key) ? { kind: "found", value: "1", where: "here" } : { kind: "none" }),
+        services: () => undefined,
+        health: () => ({ kind: "test", source: "test", state: "up", text: "", queries: 0, failures: 0 }),
+        close: async () => {},
+      },
+      { clock, timeoutMs: 1000, wildcards: false },
+    );
+    const local = localSettings.parse({
+      users: "table:people",
+      extensionDelimiter: "+-",
+      virtual: [{ domains: ["boxes.example"], users: "table:people" }],
+    });
+    return localNames(local, "mail.example.org", new Map([["people", people]]));
+  };
+  const stripping = asking((key) => /^(anna|anna-maria)([+][^@]*)?(@example\.org)?$/.test(key));
+  for (const [written, name] of [
+    ["anna+lists", "anna"],
+    ["anna-maria", "anna-maria"],
+    ["Anna", "anna"],
+  ] as const)
+    assert.deepEqual(await stripping.userOf(`${written}@example.org`), { name }, written);
+  const wild = await asking((key) => key.endsWith("@boxes.example")).virtualOf("boxes.example");
+  assert.ok(wild !== "none" && "userOf" in wild);
+  assert.deepEqual(await wild.userOf("kim+x@boxes.example"), { name: "kim" });
+  assert.deepEqual(await wild.userOf("kim@boxes.example"), { name: "kim" });
+  // Whom it has with an extension only, it has with that.
+  const only = asking((key) => /^shop[+]/.test(key));
+  assert.deepEqual(await only.userOf("shop+de@example.org"), { name: "shop+de" });
+  const failing = asking((key) => {
+    if (key.includes("nosuch")) throw new Error("away");
+    return true;
+  });
+  assert.match(JSON.stringify(await failing.userOf("anna+lists@example.org")), /failed.*away/);
+>>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
 });

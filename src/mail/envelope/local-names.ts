@@ -122,10 +122,14 @@ export function localNames(
   };
 }
 
+/** An extension that nobody has. */
+const STRANGE = "nosuchextension";
+
 /**
  * Whom the list has of the address: its name with the extension, or without. What stands there for the
  * address counts for more than what stands there for the name; and what a list leaves out, it leaves out with every extension
- * that has no entry of its own, whatever a wildcard says.
+ * that has no entry of its own, whatever a wildcard says. Where an extension that nobody has would be found as well (a query
+ * that takes extensions off by itself, or that asks for whole domains), that the name is there with its own says nothing.
  */
 async function listedUser(
   table: Table | undefined,
@@ -137,6 +141,7 @@ async function listedUser(
   if (table === undefined) return missing(name);
   const { local, domain } = splitAddress(address);
   const [given = "", bare] = namesOf(unquote(local), delimiters);
+<<<<<<< HEAD
   const standing = async (user: string): Promise<{ readonly key: string; readonly found: MailboxUser } | undefined> => {
     const key = foldKey(`${formatLocal(user)}@${domain}`);
     const ofAddress = await table.has(key, { service });
@@ -147,21 +152,51 @@ async function listedUser(
     const ofName = await table.hasExact(user, { service });
     if (ofName.kind === "failed") return { key: user, found: { failed: ofName.text } };
     return ofName.kind === "found" ? { key: user, found: ofName.value && { name: user } } : undefined;
+=======
+  const keysOf = (user: string): readonly string[] => {
+    const key = foldKey(`${formatLocal(user)}@${domain}`);
+    // As a key, a name with an @ in it is another's address.
+    return user.includes("@") ? [key] : [key, user];
+  };
+  const standing = async (user: string): Promise<Standing | undefined> => {
+    for (const [at, key] of keysOf(user).entries()) {
+      const answer = await table.has(key, { service });
+      if (answer.kind === "failed") return { at, found: { failed: answer.text } };
+      if (answer.kind === "found") return { at, found: answer.value && { name: user } };
+    }
+    return undefined;
+>>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
+  };
+  const isEntry = async (user: string, at: number): Promise<Holds> => {
+    const answer = await table.hasExact(keysOf(user)[at] ?? user, { service });
+    return answer.kind === "failed" ? { failed: answer.text } : answer.kind === "found";
   };
   const first = await standing(given);
   if (bare === undefined) return first?.found ?? false;
   if (first !== undefined && first.found !== false) {
     if ("failed" in first.found) return first.found;
-    const own = await table.hasExact(first.key, { service });
-    if (own.kind === "failed") return { failed: own.text };
-    if (own.kind === "found") return first.found;
+    const own = await isEntry(given, first.at);
+    if (typeof own !== "boolean") return own;
+    if (own) {
+      const isForAny = await isEntry(given.slice(0, bare.length + 1) + STRANGE, first.at);
+      if (typeof isForAny !== "boolean") return isForAny;
+      const known = isForAny ? await standing(bare) : undefined;
+      return known === undefined || known.found === false ? first.found : known.found;
+    }
   }
   return ((await standing(bare)) ?? first)?.found ?? false;
 }
 
+<<<<<<< HEAD
 /** As a key, a name with an @ in it is another's address, and one like `.example.org` is all domains below. */
 function isNameKey(user: string): boolean {
   return !/^\*?\.|@/.test(user);
+=======
+/** What stands in a list for the first of a name's keys that is there: which of them that is, and what it says. */
+interface Standing {
+  readonly at: number;
+  readonly found: MailboxUser;
+>>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
 }
 
 /** Those that are not there were refused when the settings were checked. */
