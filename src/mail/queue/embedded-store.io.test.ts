@@ -75,6 +75,22 @@ spoolTest("what was committed is there after closing and opening again", async (
   assert.deepEqual(opened, [{ directory, messages: 2, envelopes: 2, took: "some" }]);
 });
 
+spoolTest("a message whose content is missing is without one, and the others have theirs", async (directory) => {
+  {
+    await using store = await open(directory);
+    await store.apply([commitOf(1), commitOf(2)]);
+  }
+  const database = new DatabaseSync(join(directory, "queue.db"));
+  database.prepare("DELETE FROM bodies WHERE message = ?").run(1);
+  database.close();
+  await using store = await open(directory);
+  assert.equal(await store.body(messageIdOf(1)), undefined);
+  assert.equal((await store.message(messageIdOf(1)))?.id, messageIdOf(1));
+  assert.equal((await store.body(messageIdOf(2)))?.kind, "inline");
+  await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 1) }]);
+  assert.equal((await store.list({})).length, 1);
+});
+
 spoolTest("what comes in the moment a queue is open counts once", async (directory) => {
   const many = 3000;
   {

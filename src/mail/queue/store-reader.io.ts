@@ -23,7 +23,7 @@ import type {
   StoredEnvelope,
   StoredMessage,
 } from "./store.ts";
-import { databasePath, storeError } from "./store-writer.io.ts";
+import { databasePath } from "./store-writer.io.ts";
 
 /**
  * The read-only connection, in a thread of its own, so that no read waits for a sync and no long list holds up commits.
@@ -80,8 +80,8 @@ export class StoreReader {
     if (row === undefined) return undefined;
     const { body_file: name, body_bytes: sizeBytes, bytes } = row;
     if (typeof name === "string") return { kind: "file", name, sizeBytes: Number(sizeBytes) };
-    if (bytes instanceof Uint8Array) return { kind: "inline", bytes };
-    throw storeError(new Error("the row of the body is missing"), `message ${id}`);
+    // Where its row is missing, that is the matter of this message: the others go on.
+    return bytes instanceof Uint8Array ? { kind: "inline", bytes } : undefined;
   }
 
   attempts(id: EnvelopeId): readonly AttemptRecord[] {

@@ -31,7 +31,7 @@ export interface Store extends AsyncDisposable {
   message(id: MessageId): Promise<StoredMessage | undefined>;
   /** Envelopes by id; those gone meanwhile are left out. */
   envelopes(ids: readonly EnvelopeId[]): Promise<readonly StoredEnvelope[]>;
-  /** The content. `file` bodies are named, not read: `BodyFiles` opens them. */
+  /** The content; undefined where the message is gone, or its content is lost. `file` bodies are named, not read: `BodyFiles` opens them. */
   body(id: MessageId): Promise<Body | undefined>;
   /** All that pass, in order, at once: for the few envelopes of a message. Long lists are asked for in pages. */
   list(filter: QueueFilter): Promise<readonly QueueRow[]>;

@@ -4,12 +4,19 @@ import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { CommitRequest } from "../queue/queue.ts";
 import type { Body, Store } from "../queue/store.ts";
 
-/** A message as deliveries need it. */
+/** A message as deliveries and notices need it. */
 export interface Content {
   readonly message: Message;
-  readonly body: Body;
+  /** Undefined where the queue has lost it: nothing can be delivered, but what becomes of it be told. */
+  readonly body: Body | undefined;
   readonly envelopes: readonly Envelope[];
 }
+
+export interface WholeContent extends Content {
+  readonly body: Body;
+}
+
+export const CONTENT_LOST = "its content is not in the queue any more";
 
 const MOST_BYTES = 8 * 1024 * 1024;
 /** Mail that did not go within this waits for something, and will wait longer. */
@@ -76,7 +83,7 @@ export class Contents {
       this.#store.body(id),
       this.#store.envelopes(envelopes),
     ]);
-    if (message === undefined || body === undefined) return undefined;
+    if (message === undefined) return undefined;
     const { bodyKind: _bodyKind, ...facts } = message;
     const byId = new Map(stored.map(({ envelope }) => [envelope.id, envelope]));
     return { message: facts, body, envelopes: envelopes.flatMap((each) => byId.get(each) ?? []) };

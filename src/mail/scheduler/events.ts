@@ -328,6 +328,16 @@ export const storeRegained = defineEvent({
   line: (e) => `warning: queue store usable again after ${Math.round(e.waited / 1000)} s; delivery goes on`,
 });
 
+export const contentLost = defineEvent({
+  name: "scheduler.content-lost",
+  level: "error",
+  speaker: "qmgr",
+  says: "The queue has a message whose content is missing in its database: somebody or something changed the spool. It is tried again, for the content may come back from a backup; at its end the sender is told, without the content. `posthorn queue bounce` tells him at once.",
+  fields: { message: "text" },
+  line: (e) =>
+    `error: ${e.message}: its content is not in the queue any more: bring the queue back from a backup, or return the mail (posthorn queue bounce ${e.message})`,
+});
+
 export const deliveryUnavailable = defineEvent({
   name: "scheduler.delivery-unavailable",
   level: "warning",

@@ -6,6 +6,7 @@ import type { Envelope, Message } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
 import type { Store } from "../queue/store.ts";
 import type { Expanded } from "./expanded.ts";
+import { internalFailure } from "./internal-failure.ts";
 
 /** Where the targets of a forward go: through the same aliases and rules as what comes in. Must not reject. */
 export interface Forwards {
@@ -50,7 +51,7 @@ export class Forwarding {
     ask: (forwards: Forwards) => Promise<ForwardsAnswer>,
   ): Promise<Outcome | Expanded> {
     const failed = (failure: Failure): Outcome => ({ kind: "failed", envelope: envelope.id, relay, failure, tookMs });
-    if (this.#forwards === undefined) return failed(internal("nothing here can send mail on"));
+    if (this.#forwards === undefined) return failed(internalFailure("nothing here can send mail on"));
     try {
       const answer = await ask(this.#forwards);
       if (answer.kind === "failed") return failed(answer.failure);
@@ -61,7 +62,7 @@ export class Forwarding {
       });
       return { kind: "expanded", envelope: envelope.id, relay, envelopes, text, tookMs };
     } catch (thrown) {
-      return failed(internal(`the targets of ${relay} could not be found: ${messageOf(thrown)}`));
+      return failed(internalFailure(`the targets of ${relay} could not be found: ${messageOf(thrown)}`));
     }
   }
 
@@ -102,8 +103,4 @@ export function withoutDelivery({ id, target }: Envelope): Outcome | undefined {
     taker: target.isThrownAway === true ? "nobody" : "list",
     tookMs: 0,
   };
-}
-
-function internal(text: string): Failure {
-  return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text } };
 }

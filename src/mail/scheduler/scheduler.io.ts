@@ -13,11 +13,12 @@ import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Action } from "./action.ts";
 import type { Changed, Direction } from "./admin.ts";
 import type { Command } from "./commands.ts";
-import { Contents, type Content } from "./contents.ts";
+import { CONTENT_LOST, Contents, type WholeContent } from "./contents.ts";
 import { DurableWriter } from "./durable-writer.ts";
-import { deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
+import { contentLost, deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
 import type { Expanded } from "./expanded.ts";
 import { Forwarding, withoutDelivery, type Forwards } from "./forwarding.ts";
+import { failedAll, internalFailure } from "./internal-failure.ts";
 import type { Notices } from "./notices.ts";
 import { NoteWriter } from "./note-writer.ts";
 import { RecentWakes } from "./recent-wakes.ts";
@@ -380,12 +381,15 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   }
 
   /** Reads what an attempt needs. */
-  async #read(message: string, ids: readonly EnvelopeId[]): Promise<Content | "gone" | Failure> {
+  async #read(message: string, ids: readonly EnvelopeId[]): Promise<WholeContent | "gone" | Failure> {
     try {
       const content = await this.#contents.read(message, ids);
       if (content === undefined || content.envelopes.length === 0) return "gone";
       for (const envelope of content.envelopes) this.#inFlight.set(envelope.id, envelope);
-      return content;
+      const { body } = content;
+      if (body !== undefined) return { ...content, body };
+      this.#parts.emit(contentLost, { message });
+      return internalFailure(CONTENT_LOST);
     } catch (thrown) {
       this.#writer.noteError(thrown);
       return internalFailure(`the queue could not be read: ${messageOf(thrown)}`);
@@ -522,12 +526,4 @@ const LONGEST_TIMER_MS = 60_000;
 
 function stopped(): PosthornError {
   return new PosthornError("ROLE_UNAVAILABLE", { message: "the scheduler has stopped", advice: "start the server" });
-}
-
-function internalFailure(text: string): Failure {
-  return { lasting: "temporary", status: "4.3.0", cause: { kind: "internal", text } };
-}
-
-function failedAll(envelopes: readonly EnvelopeId[], failure: Failure): readonly Outcome[] {
-  return envelopes.map((envelope) => ({ kind: "failed", envelope, relay: "none", failure, tookMs: 0 }));
 }

@@ -49,6 +49,8 @@ function failingStore() {
   return { store, inner, failure };
 }
 
+const minutes = (count: number): number => count * 60_000;
+
 test("a notice whose id is taken gets another one, and what was delivered with it is not delivered again", async () => {
   const { store, inner } = failingStore();
   let refused = 0;
@@ -122,6 +124,37 @@ test("a bounce whose batch was done when its sync failed is not made a second ti
   assert.equal(simulation.notices.length, 1);
   assert.deepEqual([...world.delivered.values()], [1], "the bounce, once");
   assert.deepEqual(await inner.list({}), []);
+});
+
+test("mail whose content the queue has lost waits, is told and returned, and all other mail goes on", async () => {
+  const { store } = failingStore();
+  const lost = new Set<string>();
+  const simulation = simulatedScheduling({
+    store: { ...store, body: async (id) => (lost.has(id) ? undefined : store.body(id)) },
+  });
+  const { clock, scheduler, world } = simulation;
+  world.onLocal = () => ({ ...noSuchUser, lasting: "temporary", status: "4.2.0" });
+  const message = await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  await clock.advance(1000);
+  lost.add(message);
+  world.onLocal = () => undefined;
+  await clock.advance(minutes(30));
+  const [waiting] = await store.list({});
+  assert.equal(waiting?.state, "queued");
+  assert.equal(waiting?.attempts, 1, "its schedule does not go on by that");
+  assert.match(JSON.stringify(waiting?.lastFailure), /its content is not in the queue any more/);
+  assert.match(simulation.lines.join("\n"), /error: \w+: its content is not in the queue any more: bring/);
+  assert.equal(world.delivered.size, 0);
+  await simulation.send({ to: ["jane@mail.example"], action: "deliver" });
+  await clock.advance(1000);
+  assert.equal(world.delivered.size, 1);
+  await scheduler.command({ do: "bounce", selector: { by: "message", id: message }, because: "it is lost" });
+  await clock.advance(1000);
+  assert.deepEqual(
+    simulation.notices.map(({ kind, body }) => [kind, body]),
+    [["bounce", undefined]],
+  );
+  assert.deepEqual(await store.list({}), []);
 });
 
 test("a full disk makes outcomes wait, and nothing is lost", async () => {

@@ -268,11 +268,13 @@ test("a header above its limit is cut at the end of a line", async () => {
 });
 
 test("when the message cannot be read the sender is told all the same", async () => {
-  const { commit, text, told } = await make(request(), { isUnreadable: true });
-  assert.ok(commit !== undefined);
-  assert.match(text, /Status: 5\.1\.1/);
-  assert.ok(!text.includes("Undelivered message"));
-  assert.equal(told.length, 1);
+  for (const made of [make(request(), { isUnreadable: true }), make(request({ body: undefined }))]) {
+    const { commit, text, told } = await made;
+    assert.ok(commit !== undefined);
+    assert.match(text, /Status: 5\.1\.1/);
+    assert.ok(!text.includes("Undelivered message"));
+    assert.equal(told.length, 1);
+  }
 });
 
 test("a delay notice says until when it is tried, and the status stays temporary", async () => {

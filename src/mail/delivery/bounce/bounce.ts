@@ -164,6 +164,10 @@ async function compose(
 async function whatToReturn(request: NoticeRequest, parts: NoticesParts): Promise<Returned | undefined> {
   const { kind, message, body } = request;
   const wants = kind === "bounce" && message.dsnReturn !== "HDRS" ? "message" : "header";
+  if (body === undefined) {
+    parts.emit(contentNotReturned, { message: message.id, problem: "it is not in the queue any more" });
+    return undefined;
+  }
   try {
     return await returnedContent(await parts.openBody(body), message.sizeBytes, wants, parts.settings);
   } catch (thrown) {

@@ -35,7 +35,8 @@ export type MadeNotice =
 export interface NoticeRequest {
   readonly kind: "bounce" | "delay" | "success";
   readonly message: Message;
-  readonly body: Body;
+  /** Undefined where the queue has lost it. */
+  readonly body: Body | undefined;
   /** The envelopes it speaks about; all of this message. */
   readonly about: readonly NoticeAbout[];
   readonly at: number;
