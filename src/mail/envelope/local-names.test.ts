@@ -40,7 +40,6 @@ test("so are those of a virtual domain", async () => {
   assert.equal(await domain.userOf("shop+fr@example.org"), false);
 });
 
-<<<<<<< HEAD
 test("what a list has of domains names nobody; a user may be called what a domain is called", async () => {
   const users = ["anna", "jane.doe", "*.b.example", "192.0.2.0/24", "@closed.example"];
   const names = localNames(localSettings.parse({ users }), "mail.example.org", new Map());
@@ -65,7 +64,8 @@ test("what a list has of domains names nobody; a user may be called what a domai
   assert.ok(entry !== "none" && "userOf" in entry);
   assert.equal(await entry.userOf("x.b.example@example.org"), false);
   assert.notEqual(await entry.userOf("jane.doe@example.org"), false);
-=======
+});
+
 test("a table that takes extensions off by itself, or asks for whole domains, makes no user of a name with its extension", async () => {
   const asking = (isThere: (key: string) => boolean): LocalNames => {
     const clock = virtualClock(0);
@@ -105,5 +105,4 @@ test("a table that takes extensions off by itself, or asks for whole domains, ma
     return true;
   });
   assert.match(JSON.stringify(await failing.userOf("anna+lists@example.org")), /failed.*away/);
->>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
 });

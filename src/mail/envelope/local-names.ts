@@ -141,44 +141,30 @@ async function listedUser(
   if (table === undefined) return missing(name);
   const { local, domain } = splitAddress(address);
   const [given = "", bare] = namesOf(unquote(local), delimiters);
-<<<<<<< HEAD
-  const standing = async (user: string): Promise<{ readonly key: string; readonly found: MailboxUser } | undefined> => {
-    const key = foldKey(`${formatLocal(user)}@${domain}`);
-    const ofAddress = await table.has(key, { service });
-    if (ofAddress.kind === "failed") return { key, found: { failed: ofAddress.text } };
-    if (ofAddress.kind === "found") return { key, found: ofAddress.value && { name: user } };
+  const keyOf = (user: string, as: Standing["as"]): string =>
+    as === "name" ? user : foldKey(`${formatLocal(user)}@${domain}`);
+  const standing = async (user: string): Promise<Standing | undefined> => {
+    const ofAddress = await table.has(keyOf(user, "address"), { service });
+    if (ofAddress.kind === "failed") return { as: "address", found: { failed: ofAddress.text } };
+    if (ofAddress.kind === "found") return { as: "address", found: ofAddress.value && { name: user } };
     if (!isNameKey(user)) return undefined;
     // A name is no domain and no client: `*.example.org` and networks, which stand for those, are not asked.
     const ofName = await table.hasExact(user, { service });
-    if (ofName.kind === "failed") return { key: user, found: { failed: ofName.text } };
-    return ofName.kind === "found" ? { key: user, found: ofName.value && { name: user } } : undefined;
-=======
-  const keysOf = (user: string): readonly string[] => {
-    const key = foldKey(`${formatLocal(user)}@${domain}`);
-    // As a key, a name with an @ in it is another's address.
-    return user.includes("@") ? [key] : [key, user];
+    if (ofName.kind === "failed") return { as: "name", found: { failed: ofName.text } };
+    return ofName.kind === "found" ? { as: "name", found: ofName.value && { name: user } } : undefined;
   };
-  const standing = async (user: string): Promise<Standing | undefined> => {
-    for (const [at, key] of keysOf(user).entries()) {
-      const answer = await table.has(key, { service });
-      if (answer.kind === "failed") return { at, found: { failed: answer.text } };
-      if (answer.kind === "found") return { at, found: answer.value && { name: user } };
-    }
-    return undefined;
->>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
-  };
-  const isEntry = async (user: string, at: number): Promise<Holds> => {
-    const answer = await table.hasExact(keysOf(user)[at] ?? user, { service });
+  const isEntry = async (user: string, as: Standing["as"]): Promise<Holds> => {
+    const answer = await table.hasExact(keyOf(user, as), { service });
     return answer.kind === "failed" ? { failed: answer.text } : answer.kind === "found";
   };
   const first = await standing(given);
   if (bare === undefined) return first?.found ?? false;
   if (first !== undefined && first.found !== false) {
     if ("failed" in first.found) return first.found;
-    const own = await isEntry(given, first.at);
+    const own = await isEntry(given, first.as);
     if (typeof own !== "boolean") return own;
     if (own) {
-      const isForAny = await isEntry(given.slice(0, bare.length + 1) + STRANGE, first.at);
+      const isForAny = await isEntry(given.slice(0, bare.length + 1) + STRANGE, first.as);
       if (typeof isForAny !== "boolean") return isForAny;
       const known = isForAny ? await standing(bare) : undefined;
       return known === undefined || known.found === false ? first.found : known.found;
@@ -187,16 +173,15 @@ async function listedUser(
   return ((await standing(bare)) ?? first)?.found ?? false;
 }
 
-<<<<<<< HEAD
+/** What a list says of a user, and under which of the user's keys. */
+interface Standing {
+  readonly as: "address" | "name";
+  readonly found: MailboxUser;
+}
+
 /** As a key, a name with an @ in it is another's address, and one like `.example.org` is all domains below. */
 function isNameKey(user: string): boolean {
   return !/^\*?\.|@/.test(user);
-=======
-/** What stands in a list for the first of a name's keys that is there: which of them that is, and what it says. */
-interface Standing {
-  readonly at: number;
-  readonly found: MailboxUser;
->>>>>>> d5f7e2b (local names: a table that finds every extension knows nobody by a name with one in it)
 }
 
 /** Those that are not there were refused when the settings were checked. */
