@@ -30,15 +30,26 @@ async function posthorn(argv: readonly string[]): Promise<DaemonEnd> {
 }
 
 async function posthornd(argv: readonly string[]): Promise<DaemonEnd> {
-  const [{ parseDaemonArguments }, { daemonHelp }, { checkOnly, runDaemon }, { version }] = await Promise.all([
-    import("./admin/cli/daemon-arguments.ts"),
-    import("./admin/cli/help.ts"),
-    import("./process/daemon.ts"),
-    import("./process/version.ts"),
-  ]);
+  const [{ parseDaemonArguments }, { heard }, { daemonHelp }, { outputTo }, { checkOnly, runDaemon }, { version }] =
+    await Promise.all([
+      import("./admin/cli/daemon-arguments.ts"),
+      import("./admin/cli/heard.ts"),
+      import("./admin/cli/help.ts"),
+      import("./admin/cli/output.io.ts"),
+      import("./process/daemon.ts"),
+      import("./process/version.ts"),
+    ]);
   const ended = (status: number): DaemonEnd => ({ status, isStuck: false });
-  const out = (text: string): void => void process.stdout.write(text);
-  const err = (text: string): void => void process.stderr.write(text);
+  const streams = { stdout: outputTo(process.stdout), stderr: outputTo(process.stderr) };
+  const out = (text: string): void => streams.stdout.write(text);
+  const err = (text: string): void => streams.stderr.write(text);
+  const says = async (text: () => string): Promise<DaemonEnd> => {
+    const run = async (): Promise<number> => {
+      out(text());
+      return 0;
+    };
+    return ended(await heard("posthornd", streams, run));
+  };
   const parsed = parseDaemonArguments(argv);
   if (!parsed.ok) {
     err(parsed.problem);
@@ -47,13 +58,13 @@ async function posthornd(argv: readonly string[]): Promise<DaemonEnd> {
   const wants = parsed.value;
   switch (wants.do) {
     case "help":
-      out(daemonHelp());
-      return ended(0);
+      return says(daemonHelp);
     case "version":
-      out(`posthornd ${version}\n`);
-      return ended(0);
-    case "check":
-      return ended(await checkOnly({ file: wants.settingsFile, out, err }));
+      return says(() => `posthornd ${version}\n`);
+    case "check": {
+      const check = (): Promise<number> => checkOnly({ file: wants.settingsFile, out, err });
+      return ended(await heard("posthornd", streams, check));
+    }
     case "run":
       return runDaemon({ ...wants, file: wants.settingsFile, argv, out, err });
   }

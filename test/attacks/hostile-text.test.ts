@@ -86,6 +86,8 @@ async function inThisProcess(
     rows: undefined,
     write: (text) => void (written[name] += typeof text === "string" ? text : Buffer.from(text).toString("utf8")),
     room: () => Promise.resolve(),
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   });
   const world = {
     ...systemWorld(cliParts),

@@ -29,6 +29,8 @@ async function call(
     isTerminal: false,
     write: (text) => void (out += String(text)),
     room: () => Promise.resolve(),
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   };
   const noServer = new PosthornError("CONTROL_UNREACHABLE", { message: "no server", advice: "start it" });
   const world: Partial<World> = {

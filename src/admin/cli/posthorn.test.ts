@@ -45,6 +45,8 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     isTerminal: false,
     write: (text) => write(typeof text === "string" ? text : Buffer.from(text).toString()),
     room: () => Promise.resolve(),
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   });
   const clientAt = (socket: string): ControlClient => ({
     call: (name, args) => {
@@ -261,6 +263,8 @@ test("a long list is printed as it comes, under one line of titles, and no faste
     isTerminal: false,
     write: (text) => void written.push(String(text)),
     room: async () => void rooms++,
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   };
   const wide = { ...row, recipient: `${"x".repeat(60)}@d.example` };
   const broken = new PosthornError("CONTROL_UNREACHABLE", { message: "the server went away", advice: "ask again" });

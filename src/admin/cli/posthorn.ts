@@ -4,8 +4,9 @@ import { nearestName } from "../../service/config/names.ts";
 import { parseGiven } from "./command.ts";
 import { commands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { heard } from "./heard.ts";
 import { helpFor, overview } from "./help.ts";
-import { runSend, send } from "./send.ts";
+import { runSend } from "./send.ts";
 import { parseSendmailArguments } from "./sendmail-arguments.ts";
 import type { World } from "./world.ts";
 
@@ -43,14 +44,19 @@ function fileIn(argv: readonly string[]): readonly string[] {
 }
 
 async function dispatch(argv: readonly string[], world: World): Promise<number> {
+  // Whose mail it is hears by the exit status alone what became of it, and who called may have closed both streams.
+  if (argv[0] === "send") return sendOrList(argv.slice(1), world);
+  return heard("posthorn", world, () => perform(argv, world));
+}
+
+async function perform(argv: readonly string[], world: World): Promise<number> {
   const [first, second] = argv;
   if (first === undefined) {
     world.stderr.write(overview());
     return exitCodes.usage;
   }
-  if (first === "--version" || first === "-V") return dispatch(["version"], world);
+  if (first === "--version" || first === "-V") return perform(["version"], world);
   if (first === "help" || first === "--help" || first === "-h") return help(argv.slice(1), world);
-  if (first === "send") return sendOrList(argv.slice(1), world);
   // A command is named by one, two or three words; the longest name decides.
   const command = [3, 2, 1].flatMap((words) => {
     const said = argv.slice(0, words).join(" ");
@@ -71,10 +77,7 @@ async function dispatch(argv: readonly string[], world: World): Promise<number> 
 }
 
 async function sendOrList(argv: readonly string[], world: World): Promise<number> {
-  if (argv.includes("--help")) {
-    world.stdout.write(helpFor(send));
-    return exitCodes.ok;
-  }
+  if (argv.includes("--help")) return dispatch(["help", "send"], world);
   // Before anything reads the mail: `sendmail -bp` is `mailq`.
   if (argv.includes("-bp")) return dispatch(["mailq", ...fileIn(argv)], world);
   if (argv.includes("-bi")) return dispatch(["newaliases", ...fileIn(argv)], world);

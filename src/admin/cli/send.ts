@@ -203,11 +203,18 @@ async function speakSmtp(connection: Dialled, world: World): Promise<number> {
   })();
   // When the server is gone, what the program still says has nowhere to go.
   outwards.catch(() => {});
+  // Who does not hear the replies cannot know what was taken.
+  const { lost } = world.stdout;
+  lost.addEventListener("abort", () => connection.close(), { once: true });
   try {
     for (let said = await connection.read(SILENCE_MS); said !== undefined; said = await connection.read(SILENCE_MS))
       world.stdout.write(said);
-    return exitCodes.ok;
+    await world.stdout.flushed();
+    if (!lost.aborted) return exitCodes.ok;
+    return complain(world, `the replies cannot be written: ${messageOf(lost.reason)}`, exitCodes.ioError);
   } catch (thrown) {
+    if (lost.aborted)
+      return complain(world, `the replies cannot be written: ${messageOf(lost.reason)}`, exitCodes.ioError);
     return complain(world, messageOf(thrown), exitCodes.temporary);
   } finally {
     connection.close();

@@ -15,6 +15,8 @@ async function call(
     isTerminal: false,
     write: (text) => void (out += String(text)),
     room: () => Promise.resolve(),
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   };
   const world: Pick<World, "simulate" | "listSimulations" | "saveFile" | "stdout" | "stderr"> = {
     stdout: output,
@@ -75,7 +77,13 @@ test("the picture is written where it is wanted, and the report is JSON where th
 
 test("the report is there even where the picture cannot be written", async () => {
   let out = "";
-  const output: Output = { isTerminal: false, write: (text) => void (out += String(text)), room: async () => {} };
+  const output: Output = {
+    isTerminal: false,
+    write: (text) => void (out += String(text)),
+    room: async () => {},
+    flushed: async () => {},
+    lost: new AbortController().signal,
+  };
   const world: Pick<World, "simulate" | "saveFile" | "stdout" | "stderr"> = {
     stdout: output,
     stderr: output,

@@ -22,6 +22,8 @@ async function run(
     isTerminal: false,
     write: (text) => write(String(text)),
     room: () => Promise.resolve(),
+    flushed: () => Promise.resolve(),
+    lost: new AbortController().signal,
   });
   const world: Partial<World> = {
     stdout: output((text) => (out += text)),

@@ -14,7 +14,8 @@ import { unnamedUser } from "../../foundation/unnamed-user.ts";
 import { connectControl } from "../control/client.io.ts";
 import { dialledOver } from "./dialled.io.ts";
 import { dropFile } from "./drop-file.io.ts";
-import type { Caller, Dialled, InjectionPlace, OpenJournal, Output, World } from "./world.ts";
+import { outputTo } from "./output.io.ts";
+import type { Caller, Dialled, InjectionPlace, OpenJournal, World } from "./world.ts";
 
 /** The world as it is: the process's streams, the machine's names. What only the server's parts know is handed in. */
 export function systemWorld(
@@ -75,27 +76,6 @@ export function systemWorld(
     },
     async sleep(forMs) {
       await wait(forMs, undefined, { signal: onInterrupt() }).catch(() => {});
-    },
-  };
-}
-
-/** A pager gets this far ahead of its reader before a list is asked for more slowly: half a million lines. */
-const MOST_UNTAKEN_BYTES = 64 * 1024 * 1024;
-
-function outputTo(stream: NodeJS.WriteStream): Output {
-  // A reader that went away (`posthorn queue list | head`) is no error of ours.
-  stream.on("error", () => process.exit(0));
-  return {
-    isTerminal: stream.isTTY,
-    get columns() {
-      return stream.columns;
-    },
-    get rows() {
-      return stream.rows;
-    },
-    write: (text) => void stream.write(text),
-    async room() {
-      if (stream.writableLength > MOST_UNTAKEN_BYTES) await once(stream, "drain");
     },
   };
 }

@@ -138,6 +138,10 @@ export interface Output {
   write(text: string | Uint8Array): void;
   /** Resolves when no more waits to be taken than a program should keep: at once, but for a reader far behind. */
   room(): Promise<void>;
+  /** Resolves when all that was written has been taken, or is lost. */
+  flushed(): Promise<void>;
+  /** Aborts when something cannot be written: its reader has gone (EPIPE), the disk is full. The reason is the error. */
+  readonly lost: AbortSignal;
 }
 
 export interface Caller {
