@@ -118,7 +118,7 @@ function notStarted(problems: readonly SettingsProblem[], file: string | undefin
 async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {
   const startedAt = systemClock.now();
   const startedAtMs = systemClock.monotonicMs();
-  const signals = heldSignals(process);
+  const signals = heldSignals(process, systemClock);
   const { layout, identity, keeper } = layoutOf(read.settings, options.file);
   const folders = foldersOf(read.settings.state);
   checkFormats(folders);

@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { hostname, userInfo } from "node:os";
+import { constants, hostname, userInfo } from "node:os";
 import { basename, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { Writable, type Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
+import { systemClock } from "../../foundation/clock.io.ts";
+import { newWish } from "../../foundation/new-wish.ts";
 import { damageText, isDamaged } from "../../foundation/damaged-database.io.ts";
 import { unnamedUser } from "../../foundation/unnamed-user.ts";
 import { connectControl } from "../control/client.io.ts";
@@ -40,9 +42,16 @@ export function systemWorld(
   >,
 ): World {
   const interrupted = new AbortController();
+  const isNewWish = newWish(systemClock);
   const onInterrupt = (): AbortSignal => {
     // Only who asks for it changes what SIGINT does.
-    if (process.listenerCount("SIGINT") === 0) process.once("SIGINT", () => interrupted.abort());
+    if (process.listenerCount("SIGINT") === 0)
+      process.on("SIGINT", () => {
+        if (!isNewWish()) return;
+        // Who asks twice does not want to wait.
+        if (interrupted.signal.aborted) process.exit(128 + constants.signals.SIGINT);
+        interrupted.abort();
+      });
     return interrupted.signal;
   };
   return {
