@@ -10,9 +10,8 @@ export async function verifyMessage(
   keys: KeyFinder,
   terms: DkimTerms,
   signal?: AbortSignal,
-  /** Further hashes that the caller wants of the body. */
-  hashes: BodyHashes = new BodyHashes(),
 ): Promise<{ readonly dkim: readonly DkimResult[]; readonly arc: ArcResult }> {
+  const hashes = new BodyHashes();
   const dkim = verifyDkim(message.fields, hashes, keys, terms);
   const arc = verifyArc(message.fields, hashes, keys, terms.nowSeconds);
   if (hashes.isWanted) {

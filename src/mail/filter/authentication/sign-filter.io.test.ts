@@ -101,6 +101,23 @@ test("what is signed is what leaves: a NUL does so in binary mail only", async (
   assert.deepEqual(await leaving("BINARYMIME"), ["pass", "pass"]);
 });
 
+test("what is sealed is what leaves: a seal over mail with a NUL holds at the next host, whatever chain it continues", async () => {
+  const odd = `Authentication-Results: mx.example.org; dmarc=none\r\n${message("carol@example.net")}`.replace(
+    "Hello",
+    "Hel\0lo",
+  );
+  const sealing = { seal: "example.org" };
+  const first = await signedMail(testMail(odd, BY_US), sealing);
+  const left = `${first.header}\r\nHello \r\n\r\n`;
+  const arrived = testMail(left);
+  const { arc } = await verifyMessage(
+    { fields: rawFields(arrived.header), body: () => arrived.body.read() },
+    createKeyFinder(zone)(),
+    { mostSignatures: 10, acceptPartial: false, nowSeconds: Math.floor(Date.now() / 1000) },
+  );
+  assert.equal(arc.result, "pass", arc.because);
+});
+
 test("simple forms and a time to live are signed as well", async () => {
   const got = await signedMail(testMail(message("alice@example.org"), own), {
     header: "simple",

@@ -84,15 +84,13 @@ export function signFilter(name: string, settings: SignSettings, world: FilterWo
     nowSeconds: number,
     signal: AbortSignal,
   ): Promise<ArcResult> => {
+    await readBody(mail, hashes, signal);
     const judged = (["pass", "fail"] as const).find((result) => mail.facts.tags.includes(`arc=${result}`));
-    if (judged !== undefined) {
-      await readBody(mail, hashes, signal);
-      return judgedArc(fields, judged);
-    }
-    // Its signatures were judged before; here only the chain is looked at.
+    if (judged !== undefined) return judgedArc(fields, judged);
+    // Its signatures were judged before; here only the chain is looked at, which is over the mail as it came.
     const terms = { mostSignatures: 0, acceptPartial: false, nowSeconds };
-    const message = { fields, body: () => mail.body.read() };
-    return (await verifyMessage(message, keyFinder(signal), terms, signal, hashes)).arc;
+    const message = { fields: rawFields(mail.header), body: () => mail.body.read() };
+    return (await verifyMessage(message, keyFinder(signal), terms, signal)).arc;
   };
 
   const seal = async (
