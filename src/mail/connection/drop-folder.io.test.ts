@@ -17,10 +17,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import type { AnyEvent, Emit } from "../../foundation/events.ts";
-import { dropFolder, releaseClaims, type Handed } from "./drop-folder.io.ts";
+import { dropFolder, releaseClaims, type DropFolder, type Handed } from "./drop-folder.io.ts";
 import { writeDropped } from "./dropped-mail.ts";
 
 const mail = { sender: "a@ours.example", recipients: ["b@ours.example"] };
@@ -293,3 +294,69 @@ test("whatever else fills the folder, mail is taken in", async (t) => {
   await drop.close();
   assert.deepEqual(handed.toSorted(), ["a", "b", "c", "d"]);
 });
+
+test("a mail that was handed in is not given back where its file can be removed at the end", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const taken = join(folder, "taken");
+  mkdirSync(taken);
+  const content = writeDropped(mail, Buffer.from("a\r\n"));
+  writeFileSync(join(folder, name("a")), content);
+  const handed: string[] = [];
+  const claim = join(taken, `one.${name("a")}`);
+  const drop = takerOf(folder, (bytes) => {
+    handed.push(bytes);
+    // What cannot be removed now, and can a while later: a directory in the file's place.
+    rmSync(claim);
+    mkdirSync(claim);
+  });
+  drop.start();
+  for (const untilAt = Date.now() + 8000; handed.length === 0 && Date.now() < untilAt;) await wait(10);
+  await wait(50);
+  rmSync(claim, { recursive: true });
+  writeFileSync(claim, content);
+  await drop.close();
+  assert.deepEqual(readdirSync(folder), ["taken"]);
+  assert.deepEqual(readdirSync(taken), []);
+  assert.deepEqual(handed, ["a\r\n"]);
+});
+
+test("a second mail under the name of one that is still in hand is taken in after that one, and neither is lost", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "taken"));
+  const put = (text: string): void => writeFileSync(join(folder, name("a")), writeDropped(mail, Buffer.from(text)));
+  put("first");
+  const clock = virtualClock(Date.now());
+  const handed: string[] = [];
+  let isDown = true;
+  const drop = takerOf(folder, (bytes) => (isDown ? "later" : void handed.push(bytes)), clock);
+  const look = async (): Promise<void> => {
+    for (let looks = 0; looks < 20; looks++) {
+      await wait(10);
+      await clock.advance(10_000);
+    }
+  };
+  drop.start();
+  await look();
+  put("second");
+  await look();
+  isDown = false;
+  for (let waits = 0; waits < 10 && handed.length < 2; waits++) await look();
+  await drop.close();
+  assert.deepEqual(handed, ["first", "second"]);
+});
+
+function takerOf(folder: string, hand: (content: string) => "later" | void, clock: Clock = systemClock): DropFolder {
+  return dropFolder({
+    folder,
+    claimer: "one",
+    clock,
+    emit: () => {},
+    mostBytes: () => 10_000,
+    accountOf: () => Promise.resolve("somebody"),
+    hand: async (_account, _mail, bytes) =>
+      hand(String(bytes)) === "later" ? { kind: "later", text: "not now" } : { kind: "taken" },
+    giveBack: async () => ({ kind: "taken" }),
+  });
+}

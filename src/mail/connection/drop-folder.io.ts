@@ -137,6 +137,8 @@ class Taker implements DropFolder {
     this.#isClosed = true;
     this.#timer?.cancel();
     await this.#looking;
+    // Whoever comes next would hand them in once more.
+    for (const name of this.#ended) await this.#end(name).catch(() => {});
     try {
       releaseClaims(this.#parts.folder, this.#parts.claimer);
     } catch (thrown) {
@@ -146,17 +148,21 @@ class Taker implements DropFolder {
   }
 
   async #look(): Promise<void> {
-    const waiting = await this.#mine();
+    const claims = await this.#claims();
+    const waiting = this.#dueOf(claims);
     let swept = 0;
     // What is neither does not count: everybody may fill the folder with it, and nobody's mail is to stay behind that.
     for await (const { name } of await opendir(this.#parts.folder)) {
-      if (waiting.length >= MOST_FILES) break;
+      if (waiting.length >= MOST_FILES || this.#isClosed) break;
       if (UNFINISHED_NAME.test(name) && swept++ < MOST_FILES) await this.#sweep(name);
       if (!DROPPED_NAME.test(name)) continue;
       const own = `${this.#parts.claimer}.${name}`;
+      // The one before of that name is still in hand, and would be gone.
+      if (claims.has(own)) continue;
       try {
         // From here on nobody else can change what the name means; two processes that look cannot both have it.
         await rename(join(this.#parts.folder, name), join(this.#taken, own));
+        claims.add(own);
         waiting.push(own);
       } catch (thrown) {
         // Another process was quicker; or it is a directory of somebody's, which cannot be moved.
@@ -170,13 +176,19 @@ class Taker implements DropFolder {
     await Promise.all(work);
   }
 
-  /** What this process has taken and not brought in, and is to try now. */
-  async #mine(): Promise<string[]> {
-    const nowMs = this.#parts.clock.monotonicMs();
+  /** What this process has taken and not brought in, or could not remove. */
+  async #claims(): Promise<Set<string>> {
     const names = await readdir(this.#taken);
-    return names.filter(
-      (name) => name.startsWith(`${this.#parts.claimer}.`) && (this.#later.get(name)?.atMs ?? 0) <= nowMs,
-    );
+    const claims = new Set(names.filter((name) => name.startsWith(`${this.#parts.claimer}.`)));
+    // The operator has removed it; the name may come again.
+    for (const name of this.#ended) if (!claims.has(name)) this.#forget(name);
+    return claims;
+  }
+
+  /** Those that are to be tried now. */
+  #dueOf(claims: ReadonlySet<string>): string[] {
+    const nowMs = this.#parts.clock.monotonicMs();
+    return [...claims].filter((name) => (this.#later.get(name)?.atMs ?? 0) <= nowMs);
   }
 
   async #takeOne(name: string): Promise<void> {
@@ -233,6 +245,10 @@ class Taker implements DropFolder {
   async #end(name: string): Promise<void> {
     this.#ended.add(name);
     await rm(join(this.#taken, name), { force: true });
+    this.#forget(name);
+  }
+
+  #forget(name: string): void {
     this.#ended.delete(name);
     this.#later.delete(name);
   }
