@@ -25,8 +25,8 @@ export function filtered(world: World, before: Session, outcome: StageOutcome): 
     ...notesTold(world, before, about, outcome.notes),
     ...outcome.told.map((one) => tellVerdict(world, message, one)),
   ];
-  // What was said of a login that is refused was said of nobody who is here.
-  const isUndone = then.stage === "auth" && outcome.kind !== "proceed";
+  // What was said of a name or login that is refused was said of nobody who is here.
+  const isUndone = (then.stage === "helo" || then.stage === "auth") && outcome.kind !== "proceed";
   const [session, pending] = withTags(before, then, isUndone ? [] : outcome.tags);
   if (outcome.kind === "disconnect") {
     const about = { ...refusedAt(pending), ...byFilter(outcome.by) };
