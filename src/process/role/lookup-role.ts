@@ -131,13 +131,13 @@ export async function startLookup(parts: {
     hastenDmarcReports: (domain) => Promise.try(() => ({ due: dmarc.use((store) => store.hasten(domain)) })),
     findUser: (name) => users.find(name),
     readInclude: (path) => readIncludeFile(path, settings.local.includeFolders ?? []),
-    tableHealth: () =>
-      Promise.resolve(
-        [...tables].flatMap(([name, table]) => {
-          const health = table.health?.();
-          return health === undefined ? [] : [{ table: name, kind: settings.tables[name]?.kind ?? "", health }];
-        }),
-      ),
+    async tableHealth() {
+      await Promise.all([...tables.values()].flatMap((table) => (table.look === undefined ? [] : [table.look()])));
+      return [...tables].flatMap(([name, table]) => {
+        const health = table.health?.();
+        return health === undefined ? [] : [{ table: name, kind: settings.tables[name]?.kind ?? "", health }];
+      });
+    },
   };
   return {
     port,

@@ -9,12 +9,24 @@ export interface BackendTally {
   note(answer: Counted, beganMs: number): void;
   /** For failures that belong to no question: a connection that broke, a file that was replaced by a torn one. */
   failed(text: string): void;
+  /** What questions failed by is mended: how the last one went says nothing any more. */
+  mended(): void;
   health(text: string): BackendHealth;
 }
 
 interface Counted {
   readonly kind: string;
   readonly text?: string;
+}
+
+/** Of a file: that it could be opened says more than nothing asked yet, and why it could not more than how the last question went. */
+export function fileHealth(health: BackendHealth, isOpen: boolean, failure: string): BackendHealth {
+  if (!isOpen) return failure === "" ? health : { ...health, state: "down", text: failure };
+  return {
+    ...health,
+    state: health.state === "untried" ? "up" : health.state,
+    ...(failure === "" ? {} : { text: `${failure}; the version before is in force` }),
+  };
 }
 
 export function backendTally(clock: Clock): BackendTally {
@@ -43,6 +55,9 @@ export function backendTally(clock: Clock): BackendTally {
     },
     note,
     failed,
+    mended() {
+      if (state === "down") state = "untried";
+    },
     health(text) {
       return {
         state,

@@ -46,6 +46,12 @@ export class FreshLook {
     return this.#looking === undefined || isKnown || leftMs <= 0 ? undefined : this.#patiently(this.#looking, leftMs);
   }
 
+  /** Looks, however short ago somebody did, for who asks how things stand. Never rejects. */
+  async now(): Promise<void> {
+    const looking = this.before({ needs: true, everyMs: 0 });
+    if (looking !== undefined) await this.#patiently(looking, PATIENCE_MS);
+  }
+
   async #patiently(looking: Promise<void>, leftMs: number): Promise<void> {
     const enough = new AbortController();
     const patience = sleep(this.#clock, leftMs, enough.signal).catch(() => {});

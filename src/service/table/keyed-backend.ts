@@ -26,6 +26,8 @@ export interface KeyedBackend {
   ): Promise<TableAnswer | { readonly kind: "unable" }>;
   /** Services that it can answer; without it, or undefined: all. */
   services?(): readonly TableService[] | undefined;
+  /** Of a file: looks at it now, whoever else does not, so that `health` is of now. Never rejects, and waits for no slow disk. */
+  look?(): Promise<void>;
   health(): BackendHealth;
   /** Asks each of its queries once, to find what is wrong before mail does; for `posthorn check`. */
   probe?(): Promise<readonly BackendProblem[]>;

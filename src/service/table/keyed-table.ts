@@ -128,6 +128,7 @@ export function keyedTable(name: string, backend: KeyedBackend, options: KeyedTa
               return answer ?? ({ kind: "unable" } as const);
             }),
         }),
+    ...(backend.look === undefined ? {} : { look: () => backend.look?.() ?? Promise.resolve() }),
     health: () => backend.health(),
   };
 }

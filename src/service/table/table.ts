@@ -25,6 +25,8 @@ export interface Table {
   has(key: string, ask?: TableAsk): Promise<TableAnswer<boolean>>;
   /** Whether something stands under exactly this key, as `exact` has it. Of passwords, too: what stands there is not told. */
   hasExact(key: string, ask?: TableAsk): Promise<TableAnswer<boolean>>;
+  /** Looks at its file, so that `health` is of now. Never rejects. */
+  look?(): Promise<void>;
   /** How it does; without it there is nothing that could go wrong. */
   health?(): BackendHealth;
   /**

@@ -204,3 +204,35 @@ test("a pipe in the place of an indexed file holds nobody up, and leaves the ver
     await backend.close();
   });
 });
+
+test("how an indexed file does is told as it is now: moved away and back, torn, mended, never asked", async () => {
+  await withFolder(async (directory) => {
+    const source = join(directory, "list");
+    const file = `${source}.cdb`;
+    await writeFile(source, "one 1\n");
+    assert.ok((await makeCdb(source, "file")).ok);
+    const clock = virtualClock(0);
+    const findings: TableFinding[] = [];
+    const backend = cdbBackend("t", { file }, { clock, onFinding: (finding) => void findings.push(finding) });
+    const told = async (): Promise<string> => {
+      await clock.advance(10);
+      await backend.look?.();
+      const { state, text } = backend.health();
+      return `${state} ${text}`;
+    };
+    assert.equal(await told(), `up ${file}`);
+    for (let time = 1; time <= 2; time++) {
+      await rename(file, `${file}.away`);
+      assert.equal(await told(), `up ${file} does not exist; the version before is in force`);
+      assert.equal(findings.length, time);
+      await rename(`${file}.away`, file);
+      assert.equal(await told(), `up ${file}`);
+    }
+    await truncate(file, 100);
+    assert.match(await told(), /^down .*list\.cdb is no cdb file/);
+    assert.equal((await backend.get("one", { service: "string" })).kind, "failed");
+    assert.ok((await makeCdb(source, "file")).ok);
+    assert.equal(await told(), `up ${file}`);
+    await backend.close();
+  });
+});

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import type { Clock } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
 import type { Result } from "../../../foundation/result.ts";
-import { backendTally } from "../backend-tally.ts";
+import { backendTally, fileHealth } from "../backend-tally.ts";
 import { FreshLook } from "../fresh-look.ts";
 import { withoutKey, type BackendProblem, type FirstAnswer, type KeyedBackend } from "../keyed-backend.ts";
 import type { TableAnswer, TableEntry } from "../table.ts";
@@ -58,6 +58,8 @@ export function cdbBackend(
       const { mtimeMs, size, ino, dev } = await stat(file);
       if (isClosed) return;
       if (open?.mark !== markOf({ mtimeMs, size, ino, dev })) take();
+      // It was away for a while, and is what it was.
+      else if (failure !== "") settled();
       if (open !== undefined) await checkSource(open);
     } catch (thrown) {
       failed(describe(file, thrown), false);
@@ -67,11 +69,15 @@ export function cdbBackend(
     const next = openFile(file);
     if (typeof next !== "string") {
       put(next);
-      failure = "";
-      told = "";
+      settled();
       return;
     }
     failed(next, inodeOf(file) === open?.inode);
+  };
+  const settled = (): void => {
+    failure = "";
+    told = "";
+    tally.mended();
   };
   /** `isSame`: what was in force has itself been overwritten, and is no more. */
   const failed = (text: string, isSame: boolean): void => {
@@ -131,10 +137,9 @@ export function cdbBackend(
       if (asked.kind === "failed") return [{ path: [], text: asked.text }];
       return told === "" ? [] : [{ path: [], text: told }];
     },
+    look: () => fresh.now(),
     health: () => ({
-      ...tally.health(
-        failure === "" ? file : open === undefined ? failure : `${failure}; the version before is in force`,
-      ),
+      ...fileHealth(tally.health(file), open !== undefined, failure),
       ...(open === undefined ? {} : { entries: open.note?.entries, changedAt: open.changedAt }),
     }),
     close() {

@@ -178,6 +178,32 @@ test("a database that is replaced is opened again, and one that is broken leaves
   });
 });
 
+test("how a database does is told as it is now: gone, broken, mended, never asked", async () => {
+  const clock = virtualClock(0);
+  await withDatabase(async (file, open, findings) => {
+    const backend = open({ string: "select value from kv where service = :service and key = :key" }, clock);
+    const told = async (): Promise<string> => {
+      await clock.advance(10);
+      await backend.look?.();
+      const { state, text } = backend.health();
+      return `${state} ${text}`;
+    };
+    assert.equal(await told(), `down ${file} does not exist`);
+    fill(file, [["string", "a", "1"]]).close();
+    assert.equal(await told(), `up ${file}`);
+    for (let time = 1; time <= 2; time++) {
+      await rename(file, `${file}.away`);
+      assert.equal(await told(), `up ${file} does not exist; the version before is in force`);
+      assert.equal(findings.length, time);
+      await rename(`${file}.away`, file);
+      assert.equal(await told(), `up ${file}`);
+    }
+    await rm(file);
+    await writeFile(file, "this is no database, whatever its name may say about it");
+    assert.match(await told(), /^up .*not a database; the version before is in force/);
+  });
+});
+
 test("parameters are found outside quotes and comments; what is misspelt is refused", () => {
   const parameters = (sql: string): unknown => {
     const found = queryParameters(sql);

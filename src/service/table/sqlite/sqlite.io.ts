@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { sleep, type Clock } from "../../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
-import { backendTally } from "../backend-tally.ts";
+import { backendTally, fileHealth } from "../backend-tally.ts";
 import { FreshLook } from "../fresh-look.ts";
 import {
   withoutKey,
@@ -48,25 +48,34 @@ export function sqliteBackend(
   const tally = backendTally(clock);
   let open: Open | undefined;
   let isClosed = false;
-  let told = "";
+  let failure = "";
 
-  const tell = (text: string): void => {
-    if (told !== text) world.onFinding({ table, text });
-    told = text;
+  const failed = (text: string): void => {
+    if (failure !== text && open !== undefined)
+      world.onFinding({ table, text: `${text}; the version before stays in force` });
+    failure = text;
+  };
+  const settled = (): void => {
+    failure = "";
+    tally.mended();
   };
   /** What is open stays so while the file is gone or the new one cannot be used. */
   const look = async (): Promise<void> => {
     try {
       const mark = await markOf(settings.file);
-      if (mark === open?.mark || isClosed) return;
+      if (isClosed) return;
+      if (mark === open?.mark) {
+        if (failure !== "") settled();
+        return;
+      }
       const next = openDatabase(settings, mark, (text) => world.onFinding({ table, text }));
       open?.database.close();
       open = next;
-      told = "";
+      settled();
     } catch (thrown) {
       const text = describe(settings.file, thrown);
+      failed(text);
       if (open === undefined) throw new Error(text, { cause: thrown });
-      tell(`${text}; the version before stays in force`);
     }
   };
   const fresh = new FreshLook(clock, look);
@@ -106,7 +115,8 @@ export function sqliteBackend(
     first: (keys, asked) => tally.count(() => ask(keys, asked)),
     probe: () => Promise.resolve(problemsOf(settings)),
     services: () => servicesOf(settings.queries),
-    health: () => tally.health(settings.file),
+    look: () => fresh.now(),
+    health: () => fileHealth(tally.health(settings.file), open !== undefined, failure),
     close() {
       isClosed = true;
       open?.database.close();
