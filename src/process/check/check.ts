@@ -5,17 +5,17 @@ import type { Match } from "../../mail/envelope/rule-settings.ts";
 import type { ListenerSettings } from "../../mail/connection/settings.ts";
 import { clientCertificateOf } from "../../mail/connection/listener-choices.ts";
 import { parseRelay } from "../../mail/route/relay.ts";
-import type { SettingPath, SettingsProblem } from "../../service/config/config.ts";
+import { locate, type SettingPath, type SettingsProblem } from "../../service/config/config.ts";
 import type { TableOrList } from "../../service/config/kinds.ts";
 import { mechanismProblems } from "../../service/account/offered-mechanisms.ts";
 import { nearestName } from "../../service/config/names.ts";
 import type { ParsedSettings } from "../../service/config/parse.ts";
-import { parseNetwork } from "../../service/table/network.ts";
 import type { WrittenSettings } from "../settings/settings.ts";
 import { usersProblems } from "./users.ts";
 import { acmeProblems } from "../settings/acme-files.ts";
 import { contentFilterProblems } from "./content-filters.ts";
 import { filterProblems } from "./filters.ts";
+import { inlineTableProblems } from "./inline-tables.ts";
 import { signingProblems } from "../settings/signing-files.ts";
 import { ruleProblems } from "./rules.ts";
 import { recipientProblems } from "./recipients.ts";
@@ -56,17 +56,7 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
     if ("table" in backend) knownTable(backend.table, backendPath(parsed.origins, at, backend.kind));
   for (const problem of mechanismProblems(settings.accounts, settings.accounts?.mechanisms ?? []))
     tell(["accounts", "mechanisms"], problem);
-  for (const [name, source] of Object.entries(settings.tables)) {
-    const keys = source.kind === "list" ? source.items : source.kind === "map" ? Object.keys(source.entries) : [];
-    for (const [at, written] of keys.entries()) {
-      const key = written.replace(/^!/, "");
-      if (!/^[\da-f:.]+\/\d+$/i.test(key)) continue;
-      const network = parseNetwork(key);
-      const path: SettingPath =
-        source.kind === "list" ? ["tables", name, "list", at] : ["tables", name, "map", written];
-      if (!network.ok) tell(path, `expected ${network.problem.expected}, got ${JSON.stringify(key)}`);
-    }
-  }
+  for (const { path, text } of inlineTableProblems(settings, (path) => locate(parsed.origins, path))) tell(path, text);
 
   const labels = [...new Set(settings.certificates.flatMap(({ label }) => label ?? []))];
   for (const [at, source] of settings.certificates.entries())

@@ -34,41 +34,54 @@ interface Kept {
  */
 export function tableContent(entries: readonly TableEntry[]): {
   readonly content: TableContent;
-  readonly problems: readonly { readonly where: string; readonly text: string }[];
+  /** `at`: which of the entries. */
+  readonly problems: readonly { readonly at: number; readonly where: string; readonly text: string }[];
 } {
-  const problems: { where: string; text: string }[] = [];
+  const problems: { at: number; where: string; text: string }[] = [];
   const exact = new Map<string, Kept>();
   const below = new Map<string, Kept>();
   const networks: { network: Network; kept: Kept }[] = [];
-  let everything: Kept | undefined;
-  const keep = (map: Map<string, Kept>, key: string, kept: Kept): void => {
-    const earlier = map.get(key);
-    if (earlier === undefined) map.set(key, kept);
-    else if (earlier.value !== kept.value || earlier.isNegated !== kept.isNegated)
-      problems.push({
-        where: kept.where,
-        text: `${key} stands twice, with different values; first at ${earlier.where}`,
-      });
-  };
-  for (const { key: written, value, where } of entries) {
+  const byBytes = new Map<string, Kept>();
+  const all = new Map<string, Kept>();
+  for (const [at, { key: written, value, where }] of entries.entries()) {
     const isNegated = written.startsWith("!");
     const key = isNegated ? written.slice(1) : written;
     const kept: Kept = { value: value ?? "", where, isNegated };
+    const keep = (map: Map<string, Kept>, folded: string, shown = folded): void => {
+      const earlier = map.get(folded);
+      if (earlier === undefined) map.set(folded, kept);
+      else if (earlier.value !== kept.value || earlier.isNegated !== kept.isNegated)
+        problems.push({
+          at,
+          where,
+          text: `${shown} stands twice, ${earlier.isNegated === isNegated ? "with different values" : "once with ! in front"}; first at ${earlier.where}`,
+        });
+    };
+    const keepNetwork = (network: Network): void => {
+      networks.push({ network, kept });
+      keep(byBytes, `${network.bytes.join(".")}/${network.bits}`, key);
+    };
     if (/^[\da-f:.]+\/\d+$/i.test(key)) {
       const network = parseNetwork(key);
-      if (network.ok) networks.push({ network: network.value, kept });
-      else problems.push({ where, text: `${key}: expected ${network.problem.expected}` });
+      if (network.ok) keepNetwork(network.value);
+      else problems.push({ at, where, text: `${key}: expected ${network.problem.expected}` });
       continue;
     }
     const address = addressBytes(key);
-    if (address !== undefined) networks.push({ network: { bytes: address, bits: address.length * 8 }, kept });
+    if (address !== undefined) {
+      keepNetwork({ bytes: address, bits: address.length * 8 });
+      // Of an address written in two ways each is a key of its own, too.
+      if (!exact.has(foldKey(key))) exact.set(foldKey(key), kept);
+      continue;
+    }
     const pattern = parsePattern(key);
     // A key with spaces or stars in it is no address, but may be a user's or anything's name.
-    if (!pattern.ok) keep(exact, key.toLowerCase(), kept);
-    else if (pattern.value.kind === "exact") keep(exact, pattern.value.key, kept);
-    else if (pattern.value.kind === "below") keep(below, pattern.value.domain, kept);
-    else everything ??= kept;
+    if (!pattern.ok) keep(exact, key.toLowerCase());
+    else if (pattern.value.kind === "exact") keep(exact, pattern.value.key);
+    else if (pattern.value.kind === "below") keep(below, pattern.value.domain);
+    else keep(all, "*");
   }
+  const everything = all.get("*");
   networks.sort((a, b) => b.network.bits - a.network.bits);
 
   const find = (key: string, isMember: boolean, isOwnOnly = false): Kept | undefined => {
