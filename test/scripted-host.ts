@@ -86,6 +86,8 @@ function converse(session: HostedSession, options: ScriptedHostOptions, onMail: 
   let mail = "";
   let recipients: string[] = [];
   let isContent = false;
+  /** Behind its 220 to STARTTLS, of which it understands nothing: one handshake in fifty has the end of a line somewhere in its random octets. */
+  let isTls = false;
   let held = "";
 
   const say = (said: string): void => {
@@ -116,6 +118,7 @@ function converse(session: HostedSession, options: ScriptedHostOptions, onMail: 
     if (/^MAIL/i.test(line) && isYes) mail = line;
     if (/^RCPT/i.test(line) && isYes) recipients.push(/<([^>]*)>/.exec(line)?.[1] ?? "");
     if (/^DATA/i.test(line)) isContent = said.startsWith("354");
+    if (/^STARTTLS$/i.test(line)) isTls = said.startsWith("220");
     say(said);
     if (/^QUIT/i.test(line)) socket.end();
   };
@@ -133,6 +136,7 @@ function converse(session: HostedSession, options: ScriptedHostOptions, onMail: 
   socket.on("data", (bytes: Buffer) => {
     held += bytes.toString("latin1");
     for (;;) {
+      if (isTls) return void (held = "");
       if (isContent) {
         const end = held.startsWith(".\r\n") ? 0 : held.indexOf("\r\n.\r\n");
         if (end < 0) return;
