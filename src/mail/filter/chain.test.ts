@@ -53,6 +53,20 @@ test("who has nothing more to say of a mail is asked again in the next one, of a
   assert.deepEqual(filter.asked, ["mail", "helo"]);
 });
 
+test("who has nothing more to say of a session since a login or EHLO that another one refuses is asked as before", async () => {
+  for (const question of [
+    { stage: "helo", verb: "EHLO", name: "partner.example", facts: testFacts() },
+    { stage: "auth", facts: testFacts({ account: "ann" }) },
+  ] as const) {
+    const silent = one("silent", { at: [question.stage, "mail"], ask: () => ({ kind: "content" }) });
+    const refusing = one("refusing", { at: [question.stage], ask: () => ({ kind: "refuse", reply: NO }) });
+    const chain = chained([silent, refusing]);
+    assert.equal((await chain.ask(question, WHO)).kind, "refuse");
+    chain.begin();
+    assert.ok(chain.wants("mail"), question.stage);
+  }
+});
+
 test("who seals is told in whose names results of this mail are ours, and of nobody who was not asked about it", async () => {
   const writer = (name: string, mailFrom: string) =>
     one(name, {

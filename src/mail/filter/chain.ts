@@ -115,6 +115,7 @@ export class FilterChain {
     const tags: string[] = [];
     let asked = question;
     let rewrite: string | undefined;
+    const silenced: Link[] = [];
     for (const link of this.#links) {
       if (!listens(link, stage)) continue;
       const { name } = link.used.filter;
@@ -144,8 +145,11 @@ export class FilterChain {
       if (verdict.kind === "rewrite") {
         rewrite = verdict.to;
         asked = rewritten(asked, verdict.to);
-      } else this.#remember(link, verdict, stage, by);
+      } else if (verdict.kind === "content" && (stage === "helo" || stage === "auth")) silenced.push(link);
+      else this.#remember(link, verdict, stage, by);
     }
+    // Where another one refuses the name or the login, nobody is here of whom that was said.
+    for (const link of silenced) link.silent = "session";
     return { kind: "proceed", rewrite, tags, told };
   }
 
