@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   chownSync,
   existsSync,
   linkSync,
@@ -347,12 +348,57 @@ test("a second mail under the name of one that is still in hand is taken in afte
   assert.deepEqual(handed, ["first", "second"]);
 });
 
-function takerOf(folder: string, hand: (content: string) => "later" | void, clock: Clock = systemClock): DropFolder {
+test("directories that somebody leaves there, and that can be neither taken nor removed, do not fill the log", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("needs root, to be somebody else");
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-drop-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, "taken"));
+  for (const place of [folder, join(folder, "taken")]) chownSync(place, NOBODY, NOBODY);
+  const numbered = (n: number): string => `${String(n).padStart(32, "d")}.mail`;
+  for (let n = 0; n < 300; n++) mkdirSync(join(folder, numbered(n)));
+  // This one can be taken, and what is in it is root's.
+  const open = join(folder, numbered(0));
+  mkdirSync(join(open, "inner/most"), { recursive: true });
+  chmodSync(open, 0o777);
+  const clock = virtualClock(Date.now());
+  const told: string[] = [];
+  const drop = takerOf(
+    folder,
+    () => {},
+    clock,
+    (event, fields) => {
+      told.push((event as AnyEvent).line(fields as never) ?? "");
+    },
+  );
+  process.seteuid?.(NOBODY);
+  try {
+    drop.start();
+    for (let looks = 0; looks < 30; looks++) {
+      await wait(50);
+      await clock.advance(10_000);
+    }
+    await drop.close();
+  } finally {
+    process.seteuid?.(0);
+  }
+  const ofOpen = told.filter((line) => line.includes(numbered(0)));
+  assert.ok(ofOpen.length > 0 && ofOpen.length <= 6, `${ofOpen.length} of five minutes:\n${ofOpen.join("\n")}`);
+  assert.ok(told.length <= 200, `${told.length} lines in five minutes`);
+});
+
+const NOBODY = 65_534;
+
+function takerOf(
+  folder: string,
+  hand: (content: string) => "later" | void,
+  clock: Clock = systemClock,
+  emit: Emit = () => {},
+): DropFolder {
   return dropFolder({
     folder,
     claimer: "one",
     clock,
-    emit: () => {},
+    emit,
     mostBytes: () => 10_000,
     accountOf: () => Promise.resolve("somebody"),
     hand: async (_account, _mail, bytes) =>

@@ -63,6 +63,9 @@ const AT_ONCE = 4;
 const BEGINNING_BYTES = 4 * 1024 * 1024 + 256 * 1024;
 /** So many mails, and so many files that nobody ended, in one look; the rest is for the next. */
 const MOST_FILES = 10_000;
+/** Of so many names trouble is told, once in so long a time. */
+const MOST_TOLD = 100;
+const TELL_ANEW_MS = 3_600_000;
 /** A program that writes for a day has ended. */
 const UNFINISHED_MS = 24 * 3_600_000;
 const FIRST_RETRY_MS = 30_000;
@@ -113,6 +116,7 @@ class Taker implements DropFolder {
   /** Files whose mail, or a notice of it, is in the queue, and which could not be removed. */
   readonly #ended = new Set<string>();
   readonly #told = new Set<string>();
+  #toldFromMs = -Infinity;
   #timer: Timer | undefined;
   #looking: Promise<void> | undefined;
   #isClosed = false;
@@ -207,11 +211,14 @@ class Taker implements DropFolder {
     const read = await readChecked(path, mostBytes());
     if (read.kind === "gone") return;
     if (read.kind === "wrong") {
+      try {
+        // Only the name goes: what a link leads to is not touched.
+        await rm(path, { recursive: true, force: true });
+      } catch (thrown) {
+        return this.#again(name, `${read.text}, and cannot be removed: ${messageOf(thrown)}`);
+      }
+      this.#forget(name);
       emit(dropRefused, { file: name, uid: read.uid, problem: read.text });
-      // Only the name goes: what a link leads to is not touched.
-      await rm(path, { recursive: true, force: true }).catch((thrown: unknown) =>
-        this.#tellOnce(name, messageOf(thrown)),
-      );
       return;
     }
     if (read.kind === "failed") return this.#again(name, read.text);
@@ -279,9 +286,14 @@ class Taker implements DropFolder {
     }
   }
 
+  /** Anybody can make trouble of this kind, as much as he likes. */
   #tellOnce(name: string, problem: string): void {
-    if (this.#told.has(name)) return;
-    if (this.#told.size > 1000) this.#told.clear();
+    const nowMs = this.#parts.clock.monotonicMs();
+    if (nowMs - this.#toldFromMs > TELL_ANEW_MS) {
+      this.#told.clear();
+      this.#toldFromMs = nowMs;
+    }
+    if (this.#told.has(name) || (name !== "" && this.#told.size >= MOST_TOLD)) return;
     this.#told.add(name);
     this.#parts.emit(dropLeft, { file: name, problem, againInMs: LOOK_EVERY_MS });
   }
