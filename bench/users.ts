@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/foundation/clock.io.ts";
 import { emitNothing } from "../src/foundation/events.ts";
+import { RunningCommands } from "../src/mail/delivery/command/running-commands.ts";
 import { startDelivery } from "../src/process/role/delivery-role.ts";
 import { foldersOf, makeFolders } from "../src/process/folders.ts";
 import { loadSettings } from "../src/process/settings/load-settings.ts";
@@ -50,6 +51,7 @@ actions: { run: { deliver: command, command: "cat >/dev/null" } }
     clock: systemClock,
     emit: emitNothing,
     lookup: {} as LookupPort,
+    running: new RunningCommands(systemClock),
   });
   const text = `Subject: x\r\n\r\n${`${"y".repeat(70)}\r\n`.repeat(14)}`;
   let next = 0;

@@ -5,6 +5,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { messageOf } from "../foundation/error.ts";
 import { systemRandom } from "../foundation/random.io.ts";
+import { RunningCommands } from "../mail/delivery/command/running-commands.ts";
 import { createEmitter } from "../mail/log/emitter.ts";
 import { loginSecret } from "../service/account/login-secret.io.ts";
 import { systemPasswords } from "../service/account/system-passwords.io.ts";
@@ -119,7 +120,8 @@ export async function startSingle(parts: {
   };
   // There is one at a time for new sessions: with other settings it changes in the same turn as the scheduler.
   pool.add(egress, 0);
-  let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit, lookup });
+  const running = new RunningCommands(clock);
+  let delivery: DeliveryRole = startDelivery({ loaded, folders, clock, emit, lookup, running });
   /** Deliveries of earlier settings that still work. */
   const leaving = new Set<Promise<void>>();
   const retire = (role: AsyncDisposable): void => {
@@ -138,7 +140,10 @@ export async function startSingle(parts: {
       emit,
       maker: 0,
       network: pool,
-      local: { deliver: (request) => delivery.port.deliver(request) },
+      local: {
+        deliver: (request) => delivery.port.deliver(request),
+        finish: async (withinMs) => running.finish(withinMs),
+      },
       lookup,
       inputs: log,
       topics,
@@ -252,7 +257,7 @@ export async function startSingle(parts: {
         retireWhenIdle(egress, pool, clock, retire);
         egress = freshEgress;
         const oldDelivery = delivery;
-        delivery = startDelivery({ loaded: next, folders, clock, emit, lookup });
+        delivery = startDelivery({ loaded: next, folders, clock, emit, lookup, running });
         retire(oldDelivery);
         scheduler.reload(next);
         tracer.settings(next.settings.tls.trace);

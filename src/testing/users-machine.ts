@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.io.ts";
 import type { AnyEvent, Emit } from "../foundation/events.ts";
+import { RunningCommands } from "../mail/delivery/command/running-commands.ts";
 import type { LocalOutcome, LocalRequest } from "../mail/delivery/delivery.ts";
 import type { EnvelopeTarget } from "../mail/envelope/envelope.ts";
 import { startDelivery } from "../process/role/delivery-role.ts";
@@ -71,7 +72,14 @@ ${settings.includes("mailbox:") ? "" : "mailbox: { user: recipient }\n"}${settin
   };
   // Nothing that these settings name is elsewhere.
   const lookup = {} as LookupPort;
-  const role = startDelivery({ loaded: loaded.value, folders, clock: systemClock, emit, lookup });
+  const role = startDelivery({
+    loaded: loaded.value,
+    folders,
+    clock: systemClock,
+    emit,
+    lookup,
+    running: new RunningCommands(systemClock),
+  });
   return {
     directory,
     told,

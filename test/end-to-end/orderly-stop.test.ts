@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { LAYOUTS, startServer } from "../server.ts";
@@ -76,3 +79,29 @@ rules: [ { match: { for: far.test }, action: out }, { match: { for: local }, act
     assert.deepEqual(host.taken, ["Subject: slow"]);
     assert.equal(await again.stop(), 0);
   });
+
+test("a command that outlives a stop is ended before its end, and its mail is delivered by the next start, once", async () => {
+  const settings = `actions: { deliver: { deliver: command, command: 'echo begun >> "$HOME/begun"; sleep 60; echo done >> "$HOME/done"', user: server } }
+`;
+  await Promise.all(
+    LAYOUTS.map(async (layout) => {
+      const home = mkdtempSync(join(tmpdir(), "posthorn-outliving-"));
+      chmodSync(home, 0o777);
+      try {
+        const told = settings.replaceAll("$HOME", home);
+        await using server = await startServer({ layout, settings: told });
+        await sendMail(server.ports.smtp, { from: "a@b.test", to: "ada@localhost", content: "Subject: x\n\nx" });
+        for (let waited = 0; !existsSync(join(home, "begun")) && waited < 20_000; waited += 20) await wait(20);
+        assert.equal(await server.stop(), 0);
+        assert.match(server.output(), /status=deferred \(command: the server stopped before the command had ended/);
+        const quick = told.replace("sleep 60; ", "");
+        await using again = await startServer({ layout, folder: server.folder, ports: server.ports, settings: quick });
+        await again.waitForOutput(/status=sent \(delivered to command/);
+        assert.equal(await again.stop(), 0);
+        assert.equal(readFileSync(join(home, "done"), "utf8"), "done\n");
+      } finally {
+        rmSync(home, { recursive: true });
+      }
+    }),
+  );
+});

@@ -45,6 +45,11 @@ export interface TlsTried {
 /** Final delivery: mailboxes, commands, discard. */
 export interface LocalDelivery {
   deliver(request: LocalRequest): Promise<LocalOutcome>;
+  /**
+   * The server stops within this time. Commands that would live on behind it are ended before, soon enough for their outcomes to
+   * be written; mailboxes have nothing to end.
+   */
+  finish?(withinMs: number): Promise<void>;
 }
 
 /** Addresses in wire form; `from` may be the null sender. */

@@ -214,6 +214,9 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
         this.#onQuiet = resolve;
       });
       this.#post({ on: "stop" });
+      this.#parts.local.finish?.(deadlineMs).catch(() => {
+        // A process that is gone has nothing to end.
+      });
       const limit = new AbortController();
       await Promise.race([quiet, sleep(this.#parts.clock, deadlineMs, limit.signal).catch(() => {})]);
       limit.abort();

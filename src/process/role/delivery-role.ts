@@ -4,6 +4,7 @@ import type { Emit } from "../../foundation/events.ts";
 import { actAs, mayChangeIdentity } from "../../foundation/ffi/identity.io.ts";
 import { canSyncHere } from "../../foundation/ffi/sync-file.io.ts";
 import type { RunAs } from "../../foundation/ffi/identity.ts";
+import type { RunningCommands } from "../../mail/delivery/command/running-commands.ts";
 import type { LocalDelivery } from "../../mail/delivery/delivery.ts";
 import type { FileAgent, FileErrand } from "../../mail/delivery/mailbox/errand.ts";
 import { createLocalDelivery } from "../../mail/delivery/mailbox/local-delivery.io.ts";
@@ -42,6 +43,8 @@ export function startDelivery(parts: {
   clock: Clock;
   emit: Emit;
   lookup: LookupPort;
+  /** All commands of this process, also those of earlier settings. */
+  running: RunningCommands;
   rest?: Identity | undefined;
 }): DeliveryRole {
   const { loaded, folders, clock, emit } = parts;
@@ -109,6 +112,7 @@ export function startDelivery(parts: {
     ...common,
     actions: (name) => settings.actions[name],
     command: settings.command,
+    running: parts.running,
     users: usersOf(loaded, system, tables),
     keysOf: recipientKeys(settings.local),
     isVirtual: virtualMailboxes(settings, tables),

@@ -61,6 +61,25 @@ test("the newest process of the version that is served gets the mail, and the ol
   assert.deepEqual(told, ["newer", "older", "ahead", "older"]);
 });
 
+test("a stop is told to every process that still delivers, also to those that get nothing new", async () => {
+  const pool = localPool({ clock: virtualClock(0), patienceMs: 5000, version: 1 });
+  const told: string[] = [];
+  const finishing = (name: string): LocalDelivery => ({
+    ...member(name, told),
+    finish: async (withinMs) => void told.push(`${name} ${withinMs}`),
+  });
+  const [retired, gone] = [finishing("retired"), finishing("gone")];
+  pool.add(retired, 1);
+  pool.add(gone, 1);
+  pool.add(finishing("newest"), 1);
+  pool.add({ ...member("dead", told), finish: () => Promise.reject(new Error("it is not there")) }, 1);
+  pool.retire(retired);
+  pool.retire(gone);
+  pool.remove(gone);
+  await pool.finish(1000);
+  assert.deepEqual(told.sort(), ["newest 1000", "retired 1000"]);
+});
+
 test("mail that waits goes to a process of the version that is served by then", async () => {
   const pool = localPool({ clock: virtualClock(0), patienceMs: 5000, version: 1 });
   const told: string[] = [];

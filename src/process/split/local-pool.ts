@@ -12,12 +12,16 @@ export interface LocalPool extends LocalDelivery {
   add(member: LocalDelivery, version: number): void;
   /** Mail is from now on for members that go by this version. */
   serve(version: number): void;
-  /** Nothing new for this member, or it is gone. */
+  /** Nothing new for this member, which ends what it has. */
+  retire(member: LocalDelivery): void;
+  /** It is gone. */
   remove(member: LocalDelivery): void;
+  finish(withinMs: number): Promise<void>;
 }
 
 export function localPool(options: { clock: Clock; patienceMs: number; version: number }): LocalPool {
   const members = new Map<LocalDelivery, number>();
+  const retired = new Set<LocalDelivery>();
   let served = options.version;
   let waiting: (() => void)[] = [];
   const newest = (): LocalDelivery | undefined => [...members].findLast(([, version]) => version === served)?.[0];
@@ -36,7 +40,17 @@ export function localPool(options: { clock: Clock; patienceMs: number; version: 
       served = version;
       if (newest() !== undefined) wakeAll();
     },
-    remove: (member) => void members.delete(member),
+    retire(member) {
+      if (members.delete(member)) retired.add(member);
+    },
+    remove(member) {
+      members.delete(member);
+      retired.delete(member);
+    },
+    async finish(withinMs) {
+      // One that is gone meanwhile has nothing to end.
+      await Promise.allSettled([...members.keys(), ...retired].map(async (member) => member.finish?.(withinMs)));
+    },
     async deliver(request) {
       if (newest() === undefined) {
         await new Promise<void>((resolve) => {

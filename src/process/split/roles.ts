@@ -130,7 +130,7 @@ export const networkMethods = [
   "tryRecipient",
   "tlsPolicy",
 ] as const satisfies readonly (keyof NetworkDelivery)[];
-export const localMethods = ["deliver"] as const satisfies readonly (keyof LocalDelivery)[];
+export const localMethods = ["deliver", "finish"] as const satisfies readonly (keyof LocalDelivery)[];
 export const queueMethods = ["commit"] as const satisfies readonly (keyof QueuePort)[];
 export const calloutMethods = ["callOut"] as const satisfies readonly (keyof Callouts)[];
 export const wakerMethods = ["wake"] as const satisfies readonly (keyof DomainWaker)[];

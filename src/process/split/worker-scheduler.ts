@@ -63,8 +63,7 @@ export async function schedulerRole(
       case "delivery": {
         const local = remote<LocalDelivery>(() => channel, localMethods, "delivery");
         locals.add(local, itsVersion);
-        const retire = (): void => locals.remove(local);
-        return { handlers: { retire }, onEnd: retire };
+        return { handlers: { retire: () => locals.retire(local) }, onEnd: () => locals.remove(local) };
       }
       default:
         return { handlers: {} };

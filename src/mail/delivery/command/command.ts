@@ -24,9 +24,13 @@ export type CommandEnd =
   | { readonly kind: "exit"; readonly status: number; readonly output: string }
   | { readonly kind: "signal"; readonly signal: string; readonly output: string }
   | { readonly kind: "deadline"; readonly afterMs: number; readonly output: string }
+  /** The server stops, and has ended it: whatever it says then, its work may be half done. */
+  | { readonly kind: "stopped"; readonly output: string }
   /** It could not be started, or the content could not be read: nothing is said about the command. */
   | { readonly kind: "trouble"; readonly text: string };
 
 export interface CommandRunner {
   run(errand: CommandErrand): Promise<CommandEnd>;
+  /** The server stops within this time: what runs then is ended before. */
+  finish?(withinMs: number): void;
 }

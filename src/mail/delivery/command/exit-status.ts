@@ -54,6 +54,8 @@ export function commandFailure(end: CommandEnd): Failure | undefined {
         temporary("3.0", `command took longer than ${formatDuration(Math.max(1000, end.afterMs))} and was ended`),
         end.output,
       );
+    case "stopped":
+      return failure(temporary("3.0", "the server stopped before the command had ended, and ended it"), end.output);
     case "trouble":
       return failure(temporary("3.0", end.text), "");
   }

@@ -6,11 +6,10 @@ import { messageOf } from "../../../foundation/error.ts";
 import { inThreadAs, startAs } from "../../../foundation/ffi/identity.io.ts";
 import type { RunAs } from "../../../foundation/ffi/identity.ts";
 import type { CommandEnd, CommandErrand, CommandRunner } from "./command.ts";
+import { GRACE_MS, type EndableCommand, type RunningCommands } from "./running-commands.ts";
 import type { CommandSettings } from "./settings.ts";
 import { Turns } from "../turns.ts";
 
-/** Between being told to end and being killed. */
-const GRACE_MS = 5000;
 /** What a command leaves in the background may keep its output open; nobody waits longer for that. */
 const REST_OF_OUTPUT_MS = 500;
 /**
@@ -30,8 +29,9 @@ export function commandRunner(parts: {
   readonly clock: Clock;
   readonly settings: CommandSettings;
   readonly content: (errand: CommandErrand) => AsyncIterable<Uint8Array>;
+  readonly running: RunningCommands;
 }): CommandRunner {
-  const { clock, settings } = parts;
+  const { clock, settings, running } = parts;
   const turns = new Turns(settings.concurrency, settings.perUser);
 
   const run = async (errand: CommandErrand): Promise<CommandEnd> => {
@@ -39,7 +39,8 @@ export function commandRunner(parts: {
     try {
       // The beginning is read before anything is started: what cannot be read starts nothing.
       const first = await content.next();
-      return await new Running(errand, clock, settings).end(first, content);
+      if (running.isOver) return { kind: "stopped", output: "" };
+      return await new Running(errand, clock, settings).end(first, content, running);
     } catch (thrown) {
       return { kind: "trouble", text: messageOf(thrown) };
     } finally {
@@ -60,6 +61,7 @@ export function commandRunner(parts: {
     }
   };
   return {
+    finish: (withinMs) => running.finish(withinMs),
     async run(errand) {
       const key = String(errand.as?.uid ?? -1);
       const cameAt = clock.monotonicMs();
@@ -128,36 +130,53 @@ class Running {
     this.#child.stdin?.on("error", () => {});
   }
 
-  async end(first: IteratorResult<Uint8Array>, content: AsyncIterator<Uint8Array>): Promise<CommandEnd> {
+  async end(
+    first: IteratorResult<Uint8Array>,
+    content: AsyncIterator<Uint8Array>,
+    running: RunningCommands,
+  ): Promise<CommandEnd> {
     const { deadline } = this.#settings;
-    let isLate = false;
+    let cutOff: "deadline" | "stopped" | undefined;
     let trouble: string | undefined;
     const abandoned = Promise.withResolvers<{ readonly status: null; readonly signal: null }>();
-    let timer = this.#clock.after(deadline, () => {
-      isLate = true;
+    const tellToEnd = (graceMs: number): void => {
+      timer.cancel();
       this.#signal("SIGTERM");
-      timer = this.#clock.after(GRACE_MS, () => {
+      timer = this.#clock.after(graceMs, () => {
         this.#signal("SIGKILL");
         // One that hangs in the kernel, or has become somebody whom we may not end, is left behind.
-        timer = this.#clock.after(GRACE_MS, () => abandoned.resolve({ status: null, signal: null }));
+        timer = this.#clock.after(graceMs, () => abandoned.resolve({ status: null, signal: null }));
       });
+    };
+    let timer = this.#clock.after(deadline, () => {
+      cutOff = "deadline";
+      tellToEnd(GRACE_MS);
     });
+    const endable: EndableCommand = {
+      end(graceMs) {
+        cutOff ??= "stopped";
+        tellToEnd(graceMs);
+      },
+    };
+    running.add(endable);
     void this.#feed(first, content).catch((thrown: unknown) => {
       // It has a part of the mail and must not take it for the whole: it never sees the end.
       trouble = messageOf(thrown);
       this.#signal("SIGKILL");
     });
     const ended = await Promise.race([this.#ended, abandoned.promise]);
+    running.delete(endable);
     timer.cancel();
     this.#isOver = true;
     this.#child.stdin?.destroy();
     // What it started and did not wait for goes, too, where its time was over.
-    if (isLate || trouble !== undefined) this.#signal("SIGKILL");
+    if (cutOff !== undefined || trouble !== undefined) this.#signal("SIGKILL");
     await this.#restOfOutput();
     const output = Buffer.concat(this.#output).toString("utf8");
     if (trouble !== undefined) return { kind: "trouble", text: trouble };
     if (ended instanceof Error) return { kind: "trouble", text: `the command could not be started: ${ended.message}` };
-    if (isLate) return { kind: "deadline", afterMs: deadline, output };
+    if (cutOff === "deadline") return { kind: "deadline", afterMs: deadline, output };
+    if (cutOff === "stopped") return { kind: "stopped", output };
     if (ended.signal !== null) return { kind: "signal", signal: signalText(ended.signal), output };
     return { kind: "exit", status: ended.status ?? 0, output };
   }

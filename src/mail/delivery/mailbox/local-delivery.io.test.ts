@@ -21,6 +21,7 @@ import { emitNothing } from "../../../foundation/events.ts";
 import { tryFfi } from "../../../foundation/ffi/ffi.io.ts";
 import { mailFor } from "../../../testing/local-mail.ts";
 import type { LocalDelivery } from "../delivery.ts";
+import { RunningCommands } from "../command/running-commands.ts";
 import { commandSettings } from "../command/settings.ts";
 import { createLocalDelivery } from "./local-delivery.io.ts";
 import { Directories } from "./directories.ts";
@@ -44,6 +45,7 @@ function place(settings: Parameters<typeof mailboxSettings.parse>[0] = {}): Plac
   const local = createLocalDelivery({
     clock: systemClock,
     emit: emitNothing,
+    running: new RunningCommands(systemClock),
     settings: mailboxSettings.parse(settings),
     actions: (name) => (name === "mbox" || name === "maildir" ? { kind: "deliver", as: name } : undefined),
     openBody: async (body) =>

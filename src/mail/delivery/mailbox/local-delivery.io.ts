@@ -5,6 +5,7 @@ import type { Emit } from "../../../foundation/events.ts";
 import type { UserDirectory } from "../../../service/account/users.ts";
 import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import { commandRunner } from "../command/run-command.io.ts";
+import type { RunningCommands } from "../command/running-commands.ts";
 import type { CommandSettings } from "../command/settings.ts";
 import type { LocalDelivery, LocalRequest } from "../delivery.ts";
 import { deliveredContent, type OpenBody } from "./delivered-content.ts";
@@ -23,6 +24,8 @@ export interface MachineParts extends Pick<
   readonly hostname: string;
   readonly mayInclude: boolean;
   readonly command: CommandSettings;
+  /** All commands of this process. */
+  readonly running: RunningCommands;
   /** `local.users`, where it knows more than names, and what recipients are called there. */
   readonly users?: UserDirectory | undefined;
   readonly keysOf?: LocalDeliveryParts["whom"]["keysOf"] | undefined;
@@ -48,6 +51,7 @@ export function createLocalDelivery(parts: MachineParts): LocalDelivery & AsyncD
     commands: commandRunner({
       clock,
       settings: parts.command,
+      running: parts.running,
       content: ({ request }) => commandContent(request, clock.now(), parts.openBody),
     }),
     whom: {

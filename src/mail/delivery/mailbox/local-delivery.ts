@@ -96,6 +96,10 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
     }
   }
 
+  async finish(withinMs: number): Promise<void> {
+    this.#parts.commands.finish?.(withinMs);
+  }
+
   /**
    * Waits for what runs, at most as long as one delivery may take. A disk that hangs longer than that is left to the end
    * of the process.
