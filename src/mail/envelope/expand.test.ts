@@ -355,6 +355,7 @@ test("a list with nobody in it is told so at once: mail that nobody gets would f
   assert.deepEqual(await policy.chooseTargets("list@example.org"), {
     kind: "none",
     because: "<list@example.org>: nobody is in /lists/staff",
+    isEmptyList: true,
   });
 });
 

@@ -46,7 +46,8 @@ export interface RulesPolicy extends EnvelopePolicy {
 
 export type ChosenTargets =
   | { readonly kind: "targets"; readonly targets: readonly Target[] }
-  | { readonly kind: "none"; readonly because: string }
+  /** `isEmptyList`: there is such an address, and just now nobody is behind it. */
+  | { readonly kind: "none"; readonly because: string; readonly isEmptyList?: true }
   | { readonly kind: "failed"; readonly text: string };
 
 export interface ForwardAsk {
@@ -315,7 +316,8 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
         const postmaster = await lastResort(given, isBare);
         if (postmaster !== undefined) return { kind: "targets", targets: [postmaster] };
         const { because, reason, text } = expansion.wrong;
-        return { kind: "none", because: reason === "unknown" ? text : because };
+        const isEmptyList = reason === "nobody" ? ({ isEmptyList: true } as const) : {};
+        return { kind: "none", because: reason === "unknown" ? text : because, ...isEmptyList };
       }
       const targets = await finish(expansion.targets, giver, given);
       if ("failed" in targets) return { kind: "failed", text: targets.failed };

@@ -112,6 +112,32 @@ test("cases that hold pass: recipients, actions, header, tags, quarantine, refus
     assert.deepEqual([outcome.differences, outcome.unexpected, outcome.problem], [[], [], undefined], outcome.name);
 });
 
+test("who sends as a list with nobody in it is somebody; whom nobody has is not", async (t) => {
+  const lists = mkdtempSync(join(tmpdir(), "posthorn-lists-"));
+  t.after(() => rmSync(lists, { recursive: true, force: true }));
+  writeFileSync(join(lists, "news"), "# nobody yet\n");
+  const cwd = folder(t, {
+    "posthorn.yaml": `
+hostname: mx.example.org
+local: { domains: [example.org], users: [bob], aliases: table:aliases, include-folders: ${lists} }
+tables:
+  aliases: { map: { news@example.org: ":include:${lists}/news" } }
+restrictions:
+  - sender: unlisted
+rules:
+  - match: { for: local }
+    action: deliver
+`,
+    "cases.yaml": `
+- { name: list, from: news@example.org, to: bob@example.org, expect: accept }
+- { name: nobody, from: eve@example.org, to: bob@example.org, expect: { verdict: reject, code: 550, text: User unknown } }
+- { name: to the list, to: news@example.org, expect: { verdict: reject, code: 550, text: nobody is in this list } }
+`,
+  });
+  for (const { name, differences, unexpected, problem } of await run(cwd))
+    assert.deepEqual([differences, unexpected, problem], [[], [], undefined], name);
+});
+
 test("tags that come with the content, added recipients, and refusals at every stage are as the server has them", async (t) => {
   const settings = SETTINGS.replace(
     "rules:",

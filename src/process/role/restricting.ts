@@ -43,7 +43,8 @@ export function restricting(
     local: localNames(settings.local, settings.hostname, tables),
     async isListed(address) {
       const chosen = await rules.chooseTargets(address);
-      return chosen.kind === "failed" ? { failed: chosen.text } : chosen.kind === "targets";
+      if (chosen.kind === "failed") return { failed: chosen.text };
+      return chosen.kind === "targets" || chosen.isEmptyList === true;
     },
     ownNames: [settings.hostname, ...settings.listeners.flatMap(({ hostname }) => hostname ?? [])],
     ownAddresses: ownAddresses(),
