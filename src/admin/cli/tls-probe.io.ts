@@ -186,7 +186,7 @@ class Prober {
     let isHeard = false;
     // RFC 8446 section 4.4.2.4: a server of TLS 1.3 judges our part of the handshake when for us it is done.
     connection.onFinding((told) => {
-      if (!isHeard) finding = told;
+      if (!isHeard && connection.facts.version === "TLSv1.3") finding = told;
     });
     connection.socket.once("data", () => {
       isHeard = true;

@@ -18,8 +18,14 @@ import { tcpDial } from "./tcp-dial.io.ts";
 const pair = await generate([{ name: "commonName", value: "mx.example" }], { keyType: "ec" });
 const context = createSecureContext({ key: pair.private, cert: pair.cert });
 
+interface HostOptions {
+  /** Under TLS 1.2, and then without asking for a certificate; told when its handshake is done. */
+  readonly onOlder?: (tls: TLSSocket, raw: Duplex) => void;
+}
+
 /** A host that takes nobody without a certificate under TLS, and anybody in plaintext. */
-async function startHost() {
+async function startHost({ onOlder }: HostOptions = {}) {
+  const older = createSecureContext({ key: pair.private, cert: pair.cert, maxVersion: "TLSv1.2" });
   const sockets = new Set<Socket>();
   const talk = (stream: Duplex): void => {
     stream.on("error", () => {});
@@ -29,8 +35,13 @@ async function startHost() {
       else if (verb === "STAR") {
         stream.off("data", onData);
         stream.write("220 go ahead\r\n");
-        const options = { isServer: true, secureContext: context, requestCert: true, rejectUnauthorized: true };
-        talk(new TLSSocket(stream, options));
+        const options =
+          onOlder === undefined
+            ? { secureContext: context, requestCert: true, rejectUnauthorized: true }
+            : { secureContext: older };
+        const tls = new TLSSocket(stream, { isServer: true, ...options });
+        tls.on("secure", () => onOlder?.(tls, stream));
+        talk(tls);
       } else stream.write("250 ok\r\n");
     });
   };
@@ -51,7 +62,7 @@ async function startHost() {
 }
 
 function setUp() {
-  const settings = smtpClientSettings.parse({ tlsTimeout: "20s", quitTimeout: "200ms" });
+  const settings = smtpClientSettings.parse({ tlsTimeout: "20s", quitTimeout: "200ms", commandTimeout: "20s" });
   const lines: string[] = [];
   const emit: Emit = (event, fields) => {
     const line = (event as AnyEvent).line(fields as never);
@@ -113,5 +124,30 @@ test("where encryption is a must the mail waits, with what the host said for its
   assert.equal(failure.status, "4.7.5");
   assert.ok(failure.cause.kind === "tls" && /requires a client certificate/.test(failure.cause.text ?? ""));
   assert.equal(learnt?.reason, "client-certificate-missing");
+  await delivery[Symbol.asyncDispose]();
+});
+
+test("what goes wrong behind the end of a TLS 1.2 handshake, which both have judged by then, is none that failed", async () => {
+  // A record that no key made.
+  const record = Buffer.concat([Buffer.from("1703030030", "hex"), Buffer.alloc(0x30, 7)]);
+  const onOlder: HostOptions["onOlder"] = (tls, raw) => tls.prependOnceListener("data", () => raw.write(record));
+  using host = await startHost({ onOlder });
+  const { delivery, lines } = setUp();
+  const connected = await delivery.connect(request(host.port));
+  assert.ok(!connected.ok, "nothing is said in plaintext");
+  assert.equal(connected.failure.cause.kind, "lost");
+  assert.equal(connected.learnt, undefined);
+  assert.match(lines.join("\n"), /^TLS error to mx\.example\[127\.0\.0\.1\]:\d+: .*\(bad-record\)/m);
+  await delivery[Symbol.asyncDispose]();
+});
+
+test("a host that leaves with the last words of its TLS 1.2 handshake is not waited for", async () => {
+  using host = await startHost({ onOlder: (tls) => void tls.end() });
+  const { delivery, lines } = setUp();
+  const connected = await delivery.connect(request(host.port));
+  assert.ok(!connected.ok);
+  const { cause } = connected.failure;
+  assert.ok(cause.kind === "lost" && cause.reason === "closed", JSON.stringify(cause));
+  assert.match(lines.join("\n"), /^lost connection with mx\.example/m);
   await delivery[Symbol.asyncDispose]();
 });

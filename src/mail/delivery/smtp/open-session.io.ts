@@ -214,7 +214,7 @@ class Opener {
     connection.onFinding((finding) => {
       emit(events.tlsFailed, failedFields(about, this.#bounded(finding), true));
       // RFC 8446 section 4.4.2.4: a server of TLS 1.3 judges our part of the handshake when for us it is done.
-      if (!this.#isHeardUnderTls) this.#finding = finding;
+      if (!this.#isHeardUnderTls && connection.facts.version === "TLSv1.3") this.#finding = finding;
     });
     connection.onClosed((closing) => emit(events.tlsClosed, closedFields(about, closing, this.#wire.during)));
     // Not remembered of the host as a handshake that failed: another kind of handshake would show the same certificate.

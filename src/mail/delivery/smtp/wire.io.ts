@@ -91,6 +91,9 @@ export class Wire {
     this.#dialogue?.note("TLS from here on");
     connection.onFinding((finding) => this.end({ reason: "other", text: finding.sentence }));
     this.#attach();
+    // An end that came with the last of the handshake was told before anybody listened.
+    if (this.#stream.readableEnded) this.#onEnd();
+    else if (this.#stream.destroyed) this.end({ reason: "closed", text: "the connection is closed" });
   }
 
   /** What must happen within `limitMs`; replaces the deadline before it. */
