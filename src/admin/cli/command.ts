@@ -127,6 +127,8 @@ export async function withServer<Value>(
   return await ask(client);
 }
 
+const NOT_THERE: ReadonlySet<string> = new Set(["CONTROL_UNREACHABLE", "CONTROL_REFUSED"]);
+
 async function connected(
   world: World,
   paths: Places["controlPaths"],
@@ -135,7 +137,7 @@ async function connected(
   try {
     return await world.connectControl(paths[kind]);
   } catch (thrown) {
-    if (kind === "change" || !(thrown instanceof PosthornError) || thrown.code !== "CONTROL_UNREACHABLE") throw thrown;
+    if (kind === "change" || !(thrown instanceof PosthornError) || !NOT_THERE.has(thrown.code)) throw thrown;
     // Who may change may look as well, though the socket for queries be somebody else's.
     return await world.connectControl(paths.change).catch(() => {
       throw thrown;

@@ -8,11 +8,18 @@ import type { ItemOf, StreamName } from "./streams.ts";
 import { CONTROL_VERSION, LineSplitter, LONGEST_ANSWER, type Answer } from "./protocol.ts";
 
 const CONNECT_MS = 5_000;
+/** A server that lives gives a sign every 5 s, however long an answer takes (`serve-client.io.ts`). */
+const SILENCE_MS = 30_000;
+/** Silence is counted in turns: a client that was stopped (Ctrl-Z) has missed the time, and not what was said in it. */
+const TURNS = 6;
 /** Portions that wait to be used. */
 const MOST_WAITING = 8;
 
-/** Throws `CONTROL_UNREACHABLE` with what to do: no server, or not allowed. */
-export async function connectControl(path: string): Promise<ControlClient> {
+/**
+ * Throws `CONTROL_UNREACHABLE` with what to do where there is no server, or none that answers; `CONTROL_REFUSED` where this user
+ * may not ask it.
+ */
+export async function connectControl(path: string, silenceMs = SILENCE_MS): Promise<ControlClient> {
   const socket = connect(path);
   try {
     await once(socket, "connect", { signal: AbortSignal.timeout(CONNECT_MS) });
@@ -26,11 +33,13 @@ export async function connectControl(path: string): Promise<ControlClient> {
   let problem: Error | undefined;
   let wake: (() => void) | undefined;
   let lastId = 0;
+  let quietTurns = 0;
   const end = (error: Error): void => {
     problem ??= error;
     wake?.();
   };
   socket.on("data", (bytes: Buffer) => {
+    quietTurns = 0;
     const whole = lines.push(decoder.write(bytes));
     if (whole === undefined) {
       socket.destroy(new Error("the server's answer is too long"));
@@ -56,19 +65,29 @@ export async function connectControl(path: string): Promise<ControlClient> {
         return answer;
       }
       if (problem !== undefined) throw unreachable(path, problem);
+      const turn = setInterval(() => {
+        if (++quietTurns < TURNS) return;
+        const problem = `it has said nothing for ${Math.round(silenceMs / 1000)} seconds`;
+        end(Object.assign(new Error(problem), { code: SILENT }));
+        socket.destroy();
+      }, silenceMs / TURNS);
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
+      clearInterval(turn);
     }
   };
   /** Items as they come; returns the value of the end. */
   async function* exchange(name: string, args: unknown): AsyncGenerator<readonly unknown[], unknown, void> {
     const id = ++lastId;
+    quietTurns = 0;
     socket.write(`${JSON.stringify({ v: CONTROL_VERSION, id, do: name, with: args ?? {} })}\n`);
     for (;;) {
       const answer = await nextAnswer();
-      if ("items" in answer) yield answer.items;
-      else if (answer.ok) return answer.value;
+      if ("items" in answer) {
+        // None: a sign of life.
+        if (answer.items.length > 0) yield answer.items;
+      } else if (answer.ok) return answer.value;
       else throw new PosthornError(codeOf(answer.error.code), answer.error);
     }
   }
@@ -109,6 +128,12 @@ export async function connectControl(path: string): Promise<ControlClient> {
   };
 }
 
+const SILENT = "SILENT";
+const HANGS =
+  "it is stopped, or hangs: its log and `ps` may say why (kill -CONT PID lets a stopped one go on). What it was asked it may still do";
+const MAY_NOT =
+  "this user may not: use root, or set control.query.group and control.change.group to a group of this user";
+
 function unreachable(path: string, thrown: unknown): PosthornError {
   const advice: Readonly<Record<string, string>> = {
     ENOENT:
@@ -116,12 +141,18 @@ function unreachable(path: string, thrown: unknown): PosthornError {
       "One that was started before `state` or `control` was changed in them listens where it did, and a reload cannot move it: " +
       "end it (posthorn stop -f FILE with the settings it began with, systemctl stop, or kill PID), then start it",
     ECONNREFUSED: "the server is not running; start it with posthornd",
-    EACCES: "this user may not; see control.query and control.change in the settings, or use root",
-    EPERM: "this user may not; see control.query and control.change in the settings, or use root",
+    EACCES: MAY_NOT,
+    EPERM: MAY_NOT,
+    // Nobody takes connections, and no more may wait.
+    EAGAIN: HANGS,
+    ABORT_ERR: HANGS,
+    [SILENT]: HANGS,
   };
-  return new PosthornError("CONTROL_UNREACHABLE", {
-    message: `cannot speak with the server through ${path}: ${messageOf(thrown)}`,
-    advice: advice[systemCodeOf(thrown) ?? ""] ?? "the server's log may say more",
+  const code = systemCodeOf(thrown) ?? "";
+  const what = code === "ABORT_ERR" ? `it takes no connection within ${CONNECT_MS / 1000} seconds` : messageOf(thrown);
+  return new PosthornError(code === "EACCES" || code === "EPERM" ? "CONTROL_REFUSED" : "CONTROL_UNREACHABLE", {
+    message: `cannot speak with the server through ${path}: ${what}`,
+    advice: advice[code] ?? "the server's log may say more",
     cause: thrown,
   });
 }

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { connect } from "node:net";
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
@@ -352,4 +353,67 @@ test("without a server the client says what to do", async () => {
     code: "CONTROL_UNREACHABLE",
     advice: /is the server running.* before `state` or `control` was changed .* a reload cannot move it/,
   });
+});
+
+test("a server that takes connections and says nothing is not waited for", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const path = join(directory, "query.sock");
+  const silent = createServer((socket) => void socket.on("error", () => {}).resume());
+  silent.listen(path);
+  await once(silent, "listening");
+  {
+    using client = await connectControl(path, 120);
+    await assert.rejects(client.call("status"), {
+      code: "CONTROL_UNREACHABLE",
+      message: /it has said nothing for/,
+      advice: /stopped, or hangs/,
+    });
+    using follower = await connectControl(path, 120);
+    await assert.rejects(Array.fromAsync(follower.stream("tail")), { code: "CONTROL_UNREACHABLE" });
+  }
+  await new Promise((resolve) => silent.close(resolve));
+  rmSync(directory, { recursive: true });
+});
+
+test("an answer that takes long is waited for, while the server gives signs of life", async () => {
+  const clock = virtualClock(0);
+  const census = Promise.withResolvers<[]>();
+  await using server = await place({ queue: { census: () => census.promise } }, clock);
+  using asking = await connectControl(server.paths.query, 600);
+  using following = await connectControl(server.paths.query, 600);
+  const events = Array.fromAsync(following.portions("tail"));
+  const answer = asking.call("queue.count");
+  let isOver = false;
+  void answer.catch(() => {}).finally(() => (isOver = true));
+  for (let round = 0; round < 15; round++) {
+    await clock.advance(5_000 / 3);
+    await wait(100);
+  }
+  assert.equal(isOver, false);
+  census.resolve([]);
+  assert.deepEqual(await answer, []);
+  following[Symbol.dispose]();
+  await assert.rejects(events, { code: "CONTROL_UNREACHABLE", message: /closed/ });
+});
+
+test("who may not use the socket is told so, and what to do", { skip: process.getuid?.() !== 0 }, async () => {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const path = join(directory, "query.sock");
+  const closed = createServer(() => {});
+  closed.listen(path);
+  await once(closed, "listening");
+  chmodSync(directory, 0o755);
+  chmodSync(path, 0o600);
+  const effective = process.geteuid?.() ?? 0;
+  process.seteuid?.(65_534);
+  try {
+    await assert.rejects(connectControl(path), {
+      code: "CONTROL_REFUSED",
+      advice: /root, or set control\.query\.group/,
+    });
+  } finally {
+    process.seteuid?.(effective);
+    await new Promise((resolve) => closed.close(resolve));
+    rmSync(directory, { recursive: true });
+  }
 });

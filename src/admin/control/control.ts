@@ -9,12 +9,12 @@ import type { ItemOf, StreamName } from "./streams.ts";
  * Two sockets: `query.sock` answers questions, `control.sock` makes changes too. File mode and group decide who may use
  * which; every change is logged with the uid that the kernel tells. On `query.sock` users of this host whom mode and group
  * do not let in see the mail that they handed in themselves (`own-view.ts`). Invariants: nothing that a client sends ends the
- * process; lines, waiting requests, clients and the backlog of live events have bounds; each operation has a deadline, and
- * a client has one for taking each portion of an answer. A list is read a page at a time, as the client takes it: between
+ * process; lines, waiting requests, clients and the backlog of live events have bounds; each operation has a deadline,
+ * a client has one for taking each portion of an answer, and the server one for giving a sign of life. A list is read a page at a time, as the client takes it: between
  * two pages the server keeps nothing of it, so one that hangs up or stalls costs nothing but its place.
  */
 export interface ControlClient extends Disposable {
-  /** Rejects with the server's error as a `PosthornError`, or `CONTROL_UNREACHABLE` when the server went away. */
+  /** Rejects with the server's error as a `PosthornError`, or `CONTROL_UNREACHABLE` when the server went away, or hangs. */
   call<Name extends OperationName>(name: Name, args?: unknown): Promise<AnswerOf<Name>>;
   /** The items of a stream, in the portions in which they come. Returning before its end closes the connection. */
   portions<Name extends StreamName>(name: Name, args?: unknown): AsyncGenerator<readonly ItemOf[Name][], void, void>;

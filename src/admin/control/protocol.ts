@@ -6,6 +6,7 @@ import { refused, type Result } from "../../foundation/result.ts";
  *
  *     → {"v":1,"id":7,"do":"queue.count","with":{}}
  *     ← {"id":7,"items":[…]}            any number of times, for lists and streams
+ *     ← {"id":7,"items":[]}             every 5 s while the answer is not there: a sign of life
  *     ← {"id":7,"ok":true,"value":…}    the end; `value` is absent where items were the answer
  *     ← {"id":7,"ok":false,"error":{"code":"USAGE","message":"…","advice":"…"}}
  *

@@ -33,6 +33,8 @@ const LONGEST_LOGGED = 500;
  * that stalls costs is its place and a portion or two.
  */
 const SLOW_MS = 5 * 60_000;
+/** While a request is worked on, the client hears this often that somebody is there: it waits for no server that hangs. */
+const SIGN_MS = 5_000;
 /** How long the next portion of a stream may take to be made. */
 const PORTION_MS = 30_000;
 
@@ -130,13 +132,27 @@ export function serveClient(socket: Socket, context: ClientContext): void {
       await fail(id, thrown);
     }
   };
+  const performWithSigns = async (request: Request): Promise<void> => {
+    const sign = (): void => {
+      if (socket.destroyed) return;
+      // Who has not taken what was said before needs no more.
+      if (socket.writableLength === 0) socket.write(`${JSON.stringify({ id: request.id, items: [] })}\n`);
+      timer = clock.after(SIGN_MS, sign);
+    };
+    let timer = clock.after(SIGN_MS, sign);
+    try {
+      await perform(request);
+    } finally {
+      timer.cancel();
+    }
+  };
   const work = async (): Promise<void> => {
     if (isBusy) return;
     isBusy = true;
     idle?.cancel();
     for (let line = waiting.shift(); line !== undefined && !socket.destroyed; line = waiting.shift()) {
       const request = parseRequest(line);
-      if (request.ok) await perform(request.value);
+      if (request.ok) await performWithSigns(request.value);
       else await send({ id: request.problem.id, ok: false, error: request.problem.error });
       if (waiting.length < MOST_WAITING) socket.resume();
     }
