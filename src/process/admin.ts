@@ -97,9 +97,7 @@ export function buildAdmin(parts: {
         startedAt: parts.startedAt,
         settingsFile: parts.settingsFile,
         settingsLoadedAt: loadedAt,
-        processes: server
-          .processes()
-          .map((one) => ({ ...one, startedAt: parts.startedAt, memoryBytes: residentBytes(one.pid) })),
+        processes: server.processes().map((one) => ({ ...one, memoryBytes: residentBytes(one.pid) })),
         listeners: server.loaded.settings.listeners.map((listener) => ({
           name: listener.name,
           at:

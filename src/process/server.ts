@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { KnownClient } from "../mail/session/services.ts";
 import type { Clock } from "../foundation/clock.ts";
-import type { CertificateReport, TopicAdmin, TraceAdmin } from "../admin/control/admin.ts";
+import type { CertificateReport, ProcessStatus, TopicAdmin, TraceAdmin } from "../admin/control/admin.ts";
 import type { Emit } from "../foundation/events.ts";
 import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { EventRecord } from "../mail/log/record.ts";
@@ -47,7 +47,7 @@ export interface Server {
   /** In good order: no new connections, what runs may end within the deadline, nothing is lost. */
   stop(because: string): Promise<void>;
   /** The processes, for `posthorn status`. */
-  processes(): readonly { readonly role: string; readonly pid: number; readonly restarts: number }[];
+  processes(): readonly Omit<ProcessStatus, "memoryBytes">[];
 }
 
 /** How long running transactions and deliveries may take to end when the server stops. */

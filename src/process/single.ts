@@ -47,6 +47,7 @@ export async function startSingle(parts: {
   onStuck: () => void;
 }): Promise<Server> {
   const { clock, folders } = parts;
+  const startedAt = clock.now();
   let { loaded } = parts;
   const log = startLog({ ...parts, mergeMs: 0 });
   const logOpened = log.open();
@@ -308,7 +309,7 @@ export async function startSingle(parts: {
         emit(events.serverStopped, { tookMs: Math.round(clock.monotonicMs() - startedAtMs) });
         await closeLog();
       },
-      processes: () => [{ role: "server", pid: process.pid, restarts: 0 }],
+      processes: () => [{ role: "server", pid: process.pid, startedAt, restarts: 0 }],
     };
   } catch (thrown) {
     await egress[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
+import type { ServerStatus } from "../../src/admin/control/admin.ts";
 import { startServer, type TestServer } from "../server.ts";
 import { startSink } from "../sink.ts";
 import { sendMail, smtpConnect } from "../smtp-client.ts";
@@ -76,5 +77,10 @@ test("split: each process that is killed is started again, mail goes on, and not
   assert.ok(!mails.some((mail) => mail.includes("into the void")), "what was answered 451 is not there");
   for (const name of names)
     await server.waitForOutput(new RegExp(`process ${name} pid \\d+ ended: signal SIGKILL; starting it again`));
+  const shown = JSON.parse((await server.posthorn("status", "--json")).stdout) as ServerStatus;
+  for (const name of names) {
+    const one = shown.processes.find(({ role }) => role === name);
+    assert.ok((one?.restarts ?? 0) >= 1 && (one?.startedAt ?? 0) > shown.startedAt, JSON.stringify(one));
+  }
   assert.equal(await server.stop(), 0);
 });

@@ -63,13 +63,8 @@ export function statusText(answer: ServerStatus, world: Pick<World, "now" | "off
     ]),
   );
   const listeners = textTable(
-    [{ title: "LISTENER" }, { title: "AT" }, { title: "PROTOCOL" }, { title: "CONNECTIONS", align: "right" }],
-    answer.listeners.map((one) => [
-      one.name,
-      one.at,
-      one.protocol,
-      one.connections === undefined ? "" : String(one.connections),
-    ]),
+    [{ title: "LISTENER" }, { title: "AT" }, { title: "PROTOCOL" }],
+    answer.listeners.map((one) => [one.name, one.at, one.protocol]),
   );
   return `${lines.join("\n")}\n\n${processes}\n${listeners}`;
 }

@@ -161,7 +161,6 @@ export interface ListenerStatus {
   /** `127.0.0.1:2525`, or a socket's path. */
   readonly at: string;
   readonly protocol: string;
-  readonly connections?: number | undefined;
 }
 
 export type ReloadReport =

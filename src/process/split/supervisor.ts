@@ -117,6 +117,7 @@ function wordsFor(callers: readonly string[]): Record<string, string> {
 
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const { clock, folders, identity } = parts;
+  const startedAt = clock.now();
   /** Settings that were given so far; those that were refused count. */
   let version = 1;
   let loaded: Versioned = { ...parts.loaded, version };
@@ -594,11 +595,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       await stopLog();
     },
     processes: () => [
-      { role: "supervisor", pid: process.pid, restarts: 0 },
-      ...[...workers, ...leaving.keys()].flatMap((worker) => {
-        const pid = worker.pid();
-        return pid === undefined ? [] : [{ role: worker.name, pid, restarts: worker.restarts() }];
-      }),
+      { role: "supervisor", pid: process.pid, startedAt, restarts: 0 },
+      ...[...workers, ...leaving.keys()].flatMap((worker) => worker.status() ?? []),
     ],
   };
 

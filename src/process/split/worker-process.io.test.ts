@@ -80,7 +80,8 @@ for (const [what, answers, isKilled] of [
       await clock.advance(500);
       await until(() => told.length === 4);
       assert.notEqual(worker.pid(), first);
-      assert.equal(worker.restarts(), 1);
+      const pid = worker.pid();
+      assert.deepEqual(worker.status(), { role: "egress-1", pid, startedAt: clock.now(), restarts: 1 });
     } finally {
       const stopped = worker.stop(1000);
       await stopped;

@@ -1,5 +1,6 @@
 import { fork, type ChildProcess, type StdioOptions } from "node:child_process";
 import type { Socket } from "node:net";
+import type { ProcessStatus } from "../../admin/control/admin.ts";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { messageOf } from "../../foundation/error.ts";
@@ -25,8 +26,8 @@ export interface WorkerProcess {
   hand(message: ToWorker, socket: Socket, onLost: () => void): boolean;
   /** What it said when it was ready last: where it listens. */
   listening(): readonly string[];
-  /** Restarts after ends that nobody asked for. */
-  restarts(): number;
+  /** Of the process that is there. */
+  status(): Omit<ProcessStatus, "memoryBytes"> | undefined;
   /** Asks it to take nothing new and to go when its last session has ended, however long that takes. */
   leave(): Promise<void>;
   /** Asks it to finish and leave; kills it at the deadline. Never starts it again. */
@@ -82,12 +83,14 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   let restartMs = FIRST_RESTART_MS;
   let restart: Timer | undefined;
   let restarts = 0;
+  let startedAt = clock.now();
   let listening: readonly string[] = [];
   const first = Promise.withResolvers<void>();
   // The supervisor may look at it later than it fails.
   first.promise.catch(() => {});
 
   const spawn = (): void => {
+    startedAt = clock.now();
     let startedAtMs = clock.monotonicMs();
     const over = Promise.withResolvers<void>();
     ended = over.promise;
@@ -224,7 +227,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       return true;
     },
     listening: () => listening,
-    restarts: () => restarts,
+    status: () => (child?.pid === undefined ? undefined : { role: name, pid: child.pid, startedAt, restarts }),
     async leave() {
       isStopping = true;
       restart?.cancel();
