@@ -154,7 +154,10 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
         return end(target.kind === "command" ? commandRelay(target.command) : `file:${target.path}`, answer.failure);
       const { whom } = answer;
       if (target.kind === "command") return { do: "command", command: target.command, whom, names, look: undefined };
-      return { do: "files", errand: errandFor(request, whom, placeOfFile(target.path, this.#quotaOf(whom)), []) };
+      const place = placeOfFile(target.path, this.#quotaOf(whom));
+      const unbounded = quotaProblem(whom, place);
+      if (unbounded !== undefined) return end(`file:${target.path}`, unbounded);
+      return { do: "files", errand: errandFor(request, whom, place, []) };
     }
     const action = this.#parts.actions(envelope.action);
     if (action?.kind !== "deliver") {
@@ -188,7 +191,10 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
             "without {home}, or say whose it is in local.users or by the action's `user`",
         },
       });
-    return { do: "files", errand: errandFor(request, whom, this.#placeOf(action, template, whom, names), forward) };
+    const place = this.#placeOf(action, template, whom, names);
+    const unbounded = quotaProblem(whom, place);
+    if (unbounded !== undefined) return end("local", unbounded);
+    return { do: "files", errand: errandFor(request, whom, place, forward) };
   }
 
   async #whomOf(
@@ -271,6 +277,15 @@ function placeOfFile(path: string, quota: Quota | undefined): Place {
   return path.endsWith("/") && path !== "/"
     ? { kind: "maildir", path: path.replace(/\/+$/, ""), extension: "", quota }
     : { kind: "file", path };
+}
+
+/** Whoever wrote one down meant a bound: mail waits until it can be read, and does not come without one. */
+function quotaProblem({ user }: Whom, place: Place): Failure | undefined {
+  if (place.kind !== "maildir" || user.quota === undefined || parseQuota(user.quota) !== undefined) return undefined;
+  const text =
+    `the quota of ${user.name} in local.users, ${JSON.stringify(user.quota)}, cannot be read: ` +
+    "write a size, and behind it the most messages if wanted (2GiB or 2GiB,10000; 0: no quota)";
+  return { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text } };
 }
 
 function errandFor(

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { mailFor, NOON, localOn } from "../../../testing/local-mail.ts";
 import { virtualClock } from "../../../simulator/clock.ts";
 import { MailDisk } from "../../../testing/mail-disk.ts";
+import { failureText } from "../../envelope/failure-text.ts";
 import { maildirFolder } from "./maildir-folder.ts";
 import {
   changeLine,
@@ -65,6 +66,31 @@ test("mail without room waits, or goes back where the settings say so", async ()
     );
     assert.deepEqual(usageOf(on), { bytes: 1000, messages: 1 });
   }
+});
+
+test("a user's own quota that cannot be read makes the mail wait and says how to write it; nothing comes without a bound", async () => {
+  const on = disk();
+  let n = 0;
+  const deliverTo = async (quota: string): Promise<string> => {
+    const user = { name: "alice", uid: 1000, gid: 1000, home: "/home/alice", quota };
+    const users = { find: async () => ({ kind: "found", user }) as const };
+    await using local = localOn(on, { users, user: "recipient", settings: { quota: "10KiB" } });
+    const outcome = await local.deliver(mailFor("maildir", ++n));
+    if (outcome.kind !== "failed") return outcome.kind;
+    return `${outcome.failure.lasting} ${outcome.failure.status} ${failureText(outcome.failure)}`;
+  };
+  for (const wrong of ["1TiB", "plenty", "2GiB,", "2GiB,1,2", "-1"])
+    assert.equal(
+      await deliverTo(wrong),
+      `temporary 4.3.5 settings: the quota of alice in local.users, "${wrong}", cannot be read: ` +
+        "write a size, and behind it the most messages if wanted (2GiB or 2GiB,10000; 0: no quota)",
+    );
+  assert.deepEqual(
+    on.list("/mail/alice/Maildir/new").filter((name) => !name.startsWith(".")),
+    [],
+  );
+  assert.equal(await deliverTo("0"), "delivered");
+  assert.match(await deliverTo("1"), /^temporary 4\.2\.2 mailbox: full/);
 });
 
 test("a count of messages is a quota, too", async () => {
