@@ -8,9 +8,10 @@ export class Died extends Error {
 
 /**
  * What is on the disk after a power cut, for what no sync had made durable. `process`: only the process died, so all is
- * there. `nothing`: none of it. `names`: directory entries are there, contents are not. `contents`: the other way round.
+ * there. `nothing`: none of it. `names`: directory entries are there, contents are not. `contents`: the other way round. `ends`,
+ * `edges`: of contents only the second half, or all but the middle third, with zeros in the place of what is missing.
  */
-export type Loss = "process" | "nothing" | "names" | "contents";
+export type Loss = "process" | "nothing" | "names" | "contents" | "ends" | "edges";
 
 interface Node {
   readonly inode: number;
@@ -280,7 +281,8 @@ export class MailDisk {
     if (seen.has(node)) return;
     seen.add(node);
     if (loss === "names" || loss === "nothing") node.data = node.durableData;
-    else node.durableData = node.data;
+    else if (loss === "ends" || loss === "edges") node.data = torn(node, loss);
+    node.durableData = node.data;
     if (loss === "contents" || loss === "nothing") node.names = new Map(node.durableNames);
     else node.durableNames = new Map(node.names);
     for (const child of node.names.values()) this.#forget(child, loss, seen);
@@ -339,4 +341,19 @@ function statusOf(node: Node): FileStatus {
 
 function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: as arranged`), { code });
+}
+
+/** What no sync had made durable, with zeros (or what was there before) where it did not reach the disk. */
+function torn({ data, durableData }: Pick<Node, "data" | "durableData">, loss: "ends" | "edges"): Buffer {
+  let from = 0;
+  while (from < durableData.length && durableData[from] === data[from]) from++;
+  const changed = Math.max(0, data.length - from);
+  const [lostFrom, lostTo] =
+    loss === "ends"
+      ? [from, from + (changed >> 1)]
+      : [from + Math.floor(changed / 3), from + Math.floor((2 * changed) / 3)];
+  const left = Buffer.from(data);
+  left.fill(0, lostFrom, lostTo);
+  if (lostFrom < durableData.length) durableData.copy(left, lostFrom, lostFrom, Math.min(lostTo, durableData.length));
+  return left;
 }

@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { Died, MailDisk, type Loss } from "../../../testing/mail-disk.ts";
 import { localOn, mailFor, NOON } from "../../../testing/local-mail.ts";
 
-const losses: readonly Loss[] = ["process", "nothing", "names", "contents"];
+const losses: readonly Loss[] = ["process", "nothing", "names", "contents", "ends", "edges"];
 const maildirText = "Return-Path: <bob@example.net>\nDelivered-To: alice@example.org\n";
 const maildirOf = (n: number): string => `${maildirText}Subject: mail ${n}\n\nFrom here to there\nthe end of ${n}\n`;
 const mboxOf = (n: number): string =>
@@ -128,19 +128,21 @@ test("mail that another program adds behind a torn one of ours stays whole, wher
     await attempt(trial, "mbox", 2, step);
     if ((trial.read("/mail/alice/mbox") ?? "").length > mboxOf(1).length) break;
   }
-  for (const other of others) {
+  for (const [other, lost] of others.flatMap((one) => [0, 1 / 3, 1].map((part) => [one, part] as const))) {
     for (let torn = 0; torn <= mboxOf(2).length; torn++) {
+      const lostBytes = Math.floor(torn * lost);
+      const left = "\0".repeat(lostBytes) + mboxOf(2).slice(lostBytes, torn);
       const disk = new MailDisk();
       disk.write("/mail/.exists", "");
       await deliverWell(disk, "mbox", 1);
       await attempt(disk, "mbox", 2, step);
       disk.restart("process");
       disk.remove("/mail/alice/mbox.lock");
-      disk.write("/mail/alice/mbox", mboxOf(1) + mboxOf(2).slice(0, torn) + other);
+      disk.write("/mail/alice/mbox", mboxOf(1) + left + other);
       await deliverWell(disk, "mbox", 2);
       const found = disk.read("/mail/alice/mbox") ?? "";
-      const expected = torn === mboxOf(2).length ? [mboxOf(1) + mboxOf(2) + other] : [mboxOf(1) + other + mboxOf(2)];
-      assert.ok(expected.includes(found), `torn at ${torn}:\n${JSON.stringify(found)}`);
+      const expected = left === mboxOf(2) ? [mboxOf(1) + mboxOf(2) + other] : [mboxOf(1) + other + mboxOf(2)];
+      assert.ok(expected.includes(found), `torn at ${torn}, without ${lostBytes}:\n${JSON.stringify(found)}`);
     }
   }
 });

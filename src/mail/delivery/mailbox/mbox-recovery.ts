@@ -38,8 +38,8 @@ async function recoverAppend(
   }
   const before = await mbox.readAt(Math.max(0, startBytes - 2), Math.min(2, startBytes));
   const separator = Buffer.from(separatorAfter(before.toString("latin1")));
-  const oursBytes = await commonBytes(mbox, intent, separator);
-  if (oursBytes === separator.length + intent.contentBytes) {
+  const { bytes: oursBytes, hasHoles } = await oursIn(mbox, intent, separator);
+  if (oursBytes === separator.length + intent.contentBytes && !hasHoles) {
     await mbox.sync();
     await makeEntryDurable();
     await intents.markDone(path, envelope);
@@ -107,21 +107,32 @@ async function closing<Value>(intent: Intent, work: () => Promise<Value>): Promi
   }
 }
 
-/** How many bytes of the separator and the intent's content stand in the mbox, from where they were to begin. */
-async function commonBytes(mbox: MailFile, intent: Intent, separator: Buffer): Promise<number> {
+/**
+ * How much of what stands in the mbox, from where the separator and the intent's content were to begin, is ours: what is as it was to be,
+ * and zeros in its place. Of what was written before a power cut any part may be missing, with later parts there.
+ */
+async function oursIn(mbox: MailFile, intent: Intent, separator: Buffer): Promise<Ours> {
   const start = await mbox.readAt(intent.startBytes, separator.length);
-  const inSeparator = commonPrefix(start, separator);
-  if (inSeparator < separator.length) return inSeparator;
-  let common = 0;
-  while (common < intent.contentBytes) {
-    const wanted = Math.min(PORTION_BYTES, intent.contentBytes - common);
-    const ours = await intent.file.readAt(common, wanted);
-    const found = await mbox.readAt(intent.startBytes + separator.length + common, wanted);
-    const same = commonPrefix(found, ours);
-    common += same;
-    if (same < wanted) break;
+  const inSeparator = oursAtBeginning(start, separator);
+  if (inSeparator.bytes < separator.length) return inSeparator;
+  let { hasHoles } = inSeparator;
+  let bytes = 0;
+  while (bytes < intent.contentBytes) {
+    const wanted = Math.min(PORTION_BYTES, intent.contentBytes - bytes);
+    const ours = await intent.file.readAt(bytes, wanted);
+    const found = await mbox.readAt(intent.startBytes + separator.length + bytes, wanted);
+    const same = oursAtBeginning(found, ours);
+    bytes += same.bytes;
+    hasHoles ||= same.hasHoles;
+    if (same.bytes < wanted) break;
   }
-  return separator.length + common;
+  return { bytes: separator.length + bytes, hasHoles };
+}
+
+interface Ours {
+  readonly bytes: number;
+  /** Some of them are zeros where something else was to be. */
+  readonly hasHoles: boolean;
 }
 
 /**
@@ -150,11 +161,12 @@ const PORTION_BYTES = 64 * 1024;
 const LOOK_BACK_BYTES = 16;
 const FROM_LINE_MOST_BYTES = 1024;
 
-function commonPrefix(one: Uint8Array, other: Uint8Array): number {
-  const length = Math.min(one.length, other.length);
+function oursAtBeginning(found: Uint8Array, ours: Uint8Array): Ours {
+  const length = Math.min(found.length, ours.length);
+  let hasHoles = false;
   let at = 0;
-  while (at < length && one[at] === other[at]) at++;
-  return at;
+  for (; at < length && (found[at] === ours[at] || found[at] === 0); at++) if (found[at] !== ours[at]) hasHoles = true;
+  return { bytes: at, hasHoles };
 }
 
 async function* portions(file: MailFile, fromBytes: number, toBytes: number): AsyncGenerator<Uint8Array> {
