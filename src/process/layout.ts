@@ -22,8 +22,16 @@ export function layoutOf(
 }
 
 export function isSplit(settings: Pick<Settings, "processes">, file: string | undefined): boolean {
-  const wanted = settings.processes.layout;
-  return wanted === "auto" ? isRoot() && file !== undefined : wanted === "split";
+  return isSplitFor(settings, file, isRoot());
+}
+
+/** Whether it is, or would be, when root starts the server. */
+export function isSplitForRoot(settings: Pick<Settings, "processes">, file: string | undefined): boolean {
+  return isSplitFor(settings, file, true);
+}
+
+function isSplitFor({ processes }: Pick<Settings, "processes">, file: string | undefined, byRoot: boolean): boolean {
+  return processes.layout === "auto" ? byRoot && file !== undefined : processes.layout === "split";
 }
 
 function isRoot(): boolean {

@@ -23,11 +23,17 @@ export function identityOf(user: string, group: string | undefined): Identity {
   }
   if (uid === 0) {
     throw new PosthornError("PRIVILEGES", {
-      message: `user is ${user}, which is root: workers that read from the network never run as root`,
-      advice: "set user to an unprivileged user",
+      message: `${user} is root, and no process of the server becomes root`,
+      advice: "name a user without privileges",
     });
   }
   return { user, uid, gid: group === undefined ? ownGid : groupId(group) };
+}
+
+/** The number of a user; undefined when there is none. */
+export function uidOf(user: string): number | undefined {
+  const uid = Number(lineOf("/etc/passwd", user)?.[2]);
+  return Number.isInteger(uid) ? uid : undefined;
 }
 
 /** The number of a group. Throws `PRIVILEGES` when there is none. */

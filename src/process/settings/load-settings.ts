@@ -12,9 +12,11 @@ import { readContent } from "../../service/table/read-content.ts";
 import { parseTableText } from "../../service/table/text.ts";
 import type { ListenerSettings } from "../../mail/connection/settings.ts";
 import { inspectCertificates } from "../../service/tls/inspect.io.ts";
+import { isSplitForRoot } from "../layout.ts";
 import { loadAccountSecrets } from "./account-secrets.ts";
 import { loadBackendPasswords } from "./backend-secrets.ts";
 import { checkSettings } from "../check/check.ts";
+import { identityProblems } from "../check/identities.ts";
 import { logFileProblem } from "../check/log.ts";
 import { checkTlsPolicy } from "../check/tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "../check/routes.ts";
@@ -61,6 +63,9 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
   if (!parsed.ok) return parsed;
 
   const problems = [...checkSettings(parsed.value)];
+  if (options.isCheck === true && isSplitForRoot(parsed.value.settings, options.file))
+    for (const { path, text, severity } of identityProblems(parsed.value.settings, process.getuid?.() === 0))
+      problems.push(parsed.value.problemAt(path, text, severity));
   const written = completeSettings(parsed.value.settings, { hostname: hostname() });
   const { settings, awaitsRestart } = withStanding(written, options.atStart ?? written);
   if (options.isKeptElsewhere?.(settings) !== true)

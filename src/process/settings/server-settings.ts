@@ -12,16 +12,18 @@ export const serverSettings = {
     .describe("The directory of the queue, the journal, and the mailboxes and keys the server makes itself."),
   user: z
     .string()
+    .min(1)
     .default("posthorn")
     .describe("The user that the processes become when the server is started by root."),
-  group: z.string().optional().describe("Their group. Without it: the user's."),
+  group: z.string().min(1).optional().describe("Their group. Without it: the user's."),
   keeperUser: z
     .string()
+    .min(1)
     .optional()
     .describe(
       "The user of the one process that reads private keys. Without it: the one who started the server (root).",
     ),
-  keeperGroup: z.string().optional().describe("Its group. Without it: that user's."),
+  keeperGroup: z.string().min(1).optional().describe("Its group. Without it: that user's."),
   processes: z
     .strictObject({
       layout: z
