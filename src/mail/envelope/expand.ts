@@ -1,6 +1,6 @@
 import type { AliasTarget } from "../../protocol/address/alias-targets.ts";
 import { splitAddress, unquote } from "../../protocol/address/mailbox.ts";
-import { foldKey } from "../../service/table/pattern.ts";
+import { foldKey, foldName } from "../../service/table/pattern.ts";
 import { askingAhead, type Ahead } from "./ahead.ts";
 import {
   findCatchAll,
@@ -179,10 +179,7 @@ class Run {
     if (answer.kind === "failed") throw new NotNow(answer.text);
     if (answer.kind === "none" || book === undefined) {
       const { local } = splitAddress(address);
-      const bare = splitExtension(
-        unquote(local).toLowerCase(),
-        book?.delimiters ?? this.#forwarded?.delimiters ?? "",
-      ).user;
+      const bare = splitExtension(foldName(unquote(local)), book?.delimiters ?? this.#forwarded?.delimiters ?? "").user;
       const isFinal = visit.isFinal && placed.isLocal;
       // Delivery, which asks no table, takes what stands before the delimiter.
       const isNamed = isFinal || (user !== undefined && user !== bare);

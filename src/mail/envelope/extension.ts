@@ -1,4 +1,5 @@
 import { splitAddress, unquote } from "../../protocol/address/mailbox.ts";
+import { foldName } from "../../service/table/pattern.ts";
 import type { Envelope } from "./envelope.ts";
 
 /**
@@ -22,7 +23,7 @@ const WHOLE = /^owner-|-request$|^mailer-daemon$/i;
 
 /** The names under which a local part may be known: with its extension, then without. Folded as tables fold them. */
 export function namesOf(localPart: string, delimiters: string): readonly string[] {
-  const name = localPart.toLowerCase();
+  const name = foldName(localPart);
   const { user, delimiter } = splitExtension(name, delimiters);
   return delimiter === "" ? [name] : [name, user];
 }
@@ -32,6 +33,6 @@ export function nameOfRecipient(
   { recipient, target }: Pick<Envelope, "recipient" | "target">,
   delimiters: string,
 ): string {
-  if (target?.kind === "user") return target.user.toLowerCase();
-  return splitExtension(unquote(splitAddress(recipient).local).toLowerCase(), delimiters).user;
+  if (target?.kind === "user") return foldName(target.user);
+  return splitExtension(foldName(unquote(splitAddress(recipient).local)), delimiters).user;
 }

@@ -1,6 +1,6 @@
 import { addressBytes, networkContainsBytes, parseNetwork, type Network } from "./network.ts";
 import type { TableEntry } from "./table.ts";
-import { atOf, candidates, foldKey, parsePattern } from "./pattern.ts";
+import { atOf, candidates, foldKey, foldName, parsePattern } from "./pattern.ts";
 
 /** A table's content, prepared for lookups; replaced as a whole when the table changes. */
 export interface TableContent {
@@ -76,7 +76,7 @@ export function tableContent(entries: readonly TableEntry[]): {
     }
     const pattern = parsePattern(key);
     // A key with spaces or stars in it is no address, but may be a user's or anything's name.
-    if (!pattern.ok) keep(exact, key.toLowerCase());
+    if (!pattern.ok) keep(exact, foldName(key));
     else if (pattern.value.kind === "exact") keep(exact, pattern.value.key);
     else if (pattern.value.kind === "below") keep(below, pattern.value.domain);
     else keep(all, "*");
@@ -116,7 +116,7 @@ export function tableContent(entries: readonly TableEntry[]): {
       exact(key) {
         const pattern = parsePattern(key);
         const found = !pattern.ok
-          ? exact.get(key.toLowerCase())
+          ? exact.get(foldName(key))
           : pattern.value.kind === "exact"
             ? exact.get(pattern.value.key)
             : pattern.value.kind === "below"

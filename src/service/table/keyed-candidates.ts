@@ -1,5 +1,5 @@
 import { addressBytes } from "./network.ts";
-import { atOf, candidates, foldKey, parsePattern } from "./pattern.ts";
+import { atOf, candidates, foldKey, foldName, parsePattern } from "./pattern.ts";
 import type { TableService } from "./table.ts";
 
 /** How a keyed backend is asked for more than the key itself. */
@@ -41,11 +41,16 @@ export function keyedCandidates(key: string, service: TableService, options: Can
 /** Services that are asked for people: a key of theirs without an `@` is no domain, which alone has A-labels. */
 const OF_PEOPLE: ReadonlySet<TableService> = new Set(["alias", "credentials", "userinfo", "address"]);
 
-/** A key in lower case, and how tables fold it where that is something else. */
+/**
+ * A key of people in lower case as it is written, then in the Unicode form of names, then how tables fold it, where those are
+ * something else: what was filled from elsewhere may have any of them.
+ */
 function formsOf(key: string, folded: string, service: TableService): readonly string[] {
-  const isName = OF_PEOPLE.has(service) && /[^\u0000-\u007f]/.test(key) && !/@|^[*.]/.test(key);
-  const name = key.toLowerCase();
-  return isName && name !== folded ? [name, folded] : [folded];
+  if (!OF_PEOPLE.has(service) || !/[^\u0000-\u007f]/.test(key) || /^[*.@]/.test(key)) return [folded];
+  const at = atOf(key);
+  if (at < 0) return [...new Set([key.toLowerCase(), foldName(key), folded])];
+  const asWritten = `${key.slice(0, at).toLowerCase()}${folded.slice(atOf(folded))}`;
+  return asWritten === folded ? [folded] : [asWritten, folded];
 }
 
 /** A key that was written by hand, in each form in which a keyed backend may have it for the service; mostly one. */
@@ -68,7 +73,7 @@ export function writtenKey(written: string): string {
     if (Number.isInteger(bits) && bits >= 0 && bits <= address.length * 8) return networkText(address, bits);
   }
   const pattern = parsePattern(written);
-  if (!pattern.ok) return written.toLowerCase();
+  if (!pattern.ok) return foldName(written);
   if (pattern.value.kind === "all") return "*";
   return pattern.value.kind === "below" ? `.${pattern.value.domain}` : pattern.value.key;
 }

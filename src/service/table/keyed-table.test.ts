@@ -50,6 +50,9 @@ test("a person's name beyond ASCII is asked for as it is, then as tables fold it
   await none.lookup("jürgen", { service: "userinfo" });
   await none.lookup("jürgen@bücher.example", { service: "credentials" });
   await none.exact("bücher.example", { service: "domain" });
+  // As macOS writes it: what was filled from there is found, and what was typed in.
+  await none.lookup("ju\u0308rgen@x.example", { service: "credentials" });
+  await none.lookup("ju\u0308rgen", { service: "credentials" });
   assert.deepEqual(asked, [
     "jürgen",
     "xn--jrgen-kva",
@@ -60,6 +63,11 @@ test("a person's name beyond ASCII is asked for as it is, then as tables fold it
     "*",
     "jürgen@xn--bcher-kva.example",
     "xn--bcher-kva.example",
+    "ju\u0308rgen@x.example",
+    "j\u00fcrgen@x.example",
+    "ju\u0308rgen",
+    "j\u00fcrgen",
+    "xn--jrgen-kva",
   ]);
   for (const [name, value] of [
     ["JÜRGEN", "a"],

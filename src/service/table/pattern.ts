@@ -35,11 +35,19 @@ export function parsePattern(text: string): Result<Pattern, Problem> {
 /** The null sender is written `<>` in lists; its key cannot be empty. */
 export const NULL_SENDER = "<>";
 
-/** A key as tables know it: lower case, the domain part as A-labels without a final dot. */
+/**
+ * The name of a person, or the local part of an address, as tables know it: lower case, in one Unicode form (NFC, as RFC 5198
+ * section 3 and RFC 6532 section 3.1 want it), however a keyboard or a system writes its accents.
+ */
+export function foldName(name: string): string {
+  return /^[\x00-\x7f]*$/.test(name) ? name.toLowerCase() : name.normalize("NFC").toLowerCase().normalize("NFC");
+}
+
+/** A key as tables know it: the local part as names are, the domain part as A-labels without a final dot. */
 export function foldKey(key: string): string {
   const at = atOf(key);
   if (at < 0) return foldDomain(key);
-  return `${key.slice(0, at).toLowerCase()}@${foldDomain(key.slice(at + 1))}`;
+  return `${foldName(key.slice(0, at))}@${foldDomain(key.slice(at + 1))}`;
 }
 
 /** Lower case and A-labels (RFC 5890), so that `Bücher.example` and `xn--bcher-kva.example` are one. */

@@ -264,3 +264,24 @@ test("folding a key twice changes nothing, and no text makes a lookup throw", as
     }),
   );
 });
+
+test("a name with accents is one key in both Unicode forms, alone and in an address", async () => {
+  const composed = "J\u00fcrgen";
+  const decomposed = "ju\u0308rgen";
+  for (const written of [composed, decomposed]) {
+    const table = inlineTable("t", {
+      kind: "map",
+      entries: { [`${written}@x.example`]: "a", [`${written} two`]: "b", [written]: "c" },
+    });
+    for (const asked of [composed, decomposed])
+      assert.deepEqual(
+        await Promise.all(
+          [`${asked}@x.example`, `${asked} two`, asked].map(async (key) => {
+            const answer = await table.exact(key);
+            return answer.kind === "found" ? answer.value : answer.kind;
+          }),
+        ),
+        ["a", "b", "c"],
+      );
+  }
+});

@@ -17,6 +17,7 @@ import { MaildirQuota } from "./maildir-quota.ts";
 import { Maildirs, maildirName } from "./maildir.ts";
 import type { MailFs } from "./mail-fs.ts";
 import type { MboxParts, Mboxes } from "./mbox.ts";
+import { foldName } from "../../../service/table/pattern.ts";
 import { mailboxNames, namesOfEnvelope } from "./path-template.ts";
 import type { MailboxSettings } from "./settings.ts";
 
@@ -101,7 +102,7 @@ export class Filing implements FileAgent {
     const isSelf = (address: string): boolean => {
       const names = mailboxNames(address, "");
       return (
-        names.user === (names.domain === "" ? user.toLowerCase() : own.user) && ["", own.domain].includes(names.domain)
+        names.user === (names.domain === "" ? foldName(user) : own.user) && ["", own.domain].includes(names.domain)
       );
     };
     const localPart = envelope.recipient.slice(0, envelope.recipient.lastIndexOf("@"));
