@@ -32,6 +32,13 @@ test("the same addresses as Debian's postsrsd 1.10 makes of the same secret and 
     assert.equal(encodeSrs(sender, "fwd.example", now, options), address);
 });
 
+test("what only begins like a forwarder's address is packed as any other, and a bounce to it finds its way", () => {
+  for (const local of ["SRS0=", "SRS0+", "SRS1=abcd=one.example=x", "SRS1=abcd=one.example=", "SRS1="]) {
+    const address = encodeSrs(`${local}@two.example`, "fwd.example", now, options);
+    assert.deepEqual(decodeSrs(address, now, options), { kind: "address", address: `${local}@two.example` }, address);
+  }
+});
+
 test("the counter of days begins anew after 1024", () => {
   const address = encodeSrs("alice@example.org", "fwd.example", 0, options);
   assert.match(address, /^SRS0=....=AA=example\.org=alice@fwd\.example$/);

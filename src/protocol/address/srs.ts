@@ -48,10 +48,11 @@ export function encodeSrs(sender: string, domain: string, nowAt: number, options
   const tag = TAGGED.exec(local)?.[1];
   if (tag === "1") {
     // SRS1=hash=host=rest: the hash of the forwarder before us is his own business, ours takes its place.
-    const parts = /^SRS1[=+-][^=]*=([^=]+)=(.+)$/is.exec(local);
+    const parts = /^SRS1[=+-][^=]*=([^=]+)=([=+-].+)$/is.exec(local);
     if (parts?.[1] !== undefined && parts[2] !== undefined) return guarded(parts[1], parts[2]);
   }
-  if (tag === "0") return guarded(host, local.slice(4));
+  // With nothing behind the separator it is no forwarder's: what we could not unpack again is packed whole.
+  if (tag === "0" && local.length > "SRS0=".length) return guarded(host, local.slice(4));
   const day = dayText(nowAt);
   const hash = hashOf(options.secrets[0] ?? "", [day, host, local], options);
   return `${formatLocal(`SRS0${separator}${hash}=${day}=${host}=${local}`)}@${domain}`;
