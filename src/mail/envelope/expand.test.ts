@@ -332,6 +332,7 @@ test("a list with nobody in it is told so at once: mail that nobody gets would f
       "owner-list": "ann",
       postmaster: "staff",
       closed: ":fail: we have moved",
+      away: ":defer: come on Monday",
     },
     files: { "/lists/staff": "# nobody yet" },
     local: { includesFrom: ["alias", "include", "forward"] },
@@ -352,6 +353,11 @@ test("a list with nobody in it is told so at once: mail that nobody gets would f
     { ...envelope, recipient: "closed@example.org" },
   );
   assert.match(JSON.stringify(closed), /"we have moved"/);
+  const away = await policy.placeUnfiltered(
+    { sender: "a@b.example", origin: ORIGIN },
+    { ...envelope, recipient: "away@example.org" },
+  );
+  assert.match(JSON.stringify(away), /"temporary","status":"4.2.0",.*"come on Monday"/);
   assert.deepEqual(await policy.chooseTargets("list@example.org"), {
     kind: "none",
     because: "<list@example.org>: nobody is in /lists/staff",

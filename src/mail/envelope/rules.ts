@@ -340,8 +340,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       };
       const giver: Giver = { facts, isOurOwn: true, isBare: addressed(given).isBare };
       const expansion = await expandRecipient(worldFor(giver), recipient);
-      if (expansion.kind === "not-now")
-        return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
+      if (expansion.kind === "not-now") return failedForNow(expansion);
       if (expansion.kind === "refused") return failedFor(expansion.wrong);
       const finished = await finish(expansion.targets, giver, given);
       if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
@@ -364,8 +363,7 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
         targets,
         delimiters,
       });
-      if (expansion.kind === "not-now")
-        return failed("temporary", expansion.status ?? "4.3.0", "not-now", expansion.because);
+      if (expansion.kind === "not-now") return failedForNow(expansion);
       if (expansion.kind === "refused") return failedFor(expansion.wrong);
       const given = envelope.givenRecipient ?? envelope.recipient;
       const finished = await finish(expansion.targets, giver, given, sender);
@@ -388,10 +386,14 @@ function failed(
   return { kind: "failed", failure: { lasting, status, cause: { kind: "alias", reason, text } } };
 }
 
-/** Its sender reads it: that a list is empty or an address is closed, in its own words, and not in which file that stands. */
+/** Its sender reads it: that a list is empty or an address is closed, also for now, in its own words, and not in which file that stands. */
 function failedFor({ code, status, reason, text, because }: WrongTarget): ForwardAnswer {
   const told = reason === "nobody" || reason === "refused" ? text : because;
   return failed(code < 500 ? "temporary" : "permanent", status, reason, told);
+}
+
+function failedForNow({ status = "4.3.0", text, because }: Extract<Expansion, { kind: "not-now" }>): ForwardAnswer {
+  return failed("temporary", status, "not-now", text ?? because);
 }
 
 function refuse(code: number, status: string, text: string, because: string): Extract<Judgement, { kind: "reject" }> {
