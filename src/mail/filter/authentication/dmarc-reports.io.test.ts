@@ -143,6 +143,24 @@ test("the mail bears the report as RFC 7489 wants, and what peers wrote can't le
   );
 });
 
+test("whoever is slow to say whether he wants reports keeps nobody waiting but himself", async () => {
+  const rua = ["far@a.example", "far@b.example", "in@example.net", "far@c.example"];
+  const resolver = zoneResolver({
+    "_dmarc.example.net TXT": [`v=DMARC1; p=none; rua=${rua.map((address) => `mailto:${address}`).join()}`],
+  });
+  let asked = 0;
+  let answer = (): void => {};
+  const all = new Promise<void>((resolve) => (answer = resolve));
+  const wants = async (name: string): ReturnType<typeof resolver.txt> => {
+    if (!name.includes("._report.")) return resolver.txt(name);
+    if (++asked === 3) answer();
+    await all;
+    return { kind: "found", records: ["v=DMARC1"], ttlMs: 1000, secure: false };
+  };
+  const found = await reportDestinations("example.net", { txt: wants }, organizationalDomain);
+  assert.deepEqual(found.kind === "found" && found.addresses.map(({ address }) => address), rua);
+});
+
 test("a report goes elsewhere only where those there said so in the DNS", async () => {
   const rua =
     "v=DMARC1; p=none; rua=mailto:in@reports.example.net,mailto:yes@collector.example,mailto:no@victim.example";

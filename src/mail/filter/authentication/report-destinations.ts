@@ -28,19 +28,20 @@ export async function reportDestinations(
   const record = records.length === 1 ? parseDmarcRecord(records[0] ?? "") : undefined;
   if (record === undefined || record.reportTo.length === 0)
     return { kind: "none", because: "its record wants no reports any more" };
-  const addresses: ReportAddress[] = [];
-  const unknown: { readonly address: string; readonly text: string }[] = [];
-  for (const destination of record.reportTo) {
-    const host = destination.address.slice(destination.address.lastIndexOf("@") + 1).toLowerCase();
-    if (organizationOf(host) === organizationOf(domain)) {
-      addresses.push(destination);
-      continue;
-    }
-    // oxlint-disable-next-line no-await-in-loop -- five at most
-    const permission = await resolver.txt(`${domain}._report._dmarc.${host}`, signal);
-    if (permission.kind === "failed") unknown.push({ address: destination.address, text: permission.finding.text });
-    if (permission.kind === "found" && permission.records.some(isDmarcRecord)) addresses.push(destination);
-  }
+  // All at once: a few that do not answer would else take all the time that there is for the report.
+  const asked = await Promise.all(
+    record.reportTo.map(async (destination) => {
+      const host = destination.address.slice(destination.address.lastIndexOf("@") + 1).toLowerCase();
+      if (organizationOf(host) === organizationOf(domain)) return { destination, isWanted: true };
+      const permission = await resolver.txt(`${domain}._report._dmarc.${host}`, signal);
+      if (permission.kind === "failed") return { destination, isWanted: false, unknown: permission.finding.text };
+      return { destination, isWanted: permission.kind === "found" && permission.records.some(isDmarcRecord) };
+    }),
+  );
+  const addresses = asked.flatMap(({ destination, isWanted }) => (isWanted ? [destination] : []));
+  const unknown = asked.flatMap(({ destination: { address }, unknown: text }) =>
+    text === undefined ? [] : [{ address, text }],
+  );
   if (addresses.length > 0) return { kind: "found", addresses, unknown };
   const [first] = unknown;
   if (first !== undefined) return { kind: "failed", text: first.text };
