@@ -85,6 +85,7 @@ test("files that lie among the folders of a mailbox with a quota are no mail, an
   writeFileSync(join(on.maildir, ".dovecot.sieve"), "keep;\n");
   symlinkSync(join(on.maildir, ".dovecot.sieve"), join(on.maildir, ".sieve"));
   symlinkSync("nowhere", join(on.maildir, ".gone"));
+  symlinkSync(".loop", join(on.maildir, ".loop"));
   const outcome = await on.deliver(mailFor("maildir"));
   assert.equal(outcome.kind, "delivered");
   assert.match(readFileSync(join(on.maildir, "maildirsize"), "utf8"), /^10240S\n *1000 +1\n/);

@@ -101,7 +101,9 @@ export class MaildirQuota {
       // With the dot it is the directory itself, also where a link leads to it.
       return (await this.#fs.status(`${path}/.`)) !== undefined;
     } catch (thrown) {
-      if (systemCodeOf(thrown) === "ENOTDIR") return false;
+      const code = systemCodeOf(thrown);
+      // A link may lead to itself, too.
+      if (code === "ENOTDIR" || code === "ELOOP") return false;
       throw thrown;
     }
   }
