@@ -19,6 +19,7 @@ test("an alias passes on what the sender wants to hear, and by which name the se
     sender: undefined,
     target: undefined,
     via: ["office@example.org"],
+    isListMember: undefined,
   });
 });
 
@@ -26,6 +27,9 @@ test("a list's members are its owner's business; the list itself is for who aske
   const member = { recipient: "jane@example.org", action: "deliver", isListMember: true, sender: "owner@example.org" };
   const draft = draftOf(member, wishes);
   assert.deepEqual([draft?.notify, draft?.originalRecipient, draft?.sender], [[], undefined, "owner@example.org"]);
+  assert.equal(draft?.isListMember, true);
+  const forwarded = draftOf({ recipient: "jane@example.com", action: "relay" }, { ...wishes, isListMember: true });
+  assert.deepEqual([forwarded?.notify, forwarded?.originalRecipient, forwarded?.isListMember], [[], undefined, true]);
   const list = { recipient: "office@example.org", action: "deliver", isReceipt: true };
   assert.deepEqual(draftOf(list, wishes)?.notify, ["SUCCESS", "FAILURE"]);
   assert.equal(draftOf(list, { ...wishes, notify: ["FAILURE"] }), undefined);

@@ -15,16 +15,18 @@ export interface Wishes {
   readonly notBeforeAt?: number | undefined;
   /** The sender that it had already, where that was not the message's. */
   readonly sender?: string | undefined;
+  /** A list's member has it, and sends it on. */
+  readonly isListMember?: true | undefined;
 }
 
 /**
  * The envelope of a target; undefined where nobody wants one. RFC 3461 section 5.2.7: an alias passes NOTIFY and ORCPT
- * on; a list does not: its members' failures are its owner's, and success is that the list has the mail.
+ * on, ENVID and RET with them; a list does not: its members' failures are its owner's, and success is that the list has the mail.
  */
 export function draftOf(target: Target, wishes: Wishes): EnvelopeDraft | undefined {
   const { recipient, action, via } = target;
   if (target.isReceipt === true && !wishes.notify.includes("SUCCESS")) return undefined;
-  const isMember = target.isListMember === true;
+  const isMember = target.isListMember === true || wishes.isListMember === true;
   const sender = target.sender ?? wishes.sender;
   return {
     recipient,
@@ -36,6 +38,7 @@ export function draftOf(target: Target, wishes: Wishes): EnvelopeDraft | undefin
     sender,
     target: target.target,
     via: via === undefined || via.length === 0 ? undefined : via,
+    isListMember: isMember || undefined,
   };
 }
 
@@ -53,6 +56,7 @@ export function envelopeOf(draft: EnvelopeDraft, message: MessageId, index: numb
     sender: draft.sender,
     target: draft.target,
     via: draft.via,
+    isListMember: draft.isListMember,
   } satisfies Record<keyof Envelope, unknown>;
 }
 

@@ -75,6 +75,16 @@ export interface Envelope {
   readonly target?: EnvelopeTarget | undefined;
   /** Addresses this one was expanded from, the given one first; at most `MOST_VIA`. */
   readonly via?: readonly string[] | undefined;
+  /** It goes to a member of a list with an owner: what the sender wished of notices was for the list (RFC 3461 section 5.2.7.3). */
+  readonly isListMember?: true | undefined;
+}
+
+/** ENVID and RET, where the sender's wishes are for these envelopes. They are the message's, and go with a transaction or a notice. */
+export function noticeWishes(
+  { dsnReturn, dsnEnvelopeId }: Pick<Message, "dsnReturn" | "dsnEnvelopeId">,
+  envelopes: readonly Pick<Envelope, "isListMember">[],
+): Pick<Message, "dsnReturn" | "dsnEnvelopeId"> {
+  return envelopes.every(({ isListMember }) => isListMember === true) ? {} : { dsnReturn, dsnEnvelopeId };
 }
 
 /**

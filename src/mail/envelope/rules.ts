@@ -368,10 +368,9 @@ export function rulesPolicy(settings: RulesPolicySettings, tables: Tables, parts
       const given = envelope.givenRecipient ?? envelope.recipient;
       const finished = await finish(expansion.targets, giver, given, sender);
       if ("failed" in finished) return failed("temporary", "4.3.0", "not-now", finished.failed);
-      const { originalRecipient, notify } = envelope;
-      const envelopes = finished.flatMap(
-        (target) => draftOf(target, { given, originalRecipient, notify, sender: envelope.sender }) ?? [],
-      );
+      const { originalRecipient, notify, isListMember } = envelope;
+      const wishes = { given, originalRecipient, notify, sender: envelope.sender, isListMember };
+      const envelopes = finished.flatMap((target) => draftOf(target, wishes) ?? []);
       return { kind: "envelopes", envelopes };
     },
   };

@@ -117,6 +117,7 @@ function keptFacts({
 function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]): void {
   const { id, recipient, action, notify, givenRecipient, originalRecipient, notBeforeAt, sender, target, via } =
     envelope;
+  const { isListMember } = envelope;
   const facts = {
     notify: notify.length === 0 ? undefined : notify,
     givenRecipient,
@@ -125,6 +126,7 @@ function packEnvelope({ envelope, progress }: NewEnvelope, values: PackedValue[]
     sender,
     target,
     via,
+    isListMember,
   } satisfies Record<Exclude<keyof Envelope, "id" | "message" | "recipient" | "action">, unknown>;
   values.push(partsOf(id).index, recipient, domainOf(recipient), action, jsonOrNull(facts));
   packProgress(progress, values);

@@ -85,7 +85,7 @@ export interface AttemptRow {
 type MessageFacts = Omit<StoredMessage, "id" | "sender" | "receivedAt" | "sizeBytes" | "bodyKind">;
 type EnvelopeFacts = Pick<
   Envelope,
-  "givenRecipient" | "originalRecipient" | "notBeforeAt" | "sender" | "target" | "via"
+  "givenRecipient" | "originalRecipient" | "notBeforeAt" | "sender" | "target" | "via" | "isListMember"
 > & {
   notify?: readonly Notify[];
 };

@@ -57,6 +57,7 @@ export function storeSuite(kind: string, make: () => Promise<StoreUnderTest>): v
           sender: "",
           target: { kind: "command", command: "/usr/bin/filter -x 'a b'", user: "list" },
           via: ["a@example.org", "list@example.org"],
+          isListMember: true,
         },
       ],
     });

@@ -88,6 +88,7 @@ test("a bounce goes to the sender with the null reverse path, and asks for no no
       sender: undefined,
       target: undefined,
       via: undefined,
+      isListMember: undefined,
     },
   ]);
   assert.equal(commit?.message.sizeBytes, commit?.body.kind === "inline" ? commit.body.bytes.length : -1);
@@ -408,4 +409,17 @@ test("a sender beyond ASCII gets an internationalised notice", async () => {
   assert.equal(commit?.message.isInternational, true);
   assert.equal(commit?.message.content, "8bit");
   assert.match(text, /^To: <jörg@example\.net>\r$/m);
+});
+
+test("a list's owner is told of its members without the sender's ENVID, and gets the mail back whatever RET said", async () => {
+  const asked = request();
+  const about = asked.about.map((one) => ({
+    ...one,
+    envelope: { ...one.envelope, sender: "owner@example.org", isListMember: true as const },
+  }));
+  const message = { ...asked.message, dsnReturn: "HDRS", dsnEnvelopeId: "QQ314159" } as const;
+  const { text } = await make({ ...asked, message, about });
+  assert.match(text, /^To: <owner@example\.org>\r$/m);
+  assert.ok(!text.includes("Original-Envelope-Id"));
+  assert.match(text, /at noon\?/);
 });

@@ -11,7 +11,7 @@ import { replyText } from "../../../protocol/smtp/reply.ts";
 import { PLACED_LATER } from "../../envelope/content-filter.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import { draftOf } from "../../envelope/draft.ts";
-import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
+import { noticeWishes, senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Target } from "../../envelope/policy.ts";
 import { noticeAddress } from "../../envelope/rewrite/senders.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
@@ -116,6 +116,10 @@ async function compose(
 ): Promise<CommitRequest> {
   const { message } = request;
   const { hostname } = parts;
+  const wishes = noticeWishes(
+    message,
+    about.map(({ envelope }) => envelope),
+  );
   const id = parts.newMessageId();
   const now = parts.clock.now();
   const mark = request.to === undefined ? "" : FOR_POSTMASTER;
@@ -133,10 +137,10 @@ async function compose(
       reportingMta: hostname,
       queueId: message.id,
       arrivalAt: message.receivedAt,
-      originalEnvelopeId: message.dsnEnvelopeId,
+      originalEnvelopeId: wishes.dsnEnvelopeId,
       recipients: about.map((one) => recipientReport(request.kind, one)),
     },
-    returned: await whatToReturn(request, parts),
+    returned: await whatToReturn(request, wishes.dsnReturn, parts),
     boundaryWord: id,
   });
   const body: Body = { kind: "inline", bytes: built.bytes };
@@ -161,9 +165,13 @@ async function compose(
 }
 
 /** RFC 3461 section 4.3: RET speaks about failures; other notices return the header. */
-async function whatToReturn(request: NoticeRequest, parts: NoticesParts): Promise<Returned | undefined> {
+async function whatToReturn(
+  request: NoticeRequest,
+  dsnReturn: Message["dsnReturn"],
+  parts: NoticesParts,
+): Promise<Returned | undefined> {
   const { kind, message, body } = request;
-  const wants = kind === "bounce" && message.dsnReturn !== "HDRS" ? "message" : "header";
+  const wants = kind === "bounce" && dsnReturn !== "HDRS" ? "message" : "header";
   if (body === undefined) {
     parts.emit(contentNotReturned, { message: message.id, problem: "it is not in the queue any more" });
     return undefined;

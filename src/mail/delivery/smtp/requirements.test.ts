@@ -48,3 +48,17 @@ test("binary content goes to who takes it, and is refused by who does not", () =
   assert.deepEqual(lacking.cause, { kind: "unsupported", extension: "BINARYMIME" });
   assert.match(failureText(lacking), /does not offer BINARYMIME/);
 });
+
+test("ENVID and RET go with whom they are for, and not with a list's members", () => {
+  const wished: Message = { ...message, content: "7bit", dsnReturn: "HDRS", dsnEnvelopeId: "QQ1" };
+  const mailTo = (...members: readonly (true | undefined)[]): string => {
+    const to = members.flatMap((isListMember) => envelopes.map((one) => ({ ...one, isListMember })));
+    const commands = commandsOf(wished, to, offer({}, false, ["DSN"]), 0);
+    assert.ok("mail" in commands);
+    return commands.mail;
+  };
+  assert.equal(mailTo(undefined), "MAIL FROM:<a@us.example> RET=HDRS ENVID=QQ1\r\n");
+  assert.equal(mailTo(true, true), "MAIL FROM:<a@us.example>\r\n");
+  // Of one sender, so the list's owner wrote it: they are his own wishes.
+  assert.equal(mailTo(true, undefined), "MAIL FROM:<a@us.example> RET=HDRS ENVID=QQ1\r\n");
+});

@@ -1,7 +1,7 @@
 import { parseMailbox, formatMailbox, needsSmtpUtf8, splitAddress } from "../../../protocol/address/mailbox.ts";
 import { formatMailParameters, formatRcptParameters } from "../../../protocol/smtp/parameters.ts";
 import { offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
-import { senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
+import { noticeWishes, senderOf, type Envelope, type Message } from "../../envelope/envelope.ts";
 import type { Cause, Failure } from "../../envelope/failure.ts";
 import type { SessionFacts } from "../delivery.ts";
 import type { SmtpClientSettings } from "../settings.ts";
@@ -96,7 +96,7 @@ export function commandsOf(
     ...(offers(extensions, "SIZE") ? { sizeBytes: message.sizeBytes } : {}),
     ...(isBinary ? { body: "BINARYMIME" } : content === "8bit" && has8bitMime ? { body: "8BITMIME" } : {}),
     ...(needsUtf8 ? { isInternational: true } : {}),
-    ...(hasDsn ? { dsnReturn: message.dsnReturn, dsnEnvelopeId: message.dsnEnvelopeId } : {}),
+    ...(hasDsn ? noticeWishes(message, envelopes) : {}),
     ...(message.priority !== undefined && offers(extensions, "MT-PRIORITY") ? { priority: message.priority } : {}),
     ...(deliverBy !== undefined && hasDeliverBy
       ? {
