@@ -61,6 +61,31 @@ test("names without a domain get the one that users have, which need not be the 
   assert.match(content.toString(), /^Message-ID: <\S+@here\.example>\r\n[^]*From: Anna Amsel <anna@example>\r\n/);
 });
 
+test("whoever calls is the sender, however odd the name of the login", () => {
+  for (const [callerName, sender] of [
+    ["anna", "anna@here.example"],
+    ["o'neil", "o'neil@here.example"],
+    ["anna@corp.example", "anna@corp.example"],
+    ["CORP\\anna", '"CORP\\\\anna"@here.example'],
+    ["anna bert", '"anna bert"@here.example'],
+    ["anna,bert", '"anna,bert"@here.example'],
+    ["anna (work)", '"anna (work)"@here.example'],
+    ["anna.", '"anna."@here.example'],
+    ["<root>", '"<root>"@here.example'],
+    ["a@b@c", '"a@b@c"@here.example'],
+    ["jürgen", "jürgen@here.example"],
+  ] as const) {
+    const result = prepareMessage(Buffer.from("Subject: x\n\nhello\n"), request("bert"), {
+      ...facts,
+      callerName,
+      callerFullName: undefined,
+    });
+    assert.ok(result.ok, callerName);
+    assert.equal(result.value.sender, sender);
+    assert.ok(result.value.content.toString().includes(`From: ${sender}\r\n`), callerName);
+  }
+});
+
 test("-F names the sender of a missing From, -f its address", () => {
   assert.match(
     prepared("\nhello", "-F", "The Boss", "-f", "boss@b.example", "bert").text,

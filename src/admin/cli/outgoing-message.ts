@@ -1,4 +1,5 @@
 import { ok, refused, type Result } from "../../foundation/result.ts";
+import { formatLocal, parseMailbox } from "../../protocol/address/mailbox.ts";
 import { formatListed, parseAddressList } from "../../protocol/message/address-list.ts";
 import { parseHeaderSection, recipientsOf, withoutFields } from "../../protocol/message/header-fields.ts";
 import { missingFields } from "../../protocol/message/missing-fields.ts";
@@ -90,9 +91,15 @@ export function prepareMessage(
 
 function senderOf(request: SendmailRequest, facts: OutgoingFacts): string | undefined {
   if (request.sender === "") return "";
-  const list = parseAddressList(request.sender ?? facts.callerName);
+  if (request.sender === undefined) return addressOf(facts.callerName, facts.mailName);
+  const list = parseAddressList(request.sender);
   const [address] = list.ok ? list.value : [];
   return address === undefined ? undefined : formatListed(address, facts.mailName);
+}
+
+/** A login's name is no list of addresses, whatever stands in it; a directory may have addresses for names. */
+function addressOf(login: string, mailName: string): string {
+  return parseMailbox(login, { isInternational: true }).ok ? login : `${formatLocal(login)}@${mailName}`;
 }
 
 /** Up to a line that is a dot alone, as an interactive user ends a message. */

@@ -42,6 +42,28 @@ test("a message that was sent again goes to its Resent recipients only", () => {
   );
 });
 
+test("of several resendings the last one counts, whose block stands first", () => {
+  const older = "Resent-From: o@x\nResent-Date: Sat, 21 Nov 2026 12:00:00 +0000\nResent-To: old@x\nResent-Cc: more@x\n";
+  for (const [header, ...wanted] of [
+    [`Resent-From: n@x\nResent-To: new@x\n${older}To: a@b\n\n`, "new@x"],
+    [`Resent-To: new@x\nReceived: by x\n${older}To: a@b\n\n`, "new@x"],
+    [
+      `Received: by y\nResent-To: new@x\nResent-Bcc: also@x\nReturn-Path: <o@x>\nResent-Cc: more@x\nTo: a@b\n\n`,
+      "new@x",
+      "also@x",
+    ],
+    // What one program scatters over the header, or writes in several fields, is one block: nobody in it is forgotten.
+    [`Resent-To: new@x\nResent-To: two@x\nSubject: x\nResent-Cc: three@x\nTo: a@b\n\n`, "new@x", "two@x", "three@x"],
+  ]) {
+    const recipients = recipientsOf(parseHeaderSection(Buffer.from(header ?? "")));
+    assert.ok(recipients.ok);
+    assert.deepEqual(
+      recipients.value.map((address) => formatListed(address)),
+      wanted,
+    );
+  }
+});
+
 test("a list that cannot be read names its field", () => {
   const recipients = recipientsOf(parseHeaderSection(Buffer.from("Cc: a b@c\n\n")));
   assert.deepEqual(recipients, { ok: false, problem: { at: 2, expected: "a comma in Cc" } });

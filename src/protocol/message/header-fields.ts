@@ -52,11 +52,11 @@ function fieldEnd(message: Buffer, at: number): number {
   }
 }
 
-export function valuesOf(header: HeaderSection, name: string): readonly string[] {
+export function valuesOf(header: Pick<HeaderSection, "fields">, name: string): readonly string[] {
   return fieldsNamed(header, name).map((field) => field.value);
 }
 
-function fieldsNamed(header: HeaderSection, name: string): readonly HeaderField[] {
+function fieldsNamed(header: Pick<HeaderSection, "fields">, name: string): readonly HeaderField[] {
   const wanted = name.toLowerCase();
   return header.fields.filter((field) => field.name.toLowerCase() === wanted);
 }
@@ -80,9 +80,10 @@ export function withoutFields(message: Buffer, header: HeaderSection, ...names: 
  */
 export function recipientsOf(header: HeaderSection): Result<readonly ListedAddress[], Problem> {
   const isResent = header.fields.some((field) => /^resent-(?:to|cc|bcc)$/i.test(field.name));
+  const fields = isResent ? lastResending(header) : header.fields;
   const recipients: ListedAddress[] = [];
   for (const name of ["To", "Cc", "Bcc"].map((name) => (isResent ? `Resent-${name}` : name))) {
-    for (const value of valuesOf(header, name)) {
+    for (const value of valuesOf({ fields }, name)) {
       const list = parseAddressList(value);
       if (!list.ok)
         return { ok: false, problem: { at: list.problem.at, expected: `${list.problem.expected} in ${name}` } };
@@ -90,4 +91,28 @@ export function recipientsOf(header: HeaderSection): Result<readonly ListedAddre
     }
   }
   return ok(recipients);
+}
+
+/** They are put in front of all others, on every way and at every arrival: none lies within a block of Resent fields. */
+const TRACE: ReadonlySet<string> = new Set(["received", "return-path", "delivered-to"]);
+
+/**
+ * The topmost block of Resent fields. Another one begins behind a trace field, and where a field comes again: a block has each
+ * but once. The same field twice in a row is taken for one that somebody wrote in parts, so that nobody in it is forgotten.
+ */
+function lastResending(header: HeaderSection): readonly HeaderField[] {
+  const block = new Map<string, HeaderField[]>();
+  let last = "";
+  for (const field of header.fields) {
+    const name = field.name.toLowerCase();
+    if (!name.startsWith("resent-")) {
+      if (block.size > 0 && TRACE.has(name)) break;
+      continue;
+    }
+    const before = block.get(name);
+    if (before !== undefined && name !== last) break;
+    block.set(name, [...(before ?? []), field]);
+    last = name;
+  }
+  return [...block.values()].flat();
 }
