@@ -66,6 +66,25 @@ async function tells(yaml: string, files: Readonly<Record<string, string>>, ...e
 
 test("nothing is told of certificates that are right", () => tells(ONE, { "mx.pem": whole, "mx.key": mx.keyPem }));
 
+test("authorities that the environment names and that are not there are told", async () => {
+  const before = { SSL_CERT_FILE: process.env["SSL_CERT_FILE"], SSL_CERT_DIR: process.env["SSL_CERT_DIR"] };
+  process.env["SSL_CERT_FILE"] = "/nowhere/ca.pem";
+  delete process.env["SSL_CERT_DIR"];
+  try {
+    const { lines, byKeeper = [] } = await check(ONE, { "mx.pem": whole, "mx.key": mx.keyPem });
+    assert.deepEqual([lines.length, byKeeper.length], [1, 1]);
+    for (const line of [...lines, ...byKeeper])
+      assert.match(
+        line,
+        /^posthorn\.yaml[:0-9]*: warning: SSL_CERT_FILE in the server's environment: \/nowhere\/ca\.pem does not exist; no authority of the system is trusted until that is mended$/,
+      );
+  } finally {
+    for (const [name, value] of Object.entries(before))
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+  }
+});
+
 test("an incomplete chain is told, and whose certificate is missing", () =>
   tells(
     ONE,

@@ -54,7 +54,13 @@ export async function inspectCertificates(given: Inspected): Promise<readonly Ce
   const tell: Tell = (at, text, severity = "error") => {
     problems.push({ at: "file" in at ? at : { path: at }, text, severity });
   };
-  const anchors = [...(await readAnchors(SYSTEM_ANCHORS)).pems];
+  const system = await readAnchors(SYSTEM_ANCHORS);
+  // Only mail that must be verified by them waits.
+  if (system.problem !== undefined) {
+    const cost = system.pems.length > 0 ? "" : "; no authority of the system is trusted until that is mended";
+    tell([], `${system.problem}${cost}`, "warning");
+  }
+  const anchors = [...system.pems];
   for (const { path, file } of given.authorities) {
     const read = await readAnchors(file);
     if (read.problem !== undefined) tell(path, read.problem);

@@ -93,6 +93,7 @@ export interface Anchors {
   readonly pems: readonly string[];
   /** Where they are from, for people: `/etc/ssl/ca.pem`, `the system's store`. */
   readonly origin: string;
+  /** Also where only a part of what was named is missing. */
   readonly problem?: string | undefined;
 }
 
