@@ -71,7 +71,7 @@ export function listenerProfile(parts: {
       clientCertificate: client.mode,
       ...(client.mode === "none"
         ? {}
-        : { verifyClient: (shown) => verify(shown, { by: "authorities", names: [] }, clock.now()) }),
+        : { verifyClient: (shown) => verify(shown, { by: "authorities", names: "any" }, clock.now()) }),
     };
   };
   const ask = async (): Promise<void> => {

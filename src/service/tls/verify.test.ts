@@ -91,6 +91,13 @@ test("chain, dates and one of the names together make OK", () => {
   assert.ok(isChainTrusted(verdict));
 });
 
+test("where no name is known the certificate is for none; that any will do must be said", () => {
+  assert.deepEqual(verify(shown(), { by: "authorities", names: "any" }, june), { result: "OK", by: "authorities" });
+  const verdict = verify(shown(), byName(), june);
+  assert.deepEqual([verdict.result, verdict.problem?.kind], ["FAIL", "wrong-name"]);
+  assert.match(verdict.problem?.text ?? "", /and here no name is known that it should be for$/);
+});
+
 test("what is wrong with a chain is told apart in plain words", () => {
   const cases: readonly [Partial<ShownChain>, string, RegExp][] = [
     [{ certificates: [] }, "no-certificate", /^no certificate was shown$/],

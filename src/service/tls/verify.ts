@@ -6,11 +6,11 @@ import type { ShownChain } from "./tls.ts";
 
 /**
  * What is judged. `authorities`: the chain by OpenSSL with the authorities of the connection's context, the dates, and
- * one of the names (an empty list: nobody's name is asked for, as of clients). `fingerprint`: the certificate or its public
- * key is one of these; then nothing else counts, neither chain nor name nor date.
+ * one of the names; `any`: nobody's name is asked for, as of clients. `fingerprint`: the certificate or its public key is one
+ * of these; then nothing else counts, neither chain nor name nor date.
  */
 export type Wanted =
-  | { readonly by: "authorities"; readonly names: readonly string[] }
+  | { readonly by: "authorities"; readonly names: readonly string[] | "any" }
   | { readonly by: "fingerprint"; readonly fingerprints: readonly string[] };
 
 /**
@@ -48,9 +48,11 @@ export function verify(shown: ShownChain, wanted: Wanted, now: number): Verdict 
   // OpenSSL looked at the dates when the chain was shown; a session may be resumed after the certificate's end.
   const age = dateProblem(leaf, "the certificate", now);
   if (age !== undefined) return fail(...age);
-  if (wanted.names.length === 0 || wanted.names.some((name) => isCertificateFor(leaf, name)))
-    return { result: "OK", by };
-  return fail("wrong-name", `${namesText(leaf)}, not for ${either(wanted.names)}`);
+  const { names } = wanted;
+  if (names === "any" || names.some((name) => isCertificateFor(leaf, name))) return { result: "OK", by };
+  if (names.length === 0)
+    return fail("wrong-name", `${namesText(leaf)}, and here no name is known that it should be for`);
+  return fail("wrong-name", `${namesText(leaf)}, not for ${either(names)}`);
 }
 
 /** The chain and dates are right, whatever the name: what logs call a trusted, rather than verified, peer. */

@@ -85,6 +85,7 @@ export function checkedPolicy(policy: TlsPolicy): Result<TlsPolicy, string> {
     return refused("the level fingerprint needs at least one fingerprint");
   if (policy.level !== "fingerprint" && (policy.fingerprints ?? []).length > 0)
     return refused(`fingerprints count at the level fingerprint only, not at ${policy.level}`);
+  if (policy.match?.length === 0) return refused("match: expected at least one name");
   const { minVersion, maxVersion } = policy;
   if (minVersion !== undefined && maxVersion !== undefined && isOlder(maxVersion, minVersion))
     return refused(`no version is left between ${minVersion} and ${maxVersion}`);

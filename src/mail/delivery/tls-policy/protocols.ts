@@ -15,12 +15,16 @@ export interface Protocols {
 
 /**
  * Versions as Postfix's tables have them: `>=TLSv1.2`, `<=TLSv1.2`, names that are allowed, or names with `!` that are not;
- * parted by commas or colons. What is left must be one range. Names from before TLS 1.0 may be forbidden, not allowed.
+ * parted by commas or colons. What is left must be one range. Names from before TLS 1.0 may be forbidden, not allowed. The
+ * oldest version is said where one is left out below it, or where it is named itself: `>=TLSv1` is more than the usual.
  */
 export function parseProtocols(text: string): Result<Protocols, string> {
   let left: readonly TlsVersion[] = TLS_VERSIONS;
   const allowed: TlsVersion[] = [];
-  for (const word of text.split(/[,:\s]+/).filter((one) => one !== "")) {
+  let hasOldest = false;
+  const words = text.split(/[,:\s]+/).filter((one) => one !== "");
+  if (words.length === 0) return refused("expected versions such as >=TLSv1.2, got none");
+  for (const word of words) {
     const [, mark = "", name = ""] = /^(>=|<=|!)?(.*)$/.exec(word) ?? [];
     if (mark === "!" && /^SSLv[23]$/i.test(name)) continue;
     const version = TLS_VERSIONS.find(
@@ -29,6 +33,7 @@ export function parseProtocols(text: string): Result<Protocols, string> {
     if (version === undefined)
       return refused(`expected versions such as >=TLSv1.2, got ${JSON.stringify(word.slice(0, 40))}`);
     const at = TLS_VERSIONS.indexOf(version);
+    hasOldest ||= mark === "" || mark === ">=";
     if (mark === "") allowed.push(version);
     else
       left = left.filter((known) => {
@@ -43,7 +48,7 @@ export function parseProtocols(text: string): Result<Protocols, string> {
   if (TLS_VERSIONS.indexOf(last) - TLS_VERSIONS.indexOf(first) !== left.length - 1)
     return refused("expected versions without a gap between them");
   return ok({
-    ...(first === TLS_VERSIONS[0] && allowed.length === 0 ? {} : { minVersion: first }),
+    ...(first === TLS_VERSIONS[0] && !hasOldest ? {} : { minVersion: first }),
     ...(last === TLS_VERSIONS.at(-1) ? {} : { maxVersion: last }),
   });
 }

@@ -183,6 +183,10 @@ test("a line of a table says a whole policy, in Postfix's words and in ours", ()
     ["verify ca-file=ca.pem", /absolute path/],
     ["verify protocols=TLSv1.1:TLSv1.3", /without a gap/],
     ["verify protocols=SSLv3", /expected versions/],
+    ["verify protocols=>=SSLv3", /expected versions/],
+    ["verify protocols=,", /expected versions/],
+    ["verify match=,", /match: expected at least one name/],
+    ["fingerprint fingerprints=,", /needs at least one fingerprint/],
     ["", /expected one of none, may/],
   ] as const) {
     const parsed = parsePolicy(text);
@@ -194,6 +198,9 @@ test("a line of a table says a whole policy, in Postfix's words and in ours", ()
 test("ranges of versions", () => {
   for (const [text, minVersion, maxVersion] of [
     [">=TLSv1.2", "TLSv1.2", undefined],
+    [">=TLSv1", "TLSv1", undefined],
+    [">=TLSv1:!TLSv1.3", "TLSv1", "TLSv1.2"],
+    ["<=TLSv1.2", undefined, "TLSv1.2"],
     [">=TLSv1.2, <=TLSv1.2", "TLSv1.2", "TLSv1.2"],
     ["TLSv1.2:TLSv1.3", "TLSv1.2", undefined],
     ["!TLSv1.3", undefined, "TLSv1.2"],
@@ -222,6 +229,7 @@ test("settings take a policy as a line or as fields, and say what is wrong where
       "bad key": "may",
       "a.example": "sts",
       "b.example": { level: "fingerprint" },
+      "c.example": { level: "verify", match: [] },
       localhost: "may",
       "[LOCALHOST]": "none",
     },
@@ -230,6 +238,7 @@ test("settings take a policy as a line or as fields, and say what is wrong where
   const told = Object.fromEntries(wrong.error.issues.map((issue) => [issue.path.join("/"), issue.message]));
   assert.match(told["policy/a.example"] ?? "", /not yet supported/);
   assert.match(told["policy/b.example"] ?? "", /needs at least one/);
+  assert.match(told["policy/c.example"] ?? "", /match: expected at least one name/);
   const keys = tlsClientSettings.safeParse({ policy: { "bad key": "may", localhost: "may", "[LOCALHOST]": "none" } });
   assert.ok(!keys.success);
   assert.deepEqual(
