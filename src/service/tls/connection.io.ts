@@ -17,6 +17,8 @@ import type { TlsConnection, WireWatch } from "./tls.ts";
 
 /** A ClientHello is hardly ever a tenth of this; what is longer is for TLS to refuse. */
 const MOST_HELLO_BYTES = 32 * 1024;
+/** OpenSSL says nothing of bytes that are no TLS before it has as many. */
+const RECORD_HEADER_BYTES = 5;
 /** An alert of the peer that its TLS sends when we answer after its close_notify: no reason to call anything wrong. */
 const MOST_BEHIND_CLOSE_BYTES = 64;
 
@@ -122,10 +124,17 @@ export class LiveConnection implements TlsConnection {
   /** As a server: told once, when the ClientHello is there, or it is clear that none will be. */
   onceHello(tell: () => void): void {
     const { recorder } = this;
-    this.tap.readAhead(
-      () => recorder.hello !== undefined || recorder.isForeign("in") || recorder.counts("in").bytes > MOST_HELLO_BYTES,
-      tell,
-    );
+    this.tap.readAhead(() => {
+      const { bytes } = recorder.counts("in");
+      const isClear = recorder.isWithoutHello && bytes >= RECORD_HEADER_BYTES;
+      return recorder.hello !== undefined || isClear || this.isShortLine || bytes > MOST_HELLO_BYTES;
+    }, tell);
+  }
+
+  /** As a server: a line came that is no TLS and too short for OpenSSL to say so: it would wait for the rest of a record. */
+  get isShortLine(): boolean {
+    const { recorder } = this;
+    return recorder.isForeignLine && recorder.counts("in").bytes < RECORD_HEADER_BYTES;
   }
 
   /** Until the handshake is done: told once that it failed. */

@@ -238,6 +238,31 @@ test("a client that says nothing, or stops half way, is given up at the deadline
   }
 });
 
+test("a client that begins with something else than a ClientHello is told at once, however little it is", async () => {
+  const record = (...content: number[]): Buffer => Buffer.from([22, 3, 1, 0, content.length, ...content]);
+  for (const [name, bytes, reason] of [
+    ["an empty line", "\r\n", "not-tls"],
+    ["a short line", "x\r\n", "not-tls"],
+    ["a ServerHello", record(2, 0, 0, 0), "malformed"],
+    ["the beginning of a ServerHello", record(2, 0, 1, 0), "malformed"],
+    ["a Finished", record(20, 0, 0, 0), "malformed"],
+    ["a ClientHello that is too long for any", record(1, 9, 0, 0), "malformed"],
+  ] as const) {
+    const { near, far } = await wire();
+    const startedMs = systemClock.monotonicMs();
+    const accepting = serverOf(profile).accept(far, { deadlineMs: 20_000, isUpgrade: true });
+    for (const byte of Buffer.from(bytes)) {
+      near.write(Buffer.from([byte]));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    const finding = down(await accepting);
+    assert.equal(finding.reason, reason, `${name}: ${finding.sentence}`);
+    assert.ok(systemClock.monotonicMs() - startedMs < 10_000, name);
+    if (reason === "malformed") assert.match(finding.sentence, /began TLS with something that is no ClientHello/);
+    near.destroy();
+  }
+});
+
 test("a server that never answers is given up at the deadline", async () => {
   const { near, far } = await wire();
   far.resume();

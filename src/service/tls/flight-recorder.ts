@@ -131,10 +131,15 @@ export class FlightRecorder {
     return this.#sides[direction].scanner.isMidRecord;
   }
 
-  /** Something else than TLS came, or TLS that began with something else than a handshake. */
-  isForeign(direction: Direction): boolean {
-    const side = this.#sides[direction];
-    return side.foreign !== undefined || (side.records > 0 && side.assembly === undefined);
+  /** For a server: no ClientHello will come. What came is no TLS, or TLS that began with something else. */
+  get isWithoutHello(): boolean {
+    const { foreign, records, assembly } = this.#sides.in;
+    return foreign !== undefined || (assembly === undefined ? records > 0 : !assembly.mayGiveHello);
+  }
+
+  /** For a server: what came is no TLS, and a whole line of it. */
+  get isForeignLine(): boolean {
+    return this.#sides.in.foreign?.detail.includes("\\x0a") === true;
   }
 
   counts(direction: Direction): WireCounts {

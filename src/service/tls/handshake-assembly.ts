@@ -1,5 +1,6 @@
 /** What of a message's body is kept for reading; above it the message is only named. */
 const BODY_LIMIT = 65_536;
+const CLIENT_HELLO = 1;
 /** The types whose bodies somebody reads: ClientHello, ServerHello, Certificate, ServerKeyExchange. */
 const READ_TYPES = new Set([1, 2, 11, 12]);
 
@@ -8,11 +9,18 @@ const READ_TYPES = new Set([1, 2, 11, 12]);
  * bodies that are read are kept, and only until they are whole.
  */
 export class HandshakeAssembly {
+  #first: number | undefined;
   #headerSize = 0;
   #type = 0;
   #length = 0;
   #got = 0;
   #body: Uint8Array | undefined;
+
+  /** Its first message is a ClientHello, or may still become one, and is not too long to be read. */
+  get mayGiveHello(): boolean {
+    if (this.#first === undefined) return true;
+    return this.#first === CLIENT_HELLO && (this.#headerSize < 4 || this.#length <= BODY_LIMIT);
+  }
 
   /** The message that has begun and is not whole. */
   get open(): { readonly type: number | undefined; readonly length: number; readonly got: number } | undefined {
@@ -56,8 +64,10 @@ export class HandshakeAssembly {
   }
 
   #takeHeader(byte: number): void {
-    if (this.#headerSize === 0) this.#type = byte;
-    else this.#length = (this.#length << 8) | byte;
+    if (this.#headerSize === 0) {
+      this.#type = byte;
+      this.#first ??= byte;
+    } else this.#length = (this.#length << 8) | byte;
     this.#headerSize += 1;
   }
 

@@ -55,7 +55,10 @@ export const helloSentences: Sentences<
   }),
   malformed: (about) => ({
     fault: "peer",
-    sentence: `The ${peer(about)}'s ${lastIn(about)} is broken: its lengths or fields contradict each other${words(about)}.`,
+    sentence:
+      about.role === "server" && about.flight.hello === undefined
+        ? `The client began TLS with something that is no ClientHello, or none that can be read${words(about)}.`
+        : `The ${peer(about)}'s ${lastIn(about)} is broken: its lengths or fields contradict each other${words(about)}.`,
     cure: "The peer's TLS is faulty, or something on the way changes its bytes; try from another network, then ask its maker.",
   }),
   "tls-on-plaintext-port": (about) =>

@@ -115,7 +115,9 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
           fail("local", thrown);
         };
         connection.onceHello(() => {
-          if (!isSettled) choose(profile, connection, clock, serve, refuse);
+          if (isSettled) return;
+          if (connection.isShortLine) fail("local");
+          else choose(profile, connection, clock, serve, refuse);
         });
       });
     },
