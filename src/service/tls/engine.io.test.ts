@@ -8,9 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { systemClock } from "../../foundation/clock.io.ts";
+import { testAuthority } from "../../testing/test-authority.ts";
 import { testProfile } from "../../testing/tls-profile.ts";
 import { channelBinding, type BindingKind } from "./bindings.ts";
 import { tlsClientEngine, type ClientEngine } from "./client.io.ts";
+import { parsePair } from "./certificate.ts";
 import type { Closing } from "./facts.ts";
 import type { TlsFinding } from "./finding.ts";
 import { NoCertificate } from "./keeper.ts";
@@ -290,6 +292,24 @@ test("a certificate that cannot be had for a name is said, with who did not have
   });
   assert.equal(down(server).reason, "keeper-unavailable");
   assert.equal(client.ok, false);
+});
+
+test("what is said of our certificates is said of those for the name that was asked for", async () => {
+  const issued = [
+    await (await testAuthority("RSA CA", "rsa")).issue(["mx.example"]),
+    await (await testAuthority("EC CA")).issue(["other.example"]),
+  ];
+  const pairs = issued.flatMap((made) => {
+    const parsed = parsePair({ ...made, origin: "test" });
+    return parsed.ok ? [parsed.value] : [];
+  });
+  const server = serverOf(testProfile(pairs));
+  const context = createSecureContext({ maxVersion: "TLSv1.2", ciphers: "ECDHE-RSA-AES128-GCM-SHA256" });
+  await parted(await both(asking("TLSv1.2", { context }), { server }));
+  const shaken = await shake(asking("TLSv1.2", { context, serverName: "other.example" }), { server });
+  const finding = down(shaken.server);
+  assert.equal(finding.reason, "no-shared-cipher");
+  assert.match(finding.sentence, /^The client accepts RSA certificates only, .* \(it has ECDSA\)\.$/);
 });
 
 test("a certificate that takes its time delays its own connection only", async () => {

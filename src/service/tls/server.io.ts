@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash, constants, X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { createServer, type Server, type TLSSocket } from "node:tls";
+import { createServer, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { Lingering } from "./close.io.ts";
@@ -70,7 +70,7 @@ export function tlsServer(parts: { profile: () => ServerProfile | undefined; clo
             const { isUpgrade } = options;
             const issue = ownIssue(handshake.chosen);
             const context = {
-              ...contextOf(profile, deadlineMs),
+              ...contextOf(profile, handshake.chosen, deadlineMs),
               alpn,
               isUpgrade,
               ownIssue: issue,
@@ -237,27 +237,33 @@ function judge(shown: ShownChain, profile: ServerProfile): Verdict {
   return { result: "FAIL", by: "authorities", problem: { kind: "other", text } };
 }
 
-function contextOf(profile: ServerProfile | undefined, deadlineMs: number): EvidenceContext {
+/** `chosen`: what answered the name asked for; undefined where it did not come to that. */
+function contextOf(
+  profile: ServerProfile | undefined,
+  chosen: ShownOptions | undefined,
+  deadlineMs: number,
+): EvidenceContext {
   if (profile === undefined) return { deadlineMs };
   const { clientCertificate, defaultOptions } = profile;
-  const { minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = defaultOptions;
+  const shown = chosen ?? defaultOptions;
+  const { minVersion = "TLSv1.2", maxVersion = "TLSv1.3" } = shown;
   const ownVersions = minVersion === maxVersion ? `${minVersion} only` : `${minVersion} to ${maxVersion}`;
-  return { deadlineMs, clientCertificate, ownVersions, ownKeys: keyKindsOf(profile) };
+  return { deadlineMs, clientCertificate, ownVersions, ownKeys: keyKindsOf(shown) };
 }
 
-/** The kinds of key that a profile's certificates have, most often asked for where a handshake has failed. */
-function keyKindsOf(profile: ServerProfile): readonly string[] {
-  const known = keyKinds.get(profile);
+/** The kinds of key of the certificates that are shown, most often asked for where a handshake has failed. */
+function keyKindsOf(options: SecureContextOptions): readonly string[] {
+  const known = keyKinds.get(options);
   if (known !== undefined) return known;
-  const kinds = [profile.defaultOptions.cert ?? []].flat().flatMap((certificate) => {
+  const kinds = [options.cert ?? []].flat().flatMap((certificate) => {
     try {
       return [new X509Certificate(certificate).publicKey.asymmetricKeyType ?? "unknown"];
     } catch {
       return [];
     }
   });
-  keyKinds.set(profile, kinds);
+  keyKinds.set(options, kinds);
   return kinds;
 }
 
-const keyKinds = new WeakMap<ServerProfile, readonly string[]>();
+const keyKinds = new WeakMap<SecureContextOptions, readonly string[]>();
