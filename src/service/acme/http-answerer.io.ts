@@ -38,10 +38,10 @@ export async function httpAnswerer(place: AnswererPlace): Promise<ListeningAnswe
     },
     (request, response) => {
       // Nothing of a body is wanted; what comes of it is cut off with the connection.
-      const url = request.url ?? "";
+      const path = pathIn(request.url ?? "");
       const answer =
-        (request.method === "GET" || request.method === "HEAD") && url.startsWith(PATH)
-          ? known.get(url.slice(PATH.length))
+        (request.method === "GET" || request.method === "HEAD") && path.startsWith(PATH)
+          ? known.get(path.slice(PATH.length))
           : undefined;
       response.shouldKeepAlive = false;
       response.writeHead(answer === undefined ? 404 : 200, {
@@ -72,6 +72,11 @@ export async function httpAnswerer(place: AnswererPlace): Promise<ListeningAnswe
       server.closeAllConnections();
     },
   };
+}
+
+/** RFC 9112 section 3.2.2: a request may name the host as well, as it does to a proxy, and must be taken. */
+function pathIn(target: string): string {
+  return target.replace(/^http:\/\/[^/?#]*/i, "");
 }
 
 /** Throws `PORT_UNAVAILABLE`. */
