@@ -69,12 +69,13 @@ test("split, started by root: every worker but the keeper is nobody, without rig
 });
 
 for (const layout of LAYOUTS)
-  test(`${layout}, started by root: a command that gets the mail of the server's own mailboxes has nothing of root's`, async (t) => {
+  test(`${layout}, started by root: a command that gets the mail of the server's own mailboxes is told whose it is, and has nothing of root's`, async (t) => {
     if (process.getuid?.() !== 0) {
       t.skip("needs root");
       return;
     }
-    const command = "grep -E '^(Uid|Gid|CapPrm):' /proc/self/status | tr '\\t\\n' ' '; id -G; exit 75";
+    const command =
+      "grep -E '^(Uid|Gid|CapPrm):' /proc/self/status | tr '\\t\\n' ' '; echo $(id -G) {user} $HOME; exit 75";
     await using server = await startServer({
       layout,
       settings: `actions: { deliver: { deliver: command, command: ${JSON.stringify(command)} } }\n`,
@@ -89,6 +90,6 @@ for (const layout of LAYOUTS)
     const four = (id: string): string => Array(4).fill(id).join(" ");
     assert.equal(
       told.replace(/\s+/g, " ").trim(),
-      `Uid: ${four(uid)} Gid: ${four(gid)} CapPrm: ${"0".repeat(16)} ${gid}`,
+      `Uid: ${four(uid)} Gid: ${four(gid)} CapPrm: ${"0".repeat(16)} ${gid} ada /`,
     );
   });

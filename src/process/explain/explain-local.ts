@@ -92,13 +92,14 @@ export async function explainLocal(
     attempt: 1,
   });
   const forward = file?.forward ?? [];
-  if (command !== undefined)
-    return {
-      kind: "local",
-      place: `|${command.command}`,
-      user: command.as === own ? undefined : nameOf(command.as, command.user.name),
-      forward,
-    };
+  if (command !== undefined) {
+    const { as, user } = command;
+    // Whose rights it has, which may be lent to somebody else's mail.
+    const lender = await system.find(local.defaultUser);
+    const isLent = lender.kind === "found" && lender.user.uid === as?.uid;
+    const runner = as === own ? undefined : nameOf(as, isLent ? local.defaultUser : user.name);
+    return { kind: "local", place: `|${command.command}`, user: runner, forward };
+  }
   if (file !== undefined)
     return { kind: "local", place: placeText(file.place), user: nameOf(file.as, file.user), forward };
   if (outcome.kind === "failed") return { kind: "failed", text: failureText(outcome.failure) };

@@ -229,3 +229,17 @@ rules:
   // Whoever has no rights of his own there is not bob of this host, and the server has no home.
   assert.match(await placeOf("bob@shop.example"), /bob@shop\.example by hosted is the server's own.*\{home\}/);
 });
+
+test("a command is said to run as whoever's rights it has, not as whose mail it gets", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("needs root");
+  const yaml = `hostname: mx.example.org
+state: ./state
+processes: { layout: single }
+local: { domains: [example.org], users: [ann] }
+actions: { deliver: { deliver: command, command: "cat" } }
+`;
+  const { text } = await ask(yaml, "ann@example.org", "--no-dns");
+  assert.match(text, /\|cat/);
+  assert.match(text, /nobody \(uid \d+\)/);
+  return undefined;
+});

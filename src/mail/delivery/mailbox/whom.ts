@@ -87,13 +87,15 @@ export async function whomForTarget(parts: WhomParts, user: string, kind: "comma
 
 /**
  * As whom an action's command runs. Of a process that can become others only the files are the server's own user's; whatever
- * it starts without naming a user takes root back, as shells do. A server that is root has its commands run by the default user.
+ * it starts without naming a user takes root back, as shells do. A server that is root has its commands run with the default
+ * user's rights. Whose the mail is, the command is told in any case.
  */
 export async function whomForCommand(parts: WhomParts, whom: Whom): Promise<WhomAnswer> {
   const { mayChange, own, system, defaultUser } = parts;
   if (whom.as !== undefined || !mayChange) return { ok: true, whom };
   if (own.uid !== 0) return { ok: true, whom: { ...whom, as: own } };
-  return settled(parts, await found(system, [defaultUser]), defaultUser, false, "command");
+  const answer = await settled(parts, await found(system, [defaultUser]), defaultUser, false, "command");
+  return answer.ok ? { ok: true, whom: { ...whom, as: answer.whom.as } } : answer;
 }
 
 type Found = { readonly user: LocalUser } | { readonly none: true } | { readonly failed: string };
