@@ -52,6 +52,30 @@ test("rights, home, extension and names of a command are that user's", async () 
   ]);
 });
 
+test("a command of a .forward hears of no extension where the user's own name holds a delimiter", async () => {
+  const told: unknown[] = [];
+  await using local = localOn(new MailDisk(), {
+    extensionDelimiter: "+-",
+    users,
+    commands: {
+      run: async ({ environment: { LOCAL, EXTENSION } }) => {
+        told.push([LOCAL, EXTENSION]);
+        return { kind: "exit", status: 0, output: "" };
+      },
+    },
+  });
+  const recipient = "Anna-Maria@example.org";
+  for (const user of ["anna-maria", "anna", ""]) {
+    const target: EnvelopeTarget = { kind: "command", command: "filter", user };
+    assert.equal((await local.deliver(mailFor("maildir", 1, { recipient, target }))).kind, "delivered");
+  }
+  assert.deepEqual(told, [
+    ["anna-maria", ""],
+    ["anna-maria", "maria"],
+    ["anna-maria", "maria"],
+  ]);
+});
+
 test("the .forward is that user's, and nobody else's name in it is taken for it", async () => {
   const on = new MailDisk();
   await using local = localOn(on, { extensionDelimiter: "+-", users, user: "recipient" });

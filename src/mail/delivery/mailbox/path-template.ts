@@ -40,7 +40,11 @@ export function namesOfEnvelope(
   { recipient, target }: Pick<Envelope, "recipient" | "target">,
   delimiters: string,
 ): MailboxNames {
-  return mailboxNames(recipient, delimiters, target?.kind === "user" ? target.user : undefined);
+  if (target?.kind === "user") return mailboxNames(recipient, delimiters, target.user);
+  const whole = mailboxNames(recipient, "");
+  // A command of a `.forward` is its user's, whose own name may hold a delimiter; one of an alias is nobody's.
+  const isWholeName = target?.kind === "command" && mailboxNames(target.user, "").user === whole.user;
+  return isWholeName ? whole : mailboxNames(recipient, delimiters);
 }
 
 function splitAt(
