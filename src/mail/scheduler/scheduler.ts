@@ -23,7 +23,7 @@ import { LEAST_SET_BACK_MS, mendDueAt, setBack } from "./set-back.ts";
 import { decide, NO_SENDER, settleUnreturnable } from "./settle.ts";
 import type { CoreSettings, SchedulerState, Ticket } from "./state.ts";
 import type { SuspensionFacts, SuspensionLevel } from "./suspension.ts";
-import { lift, onSuspend, onUnsuspend, suspendedWhileLoading } from "./suspending.ts";
+import { keepUntilMet, lift, onSuspend, onUnsuspend, suspendedWhileLoading } from "./suspending.ts";
 import { suspend } from "./suspensions.ts";
 import { admit, forget } from "./ticket.ts";
 import { flush, postpone, takeWritten } from "./writing.ts";
@@ -241,6 +241,7 @@ function onAllLoaded(s: SchedulerState): void {
   s.loading = undefined;
   closeCommands(s, loading.commands);
   suspendedWhileLoading(s, loading.suspends, loading.lifts);
+  keepUntilMet(s);
 }
 
 /** The store has what was decided. */

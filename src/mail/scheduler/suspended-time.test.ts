@@ -85,6 +85,32 @@ test("the time of a suspension that ends while the server is down does not count
   assert.deepEqual(await store.notes(""), []);
 });
 
+test("so it is of a relay, host or route, whose mail is known by looking for its way only", async () => {
+  for (const [level, key] of [
+    ["relay", "a.example"],
+    ["host", "mx"],
+    ["host", "192.0.2.1"],
+    ["route", "mx[192.0.2.1]:25"],
+  ] as const) {
+    const store = memoryStore();
+    const first = server(store);
+    await first.clock.advance(0);
+    await suspend(first, level, key, first.clock.now() + 5 * DAY);
+    await first.send({ to: ["u@a.example"] });
+    await first.clock.advance(4 * DAY);
+    const second = await again(first, store, 3 * DAY);
+    await second.clock.advance(10 * MINUTE);
+    assert.deepEqual(
+      second.notices.map(({ kind }) => kind),
+      ["delay"],
+      `${level} ${key}`,
+    );
+    assert.equal(await daysLeft(second, store), 2, `${level} ${key}`);
+    assert.ok(second.lines.includes(`qmgr: suspension of ${level} ${key} is over, 1 envelopes held`));
+    assert.deepEqual(await store.notes(""), []);
+  }
+});
+
 test("a crash after a suspension was lifted, before that is written for its mail, lifts it once more", async () => {
   const inner = memoryStore();
   const crash = new AbortController();

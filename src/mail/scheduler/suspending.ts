@@ -12,6 +12,7 @@ import {
   type SuspensionLevel,
 } from "./suspension.ts";
 import { endSuspension, suspend } from "./suspensions.ts";
+import { setWake } from "./wake-heap.ts";
 
 /**
  * What operators suspend and lift, and what ends by its time, with the notes that make it durable. While the queue is being
@@ -52,6 +53,21 @@ export function suspendedWhileLoading(
 ): void {
   for (const asked of suspends) noteSuspension(s, asked, asked.command);
   for (const asked of lifts) onUnsuspend(s, asked);
+}
+
+/**
+ * So long after a start mail that is due has had its way looked for, and has met what is suspended on it: earlier nobody knows
+ * what a host or a route held that was over meanwhile, and whose time does not count therefore.
+ */
+const MEETING_MS = 60_000;
+const BY_WAY: readonly SuspensionLevel[] = ["relay", "host", "route"];
+
+export function keepUntilMet(s: SchedulerState): void {
+  for (const level of BY_WAY)
+    for (const suspension of s.suspensions[level].values()) {
+      const { untilAt = Infinity } = suspension.facts;
+      if (untilAt < s.now + MEETING_MS) setWake(s.suspensionWakes, suspension, s.now + MEETING_MS);
+    }
 }
 
 /** Without a note where it is not in force any more. The command, if there is one, is done when that is durable. */
