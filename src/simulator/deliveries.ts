@@ -34,8 +34,8 @@ export interface SimulatedHost {
   failureScope?: "address" | "host" | "relay";
   /** What becomes of an envelope; undefined: delivered. */
   onEnvelope?: (envelope: EnvelopeId, recipient: string, request: TransactRequest) => Failure | undefined;
-  /** Ends the session instead of the transaction. */
-  onTransaction?: (request: TransactRequest, nth: number) => { failure: Failure } | undefined;
+  /** Ends the session instead of the transaction, for all but the first `answered` envelopes. */
+  onTransaction?: (request: TransactRequest, nth: number) => { failure: Failure; answered?: number } | undefined;
 }
 
 export interface Happening {
@@ -142,8 +142,9 @@ export function simulatedDeliveries(clock: Clock): SimulatedDeliveries {
       running.transactions--;
       const ended = host.onTransaction?.(request, ++session.transactions);
       if (ended !== undefined) close(request.session);
-      const outcomes = request.envelopes.map(({ id, recipient }): Outcome => {
-        const failure = ended?.failure ?? host.onEnvelope?.(id, recipient, request);
+      const outcomes = request.envelopes.map(({ id, recipient }, index): Outcome => {
+        const cutOff = ended !== undefined && index >= (ended.answered ?? 0) ? ended.failure : undefined;
+        const failure = cutOff ?? host.onEnvelope?.(id, recipient, request);
         if (failure !== undefined) return { kind: "failed", envelope: id, relay, failure, tookMs };
         delivered.set(id, (delivered.get(id) ?? 0) + 1);
         return deliveredTo(id, relay, tookMs, false);

@@ -622,6 +622,35 @@ test("a host that closes every session at MAIL is put to rest, and its mail defe
   );
 });
 
+test("recipients whom a session had not come to when it ended follow in another one at once, without an attempt", async () => {
+  for (const during of ["idle", "RSET", "MAIL"] as const) {
+    const simulation = simulatedScheduling({ scheduler: EXACT });
+    const { clock, world } = simulation;
+    const failure: Failure = {
+      lasting: "temporary",
+      status: "4.4.2",
+      cause: { kind: "lost", reason: "closed", during },
+    };
+    world.setDomain("example.org", [
+      host("192.0.2.1", {
+        onTransaction: ({ envelopes }) => (envelopes.length > 2 ? { failure, answered: 2 } : undefined),
+        onEnvelope: (_, recipient) => (recipient.startsWith("nobody") ? noSuchUser : undefined),
+      }),
+    ]);
+    const to = ["a", "nobody", "c", "d", "e"].map((name) => `${name}@example.org`);
+    await simulation.send({ to });
+    await clock.advance(SECOND);
+    assert.deepEqual([...world.delivered.values()], [1, 1, 1, 1, 1], `${during}: four, and a bounce`);
+    const attempts = simulation.emitted.filter(({ fields }) => typeof fields["attempt"] === "number");
+    assert.deepEqual(
+      attempts.filter(({ fields }) => to.includes(String(fields["to"]))).map(({ fields }) => fields["attempt"]),
+      [1, 1, 1, 1, 1],
+      during,
+    );
+    assert.equal(simulation.emitted.filter(({ name }) => name === "route.rests").length, 0);
+  }
+});
+
 test("a mail whose content ends every session is deferred alone; the rest of the relay is delivered", async () => {
   const simulation = simulatedScheduling();
   const { clock, world } = simulation;

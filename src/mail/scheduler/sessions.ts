@@ -178,7 +178,8 @@ export function onTransacted(s: SchedulerState, id: string, transacted: Transact
     }
     noteTransactionTime(relay, outcomes[0]?.tookMs ?? 0);
     const isTold = transacted.isUsable || ended !== undefined;
-    settleAll(s, session, tickets, outcomes, { isFirst, isTold, worked, isBelieved });
+    const hasEnded = ended !== undefined;
+    settleAll(s, session, tickets, outcomes, { isFirst, isTold, worked, isBelieved, hasEnded });
   }
 
   if (worked && tickets.length > 0) {
@@ -287,13 +288,21 @@ function settleAll(
   session: Session,
   tickets: readonly Ticket[],
   outcomes: readonly Outcome[],
-  { isFirst, isTold, worked, isBelieved }: Readonly<Record<"isFirst" | "isTold" | "worked" | "isBelieved", boolean>>,
+  {
+    isFirst,
+    isTold,
+    worked,
+    isBelieved,
+    hasEnded,
+  }: Readonly<Record<"isFirst" | "isTold" | "worked" | "isBelieved" | "hasEnded", boolean>>,
 ): void {
   const [only] = outcomes;
   const byEnvelope = outcomes.length > 1 ? new Map(outcomes.map((outcome) => [outcome.envelope, outcome])) : undefined;
   const outcomeOf = (id: string): Outcome | undefined =>
     byEnvelope === undefined ? (only?.envelope === id ? only : undefined) : byEnvelope.get(id);
-  const mayFollow = !outcomes.every(isOverflow);
+  // A message may take several transactions: who had not had its turn when the session ended has had no attempt.
+  const isUntried = (outcome: Outcome): boolean => hasEnded && diedAtMail(outcome);
+  const mayFollow = !outcomes.every((outcome) => isOverflow(outcome) || isUntried(outcome));
   const unmixed = isTold ? blamedOnMixture(session, tickets, outcomes) : NOBODY;
   if (unmixed.size > 0) mixNoMore(s, session);
   // Whoever put back a mail of a session that worked would do so again and again: only one that did not ends a round.
@@ -307,9 +316,9 @@ function settleAll(
       putBack(s, session, ticket, unmixed.has(ticket) ? undefined : outcome);
       continue;
     }
-    if (mayFollow && isOverflow(outcome)) {
+    if (mayFollow && (isOverflow(outcome) || isUntried(outcome))) {
       // RFC 5321 section 4.5.3.1.10: who did not fit follows in the next transaction, and has had no attempt. As others
-      // did fit, this has an end.
+      // did fit, or had their answer, this has an end.
       putBack(s, session, ticket);
       continue;
     }

@@ -208,9 +208,9 @@ export class ClientSession {
         fates[index] = fate;
       }
       if (transaction.end !== undefined || this.hasEnded) {
-        const end = transaction.end ?? this.lost;
-        fillRest(fates, end);
-        return end;
+        // Those of later transactions were not asked for: what ended this one is nothing about them.
+        fillRest(fates, this.lost);
+        return transaction.end ?? this.lost;
       }
       const limit = this.facts.mostTransactions;
       if (limit !== undefined && this.#transactions >= limit)

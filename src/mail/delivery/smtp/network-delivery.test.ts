@@ -578,6 +578,22 @@ test("recipients that a host took before it closed the connection are not told i
   assert.equal(world.peer.messages.length, 1);
 });
 
+test("recipients whose transaction had not begun when the session ended were not tried, whatever ended it", async () => {
+  for (const point of ["RCPT", "DATA", "end"] as const) {
+    const world = setUp(
+      { at: (at, { count }) => (at === point && count === 2 ? { do: "close" } : undefined) },
+      { mostRecipients: 1 },
+    );
+    const { transacted } = await send(world, ["a@x.example", "b@x.example", "c@x.example"]);
+    assert.deepEqual(kinds(transacted), ["delivered", "failed", "failed"], point);
+    const causes = transacted.outcomes.flatMap((one) => (one.kind === "failed" ? [one.failure.cause] : []));
+    assert.deepEqual(
+      causes.map((cause) => (cause.kind === "lost" ? cause.during : cause.kind)),
+      [point === "end" ? "end of DATA" : point, "idle"],
+    );
+  }
+});
+
 test("a session without work is left after its time", async () => {
   const world = setUp({}, { idleTimeout: "30s" });
   await send(world);
