@@ -86,6 +86,11 @@ test("a DNS that fails is a temporary error, never a pass or a fail", async () =
   assert.equal((await checkSpf({ ...client, domain: "example.org" }, resolver)).result, "temperror");
 });
 
+test("names that a client does not have are looked for once, and count as one lookup that finds nothing, however often a record asks", async () => {
+  const resolver = zoneResolver({ "d.example TXT": ["v=spf1 ptr ptr:b.example ptr:c.example -all"] });
+  assert.equal((await checkSpf({ ...client, domain: "d.example" }, resolver)).result, "fail");
+});
+
 test("a record that asks for more than ten lookups is void, and no more are made", async () => {
   const zone: Record<string, string[]> = {};
   for (let at = 0; at < 20; at++) zone[`d${at}.example.org TXT`] = [`v=spf1 include:d${at + 1}.example.org -all`];

@@ -206,13 +206,12 @@ class SpfCheck {
    * for once, however often the record asks.
    */
   async #validatedNames(): Promise<readonly string[]> {
-    if (this.#client === undefined) {
-      const client: ClientNames = { names: [], isVoid: false };
-      await this.#namesWithin((signal) => this.#findNames(client, signal));
-      this.#client = client;
-    }
-    if (this.#client.isVoid) this.#countVoid();
-    return this.#client.names;
+    if (this.#client !== undefined) return this.#client.names;
+    const client: ClientNames = { names: [], isVoid: false };
+    await this.#namesWithin((signal) => this.#findNames(client, signal));
+    this.#client = client;
+    if (client.isVoid) this.#countVoid();
+    return client.names;
   }
 
   /** What is found is there as soon as it is found. */
