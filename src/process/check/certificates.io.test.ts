@@ -138,6 +138,18 @@ test("labels, versions, ciphers and groups of a listener are tried", () =>
     /^posthorn\.yaml:12:5: listeners\[0\]\.tls-groups: OpenSSL refuses "X25519:P-2560": /,
   ));
 
+test("ciphers of a listener that leave nothing for one of its versions are told", async () => {
+  const listener = (versions: string): string =>
+    `${ONE}listeners:\n  - name: smtp\n    port: 2525\n    tls-ciphers: TLS_AES_128_GCM_SHA256\n${versions}`;
+  const files = { "mx.pem": whole, "mx.key": mx.keyPem };
+  await tells(
+    listener(""),
+    files,
+    /^posthorn\.yaml:9:5: listeners\[0\]\.tls-ciphers: "TLS_AES_128_GCM_SHA256" names suites of TLS 1\.3 only, and none for TLSv1\.2/,
+  );
+  await tells(listener("    tls-min-version: TLSv1.3\n"), files);
+});
+
 test("a label that no certificate has is told, with the nearest", async () => {
   const { lines } = await check(
     `${ONE}    label: main\nlisteners: [{ name: smtp, port: 2525, certificates: [mian] }]\n`,

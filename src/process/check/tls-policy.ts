@@ -1,11 +1,13 @@
 import { createSecureContext } from "node:tls";
 import { messageOf } from "../../foundation/error.ts";
+import { oldestVersion } from "../../mail/delivery/tls-policy/demand.ts";
 import { policyEntryProblem } from "../../mail/delivery/tls-policy/find-policy.ts";
 import { parsePolicy, requiresTls, type TlsPolicy } from "../../mail/delivery/tls-policy/policy.ts";
 import { policyKey, policyKeys } from "../../mail/delivery/tls-policy/policy-key.ts";
 import { parseRelay, type Relay } from "../../mail/route/relay.ts";
 import type { SettingPath, SettingsProblem } from "../../service/config/config.ts";
 import type { ParsedSettings } from "../../service/config/parse.ts";
+import { cipherGap } from "../../service/tls/cipher-list.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
 import { parseTableText } from "../../service/table/text.ts";
 import type { WrittenSettings } from "../settings/settings.ts";
@@ -28,10 +30,14 @@ export function checkTlsPolicy(
   const contentProblem = (policy: TlsPolicy): string | undefined => {
     if (policy.certificate !== undefined && !labels.has(policy.certificate))
       return `there is no certificate labelled ${policy.certificate}`;
-    return cipherProblem(policy.ciphers);
+    const { minVersion, maxVersion } = policy;
+    // What it takes over as a whole is told once, where it stands.
+    if (policy.ciphers === undefined && minVersion === undefined && maxVersion === undefined) return undefined;
+    const oldest = oldestVersion(policy, settings.delivery.tls.minVersion);
+    return cipherProblem(policy.ciphers ?? ciphers, oldest, maxVersion);
   };
 
-  const wrongCiphers = cipherProblem(ciphers);
+  const wrongCiphers = cipherProblem(ciphers, settings.delivery.tls.minVersion);
   if (wrongCiphers !== undefined) tell(["delivery", "tls", "ciphers"], wrongCiphers);
   for (const [key, policy] of Object.entries(policies)) {
     const problem = contentProblem(policy);
@@ -115,11 +121,12 @@ function keyOf(written: string): string | undefined {
   return key.ok ? key.value : undefined;
 }
 
-function cipherProblem(ciphers: string | undefined): string | undefined {
+function cipherProblem(ciphers: string | undefined, minVersion: string, maxVersion?: string): string | undefined {
   if (ciphers === undefined) return undefined;
   try {
     createSecureContext({ ciphers });
-    return undefined;
+    const gap = cipherGap(ciphers, minVersion, maxVersion);
+    return gap === undefined ? undefined : `ciphers: ${gap}`;
   } catch (thrown) {
     return `ciphers: ${messageOf(thrown)}`;
   }

@@ -3,6 +3,7 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
+import { cipherGap } from "./cipher-list.ts";
 import { SYSTEM_ANCHORS, type Anchors, type ClientMaterial, type Keeper } from "./keeper.ts";
 import { servingTogether } from "./name-index.ts";
 import { recent, type Recent } from "./recent.ts";
@@ -76,6 +77,8 @@ export class ClientContexts {
       .digest("base64url");
     const known = this.#ready.get(label);
     if (known !== undefined) return ok({ context: known, problem });
+    const gap = terms.ciphers === undefined ? undefined : cipherGap(terms.ciphers, terms.minVersion, terms.maxVersion);
+    if (gap !== undefined) return refused(`these ciphers cannot be used: ${gap}`);
     try {
       const context = createSecureContext({
         minVersion: terms.minVersion,

@@ -7,6 +7,7 @@ import { parseTableText } from "../table/text.ts";
 import { readAnchors } from "./anchors.io.ts";
 import { bundleOf } from "./bundle.ts";
 import { ageText, servesName, type CertificatePair } from "./certificate.ts";
+import { cipherGap } from "./cipher-list.ts";
 import { chainGap, knownRoots, type KnownRoots } from "./chain.ts";
 import type { ContextTerms } from "./contexts.io.ts";
 import { SYSTEM_ANCHORS } from "./keeper.ts";
@@ -211,7 +212,11 @@ function inspectListener(listener: InspectedListener, found: readonly Found[], t
   const versions = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
   if (versions.indexOf(terms.minVersion) > versions.indexOf(terms.maxVersion))
     tell([...path, "tlsMinVersion"], `expected at most tls-max-version (${terms.maxVersion}), got ${terms.minVersion}`);
-  if (terms.ciphers !== undefined) tryOut("tlsCiphers", JSON.stringify(terms.ciphers), { ciphers: terms.ciphers });
+  if (terms.ciphers !== undefined) {
+    tryOut("tlsCiphers", JSON.stringify(terms.ciphers), { ciphers: terms.ciphers });
+    const gap = cipherGap(terms.ciphers, terms.minVersion, terms.maxVersion);
+    if (gap !== undefined) tell([...path, "tlsCiphers"], gap);
+  }
   if (terms.groups !== undefined) tryOut("tlsGroups", JSON.stringify(terms.groups), { ecdhCurve: terms.groups });
 
   const labels = listener.certificates;

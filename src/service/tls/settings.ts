@@ -126,7 +126,9 @@ export const listenerTlsSettings = {
     .string()
     .regex(/^[\w:!+@=.-]+$/, "expected an OpenSSL cipher list")
     .optional()
-    .describe("An OpenSSL cipher list, for TLS 1.2 and 1.3. Left out: those that Node recommends."),
+    .describe(
+      "An OpenSSL cipher list, for TLS 1.2 and older, and suites of TLS 1.3 (TLS_…); without any suite that version has its own. Left out: those that Node recommends.",
+    ),
   tlsGroups: z
     .string()
     .regex(/^[\w:-]+$/, "expected group names with colons between them")

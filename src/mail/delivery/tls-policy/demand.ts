@@ -78,7 +78,7 @@ export function demandOf(
   const level = levelOf(request, policy?.level);
   const mustVerify = request.verify || requiresVerdict(level);
   const mode = modeOf(request.mode, level, policy?.level);
-  const minVersion = policy?.minVersion ?? defaultMin(defaults.minVersion, policy?.maxVersion);
+  const minVersion = oldestVersion(policy, defaults.minVersion);
   const hasTickets = policy?.tickets ?? defaults.tickets;
   const tickets = hasTickets && request.variant !== "no-tickets";
   const wanted: Wanted =
@@ -181,6 +181,8 @@ function namesFor(request: DemandRequest, level: TlsLevel, match: readonly strin
 }
 
 /** A policy for an old host that says only how new TLS may be needs no second word for how old. */
-function defaultMin(least: TlsVersion, most: TlsVersion | undefined): TlsVersion {
-  return most !== undefined && isOlder(most, least) ? most : least;
+export function oldestVersion(policy: TlsPolicy | undefined, usual: TlsVersion): TlsVersion {
+  if (policy?.minVersion !== undefined) return policy.minVersion;
+  const most = policy?.maxVersion;
+  return most !== undefined && isOlder(most, usual) ? most : usual;
 }

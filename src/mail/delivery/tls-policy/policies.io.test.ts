@@ -184,6 +184,22 @@ test("a certificate of ours that cannot be had is a deferral, not a handshake wi
   assert.equal(host.seen.length, 0);
 });
 
+test("ciphers that leave nothing for a version that may be spoken are a deferral, and silently narrow nothing", async () => {
+  using host = await startHost();
+  const ciphers = "ciphers=TLS_AES_128_GCM_SHA256";
+  for (const policy of [`may ${ciphers}`, `encrypt ${ciphers} max-version=TLSv1.2`]) {
+    const { delivery } = setUp(policy);
+    await using _ = delivery;
+    const connected = await delivery.connect(request(host.port));
+    assert.ok(!connected.ok && connected.failure.cause.kind === "settings", JSON.stringify(connected));
+    assert.match(connected.failure.cause.text, /names suites of TLS 1\.3 only, and none for TLSv1\.2/);
+  }
+  assert.equal(host.seen.length, 0);
+  const { delivery } = setUp(`encrypt ${ciphers} min-version=TLSv1.3`);
+  await using _ = delivery;
+  assert.ok((await delivery.connect(request(host.port))).ok);
+});
+
 test("sessions are resumed, judged again each time, and never shared between policies or destinations", async () => {
   for (const options of [{}, { maxVersion: "TLSv1.2" } as const]) {
     using host = await startHost(options);
