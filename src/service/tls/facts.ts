@@ -44,7 +44,7 @@ export interface PeerCertificate {
   readonly subject: string;
   readonly issuer: string;
   readonly commonName?: string | undefined;
-  /** DNS names of the subjectAltName, lower case; those it has, not only those that match. */
+  /** DNS names of the subjectAltName, lower case; those it has, not only those that match; no more than are kept of anybody. */
   readonly names: readonly string[];
   /** E-mail addresses of the subjectAltName, as written there. */
   readonly emails?: readonly string[] | undefined;

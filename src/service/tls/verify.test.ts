@@ -98,6 +98,23 @@ test("where no name is known the certificate is for none; that any will do must 
   assert.match(verdict.problem?.text ?? "", /and here no name is known that it should be for$/);
 });
 
+test("what is kept and told of a peer's names is bounded, in number and in length", async () => {
+  const many = Array.from({ length: 300 }, (_, at) => `host${at}.example.org`);
+  const long = `${"a.".repeat(3000)}example.org`;
+  const made = new X509Certificate((await make("c".repeat(5000), [long, ...many, { ip: "192.0.2.1" }])).cert);
+  const kept = peerCertificate(shown({ certificates: [made.raw] }));
+  assert.deepEqual(kept?.names, many.slice(0, 50));
+  assert.equal(kept?.commonName, undefined);
+  assert.ok(JSON.stringify(kept).length < 4000);
+  const verdict = verify(shown({ certificates: [made.raw] }), byName("mx.other.org"), june);
+  assert.equal(
+    verdict.problem?.text,
+    "the certificate is for host0.example.org, host1.example.org, host2.example.org and many more, not for mx.other.org",
+  );
+  // Those that are not kept count all the same.
+  assert.equal(verify(shown({ certificates: [made.raw] }), byName("host299.example.org"), june).result, "OK");
+});
+
 test("what is wrong with a chain is told apart in plain words", () => {
   const cases: readonly [Partial<ShownChain>, string, RegExp][] = [
     [{ certificates: [] }, "no-certificate", /^no certificate was shown$/],

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { PeerCertificate, Verdict, VerifyProblem } from "./facts.ts";
 import { fingerprintOf, keyFingerprintOf } from "./fingerprint.ts";
-import { dnsNamesOf, emailsOf, isCertificateFor } from "./names.ts";
+import { addressesOf, commonNameOf, dnsNamesOf, emailsOf, isCertificateFor, MOST_NAMES } from "./names.ts";
 import type { ShownChain } from "./tls.ts";
 
 /**
@@ -65,7 +65,7 @@ export function peerCertificate(shown: ShownChain): PeerCertificate | undefined 
   const [der] = shown.certificates;
   const leaf = der === undefined ? undefined : read(der);
   if (leaf === undefined) return undefined;
-  const commonName = /^CN=(.+)$/m.exec(leaf.subject ?? "")?.[1];
+  const commonName = commonNameOf(leaf);
   return {
     fingerprint: fingerprintOf(leaf),
     keyFingerprint: keyFingerprintOf(leaf),
@@ -170,15 +170,14 @@ function missingIssuer(shown: ShownChain, leaf: X509Certificate): string {
 }
 
 function namesText(leaf: X509Certificate): string {
-  const addresses = [...(leaf.subjectAltName ?? "").matchAll(/(?:^|, )IP Address:([^,\s"]+)/g)].map(
-    (one) => one[1] ?? "",
-  );
-  const names = [...dnsNamesOf(leaf), ...addresses];
+  const lists = [dnsNamesOf(leaf), addressesOf(leaf)];
+  const names = lists.flat();
   if (names.length === 0) {
-    const common = /^CN=(.+)$/m.exec(leaf.subject ?? "")?.[1];
+    const common = commonNameOf(leaf);
     return `the certificate names no host${common === undefined ? "" : ` but as its common name, ${common}, which does not count`}`;
   }
-  const more = names.length > 4 ? ` and ${names.length - 3} more` : "";
+  const isAll = lists.every((list) => list.length < MOST_NAMES);
+  const more = names.length > 4 ? ` and ${isAll ? names.length - 3 : "many"} more` : "";
   return `the certificate is for ${(more === "" ? names : names.slice(0, 3)).join(", ")}${more}`;
 }
 
