@@ -4,7 +4,7 @@ import type { Emit } from "../../foundation/events.ts";
 import { dropFolder, type DropFolder, type Handed } from "../../mail/connection/drop-folder.io.ts";
 import type { DroppedMail } from "../../mail/connection/dropped-mail.ts";
 import type { KnownClient } from "../../mail/session/services.ts";
-import { parseMailbox } from "../../protocol/address/mailbox.ts";
+import { parseMailbox, plainestAddress } from "../../protocol/address/mailbox.ts";
 import { formatDateTime } from "../../protocol/message/date-time.ts";
 import { sanitiseText } from "../../protocol/message/field.ts";
 import { submitInside } from "./inner-submission.ts";
@@ -45,7 +45,7 @@ export function dropIntake(parts: {
     async giveBack(account, mail, content, lines) {
       const sender = mail?.sender ?? "";
       const canAnswer = parseMailbox(sender, { isInternational: true }).ok;
-      const to = canAnswer ? sender : `${account}@${await parts.mailName()}`;
+      const to = canAnswer ? plainestAddress(sender) : `${account}@${await parts.mailName()}`;
       const notice = noticeOf(to, parts.hostname(), mail, content, lines, parts.clock.now());
       return hand(TRUSTED_ACCOUNT, { sender: "", recipients: [to] }, notice);
     },

@@ -71,6 +71,16 @@ export function needsSmtpUtf8(mailbox: Mailbox): boolean {
 }
 
 /**
+ * In ASCII where that is possible: U-labels have such a form, and whoever takes mail for them need not know SMTPUTF8 for that
+ * (RFC 6531 section 3.2). What is no mailbox stays as it is.
+ */
+export function plainestAddress(address: string): string {
+  const mailbox = parseMailbox(address, { isInternational: true });
+  if (!mailbox.ok || !isInternational(mailbox.value) || needsSmtpUtf8(mailbox.value)) return address;
+  return formatMailbox(mailbox.value);
+}
+
+/**
  * The domain of an address in wire form, as a lower-case key for tables and routes (`example.org`, `[192.0.2.1]`);
  * `""` for the null sender and for text without a domain. It trusts that the address was parsed once.
  */

@@ -1,11 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { assert } from "../../foundation/assert.ts";
-import {
-  formatMailbox,
-  isInternational as isInternationalMailbox,
-  needsSmtpUtf8,
-  parseMailbox,
-} from "../address/mailbox.ts";
+import { plainestAddress } from "../address/mailbox.ts";
 import { formatDateTime } from "../message/date-time.ts";
 import { encodeWords } from "../message/encoded-word.ts";
 import { formatField } from "../message/field.ts";
@@ -59,7 +54,7 @@ interface Part {
 }
 
 export function buildDsn(dsn: Dsn): BuiltDsn {
-  const to = plainest(dsn.to);
+  const to = plainestAddress(dsn.to);
   const isInternational = !isAscii(Buffer.from(to));
   const parts = [textPart(dsn.text), statusPart(dsn.report)];
   if (dsn.returned !== undefined) parts.push(returnedPart(dsn.returned, isInternational));
@@ -83,13 +78,6 @@ export function buildDsn(dsn: Dsn): BuiltDsn {
   chunks.push(Buffer.from(`\r\n--${boundary}--\r\n`));
   const bytes = Buffer.concat(chunks);
   return { bytes, is8bit: !isAscii(bytes), isInternational };
-}
-
-/** U-labels have a form in ASCII: whoever takes mail for them need not know SMTPUTF8 for that (RFC 6531 section 3.2). */
-function plainest(address: string): string {
-  const mailbox = parseMailbox(address, { isInternational: true });
-  if (!mailbox.ok || !isInternationalMailbox(mailbox.value) || needsSmtpUtf8(mailbox.value)) return address;
-  return formatMailbox(mailbox.value);
 }
 
 function referenceFields(inReplyTo: string | undefined): readonly string[] {
