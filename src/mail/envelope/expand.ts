@@ -365,7 +365,7 @@ class Run {
     const failure: Failure = {
       lasting: wrong.code < 500 ? "temporary" : "permanent",
       status: wrong.status,
-      cause: { kind: "alias", reason: wrong.reason, text: `${address}: ${wrong.text}` },
+      cause: { kind: "alias", reason: wrong.reason, text: `${address}: ${wrong.text}`, told: wrong.text },
     };
     return {
       recipient: address,

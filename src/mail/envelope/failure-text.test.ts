@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { reply } from "../../protocol/smtp/reply.ts";
+import type { Cause, Failure } from "./failure.ts";
 import { failureText } from "./failure-text.ts";
 
 test("a reply is told with the host and the command it answered", () => {
@@ -54,4 +55,30 @@ test("how long it was tried is told in units that fit", () => {
     failureText({ lasting: "permanent", status: "5.4.7", cause: { kind: "expired", afterMs } });
   assert.equal(told(4 * 86_400_000 + 1234), "delivery time expired after 4d");
   assert.equal(told(61_000), "delivery time expired after 1m");
+});
+
+test("a sender reads what kind of trouble it is, and nothing of our files, tables, users, settings and programs", () => {
+  const secret = "/home/alice/.forward: hash:/etc/posthorn/people says bob";
+  const causes: readonly (readonly [Cause, string])[] = [
+    [{ kind: "mailbox", reason: "permission", text: secret }, "mailbox: permission denied"],
+    [{ kind: "command", text: secret }, "command: it failed"],
+    [{ kind: "command", text: secret, told: "user unknown" }, "command: user unknown"],
+    [{ kind: "alias", reason: "not-now", text: secret }, "alias: where it leads to could not be found out"],
+    [{ kind: "alias", reason: "refused", text: secret, told: "we have moved" }, "alias: we have moved"],
+    [{ kind: "settings", text: secret }, "settings: they keep this server from delivering it"],
+    [{ kind: "internal", text: secret }, "internal: this server failed to do its part"],
+    [
+      { kind: "connect", reason: "source", text: secret },
+      "connect: this server may not use the address it was to connect from",
+    ],
+    [
+      { kind: "auth", reason: "no-mechanism", text: secret },
+      "authentication with the next host: no mechanism in common",
+    ],
+  ];
+  for (const [cause, expected] of causes) {
+    const failure: Failure = { lasting: "permanent", status: "5.0.0", cause };
+    assert.equal(failureText(failure, "sender"), expected);
+    assert.ok(failureText(failure).includes(secret), cause.kind);
+  }
 });

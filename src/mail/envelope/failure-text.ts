@@ -10,6 +10,50 @@ import type { Failure } from "./failure.ts";
  * bounce, is not told of our own servers.
  */
 export function failureText(failure: Failure, reader: "operator" | "sender" = "operator"): string {
+  return reader === "sender" ? (withoutOurs(failure) ?? textOf(failure, reader)) : textOf(failure, reader);
+}
+
+/** For a sender, where the whole text may name our files, tables, users and settings; undefined: it does not. */
+function withoutOurs({ cause, reply }: Failure): string | undefined {
+  switch (cause.kind) {
+    case "mailbox":
+      return `mailbox: ${MAILBOX_REASONS[cause.reason]}`;
+    case "command":
+      return `command: ${cause.told ?? "it failed"}`;
+    case "alias":
+      return `alias: ${cause.told ?? ALIAS_REASONS[cause.reason]}`;
+    case "settings":
+      return "settings: they keep this server from delivering it";
+    case "internal":
+      return "internal: this server failed to do its part";
+    case "connect":
+      return cause.reason === "source"
+        ? "connect: this server may not use the address it was to connect from"
+        : undefined;
+    case "auth":
+      return reply === undefined ? `authentication with the next host: ${AUTH_REASONS[cause.reason]}` : undefined;
+    case "reply":
+    case "dns":
+    case "no-such-domain":
+    case "null-mx":
+    case "mx-loop":
+    case "no-address":
+    case "lost":
+    case "protocol":
+    case "tls":
+    case "unsupported":
+    case "not-tried":
+    case "hops":
+    case "expired":
+    case "deliver-by":
+    case "operator":
+      return undefined;
+    default:
+      return unreachable(cause);
+  }
+}
+
+function textOf(failure: Failure, reader: "operator" | "sender"): string {
   const { cause } = failure;
   const host = failure.host ?? "the next host";
   const said = failure.reply === undefined ? undefined : replyText(failure.reply);
@@ -85,6 +129,15 @@ const AUTH_REASONS = {
   "no-mechanism": "no mechanism in common",
   refused: "refused",
   "not-encrypted": "credentials are not sent in plaintext",
+} as const;
+
+const ALIAS_REASONS = {
+  loop: "it leads back to itself",
+  "too-many": "it stands for too many addresses",
+  unknown: "it leads to an address that does not exist",
+  refused: "it leads to where nothing is delivered",
+  nobody: "nobody is behind it",
+  "not-now": "where it leads to could not be found out",
 } as const;
 
 const MAILBOX_REASONS = {

@@ -60,12 +60,14 @@ export type Cause =
       readonly reason: "no-such-user" | "locked" | "full" | "permission" | "io" | "forward";
       readonly text: string;
     }
-  | { readonly kind: "command"; readonly text: string }
-  /** An alias or a `.forward` leads nowhere; `text` is for people, its sender included. */
+  /** `text` is for the operator, `told` for the mail's sender: what the command has to say to him, without what else it wrote. */
+  | { readonly kind: "command"; readonly text: string; readonly told?: string | undefined }
+  /** An alias or a `.forward` leads nowhere. `text` may name tables and files and is for the operator; `told` is for the sender. */
   | {
       readonly kind: "alias";
       readonly reason: "loop" | "too-many" | "unknown" | "refused" | "nobody" | "not-now";
       readonly text: string;
+      readonly told?: string | undefined;
     }
   /** The next host did not take other mail, and this was kept from it. Nothing is said of what that mail was told. */
   | { readonly kind: "not-tried" }

@@ -381,18 +381,20 @@ function failed(
   status: string,
   reason: Extract<Failure["cause"], { kind: "alias" }>["reason"],
   text: string,
+  told?: string,
 ): ForwardAnswer {
-  return { kind: "failed", failure: { lasting, status, cause: { kind: "alias", reason, text } } };
+  const cause = { kind: "alias", reason, text, ...(told === undefined ? {} : { told }) } as const;
+  return { kind: "failed", failure: { lasting, status, cause } };
 }
 
-/** Its sender reads it: that a list is empty or an address is closed, also for now, in its own words, and not in which file that stands. */
+/** Its sender reads that a list is empty or an address is closed, also for now, in its own words, and never in which file anything stands. */
 function failedFor({ code, status, reason, text, because }: WrongTarget): ForwardAnswer {
-  const told = reason === "nobody" || reason === "refused" ? text : because;
-  return failed(code < 500 ? "temporary" : "permanent", status, reason, told);
+  const shown = reason === "nobody" || reason === "refused" ? text : because;
+  return failed(code < 500 ? "temporary" : "permanent", status, reason, shown, text);
 }
 
 function failedForNow({ status = "4.3.0", text, because }: Extract<Expansion, { kind: "not-now" }>): ForwardAnswer {
-  return failed("temporary", status, "not-now", text ?? because);
+  return failed("temporary", status, "not-now", text ?? because, text);
 }
 
 function refuse(code: number, status: string, text: string, because: string): Extract<Judgement, { kind: "reject" }> {

@@ -36,6 +36,18 @@ test("the output is told, and a status in front of it sets the detail but not wh
   assert.equal(exit(69, "5.2.2full"), "permanent 5.3.0 command: service unavailable. Command output: 5.2.2full");
 });
 
+test("the sender reads what the exit status means, and of the output only what the command says with a status", () => {
+  const told = (status: number, output: string): string => {
+    const failure = commandFailure({ kind: "exit", status, output });
+    return failure === undefined ? "delivered" : failureText(failure, "sender");
+  };
+  assert.equal(told(1, "Traceback: /srv/secret/filter.py"), "command: command died with status 1");
+  assert.equal(told(127, "sh: 1: /srv/secret: not found"), "command: command not found");
+  assert.equal(told(69, "5.2.2 mailbox is full"), "command: service unavailable. Command output: mailbox is full");
+  const trouble = commandFailure({ kind: "trouble", text: "spawn /srv/secret ENOENT" });
+  assert.equal(trouble === undefined ? "" : failureText(trouble, "sender"), "command: the command could not be run");
+});
+
 test("a signal and a deadline say nothing about the recipient", () => {
   assert.equal(commandFailure({ kind: "signal", signal: "9 (SIGKILL)", output: "" })?.lasting, "temporary");
   const late = commandFailure({ kind: "deadline", afterMs: 900_000, output: "half" });

@@ -57,17 +57,25 @@ export function commandFailure(end: CommandEnd): Failure | undefined {
     case "stopped":
       return failure(temporary("3.0", "the server stopped before the command had ended, and ended it"), end.output);
     case "trouble":
-      return failure(temporary("3.0", end.text), "");
+      return failure(temporary("3.0", end.text), "", NOTHING_TOLD);
   }
 }
 
-function failure({ lasting, status, text }: Meaning, output: string): Failure {
+/** Why we could not run it is about this server. */
+const NOTHING_TOLD = "the command could not be run";
+
+/** Output without a status in front is whatever a program says when it breaks, and for the operator. */
+function failure({ lasting, status, text }: Meaning, output: string, meaning = text): Failure {
   const said = output.trim();
   const own = /^[245](\.\d{1,3}\.\d{1,3})(?:\s+|$)/.exec(said);
   const kept = own === null ? said : said.slice(own[0].length);
   return {
     lasting,
     status: own?.[1] === undefined ? status : `${status.charAt(0)}${own[1]}`,
-    cause: { kind: "command", text: kept === "" ? text : `${text}. Command output: ${kept}` },
+    cause: { kind: "command", text: withOutput(text, kept), told: own === null ? meaning : withOutput(meaning, kept) },
   };
+}
+
+function withOutput(text: string, output: string): string {
+  return output === "" ? text : `${text}. Command output: ${output}`;
 }

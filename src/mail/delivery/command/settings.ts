@@ -15,7 +15,9 @@ export const commandSettings = z
       .describe("Most commands at once that run as one user: what hangs for one user leaves room for the others."),
     output: size({ max: "64KiB" })
       .prefault("4KiB")
-      .describe("How much of a failed command's output the log and the bounce show; the rest is dropped."),
+      .describe(
+        "How much of a failed command's output the log shows, and the bounce where it begins with a status (`5.2.2 mailbox is full`); the rest is dropped.",
+      ),
     path: z
       .string()
       .regex(/^\/[^\0]*$/, "expected directories, separated by colons")
