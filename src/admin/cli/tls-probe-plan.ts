@@ -4,14 +4,17 @@ import type { TlsFinding } from "../../service/tls/finding.ts";
 /** What `posthorn tls probe` tries at a host: one connection each, one after the other. */
 export interface ProbeTrial {
   readonly name: string;
-  readonly about: "usual" | "version" | "group" | "key" | "resumption";
+  readonly about: "usual" | "version" | "group" | "key" | "resumption" | "policy";
   readonly terms: {
     readonly minVersion: ProbeVersion;
-    readonly maxVersion?: ProbeVersion;
+    readonly maxVersion?: ProbeVersion | undefined;
     /** OpenSSL's names, with colons. */
     readonly groups?: string;
     readonly signatures?: string;
+    readonly ciphers?: string | undefined;
   };
+  /** The name to ask for, where it is not the target's. */
+  readonly serverName?: string | undefined;
   /** The session of the usual handshake is offered. */
   readonly isResuming?: boolean;
 }
@@ -62,8 +65,8 @@ export type ProbeOutcome = { readonly trial: ProbeTrial; readonly tookMs: number
   | { readonly ok: false; readonly stage: ProbeStage; readonly text: string; readonly finding?: TlsFinding | undefined }
 );
 
-/** How far it got. Before `handshake` nothing is said about TLS. */
-export type ProbeStage = "connect" | "greeting" | "EHLO" | "STARTTLS" | "handshake";
+/** How far it got. Before `handshake` nothing is said about TLS; `terms`: a handshake as the policy wants it cannot be made at all. */
+export type ProbeStage = "connect" | "greeting" | "EHLO" | "STARTTLS" | "terms" | "handshake";
 
 const RSA =
   "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
@@ -93,6 +96,11 @@ export function probeTrials(): readonly ProbeTrial[] {
     { name: "ECDSA certificate", about: "key", terms: { ...usual, signatures: ECDSA } },
     { name: "resumption", about: "resumption", terms: usual, isResuming: true },
   ];
+}
+
+/** What stands for a delivery: the handshake that the policy makes, or else the usual one. */
+export function decidingTrial(trials: readonly ProbeOutcome[]): ProbeOutcome | undefined {
+  return trials.find(({ trial }) => trial.about === "policy") ?? trials[0];
 }
 
 /** `mx.example`, `mx.example:465`, `[2001:db8::1]:25`, `192.0.2.1`. */

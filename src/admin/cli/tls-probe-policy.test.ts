@@ -4,7 +4,7 @@ import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.
 import type { TlsPolicy } from "../../mail/delivery/tls-policy/policy.ts";
 import type { TlsFacts, Verdict } from "../../service/tls/facts.ts";
 import type { ProbeOutcome, ProbeReport } from "./tls-probe-plan.ts";
-import { probedPolicy } from "./tls-probe-policy.ts";
+import { policyTrial, probedPolicy } from "./tls-probe-policy.ts";
 
 const usual = { name: "the usual handshake", about: "usual", terms: { minVersion: "TLSv1.2" } } as const;
 const failed: ProbeOutcome = { trial: usual, tookMs: 1, ok: false, stage: "handshake", text: "no" };
@@ -34,9 +34,9 @@ function worked(verdict: Verdict): ProbeOutcome {
   return { trial: usual, tookMs: 1, ok: true, facts, closing: { peer: "close_notify", we: "close_notify+fin" } };
 }
 
-function told(policy: Partial<TlsPolicy> & Pick<TlsPolicy, "level">, outcome: ProbeOutcome) {
+function told(policy: Partial<TlsPolicy> & Pick<TlsPolicy, "level">, ...trials: readonly ProbeOutcome[]) {
   const target = { host: "mx.example", port: 25, isImplicit: false, name: "mx.example", caFile: undefined, helo: "me" };
-  const probe: ProbeReport = { target, chain: [], authorities: "the system's", trials: [outcome] };
+  const probe: ProbeReport = { target, chain: [], authorities: "the system's", trials };
   const report: PolicyReport = { kind: "found", policy, key: "mx.example", where: "posthorn.yaml:3:5", keysTried: [] };
   return probedPolicy(report, probe);
 }
@@ -58,6 +58,36 @@ test("what a policy makes of a host is what a delivery would do", () => {
   for (const [level, outcome, wouldGo] of expected) assert.equal(told({ level }, outcome).wouldGo, wouldGo, level);
   assert.match(told({ level: "verify" }, bad).outcome, /wait: it is for mx1\.example/);
   assert.match(told({ level: "may" }, failed).outcome, /plaintext/);
+});
+
+test("where a policy has a handshake of its own, that one is tried and decides", () => {
+  const found = { kind: "found", key: "*", where: "posthorn.yaml:3:5", keysTried: [] } as const;
+  const usualTerms = { minVersion: "TLSv1.2" } as const;
+  const oldTerms = { minVersion: "TLSv1", maxVersion: "TLSv1.1", serverName: "sni.example" } as const;
+  const trial = policyTrial({ ...found, policy: { level: "encrypt" }, terms: oldTerms });
+  assert.deepEqual(trial, {
+    name: "as the policy says",
+    about: "policy",
+    terms: { minVersion: "TLSv1", maxVersion: "TLSv1.1" },
+    serverName: "sni.example",
+  });
+  assert.equal(policyTrial({ ...found, policy: { level: "encrypt" }, terms: usualTerms }), undefined);
+  assert.equal(policyTrial({ ...found, policy: { level: "none" }, terms: oldTerms }), undefined);
+  const none = { kind: "none", byMx: "may", keysTried: [] } as const;
+  assert.equal(policyTrial({ ...none, terms: { minVersion: "TLSv1.3" } })?.name, "as the settings say");
+  assert.equal(policyTrial({ ...none, terms: usualTerms }), undefined);
+  assert.ok(trial);
+  const asPolicy = (outcome: ProbeOutcome): ProbeOutcome => ({ ...outcome, trial });
+  assert.equal(told({ level: "encrypt" }, failed, asPolicy(good)).wouldGo, true);
+  assert.equal(told({ level: "encrypt" }, good, asPolicy(failed)).wouldGo, false);
+  const impossible: ProbeOutcome = { trial, tookMs: 1, ok: false, stage: "terms", text: "not tried: no cipher match" };
+  assert.deepEqual(told({ level: "may" }, good, impossible), {
+    rule: "may, by posthorn.yaml:3:5 (key mx.example)",
+    outcome: "mail would wait: not tried: no cipher match",
+    wouldGo: false,
+  });
+  const untold = told({ level: "encrypt", certificate: "partner" }, good, asPolicy(failed));
+  assert.deepEqual([untold.wouldGo, /certificate partner/.test(untold.outcome)], [undefined, true]);
 });
 
 test("a fingerprint counts for the certificate and for its key", () => {

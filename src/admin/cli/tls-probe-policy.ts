@@ -1,6 +1,6 @@
 import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
 import type { Verdict } from "../../service/tls/facts.ts";
-import type { ProbeReport } from "./tls-probe-plan.ts";
+import { decidingTrial, type ProbeReport, type ProbeTrial } from "./tls-probe-plan.ts";
 
 /** What the running server's policy for a host comes to, after what a probe saw of it. */
 export interface ProbedPolicy {
@@ -9,6 +9,17 @@ export interface ProbedPolicy {
   /** What becomes of mail, in words; `wouldGo` is undefined where a probe cannot tell. */
   readonly outcome: string;
   readonly wouldGo?: boolean | undefined;
+}
+
+/** The handshake that a delivery would make; undefined where that is the usual one, or none. */
+export function policyTrial(report: PolicyReport): ProbeTrial | undefined {
+  if (report.kind === "failed" || report.terms === undefined) return undefined;
+  if (report.kind === "found" && report.policy.level === "none") return undefined;
+  const { serverName, ...terms } = report.terms;
+  const isUsual = terms.minVersion === "TLSv1.2" && terms.maxVersion === undefined && terms.ciphers === undefined;
+  if (isUsual && serverName === undefined) return undefined;
+  const name = report.kind === "found" ? "as the policy says" : "as the settings say";
+  return { name, about: "policy", terms, serverName };
 }
 
 /**
@@ -23,13 +34,16 @@ export function probedPolicy(report: PolicyReport, probe: ProbeReport): ProbedPo
   const { policy, where, key } = report;
   const rule = `${policy.level}, by ${where} (key ${key})`;
   if (policy.level === "none") return { rule, outcome: "mail would go in plaintext", wouldGo: true };
-  const [usual] = probe.trials;
-  if (usual === undefined) return { rule, outcome: "nothing could be tried" };
-  if (!usual.ok)
+  const tried = decidingTrial(probe.trials);
+  if (tried === undefined) return { rule, outcome: "nothing could be tried" };
+  if (!tried.ok && tried.stage === "terms") return { rule, outcome: `mail would wait: ${tried.text}`, wouldGo: false };
+  if (!tried.ok && policy.certificate !== undefined)
+    return { rule, outcome: `not told by this probe, which has not the certificate ${policy.certificate} to show` };
+  if (!tried.ok)
     return policy.level === "may"
       ? { rule, outcome: "mail would go in plaintext, for encryption fails", wouldGo: true }
       : { rule, outcome: "mail would wait, for encryption fails", wouldGo: false };
-  const { facts } = usual;
+  const { facts } = tried;
   if (policy.level === "may" || policy.level === "encrypt")
     return { rule, outcome: "mail would go encrypted", wouldGo: true };
   if (policy.level === "fingerprint") {

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { createSecureContext, TLSSocket } from "node:tls";
 import { generate } from "selfsigned";
 import { probeTls } from "./tls-probe.io.ts";
-import { parseProbeTarget, probeSummary, type ProbeReport } from "./tls-probe-plan.ts";
+import { parseProbeTarget, probeSummary, type ProbeReport, type ProbeTrial } from "./tls-probe-plan.ts";
 
 interface Host extends AsyncDisposable {
   readonly port: number;
@@ -98,6 +98,7 @@ const never = new AbortController().signal;
 function probe(
   host: Host,
   more: { isImplicit?: boolean; name?: string; caFile?: string | undefined } = {},
+  planned?: readonly ProbeTrial[],
 ): Promise<ProbeReport> {
   const target = {
     host: "127.0.0.1",
@@ -108,7 +109,7 @@ function probe(
     helo: "me.test",
     ...more,
   };
-  return probeTls(target, () => {}, never);
+  return probeTls(target, () => {}, never, planned);
 }
 
 function results(report: ProbeReport): Readonly<Record<string, boolean>> {
@@ -170,6 +171,29 @@ test("a host that refuses our part of a TLS 1.3 handshake behind its end has ref
   const report = await probe(host);
   assert.ok(!Object.values(results(report)).includes(true), JSON.stringify(results(report)));
   assert.match(probeSummary(report)[0] ?? "", /^handshake: The server requires a client certificate, and we sent none/);
+});
+
+test("a handshake as a policy wants it has its versions, ciphers and name, or is not made", async () => {
+  await using host = await startHost();
+  const wanted = (terms: ProbeTrial["terms"]): ProbeTrial => ({
+    name: "as the policy says",
+    about: "policy",
+    terms,
+    serverName: "sni.test",
+  });
+  const [old] = (
+    await probe(host, {}, [wanted({ minVersion: "TLSv1.2", maxVersion: "TLSv1.2", ciphers: "ECDHE+AES256" })])
+  ).trials;
+  assert.ok(old?.ok === true);
+  assert.deepEqual(
+    [old.facts.version, old.facts.cipher, old.facts.serverName, old.facts.verdict.result],
+    ["TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "sni.test", "OK"],
+  );
+  const [none] = (await probe(host, {}, [wanted({ minVersion: "TLSv1", maxVersion: "TLSv1.1" })])).trials;
+  assert.ok(none?.ok === false && none.stage === "handshake");
+  const [refused] = (await probe(host, {}, [wanted({ minVersion: "TLSv1.2", ciphers: "nonsense" })])).trials;
+  assert.ok(refused?.ok === false && refused.stage === "terms");
+  assert.match(refused.text, /^not tried: these terms cannot be used/);
 });
 
 test("a host without STARTTLS, one that refuses it, one that does not want us and one that is not there are met once only", async () => {

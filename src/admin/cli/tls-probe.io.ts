@@ -43,12 +43,13 @@ export async function probeTls(
   target: ProbeTarget,
   tell: (outcome: ProbeOutcome) => void,
   interrupted: AbortSignal,
+  planned: readonly ProbeTrial[] = probeTrials(),
 ): Promise<ProbeReport> {
   const prober = new Prober(target);
   const until = systemClock.monotonicMs() + TOTAL_MS;
   let cutBecause: string | undefined;
   const trials: ProbeOutcome[] = [];
-  for (const trial of probeTrials()) {
+  for (const trial of planned) {
     if (interrupted.aborted) {
       cutBecause = "interrupted";
       break;
@@ -159,12 +160,15 @@ class Prober {
         throw new Stopped("STARTTLS", "the host sent bytes in the clear behind its answer to STARTTLS");
     }
     const context = await this.#contexts.get({ hasTickets: true, caFile: this.#target.caFile, ...trial.terms });
-    if (!context.ok) return { ok: false, stage: "handshake", text: `not tried: ${context.problem}` };
+    if (!context.ok) {
+      const stage = trial.about === "policy" ? "terms" : "handshake";
+      return { ok: false, stage, text: `not tried: ${context.problem}` };
+    }
     const anchors = await readAnchors(this.#target.caFile ?? SYSTEM_ANCHORS);
     this.seen.authorities = context.value.problem ?? anchors.origin;
     const handshaken = await this.#engine.connect(raw, {
       deadlineMs: STEP_MS,
-      serverName: name,
+      serverName: trial.serverName ?? name,
       context: context.value.context,
       verify: (shown) => {
         this.#shown(shown);

@@ -1,13 +1,20 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { closingText } from "../../service/tls/told-text.ts";
+import type { PolicyReport } from "../../mail/delivery/tls-policy/policy-report.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { endText, instantText } from "./text.ts";
 import { textTable } from "./text-table.ts";
 import { factLines } from "./tls-ask.ts";
-import { probedPolicy, type ProbedPolicy } from "./tls-probe-policy.ts";
-import { parseProbeTarget, probeSummary, type ProbeOutcome, type ProbeReport } from "./tls-probe-plan.ts";
+import { policyTrial, probedPolicy, type ProbedPolicy } from "./tls-probe-policy.ts";
+import {
+  decidingTrial,
+  parseProbeTarget,
+  probeSummary,
+  type ProbeOutcome,
+  type ProbeReport,
+} from "./tls-probe-plan.ts";
 import type { World } from "./world.ts";
 
 export const tlsProbe: CliCommand = {
@@ -17,7 +24,7 @@ export const tlsProbe: CliCommand = {
   mostOperands: 1,
   says: "Looks at a host's TLS from here: what it offers, its chain, each version and group, resumption, how it closes, and what the policy makes of it.",
   explains:
-    "Connects some dozen times, one after the other, from this process; sends no mail and no login. Where a server runs, it is asked for its policy. Without a port, 25 with STARTTLS, or 465 with --implicit; on port 465 TLS is implicit. Exits with 1 when the usual handshake fails or the certificate does not verify.",
+    "Connects some dozen times, one after the other, from this process; sends no mail and no login. Where a server runs, it is asked for its policy, and the handshake is tried with the versions, ciphers and name which that sets. Without a port, 25 with STARTTLS, or 465 with --implicit; on port 465 TLS is implicit. Exits with 1 when that handshake (else the usual one) fails or the certificate does not verify.",
   options: {
     implicit: { says: "TLS from the first byte." },
     starttls: { says: "STARTTLS, on port 465 too." },
@@ -40,35 +47,48 @@ export const tlsProbe: CliCommand = {
       caFile: given.text("ca-file"),
       helo: world.hostname,
     };
-    const report = await world.probeTls(
-      target,
-      (outcome) => {
-        if (!isJson && world.stderr.isTerminal)
-          world.stderr.write(`${outcome.trial.name}: ${outcome.ok ? "yes" : "no"}\n`);
-      },
-      world.interrupted,
-    );
-    const policy = await policyFor(report, given, world);
+    const tell = (outcome: ProbeOutcome): void => {
+      if (!isJson && world.stderr.isTerminal)
+        world.stderr.write(`${outcome.trial.name}: ${outcome.ok ? "yes" : "no"}\n`);
+    };
+    const usualReport = await world.probeTls(target, tell, world.interrupted);
+    const answer = await policyOf(usualReport, given, world);
+    const report = await withPolicyTried(usualReport, answer, tell, world);
+    const policy = answer?.kind === "not-asked" ? answer.told : answer && probedPolicy(answer, report);
     world.stdout.write(isJson ? `${harmlessJson({ ...report, policy })}\n` : textOf(report, policy, world));
-    const [usual] = report.trials;
-    return usual?.ok === true && usual.facts.verdict.result === "OK" ? exitCodes.ok : exitCodes.nothing;
+    const deciding = decidingTrial(report.trials);
+    return deciding?.ok === true && deciding.facts.verdict.result === "OK" ? exitCodes.ok : exitCodes.nothing;
   },
 };
 
 /** Undefined where no server of these settings runs, or none may be asked: a probe needs none. */
-async function policyFor(report: ProbeReport, given: Given, world: World): Promise<ProbedPolicy | undefined> {
+async function policyOf(report: ProbeReport, given: Given, world: World): Promise<Asked | undefined> {
   const { host, port } = report.target;
   const question = { destination: host, hostName: host, port, address: report.address };
   try {
-    return probedPolicy(
-      await withServer(given, world, "query", (server) => server.call("tls.policy", question)),
-      report,
-    );
+    return await withServer(given, world, "query", (server) => server.call("tls.policy", question));
   } catch (thrown) {
     if (!(thrown instanceof PosthornError)) throw thrown;
     // Only who named a server misses its answer.
-    return given.settingsFile === undefined ? undefined : { rule: "not asked", outcome: thrown.message };
+    const told = { rule: "not asked", outcome: thrown.message };
+    return given.settingsFile === undefined ? undefined : { kind: "not-asked", told };
   }
+}
+
+type Asked = PolicyReport | { readonly kind: "not-asked"; readonly told: ProbedPolicy };
+
+/** With the handshake that a delivery would make, where that is another than the usual one and the host was met. */
+async function withPolicyTried(
+  report: ProbeReport,
+  answer: Asked | undefined,
+  tell: (outcome: ProbeOutcome) => void,
+  world: World,
+): Promise<ProbeReport> {
+  const trial = answer === undefined || answer.kind === "not-asked" ? undefined : policyTrial(answer);
+  if (trial === undefined || report.cutBecause !== undefined) return report;
+  const target = { ...report.target, host: report.address ?? report.target.host };
+  const { trials, cutBecause } = await world.probeTls(target, tell, world.interrupted, [trial]);
+  return { ...report, trials: [...report.trials, ...trials], ...(cutBecause === undefined ? {} : { cutBecause }) };
 }
 
 function textOf(report: ProbeReport, policy: ProbedPolicy | undefined, world: World): string {

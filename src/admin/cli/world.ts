@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import type { ExplainRequest, Explanation } from "./explanation.ts";
 import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
-import type { ProbeOutcome, ProbeReport, ProbeTarget } from "./tls-probe-plan.ts";
+import type { ProbeOutcome, ProbeReport, ProbeTarget, ProbeTrial } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { RecordedInput } from "../../mail/scheduler/replay.ts";
 import type { Standing } from "../../service/autoconfig/compare-records.ts";
@@ -51,6 +51,8 @@ export interface World extends TableWorld, PolicyWorld, SigningWorld {
     target: ProbeTarget,
     tell: (outcome: ProbeOutcome) => void,
     interrupted: AbortSignal,
+    /** Without it all that are usual. */
+    planned?: readonly ProbeTrial[],
   ) => Promise<ProbeReport>;
   /** What would become of a mail. Rejects with `SETTINGS_INVALID` when the settings cannot be used. */
   readonly explain: (request: ExplainRequest) => Promise<Explanation>;

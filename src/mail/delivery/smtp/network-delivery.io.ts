@@ -28,10 +28,11 @@ import type {
 } from "../delivery.ts";
 import { resolveHosts, type HostFinder } from "../resolve-hosts.ts";
 import type { SmtpClientSettings } from "../settings.ts";
-import type { TlsVariant } from "../tls-policy/demand.ts";
+import { handshakeTerms, type TlsVariant } from "../tls-policy/demand.ts";
 import { askPolicy, type PolicyFinder } from "../tls-policy/find-policy.ts";
 import { policyKeys } from "../tls-policy/policy-key.ts";
-import type { PolicyQuestion, PolicyReport } from "../tls-policy/policy-report.ts";
+import type { HandshakeTerms, PolicyQuestion, PolicyReport } from "../tls-policy/policy-report.ts";
+import type { TlsPolicy } from "../tls-policy/policy.ts";
 import { maySharePolicy } from "../tls-policy/sharing.ts";
 import type { ClientSession } from "./client-session.io.ts";
 import { Connector } from "./connector.io.ts";
@@ -173,9 +174,13 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
   async tlsPolicy(question: PolicyQuestion): Promise<PolicyReport> {
     const answer = await askPolicy(this.#parts.policies, question);
     const keysTried = policyKeys(question);
-    if (answer.kind === "found") return { kind: "found", ...answer.found, keysTried };
+    const terms = (policy?: TlsPolicy): HandshakeTerms => handshakeTerms(policy, this.#parts.settings.tls);
+    if (answer.kind === "found") {
+      const { found } = answer;
+      return { kind: "found", ...found, keysTried, terms: terms(found.policy) };
+    }
     if (answer.kind === "failed") return { ...answer, keysTried };
-    return { kind: "none", byMx: relayByMx.tls, keysTried };
+    return { kind: "none", byMx: relayByMx.tls, keysTried, terms: terms() };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,6 +3,7 @@ import type { TlsMode } from "../../route/next-host.ts";
 import type { FoundPolicy } from "./find-policy.ts";
 import { requiresTls, requiresVerdict, type TlsLevel, type TlsPolicy } from "./policy.ts";
 import { hopName } from "./policy-key.ts";
+import type { HandshakeTerms } from "./policy-report.ts";
 import { isOlder, type TlsVersion } from "./protocols.ts";
 import type { TlsClientSettings } from "./settings.ts";
 
@@ -78,7 +79,7 @@ export function demandOf(
   const level = levelOf(request, policy?.level);
   const mustVerify = request.verify || requiresVerdict(level);
   const mode = modeOf(request.mode, level, policy?.level);
-  const minVersion = oldestVersion(policy, defaults.minVersion);
+  const { minVersion, maxVersion, ciphers } = handshakeTerms(policy, defaults);
   const hasTickets = policy?.tickets ?? defaults.tickets;
   const tickets = hasTickets && request.variant !== "no-tickets";
   const wanted: Wanted =
@@ -88,8 +89,8 @@ export function demandOf(
   const serverName = policy?.serverName ?? (request.hostName === "" || request.isUnix ? undefined : request.hostName);
   const context: ContextWish = {
     minVersion,
-    maxVersion: policy?.maxVersion,
-    ciphers: policy?.ciphers ?? defaults.ciphers,
+    maxVersion,
+    ciphers,
     caFile: policy?.caFile ?? caFile,
     certificate: policy?.certificate,
     hasTickets: tickets,
@@ -112,7 +113,7 @@ export function demandOf(
     sessionKey: tickets ? JSON.stringify([request.host, serverName, level, wanted, context]) : undefined,
     logLevel: policy?.logLevel,
     variant: request.variant,
-    terms: termsOf({ ...context, hasTickets, maxVersion: policy?.maxVersion }, policy?.serverName),
+    terms: termsOf({ ...context, hasTickets, maxVersion }, policy?.serverName),
   };
 }
 
@@ -178,6 +179,16 @@ function namesFor(request: DemandRequest, level: TlsLevel, match: readonly strin
     if (name === "dot-nexthop") return below;
     return name === "hostname" ? host : [name];
   });
+}
+
+/** The versions, ciphers and name of the usual handshake under a policy, or without one. */
+export function handshakeTerms(policy: TlsPolicy | undefined, defaults: TlsClientSettings): HandshakeTerms {
+  return {
+    minVersion: oldestVersion(policy, defaults.minVersion),
+    maxVersion: policy?.maxVersion,
+    ciphers: policy?.ciphers ?? defaults.ciphers,
+    serverName: policy?.serverName,
+  };
 }
 
 /** A policy for an old host that says only how new TLS may be needs no second word for how old. */
