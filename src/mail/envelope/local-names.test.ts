@@ -66,6 +66,15 @@ test("what a list has of domains names nobody; a user may be called what a domai
   assert.notEqual(await entry.userOf("jane.doe@example.org"), false);
 });
 
+test("a user whose name holds a delimiter is known by it where all of a domain has mailboxes, too", async () => {
+  const users = ["anna", "anna-maria", "@old.example"];
+  const parsed = localSettings.parse({ users, extensionDelimiter: "+-" });
+  const names = localNames(parsed, "mail.example.org", new Map());
+  assert.deepEqual(await names.userOf("anna-maria@old.example"), { name: "anna-maria" });
+  assert.deepEqual(await names.userOf("anna-x@old.example"), { name: "anna" });
+  assert.deepEqual(await names.userOf("eve-x@old.example"), { name: "eve" });
+});
+
 test("a table that takes extensions off by itself, or asks for whole domains, makes no user of a name with its extension", async () => {
   const asking = (isThere: (key: string) => boolean): LocalNames => {
     const clock = virtualClock(0);

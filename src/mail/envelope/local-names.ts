@@ -161,10 +161,12 @@ async function listedUser(
   if (bare === undefined) return first?.found ?? false;
   if (first !== undefined && first.found !== false) {
     if ("failed" in first.found) return first.found;
-    const own = await isEntry(given, first.as);
-    if (typeof own !== "boolean") return own;
-    if (own) {
-      const isForAny = await isEntry(given.slice(0, bare.length + 1) + STRANGE, first.as);
+    // Behind a wildcard for the domain the name may stand by itself.
+    for (const as of first.as === "address" && isNameKey(given) ? KEYS : [first.as]) {
+      const own = await isEntry(given, as);
+      if (typeof own !== "boolean") return own;
+      if (!own) continue;
+      const isForAny = await isEntry(given.slice(0, bare.length + 1) + STRANGE, as);
       if (typeof isForAny !== "boolean") return isForAny;
       const known = isForAny ? await standing(bare) : undefined;
       return known === undefined || known.found === false ? first.found : known.found;
@@ -173,9 +175,12 @@ async function listedUser(
   return ((await standing(bare)) ?? first)?.found ?? false;
 }
 
+/** The keys of a user: what stands under the first counts for more. */
+const KEYS = ["address", "name"] as const;
+
 /** What a list says of a user, and under which of the user's keys. */
 interface Standing {
-  readonly as: "address" | "name";
+  readonly as: (typeof KEYS)[number];
   readonly found: MailboxUser;
 }
 
