@@ -6,7 +6,7 @@ import type { LoadedSettings } from "../settings/load-settings.ts";
 import { adjustSockets, bindPlaceOf, bindSocket, overlap, type BindPlace, type BoundSocket } from "./bound-sockets.ts";
 import type { Role } from "./roles.ts";
 
-interface NamedSocket {
+export interface NamedSocket {
   readonly name: string;
   readonly fd: number;
 }

@@ -1,10 +1,7 @@
-import { ownModule } from "../../foundation/own-module.ts";
 import { userNames } from "../user-names.ts";
-import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
@@ -14,34 +11,22 @@ import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
 import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
 import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
-import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper.ts";
 import { acmeItemsOf } from "../settings/acme-files.ts";
+import { accessFor, listingOf, SHOWN_WITHIN_MS, wordsFor, type Accesses } from "./accesses.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { tellWhatWaits } from "../role/drop-watch.ts";
 import * as events from "../events.ts";
-import { deliversAsOthers } from "../settings/delivers-as-others.ts";
-import type { Folders } from "../folders.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
+import { HandedClients } from "./handed-clients.ts";
+import { launchOptions, startOf, type LaunchWorld, type Versioned } from "./launch.ts";
 import { ListeningPlaces } from "./listening-places.ts";
 import { canMoveLog, type LogTarget } from "./log-place.ts";
 import type { LookupPort } from "../role/lookup.ts";
 import { freeMakers, SCHEDULER_MAKER } from "./makers.ts";
 import { needsLookup } from "../settings/lookup-needs.ts";
-import { memoryEnvironment, memoryOptions } from "../memory.ts";
-import type { Identity } from "../privileges.ts";
 import { processCounts, type ProcessCounts } from "./process-counts.ts";
 import { remoteLookup } from "./remote-lookup.ts";
-import { grantsOf } from "./role-grants.ts";
-import {
-  adminMethods,
-  supervisorKeeperMethods,
-  type FromWorker,
-  LOOKUP_CALLERS,
-  type KeeperAccess,
-  type Role,
-  type ToWorker,
-  type WorkerStart,
-} from "./roles.ts";
+import { adminMethods, type FromWorker, LOOKUP_CALLERS, type KeeperAccess, type Role, type ToWorker } from "./roles.ts";
 import { loadedFor } from "./role-settings.ts";
 import { STOP_DEADLINE_MS, stopTime, type Server } from "../server.ts";
 import { TopicTraces } from "../topics.ts";
@@ -58,18 +43,11 @@ import { startWorker, type WorkerProcess } from "./worker-process.ts";
  * round. No key is ever in this process: the keeper opens them, and refuses settings whose certificates are wrong.
  * Reload: see docs/decisions/0001-processes.md.
  */
-export interface SupervisorParts {
+export interface SupervisorParts extends LaunchWorld {
   readonly loaded: LoadedSettings;
-  readonly folders: Folders;
   readonly clock: Clock;
-  readonly isVerbose: boolean;
-  readonly isForeground: boolean;
   /** Sockets that systemd bound, by listener. */
   readonly inherited: ReadonlyMap<string, number>;
-  /** Whom the workers run as; undefined: as we do. */
-  readonly identity: Identity | undefined;
-  /** Whom the keeper runs as; undefined: as we do. */
-  readonly keeperIdentity: Identity | undefined;
 }
 
 /** Together those that ask nothing of each other any more. */
@@ -80,43 +58,16 @@ const STOP_ORDER: readonly (readonly Role[])[] = [
   ["egress", "delivery"],
   ["lookup", "keeper"],
 ];
-const LISTING_WITHIN_MS = 5000;
 /** One that is away for longer has the settings that it is to go by from its next start. */
 const SCHEDULER_TAKES_WITHIN_MS = 10_000;
-
-/** Settings and the number that they have among all that this server was given. */
-interface Versioned extends LoadedSettings {
-  readonly version: number;
-}
 
 interface Keeping {
   readonly worker: WorkerProcess;
   readonly access: KeeperAccess;
 }
 
-/** Whom a worker may ask for keys, and for what tables and passwords say. */
-interface Accesses {
-  readonly keeper?: KeeperAccess | undefined;
-  readonly lookup?: KeeperAccess | undefined;
-}
-
-/** The one who is asked knows all words, everybody else only their own. */
-function accessFor(role: Role, asked: Role, access: KeeperAccess): KeeperAccess {
-  if (role === asked) return access;
-  return { path: access.path, words: { [role]: access.words[role] ?? "" } };
-}
-
-/** Node's own four threads, which read files, and one for each password that is hashed. */
-function threadsFor({ settings }: LoadedSettings): Readonly<Record<string, string>> {
-  return { UV_THREADPOOL_SIZE: String(4 + (settings.accounts?.checksAtOnce ?? 0)) };
-}
-
-function wordsFor(callers: readonly string[]): Record<string, string> {
-  return Object.fromEntries(callers.map((caller) => [caller, randomBytes(24).toString("base64url")]));
-}
-
 export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
-  const { clock, folders, identity } = parts;
+  const { clock, folders } = parts;
   const startedAt = clock.now();
   /** Settings that were given so far; those that were refused count. */
   let version = 1;
@@ -133,15 +84,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   let ingressCount = 0;
   let egressCount = 0;
   let keeperCount = 0;
-  let localTurn = 0;
-  let localCount = 0;
-  /** What is to be told of the ends of connections of users of this host, by the process that has them. */
-  const localClients = new Map<string, Map<number, () => void>>();
-  const endLocal = (worker: string, client: number): void => {
-    const theirs = localClients.get(worker);
-    theirs?.get(client)?.();
-    theirs?.delete(client);
-  };
+  const localClients = new HandedClients();
   const names = userNames(clock);
   let acmeCount = 0;
   let lookupCount = 0;
@@ -226,7 +169,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
           if (worker.name === name) worker.tell({ kind: "who", uid, account });
       });
     }
-    if (message.kind === "local-gone") endLocal(name, message.client);
+    if (message.kind === "local-gone") localClients.end(name, message.client);
     if (message.kind === "serving") onServing(message.version);
     if (message.kind === "acme") acmeStatus.set(name, message.status);
     if (message.kind === "log-troubles") logTroubles = message.troubles;
@@ -259,46 +202,9 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     access: Accesses = {},
     after?: Promise<unknown>,
   ): WorkerProcess => {
-    const bound = places.of(role, from);
-    // It becomes the recipients' users, and is the workers' user between them.
-    const staysRoot = role === "delivery" && identity !== undefined && deliversAsOthers(from.settings);
-    const told: WorkerStart = {
-      role,
-      name,
-      version: from.version,
-      maker,
-      loaded: loadedFor(role, from),
-      channels: folders.channels,
-      // Descriptors 0 to 3 are the standard ones and the process channel.
-      listening: bound.map(({ name: listener }, index) => ({ listener, fd: 4 + index })),
-      ...(access.keeper === undefined ? {} : { keeper: accessFor(role, "keeper", access.keeper) }),
-      ...(access.lookup === undefined ? {} : { lookup: accessFor(role, "lookup", access.lookup) }),
-      ...(staysRoot ? { rest: identity } : {}),
-      isVerbose: parts.isVerbose,
-      isForeground: parts.isForeground,
-    };
     const worker = startWorker({
-      name,
-      role,
-      entry: fileURLToPath(ownModule("process/split/worker-main")),
-      nodeOptions: [
-        "--disable-warning=ExperimentalWarning",
-        "--disable-warning=SecurityWarning",
-        ...memoryOptions(role),
-        ...grantsOf(role, from, folders),
-      ],
-      descriptors: bound.map((socket) => socket.fd),
-      user:
-        role === "keeper"
-          ? identity === undefined
-            ? undefined
-            : parts.keeperIdentity
-          : staysRoot
-            ? undefined
-            : identity,
-      start: told,
+      ...launchOptions(parts, { role, name, from, maker, access, bound: places.of(role, from) }),
       after,
-      env: { ...memoryEnvironment(), ...(role === "lookup" ? threadsFor(from) : {}) },
       clock,
       emit,
       onMessage: (message) => onMessage(message, name),
@@ -306,8 +212,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         if (role !== "ingress") return;
         tellOtherIngress(name, { kind: "counts-gone", from: name });
         freeDropped(name);
-        for (const client of localClients.get(name)?.keys() ?? []) endLocal(name, client);
-        localClients.delete(name);
+        localClients.endAll(name);
       },
     });
     workers.add(worker);
@@ -340,35 +245,12 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     const access = { path: join(folders.channels, `${name}.sock`), words: wordsFor(LOOKUP_CALLERS) };
     return { access, worker: start("lookup", name, from, SCHEDULER_MAKER, { keeper, lookup: access }, after) };
   };
-  /** What the keeper shows; never a key. */
-  const listing = async ({ path, words }: KeeperAccess): Promise<readonly ListedCertificate[]> => {
-    const opened = Promise.withResolvers<void>();
-    const connection = keepConnected({
-      connect: () => connect(path),
-      peer: "keeper",
-      handlers: {},
-      clock,
-      retryMs: 100,
-      onOpen: (channel) => {
-        channel.note("iAm", [`supervisor ${words["supervisor"] ?? ""}`]);
-        opened.resolve();
-      },
-    });
-    try {
-      const calls = remote<Pick<KeeperStore, "listing">>(connection.current, supervisorKeeperMethods, "keeper");
-      return await withDeadline(clock, LISTING_WITHIN_MS, "the keeper's answer", () =>
-        opened.promise.then(() => calls.listing()),
-      );
-    } finally {
-      connection.close();
-    }
-  };
 
   const askLookup = async <Value>(ask: (port: LookupPort) => Promise<Value>): Promise<Value | undefined> => {
     if (lookedUp === undefined) return undefined;
     const connection = remoteLookup(lookedUp.access, "supervisor");
     try {
-      return await withDeadline(clock, LISTING_WITHIN_MS, "the answer of the lookup process", () =>
+      return await withDeadline(clock, SHOWN_WITHIN_MS, "the answer of the lookup process", () =>
         connection.reached.then(() => ask(connection.port)),
       );
     } finally {
@@ -452,7 +334,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   /** Other settings for a process that lives on. */
   const tellStaying = (worker: WorkerProcess, from: Versioned, lookup: Keeping | undefined): void => {
     const theirs = lookup === undefined ? {} : { lookup: accessFor("scheduler", "lookup", lookup.access) };
-    worker.setStart({ ...startOf(worker.role, from), ...theirs, name: worker.name });
+    worker.setStart({ ...startOf(parts, worker.role, from), ...theirs, name: worker.name });
     worker.tell({ kind: "settings", version: from.version, loaded: loadedFor(worker.role, from), ...theirs });
   };
   /** Resolves when the scheduler goes by these settings, and so do those that it hands out to. */
@@ -546,7 +428,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       }
       if (canMoveLog(logAtStart, next.settings.log.to)) logAt = next.settings.log.to;
       tellStaying(logWorker, next, undefined);
-      logWorker.setStart({ ...startOf("log", withLogAt(next, logAt)), name: logWorker.name });
+      logWorker.setStart({ ...startOf(parts, "log", withLogAt(next, logAt)), name: logWorker.name });
       for (const old of changing) letGo(old);
       kept = keeping;
       lookedUp = lookup;
@@ -559,26 +441,19 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
     },
     logTroubles: () => logTroubles,
-    certificates: async () => ({ shown: await listing(kept.access), acme: acmeNow() }),
+    certificates: async () => ({ shown: await listingOf(kept.access, clock), acme: acmeNow() }),
     renewCertificates(label) {
       for (const worker of changing) if (worker.role === "acme") worker.tell({ kind: "renew", label });
       const chosen = acmeNow().filter((one) => label === undefined || one.label === label || one.names.includes(label));
       return [...new Set(chosen.map((one) => one.label))];
     },
     acceptLocal(socket, known, onEnd) {
-      const receiving = changing.filter(({ role }) => role === "ingress");
-      // Each in turn; one that is just being started again has none.
-      for (let tries = 0; tries < receiving.length; tries++) {
-        const worker = receiving[localTurn++ % receiving.length];
-        if (worker === undefined) continue;
-        const client = ++localCount;
-        const lost = (): void => endLocal(worker.name, client);
-        if (!worker.hand({ kind: "local-client", known, client }, socket, lost)) continue;
-        const theirs = localClients.get(worker.name) ?? new Map<number, () => void>();
-        localClients.set(worker.name, theirs.set(client, onEnd));
-        return true;
-      }
-      return false;
+      return localClients.hand(
+        changing.filter(({ role }) => role === "ingress"),
+        socket,
+        known,
+        onEnd,
+      );
     },
     askLookup: (ask) => askLookup(ask),
     reopen: () => logWorker.tell({ kind: "reopen" }),
@@ -599,20 +474,6 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       ...[...workers, ...leaving.keys()].flatMap((worker) => worker.status() ?? []),
     ],
   };
-
-  function startOf(role: Role, from: Versioned): WorkerStart {
-    return {
-      role,
-      name: role,
-      version: from.version,
-      maker: SCHEDULER_MAKER,
-      loaded: loadedFor(role, from),
-      channels: folders.channels,
-      listening: [],
-      isVerbose: parts.isVerbose,
-      isForeground: parts.isForeground,
-    };
-  }
 }
 
 function mayReceive({ role }: WorkerProcess): boolean {
