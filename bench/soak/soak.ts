@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as wait } from "node:timers/promises";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import { seededRandom } from "../../src/foundation/random.ts";
-import { ownCertificate } from "../../src/service/tls/own-certificate.io.ts";
+import { ownCertificate } from "../../src/service/tls/keeper/own-certificate.io.ts";
 import { startServer, type Layout, type TestServer } from "../../test/server.ts";
 import { Account } from "./account.ts";
 import { judge, judgeReloads, restOf, type Judged, type Rest } from "./judge.ts";

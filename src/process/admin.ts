@@ -7,7 +7,7 @@ import { openJournalReader } from "../mail/log/journal-reader.io.ts";
 import { problemLine, type SettingsProblem } from "../service/config/config.ts";
 import { changedPaths, reloader } from "../service/config/reload.ts";
 import { writtenNames } from "../service/config/written-names.ts";
-import type { TraceTarget } from "../service/tls/trace-switches.ts";
+import type { TraceTarget } from "../service/tls/tracer/trace-switches.ts";
 import { bodyOpener } from "./role/open-body.ts";
 import * as events from "./events.ts";
 import type { Folders } from "./folders.ts";

@@ -6,7 +6,7 @@ import type { Emit } from "../foundation/events.ts";
 import type { SinkTrouble } from "../mail/log/sink-troubles.ts";
 import type { EventRecord } from "../mail/log/record.ts";
 import type { ShownFilter } from "../mail/filter/merged-health.ts";
-import type { SchedulerAdmin } from "../mail/scheduler/admin.ts";
+import type { SchedulerAdmin } from "../mail/scheduler/admin/admin.ts";
 import type { LoadedSettings } from "./settings/load-settings.ts";
 import type { LookupPort } from "./role/lookup.ts";
 

@@ -2,8 +2,8 @@ import type { TraceAdmin, TraceShown } from "../admin/control/admin.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, PosthornError } from "../foundation/error.ts";
 import type { Emit } from "../foundation/events.ts";
-import { DecryptedDumps } from "../service/tls/decrypted-dump.io.ts";
-import { targetText, withoutSwitch, withSwitch, type TraceSwitch } from "../service/tls/trace-switches.ts";
+import { DecryptedDumps } from "../service/tls/tracer/decrypted-dump.io.ts";
+import { targetText, withoutSwitch, withSwitch, type TraceSwitch } from "../service/tls/tracer/trace-switches.ts";
 import * as events from "./events.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { BrokenInvariant } from "../foundation/assert.ts";
 import { isWaitedFor, type Limited } from "../mail/route/limited.ts";
 import { assertGreylist } from "./greylist-invariants.ts";
-import { batchesIn } from "../mail/scheduler/sender-turns.ts";
+import { batchesIn } from "../mail/scheduler/serve/sender-turns.ts";
 import {
   liveStateOf,
   mayWork,
@@ -13,7 +13,7 @@ import {
   type Session,
   type Ticket,
 } from "../mail/scheduler/state.ts";
-import { SUSPENSION_LEVELS } from "../mail/scheduler/suspension.ts";
+import { SUSPENSION_LEVELS } from "../mail/scheduler/suspension/suspension.ts";
 import type { WakeHeap, Wakeable } from "../mail/scheduler/wake-heap.ts";
 
 /**

@@ -10,7 +10,7 @@ import { routeSettings } from "../mail/route/settings.ts";
 import type { Forwards } from "../mail/scheduler/forwarding.ts";
 import type { NoticeRequest, Notices } from "../mail/scheduler/notices.ts";
 import { planAll } from "../mail/scheduler/plan.ts";
-import type { RecordedInput } from "../mail/scheduler/replay.ts";
+import type { RecordedInput } from "../mail/scheduler/replay/replay.ts";
 import { Scheduler } from "../mail/scheduler/scheduler.io.ts";
 import { schedulerSettings } from "../mail/scheduler/settings.ts";
 import type { CoreSettings } from "../mail/scheduler/state.ts";

@@ -1,6 +1,6 @@
 import type { ClientKeeper } from "../service/tls/client-contexts.io.ts";
-import { readAnchors } from "../service/tls/anchors.io.ts";
-import type { CertificatePair } from "../service/tls/certificate.ts";
+import { readAnchors } from "../service/tls/keeper/anchors.io.ts";
+import type { CertificatePair } from "../service/tls/keeper/certificate.ts";
 import { policyFinder, type PolicyFinder } from "../mail/delivery/tls-policy/find-policy.ts";
 import type { TlsClientSettings } from "../mail/delivery/tls-policy/settings.ts";
 

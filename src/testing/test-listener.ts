@@ -8,7 +8,7 @@ import { messageIdMaker } from "../foundation/ids.ts";
 import { createListener, type Inherited, type Listener, type ListenerWorld } from "../mail/connection/listener.io.ts";
 import { listenerSettings } from "../mail/connection/settings.ts";
 import { sessionSettings } from "../mail/session/settings.ts";
-import { ownCertificate } from "../service/tls/own-certificate.io.ts";
+import { ownCertificate } from "../service/tls/keeper/own-certificate.io.ts";
 import type { ServerProfile } from "../service/tls/tls.ts";
 import {
   eventLog,

@@ -1,5 +1,5 @@
 import type { PeerCertificate, TlsFacts } from "../service/tls/facts.ts";
-import type { TlsFinding } from "../service/tls/finding.ts";
+import type { TlsFinding } from "../service/tls/finding/finding.ts";
 
 /** A server's side of a plain TLS connection: nobody asked for a certificate. */
 export function tlsFacts(changes: Partial<TlsFacts> = {}): TlsFacts {

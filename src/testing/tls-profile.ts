@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { systemClock } from "../foundation/clock.io.ts";
-import type { CertificatePair } from "../service/tls/certificate.ts";
+import type { CertificatePair } from "../service/tls/keeper/certificate.ts";
 import { makeContexts, type ContextTerms } from "../service/tls/contexts.io.ts";
 import type { ServerProfile } from "../service/tls/tls.ts";
 

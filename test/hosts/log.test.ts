@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../src/mail/log/journal-query.io.ts";
-import { replay } from "../../src/mail/scheduler/replay.ts";
+import { replay } from "../../src/mail/scheduler/replay/replay.ts";
 import { HANG_UP, startScriptedHost } from "../scripted-host.ts";
 import { LAYOUTS, startServer, type Layout, type TestServer } from "../server.ts";
 import { sendMail, smtpConnect } from "../smtp-client.ts";

@@ -11,7 +11,7 @@ import { test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { systemClock } from "../../src/foundation/clock.io.ts";
 import { tlsServer } from "../../src/service/tls/server.io.ts";
-import { loadPair } from "../../src/service/tls/source.io.ts";
+import { loadPair } from "../../src/service/tls/keeper/source.io.ts";
 import { testProfile } from "../../src/testing/tls-profile.ts";
 
 const { POSTHORN_PKCS11_KEY: key, POSTHORN_PKCS11_CERTIFICATE: certificate } = process.env;

@@ -10,7 +10,7 @@ import { seededRandom } from "../../src/foundation/random.ts";
 import { createNetworkDelivery } from "../../src/mail/delivery/smtp/network-delivery.io.ts";
 import { tcpDial } from "../../src/mail/delivery/smtp/tcp-dial.io.ts";
 import { smtpClientSettings } from "../../src/mail/delivery/settings.ts";
-import type { TlsFinding } from "../../src/service/tls/finding.ts";
+import type { TlsFinding } from "../../src/service/tls/finding/finding.ts";
 import { parseTold } from "../../src/service/tls/told.ts";
 import { createZone } from "../../src/simulator/zone.ts";
 import { policiesOf, testKeeper } from "../../src/testing/client-tls.ts";

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { TestContext } from "node:test";
-import type { TlsFinding } from "../../src/service/tls/finding.ts";
+import type { TlsFinding } from "../../src/service/tls/finding/finding.ts";
 
 /**
  * What failures are called, compared with a file that people read and agree to. `UPDATE_GOLDEN=1` writes the file anew; then

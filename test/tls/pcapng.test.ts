@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { FlightRecorder } from "../../src/service/tls/flight-recorder.ts";
-import type { Flight } from "../../src/service/tls/flight.ts";
-import { pcapng } from "../../src/service/tls/pcapng.ts";
+import { FlightRecorder } from "../../src/service/tls/flight/flight-recorder.ts";
+import type { Flight } from "../../src/service/tls/flight/flight.ts";
+import { pcapng } from "../../src/service/tls/tracer/pcapng.ts";
 import { virtualClock } from "../../src/simulator/clock.ts";
 import { clientHelloBody, handshake, record, serverHelloBody } from "../../src/testing/hello-bytes.ts";
 

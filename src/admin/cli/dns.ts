@@ -1,5 +1,5 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
-import type { ListedCertificate } from "../../service/tls/keeper.ts";
+import type { ListedCertificate } from "../../service/tls/keeper/keeper.ts";
 import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { DomainAdvice, World } from "./world.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import type { ControlClient } from "../control/control.ts";
 import { parseGiven } from "./command.ts";
 import { mailq } from "./mailq.ts";

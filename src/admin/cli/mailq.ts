@@ -1,7 +1,7 @@
 import { escapeControls } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import { formatDateTime } from "../../protocol/message/date-time.ts";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import type { World } from "./world.ts";

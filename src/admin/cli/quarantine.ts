@@ -1,5 +1,5 @@
 import { harmlessJson } from "../../foundation/escape.ts";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import { withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { queueShow } from "./queue-show.ts";

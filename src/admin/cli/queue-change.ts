@@ -1,12 +1,12 @@
 import { escapeControls } from "../../foundation/escape.ts";
-import type { Changed } from "../../mail/scheduler/admin.ts";
+import type { Changed } from "../../mail/scheduler/admin/admin.ts";
 import type { ControlClient } from "../control/control.ts";
 import { withServer, type CliCommand, type CliOption, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { durationOf, selectorOptions, selectorsOf } from "./selector.ts";
 import { counted } from "./text.ts";
 import type { World } from "./world.ts";
-import type { Selector } from "../../mail/scheduler/admin.ts";
+import type { Selector } from "../../mail/scheduler/admin/admin.ts";
 
 type Change = (server: ControlClient, selector: Selector, given: Given, world: World) => Promise<Changed>;
 

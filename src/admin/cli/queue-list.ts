@@ -1,6 +1,6 @@
 import { harmlessJson } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { countOf, durationOf, wordOf } from "./selector.ts";

@@ -2,7 +2,7 @@ import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { EnvelopeTarget } from "../../mail/envelope/envelope.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
-import type { Hindrance, ShownEnvelope, ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { Hindrance, ShownEnvelope, ShownMessage } from "../../mail/scheduler/admin/admin.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { idOf } from "./selector.ts";

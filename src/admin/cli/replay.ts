@@ -1,6 +1,6 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
-import type { Retold } from "../../mail/scheduler/retold.ts";
+import type { Retold } from "../../mail/scheduler/replay/retold.ts";
 import { usage, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { parseInstant } from "./instant.ts";
@@ -33,7 +33,7 @@ export const replay: CliCommand = {
     const { journalFile } = await world.locate(given.settingsFile);
     using journal = opened(journalFile, world);
     // The scheduler, which no other command needs.
-    const { retell } = await import("../../mail/scheduler/retold.ts");
+    const { retell } = await import("../../mail/scheduler/replay/retold.ts");
     let isAny = false;
     let isFirst = true;
     for (const told of retell(journal.inputs(fromAt), { about: given.operands[0], fromAt, untilAt })) {

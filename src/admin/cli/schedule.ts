@@ -1,5 +1,5 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
-import type { Selector } from "../../mail/scheduler/admin.ts";
+import type { Selector } from "../../mail/scheduler/admin/admin.ts";
 import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { parseInstant } from "./instant.ts";

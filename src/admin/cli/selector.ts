@@ -1,6 +1,6 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { parseDuration } from "../../foundation/units.ts";
-import type { Selector } from "../../mail/scheduler/admin.ts";
+import type { Selector } from "../../mail/scheduler/admin/admin.ts";
 import { usage, type CliCommand, type CliOption, type Given } from "./command.ts";
 
 /** How commands that change the queue are told which envelopes they mean. */

@@ -1,5 +1,5 @@
 import { harmlessJson } from "../../foundation/escape.ts";
-import type { Counted } from "../../mail/scheduler/meter.ts";
+import type { Counted } from "../../mail/scheduler/admin/meter.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { textTable } from "./text-table.ts";

@@ -1,8 +1,8 @@
 import { harmlessJson } from "../../foundation/escape.ts";
-import type { ShownRow } from "../../mail/scheduler/shown-row.ts";
-import { ROW_STATES } from "../../mail/scheduler/shown-row.ts";
-import { type RowState } from "../../mail/scheduler/shown-row.ts";
-import { type Shown } from "../../mail/scheduler/shown-row.ts";
+import type { ShownRow } from "../../mail/scheduler/admin/shown-row.ts";
+import { ROW_STATES } from "../../mail/scheduler/admin/shown-row.ts";
+import { type RowState } from "../../mail/scheduler/admin/shown-row.ts";
+import { type Shown } from "../../mail/scheduler/admin/shown-row.ts";
 import { withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { countOf, wordOf } from "./selector.ts";

@@ -1,6 +1,6 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
-import type { ShownSuspension } from "../../mail/scheduler/admin.ts";
-import { SUSPENSION_LEVELS, type SuspensionLevel } from "../../mail/scheduler/suspension.ts";
+import type { ShownSuspension } from "../../mail/scheduler/admin/admin.ts";
+import { SUSPENSION_LEVELS, type SuspensionLevel } from "../../mail/scheduler/suspension/suspension.ts";
 import { usage, withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { durationOf, idOf } from "./selector.ts";

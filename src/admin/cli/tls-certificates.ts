@@ -1,6 +1,6 @@
 import { harmlessJson } from "../../foundation/escape.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
-import type { ListedCertificate } from "../../service/tls/keeper.ts";
+import type { ListedCertificate } from "../../service/tls/keeper/keeper.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { endText, instantText, roughDuration } from "./text.ts";

@@ -1,5 +1,5 @@
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
 
 /** What `posthorn tls probe` tries at a host: one connection each, one after the other. */
 export interface ProbeTrial {

@@ -2,7 +2,7 @@ import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
 import { tlsIdText, type ShownRecord, type TlsRecord } from "../../mail/log/tls-journal.ts";
 import { factsOf, tlsStory, type StoryStep } from "../../mail/log/tls-story.ts";
-import { pcapng } from "../../service/tls/pcapng.ts";
+import { pcapng } from "../../service/tls/tracer/pcapng.ts";
 import type { CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { recordLine } from "./record-line.ts";

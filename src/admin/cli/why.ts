@@ -1,5 +1,5 @@
 import { escapeControls, harmlessJson } from "../../foundation/escape.ts";
-import type { Hindrance, WhyGroup, WhyReport } from "../../mail/scheduler/admin.ts";
+import type { Hindrance, WhyGroup, WhyReport } from "../../mail/scheduler/admin/admin.ts";
 import { kebabCase } from "../../service/config/names.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";

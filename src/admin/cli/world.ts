@@ -5,7 +5,7 @@ import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { ProbeOutcome, ProbeReport, ProbeTarget, ProbeTrial } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
-import type { RecordedInput } from "../../mail/scheduler/replay.ts";
+import type { RecordedInput } from "../../mail/scheduler/replay/replay.ts";
 import type { Standing } from "../../service/autoconfig/compare-records.ts";
 import type { ExpectedRecord } from "../../service/autoconfig/expected-records.ts";
 import type { PolicyWorld } from "./policy-world.ts";

@@ -12,9 +12,9 @@ import type { ShownRate } from "../../mail/envelope/restrictions/rates.ts";
 import type { ShownSender } from "../../service/account/sending-limits.ts";
 import type { BackendHealth } from "../../service/table/keyed-backend.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
-import type { TraceLevel, TraceTarget } from "../../service/tls/trace-switches.ts";
-import type { ListedCertificate } from "../../service/tls/keeper.ts";
-import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin.ts";
+import type { TraceLevel, TraceTarget } from "../../service/tls/tracer/trace-switches.ts";
+import type { ListedCertificate } from "../../service/tls/keeper/keeper.ts";
+import type { SchedulerAdmin, SchedulerStatus } from "../../mail/scheduler/admin/admin.ts";
 
 /**
  * The one admin interface: what the operator's client and the console reach the server through. `process/` builds it
@@ -84,7 +84,7 @@ export interface CertificateReport {
   readonly acme: readonly AcmeStatus[];
 }
 
-/** Traces of TLS connections, set at run time, each until its end (`service/tls/trace-switches.ts`). */
+/** Traces of TLS connections, set at run time, each until its end (`service/tls/tracer/trace-switches.ts`). */
 export interface TraceAdmin {
   /** Throws `CONTROL_REFUSED` when the file for decrypted content cannot be made. */
   set(wish: {

@@ -11,7 +11,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import type { Admin } from "./admin.ts";
 import { connectControl } from "./client.io.ts";

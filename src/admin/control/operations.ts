@@ -14,9 +14,9 @@ import type {
   ShownMessage,
   WhyReport,
   ShownSuspension,
-} from "../../mail/scheduler/admin.ts";
-import type { Counted } from "../../mail/scheduler/meter.ts";
-import { SUSPENSION_LEVELS } from "../../mail/scheduler/suspension.ts";
+} from "../../mail/scheduler/admin/admin.ts";
+import type { Counted } from "../../mail/scheduler/admin/meter.ts";
+import { SUSPENSION_LEVELS } from "../../mail/scheduler/suspension/suspension.ts";
 import type { CensusRow } from "../../mail/queue/store.ts";
 import type { ShownFilter } from "../../mail/filter/merged-health.ts";
 import type { DmarcReportData, ShownDmarcReport } from "../../mail/filter/authentication/dmarc-collector.ts";

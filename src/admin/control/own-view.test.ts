@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { QueueFilter } from "../../mail/queue/store.ts";
-import type { ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { ShownMessage } from "../../mail/scheduler/admin/admin.ts";
 import type { Admin } from "./admin.ts";
 import { findOperation } from "./operations.ts";
 import { OWN_QUESTIONS, ownView } from "./own-view.ts";

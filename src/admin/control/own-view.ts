@@ -1,5 +1,5 @@
 import { partsOfEnvelopeId } from "../../foundation/ids.ts";
-import type { ShownMessage } from "../../mail/scheduler/admin.ts";
+import type { ShownMessage } from "../../mail/scheduler/admin/admin.ts";
 import type { Admin } from "./admin.ts";
 import type { OperationName } from "./operations.ts";
 import type { StreamName } from "./streams.ts";

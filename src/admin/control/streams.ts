@@ -5,12 +5,12 @@ import type { Level } from "../../foundation/events.ts";
 import { isWanted, type EventRecord } from "../../mail/log/record.ts";
 import { pagesOf } from "../../mail/queue/pages.ts";
 import type { QueueFilter } from "../../mail/queue/store.ts";
-import type { LiveRow } from "../../mail/scheduler/admin.ts";
-import type { ShowPlace } from "../../mail/scheduler/shown-row.ts";
-import type { ShowFilter } from "../../mail/scheduler/shown-row.ts";
-import type { ShownRow } from "../../mail/scheduler/shown-row.ts";
-import { ROW_STATES } from "../../mail/scheduler/shown-row.ts";
-import { SHOWN } from "../../mail/scheduler/shown-row.ts";
+import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
+import type { ShowPlace } from "../../mail/scheduler/admin/shown-row.ts";
+import type { ShowFilter } from "../../mail/scheduler/admin/shown-row.ts";
+import type { ShownRow } from "../../mail/scheduler/admin/shown-row.ts";
+import { ROW_STATES } from "../../mail/scheduler/admin/shown-row.ts";
+import { SHOWN } from "../../mail/scheduler/admin/shown-row.ts";
 import type { Admin } from "./admin.ts";
 import { checked, queueFilter, topicWish } from "./operations.ts";
 

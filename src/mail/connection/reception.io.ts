@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import type { Timer } from "../../foundation/clock.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import { knownFinding } from "../../service/tls/known-finding.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import { knownFinding } from "../../service/tls/finding/known-finding.ts";
 import type { WebSources } from "../../service/autoconfig/answer.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import type { Allowance } from "../session/allowance.ts";

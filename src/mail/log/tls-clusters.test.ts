@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TlsReason } from "../../service/tls/finding.ts";
+import type { TlsReason } from "../../service/tls/finding/finding.ts";
 import { clusterFailures } from "./tls-clusters.ts";
 import type { FailureRow, NextConnection } from "./tls-journal.ts";
 

@@ -1,4 +1,4 @@
-import type { TlsReason } from "../../service/tls/finding.ts";
+import type { TlsReason } from "../../service/tls/finding/finding.ts";
 import type { ChangeRow, FailureRow } from "./tls-journal.ts";
 
 /**

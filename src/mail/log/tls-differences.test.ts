@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TlsReason } from "../../service/tls/finding.ts";
-import type { ClientHelloFacts, Flight } from "../../service/tls/flight.ts";
+import type { TlsReason } from "../../service/tls/finding/finding.ts";
+import type { ClientHelloFacts, Flight } from "../../service/tls/flight/flight.ts";
 import { tlsFacts } from "../../testing/tls-facts.ts";
 import { differencesOf } from "./tls-differences.ts";
 import type { TlsRecord } from "./tls-journal.ts";

@@ -1,6 +1,6 @@
-import type { Flight } from "../../service/tls/flight.ts";
-import type { TlsReason } from "../../service/tls/finding.ts";
-import { cipherName, extensionName, groupName, isGrease, signatureName } from "../../service/tls/wire-names.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
+import type { TlsReason } from "../../service/tls/finding/finding.ts";
+import { cipherName, extensionName, groupName, isGrease, signatureName } from "../../service/tls/flight/wire-names.ts";
 import type { TlsRecord } from "./tls-journal.ts";
 
 /** One thing about two connections. What neither of them tells is not among the differences. */

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import type { Moment } from "../../service/tls/told.ts";
 import type { JournalEntry } from "./journal.ts";
 import { clusterFailures, JUST_BEFORE_MS } from "./tls-clusters.ts";

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { flightIn, parseTold, type TlsFailed, type TlsPeer, type TlsUp } from "../../service/tls/told.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import type { Fields } from "./record.ts";
 import { certificateChange, changeOf, isChange } from "./tls-changes.ts";
 import { MOST_FAILED_FLIGHTS_PER_PEER } from "./tls-journal.ts";

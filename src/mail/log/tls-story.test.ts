@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import { peerCertificate, tlsFacts, tlsFinding } from "../../testing/tls-facts.ts";
 import { summarizeCloses } from "./tls-closes.ts";
 import type { CloseCount, FailureRow, SessionRow, TlsRecord } from "./tls-journal.ts";

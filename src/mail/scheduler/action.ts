@@ -2,7 +2,7 @@ import type { EventDeclaration, FieldDeclaration, FieldsOf } from "../../foundat
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { ConnectRequest, ResolveRequest } from "../delivery/delivery.ts";
 import type { MailOperation } from "../queue/store.ts";
-import type { Changed } from "./admin.ts";
+import type { Changed } from "./admin/admin.ts";
 import type { NoticeAbout, NoticeRequest } from "./notices.ts";
 
 /** What the scheduler wants done. The driver obeys in the order given and tells what came of it as an event. */

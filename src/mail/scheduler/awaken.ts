@@ -1,9 +1,9 @@
 import type { LoadedEnvelope } from "../queue/store.ts";
 import { append, newChain, type Chain } from "./chain.ts";
 import { domainOf, goesByMx, planFor, type RelayPlan } from "./plan.ts";
-import { leaveQueue } from "./ready-queues.ts";
+import { leaveQueue } from "./serve/ready-queues.ts";
 import type { CoreSettings, FailedRound, RelayQueue, SchedulerState, Ticket } from "./state.ts";
-import { noteKeyOf, type Suspension } from "./suspension.ts";
+import { noteKeyOf, type Suspension } from "./suspension/suspension.ts";
 import { dueAtOf, expiresAtOf, setDueAt, setDueSoon, setExpiresAt } from "./ticket-times.ts";
 
 /**

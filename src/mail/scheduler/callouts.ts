@@ -9,7 +9,7 @@ import { failureText } from "../envelope/failure-text.ts";
 import type { Actions } from "../envelope/action-settings.ts";
 import type { NextHost } from "../route/next-host.ts";
 import { planOf, type Way } from "./plan.ts";
-import { destinationOf, resolveRequestOf } from "./serve.ts";
+import { destinationOf, resolveRequestOf } from "./serve/serve.ts";
 
 /**
  * Callouts: asking next hosts whether they take mail for an address, by the machinery that sends mail, its TLS policies

@@ -1,15 +1,15 @@
 import { messageOfEnvelope } from "../../foundation/ids.ts";
 import type { Penalty } from "../route/penalty.ts";
-import type { Selector } from "./admin.ts";
-import { lastHomesOf } from "./homes.ts";
+import type { Selector } from "./admin/admin.ts";
+import { lastHomesOf } from "./serve/homes.ts";
 import { isCandidate, isHost, isNamed } from "./named-host.ts";
 import { domainOf, release } from "./ready.ts";
 import { relayText } from "./relay-text.ts";
 import { endRests, makeDueNow, relayOf } from "./retrying.ts";
 import type { CommandProgress, RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { ownSenderOf } from "./ticket.ts";
-import { endGreylistRest } from "./greylisting.ts";
-import { forgiveSenders } from "./refused-senders.ts";
+import { endGreylistRest } from "./retry/greylisting.ts";
+import { forgiveSenders } from "./retry/refused-senders.ts";
 import { answerIfDone, bounce, hold, remove, reschedule, wish } from "./wishes.ts";
 
 /** What operators change. A command is answered when all its changes are durable. */

@@ -5,7 +5,7 @@ import { contentFilterActions } from "../envelope/content-filter.ts";
 import { assertSchedulerInvariants } from "../../simulator/scheduler-invariants.ts";
 import { coreSettings, simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import type { SimulatedHost } from "../../simulator/deliveries.ts";
-import { hindrancesOf } from "./hindrances.ts";
+import { hindrancesOf } from "./admin/hindrances.ts";
 
 const SECOND = 1000;
 const NAME = "content-filter:smtp";

@@ -1,7 +1,7 @@
 import type { Limited } from "../route/limited.ts";
 import { forgive } from "../route/penalty.ts";
 import { isIdle } from "../route/rate.ts";
-import { penaltyRules } from "./choose.ts";
+import { penaltyRules } from "./serve/choose.ts";
 import type { SchedulerState } from "./state.ts";
 
 /**

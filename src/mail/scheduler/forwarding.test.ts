@@ -4,7 +4,7 @@ import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/s
 import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
 import type { ForwardTarget, LocalOutcome, LocalRequest } from "../delivery/delivery.ts";
 import type { Envelope } from "../envelope/envelope.ts";
-import { replay } from "./replay.ts";
+import { replay } from "./replay/replay.ts";
 import type { ForwardsAnswer } from "./forwarding.ts";
 
 const MINUTE = 60_000;

@@ -11,8 +11,8 @@ import {
 } from "../../simulator/scheduling.ts";
 import { memoryStore } from "../queue/memory-store.ts";
 import type { Store } from "../queue/store.ts";
-import type { LiveRow } from "./admin.ts";
-import { createSchedulerAdmin } from "./admin.io.ts";
+import type { LiveRow } from "./admin/admin.ts";
+import { createSchedulerAdmin } from "./admin/admin.io.ts";
 import type { schedulerSettings } from "./settings.ts";
 
 const SECOND = 1000;

@@ -1,4 +1,4 @@
-import type { SuspensionLevel } from "./suspension.ts";
+import type { SuspensionLevel } from "./suspension/suspension.ts";
 import type { Command } from "./commands.ts";
 
 /**

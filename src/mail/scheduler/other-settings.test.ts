@@ -5,7 +5,7 @@ import { assertSchedulerInvariants } from "../../simulator/scheduler-invariants.
 import { coreSettings, simulatedScheduling } from "../../simulator/scheduling.ts";
 import { failureText } from "../envelope/failure-text.ts";
 import type { Action } from "../envelope/action-settings.ts";
-import { hindrancesOf } from "./hindrances.ts";
+import { hindrancesOf } from "./admin/hindrances.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

@@ -1,9 +1,9 @@
-import type { Selector } from "./admin.ts";
-import { endGreylistRest } from "./greylisting.ts";
+import type { Selector } from "./admin/admin.ts";
+import { endGreylistRest } from "./retry/greylisting.ts";
 import { isHost } from "./named-host.ts";
 import { makeReady } from "./ready.ts";
-import { retryRefusedSenders } from "./refused-senders.ts";
-import { endRestsOf } from "./round.ts";
+import { retryRefusedSenders } from "./retry/refused-senders.ts";
+import { endRestsOf } from "./serve/round.ts";
 import type { RelayQueue, SchedulerState, Ticket } from "./state.ts";
 import { setDueAt } from "./ticket-times.ts";
 import { dropWake } from "./wake-heap.ts";

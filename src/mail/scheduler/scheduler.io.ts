@@ -11,24 +11,29 @@ import type { CommitRequest, DomainWaker, QueuePort, WakeRequest, Woken } from "
 import type { LoadedEnvelope, Store } from "../queue/store.ts";
 import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Action } from "./action.ts";
-import type { Changed, Direction } from "./admin.ts";
+import type { Changed, Direction } from "./admin/admin.ts";
 import type { Command } from "./commands.ts";
-import { CONTENT_LOST, Contents, type WholeContent } from "./contents.ts";
-import { DurableWriter } from "./durable-writer.ts";
+import { CONTENT_LOST, Contents, type WholeContent } from "./writing/contents.ts";
+import { DurableWriter } from "./writing/durable-writer.ts";
 import { contentLost, deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
 import type { Expanded } from "./expanded.ts";
 import { Forwarding, withoutDelivery, type Forwards } from "./forwarding.ts";
 import { failedAll, internalFailure } from "./internal-failure.ts";
 import type { Notices } from "./notices.ts";
-import { NoteWriter } from "./note-writer.ts";
+import { NoteWriter } from "./writing/note-writer.ts";
 import { RecentWakes } from "./recent-wakes.ts";
-import { InputRecorder, type InputJournal } from "./replay.ts";
+import { InputRecorder, type InputJournal } from "./replay/replay.ts";
 import { isQuiet, step, type SchedulerEvent } from "./scheduler.ts";
 import { newScheduler, type CoreSettings, type SchedulerState } from "./state.ts";
 import { Watchers } from "./watchers.ts";
-import { suspensionFrom } from "./suspension-note.ts";
-import { NO_SUCH_SUSPENSION, SUSPENSION_NOTES, type SuspensionFacts, type SuspensionLevel } from "./suspension.ts";
-import { loadedFrom, writeBatch, type Unwritable, type WriteBatch } from "./write-batch.ts";
+import { suspensionFrom } from "./suspension/suspension-note.ts";
+import {
+  NO_SUCH_SUSPENSION,
+  SUSPENSION_NOTES,
+  type SuspensionFacts,
+  type SuspensionLevel,
+} from "./suspension/suspension.ts";
+import { loadedFrom, writeBatch, type Unwritable, type WriteBatch } from "./writing/write-batch.ts";
 
 /** What the scheduler's driver works with. In a split server the deliveries are at the other end of a channel. */
 export interface SchedulerParts {

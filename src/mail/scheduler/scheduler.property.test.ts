@@ -7,10 +7,10 @@ import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/s
 import { assertSchedulerInvariants } from "../../testing/scheduler-invariants.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { routeSettings } from "../route/settings.ts";
-import type { Selector } from "./admin.ts";
-import { replay } from "./replay.ts";
-import { snapshot } from "./snapshot.ts";
-import { SUSPENSION_LEVELS, type SuspensionLevel } from "./suspension.ts";
+import type { Selector } from "./admin/admin.ts";
+import { replay } from "./replay/replay.ts";
+import { snapshot } from "./replay/snapshot.ts";
+import { SUSPENSION_LEVELS, type SuspensionLevel } from "./suspension/suspension.ts";
 
 const RUNS = Number(process.env["POSTHORN_RUNS"] ?? 30);
 

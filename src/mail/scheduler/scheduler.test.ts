@@ -4,7 +4,7 @@ import { reply } from "../../protocol/smtp/reply.ts";
 import { unreachable, type SimulatedHost } from "../../simulator/deliveries.ts";
 import { NOON, simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import type { Failure } from "../envelope/failure.ts";
-import { hindrancesOf } from "./hindrances.ts";
+import { hindrancesOf } from "./admin/hindrances.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

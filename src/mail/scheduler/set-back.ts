@@ -7,7 +7,7 @@ import { setWake, wakeAtOf } from "./wake-heap.ts";
 import { clockSetBack } from "./events.ts";
 import { tell } from "./action.ts";
 import { planFor } from "./plan.ts";
-import { relaySchedule, spreadMs, waitMs } from "./retry.ts";
+import { relaySchedule, spreadMs, waitMs } from "./retry/retry.ts";
 
 /** By less than this a clock is corrected in passing; the scheduler's time then stands still until the machine's has come up. */
 export const LEAST_SET_BACK_MS = 10_000;

@@ -10,20 +10,20 @@ import type { Bucket, Scarce } from "../route/rate.ts";
 import type { Route } from "../route/route.ts";
 import type { RouteSettings } from "../route/settings.ts";
 import type { Action } from "./action.ts";
-import type { Direction, LiveState } from "./admin.ts";
+import type { Direction, LiveState } from "./admin/admin.ts";
 import { newChain, type Chain, type Chained } from "./chain.ts";
 import type { AttemptSpeaker } from "./events.ts";
-import type { Failing } from "./failing.ts";
-import type { Fate } from "./fate.ts";
-import type { Rewrite } from "./refused-writes.ts";
+import type { Failing } from "./serve/failing.ts";
+import type { Fate } from "./writing/fate.ts";
+import type { Rewrite } from "./writing/refused-writes.ts";
 import type { Loading } from "./loading.ts";
-import type { Ranked } from "./priorities.ts";
+import type { Ranked } from "./serve/priorities.ts";
 import type { Plan, RelayPlan, Way } from "./plan.ts";
 import type { Stalled } from "./awaken.ts";
-import type { RoundFailure } from "./round.ts";
-import type { SenderTurn } from "./sender-turns.ts";
+import type { RoundFailure } from "./serve/round.ts";
+import type { SenderTurn } from "./serve/sender-turns.ts";
 import type { SchedulerSettings } from "./settings.ts";
-import { noSuspensions, type Suspension, type Suspensions } from "./suspension.ts";
+import { noSuspensions, type Suspension, type Suspensions } from "./suspension/suspension.ts";
 import { newWakeHeap, type WakeHeap, type Wakeable } from "./wake-heap.ts";
 
 /**

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { unreachable } from "../../simulator/deliveries.ts";
 import type { Failure } from "../envelope/failure.ts";
 import { NOON, simulatedScheduling, type SimulatedMail } from "../../simulator/scheduling.ts";
-import { createSchedulerAdmin } from "./admin.io.ts";
-import { earliestOf } from "./hindrances.ts";
-import type { ShowPlace } from "./shown-row.ts";
-import type { ShowFilter } from "./shown-row.ts";
-import type { ShownRow } from "./shown-row.ts";
+import { createSchedulerAdmin } from "./admin/admin.io.ts";
+import { earliestOf } from "./admin/hindrances.ts";
+import type { ShowPlace } from "./admin/shown-row.ts";
+import type { ShowFilter } from "./admin/shown-row.ts";
+import type { ShownRow } from "./admin/shown-row.ts";
 
 const MINUTE = 60_000;
 const down = { name: "mx.down.test", ip: "192.0.2.1", connectMs: 0, onConnect: () => unreachable("192.0.2.1") };

@@ -4,7 +4,7 @@ import { reply } from "../../protocol/smtp/reply.ts";
 import type { SimulatedHost } from "../../simulator/deliveries.ts";
 import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/scheduling.ts";
 import type { Failure } from "../envelope/failure.ts";
-import { createSchedulerAdmin } from "./admin.io.ts";
+import { createSchedulerAdmin } from "./admin/admin.io.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

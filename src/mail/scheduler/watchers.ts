@@ -4,8 +4,8 @@ import type { Profiler, Profiling } from "../../foundation/profiler.ts";
 import type { Action } from "./action.ts";
 import type { SchedulerEvent } from "./scheduler.ts";
 import type { SchedulerState } from "./state.ts";
-import { stepText } from "./step-text.ts";
-import { newTallies, noteEvent, noteStep, type Tallies } from "./tallies.ts";
+import { stepText } from "./replay/step-text.ts";
+import { newTallies, noteEvent, noteStep, type Tallies } from "./admin/tallies.ts";
 
 /** Who looks on while the scheduler works: what is counted always, what is traced and measured when somebody asked. */
 export class Watchers implements Profiling {

@@ -6,7 +6,7 @@ import { simulatedScheduling, type SimulatedScheduling } from "../../simulator/s
 import type { Failure } from "../envelope/failure.ts";
 import { memoryStore } from "../queue/memory-store.ts";
 import type { Store } from "../queue/store.ts";
-import { hindrancesOf } from "./hindrances.ts";
+import { hindrancesOf } from "./admin/hindrances.ts";
 
 /** What operators want of envelopes that are being tried or written, and what of it is done and said. */
 const SECOND = 1000;

@@ -2,14 +2,14 @@ import { messageOfEnvelope } from "../../foundation/ids.ts";
 import { tell } from "./action.ts";
 import { countSuspended } from "./awaken.ts";
 import { changeUndone } from "./events.ts";
-import type { Fate } from "./fate.ts";
+import type { Fate } from "./writing/fate.ts";
 import { release, schedule } from "./ready.ts";
 import { endRests, makeDueNow, relayOf } from "./retrying.ts";
 import { markHeld, operatorFailure, startWriting, tellRemoved } from "./settle.ts";
 import type { After, SchedulerState, Ticket, Wish } from "./state.ts";
-import { suspensionOf } from "./suspensions.ts";
+import { suspensionOf } from "./suspension/suspensions.ts";
 import { expiresAtOf, setDueAt } from "./ticket-times.ts";
-import { postpone } from "./writing.ts";
+import { postpone } from "./writing/writing.ts";
 
 /**
  * What operators want done with envelopes that are busy: being tried, or being written. It is done when that has ended

@@ -1,7 +1,7 @@
 import { unreachable } from "../../foundation/assert.ts";
 import type { RcptParameters } from "../../protocol/smtp/parameters.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import type { Judgement } from "../envelope/policy.ts";
 import { filterVerdict } from "../filter/events.ts";
 import type { FilterQuestion } from "../filter/filter.ts";

@@ -2,7 +2,7 @@ import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { CertificateIdentity } from "../../service/account/client-certificate.ts";
 import type { CertificateForRules } from "../envelope/policy.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import { certificateRefused, greeting, replies } from "./replies.ts";
 import { tellEncrypted, tellRefused } from "./tls-lines.ts";
 import {

@@ -2,7 +2,7 @@ import { reply as replyOf, type Reply } from "../../protocol/smtp/reply.ts";
 import { prepareReply } from "../../protocol/smtp/reply-format.ts";
 import { formatExtensions, limitsExtension, type Extension } from "../../protocol/smtp/extensions.ts";
 import { formatRfc3339 } from "../../protocol/message/date-time.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import { mechanismsFor } from "./auth.ts";
 import { mayWake } from "./etrn.ts";
 import { mayVary } from "./mail.ts";

@@ -1,8 +1,8 @@
 import { channelBinding } from "../../service/tls/bindings.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import type { Closing } from "../../service/tls/facts.ts";
-import { tlsOnPlaintext } from "../../service/tls/plaintext-hello.ts";
+import { tlsOnPlaintext } from "../../service/tls/finding/plaintext-hello.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
 import type { SessionServices } from "./services.ts";
 import type { Action, Session, Terms } from "./state.ts";

@@ -1,7 +1,7 @@
 import type { TlsFacts } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
-import { knownFinding } from "../../service/tls/known-finding.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
+import { knownFinding } from "../../service/tls/finding/known-finding.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { tellStarted, whoIsIt } from "./client-certificate.ts";

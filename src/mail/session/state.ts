@@ -10,8 +10,8 @@ import type { SaslAnswer, SaslMechanism, SaslQuestion } from "../../protocol/sas
 import type { LoginClient } from "../../service/account/logins.ts";
 import type { CertificateIdentity, IdentityBy, ShownCertificate } from "../../service/account/client-certificate.ts";
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
 import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
 import type { AuthorVerdict, Judgement, SessionFactsForRules, Target } from "../envelope/policy.ts";
 import type { FilterFacts, FilterNotice, FilterQuestion, FilterStage, MailFacts } from "../filter/filter.ts";

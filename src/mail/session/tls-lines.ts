@@ -1,7 +1,7 @@
 import type { Closing, TlsFacts } from "../../service/tls/facts.ts";
-import type { TlsFinding } from "../../service/tls/finding.ts";
-import type { Flight } from "../../service/tls/flight.ts";
-import { refusedCertificate } from "../../service/tls/refused-certificate.ts";
+import type { TlsFinding } from "../../service/tls/finding/finding.ts";
+import type { Flight } from "../../service/tls/flight/flight.ts";
+import { refusedCertificate } from "../../service/tls/finding/refused-certificate.ts";
 import { endOf, findingFieldsOf, isLoss, tlsFieldsOf } from "../../service/tls/told-text.ts";
 import { toldText, type Moment, type TlsPeer } from "../../service/tls/told.ts";
 import { encrypted, handshakeFailed, tlsClosed, tlsTrouble } from "./events.ts";

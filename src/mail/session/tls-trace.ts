@@ -1,4 +1,4 @@
-import type { ConnectionTrace } from "../../service/tls/tracer.ts";
+import type { ConnectionTrace } from "../../service/tls/tracer/tracer.ts";
 import { tlsTrace } from "./events.ts";
 import type { SessionServices } from "./services.ts";
 import { clientText, type Peer } from "./state.ts";

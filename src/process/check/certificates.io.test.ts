@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { generate } from "selfsigned";
 import { inOrder, problemIn, problemLine } from "../../service/config/config.ts";
-import { inspectCertificates } from "../../service/tls/inspect.io.ts";
+import { inspectCertificates } from "../../service/tls/keeper/inspect.io.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import { testAuthority } from "../../testing/test-authority.ts";
 import { loadSettings } from "../settings/load-settings.ts";

@@ -25,7 +25,7 @@ import { unchained } from "../../mail/filter/named-chains.ts";
 import { createNetworkDelivery } from "../../mail/delivery/smtp/network-delivery.io.ts";
 import { policyFinder } from "../../mail/delivery/tls-policy/find-policy.ts";
 import { planOf, type RelayPlan, type Way } from "../../mail/scheduler/plan.ts";
-import { destinationOf, resolveRequestOf } from "../../mail/scheduler/serve.ts";
+import { destinationOf, resolveRequestOf } from "../../mail/scheduler/serve/serve.ts";
 import { domainOf } from "../../protocol/address/mailbox.ts";
 import type { DnsFinding, Resolver } from "../../protocol/dns/resolver.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";

@@ -7,7 +7,7 @@ import { alpnAnswerer } from "../../service/acme/alpn-answerer.io.ts";
 import { httpAnswerer, type ListeningAnswerer } from "../../service/acme/http-answerer.io.ts";
 import type { Answerer } from "../../service/acme/obtain.io.ts";
 import { ordersOver, type OrderParts } from "../../service/acme/order.io.ts";
-import type { KeeperStore } from "../../service/tls/keeper.ts";
+import type { KeeperStore } from "../../service/tls/keeper/keeper.ts";
 import { boundInPlaceOf, type Listening } from "../split/bound-sockets.ts";
 import { acmeItemsOf, acmePlaceOf } from "../settings/acme-files.ts";
 import * as events from "../events.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { AuthMasker } from "../../protocol/smtp/auth-masker.ts";
-import { Tracer } from "../../service/tls/tracer.ts";
+import { Tracer } from "../../service/tls/tracer/tracer.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 
 /** The eye of one process on its TLS connections. `dump` takes decrypted lines to whoever writes their file. */

@@ -4,7 +4,7 @@ import { chmod, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { problemLine, locate } from "../../service/config/config.ts";
-import { ownCertificate } from "../../service/tls/own-certificate.io.ts";
+import { ownCertificate } from "../../service/tls/keeper/own-certificate.io.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import { loadSettings, type LoadedSettings } from "./load-settings.ts";
 

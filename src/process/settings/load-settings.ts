@@ -11,7 +11,7 @@ import { readTableFile } from "../../service/table/file.io.ts";
 import { readContent } from "../../service/table/read-content.ts";
 import { parseTableText } from "../../service/table/text.ts";
 import type { ListenerSettings } from "../../mail/connection/settings.ts";
-import { inspectCertificates } from "../../service/tls/inspect.io.ts";
+import { inspectCertificates } from "../../service/tls/keeper/inspect.io.ts";
 import { isSplitForRoot } from "../layout.ts";
 import { loadAccountSecrets } from "./account-secrets.ts";
 import { loadBackendPasswords } from "./backend-secrets.ts";

@@ -100,7 +100,7 @@ export type Settings = Omit<WrittenSettings, "hostname" | "credentials"> & {
   readonly credentials: Readonly<Record<string, { readonly user: string }>>;
 };
 
-/** What only some processes get. Private keys are not among it: they stay with the keeper (`service/tls/keeper.ts`). */
+/** What only some processes get. Private keys are not among it: they stay with the keeper (`service/tls/keeper/keeper.ts`). */
 export interface Secrets {
   readonly credentials: Readonly<Record<string, Credentials>>;
   /** With which our account is bound to another one of the authority. */

@@ -1,7 +1,7 @@
 import { problemIn, type Origins, type SettingPath, type SettingsProblem } from "../../service/config/config.ts";
 import type { ContextTerms } from "../../service/tls/contexts.io.ts";
-import type { CertificateProblem, Inspected } from "../../service/tls/inspect.io.ts";
-import type { KeeperSettings } from "../../service/tls/keeper.io.ts";
+import type { CertificateProblem, Inspected } from "../../service/tls/keeper/inspect.io.ts";
+import type { KeeperSettings } from "../../service/tls/keeper/keeper.io.ts";
 import { acmeItemsOf } from "./acme-files.ts";
 import type { Folders } from "../folders.ts";
 import type { Settings } from "./settings.ts";

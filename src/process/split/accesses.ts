@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
-import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper.ts";
+import type { KeeperStore, ListedCertificate } from "../../service/tls/keeper/keeper.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { supervisorKeeperMethods, type KeeperAccess, type Role } from "./roles.ts";
 

@@ -1,7 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { boundsOf } from "../../mail/log/journal.ts";
 import type { JournalSettings } from "../../mail/log/settings.ts";
-import type { InputJournal } from "../../mail/scheduler/replay.ts";
+import type { InputJournal } from "../../mail/scheduler/replay/replay.ts";
 import type { Channel } from "./channel.ts";
 import { MOST_LOG_BACKLOG_BYTES } from "./worker-role.ts";
 

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
-import type { Keeper, KeeperChange, KeeperStore } from "../../service/tls/keeper.ts";
+import type { Keeper, KeeperChange, KeeperStore } from "../../service/tls/keeper/keeper.ts";
 import { keepConnected, remote } from "./channel.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { AccountKeeper } from "../../service/account/system-passwords.ts";

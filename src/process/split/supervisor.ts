@@ -8,7 +8,7 @@ import { messageOf } from "../../foundation/error.ts";
 import { createEmitter } from "../../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
 import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
-import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
+import type { SchedulerAdmin } from "../../mail/scheduler/admin/admin.ts";
 import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
 import type { AcmeStatus } from "../../service/acme/acme.ts";
 import { acmeItemsOf } from "../settings/acme-files.ts";

@@ -1,8 +1,8 @@
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { Emit } from "../../foundation/events.ts";
-import { inspectCertificates } from "../../service/tls/inspect.io.ts";
+import { inspectCertificates } from "../../service/tls/keeper/inspect.io.ts";
 import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
-import type { Keeper, KeeperChange, KeeperStore } from "../../service/tls/keeper.ts";
+import type { Keeper, KeeperChange, KeeperStore } from "../../service/tls/keeper/keeper.ts";
 import { inOrder, problemIn, problemLine } from "../../service/config/config.ts";
 import { loginSecret } from "../../service/account/login-secret.io.ts";
 import * as events from "../events.ts";

@@ -4,7 +4,7 @@ import type { Emit } from "../../foundation/events.ts";
 import type { LocalDelivery, NetworkDelivery } from "../../mail/delivery/delivery.ts";
 import type { CalloutAsk } from "../../mail/envelope/restrictions/callout.ts";
 import type { CommitRequest, WakeRequest } from "../../mail/queue/queue.ts";
-import type { SchedulerAdmin } from "../../mail/scheduler/admin.ts";
+import type { SchedulerAdmin } from "../../mail/scheduler/admin/admin.ts";
 import { remote, type Channel, type Handlers } from "./channel.ts";
 import { egressPool, type EgressMember } from "../role/egress-pool.ts";
 import { localPool } from "./local-pool.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { virtualClock } from "../../simulator/clock.ts";
-import type { HeldCertificate } from "../tls/keeper.ts";
+import type { HeldCertificate } from "../tls/keeper/keeper.ts";
 import { startAcme, type AcmeParts, type RunningAcme } from "./acme.io.ts";
 import type { AcmeFinding } from "./acme.ts";
 import { ordersOver, type OrderParts } from "./order.io.ts";

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../../foundation/clock.ts";
 import { withDeadline, DeadlinePassed } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import type { Random } from "../../foundation/random.ts";
-import type { KeeperStore } from "../tls/keeper.ts";
+import type { KeeperStore } from "../tls/keeper/keeper.ts";
 import type { AcmeFinding, AcmeItem, AcmeStatus, Because } from "./acme.ts";
 import type { Order } from "./order.io.ts";
 import { afterFailure, afterIssue, nextStep, type Held, type PlanTerms, type Trouble } from "./plan.ts";

@@ -1,4 +1,4 @@
-import type { RequestedKeyKind } from "../tls/certificate.ts";
+import type { RequestedKeyKind } from "../tls/keeper/certificate.ts";
 import type { AcmeProblem } from "./problem.ts";
 
 /**

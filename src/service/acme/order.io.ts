@@ -1,5 +1,5 @@
 import type { Clock } from "../../foundation/clock.ts";
-import { SYSTEM_ANCHORS, type Keeper, type KeeperStore } from "../tls/keeper.ts";
+import { SYSTEM_ANCHORS, type Keeper, type KeeperStore } from "../tls/keeper/keeper.ts";
 import type { AcmeItem } from "./acme.ts";
 import { obtain, type Answerer } from "./obtain.io.ts";
 import { AcmeFailure, acmeProblem } from "./problem.ts";

@@ -1,5 +1,5 @@
 import { formatDuration } from "../../foundation/units.ts";
-import { servesName } from "../tls/certificate.ts";
+import { servesName } from "../tls/keeper/certificate.ts";
 import type { Because } from "./acme.ts";
 import { acmeProblem, type AcmeProblem } from "./problem.ts";
 

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { pemBlocks } from "./pem.ts";
+import { pemBlocks } from "./keeper/pem.ts";
 
 /** Authorities by their subject, made once: there are more than a hundred. */
 export interface KnownRoots {

@@ -4,8 +4,8 @@ import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import { cipherGap } from "./cipher-list.ts";
-import { SYSTEM_ANCHORS, type Anchors, type ClientMaterial, type Keeper } from "./keeper.ts";
-import { servingTogether } from "./name-index.ts";
+import { SYSTEM_ANCHORS, type Anchors, type ClientMaterial, type Keeper } from "./keeper/keeper.ts";
+import { servingTogether } from "./keeper/name-index.ts";
 import { recent, type Recent } from "./recent.ts";
 
 /** What a client's handshake is to be like. */

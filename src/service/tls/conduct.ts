@@ -1,5 +1,5 @@
 import type { TlsRole } from "./facts.ts";
-import type { TlsReason } from "./finding.ts";
+import type { TlsReason } from "./finding/finding.ts";
 
 const HEADER_BYTES = 5;
 const ALERT = 21;

@@ -6,12 +6,12 @@ import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import { TwoWayClose, type Lingering } from "./close.io.ts";
 import { Conduct, type Misconduct } from "./conduct.ts";
 import type { Closing, TlsFacts, TlsRole } from "./facts.ts";
-import type { TlsFinding } from "./finding.ts";
-import { FlightRecorder } from "./flight-recorder.ts";
-import type { Flight } from "./flight.ts";
+import type { TlsFinding } from "./finding/finding.ts";
+import { FlightRecorder } from "./flight/flight-recorder.ts";
+import type { Flight } from "./flight/flight.ts";
 import { hearWrites } from "./hear-writes.io.ts";
 import { Ledger, type RawEnding } from "./ledger.ts";
-import { explain, type EvidenceContext, type RawEnd } from "./reasons.ts";
+import { explain, type EvidenceContext, type RawEnd } from "./finding/reasons.ts";
 import { Tap } from "./tap.io.ts";
 import type { TlsConnection, WireWatch } from "./tls.ts";
 

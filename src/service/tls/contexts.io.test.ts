@@ -5,10 +5,10 @@ import type { SecureContextOptions } from "node:tls";
 import { virtualClock } from "../../simulator/clock.ts";
 import { testAuthority } from "../../testing/test-authority.ts";
 import { plainTerms } from "../../testing/tls-profile.ts";
-import { parsePair, type CertificatePair } from "./certificate.ts";
+import { parsePair, type CertificatePair } from "./keeper/certificate.ts";
 import { ClientContexts } from "./client-contexts.io.ts";
 import { makeContexts } from "./contexts.io.ts";
-import type { CertificateAnswer } from "./keeper.ts";
+import type { CertificateAnswer } from "./keeper/keeper.ts";
 
 const NOW = Date.parse("2026-11-21T00:00:00Z");
 const DAY_MS = 86_400_000;

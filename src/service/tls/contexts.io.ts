@@ -2,9 +2,9 @@ import { constants, createHash } from "node:crypto";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
-import type { CertificatePair } from "./certificate.ts";
-import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper.ts";
-import { foldedName, servingPairs, servingTogether } from "./name-index.ts";
+import type { CertificatePair } from "./keeper/certificate.ts";
+import { NoCertificate, type CertificateAnswer, type ProfileMaterial } from "./keeper/keeper.ts";
+import { foldedName, servingPairs, servingTogether } from "./keeper/name-index.ts";
 import { recent, type Recent } from "./recent.ts";
 import type { ShownOptions } from "./tls.ts";
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { oneLineName } from "./chain.ts";
-import { pemBlocks } from "./pem.ts";
-import type { OwnIssue } from "./reasons.ts";
+import { pemBlocks } from "./keeper/pem.ts";
+import type { OwnIssue } from "./finding/reasons.ts";
 
 /** Who issued the certificate that these options show, and what they send with it; undefined where that cannot be told. */
 export function ownIssue(options: { readonly cert?: unknown } | undefined): OwnIssue | undefined {

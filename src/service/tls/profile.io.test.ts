@@ -7,7 +7,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { testAuthority } from "../../testing/test-authority.ts";
 import { plainTerms } from "../../testing/tls-profile.ts";
-import { parsePair, type CertificatePair } from "./certificate.ts";
+import { parsePair, type CertificatePair } from "./keeper/certificate.ts";
 import type { ContextTerms } from "./contexts.io.ts";
 import {
   NoCertificate,
@@ -15,7 +15,7 @@ import {
   type Keeper,
   type KeeperChange,
   type ProfileMaterial,
-} from "./keeper.ts";
+} from "./keeper/keeper.ts";
 import { listenerProfile, type ListenerProfile } from "./profile.io.ts";
 import { tlsServer } from "./server.io.ts";
 import type { Handshaken, ServerProfile } from "./tls.ts";

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { makeContexts, type ContextTerms, type Contexts } from "./contexts.io.ts";
-import type { Keeper, ProfileMaterial } from "./keeper.ts";
+import type { Keeper, ProfileMaterial } from "./keeper/keeper.ts";
 import type { ServerProfile } from "./tls.ts";
 import { verify } from "./verify.ts";
 

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import type { TlsFacts, TlsRole, Verdict } from "./facts.ts";
-import type { FlightRecorder } from "./flight-recorder.ts";
+import type { FlightRecorder } from "./flight/flight-recorder.ts";
 import { certificateFacts, type CertificateFacts } from "./own-facts.ts";
 import type { ShownChain } from "./tls.ts";
 import { peerCertificate } from "./verify.ts";

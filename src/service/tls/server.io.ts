@@ -8,11 +8,11 @@ import { Lingering } from "./close.io.ts";
 import { LiveConnection } from "./connection.io.ts";
 import type { Verdict } from "./facts.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { NoCertificate } from "./keeper.ts";
+import { NoCertificate } from "./keeper/keeper.ts";
 import { soleCertificate } from "./own-facts.ts";
 import { ownIssue } from "./own-issue.ts";
 import { readFacts, shownChain } from "./read-facts.ts";
-import type { EvidenceContext } from "./reasons.ts";
+import type { EvidenceContext } from "./finding/reasons.ts";
 import type { AcceptOptions, Handshaken, ServerProfile, ShownChain, ShownOptions, TlsServer } from "./tls.ts";
 
 /** How long a certificate may be waited for; the handshake's own deadline may be sooner. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { traceSettings } from "./trace-settings.ts";
+import { traceSettings } from "./tracer/trace-settings.ts";
 import { absolutePath, count, duration, hostName, path, tableName } from "../config/kinds.ts";
-import type { RequestedKeyKind } from "./certificate.ts";
+import type { RequestedKeyKind } from "./keeper/certificate.ts";
 
 /** Where certificates of the server come from. */
 export type CertificateSource =

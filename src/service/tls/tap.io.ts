@@ -3,7 +3,7 @@ import { Duplex } from "node:stream";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import { holdWriteErrors } from "../../foundation/hold-write-errors.ts";
-import type { FlightRecorder } from "./flight-recorder.ts";
+import type { FlightRecorder } from "./flight/flight-recorder.ts";
 import type { RawEnding } from "./ledger.ts";
 
 /**

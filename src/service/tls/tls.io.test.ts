@@ -4,9 +4,9 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { virtualClock } from "../../simulator/clock.ts";
-import { ageOf, parsePair, servesName, type CertificatePair } from "./certificate.ts";
-import { ownCertificate } from "./own-certificate.io.ts";
-import { loadPair } from "./source.io.ts";
+import { ageOf, parsePair, servesName, type CertificatePair } from "./keeper/certificate.ts";
+import { ownCertificate } from "./keeper/own-certificate.io.ts";
+import { loadPair } from "./keeper/source.io.ts";
 
 const DAY_MS = 86_400_000;
 

@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import type { SecureContext, SecureContextOptions, TLSSocket } from "node:tls";
 import type { Closing, TlsFacts, Verdict } from "./facts.ts";
-import type { TlsFinding } from "./finding.ts";
-import type { Direction, Flight, FlightEvent } from "./flight.ts";
+import type { TlsFinding } from "./finding/finding.ts";
+import type { Direction, Flight, FlightEvent } from "./flight/flight.ts";
 
 /**
  * TLS, free of any mail protocol: SMTP stands on it, and IMAP and POP3 will. It runs over a tap (`tap.io.ts`), so that it

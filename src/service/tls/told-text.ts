@@ -1,6 +1,6 @@
 import type { FieldsOf } from "../../foundation/events.ts";
 import { isCleanEnd, type Closing, type TlsFacts } from "./facts.ts";
-import type { TlsFinding } from "./finding.ts";
+import type { TlsFinding } from "./finding/finding.ts";
 import type { Moment } from "./told.ts";
 
 /** The words and fields in which stages log a TLS connection. Postfix's words where it has them, so that tools and habits work. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FlightSampler } from "./flight-sampler.ts";
-import type { Flight } from "./flight.ts";
+import { FlightSampler } from "./flight/flight-sampler.ts";
+import type { Flight } from "./flight/flight.ts";
 import { flightIn, parseTold, toldText, type TlsTold } from "./told.ts";
 
 function failedWith(flight: Flight): TlsTold {

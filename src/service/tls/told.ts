@@ -1,6 +1,6 @@
 import type { Closing, TlsFacts } from "./facts.ts";
-import type { TlsFinding } from "./finding.ts";
-import type { Flight } from "./flight.ts";
+import type { TlsFinding } from "./finding/finding.ts";
+import type { Flight } from "./flight/flight.ts";
 
 /**
  * What a service tells of one TLS connection, as data for the journal: it travels with the event whose line people read,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { ja4 } from "../../../src/service/tls/ja4.ts";
-import { clientHelloFacts, readClientHello } from "../../../src/service/tls/client-hello.ts";
-import { clientHelloLine, serverHelloLine } from "../../../src/service/tls/hello-lines.ts";
-import { RecordScanner } from "../../../src/service/tls/record-scanner.ts";
-import { readServerHello } from "../../../src/service/tls/server-hello.ts";
-import { FlightRecorder } from "../../../src/service/tls/flight-recorder.ts";
+import { ja4 } from "../../../src/service/tls/flight/ja4.ts";
+import { clientHelloFacts, readClientHello } from "../../../src/service/tls/flight/client-hello.ts";
+import { clientHelloLine, serverHelloLine } from "../../../src/service/tls/flight/hello-lines.ts";
+import { RecordScanner } from "../../../src/service/tls/flight/record-scanner.ts";
+import { readServerHello } from "../../../src/service/tls/flight/server-hello.ts";
+import { FlightRecorder } from "../../../src/service/tls/flight/flight-recorder.ts";
 import type { TlsRole } from "../../../src/service/tls/facts.ts";
 import { virtualClock } from "../../../src/simulator/clock.ts";
 import { clientHelloBody, handshake, record, serverHelloBody, vector } from "../../../src/testing/hello-bytes.ts";

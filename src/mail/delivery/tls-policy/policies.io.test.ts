@@ -11,7 +11,7 @@ import { generate } from "selfsigned";
 import { systemClock } from "../../../foundation/clock.io.ts";
 import type { AnyEvent, Emit } from "../../../foundation/events.ts";
 import { seededRandom } from "../../../foundation/random.ts";
-import { parsePair } from "../../../service/tls/certificate.ts";
+import { parsePair } from "../../../service/tls/keeper/certificate.ts";
 import { fingerprintOf, keyFingerprintOf } from "../../../service/tls/fingerprint.ts";
 import { createZone } from "../../../simulator/zone.ts";
 import { policiesOf, testKeeper } from "../../../testing/client-tls.ts";

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { ok, refused, type Result } from "../../../foundation/result.ts";
 import { parseFingerprint } from "../../../service/tls/fingerprint.ts";
-import type { TraceLevel } from "../../../service/tls/trace-switches.ts";
+import type { TraceLevel } from "../../../service/tls/tracer/trace-switches.ts";
 import { isOlder, parseProtocols, TLS_VERSIONS, type TlsVersion } from "./protocols.ts";
 
 /**

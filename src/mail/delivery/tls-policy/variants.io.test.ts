@@ -9,7 +9,7 @@ import { generate } from "selfsigned";
 import { systemClock } from "../../../foundation/clock.io.ts";
 import type { AnyEvent, Emit } from "../../../foundation/events.ts";
 import { seededRandom } from "../../../foundation/random.ts";
-import { readClientHello, type ClientHello } from "../../../service/tls/client-hello.ts";
+import { readClientHello, type ClientHello } from "../../../service/tls/flight/client-hello.ts";
 import { createZone } from "../../../simulator/zone.ts";
 import { policiesOf, testKeeper } from "../../../testing/client-tls.ts";
 import type { ConnectRequest } from "../delivery.ts";
