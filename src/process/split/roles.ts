@@ -105,6 +105,8 @@ export type FromWorker =
   /** From an ingress, when something has changed: how its filters do. */
   | { readonly kind: "filters"; readonly filters: readonly ShownFilter[] }
   | { readonly kind: "alive" }
+  /** From an ingress that was told to leave: no connection is accepted any more. */
+  | { readonly kind: "closed" }
   | { readonly kind: "ready"; readonly listening: readonly string[] }
   /** From an ingress: whose file this is. */
   | { readonly kind: "who"; readonly uid: number }

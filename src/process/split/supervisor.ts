@@ -60,6 +60,8 @@ const STOP_ORDER: readonly (readonly Role[])[] = [
 ];
 /** One that is away for longer has the settings that it is to go by from its next start. */
 const SCHEDULER_TAKES_WITHIN_MS = 10_000;
+/** A process that was told to leave and does not turn is no reason to wait longer. */
+const CLOSED_WITHIN_MS = 2_000;
 
 interface Keeping {
   readonly worker: WorkerProcess;
@@ -429,7 +431,8 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       if (canMoveLog(logAtStart, next.settings.log.to)) logAt = next.settings.log.to;
       tellStaying(logWorker, next, undefined);
       logWorker.setStart({ ...startOf(parts, "log", withLogAt(next, logAt)), name: logWorker.name });
-      for (const old of changing) letGo(old);
+      const before = changing;
+      for (const old of before) letGo(old);
       kept = keeping;
       lookedUp = lookup;
       for (const problem of places.adjust(loaded.settings.listeners, next.settings.listeners))
@@ -439,6 +442,10 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
       emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
       loaded = next;
       tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
+      // Whoever hears that the reload is done is served by these settings from then on. Until then those before may accept, too.
+      await withDeadline(clock, CLOSED_WITHIN_MS, "the end of accepting", () =>
+        Promise.all(before.filter(mayReceive).map((worker) => worker.closed)),
+      ).catch(() => {});
     },
     logTroubles: () => logTroubles,
     certificates: async () => ({ shown: await listingOf(kept.access, clock), acme: acmeNow() }),

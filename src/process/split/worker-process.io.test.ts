@@ -23,6 +23,7 @@ function entryOf(name: string, answers: string): string {
 process.on("message", (message) => {
   if (message.kind === "start") process.send({ kind: "ready", listening: [] });
   else if (message.kind === "stop") process.exit(0);
+  else if (message.kind === "leave") process.send({ kind: "closed" });
   else if (message.kind === "alive?") { asked++; if (${answers}) process.send({ kind: "alive" }); process.send({ kind: "ask-counts" }); }
 });
 process.on("disconnect", () => process.exit(0));
@@ -258,4 +259,25 @@ test("connections that a process never took are closed when it ends, and there a
     server.close();
     await worker.stop(1000);
   }
+});
+
+test("a process that was asked to leave says when it accepts no more, which may be long before its end", async () => {
+  const worker = startWorker({
+    name: "ingress-1",
+    role: "ingress",
+    entry: entryOf("leaving", "true"),
+    nodeOptions: [],
+    descriptors: [],
+    // What it is told is no matter to this one.
+    start: {} as WorkerStart,
+    clock: virtualClock(0),
+    emit: () => {},
+  });
+  await worker.ready;
+  let isOver = false;
+  const left = worker.leave().then(() => (isOver = true));
+  await worker.closed;
+  assert.equal(isOver, false);
+  await worker.stop(1000);
+  await left;
 });

@@ -30,6 +30,8 @@ export interface WorkerProcess {
   status(): Omit<ProcessStatus, "memoryBytes"> | undefined;
   /** Asks it to take nothing new and to go when its last session has ended, however long that takes. */
   leave(): Promise<void>;
+  /** Settles when one that was asked to leave takes nothing new any more, or has ended. */
+  readonly closed: Promise<void>;
   /** Asks it to finish and leave; kills it at the deadline. Never starts it again. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -86,6 +88,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
   let startedAt = clock.now();
   let listening: readonly string[] = [];
   const first = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<void>();
   // The supervisor may look at it later than it fails.
   first.promise.catch(() => {});
 
@@ -117,7 +120,10 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       for (const socket of toIt) socket.destroy();
       toIt.clear();
       if (pid !== undefined) options.onEnd?.();
-      if (isStopping) return;
+      if (isStopping) {
+        closed.resolve();
+        return;
+      }
       if (!wasReady) {
         first.reject(refusal ?? new Error(`process ${name} did not start: ${how}`));
         return;
@@ -167,6 +173,7 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       // Our own worker of our own version speaks here.
       const said = message as FromWorker;
       if (said.kind === "alive") unanswered = 0;
+      else if (said.kind === "closed") closed.resolve();
       else if (said.kind === "ready") {
         asking = clock.after(ASK_EVERY_MS, ask);
         isReady = true;
@@ -233,7 +240,9 @@ export function startWorker(options: WorkerOptions): WorkerProcess {
       restart?.cancel();
       if (child?.connected === true) child.send({ kind: "leave" } satisfies ToWorker, () => {});
       await ended;
+      closed.resolve();
     },
+    closed: closed.promise,
     async stop(givenMs) {
       // One that was never ready has no work to end.
       const deadlineMs = wasReady ? givenMs : 0;

@@ -9,7 +9,7 @@ import type { ToWorker, WorkerStart } from "./roles.ts";
 /** What the roles in worker processes share: how a role is told things, and its connection to the scheduler. */
 export interface RunningRole {
   readonly listening?: readonly string[];
-  /** Takes nothing new; resolves when the last session has ended. */
+  /** Takes nothing new, from the call on; resolves when the last session has ended. */
   leave?(): Promise<void>;
   /** `handle`: a connection that came with it. */
   onMessage?(message: ToWorker, handle?: unknown): void;

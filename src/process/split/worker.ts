@@ -38,7 +38,12 @@ export function runWorker(): void {
     process.exit(0);
   };
   const leave = async (): Promise<void> => {
-    await (await running)?.leave?.();
+    const role = await running;
+    if (role?.leave !== undefined) {
+      const left = role.leave();
+      say({ kind: "closed" });
+      await left;
+    }
     await end(LEAVE_DEADLINE_MS);
   };
   process.on("message", (received, handle) => {
