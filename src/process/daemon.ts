@@ -112,7 +112,9 @@ function loadOptionsOf(file: string | undefined): LoadOptions {
 
 function notStarted(problems: readonly SettingsProblem[], file: string | undefined): string {
   const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
-  return `${lines}posthornd: not started: ${problems.length} problems in ${file ?? "the built-in settings"}\n`;
+  const errors = problems.filter(({ severity }) => severity !== "warning").length;
+  const number = errors === 1 ? "1 problem" : `${errors} problems`;
+  return `${lines}posthornd: not started: ${number} in ${file ?? "the built-in settings"}\n`;
 }
 
 async function serve(options: DaemonOptions, read: LoadedSettings, onStuck: () => void): Promise<number> {

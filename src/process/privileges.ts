@@ -54,22 +54,3 @@ function lineOf(file: string, name: string): readonly string[] | undefined {
     .map((line) => line.split(":"))
     .find((fields) => fields[0] === name && fields.length > 2);
 }
-
-/** Node's permission model for a worker: the program itself, and what the role names, is all of the disk that it sees. */
-export function permissionOptions(grants: {
-  readonly program: readonly string[];
-  readonly read: readonly string[];
-  readonly write: readonly string[];
-  readonly mayUseThreads: boolean;
-  readonly mayLoadLibraries: boolean;
-  readonly mayRunPrograms?: boolean;
-}): readonly string[] {
-  return [
-    "--permission",
-    ...[...grants.program, ...grants.read, ...grants.write].map((path) => `--allow-fs-read=${path}`),
-    ...grants.write.map((path) => `--allow-fs-write=${path}`),
-    ...(grants.mayUseThreads ? ["--allow-worker"] : []),
-    ...(grants.mayLoadLibraries ? ["--allow-addons"] : []),
-    ...(grants.mayRunPrograms === true ? ["--allow-child-process"] : []),
-  ];
-}

@@ -372,7 +372,7 @@ test("split: certificates that are wrong keep the server from starting, and a re
   const [good, other] = [await pairOf("mx.posthorn.test"), await pairOf("mx.posthorn.test")];
   await assert.rejects(
     withCertificates(t, { layout: "split", settings: FILES }, { "mx.pem": good.chain, "mx.key": other.key }),
-    /posthorn\.yaml:\d+:\d+: certificates\[0\]\.key: \S+mx\.key does not belong to the certificate\n.*not started: 1 problems/,
+    /posthorn\.yaml:\d+:\d+: certificates\[0\]\.key: \S+mx\.key does not belong to the certificate\n.*not started: 1 problem in/,
   );
   const { server, write } = await withCertificates(
     t,

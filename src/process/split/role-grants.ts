@@ -11,7 +11,7 @@ import { isPkcs11 } from "../../service/tls/keeper/pkcs11.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
 import type { CertificateSource } from "../../service/tls/settings.ts";
 import { lookupTablesOf } from "../settings/lookup-needs.ts";
-import { permissionOptions } from "../privileges.ts";
+import { permissionOptions } from "./permission-options.io.ts";
 import type { Role } from "./roles.ts";
 import { signingFilesOf } from "../settings/signing-files.ts";
 import { authoritiesOf, certificateTablesOf } from "../settings/tls-files.ts";
