@@ -117,7 +117,7 @@ async function posthorn(argv: readonly string[], fakes: Fakes = {}): Promise<Tol
     comparePolicy: () => Promise.resolve({ sessions: 0, unclear: 0, queued: 0, hasQueue: false, changes: [] }),
     hashPassword: (password) => Promise.resolve(`hash of ${password}`),
     readSecret: () => Promise.resolve("secret"),
-    restore: () => Promise.resolve({ messages: 1, bytes: 2 }),
+    restore: () => Promise.resolve({ messages: 1, bytes: 2, lost: { count: 0, messages: [] } }),
     dial: () => Promise.resolve(dialled(fakes.smtp ?? (() => undefined))),
     sleep: () => Promise.resolve(),
     interrupted: new AbortController().signal,
@@ -186,6 +186,26 @@ test("every command explains itself, and the reference has them all", async () =
     assert.match(reference, new RegExp(`^## posthorn ${name}$`, "m"));
   }
   assert.match((await posthorn(["help"])).out, /queue list/);
+});
+
+test("a backup tells whose content the queue had lost, and a restore too", async () => {
+  const whole = { messages: 2, bytes: 4096, lost: { count: 0, messages: [] } };
+  const short = { ...whole, lost: { count: 21, messages: [MESSAGE] } };
+  assert.deepEqual(
+    await posthorn(["backup", "/b"], { answers: { backup: whole } }).then(({ code, out, err }) => [code, out, err]),
+    [0, "2 messages, 4.0 KiB, in /b\n", ""],
+  );
+  for (const { code, out, err } of [
+    await posthorn(["backup", "/b"], { answers: { backup: short } }),
+    await posthorn(["restore", "/b"], { world: { restore: () => Promise.resolve(short) } }),
+  ]) {
+    assert.equal(code, 65);
+    assert.match(out, /^2 messages, 4\.0 KiB, /);
+    assert.match(
+      err,
+      /^posthorn: .* the content of 21 messages had been lost from the queue before: 01ARZ3NDEKT, \.\.\.\n/,
+    );
+  }
 });
 
 test("--help behind the first word of a group explains all its commands", async () => {

@@ -3,6 +3,8 @@ import { escapeControls } from "../../foundation/escape.ts";
 import { usage, withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { counted, roughSize } from "./text.ts";
+import type { World } from "./world.ts";
+import type { SpoolCopy } from "../../mail/queue/store.ts";
 
 /** Commands that change the running server as a whole. */
 const plain = { operands: "", leastOperands: 0, mostOperands: 0, options: {} } as const;
@@ -120,7 +122,7 @@ export const backup: CliCommand = {
     world.stdout.write(
       `${counted(copied.messages, "message")}, ${roughSize(copied.bytes)}, in ${escapeControls(directory)}\n`,
     );
-    return exitCodes.ok;
+    return tellLost(copied, world);
   },
 };
 
@@ -136,6 +138,16 @@ export const restore: CliCommand = {
     const named = given.operands[0] ?? "";
     const restored = await world.restore(given.settingsFile, isAbsolute(named) ? named : join(world.cwd, named));
     world.stdout.write(`${counted(restored.messages, "message")}, ${roughSize(restored.bytes)}, restored\n`);
-    return exitCodes.ok;
+    return tellLost(restored, world);
   },
 };
+
+function tellLost({ lost }: SpoolCopy, world: Pick<World, "stderr">): number {
+  if (lost.count === 0) return exitCodes.ok;
+  const more = lost.count > lost.messages.length ? ", ..." : "";
+  world.stderr.write(
+    `posthorn: all the rest is there, but the content of ${counted(lost.count, "message")} had been lost from the queue before: ` +
+      `${escapeControls(lost.messages.join(", "))}${more}\nposthorn: put the files back from an older backup of bodies/, or tell the senders: posthorn queue bounce\n`,
+  );
+  return exitCodes.dataError;
+}

@@ -5,6 +5,7 @@ import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
 import type { ProbeOutcome, ProbeReport, ProbeTarget, ProbeTrial } from "./tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
+import type { SpoolCopy } from "../../mail/queue/store.ts";
 import type { RecordedInput } from "../../mail/scheduler/replay/replay.ts";
 import type { Standing } from "../../service/autoconfig/compare-records.ts";
 import type { ExpectedRecord } from "../../service/autoconfig/expected-records.ts";
@@ -69,7 +70,7 @@ export interface World extends TableWorld, PolicyWorld, SigningWorld {
   readonly autoconfig: (settingsFile: string | undefined, question: AutoconfigQuestion) => Promise<AutoconfigAnswer>;
   readonly hashPassword: (password: string, scheme: HashScheme) => Promise<string>;
   /** Puts a backup in place of an empty queue, while no server runs on it. */
-  readonly restore: (settingsFile: string | undefined, backup: string) => Promise<{ messages: number; bytes: number }>;
+  readonly restore: (settingsFile: string | undefined, backup: string) => Promise<SpoolCopy>;
   /** Asks for something that is not to be shown while it is typed; from a pipe, its first line. */
   readonly readSecret: (prompt: string) => Promise<string>;
   /** Leaves a file in a folder that everybody may put files into. Rejects when it cannot be made durable there. */

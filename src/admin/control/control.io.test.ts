@@ -11,6 +11,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
+import type { SpoolCopy } from "../../mail/queue/store.ts";
 import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import type { Admin } from "./admin.ts";
@@ -205,7 +206,7 @@ test("a page that does not come in time ends the list with an error, and so does
 
 test("who waits for an answer is not idle, and who asks for nothing is", async () => {
   const clock = virtualClock(0);
-  const copied = Promise.withResolvers<{ messages: number; bytes: number }>();
+  const copied = Promise.withResolvers<SpoolCopy>();
   const begun = Promise.withResolvers<void>();
   const backup = () => (begun.resolve(), copied.promise);
   await using server = await place({ queue: { backup } }, clock);
@@ -213,8 +214,8 @@ test("who waits for an answer is not idle, and who asks for nothing is", async (
   const asked = client.call("backup", { directory: "/backup" });
   await begun.promise;
   await clock.advance(20 * 60_000);
-  copied.resolve({ messages: 1, bytes: 2 });
-  assert.deepEqual(await asked, { messages: 1, bytes: 2 });
+  copied.resolve({ messages: 1, bytes: 2, lost: { count: 0, messages: [] } });
+  assert.deepEqual(await asked, { messages: 1, bytes: 2, lost: { count: 0, messages: [] } });
   await turns(10);
   await clock.advance(5 * 60_000);
   await turns(10);

@@ -17,7 +17,7 @@ import type {
 } from "../../mail/scheduler/admin/admin.ts";
 import type { Counted } from "../../mail/scheduler/admin/meter.ts";
 import { SUSPENSION_LEVELS } from "../../mail/scheduler/suspension/suspension.ts";
-import type { CensusRow } from "../../mail/queue/store.ts";
+import type { CensusRow, SpoolCopy } from "../../mail/queue/store.ts";
 import type { ShownFilter } from "../../mail/filter/merged-health.ts";
 import type { DmarcReportData, ShownDmarcReport } from "../../mail/filter/authentication/dmarc-collector.ts";
 import type { GreylistRow } from "../../mail/envelope/restrictions/greylist-store.ts";
@@ -446,7 +446,7 @@ export const operations = {
     "change",
     "Copies the running queue into an empty directory.",
     z.strictObject({ directory: z.string().min(1).max(4000) }),
-    (admin, args): Promise<{ readonly messages: number; readonly bytes: number }> => admin.queue.backup(args.directory),
+    (admin, args): Promise<SpoolCopy> => admin.queue.backup(args.directory),
     LONG_MS,
   ),
   stop: operation("change", "Stops the server in good order.", nothing, (admin): Promise<void> => admin.stop()),

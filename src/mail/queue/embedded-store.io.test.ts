@@ -13,6 +13,8 @@ import {
   utimesSync,
   writeFileSync,
   writeSync,
+  renameSync,
+  truncateSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -461,8 +463,31 @@ spoolTest("a damaged backup is not restored", async (directory) => {
     await store.backup(backup);
   }
   rmSync(`${backup}/bodies/${bodyFileName(messageIdOf(1))}`);
-  assert.throws(() => restore(backup, `${directory}-restored`), { code: "ENOENT" });
+  assert.throws(() => restore(backup, `${directory}-restored`), { code: "USAGE", message: /bodies\/.* is missing$/ });
   assert.ok(!existsSync(`${directory}-restored/queue.db`));
+});
+
+spoolTest("content that the queue has lost keeps nothing else from being saved, and is told", async (directory) => {
+  const backup = `${directory}-backup`;
+  const restored = `${directory}-restored`;
+  const lost = { count: 2, messages: [messageIdOf(1), messageIdOf(2)] };
+  {
+    await using store = await open(directory);
+    for (const n of [1, 2, 3])
+      await store.apply([{ ...commitOf(n), body: await bodyFile(directory, n, `content ${n}`) }]);
+    rmSync(`${directory}/bodies/${bodyFileName(messageIdOf(1))}`);
+    truncateSync(`${directory}/bodies/${bodyFileName(messageIdOf(2))}`, 4);
+    const { messages, lost: told } = await store.backup(backup);
+    assert.deepEqual([messages, told], [3, lost]);
+  }
+  const third = bodyFileName(messageIdOf(3));
+  renameSync(`${backup}/bodies/${third}`, `${backup}/aside`);
+  assert.throws(() => restore(backup, `${directory}-half`), { code: "USAGE", message: /is missing$/ });
+  renameSync(`${backup}/aside`, `${backup}/bodies/${third}`);
+  assert.deepEqual(restore(backup, restored).lost, lost);
+  assert.equal(readFileSync(`${restored}/bodies/${third}`, "utf8"), "content 3");
+  await using store = await open(restored);
+  assert.equal((await store.envelopes([1, 2, 3].map((n) => envelopeIdOf(messageIdOf(n), 1)))).length, 3);
 });
 
 spoolTest(

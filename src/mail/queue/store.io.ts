@@ -25,6 +25,7 @@ import type {
   StoreCounters,
   StoredEnvelope,
   StoredMessage,
+  SpoolCopy,
 } from "./store.ts";
 import type { MissingFile } from "./store-reader.io.ts";
 import type {
@@ -231,7 +232,7 @@ class EmbeddedStore implements Store {
     return this.#ask<readonly AttemptRecord[]>({ ask: "attempts", id });
   }
 
-  async backup(intoDirectory: string): Promise<{ messages: number; bytes: number }> {
+  async backup(intoDirectory: string): Promise<SpoolCopy> {
     if (this.#ended !== undefined) throw this.#ended;
     const kept = new Promise<void>((resolve) => this.#filesKept.push(resolve));
     this.#writer.tell({ do: "keepFiles" });

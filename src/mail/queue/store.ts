@@ -46,7 +46,7 @@ export interface Store extends AsyncDisposable {
   /** Attempts of one envelope, oldest first, at most the newest hundred. */
   attempts(id: EnvelopeId): Promise<readonly AttemptRecord[]>;
   /** A consistent copy of database and body files into an empty directory, while running. */
-  backup(intoDirectory: string): Promise<{ messages: number; bytes: number }>;
+  backup(intoDirectory: string): Promise<SpoolCopy>;
   /** For metrics, `show status` and the tests: what has been done since the store was opened. */
   counters(): StoreCounters;
 }
@@ -207,6 +207,14 @@ export interface CensusRow {
   readonly total: number;
   /** Envelopes no older than 5, 10, 20, 40, 80, 160, 320, 640, 1280 minutes, and older: ten counts, as qshape has them. */
   readonly byAge: readonly number[];
+}
+
+/** What a backup or a restore has copied. */
+export interface SpoolCopy {
+  readonly messages: number;
+  readonly bytes: number;
+  /** Content that the queue itself has lost: of how many messages, and the first twenty of them. Their envelopes are there. */
+  readonly lost: { readonly count: number; readonly messages: readonly string[] };
 }
 
 export interface StoreCounters {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../../foundation/error.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { PackedValue } from "./packing.ts";
-import type { QueueFilter, QueuePlace } from "./store.ts";
+import type { QueueFilter, QueuePlace, SpoolCopy } from "./store.ts";
 
 /** What the store and its threads say to each other. Everything is plain data. */
 
@@ -74,5 +74,5 @@ export type FromReader =
   | { readonly say: "closed" };
 
 export type FromBackup =
-  | { readonly say: "copied"; readonly copied: { readonly messages: number; readonly bytes: number } }
+  | { readonly say: "copied"; readonly copied: SpoolCopy }
   | { readonly say: "failed"; readonly error: ToldError };

@@ -10,6 +10,7 @@ import type {
   QueueFilter,
   QueuePlace,
   QueueRow,
+  SpoolCopy,
   StoredEnvelope,
   StoredMessage,
 } from "../../queue/store.ts";
@@ -82,7 +83,7 @@ export interface SchedulerAdmin {
   /** The same of all envelopes of a message, or of one. Undefined when there is none. */
   whyAll(id: string): Promise<WhyReport | undefined>;
   /** A consistent copy of the running queue into an empty directory. */
-  backup(intoDirectory: string): Promise<{ readonly messages: number; readonly bytes: number }>;
+  backup(intoDirectory: string): Promise<SpoolCopy>;
 }
 
 export interface SuspendWish {
