@@ -506,6 +506,8 @@ test("send's exit status tells programs whether to come again", async () => {
   }
   const nobody = { dial: () => Promise.reject(new Error("ECONNREFUSED")) };
   assert.equal((await posthorn(["send", "bert"], { stdin: "x", world: nobody })).code, 75);
+  const forbidden = { dial: () => Promise.reject(Object.assign(new Error("EACCES"), { code: "EACCES" })) };
+  assert.match((await posthorn(["send", "bert"], { stdin: "x", world: forbidden })).err, /may not open the socket/);
   assert.equal((await posthorn(["send"], { stdin: "x" })).code, 64);
   assert.equal((await posthorn(["send", "-t"], { stdin: "Subject: x\n\n" })).code, 65);
 });

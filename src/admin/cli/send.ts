@@ -1,5 +1,5 @@
 import { escapeControls } from "../../foundation/escape.ts";
-import { messageOf, PosthornError } from "../../foundation/error.ts";
+import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { injectMessage, type Injected } from "./inject.ts";
@@ -164,6 +164,7 @@ async function dialFirst(places: readonly InjectionPlace[], world: World): Promi
       last = thrown;
     }
   }
+  const isForbidden = systemCodeOf(last) === "EACCES";
   const tried = places.map((place) => ("path" in place ? place.path : `${place.host}:${place.port}`)).join(", ");
   throw new PosthornError("CONTROL_UNREACHABLE", {
     message:
@@ -171,7 +172,11 @@ async function dialFirst(places: readonly InjectionPlace[], world: World): Promi
         ? "the settings have no listener that takes mail from this machine"
         : `no server takes mail at ${tried}: ${messageOf(last)}`,
     advice:
-      places.length === 0 ? "use --server HOST:PORT" : "start the server with posthornd, or use --server HOST:PORT",
+      places.length === 0
+        ? "use --server HOST:PORT"
+        : isForbidden
+          ? "this user may not open the socket, or a folder above it: mend the rights, or use --server HOST:PORT"
+          : "start the server with posthornd, or use --server HOST:PORT",
     cause: last,
   });
 }

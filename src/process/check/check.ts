@@ -93,6 +93,7 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
   for (const { path, text, severity } of recipientProblems(settings, names)) tell(path, text, severity);
   for (const { path, text, severity } of restrictionProblems(settings, knownTable)) tell(path, text, severity);
   knownList(settings.verp.senders, ["verp", "senders"]);
+  knownList(settings.autoconfig.domains, ["autoconfig", "domains"]);
 
   const seenListeners = new Map<string, number>();
   for (const [at, listener] of settings.listeners.entries()) {

@@ -171,6 +171,7 @@ actions:
 rules:
   - match: { for: local, not: { mail-from: table:spammers } }
     action: delivr
+autoconfig: { domains: table:hostd }
 `,
     },
     "posthorn.yaml:2:3: local.users: there is no table usrs; did you mean users?",
@@ -179,6 +180,7 @@ rules:
     "posthorn.yaml:9:46: actions.also.relay.to[1]: there is no credentials entry nobody; there are: isp",
     "posthorn.yaml:11:33: rules[0].match.not.mail-from: there is no table spammers; there are: users",
     "posthorn.yaml:12:5: rules[0].action: there is no action delivr; did you mean deliver?",
+    "posthorn.yaml:13:15: autoconfig.domains: there is no table hostd; there are: users",
   ],
   [
     "a rule that makes the server an open relay",
