@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { virtualClock } from "../../simulator/clock.ts";
@@ -49,6 +49,45 @@ test("a table file follows its changes, survives its absence, and keeps its last
     assert.match(findings.at(-1)?.text ?? "", /users:3: 10\.0\.0\.1\/8: expected the network's first address/);
     await writeFile(path, "joe 4\n");
     assert.equal(await settled("joe"), `4 ${path}:1`);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("what is being written in its place is not taken before it rests: half of it would refuse the others for good", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "posthorn-table-"));
+  try {
+    const path = join(directory, "users");
+    for (const hasClockOfItsOwn of [false, true]) {
+      const clock = virtualClock(0);
+      const write = async (text: string): Promise<void> => {
+        await writeFile(path, text);
+        if (!hasClockOfItsOwn) await utimes(path, clock.now() / 1000, clock.now() / 1000);
+      };
+      await write("joe 1\njim 1\njane 1\n");
+      const file = watchedFile("users", path, clock, () => {});
+      /** What lookups get that come each second for so long. */
+      const textAfter = async (seconds: number): Promise<string> => {
+        for (let second = 0; second < seconds; second++) {
+          await clock.advance(1001);
+          await file.current();
+          await new Promise((resolve) => setTimeout(resolve, 30));
+        }
+        const now = await file.current();
+        return now.text;
+      };
+      assert.match(await textAfter(1), /jane 1/);
+      await write("");
+      assert.match(await textAfter(20), /jane 1/, "empty for twenty seconds");
+      await write("joe 2\n");
+      assert.match(await textAfter(1), /jane 1/, "half of it for a second");
+      await write("joe 2\njim 2\njane 2\n");
+      assert.match(await textAfter(2), /jane 2/, "whole");
+      await write("joe 3\n");
+      assert.equal(await textAfter(5), "joe 3\n", "shorter, and at rest");
+      await write("");
+      assert.equal(await textAfter(40), "", "empty, and at rest");
+    }
   } finally {
     await rm(directory, { recursive: true });
   }

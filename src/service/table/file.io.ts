@@ -9,9 +9,17 @@ import type { TableFile, TableFinding } from "./tables.ts";
 const MOST_TABLE_BYTES = 64 * 1024 * 1024;
 
 /**
+ * What has become shorter may be half of a new version: whoever writes a file in its place empties it first. Names that are
+ * missing in that half would be refused for good.
+ */
+const SHORTER_RESTS_MS = 2000;
+/** The program that fills it may still be asking a database what to write. */
+const EMPTY_RESTS_MS = 30_000;
+
+/**
  * A table file that is read again when it changes. What was read last stays in force while the file is gone, cannot be
- * read, or is just being written: it is taken only when its time and size were the same before and after reading.
- * `initial` is text that somebody with more rights has read before.
+ * read, or is just being written: it is taken only when its time and size were the same before and after reading, and
+ * a shorter version when nobody has written to it for a while. `initial` is text that somebody with more rights has read before.
  */
 export function watchedFile(
   table: string,
@@ -21,7 +29,10 @@ export function watchedFile(
   initial?: string,
 ): TableFile {
   let text = initial;
+  let bytes = initial === undefined ? 0 : Buffer.byteLength(initial);
   let version = 0;
+  /** A version that must rest first, and since when it is known. */
+  let waiting: { readonly mark: string; readonly sinceMs: number } | undefined;
   let mark: string | undefined;
   let changedAt: number | undefined;
   let failure = "";
@@ -31,14 +42,22 @@ export function watchedFile(
       onFinding({ table, text: `${words}${text === undefined ? "" : "; the version before stays in force"}` });
     failure = words;
   };
+  const rests = (now: FileMark): boolean => {
+    const leastMs = !now.isFile || now.size >= bytes ? 0 : now.size === 0 ? EMPTY_RESTS_MS : SHORTER_RESTS_MS;
+    if (leastMs === 0) return true;
+    if (waiting?.mark !== now.mark) waiting = { mark: now.mark, sinceMs: clock.monotonicMs() };
+    // The file's time may come from another host's clock, and ours may have been set back since.
+    return Math.max(clock.now() - now.mtimeMs, clock.monotonicMs() - waiting.sinceMs) >= leastMs;
+  };
   const look = async (): Promise<void> => {
     try {
-      const { mtimeMs, ...now } = await markOf(path);
-      const before = now.mark;
+      const now = await markOf(path);
+      const { mark: before, mtimeMs } = now;
       if (before === mark) {
         failure = "";
         return;
       }
+      if (!rests(now)) return;
       const read = await readTableFile(path);
       if ((await markOf(path)).mark !== before) return;
       failure = "";
@@ -46,6 +65,7 @@ export function watchedFile(
       changedAt = mtimeMs;
       if (read === text) return;
       text = read;
+      bytes = Buffer.byteLength(read);
       version++;
     } catch (thrown) {
       fail(messageOf(thrown));
@@ -88,7 +108,15 @@ export async function readTableFile(path: string): Promise<string> {
   }
 }
 
-async function markOf(path: string): Promise<{ readonly mark: string; readonly mtimeMs: number }> {
-  const { mtimeMs, size, ino } = await stat(path);
-  return { mark: `${mtimeMs} ${size} ${ino}`, mtimeMs };
+interface FileMark {
+  readonly mark: string;
+  readonly mtimeMs: number;
+  readonly size: number;
+  readonly isFile: boolean;
+}
+
+async function markOf(path: string): Promise<FileMark> {
+  const facts = await stat(path);
+  const { mtimeMs, size, ino } = facts;
+  return { mark: `${mtimeMs} ${size} ${ino}`, mtimeMs, size, isFile: facts.isFile() };
 }
