@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFile, chmod, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdtemp, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -36,6 +36,11 @@ test("a list is read below its folders only, as a regular file that not everybod
     await chmod(file, 0o644);
     await writeFile(file, "jane@example.org\n|\n");
     assert.match(textOf(await readIncludeFile(file, [folder])), /staff:2: /);
+    await writeFile(file, "");
+    assert.match(textOf(await readIncludeFile(file, [folder])), /staff: .*may be just being written/);
+    const before = Date.now() / 1000 - 31;
+    await utimes(file, before, before);
+    assert.equal(textOf(await readIncludeFile(file, [folder])), "");
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -9,6 +9,8 @@ export type IncludedList =
   | { readonly kind: "failed"; readonly text: string };
 
 const MOST_BYTES = 4 * 1024 * 1024;
+/** Whoever writes a list in its place empties it first; a list of nobody refuses its mail for good. */
+const EMPTY_RESTS_MS = 30_000;
 
 /**
  * The targets in a file that an alias includes (`:include:/path`). It is read only below one of `folders`, only when it is
@@ -31,6 +33,8 @@ export async function readIncludeFile(path: string, folders: readonly string[]):
     const stat = await file.stat();
     if (!stat.isFile()) return failed("is no regular file");
     if ((stat.mode & 0o002) !== 0) return failed("everybody may write to it");
+    if (stat.size === 0 && Math.abs(Date.now() - stat.mtimeMs) < EMPTY_RESTS_MS)
+      return failed("has become empty within the last thirty seconds, and may be just being written");
     if (stat.size > MOST_BYTES) return failed(`has more than ${MOST_BYTES} bytes`);
     const bytes = Buffer.alloc(stat.size);
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
