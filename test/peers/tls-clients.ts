@@ -7,7 +7,7 @@ import { startPostfix } from "./postfix.ts";
 import { converse, inPeer, run, type RunningPeer } from "./running.ts";
 import { swaks } from "./swaks.ts";
 import type { TlsRun } from "./tls-closes.ts";
-import { watchLog } from "./tls-watch.ts";
+import { POSTFIX_COMPLAINS, watchLog } from "./tls-watch.ts";
 
 type Way = TlsRun["way"];
 type Version = NonNullable<TlsRun["version"]>;
@@ -245,7 +245,7 @@ async function mailServers(ports: Readonly<Record<Way, number>>): Promise<{
   });
   return {
     clients: [
-      client(postfix, VERSIONS, /SSL_connect error|TLS library problem|lost connection|warning:|Cannot start TLS/),
+      client(postfix, VERSIONS, POSTFIX_COMPLAINS),
       client(exim, VERSIONS, /TLS (?:error|session)|gnutls_|SSL_/),
       client(opensmtpd, [undefined], /tls.*(?:error|fail)|io-error|failed-command|TempFail/i),
     ],

@@ -16,7 +16,7 @@ import { startPostfix } from "./postfix.ts";
 import { swaks } from "./swaks.ts";
 import type { RunningPeer } from "./running.ts";
 import type { TlsRun } from "./tls-closes.ts";
-import { watchLog } from "./tls-watch.ts";
+import { POSTFIX_COMPLAINS, watchLog } from "./tls-watch.ts";
 
 type Version = NonNullable<TlsRun["version"]>;
 const WAYS = ["STARTTLS", "implicit"] as const;
@@ -49,7 +49,7 @@ const targets: readonly Target[] = [
           `127.0.0.1:${ports.implicit} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes`,
         ],
       }),
-    complains: /SSL_accept error|TLS library problem|lost connection|warning:/,
+    complains: POSTFIX_COMPLAINS,
   },
   {
     peer: "exim4",

@@ -4,6 +4,10 @@ import type { TestServer } from "../server.ts";
 /** An event of the server's log, which these tests have as JSON. */
 export type LoggedEvent = Readonly<Record<string, unknown>> & { readonly event: string; readonly time: string };
 
+/** Words of Postfix that a session in good order has none of; what it says of this machine's clock is no matter of TLS. */
+export const POSTFIX_COMPLAINS =
+  /SSL_(?:accept|connect) error|TLS library problem|lost connection|Cannot start TLS|warning:(?! file system clock is| resetting file time stamps)/;
+
 /** What the log said of one TLS session, from its handshake to the end of the connection. */
 export interface SeenSession {
   readonly version: string;
