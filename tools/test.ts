@@ -68,7 +68,7 @@ const suites: readonly Suite[] = [
     name: "io",
     files: inSources.filter((file) => file.endsWith(".io.test.ts")),
     isolation: "process",
-    concurrency: 2,
+    concurrency: 3,
     inDefault: true,
     timeoutMs: LONG_MS,
   },
