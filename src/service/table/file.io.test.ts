@@ -87,6 +87,13 @@ test("what is being written in its place is not taken before it rests: half of i
       assert.equal(await textAfter(5), "joe 3\n", "shorter, and at rest");
       await write("");
       assert.equal(await textAfter(40), "", "empty, and at rest");
+      await write("joe 4\njim 4\n");
+      assert.match(await textAfter(1), /jim 4/);
+      for (let second = 0; second < 40; second++) {
+        await write(`joe ${10 + second}\n`);
+        await textAfter(1);
+      }
+      assert.match(await textAfter(0), /^joe [1-4][0-9]\n$/, "shorter ones, again and again");
     }
   } finally {
     await rm(directory, { recursive: true });

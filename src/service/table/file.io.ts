@@ -13,7 +13,7 @@ const MOST_TABLE_BYTES = 64 * 1024 * 1024;
  * missing in that half would be refused for good.
  */
 const SHORTER_RESTS_MS = 2000;
-/** The program that fills it may still be asking a database what to write. */
+/** The program that fills it may still be asking a database what to write. No shorter version waits longer than that. */
 const EMPTY_RESTS_MS = 30_000;
 
 /**
@@ -31,8 +31,8 @@ export function watchedFile(
   let text = initial;
   let bytes = initial === undefined ? 0 : Buffer.byteLength(initial);
   let version = 0;
-  /** A version that must rest first, and since when it is known. */
-  let waiting: { readonly mark: string; readonly sinceMs: number } | undefined;
+  /** A version that must rest first, since when it is known, and since when no version was taken for that. */
+  let waiting: { readonly mark: string; readonly sinceMs: number; readonly firstMs: number } | undefined;
   let mark: string | undefined;
   let changedAt: number | undefined;
   let failure = "";
@@ -45,9 +45,12 @@ export function watchedFile(
   const rests = (now: FileMark): boolean => {
     const leastMs = !now.isFile || now.size >= bytes ? 0 : now.size === 0 ? EMPTY_RESTS_MS : SHORTER_RESTS_MS;
     if (leastMs === 0) return true;
-    if (waiting?.mark !== now.mark) waiting = { mark: now.mark, sinceMs: clock.monotonicMs() };
-    // The file's time may come from another host's clock, and ours may have been set back since.
-    return Math.max(clock.now() - now.mtimeMs, clock.monotonicMs() - waiting.sinceMs) >= leastMs;
+    const nowMs = clock.monotonicMs();
+    if (waiting?.mark !== now.mark) waiting = { mark: now.mark, sinceMs: nowMs, firstMs: waiting?.firstMs ?? nowMs };
+    // The file's time may come from a clock ahead of ours, and ours may have been set back since.
+    const restedMs = Math.max(clock.now() - now.mtimeMs, nowMs - waiting.sinceMs);
+    // One version after the other may be whole, and each a new file.
+    return restedMs >= leastMs || (now.size > 0 && nowMs - waiting.firstMs >= EMPTY_RESTS_MS);
   };
   const look = async (): Promise<void> => {
     try {
@@ -63,9 +66,10 @@ export function watchedFile(
       failure = "";
       mark = before;
       changedAt = mtimeMs;
+      waiting = undefined;
+      bytes = now.size;
       if (read === text) return;
       text = read;
-      bytes = Buffer.byteLength(read);
       version++;
     } catch (thrown) {
       fail(messageOf(thrown));
