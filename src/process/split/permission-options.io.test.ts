@@ -21,7 +21,7 @@ after(() => rmSync(root, { recursive: true }));
 
 /** Of all paths those that a process with these grants may read, or write. */
 function allowed(access: "read" | "write", read: readonly string[], write: readonly string[]): readonly string[] {
-  const within = (path: string): string => join(root, path);
+  const within = (path: string): string => `${root}/${path}`;
   const options = permissionOptions({
     program: [],
     read: read.map(within),
@@ -40,8 +40,21 @@ function allowed(access: "read" | "write", read: readonly string[], write: reado
 test("a folder may be listed also where a file in it, or one named like it, is granted too", () => {
   assert.deepEqual(allowed("read", ["a/c/f", "a/c", "a/c/*"], []), ["a/c", "a/c/e", "a/c/f", "a/c/fg", "a/c/e/f"]);
   assert.deepEqual(allowed("read", ["bf", "b", "b/*"], []), ["b", "b/f", "bf"]);
+  assert.deepEqual(allowed("read", ["bf", "b/", "b//*"], []), ["b", "b/f", "bf"]);
   assert.deepEqual(allowed("read", ["d"], ["bf", "b"]), ["b", "b/f", "bf", "d"]);
   assert.deepEqual(allowed("write", ["d"], ["bf", "b"]), ["b", "b/f", "bf"]);
+});
+
+test("what the program's folder is beside is nobody's for that", () => {
+  const options = permissionOptions({
+    program: [join(root, "b")],
+    read: [join(root, "bf"), join(root, "a")],
+    write: [],
+    mayUseThreads: false,
+    mayLoadLibraries: false,
+  });
+  const words = ["b", "b/*", "bf", "a", "a/*"].map((path) => `--allow-fs-read=${join(root, path)}`);
+  assert.deepEqual(options.toSorted(), ["--permission", ...words].toSorted());
 });
 
 test("whatever is granted together, all of it may be read, and beyond it only what is named like a granted folder", () => {
