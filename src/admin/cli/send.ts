@@ -157,14 +157,15 @@ function complain(world: World, text: string, code: number, advice?: string): nu
 /** The first place where somebody answers. Throws `CONTROL_UNREACHABLE`: the server does not run. */
 async function dialFirst(places: readonly InjectionPlace[], world: World): Promise<Dialled> {
   let last: unknown;
+  let isForbidden = false;
   for (const place of places) {
     try {
       return await world.dial(place, CONNECT_MS);
     } catch (thrown) {
       last = thrown;
+      isForbidden ||= systemCodeOf(thrown) === "EACCES";
     }
   }
-  const isForbidden = systemCodeOf(last) === "EACCES";
   const tried = places.map((place) => ("path" in place ? place.path : `${place.host}:${place.port}`)).join(", ");
   throw new PosthornError("CONTROL_UNREACHABLE", {
     message:

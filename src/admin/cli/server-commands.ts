@@ -113,7 +113,8 @@ export const backup: CliCommand = {
   leastOperands: 1,
   mostOperands: 1,
   says: "Copies the running queue, consistent, into an empty directory.",
-  explains: "The server writes it, so the server's user needs the right to. `posthorn restore` puts it back.",
+  explains:
+    "The server writes it, so the server's user needs the right to. `posthorn restore` puts it back. Exits with 65 when the queue had lost the content of messages, which are named; all the rest is in the backup.",
   options: {},
   async run(given, world) {
     const named = given.operands[0] ?? "";
@@ -132,7 +133,8 @@ export const restore: CliCommand = {
   leastOperands: 1,
   mostOperands: 1,
   says: "Puts a backup into the queue's place. The server must not run, and the queue must be empty or absent.",
-  explains: "What was delivered since the backup was made is delivered again: a backup is for a queue that is lost.",
+  explains:
+    "What was delivered since the backup was made is delivered again: a backup is for a queue that is lost. Exits with 65 when content that the queue had lost before the backup is still missing.",
   options: {},
   async run(given, world) {
     const named = given.operands[0] ?? "";
@@ -142,8 +144,9 @@ export const restore: CliCommand = {
   },
 };
 
-function tellLost({ lost }: SpoolCopy, world: Pick<World, "stderr">): number {
-  if (lost.count === 0) return exitCodes.ok;
+/** A server of an earlier version, on which the program was replaced, says nothing of what is lost. */
+function tellLost({ lost }: Partial<SpoolCopy>, world: Pick<World, "stderr">): number {
+  if (lost === undefined || lost.count === 0) return exitCodes.ok;
   const more = lost.count > lost.messages.length ? ", ..." : "";
   world.stderr.write(
     `posthorn: all the rest is there, but the content of ${counted(lost.count, "message")} had been lost from the queue before: ` +

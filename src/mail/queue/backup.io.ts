@@ -58,23 +58,29 @@ export function restore(from: string, into: string): SpoolCopy {
   refuseNewer(databasePath(from), queueDatabase);
   makeEmptyDirectory(into);
   const lock = lockSpool(into);
+  let isDone = false;
   try {
     // Under another name until everything is there: half a restore must not look like a queue.
     const arriving = `${into}/restoring.db`;
     copyFileSync(databasePath(from), arriving, constants.COPYFILE_EXCL);
     syncPath(arriving);
     checkIntegrity(arriving, from);
+    const lost: string[] = [];
     const onLost = (name: string, why: string): void => {
-      if (!promised.lost.has(name)) throw notFit(why);
+      if (!promised.lost.has(name)) throw notFit(why, `put the file back, or name ${name} in \`lost\` of backup.json`);
+      lost.push(name);
     };
     const taken = takeFiles(from, into, "copy", onLost, arriving);
     if (taken.messages !== promised.messages)
       throw notFit(`${from} holds ${taken.messages} messages, its backup.json says ${promised.messages}`);
     renameSync(arriving, databasePath(into));
     syncPath(into);
-    return { ...taken, lost: toldOf([...promised.lost]) };
+    isDone = true;
+    return { ...taken, lost: toldOf(lost) };
   } finally {
     lock.release();
+    // It was empty before: whoever tries again must not be told of half of this.
+    if (!isDone) for (const name of readdirSync(into)) rmSync(`${into}/${name}`, { recursive: true, force: true });
   }
 }
 
@@ -214,9 +220,9 @@ function syncPath(path: string): void {
   }
 }
 
-function notFit(message: string): PosthornError {
-  return new PosthornError("USAGE", {
-    message,
-    advice: "backups go into an empty directory, and come back from a finished one",
-  });
+function notFit(
+  message: string,
+  advice = "backups go into an empty directory, and come back from a finished one",
+): PosthornError {
+  return new PosthornError("USAGE", { message, advice });
 }

@@ -484,7 +484,11 @@ spoolTest("content that the queue has lost keeps nothing else from being saved, 
   renameSync(`${backup}/bodies/${third}`, `${backup}/aside`);
   assert.throws(() => restore(backup, `${directory}-half`), { code: "USAGE", message: /is missing$/ });
   renameSync(`${backup}/aside`, `${backup}/bodies/${third}`);
+  assert.deepEqual(readdirSync(`${directory}-half`), [], "whoever tries again finds it empty");
   assert.deepEqual(restore(backup, restored).lost, lost);
+  rmSync(`${backup}/bodies/${bodyFileName(messageIdOf(2))}`);
+  for (const n of [1, 2]) writeFileSync(`${backup}/bodies/${bodyFileName(messageIdOf(n))}`, `content ${n}`);
+  assert.deepEqual(restore(backup, `${directory}-mended`).lost, { count: 0, messages: [] });
   assert.equal(readFileSync(`${restored}/bodies/${third}`, "utf8"), "content 3");
   await using store = await open(restored);
   assert.equal((await store.envelopes([1, 2, 3].map((n) => envelopeIdOf(messageIdOf(n), 1)))).length, 3);

@@ -213,7 +213,7 @@ export interface CensusRow {
 export interface SpoolCopy {
   readonly messages: number;
   readonly bytes: number;
-  /** Content that the queue itself has lost: of how many messages, and the first twenty of them. Their envelopes are there. */
+  /** Messages whose content was in a file that the queue itself has lost, or some of it: how many, and the first twenty. Their envelopes are there. */
   readonly lost: { readonly count: number; readonly messages: readonly string[] };
 }
 
