@@ -73,6 +73,14 @@ test("endless lines and endless replies stay bounded", () => {
   assert.deepEqual(events, [{ kind: "broken", because: "too-many-lines", text: "250-x" }]);
 });
 
+test("of a refusal with very many words the first are kept, and its code and status; of other replies all", () => {
+  const long = "word ".repeat(400);
+  const [refusal] = replies(`250-${long}\r\n${`550-5.7.1 ${long}\r\n`.repeat(100)}550 5.7.1 the end\r\n`);
+  assert.deepEqual([refusal?.code, refusal?.status], [550, "5.7.1"]);
+  assert.equal(refusal?.lines.join("").length, 4096);
+  assert.equal(replies(`${`250-${long}\r\n`.repeat(100)}250 SMTPUTF8\r\n`)[0]?.lines.at(-1), "SMTPUTF8");
+});
+
 test("bytes behind a reply are noticed, as before a handshake they must be", () => {
   const parser = new ReplyParser();
   parser.push(Buffer.from("220 go\r\n"));

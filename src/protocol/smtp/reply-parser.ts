@@ -21,6 +21,11 @@ export interface ReplyLimits {
 const LF = 10;
 const CR = 13;
 const DEFAULT_LIMITS: ReplyLimits = { maxLineBytes: 2048, maxLines: 128 };
+/**
+ * Characters of a refusal that are kept. It is stored with each recipient and each attempt, and told to senders: a host that explains
+ * itself with all the lines that a reply may have would fill memory and disk with its words. What a reply to EHLO lists has no such bound.
+ */
+const MOST_OF_REFUSAL = 4096;
 const LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
 // RFC 3463 section 2; the text behind it is set off by white space.
 const STATUS = /^([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)/;
@@ -114,8 +119,20 @@ function textOf(bytes: Buffer, from: number, to: number): string {
 function replyOf(code: number, lines: readonly string[]): Reply {
   let first: string | undefined;
   for (const line of lines) first ??= statusIn(code, line);
-  if (first === undefined) return { code, status: undefined, lines };
-  return { code, status: first, lines: lines.map((line) => withoutStatus(code, line)) };
+  const plain = first === undefined ? lines : lines.map((line) => withoutStatus(code, line));
+  return { code, status: first, lines: code < 400 ? plain : firstOf(plain, MOST_OF_REFUSAL) };
+}
+
+/** The beginning of the text, in so many characters. */
+function firstOf(lines: readonly string[], most: number): readonly string[] {
+  let room = most;
+  const kept: string[] = [];
+  for (const line of lines) {
+    if (line.length > room) return room === 0 ? kept : [...kept, line.slice(0, room).toWellFormed()];
+    room -= line.length;
+    kept.push(line);
+  }
+  return kept;
 }
 
 function statusIn(code: number, line: string): string | undefined {

@@ -423,3 +423,17 @@ test("a list's owner is told of its members without the sender's ENVID, and gets
   assert.ok(!text.includes("Original-Envelope-Id"));
   assert.match(text, /at noon\?/);
 });
+
+test("a notice about very many recipients of a host with very many words stays small, and names them all", async () => {
+  const reply = { code: 550, status: "5.7.1", lines: Array.from({ length: 100 }, () => "Go away. ".repeat(200)) };
+  const asked = request({}, { failure: { ...refusal, reply } }, ["FAILURE", "SUCCESS"]);
+  const about = Array.from({ length: 100 }, (_, at) =>
+    asked.about.map((one) => ({ ...one, envelope: { ...one.envelope, recipient: `r${at}@example.org` } })),
+  ).flat();
+  const bounce = await make({ ...asked, about });
+  assert.ok((bounce.commit?.message.sizeBytes ?? Infinity) < 1_200_000, String(bounce.commit?.message.sizeBytes));
+  assert.equal(bounce.text.match(/^Diagnostic-Code: smtp; 550 5\.7\.1 Go away\. /gm)?.length, 100);
+  const text = reply.lines.join(" ");
+  const success = await make({ ...asked, kind: "success", about: about.map((one) => ({ ...one, text })) });
+  assert.ok((success.commit?.message.sizeBytes ?? Infinity) < 1_200_000, String(success.commit?.message.sizeBytes));
+});

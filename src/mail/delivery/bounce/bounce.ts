@@ -16,6 +16,7 @@ import type { Target } from "../../envelope/policy.ts";
 import { noticeAddress } from "../../envelope/rewrite/senders.ts";
 import type { CommitRequest } from "../../queue/queue.ts";
 import type { Body } from "../../queue/store.ts";
+import { withBoundedWords } from "./bounded-words.ts";
 import { contentNotReturned, noticeUnroutable } from "./events.ts";
 import { noticeText } from "./notice-text.ts";
 import type { MadeNotice, NoticeAbout, NoticeRequest, Notices } from "./notices.ts";
@@ -124,7 +125,8 @@ async function compose(
   const now = parts.clock.now();
   const mark = request.to === undefined ? "" : FOR_POSTMASTER;
   const messageIdField = newMessageId({ at: now, id: `${mark}${id}`, host: hostname });
-  const { subject, lines } = noticeText(request, about, parts);
+  const told = withBoundedWords(about);
+  const { subject, lines } = noticeText(request, told, parts);
   const built = buildDsn({
     hostname,
     to,
@@ -138,7 +140,7 @@ async function compose(
       queueId: message.id,
       arrivalAt: message.receivedAt,
       originalEnvelopeId: wishes.dsnEnvelopeId,
-      recipients: about.map((one) => recipientReport(request.kind, one)),
+      recipients: told.map((one) => recipientReport(request.kind, one)),
     },
     returned: await whatToReturn(request, wishes.dsnReturn, parts),
     boundaryWord: id,
