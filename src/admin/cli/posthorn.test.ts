@@ -785,6 +785,24 @@ test("holds shows who suspended what, since when, until when and why, and escape
   assert.deepEqual([none.code, none.out], [1, "nothing is suspended\n"]);
 });
 
+test("domains may be named as people read them and addresses as log lines have them: the queue has one writing of each", async () => {
+  const answers = { "queue.retry": { envelopes: 0, suspended: 2 }, "queue.hold": { envelopes: 1 } };
+  const retried = await posthorn(["schedule", "B\u00fccher.example."], { answers });
+  assert.deepEqual(retried.asked[0]?.[2], { selector: { by: "domain", domain: "xn--bcher-kva.example" } });
+  assert.match(retried.out, /^2 envelopes suspended, and left so: /);
+  assert.equal(retried.code, 1);
+  for (const [option, selector] of [
+    [["--domain", "B\u00fccher.example"], { by: "domain", domain: "xn--bcher-kva.example" }],
+    [["--sender", "<Joe@b\u00fccher.example>"], { by: "sender", sender: "Joe@xn--bcher-kva.example" }],
+    [["--sender", "<>"], { by: "sender", sender: "" }],
+  ] as const) {
+    const held = await posthorn(["queue", "hold", ...option], { answers });
+    assert.deepEqual((held.asked[0]?.[2] as { selector?: unknown } | undefined)?.selector, selector);
+  }
+  const listed = await posthorn(["queue", "list", "--recipient", "<x@B\u00fccher.example>"], { portions: [] });
+  assert.equal((listed.asked[0]?.[2] as { recipient?: string } | undefined)?.recipient, "x@xn--bcher-kva.example");
+});
+
 test("a duration is whole milliseconds, and one that no calendar holds is refused", async () => {
   const traced = await posthorn(["trace", "on", "dns", "--for", "1.1h", "--detach"], {
     answers: { "trace.on": { topic: "dns", untilAt: NOON } },

@@ -1,9 +1,10 @@
 import { harmlessJson } from "../../foundation/escape.ts";
 import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
+import { foldDomain } from "../../service/table/pattern.ts";
 import { withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { queueShow } from "./queue-show.ts";
-import { selectorOptions, selectorsOf } from "./selector.ts";
+import { selectorOptions, selectorsOf, senderNamed } from "./selector.ts";
 import { counted, roughDuration, roughSize, senderText } from "./text.ts";
 import { tableWriter } from "./text-table.ts";
 import type { World } from "./world.ts";
@@ -26,10 +27,11 @@ export const quarantineList: CliCommand = {
     const now = world.now();
     const name = given.text("filter");
     const sender = given.text("sender");
+    const domain = given.text("domain");
     const filter = {
       state: "held" as const,
-      sender: sender === "<>" ? "" : sender,
-      domain: given.text("domain")?.toLowerCase(),
+      sender: sender === undefined ? undefined : senderNamed(sender),
+      domain: domain === undefined ? undefined : foldDomain(domain),
     };
     const table = tableWriter(COLUMNS);
     let isEmpty = true;

@@ -84,11 +84,12 @@ function textOf(changed: Changed, verb: string, done: string): string {
       `${counted(asked, "envelope")} being ${verb === "retry" ? "written" : "tried"} now: ${UNLESS[verb] ?? done}; forgotten if the server ends first`,
     );
   if (undone > 0) lines.push(`${counted(undone, "envelope")} not ${done}: ${escapeControls(because)}`);
-  if (suspended > 0)
-    lines.push(
-      `${counted(suspended, "envelope")} suspended, and left so: \`posthorn holds\` says by what, \`posthorn unsuspend\` lifts it`,
-    );
+  if (suspended > 0) lines.push(suspendedText(suspended));
   return `${lines.join("\n")}\n`;
+}
+
+export function suspendedText(envelopes: number): string {
+  return `${counted(envelopes, "envelope")} suspended, and left so: \`posthorn holds\` says by what, \`posthorn unsuspend\` lifts it`;
 }
 
 const because = { says: "The reason, for the log and for who looks later.", value: "TEXT" };

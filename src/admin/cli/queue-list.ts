@@ -1,9 +1,10 @@
 import { harmlessJson } from "../../foundation/escape.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
 import type { LiveRow } from "../../mail/scheduler/admin/admin.ts";
+import { foldDomain, foldWritten } from "../../service/table/pattern.ts";
 import { withServer, type CliCommand } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
-import { countOf, durationOf, wordOf } from "./selector.ts";
+import { countOf, durationOf, senderNamed, wordOf } from "./selector.ts";
 import { roughDuration, roughSize, senderText } from "./text.ts";
 import { tableWriter } from "./text-table.ts";
 
@@ -30,11 +31,13 @@ export const queueList: CliCommand = {
     const older = durationOf(queueList, given, "older");
     const newer = durationOf(queueList, given, "newer");
     const sender = given.text("sender");
+    const domain = given.text("domain");
+    const recipient = given.text("recipient");
     const filter = {
       state: wordOf(queueList, given, "state", ["queued", "deferred", "held", "dead"]),
-      sender: sender === "<>" ? "" : sender,
-      domain: given.text("domain")?.toLowerCase(),
-      recipient: given.text("recipient"),
+      sender: sender === undefined ? undefined : senderNamed(sender),
+      domain: domain === undefined ? undefined : foldDomain(domain),
+      recipient: recipient === undefined ? undefined : foldWritten(recipient),
       receivedBeforeAt: older === undefined ? undefined : now - older,
       receivedAfterAt: newer === undefined ? undefined : now - newer,
       limit: countOf(queueList, given, "limit"),

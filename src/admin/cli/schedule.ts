@@ -2,7 +2,9 @@ import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import type { Selector } from "../../mail/scheduler/admin/admin.ts";
 import { usage, withServer, type CliCommand, type Given } from "./command.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { foldDomain } from "../../service/table/pattern.ts";
 import { parseInstant } from "./instant.ts";
+import { suspendedText } from "./queue-change.ts";
 import { durationOf, selectorOptions, selectorsOf } from "./selector.ts";
 import { counted, instantText, roughDuration } from "./text.ts";
 import type { World } from "./world.ts";
@@ -25,8 +27,8 @@ export const schedule: CliCommand = {
   async run(given, world) {
     const at = instantOf(given, world);
     const selectors = selected(given);
-    const { envelopes, asked } = await withServer(given, world, "change", async (server) => {
-      const sum = { envelopes: 0, asked: 0 };
+    const { envelopes, asked, suspended } = await withServer(given, world, "change", async (server) => {
+      const sum = { envelopes: 0, asked: 0, suspended: 0 };
       for (const selector of selectors) {
         const changed =
           at === undefined
@@ -34,16 +36,18 @@ export const schedule: CliCommand = {
             : await server.call("queue.schedule", { selector, at });
         sum.envelopes += changed.envelopes;
         sum.asked += changed.asked ?? 0;
+        sum.suspended += changed.suspended ?? 0;
       }
       return sum;
     });
     const when =
       at === undefined ? "now" : `at ${instantText(at, world.offsetMinutes)} (in ${roughDuration(at - world.now())})`;
-    if (envelopes > 0 || asked === 0) world.stdout.write(`${counted(envelopes, "envelope")} due ${when}\n`);
+    if (envelopes > 0 || asked + suspended === 0) world.stdout.write(`${counted(envelopes, "envelope")} due ${when}\n`);
     if (asked > 0)
       world.stdout.write(
         `${counted(asked, "envelope")} being written now: due ${when} when that has ended, unless it has left the queue by then\n`,
       );
+    if (suspended > 0) world.stdout.write(`${suspendedText(suspended)}\n`);
     return envelopes + asked > 0 ? exitCodes.ok : exitCodes.nothing;
   },
 };
@@ -56,7 +60,7 @@ function selected(given: Given): readonly Selector[] {
     .filter((word) => !isId(word))
     .map((word): Selector => {
       if (/[@\s]/.test(word)) throw usage(schedule, `${JSON.stringify(word)} is neither an id nor a domain`);
-      return { by: "domain", domain: word.toLowerCase() };
+      return { by: "domain", domain: foldDomain(word) };
     });
   const ids = given.operands.filter(isId);
   const isMore = Object.keys(otherSelectors).some((option) => given.has(option));

@@ -1,6 +1,7 @@
 import { numberOfMessageId, partsOfEnvelopeId } from "../../foundation/ids.ts";
 import { parseDuration } from "../../foundation/units.ts";
 import type { Selector } from "../../mail/scheduler/admin/admin.ts";
+import { foldDomain, foldWritten } from "../../service/table/pattern.ts";
 import { usage, type CliCommand, type CliOption, type Given } from "./command.ts";
 
 /** How commands that change the queue are told which envelopes they mean. */
@@ -17,8 +18,8 @@ export function selectorsOf(command: CliCommand, given: Given): readonly Selecto
   const sender = given.text("sender");
   const domain = given.text("domain");
   const route = given.text("route");
-  if (sender !== undefined) selectors.push({ by: "sender", sender: sender === "<>" ? "" : sender });
-  if (domain !== undefined) selectors.push({ by: "domain", domain: domain.toLowerCase() });
+  if (sender !== undefined) selectors.push({ by: "sender", sender: senderNamed(sender) });
+  if (domain !== undefined) selectors.push({ by: "domain", domain: foldDomain(domain) });
   if (route !== undefined) selectors.push({ by: "route", route });
   if (given.has("all")) selectors.push({ by: "all" });
   if (selectors.length === 0)
@@ -36,6 +37,11 @@ function selectorOfId(command: CliCommand, id: string): Selector {
     command,
     `${JSON.stringify(id)} is neither a message id (eleven characters) nor an envelope id (MESSAGE.n)`,
   );
+}
+
+/** An address as people type it; `""` is the null sender. */
+export function senderNamed(text: string): string {
+  return text === "<>" ? "" : foldWritten(text);
 }
 
 /** A message's or an envelope's id as people type it. */

@@ -50,6 +50,13 @@ export function foldKey(key: string): string {
   return `${foldName(key.slice(0, at))}@${foldDomain(key.slice(at + 1))}`;
 }
 
+/** An address as somebody writes it who means one of the queue: without the angle brackets of a log line, its domain as there. */
+export function foldWritten(address: string): string {
+  const bare = /^<(.+)>$/s.exec(address)?.[1] ?? address;
+  const at = atOf(bare);
+  return at < 0 ? bare : `${bare.slice(0, at)}@${foldDomain(bare.slice(at + 1))}`;
+}
+
 /** Lower case and A-labels (RFC 5890), so that `Bücher.example` and `xn--bcher-kva.example` are one. */
 export function foldDomain(domain: string): string {
   const plain = domain.endsWith(".") ? domain.slice(0, -1).toLowerCase() : domain.toLowerCase();

@@ -1,3 +1,4 @@
+import { foldDomain, foldWritten } from "../../../service/table/pattern.ts";
 import type { Chain } from "../chain.ts";
 import type { Ticket } from "../state.ts";
 import type { Wakeable } from "../wake-heap.ts";
@@ -54,14 +55,18 @@ export function noSuspensions(): Suspensions {
   };
 }
 
-/** In the one writing in which keys are compared: ids and tenants as they are, the null sender `<>`, all else folded. */
+/**
+ * In the one writing in which keys are compared: ids and tenants as they are, the null sender `<>`, all else folded, domains to
+ * A-labels as the addresses in the queue have them.
+ */
 export function suspensionKey(level: SuspensionLevel, written: string): string {
   const text = written.trim();
   if (level === "all") return "*";
   if (level === "tenant") return text;
   if (level === "envelope" || level === "message") return text.toUpperCase();
-  if (level === "sender") return text === "" ? "<>" : text.toLowerCase();
-  return text.toLowerCase();
+  if (level === "sender") return text === "" ? "<>" : foldWritten(text).toLowerCase();
+  // A relay's name may be a URL.
+  return level === "domain" || level === "relay" ? foldDomain(text) : text.toLowerCase();
 }
 
 /** The answer of a command that lifts what is not there. */

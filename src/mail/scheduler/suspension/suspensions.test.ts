@@ -82,6 +82,21 @@ test("each level holds what is under it, lets everything else go, and lets go wh
   }
 });
 
+test("a domain may be written as people read it, and an address as a log line has it", async () => {
+  for (const [level, key] of [
+    ["domain", "B\u00fccher.example."],
+    ["sender", "@b\u00fccher.example"],
+    ["sender", "<Joe@b\u00fccher.example>"],
+  ] as const) {
+    const simulation = simulatedScheduling();
+    simulation.world.setDomain("xn--bcher-kva.example", [host("192.0.2.1")]);
+    await suspend(simulation, level, key);
+    await simulation.send({ from: "joe@xn--bcher-kva.example", to: ["u@xn--bcher-kva.example"] });
+    await simulation.clock.advance(MINUTE);
+    assert.equal(simulation.scheduler.state.counts.held, 1, `${level} ${key}`);
+  }
+});
+
 test("a message, an envelope of it, and everything", async () => {
   const { simulation, send } = await two({ scheduler: { retry: { relay: { by: "list", waits: ["5m"] }, spread: 0 } } });
   const { world, clock, scheduler } = simulation;
