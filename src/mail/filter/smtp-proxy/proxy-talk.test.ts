@@ -110,6 +110,10 @@ test("a refusal of the content is passed on, also one that does not wait for its
 
 test("421 ends the filter's connection, and not our client's", () => {
   assert.match(play(talk(), [says(220), ehlo(), OK, OK, OK, says(354), says(421)]).at(-2) ?? "", /^answer 451 4\.0\.0/);
+  const begun = [says(220), ehlo("PIPELINING")];
+  const ahead = "what was sent ahead is not answered any more";
+  assert.match(play(talk(), [...begun, says(421, "too busy")]).at(-2) ?? "", /^answer 451 4\.0\.0 too busy/, ahead);
+  assert.match(play(talk(), [...begun, OK, says(421)]).at(-2) ?? "", /^answer 451 4\.0\.0 <c@d/, ahead);
 });
 
 test("a filter that will not talk at all has failed, and says why", () => {

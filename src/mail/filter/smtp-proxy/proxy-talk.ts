@@ -77,10 +77,10 @@ export class ProxyTalk {
         return reply.code === 421 ? this.#fail("answers XFORWARD", reply) : this.#next();
       case "MAIL":
         if (!isPositive(reply)) this.#refusals.push(reply);
-        return this.#next();
+        return this.#next(reply);
       case "RCPT":
         if (!isPositive(reply)) this.#refusals.push(aboutRecipient(awaited.recipient.address, reply));
-        return this.#next();
+        return this.#next(reply);
       case "DATA":
         if (reply.code === 354) {
           this.#awaited = [{ is: "content" }];
@@ -138,8 +138,9 @@ export class ProxyTalk {
   }
 
   /** The next command, when it is its turn; after the last, DATA, if the filter takes all. */
-  #next(): readonly ProxyAction[] {
-    if (this.#awaited.length > 0) return [];
+  #next(heard?: Reply): readonly ProxyAction[] {
+    // Behind a 421 it closes (RFC 5321 section 3.8), and the commands that were sent ahead have no answer.
+    if (this.#awaited.length > 0 && heard?.code !== 421) return [];
     // One that is refused is refused for all: nothing more is asked.
     const next = this.#refusals.length === 0 ? this.#later.shift() : undefined;
     if (next !== undefined) return this.#send(...next);
