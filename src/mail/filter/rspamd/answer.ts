@@ -23,7 +23,8 @@ const addresses = z.array(z.string()).max(1000);
 
 /** The parts of an answer that mean something here; rspamd sends more. */
 const answer = z.object({
-  action: z.enum(ACTIONS),
+  // Operators add actions of their own to rspamd's settings, by any name.
+  action: z.string().min(1).max(200),
   is_skipped: z.boolean().optional(),
   score: z.number().default(0),
   required_score: z.number().optional(),
@@ -45,6 +46,11 @@ const answer = z.object({
     .optional(),
 });
 export type RspamdAnswer = z.output<typeof answer>;
+
+/** An action as one of those that rspamd has by itself; undefined for one of an operator's own. */
+export function knownAction(action: string): (typeof ACTIONS)[number] | undefined {
+  return ACTIONS.find((one) => one === action);
+}
 
 /** The JSON of an answer, looked at. The problem is one line. */
 export function parseRspamdAnswer(text: string): Result<RspamdAnswer, string> {

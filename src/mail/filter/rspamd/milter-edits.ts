@@ -7,7 +7,9 @@ const FIELD_NAME = /^[\x21-\x39\x3b-\x7e]{1,76}$/;
 
 /**
  * The edits in an answer's `milter` part, in the order in which rspamd's own proxy does them: fields out, fields in, sender,
- * recipients, signatures. Positions count the fields of the mail as it was shown, negative ones from the end.
+ * recipients, signatures. Numbers of fields that go out count the mail as it was shown, negative ones from the end. Places of
+ * fields that come in count it as it will be delivered, as for all milters, with our Received field as its first: 1, which
+ * rspamd says for Authentication-Results and ARC, is right behind that, on top of all that the client sent.
  */
 export function milterEdits(answer: RspamdAnswer, header: Buffer): readonly MailEdit[] {
   const { milter } = answer;
@@ -27,7 +29,7 @@ export function milterEdits(answer: RspamdAnswer, header: Buffer): readonly Mail
     for (const each of Array.isArray(given) ? given : [given]) {
       const { value, order } =
         typeof each === "string" ? { value: each } : { value: each.value, order: each.order ?? each.index };
-      const at = order === undefined ? undefined : order >= 0 ? order : Math.max(0, total + order + 1);
+      const at = order === undefined ? undefined : Math.max(0, order >= 0 ? order - 1 : total + order + 1);
       edits.push({
         edit: "add-field",
         name,

@@ -89,7 +89,7 @@ test("an rspamd that is not there, hangs, dies in the middle or talks nonsense f
     [{ onData: (socket) => socket.resetAndDestroy() }, /ECONNRESET|hang up|EPIPE/],
     [{ onData: (socket) => socket.end("* OK IMAP4rev1 ready\r\n") }, /Parse Error/],
     [{ onData: (socket) => socket.end(http("<html>no</html>")) }, /no JSON/],
-    [{ onData: (socket) => socket.end(http('{"action":"explode"}')) }, /makes no sense at action/],
+    [{ onData: (socket) => socket.end(http('{"action":""}')) }, /makes no sense at action/],
     [
       { onData: (socket) => socket.end(http('{"error":"bad password"}').replace("200 OK", "403 Forbidden")) },
       /it failed: "bad password"/,

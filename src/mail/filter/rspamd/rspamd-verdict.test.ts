@@ -91,7 +91,8 @@ test("fields go out by number, all, or from the end; others come in where rspamd
   const own = "Received: a\nX-Spam: No\nDKIM-Signature: 1\nDKIM-Signature: 2\nSubject: hello\n";
   assert.equal(add({ "X-A": "b" }), `${own}X-A: b\n`);
   assert.equal(add({ "X-A": { value: "b", order: 0 } }), `X-A: b\n${own}`);
-  assert.equal(add({ "X-A": { value: "b", order: 1 } }), own.replace("X-Spam", "X-A: b\nX-Spam"));
+  assert.equal(add({ "X-A": { value: "b", order: 1 } }), `X-A: b\n${own}`, "our Received field is the first");
+  assert.equal(add({ "X-A": { value: "b", order: 2 } }), own.replace("X-Spam", "X-A: b\nX-Spam"));
   assert.equal(add({ "X-A": { value: "b", order: -1 } }), `${own}X-A: b\n`);
   assert.equal(add({ "X-A": { value: "b", order: -2 } }), own.replace("Subject", "X-A: b\nSubject"));
   assert.equal(add({ "X-A": [{ value: "b", order: 0 }, "c"] }), `X-A: b\n${own}X-A: c\n`);
@@ -127,14 +128,21 @@ test("rspamd may say what it would have done, or soften a refusal, never make on
   assert.equal(replyOf(verdict({ action: "reject", milter: { reject: "discard" } }, { onReject: "mark" })), "keep");
 });
 
-test("an answer that is none, an error, or of an unknown action is a problem", () => {
+test("mail for which rspamd has an action of the operator's own goes on, and the log names it", () => {
+  const own = { action: "to the archive", milter: { add_headers: { "X-A": "b" } } };
+  assert.equal(replyOf(verdict(own)), "keep");
+  assert.match(header(own), /X-A: b\n$/);
+  assert.equal(verdict(own).because, "to the archive, score 7.12");
+});
+
+test("an answer that is none, an error, or without an action is a problem", () => {
   for (const [text, says] of [
     ["", /no JSON/],
     ["<html>", /no JSON/],
     ["[]", /makes no sense/],
     ['{"error":"cannot find settings id"}', /it failed: "cannot find settings id"/],
     ['{"score":1}', /makes no sense at action/],
-    ['{"action":"explode"}', /makes no sense at action/],
+    ['{"action":""}', /makes no sense at action/],
     ['{"action":"reject","milter":{"add_headers":{"X":{"order":0}}}}', /makes no sense at milter\.add_headers/],
   ] as const) {
     const parsed = parseRspamdAnswer(text);

@@ -1,6 +1,6 @@
 import type { KeptContent, MailEdit, MailFate, MailVerdict } from "../filter.ts";
 import { deferred, ownField, peerValue, refused, replyWords } from "../scanner/verdicts.ts";
-import type { RspamdAnswer } from "./answer.ts";
+import { knownAction, type RspamdAnswer } from "./answer.ts";
 import type { RspamdSettings } from "./settings.ts";
 import { milterEdits } from "./milter-edits.ts";
 
@@ -46,7 +46,8 @@ const KEEP: Meaning = { fate: { kind: "keep" } };
 const MARK: Meaning = { fate: { kind: "keep" }, isMarked: true };
 
 function meaningOf(answer: RspamdAnswer, settings: Meanings): Meaning {
-  const { milter, action } = answer;
+  const { milter } = answer;
+  const action = knownAction(answer.action);
   // "Accept, and only say what would have been done."
   if (milter?.no_action === true) return KEEP;
   const words = answer.messages?.smtp_message ?? "";
@@ -77,6 +78,9 @@ function meaningOf(answer: RspamdAnswer, settings: Meanings): Meaning {
     case "discard":
       return fateOf(action);
     case "no action":
+      return KEEP;
+    // An action of the operator's own: as in rspamd's proxy the mail goes on, with the fields that rspamd gives it.
+    case undefined:
       return KEEP;
   }
 }
