@@ -27,11 +27,12 @@ test("a client without a verified name is unknown, and its lookup failed", () =>
   assert.equal(macros["{client_port}"], "7");
 });
 
-test("a client on a unix socket is this machine", () => {
+test("a client on a unix socket is this machine, by the address that milters know it by", () => {
   const facts = testFacts({ client: {}, server: undefined });
-  assert.equal(macrosAt("connect", { facts })["_"], "localhost");
+  assert.equal(macrosAt("connect", { facts })["_"], "localhost [127.0.0.1]");
+  assert.equal(macrosAt("connect", { facts })["{client_addr}"], "127.0.0.1");
   assert.equal(macrosAt("connect", { facts })["{daemon_addr}"], undefined);
-  assert.deepEqual(clientOf(facts), { hostname: "localhost", family: "unix", address: "", port: 0 });
+  assert.deepEqual(clientOf(facts), { hostname: "localhost", family: "ip4", address: "127.0.0.1", port: 0 });
 });
 
 test("an IPv6 client is named without its zone", () => {

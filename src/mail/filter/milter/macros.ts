@@ -91,7 +91,9 @@ function valueOf(name: string, moment: MacroMoment, version: string): string | u
     case "i":
       return mail?.message;
     case "_":
-      return client.address === undefined ? "localhost" : `${client.name ?? "unknown"} [${client.address}]`;
+      return client.address === undefined
+        ? `localhost [${LOCAL_ADDRESS}]`
+        : `${client.name ?? "unknown"} [${client.address}]`;
     case "{daemon_name}":
       return facts.listener;
     case "{daemon_addr}":
@@ -106,7 +108,7 @@ function valueOf(name: string, moment: MacroMoment, version: string): string | u
     case "{client_ptr}":
       return client.name ?? (client.address === undefined ? "localhost" : "unknown");
     case "{client_addr}":
-      return client.address;
+      return client.address ?? LOCAL_ADDRESS;
     case "{client_port}":
       return client.port?.toString();
     case "{client_resolve}":
@@ -167,15 +169,21 @@ function domainOf(address: string): string | undefined {
   return at < 0 ? undefined : address.slice(at + 1);
 }
 
+/**
+ * Where who comes over a socket of this host is from, as Postfix has it: milters know the hosts whose mail is our own by their
+ * addresses (opendkim's InternalHosts, opendmarc's IgnoreHosts), and take the protocol's "unix" for a stranger.
+ */
+const LOCAL_ADDRESS = "127.0.0.1";
+
 /** The client for the CONNECT command. A zone (`%eth0`) is of this machine, and libmilter takes none. */
 export function clientOf(facts: FilterFacts): {
   readonly hostname: string;
-  readonly family: "ip4" | "ip6" | "unix";
+  readonly family: "ip4" | "ip6";
   readonly address: string;
   readonly port: number;
 } {
   const { address, port = 0, name } = facts.client;
-  if (address === undefined) return { hostname: "localhost", family: "unix", address: "", port: 0 };
+  if (address === undefined) return { hostname: "localhost", family: "ip4", address: LOCAL_ADDRESS, port: 0 };
   return {
     hostname: name ?? "unknown",
     family: isIPv6(address) ? "ip6" : "ip4",
