@@ -182,6 +182,24 @@ test("who has logged in since is not refused for what stands behind his permit, 
   assert.equal(code(await between.rcpt("bob@example.org", { account: "ada" })), "accept");
 });
 
+test("who may be permitted, and nobody knows, is refused for the moment for what stands behind, at every stage", async () => {
+  const bad = { reject: "192.0.2.0/24", when: "connect", answer: "at-once", name: "bad" };
+  const { ask, rcpt } = session([{ permit: "auth" }, { permit: "table:away" }, bad]);
+  assert.equal((await ask("connect")).kind, "proceed");
+  assert.equal(code(await rcpt()), "reject 451");
+  assert.equal(code(await rcpt("bob@example.org", { account: "ada" })), "accept");
+  // The table went away behind the refusal: what was refused then waits now.
+  const later = session([{ helo: "mail.good.example", when: "helo", name: "bad" }, { permit: "auth" }]);
+  await later.helo("mail.good.example");
+  assert.equal(code(await later.rcpt()), "reject 550");
+  const unknown = session([
+    { sender: "table:away", verdict: "permit" },
+    { helo: "mail.good.example", when: "helo", name: "bad" },
+  ]);
+  await unknown.helo("mail.good.example");
+  assert.equal(code(await unknown.rcpt()), "reject 451");
+});
+
 test("at DATA and behind it the server knows how many recipients there are, and one mail has one instance", async () => {
   const { chain, ask, rcpt, asked, judge } = session(
     ["rcpt", "data", "end-of-data"].flatMap((when) => policyAt(when)),

@@ -170,8 +170,10 @@ function unanswered(
 ): Finding {
   const detail = `policy server ${settings.at.join(", ")}: ${text}`;
   const action = written === undefined ? undefined : parsePolicyAction(written);
-  if (action?.ok !== true || written === undefined)
-    return { kind: "wait", reply: reply(451, "4.3.5", "a policy server failed here; please try again later"), detail };
+  if (action?.ok !== true || written === undefined) {
+    const no = reply(451, "4.3.5", "a policy server failed here; please try again later");
+    return { kind: "wait", reply: no, detail, mayPermit: true };
+  }
   const found = findingOf(world, settings, ask, action.value, written);
   return found.kind === "pass" || found.kind === "permit" ? { ...found, note: detail } : { ...found, detail };
 }

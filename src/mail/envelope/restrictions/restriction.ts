@@ -57,6 +57,8 @@ export type Finding =
       readonly detail: string;
       /** That is what was found; otherwise something could not be found out. */
       readonly isFound?: true | undefined;
+      /** Found out, it might have permitted: what stands behind it then refuses nobody for good. */
+      readonly mayPermit?: true | undefined;
     }
   /** If something behind it, or the rules, refuse for good, the mail is refused for the moment, with this. */
   | { readonly kind: "soften"; readonly reply: Reply; readonly detail: string };

@@ -212,6 +212,30 @@ test("trouble waits for a refusal for good, by a later entry or by the rules", a
   assert.match(await told([{ sender: ["unknown-domain", "@broken.example"] }], facts), /^554/);
 });
 
+test("where nobody knows whether a client is permitted, what stands behind refuses it for the moment only", async () => {
+  const reject = { reject: ["192.0.2.0/24"] };
+  const away = { permit: "table:away" };
+  assert.match(await told([away, reject]), /^451 4\.3\.0 .*\[permit table:away\]$/);
+  assert.match(await told([{ sender: "table:away", verdict: "permit" }, reject]), /^451 4\.3\.0/);
+  // In front of it, or by the rules, which ask for no permit, it is refused for good.
+  assert.match(await told([reject, away]), /^554/);
+  assert.match(await told([away, reject], {}, "bob@ours.example", UNKNOWN), /^550 5\.1\.1/);
+  // A policy server permits as well.
+  const silent = restrictionWorld({ askPolicy: () => Promise.resolve({ kind: "failed", text: "no answer" }) });
+  const policy = { policy: "inet:127.0.0.1:10023" };
+  const judge = (written: readonly object[]) => {
+    const restrictions = restrictionsOf(restrictionsSettings.parse(written), silent);
+    const rules: EnvelopePolicy = { judgeRecipient: () => Promise.resolve(ACCEPT) };
+    const all = restrictionsPolicy(rules, { restrictionsAt: () => restrictions, targetsOf: noRedirections });
+    return all.judgeRecipient(stranger, "bob@ours.example");
+  };
+  const judged = await judge([policy, reject]);
+  assert.ok(judged.kind === "reject" && judged.reply.code === 451);
+  // One that is only to warn permits nobody.
+  const warned = await judge([{ ...policy, warnOnly: true }, reject]);
+  assert.ok(warned.kind === "reject" && warned.reply.code === 554);
+});
+
 test("warn-only refuses nothing and says what it would have refused", async () => {
   const written = [
     { helo: "unqualified", warnOnly: true },

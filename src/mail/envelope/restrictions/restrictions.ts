@@ -29,7 +29,8 @@ import { stagesOf } from "./stages-of.ts";
  * Most are judged when a recipient is given, so that the log knows sender and recipient of what was refused. Questions
  * (VRFY) carry no mail and are not judged. Those of another stage are a list of that stage's, in the same order.
  *
- * What cannot be found out makes the mail wait, but only when nothing behind it, the rules included, refuses it for good.
+ * What cannot be found out makes the mail wait, but only when nothing behind it, the rules included, refuses it for good. Where it
+ * is whether somebody is permitted, only the rules can: had he been, nothing behind it would have been asked.
  */
 export function restrictionsPolicy(
   inner: EnvelopePolicy,
@@ -61,6 +62,7 @@ export function restrictionsPolicy(
     let waits: Refusal | undefined;
     let softens: Refusal | undefined;
     let permittedAt: number | undefined;
+    let mayBePermitted = false;
     for (const [at, restriction] of parts.restrictionsAt(facts.listener).entries()) {
       if (!restriction.stages.has(stage)) continue;
       // It has permitted the recipient that this one stands for, and may not be one to be asked twice.
@@ -88,10 +90,15 @@ export function restrictionsPolicy(
         note(toldText(found));
         continue;
       }
-      const no: Refusal = { ...refusal(restriction.name, found), isAtOnce: restriction.isAtOnce };
-      if (found.kind === "refuse") return { notes, changes, refused: softened(no, softens) };
+      const isAtOnce = restriction.isAtOnce || LATE.includes(stage);
+      const no: Refusal = { ...refusal(restriction.name, found), isAtOnce };
+      if (found.kind === "refuse") {
+        if (mayBePermitted && no.reply.code >= 500) break;
+        return { notes, changes, refused: softened(no, softens) };
+      }
       if (found.kind === "soften") softens ??= no;
       else waits ??= no;
+      if (found.kind === "wait" && found.mayPermit === true) mayBePermitted = true;
     }
     return { notes, changes, waits, softens, permittedAt };
   };
@@ -107,17 +114,21 @@ export function restrictionsPolicy(
     if (earlier.length === 0) return undefined;
     const all = parts.restrictionsAt(facts.listener);
     let permittedFrom = all.length;
+    /** From where on nobody knows whether the client is permitted. */
+    let unknown: { readonly at: number; readonly no: Extract<Judgement, { kind: "reject" }> } | undefined;
     for (const [at, restriction] of all.entries()) {
       if (!restriction.isPermitOnly || !restriction.stages.has("rcpt")) continue;
       const found = await restriction.judge({ facts, recipient, stage: "rcpt" });
+      if (found.kind === "wait") unknown ??= { at, no: refusal(restriction.name, found) };
       if (found.kind !== "permit") continue;
       permittedFrom = at;
       break;
     }
     const placeOf = (name: string | undefined): number =>
-      all.findIndex((one) => one.name === name && !one.stages.has("rcpt"));
+      all.findIndex((one) => one.name === name && (one.isPermitOnly || !one.stages.has("rcpt")));
     return earlier
       .filter(({ restriction }) => placeOf(restriction) < permittedFrom)
+      .map((no) => (unknown !== undefined && placeOf(no.restriction) > unknown.at ? unknown.no : no))
       .toSorted((a, b) => b.reply.code - a.reply.code)[0];
   };
   return {
@@ -226,7 +237,7 @@ export function restrictionsOf(
       isWarnOnly: written.warnOnly,
       stages: new Set(stagesOf(written)),
       isPermitOnly: written.permit !== undefined || written.verdict === "permit",
-      isAtOnce: written.answer === "at-once" || stagesOf(written).some((stage) => LATE.includes(stage)),
+      isAtOnce: written.answer === "at-once",
       judge: async (asked) => worded(written, await ask(asked)),
     };
   });
@@ -351,7 +362,8 @@ function inTurn<Word extends string>(
 }
 
 /** `verdict`, `code` and `text` of the settings, over what was found. */
-function worded({ verdict, code, text }: RestrictionSettings, found: Finding): Finding {
+function worded({ permit, verdict, code, text }: RestrictionSettings, found: Finding): Finding {
+  if (found.kind === "wait" && (permit !== undefined || verdict === "permit")) return { ...found, mayPermit: true };
   // A refusal for now stays one, whatever the code for those for good is.
   if (found.kind === "wait" && found.isFound === true)
     return { ...found, reply: reworded(found.reply, code === undefined || code >= 500 ? undefined : code, text) };
