@@ -25,6 +25,7 @@ const unverified: CertificateForRules = { ...verified, isVerified: false, subjec
 
 const tables = new Map([
   ["partners", inlineTable("partners", { kind: "list", items: [colons(FINGERPRINT)] })],
+  ["people", inlineTable("people", { kind: "list", items: ["emailAddress=Ann@Example.org,O=Example Ltd"] })],
   ["subjects", inlineTable("subjects", { kind: "list", items: ["CN=relay,O=Example Ltd"] })],
 ]);
 
@@ -70,6 +71,20 @@ test("names and subject are matched in a verified certificate only", async () =>
   }
   assert.equal(await relays({ certificateName: "relay.example" }, verified), false);
   assert.equal(await relays({ certificateSubject: "CN=relay" }, verified), false);
+});
+
+test("a subject is matched as a whole: nobody gets another's by writing it behind an @ of his own", async () => {
+  const subject = "CN=eve,OU=x@CN=relay,O=Example Ltd";
+  for (const certificateSubject of ["CN=relay,O=Example Ltd", "table:subjects"])
+    assert.equal(await relays({ certificateSubject }, { ...verified, subject }), false, certificateSubject);
+  const own = { ...verified, subject: "emailAddress=Ann@Example.org,O=Example Ltd" };
+  assert.equal(await relays({ certificateSubject: "emailAddress=ann@example.org,O=Example Ltd" }, own), true);
+  assert.equal(await relays({ certificateSubject: "table:people" }, own), true);
+  assert.equal(
+    await relays({ certificateSubject: ["any", "!emailAddress=Ann@Example.org,O=Example Ltd"] }, own),
+    false,
+  );
+  assert.equal(await relays({ certificateSubject: ["other", "any"] }, own), true);
 });
 
 test("a name that is refused is refused whatever other names the certificate has", async () => {

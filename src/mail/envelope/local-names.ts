@@ -210,3 +210,10 @@ export async function member(
   if (answer.kind === "failed") return { failed: answer.text };
   return answer.kind === "found" && answer.value;
 }
+
+/** The same of the key as it is, whatever it has in it that other keys could stand for. */
+export async function memberItself(table: Table | undefined, name: string, key: string): Promise<Holds> {
+  if (table === undefined) return missing(name);
+  const answer = await table.hasExact(key);
+  return answer.kind === "failed" ? { failed: answer.text } : answer.kind === "found" && answer.value;
+}

@@ -3,7 +3,7 @@ import { networkContains } from "../../service/table/network.ts";
 import { NULL_SENDER, patternMatches } from "../../service/table/pattern.ts";
 import type { Tables } from "../../service/table/tables.ts";
 import type { Condition } from "./condition.ts";
-import { member, type Holds } from "./local-names.ts";
+import { member, memberItself, type Holds } from "./local-names.ts";
 import type { SessionFactsForRules } from "./policy.ts";
 import type { Match } from "./rule-settings.ts";
 
@@ -134,7 +134,7 @@ function partHolds(part: Part, candidate: Candidate, tables: Tables): Holds | Pr
     case "certificateName":
       return listHolds(part.value, facts.certificate?.names, tables);
     case "certificateSubject":
-      return listHolds(part.value, facts.certificate?.subject, tables);
+      return listHolds(part.value, facts.certificate?.subject, tables, NOTHING_SPECIAL, true);
     case "from":
       return listHolds(part.value, facts.clientAddress ?? "", tables, (condition) => sourceHolds(condition, facts));
     case "helo":
@@ -202,32 +202,36 @@ function sourceHolds(condition: Condition, facts: SessionFactsForRules): Holds {
 
 /**
  * One that is not negated holds (if there is such a one), and none that is negated. Nothing holds of what is not there.
- * Of several subjects each condition holds when it holds of one of them.
+ * Of several subjects each condition holds when it holds of one of them. `isWhole`: what stands behind an `@` in it is no domain.
  */
 function listHolds(
   conditions: readonly Condition[],
   subject: string | readonly string[] | undefined,
   tables: Tables,
-  special: (condition: Condition) => Holds = () => false,
+  special: (condition: Condition) => Holds = NOTHING_SPECIAL,
+  isWhole = false,
 ): Holds | Promise<Holds> {
   const [only] = conditions;
   if (conditions.length === 1 && only?.isNegated === false && typeof subject === "string")
-    return conditionHolds(only, subject, tables, special);
+    return conditionHolds(only, subject, tables, special, isWhole);
   const subjects = typeof subject === "string" ? [subject] : (subject ?? []);
-  return subjects.length > 0 && listHoldsOf(conditions, subjects, tables, special);
+  return subjects.length > 0 && listHoldsOf(conditions, subjects, tables, special, isWhole);
 }
+
+const NOTHING_SPECIAL = (): Holds => false;
 
 async function listHoldsOf(
   conditions: readonly Condition[],
   subjects: readonly string[],
   tables: Tables,
   special: (condition: Condition) => Holds,
+  isWhole: boolean,
 ): Promise<Holds> {
   let holds = conditions.every((condition) => condition.isNegated);
   for (const condition of conditions) {
     // Once one holds, only a negated one can change that.
     if (holds && !condition.isNegated) continue;
-    const one = await holdsOfOne(condition, subjects, tables, special);
+    const one = await holdsOfOne(condition, subjects, tables, special, isWhole);
     if (typeof one !== "boolean") return one;
     if (one && condition.isNegated) return false;
     if (one) holds = true;
@@ -240,9 +244,10 @@ async function holdsOfOne(
   subjects: readonly string[],
   tables: Tables,
   special: (condition: Condition) => Holds,
+  isWhole: boolean,
 ): Promise<Holds> {
   for (const subject of subjects) {
-    const holds = await conditionHolds(condition, subject, tables, special);
+    const holds = await conditionHolds(condition, subject, tables, special, isWhole);
     if (holds !== false) return holds;
   }
   return false;
@@ -253,13 +258,19 @@ function conditionHolds(
   subject: string,
   tables: Tables,
   special: (condition: Condition) => Holds,
+  isWhole: boolean,
 ): Holds | Promise<Holds> {
   switch (condition.kind) {
     case "any":
       return true;
     case "table":
-      return subject === "" ? false : member(tables.get(condition.name), condition.name, subject);
+      if (subject === "") return false;
+      // Without an @ it is no address, and no table takes a part of it for a domain.
+      return isWhole && subject.includes("@")
+        ? memberItself(tables.get(condition.name), condition.name, subject)
+        : member(tables.get(condition.name), condition.name, subject);
     case "pattern":
+      if (isWhole && condition.pattern.kind === "exact") return condition.pattern.key === subject.toLowerCase();
       return patternMatches(condition.pattern, subject === NULL_SENDER ? subject : subject.toLowerCase());
     case "local":
     case "auth":
