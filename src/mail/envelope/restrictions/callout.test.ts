@@ -61,8 +61,18 @@ test("a sender is asked for at its own domain, and refused for the moment", asyn
   assert.match(text, /^refuse 450 4\.1\.7 <Eve@Far\.example>: Sender address rejected: undeliverable address:/);
   assert.deepEqual(
     asked.map(({ address, action }) => [address, action]),
-    [["eve@far.example", undefined]],
+    [["Eve@far.example", undefined]],
   );
+});
+
+test("an address is asked for as it was written: only its own host knows whether its case matters", async () => {
+  const sender = "SRS0=aB3x=9Z=Far.example=Eve@Forwarder.EXAMPLE";
+  const [, senders] = await told("sender", NO, { sender });
+  assert.equal(senders[0]?.address, "SRS0=aB3x=9Z=Far.example=Eve@forwarder.example");
+  const [, recipients] = await told("recipient", NO, {
+    targets: [{ recipient: "Bob.Smith@Inside.example", action: "relay" }],
+  });
+  assert.equal(recipients[0]?.address, "Bob.Smith@inside.example");
 });
 
 test("what ends here is never asked for: mailboxes, our own senders, the null sender", async () => {

@@ -1,5 +1,6 @@
 import { reply } from "../../../protocol/smtp/reply.ts";
-import { foldKey } from "../../../service/table/pattern.ts";
+import { splitAddress } from "../../../protocol/address/mailbox.ts";
+import { foldDomain } from "../../../service/table/pattern.ts";
 import type { Judgement, SessionFactsForRules } from "../policy.ts";
 import type { CalloutSettings } from "./callout-settings.ts";
 import { undecided } from "./checks.ts";
@@ -78,7 +79,7 @@ async function senderOf({ local }: Pick<RestrictionWorld, "local">, { facts }: R
   if (domain === "") return undefined;
   const isLocal = await local.isLocalDomain(domain);
   if (typeof isLocal !== "boolean") return isLocal;
-  return isLocal ? undefined : { address: foldKey(facts.sender) };
+  return isLocal ? undefined : { address: asWritten(facts.sender) };
 }
 
 /** What several addresses stand for behind an alias is not asked: one of them may be well. */
@@ -90,7 +91,13 @@ async function recipientOf(
   if (judgement.kind !== "accept") return undefined;
   const [only, ...others] = judgement.targets;
   if (only === undefined || others.length > 0 || !callouts.isRelayed(only.action)) return undefined;
-  return { address: foldKey(only.recipient), action: only.action };
+  return { address: asWritten(only.recipient), action: only.action };
+}
+
+/** RFC 5321 section 2.4: the local part's case is its host's to know, as in what SRS made. */
+function asWritten(address: string): string {
+  const { local, domain } = splitAddress(address);
+  return `${local}@${foldDomain(domain)}`;
 }
 
 function printable(text: string): string {

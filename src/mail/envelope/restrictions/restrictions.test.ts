@@ -7,6 +7,7 @@ import { noRedirections, restrictionWorld } from "../../../testing/restriction-w
 import type { PolicyStep } from "../policy-trace.ts";
 import type { EnvelopePolicy, Judgement, SessionFactsForRules } from "../policy.ts";
 import type { GreylistAnswer } from "./greylist.ts";
+import type { PolicyTold } from "./policy-service.ts";
 import { restrictionsOf, restrictionsPolicy } from "./restrictions.ts";
 import { restrictionsSettings } from "./settings.ts";
 
@@ -368,6 +369,22 @@ test("text and a code of 4xx are the operator's for who is to come again, too", 
   assert.ok(found?.kind === "wait");
   assert.match(replyText(found.reply), /^451 4\.3\.0 a lookup failed here/);
   assert.equal(restrictionsSettings.safeParse([{ greylist: {}, code: 550 }]).success, false);
+});
+
+test("the code for refusals is not one for those that a policy server says are for the moment", async () => {
+  const words = async (says: string | undefined, written: object): Promise<string> => {
+    const told = says === undefined ? { kind: "failed", text: "" } : { kind: "action", action: says };
+    const asked = restrictionWorld({ askPolicy: () => Promise.resolve(told as PolicyTold) });
+    const [restriction] = restrictionsOf(restrictionsSettings.parse([written]), asked);
+    const found = await restriction?.judge({ facts: stranger, recipient: "bob@ours.example", stage: "rcpt" });
+    return found !== undefined && "reply" in found ? replyText(found.reply) : "";
+  };
+  const policy = "inet:127.0.0.1:10023";
+  assert.match(await words("REJECT no", { policy, code: 550, text: "go away" }), /^550 5\.7\.1 go away/);
+  assert.match(await words("DEFER later", { policy, code: 550 }), /^450 4\.7\.1 .*later/);
+  assert.match(await words("451 4.2.0 later", { policy, code: 550, text: "come again" }), /^451 4\.2\.0 come again/);
+  assert.match(await words("DEFER later", { policy, code: 421 }), /^421 4\.7\.1 .*later/);
+  assert.match(await words(undefined, { policy: { at: policy, default: "DEFER later" }, code: 550 }), /^450/);
 });
 
 test("questions carry no mail, and other listeners have restrictions of their own", async () => {

@@ -362,13 +362,15 @@ function inTurn<Word extends string>(
 }
 
 /** `verdict`, `code` and `text` of the settings, over what was found. */
-function worded({ permit, verdict, code, text }: RestrictionSettings, found: Finding): Finding {
+function worded(written: RestrictionSettings, found: Finding): Finding {
+  const { permit, verdict, policy, text } = written;
   if (found.kind === "wait" && (permit !== undefined || verdict === "permit")) return { ...found, mayPermit: true };
-  // A refusal for now stays one, whatever the code for those for good is.
-  if (found.kind === "wait" && found.isFound === true)
-    return { ...found, reply: reworded(found.reply, code === undefined || code >= 500 ? undefined : code, text) };
-  if (found.kind !== "refuse") return found;
+  const isForNow = found.kind === "wait" && found.isFound === true;
+  if (found.kind !== "refuse" && !isForNow) return found;
   if (verdict === "permit") return { kind: "permit" };
+  // A refusal for now stays one, whatever the code for those for good is; so does what a policy server says is for now.
+  const isKept = isForNow || (policy !== undefined && found.reply.code < 500);
+  const code = isKept && (written.code ?? 0) >= 500 ? undefined : written.code;
   return code === undefined && text === undefined ? found : { ...found, reply: reworded(found.reply, code, text) };
 }
 
