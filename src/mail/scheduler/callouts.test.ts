@@ -15,7 +15,10 @@ const actions: Actions = {
 };
 
 /** Next hosts that answer RCPT as a test wants, after 1 second. */
-function world(answer: (recipient: string, host: string) => RecipientTried | "no-connection", hosts = ["mx.example"]) {
+function world(
+  answer: (recipient: string, host: string) => RecipientTried | "no-connection" | "never",
+  hosts = ["mx.example"],
+) {
   const clock = virtualClock(0);
   const connects: ConnectRequest[] = [];
   const resolves: ResolveRequest[] = [];
@@ -55,6 +58,7 @@ function world(answer: (recipient: string, host: string) => RecipientTried | "no
       await sleep(clock, 1000);
       atOnce--;
       const told = answer(recipient, open.get(session) ?? "");
+      if (told === "never") return new Promise<never>(() => {});
       return told === "no-connection" ? { kind: "failed", text: "gone" } : told;
     },
     leave: async (session) => void left.push(session),
@@ -160,6 +164,18 @@ test("questions about one address are one, and no more are asked at once than ma
   assert.ok((await Promise.all(all)).every(({ kind }) => kind === "taken"));
   assert.equal(connects.length, 6);
   assert.equal(most(), 2);
+});
+
+test("strangers' hosts that let us wait keep nobody from asking a host behind us", async () => {
+  const { callouts, clock } = world((recipient) =>
+    recipient.endsWith("@tarpit.example") ? "never" : said(250, "2.1.5", "Ok"),
+  );
+  const terms = calloutSettings.parse({ of: "recipient", wait: "8s" });
+  const senders = Array.from({ length: 200 }, (_, n) => callouts.callOut({ address: `e${n}@tarpit.example`, terms }));
+  const recipient = callouts.callOut({ address: "ada@ours.example", action: "inside", terms });
+  await clock.advance(8000);
+  assert.deepEqual(await recipient, { kind: "taken" });
+  assert.ok((await Promise.all(senders)).every(({ kind }) => kind === "unknown"));
 });
 
 test("what is remembered has a bound", async () => {

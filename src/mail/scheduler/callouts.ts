@@ -42,8 +42,9 @@ export function createCallouts(parts: CalloutParts): Callouts {
   const { clock } = parts;
   const known = new Map<string, Remembered>();
   const asking = new Map<string, Promise<CalloutAnswer>>();
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  // Each for itself: strangers' hosts may take all the time they like, and nobody waits for them at a host behind us.
+  const ofSenders = createTurns();
+  const ofRecipients = createTurns();
   let sessions = 0;
 
   const remember = (key: string, answer: CalloutAnswer, { terms }: CalloutAsk): void => {
@@ -57,21 +58,8 @@ export function createCallouts(parts: CalloutParts): Callouts {
       known.delete(oldest);
     }
   };
-  const inTurn = async (most: number, work: () => Promise<CalloutAnswer>): Promise<CalloutAnswer> => {
-    if (running >= most) {
-      if (waiting.length >= most * MOST_WAITING) return { kind: "unknown", text: "too many addresses are asked for" };
-      // Whoever ends hands over the turn.
-      await new Promise<void>((resolve) => void waiting.push(resolve));
-    } else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
   const begin = (key: string, ask: CalloutAsk): Promise<CalloutAnswer> => {
+    const inTurn = ask.action === undefined ? ofSenders : ofRecipients;
     const found = inTurn(ask.terms.atOnce, () => find(parts, ask, () => `callout-${++sessions}`)).then((answer) => {
       asking.delete(key);
       remember(key, answer, ask);
@@ -92,6 +80,28 @@ export function createCallouts(parts: CalloutParts): Callouts {
         return { kind: "unknown", text: messageOf(thrown) };
       }
     },
+  };
+}
+
+type Turns = (most: number, work: () => Promise<CalloutAnswer>) => Promise<CalloutAnswer>;
+
+/** So many at the same time, and so many that wait. */
+function createTurns(): Turns {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (most, work) => {
+    if (running >= most) {
+      if (waiting.length >= most * MOST_WAITING) return { kind: "unknown", text: "too many addresses are asked for" };
+      // Whoever ends hands over the turn.
+      await new Promise<void>((resolve) => void waiting.push(resolve));
+    } else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
   };
 }
 

@@ -5,7 +5,7 @@ const whole = z.strictObject({
   of: z
     .enum(["sender", "recipient"])
     .describe(
-      "Whose address: the recipient's, at the host to which the rules send its mail; or the sender's, at the mail exchangers of its domain. Addresses that end here are never asked for.",
+      "Whose address: the recipient's, at the host to which the rules send its mail; or the sender's, where the action `relay` sends mail: at the mail exchangers of its domain, unless that action names a host. Addresses that end here are never asked for.",
     ),
   from: z
     .string()
@@ -26,7 +26,9 @@ const whole = z.strictObject({
   rememberBad: duration({ min: "1m", max: "30d" })
     .prefault("2h")
     .describe("The same of one that was refused. What could not be found out is asked again after a minute."),
-  atOnce: count({ min: 1, max: 100 }).default(5).describe("The most that are asked at the same time."),
+  atOnce: count({ min: 1, max: 100 })
+    .default(5)
+    .describe("The most that are asked at the same time: senders and recipients each for themselves."),
   mostRemembered: count({ min: 100, max: 1_000_000 })
     .default(50_000)
     .describe("The most that is remembered, some 300 octets each."),

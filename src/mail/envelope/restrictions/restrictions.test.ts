@@ -411,6 +411,9 @@ test("settings refuse what cannot be meant", () => {
     [{ permit: "any", warnOnly: true }, /nothing to warn of/],
     [{ helo: "two words" }, /expected invalid, unqualified/],
     [{ reject: "any", code: 250 }, /400/],
+    [{ sender: "!table:bad" }, /no ! in front/],
+    [{ helo: ["*.example.net", "!mx.example.net"] }, /no ! in front/],
+    [{ recipient: "!ada@ours.example", verdict: "permit" }, /no ! in front/],
   ] as const) {
     const parsed = restrictionsSettings.safeParse([written]);
     assert.match(JSON.stringify(parsed.error?.issues ?? "accepted"), problem, JSON.stringify(written));

@@ -21,6 +21,14 @@ function check<Word extends string>(words: readonly Word[], examples: string): z
   return z
     .string()
     .transform((text, context): Check<Word> => {
+      // It would be taken for an address, and mean nobody.
+      if (text.startsWith("!")) {
+        context.addIssue({
+          code: "custom",
+          message: `expected ${allowed}, with no ! in front; an exception is an entry of its own before it, with \`verdict: permit\`, or a ! in a table`,
+        });
+        return z.NEVER;
+      }
       const word = words.find((one) => one === text);
       if (word !== undefined) return { kind: "word", word };
       if (text.startsWith("table:") && text.length > "table:".length)
