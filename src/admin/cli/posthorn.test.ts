@@ -803,6 +803,19 @@ test("domains may be named as people read them and addresses as log lines have t
   assert.equal((listed.asked[0]?.[2] as { recipient?: string } | undefined)?.recipient, "x@xn--bcher-kva.example");
 });
 
+test("queue show says where the attempts are that it leaves out of a message to very many", async () => {
+  const origin = { listener: "smtp", protocol: "ESMTP", session: "S" };
+  const message = { id: MESSAGE, sender: "a@b.example", receivedAt: NOON, sizeBytes: 1, content: "7bit", origin };
+  const envelope = { id: `${MESSAGE}.1`, recipient: "x@c.example", action: "relay", notify: [] };
+  const progress = { state: "queued", attempts: 9, expiresAt: NOON };
+  const answers = {
+    "queue.show": { message, envelopes: [{ envelope, progress, attempts: [], earlierAttempts: 9 }] },
+    "queue.why": [],
+  };
+  const { out } = await posthorn(["queue", "show", MESSAGE], { answers });
+  assert.ok(out.includes(`attempt    9 before: posthorn queue show ${MESSAGE}.1\n`), out);
+});
+
 test("a duration is whole milliseconds, and one that no calendar holds is refused", async () => {
   const traced = await posthorn(["trace", "on", "dns", "--for", "1.1h", "--detach"], {
     answers: { "trace.on": { topic: "dns", untilAt: NOON } },

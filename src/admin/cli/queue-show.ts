@@ -165,6 +165,9 @@ function envelopeLines(
       ({ text, untilAt }) =>
         `waits      ${text}${untilAt === undefined ? "" : `, until ${instant(untilAt)} (in ${roughDuration(untilAt - now)})`}`,
     ),
+    ...(shown.earlierAttempts === undefined
+      ? []
+      : [`attempt    ${shown.earlierAttempts} before: posthorn queue show ${envelope.id}`]),
     ...shown.attempts.map((attempt) => {
       const why = attempt.failure === undefined ? (attempt.replyText ?? "") : failureText(attempt.failure);
       return `attempt    ${instant(attempt.startedAt)} ${attempt.outcome}${byText(attempt)}: ${why}`;

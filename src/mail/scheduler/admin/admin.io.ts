@@ -6,7 +6,7 @@ import { Profiler, type Profiling } from "../../../foundation/profiler.ts";
 import type { NetworkDelivery } from "../../delivery/delivery.ts";
 import type { TlsMemory } from "../../delivery/tls-policy/remembering-delivery.ts";
 import { rowsOf } from "../../queue/pages.ts";
-import type { Store } from "../../queue/store.ts";
+import type { AttemptRecord, Store } from "../../queue/store.ts";
 import { locate, type Origins } from "../../../service/config/config.ts";
 import { forgive } from "../../route/penalty.ts";
 import type { Hindrance, RouteRow, SchedulerAdmin, SchedulerStatus, ShownEnvelope } from "./admin.ts";
@@ -66,10 +66,13 @@ export function createSchedulerAdmin({
       const stored = await store.envelopes(rows.map((row) => row.envelope));
       const envelopes = await Promise.all(
         stored.map(async (each): Promise<ShownEnvelope> => {
-          const attempts = await store.attempts(each.envelope.id);
+          const known = await store.attempts(each.envelope.id);
+          const attempts = lastWithin(known, Math.floor(MOST_OF_ATTEMPTS / stored.length));
+          const earlierAttempts = known.length - attempts.length;
+          const told = earlierAttempts === 0 ? { attempts } : { attempts, earlierAttempts };
           const ticket = state.tickets.get(each.envelope.id);
-          if (ticket === undefined) return { ...each, attempts };
-          return { ...each, progress: { ...each.progress, ...endsOf(ticket) }, attempts, live: liveStateOf(ticket) };
+          if (ticket === undefined) return { ...each, ...told };
+          return { ...each, progress: { ...each.progress, ...endsOf(ticket) }, ...told, live: liveStateOf(ticket) };
         }),
       );
       const body = withBody ? await store.body(messageId) : undefined;
@@ -158,6 +161,21 @@ export function createSchedulerAdmin({
 const NO_ORIGINS: Origins = { file: undefined, places: {} };
 /** A list of many pages, or one that is looked at all the time, is not counted anew for each page. */
 const STANDING_KEPT_MS = 2000;
+
+/** Characters of all attempts of a message: the answer of the control socket has a bound, which a thousand recipients would pass. */
+const MOST_OF_ATTEMPTS = 6 * 1024 * 1024;
+
+/** The last ones that fit. */
+function lastWithin(attempts: readonly AttemptRecord[], most: number): readonly AttemptRecord[] {
+  let room = most;
+  let from = attempts.length;
+  for (let one = attempts[from - 1]; one !== undefined; one = attempts[from - 1]) {
+    room -= JSON.stringify(one).length;
+    if (room < 0) break;
+    from--;
+  }
+  return attempts.slice(from);
+}
 
 /** Looks through a great many things; between two slices everything else has its turn. */
 async function inSlices<Answer>(looking: Generator<undefined, Answer, void>): Promise<Answer> {

@@ -8,6 +8,8 @@ import type { LiveRow } from "./admin.ts";
 import { createSchedulerAdmin } from "./admin.io.ts";
 
 const HOUR = 3_600_000;
+/** Of `admin/control/protocol.ts`. */
+const LONGEST_ANSWER = 16 * 1024 * 1024;
 const down = { name: "mx.example.org", ip: "192.0.2.1", connectMs: 0, onConnect: () => unreachable("192.0.2.1") };
 
 test("lists tell what the scheduler does about each envelope, and show has the attempts", async () => {
@@ -35,6 +37,29 @@ test("lists tell what the scheduler does about each envelope, and show has the a
   assert.equal(shown?.envelopes[1]?.progress.lastFailure?.cause.kind, "connect");
   assert.equal((await admin.show(`${id}.2`))?.envelopes.length, 1);
   assert.equal(await admin.show("00000000000"), undefined);
+});
+
+test("of a message to very many, with very long answers, show has the last attempts, and of one envelope all", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const admin = createSchedulerAdmin(simulation);
+  const failure: Failure = {
+    lasting: "temporary",
+    status: "4.2.1",
+    cause: { kind: "reply", during: "RCPT" },
+    reply: reply(450, "4.2.1", "come later ".repeat(300)),
+  };
+  simulation.world.setDomain("example.org", [{ name: "mx.example.org", ip: "192.0.2.1", onEnvelope: () => failure }]);
+  const id = await simulation.send({ to: Array.from({ length: 800 }, (_, at) => `u${at}@example.org`) });
+  await simulation.clock.advance(6 * HOUR);
+  const shown = await admin.show(id);
+  assert.equal(shown?.envelopes.length, 800);
+  // What the control socket answers at most.
+  assert.ok(JSON.stringify(shown).length < LONGEST_ANSWER, String(JSON.stringify(shown).length));
+  const [first] = shown.envelopes;
+  const alone = (await admin.show(`${id}.1`))?.envelopes[0];
+  assert.equal(alone?.earlierAttempts, undefined);
+  assert.deepEqual(first?.attempts, alone?.attempts.slice(-1));
+  assert.equal(first?.earlierAttempts, (alone?.attempts.length ?? 0) - 1);
 });
 
 type Simulation = ReturnType<typeof simulatedScheduling>;

@@ -167,6 +167,8 @@ export interface ShownMessage {
 export interface ShownEnvelope extends StoredEnvelope {
   readonly live?: LiveState | undefined;
   readonly attempts: readonly AttemptRecord[];
+  /** How many attempts before these are known and left out, for there are very many in all. Absent: none. */
+  readonly earlierAttempts?: number | undefined;
 }
 
 export interface SchedulerStatus {
