@@ -73,12 +73,14 @@ test("endless lines and endless replies stay bounded", () => {
   assert.deepEqual(events, [{ kind: "broken", because: "too-many-lines", text: "250-x" }]);
 });
 
-test("of a refusal with very many words the first are kept, and its code and status; of other replies all", () => {
+test("of a refusal with very many words the first are kept, and its code and status; of other replies more", () => {
   const long = "word ".repeat(400);
   const [refusal] = replies(`250-${long}\r\n${`550-5.7.1 ${long}\r\n`.repeat(100)}550 5.7.1 the end\r\n`);
   assert.deepEqual([refusal?.code, refusal?.status], [550, "5.7.1"]);
   assert.equal(refusal?.lines.join("").length, 4096);
-  assert.equal(replies(`${`250-${long}\r\n`.repeat(100)}250 SMTPUTF8\r\n`)[0]?.lines.at(-1), "SMTPUTF8");
+  assert.equal(replies(`${"250-X-LIMIT a b c\r\n".repeat(127)}250 SMTPUTF8\r\n`)[0]?.lines.at(-1), "SMTPUTF8");
+  const [other] = replies(`${`250-${long}\r\n`.repeat(100)}250 the end\r\n`);
+  assert.equal(other?.lines.join("").length, 16_384);
 });
 
 test("bytes behind a reply are noticed, as before a handshake they must be", () => {

@@ -23,9 +23,11 @@ const CR = 13;
 const DEFAULT_LIMITS: ReplyLimits = { maxLineBytes: 2048, maxLines: 128 };
 /**
  * Characters of a refusal that are kept. It is stored with each recipient and each attempt, and told to senders: a host that explains
- * itself with all the lines that a reply may have would fill memory and disk with its words. What a reply to EHLO lists has no such bound.
+ * itself with all the lines that a reply may have would fill memory and disk with its words.
  */
 const MOST_OF_REFUSAL = 4096;
+/** Of any other reply, some of which are told as well; ten times what an answer to EHLO has. */
+const MOST_OF_OTHERS = 16_384;
 const LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
 // RFC 3463 section 2; the text behind it is set off by white space.
 const STATUS = /^([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)/;
@@ -120,11 +122,13 @@ function replyOf(code: number, lines: readonly string[]): Reply {
   let first: string | undefined;
   for (const line of lines) first ??= statusIn(code, line);
   const plain = first === undefined ? lines : lines.map((line) => withoutStatus(code, line));
-  return { code, status: first, lines: code < 400 ? plain : firstOf(plain, MOST_OF_REFUSAL) };
+  return { code, status: first, lines: firstOf(plain, code < 400 ? MOST_OF_OTHERS : MOST_OF_REFUSAL) };
 }
 
 /** The beginning of the text, in so many characters. */
 function firstOf(lines: readonly string[], most: number): readonly string[] {
+  // As nearly all are: a line has its own bound.
+  if (lines.length === 1) return lines;
   let room = most;
   const kept: string[] = [];
   for (const line of lines) {
