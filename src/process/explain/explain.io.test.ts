@@ -169,6 +169,15 @@ test("what only a server asks is not told as if it had nothing against the mail"
   assert.match(text, /before +greylist: not asked here/);
 });
 
+test("what a policy server is taken to have said when it cannot be asked is not said of one that was not asked", async () => {
+  for (const said of ["OK", "554 5.7.1 no", "DISCARD"]) {
+    const yaml = `${USUAL}restrictions: [{ policy: { at: "inet:127.0.0.1:10023", default: "${said}" } }, { helo: friend }]\n`;
+    const { text } = await ask(yaml, "bob@example.org", "--no-dns", "--helo", "friend");
+    assert.match(text, /before +policy 127\.0\.0\.1:10023: not asked here/, said);
+    assert.match(text, /550 5\.7\.1 <friend>/, said);
+  }
+});
+
 test("what is no address, no client and no listener is refused with a word about it", async () => {
   await assert.rejects(ask(USUAL, "a b@c"), /expected an address/);
   await assert.rejects(ask(USUAL, "a@b.example", "--client", "pc"), /--client: expected an address or local/);

@@ -175,14 +175,14 @@ const SILENT: Resolver = (() => {
   return { mx: answer, ipv4: answer, ipv6: answer, ptr: answer, txt: answer };
 })();
 
-/** What was not asked decides nothing. */
+/** What was not asked decides nothing, whatever the settings say of one that cannot be asked. */
 function withoutTheUnasked(restriction: Restriction): Restriction {
   return {
     ...restriction,
     async judge(ask) {
       const found = await restriction.judge(ask);
-      if (found.kind === "wait")
-        for (const text of [NOT_ASKED, NOT_HERE]) if (found.detail.includes(text)) return { kind: "pass", note: text };
+      const because = "detail" in found ? found.detail : (found.note ?? "");
+      for (const text of [NOT_ASKED, NOT_HERE]) if (because.includes(text)) return { kind: "pass", note: text };
       return found;
     },
   };
