@@ -114,6 +114,8 @@ export type Judgement =
       readonly rule?: string | undefined;
       /** The name of the one that refused, where that was not the rules. */
       readonly restriction?: string | undefined;
+      /** Its place among the restrictions of its listener: several may have one name. */
+      readonly place?: number | undefined;
       readonly notes?: readonly RestrictionNote[] | undefined;
     };
 

@@ -182,6 +182,16 @@ test("who has logged in since is not refused for what stands behind his permit, 
   assert.equal(code(await between.rcpt("bob@example.org", { account: "ada" })), "accept");
 });
 
+test("of entries of one name, at several stages, each stands where it stands", async () => {
+  const { ask, helo, rcpt } = session([...policyAt("connect"), { permit: "auth" }, ...policyAt("helo")], (state) =>
+    state === "EHLO" ? "REJECT" : "DUNNO",
+  );
+  await ask("connect");
+  await helo("mail.good.example");
+  assert.equal(code(await rcpt()), "reject 554");
+  assert.equal(code(await rcpt("bob@example.org", { account: "ada" })), "accept");
+});
+
 test("who may be permitted, and nobody knows, is refused for the moment for what stands behind, at every stage", async () => {
   const bad = { reject: "192.0.2.0/24", when: "connect", answer: "at-once", name: "bad" };
   const { ask, rcpt } = session([{ permit: "auth" }, { permit: "table:away" }, bad]);

@@ -91,7 +91,7 @@ export function restrictionsPolicy(
         continue;
       }
       const isAtOnce = restriction.isAtOnce || LATE.includes(stage);
-      const no: Refusal = { ...refusal(restriction.name, found), isAtOnce };
+      const no: Refusal = { ...refusal(restriction.name, found), isAtOnce, place: at };
       if (found.kind === "refuse") {
         if (mayBePermitted && no.reply.code >= 500) break;
         return { notes, changes, refused: softened(no, softens) };
@@ -124,11 +124,9 @@ export function restrictionsPolicy(
       permittedFrom = at;
       break;
     }
-    const placeOf = (name: string | undefined): number =>
-      all.findIndex((one) => one.name === name && (one.isPermitOnly || !one.stages.has("rcpt")));
     return earlier
-      .filter(({ restriction }) => placeOf(restriction) < permittedFrom)
-      .map((no) => (unknown !== undefined && placeOf(no.restriction) > unknown.at ? unknown.no : no))
+      .filter(({ place = -1 }) => place < permittedFrom)
+      .map((no) => (unknown !== undefined && (no.place ?? -1) > unknown.at ? unknown.no : no))
       .toSorted((a, b) => b.reply.code - a.reply.code)[0];
   };
   return {
