@@ -6,7 +6,7 @@ import { withDeadline } from "../foundation/deadline.ts";
 import { messageOf } from "../foundation/error.ts";
 import { systemRandom } from "../foundation/random.io.ts";
 import { RunningCommands } from "../mail/delivery/command/running-commands.ts";
-import { createEmitter } from "../mail/log/emitter.ts";
+import { createEmitter, recordedLevel } from "../mail/log/emitter.ts";
 import { loginSecret } from "../service/account/login-secret.io.ts";
 import { systemPasswords } from "../service/account/system-passwords.io.ts";
 import { startDelivery, type DeliveryRole } from "./role/delivery-role.ts";
@@ -54,7 +54,7 @@ export async function startSingle(parts: {
   const emitter = createEmitter({
     clock,
     process: { role: "server", pid: process.pid },
-    level: parts.isVerbose ? "debug" : loaded.settings.log.level,
+    level: recordedLevel(parts.isVerbose, loaded.settings.log),
     hand: (records) => log.write(records),
   });
   const { emit } = emitter;
@@ -262,7 +262,7 @@ export async function startSingle(parts: {
         retire(oldDelivery);
         scheduler.reload(next);
         tracer.settings(next.settings.tls.trace);
-        emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
+        emitter.setLevel(recordedLevel(parts.isVerbose, next.settings.log));
         log.reload(next);
         loaded = next;
         dropped.take(next.settings.localSubmission);

@@ -274,6 +274,13 @@ for (const layout of LAYOUTS) {
       let told = "";
       while (!told.includes("log.sink-recovered")) told = (await server.posthorn("log", "--sql", question)).stdout;
       assert.match(told, /log\.sink-failed\s+log\.sink-recovered/);
+      // `log.level` is about the log: the journal has every mail all the same.
+      await sendMail(server.ports.smtp, { from: "ann@localhost", to: ["bob@localhost"], content: "x" });
+      let story = "";
+      for (let turn = 0; turn < 30 && !story.includes("status=sent"); turn++)
+        story = (await server.posthorn("log", "--to", "bob@localhost")).stdout;
+      assert.match(story, /to=<bob@localhost>.* status=sent/);
+      assert.doesNotMatch(readFileSync(file, "utf8"), /bob@localhost/);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

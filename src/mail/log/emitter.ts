@@ -30,6 +30,15 @@ export interface EmitterOptions {
   readonly mostRecords?: number;
 }
 
+/**
+ * What is recorded: at least `info`, for `log.level` is about the log. The journal, and whoever follows events, hear of
+ * mail however little of it is written there.
+ */
+export function recordedLevel(isVerbose: boolean, { level }: { readonly level: Level }): Level {
+  if (isVerbose) return "debug";
+  return isWanted("info", level) ? level : "info";
+}
+
 const BATCH_MS = 50;
 const BATCH_RECORDS = 256;
 const MOST_RECORDS = 20_000;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
-import { createEmitter } from "../../mail/log/emitter.ts";
+import { createEmitter, recordedLevel } from "../../mail/log/emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
 import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
 import type { SchedulerAdmin } from "../../mail/scheduler/admin/admin.ts";
@@ -115,7 +115,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
   const emitter = createEmitter({
     clock,
     process: { role: "supervisor", pid: process.pid },
-    level: parts.isVerbose ? "debug" : loaded.settings.log.level,
+    level: recordedLevel(parts.isVerbose, loaded.settings.log),
     hand: (records) => {
       const channel = log.current();
       if (channel === undefined || !channel.isOpen) return false;
@@ -439,7 +439,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
         emit(events.roleTrouble, { role: "supervisor", problem });
       places.keepOnly(next);
       changing = started;
-      emitter.setLevel(parts.isVerbose ? "debug" : next.settings.log.level);
+      emitter.setLevel(recordedLevel(parts.isVerbose, next.settings.log));
       loaded = next;
       tellWhatWaits(folders.drop, next.settings.localSubmission, emit);
       // Whoever hears that the reload is done is served by these settings from then on. Until then those before may accept, too.

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
-import { createEmitter, type Emitter } from "../../mail/log/emitter.ts";
+import { createEmitter, recordedLevel, type Emitter } from "../../mail/log/emitter.ts";
 import { encodeRecords } from "../../mail/log/record.ts";
 import { keepConnected, type Channel } from "./channel.ts";
 import type { FromWorker, Role, ToWorker, WorkerStart } from "./roles.ts";
@@ -90,7 +90,7 @@ async function startRole(start: WorkerStart, say: (message: FromWorker) => void)
   const emitter: Emitter = createEmitter({
     clock: systemClock,
     process: { role: start.name, pid: process.pid },
-    level: start.isVerbose ? "debug" : start.loaded.settings.log.level,
+    level: recordedLevel(start.isVerbose, start.loaded.settings.log),
     hand: (records) => {
       const channel = log.current();
       if (channel === undefined || !channel.isOpen || channel.backlogBytes() > MOST_LOG_BACKLOG_BYTES) return false;
@@ -102,7 +102,7 @@ async function startRole(start: WorkerStart, say: (message: FromWorker) => void)
   return {
     ...role,
     onMessage(message, handle) {
-      if (message.kind === "settings") emitter.setLevel(start.isVerbose ? "debug" : message.loaded.settings.log.level);
+      if (message.kind === "settings") emitter.setLevel(recordedLevel(start.isVerbose, message.loaded.settings.log));
       role.onMessage?.(message, handle);
     },
     async stop(deadlineMs) {
