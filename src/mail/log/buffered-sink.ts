@@ -18,10 +18,12 @@ export function bufferedSink<Line extends Bufferable>(options: {
   readonly reports: SinkReports;
   /** How long a line waits for company where each batch has a price of its own; a flush does not wait. 0 when left out. */
   readonly lingerMs?: number;
+  /** The line without what it has besides its text, for a buffer that fills. */
+  readonly lean?: (line: Line) => Line;
 }): Sink<Line> {
   const { name, outlet, clock, reports } = options;
   const lingerMs = options.lingerMs ?? 0;
-  const waiting = waitingLines<Line>(options.mostCharacters);
+  const waiting = waitingLines(options.mostCharacters, options.lean);
   let isSending = false;
   let isClosed = false;
   let retry: Timer | undefined;

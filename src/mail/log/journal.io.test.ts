@@ -10,11 +10,20 @@ import * as connectionEvents from "../connection/events.ts";
 import { createJournal, type Journal } from "./journal.io.ts";
 import { JournalQuery } from "./journal-query.io.ts";
 import { JournalDatabase } from "./journal-worker.io.ts";
-import { batchOf, boundsOf, eventLine, inputLine, type JournalThreadSettings } from "./journal.ts";
+import {
+  batchOf,
+  boundsOf,
+  EVENT_VALUES,
+  eventLine,
+  inputLine,
+  lineWithoutDetails,
+  type JournalThreadSettings,
+} from "./journal.ts";
 import { openJournalReader } from "./journal-reader.io.ts";
 import { entryOf } from "./line.ts";
 import type { EventRecord, Fields } from "./record.ts";
 import { journalSettings } from "./settings.ts";
+import { waitingLines } from "./waiting-lines.ts";
 
 const MESSAGE = "01ARZ3NDEKT";
 const OTHER = "01ARZ3NDEKV";
@@ -55,6 +64,15 @@ function journalAt(path: string, settings: object = {}): Journal {
   const reports = { trouble: () => {}, lost: () => {} };
   return createJournal({ path, settings: journalSettings.parse(settings), clock: systemClock, reports });
 }
+
+test("what waits for the journal's disk is bounded with the details of TLS, which go before events do", () => {
+  const told = eventLine(0, record("delivery.tls-failed", { details: "x".repeat(50_000) }));
+  const waiting = waitingLines(200_000, lineWithoutDetails);
+  for (let count = 0; count < 100; count++) waiting.add(told);
+  const { events } = batchOf([], waiting.take(1_000_000));
+  assert.equal(events.length / EVENT_VALUES, 100);
+  assert.ok(JSON.stringify(events).length < 250_000);
+});
 
 test("a message's story has its own events and those of its session, and nobody else's", async () => {
   await using place = withDirectory();

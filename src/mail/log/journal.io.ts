@@ -6,6 +6,7 @@ import {
   boundsOf,
   eventLine,
   inputLine,
+  lineWithoutDetails,
   type JournalAnswer,
   type JournalBatch,
   type JournalLine,
@@ -63,6 +64,7 @@ export function createJournal(options: JournalOptions): Journal {
     clock,
     mostCharacters: settings.buffer,
     lingerMs: LINGER_MS,
+    lean: lineWithoutDetails,
     reports: options.reports,
   });
   const indexOf = (process: ProcessIdentity): number => {

@@ -124,7 +124,14 @@ export function eventLine(process: number, record: EventRecord): JournalLine {
   const told = fields[DETAILS];
   const text = JSON.stringify(shownFields(fields));
   const details = typeof told === "string" ? told : null;
-  return { kind: "event", process, at, name, level, keys: keysOf(fields), details, text, isDebug: level === "debug" };
+  const besides = details?.length ?? 0;
+  const isDebug = level === "debug";
+  return { kind: "event", process, at, name, level, keys: keysOf(fields), details, besides, text, isDebug };
+}
+
+/** The event is kept, and nothing in the journal's own tables of it. */
+export function lineWithoutDetails(line: JournalLine): JournalLine {
+  return line.kind === "event" ? { ...line, details: null, besides: 0 } : line;
 }
 
 export function inputLine(at: number, json: string, isStart: boolean): JournalLine {

@@ -81,7 +81,9 @@ export const journalSettings = z
       .describe("The scheduler's inputs in replayable form."),
     buffer: size({ min: "64KiB", max: "256MiB" })
       .prefault("16MiB")
-      .describe("How much may wait for the journal's disk before events are dropped, debug first, and counted."),
+      .describe(
+        "How much may wait for the journal's disk before events are dropped, debug first, and counted. When half of it is taken, details of TLS connections are left out.",
+      ),
   })
   .prefault({});
 

@@ -4,6 +4,8 @@ import type { Level, Speaker } from "../../foundation/events.ts";
 export interface Bufferable {
   readonly text: string;
   readonly isDebug: boolean;
+  /** Characters that it has besides its text. */
+  readonly besides?: number;
 }
 
 /**

@@ -41,6 +41,28 @@ test("a line longer than a batch is still taken", () => {
   assert.deepEqual(textsOf(waiting.take(3)), ["longer than three"]);
 });
 
+test("what a line has besides its text counts, and is left behind when half of the room is taken", () => {
+  const waiting = waitingLines<{ text: string; isDebug: boolean; besides: number }>(100, (one) => ({
+    ...one,
+    besides: 0,
+  }));
+  for (let number = 0; number < 40; number++) waiting.add({ text: `${number + 10}`, isDebug: false, besides: 18 });
+  assert.deepEqual(
+    waiting.take(40).map(({ text, besides }) => [text, besides]),
+    [
+      ["10", 18],
+      ["11", 18],
+    ],
+  );
+  const rest = waiting.take(1000);
+  assert.equal(rest.length, 30);
+  assert.ok(rest.every(({ besides }) => besides === 0));
+  waiting.putBack(rest);
+  assert.equal(waiting.take(1000).length, 30);
+  waiting.add({ text: "x", isDebug: false, besides: 49 });
+  assert.deepEqual(waiting.takeLost(), { lost: 8, lostDebug: 0 });
+});
+
 test("whatever is added: every line comes out in order or is counted, and no other is lost while debug remains", () => {
   fc.assert(
     fc.property(fc.array(fc.record({ size: fc.integer({ min: 1, max: 9 }), isDebug: fc.boolean() })), (shapes) => {

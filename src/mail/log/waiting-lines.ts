@@ -2,7 +2,8 @@ import type { Bufferable } from "./sink.ts";
 
 /**
  * What waits for a sink, within a bound of characters. When it is full, debug goes first; then new entries are refused.
- * Both are counted until somebody has said so (`takeLost`).
+ * Both are counted until somebody has said so (`takeLost`). What entries have besides their text is left behind (`lean`)
+ * once the bound is half reached, so that it takes no room from those that come later.
  */
 export interface WaitingLines<Line extends Bufferable> {
   add(line: Line): void;
@@ -15,7 +16,10 @@ export interface WaitingLines<Line extends Bufferable> {
   takeLost(): { readonly lost: number; readonly lostDebug: number } | undefined;
 }
 
-export function waitingLines<Line extends Bufferable>(mostCharacters: number): WaitingLines<Line> {
+export function waitingLines<Line extends Bufferable>(
+  mostCharacters: number,
+  lean: (line: Line) => Line = (line) => line,
+): WaitingLines<Line> {
   let lines: Line[] = [];
   // Entries before this index are already taken; shifting a long array for each batch would be quadratic.
   let first = 0;
@@ -27,31 +31,33 @@ export function waitingLines<Line extends Bufferable>(mostCharacters: number): W
   const dropDebug = (): void => {
     lines = lines.slice(first).filter((line) => !line.isDebug);
     first = 0;
-    characters = lines.reduce((sum, line) => sum + line.text.length, 0);
+    characters = lines.reduce((sum, line) => sum + sizeOf(line), 0);
     lostDebug += debugLines;
     debugLines = 0;
   };
   return {
-    add(line) {
-      if (characters + line.text.length > mostCharacters) {
+    add(whole) {
+      const line = characters + sizeOf(whole) > mostCharacters / 2 ? lean(whole) : whole;
+      const size = sizeOf(line);
+      if (characters + size > mostCharacters) {
         if (!line.isDebug && debugLines > 0) dropDebug();
-        if (characters + line.text.length > mostCharacters) {
+        if (characters + size > mostCharacters) {
           if (line.isDebug) lostDebug++;
           else lost++;
           return;
         }
       }
       lines.push(line);
-      characters += line.text.length;
+      characters += size;
       if (line.isDebug) debugLines++;
     },
     take(most) {
       const taken: Line[] = [];
       let size = 0;
       for (let line = lines[first]; line !== undefined; line = lines[first]) {
-        if (taken.length > 0 && size + line.text.length > most) break;
+        if (taken.length > 0 && size + sizeOf(line) > most) break;
         taken.push(line);
-        size += line.text.length;
+        size += sizeOf(line);
         if (line.isDebug) debugLines--;
         first++;
       }
@@ -66,7 +72,7 @@ export function waitingLines<Line extends Bufferable>(mostCharacters: number): W
       lines = [...back, ...lines.slice(first)];
       first = 0;
       for (const line of back) {
-        characters += line.text.length;
+        characters += sizeOf(line);
         if (line.isDebug) debugLines++;
       }
     },
@@ -80,4 +86,8 @@ export function waitingLines<Line extends Bufferable>(mostCharacters: number): W
       return counts;
     },
   };
+}
+
+function sizeOf({ text, besides = 0 }: Bufferable): number {
+  return text.length + besides;
 }
