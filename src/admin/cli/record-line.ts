@@ -1,4 +1,5 @@
 import { harmlessJson } from "../../foundation/escape.ts";
+import { jsonMembers } from "../../mail/log/json-line.ts";
 import { entryOf, tagOf } from "../../mail/log/line.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import { instantText, isoText } from "./text.ts";
@@ -22,13 +23,5 @@ export function recordLine(
 }
 
 export function recordJson(record: EventRecord): string {
-  const { at, name, level, from, fields } = record;
-  return harmlessJson({
-    time: isoText(at),
-    level,
-    event: name,
-    role: from.role,
-    pid: from.pid,
-    ...fields,
-  });
+  return harmlessJson(jsonMembers(record, isoText(record.at)));
 }

@@ -36,6 +36,23 @@ test("no text of a peer puts a control character into a line or its JSON", () =>
   );
 });
 
+test("in JSON no field of an event takes the place of a fixed member", () => {
+  const fields = { level: "domain", role: "egress", pid: "12", key: "b.example", tookMs: 3 };
+  const json = jsonLine(entryOf(record(fields), undefined), "2026-11-21T12:00:00.000Z");
+  assert.deepEqual(JSON.parse(json), {
+    time: "2026-11-21T12:00:00.000Z",
+    level: "info",
+    event: "test.said",
+    role: "ingress",
+    pid: 4711,
+    ownLevel: "domain",
+    ownRole: "egress",
+    ownPid: "12",
+    key: "b.example",
+    tookMs: 3,
+  });
+});
+
 test("lines of a session carry the process and the session in brackets, others the process", () => {
   assert.equal(tagOf(entryOf(record({ what: "x" }), said)), "posthorn/smtpd[4711]");
   const tags = ["smtp-1a", "smtp-1b", "submission-1a"].map((session) =>
