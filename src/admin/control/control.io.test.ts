@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -347,6 +347,29 @@ test("a second server on the same sockets is refused; a dead one's sockets are t
   const second = await startControl(options);
   await second[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });
+});
+
+test("a file in the place of a socket is somebody's, and stays", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const file = join(directory, "posthorn.yaml");
+  writeFileSync(file, "state: /var/lib/posthorn\n");
+  const settings = controlSettings.parse({ query: { path: file } });
+  const started = startControl({
+    settings,
+    paths: controlPaths(settings, directory),
+    admin: {} as Admin,
+    clock: systemClock,
+    emit: () => {},
+  });
+  try {
+    const server = await started.catch((thrown: unknown) => thrown);
+    // One that did start would keep the test from ending.
+    if (!(server instanceof PosthornError)) await (await started)[Symbol.asyncDispose]();
+    assert.match(String(server), /posthorn\.yaml: a file is there that is no socket/);
+  } finally {
+    assert.equal(readFileSync(file, "utf8"), "state: /var/lib/posthorn\n");
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("without a server the client says what to do", async () => {

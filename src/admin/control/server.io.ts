@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, lstatSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
@@ -137,8 +137,10 @@ async function listen(
   return server;
 }
 
-/** Removes what an earlier run left. Throws when somebody still answers there. */
+/** Removes what an earlier run left. Throws when somebody still answers there, and when it is no socket: no run left that. */
 async function makeWay(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false)
+    throw new Error("a file is there that is no socket");
   const isAlive = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     const end = (alive: boolean): void => {
