@@ -12,7 +12,7 @@ export const showStatus: CliCommand = {
   mostOperands: 0,
   says: "Shows what `posthorn status` shows, under a line of flags that tells what is out of the ordinary.",
   explains:
-    "Flags: STORE the disk failed; LOADING the queue is being read; PAUSED-IN, PAUSED-OUT, PAUSED-LOCAL; RESTING routes rest after failures; HELD envelopes are held; DEAD some can neither be delivered nor returned; RESTARTED a process was started again. OK: none of them.",
+    "Flags: STORE the disk failed; NO-LOG the log or the journal cannot be written; LOADING the queue is being read; PAUSED-IN, PAUSED-OUT, PAUSED-LOCAL; RESTING routes rest after failures; HELD envelopes are held; DEAD some can neither be delivered nor returned; RESTARTED a process was started again. OK: none of them.",
   options: { watch: watchOption, json: { says: "As one JSON object." } },
   async run(given, world) {
     const look = async (): Promise<string> => {
@@ -28,9 +28,14 @@ export const showStatus: CliCommand = {
   },
 };
 
-export function flagsOf({ queue, processes }: Pick<ServerStatus, "queue" | "processes">): readonly string[] {
+export function flagsOf({
+  queue,
+  processes,
+  logTroubles = [],
+}: Pick<ServerStatus, "queue" | "processes" | "logTroubles">): readonly string[] {
   const flags = {
     STORE: !queue.isStoreUsable,
+    "NO-LOG": logTroubles.length > 0,
     LOADING: queue.isLoading,
     ...Object.fromEntries(queue.paused.map(({ direction }) => [`PAUSED-${direction.toUpperCase()}`, true])),
     RESTING: queue.routesResting > 0,

@@ -141,6 +141,9 @@ test("a status tells what is out of the ordinary, and nothing when nothing is", 
   };
   const processes = [{ role: "egress-1", pid: 1, startedAt: 0, restarts: 1 }];
   assert.deepEqual(statusFlags({ queue: bad, processes }), ["STORE", "PAUSED-OUT", "RESTING", "HELD", "RESTARTED"]);
+  const logTroubles = [{ sink: "/var/log/mail.log", problem: "ENOSPC", sinceAt: 0 }];
+  assert.deepEqual(statusFlags({ queue, processes: [], logTroubles }), ["NO-LOG"]);
+  assert.deepEqual(statusFlags({ queue, processes: [], logTroubles: [] }), []);
 });
 
 test("a terminal gets what it has room for, and is told of the rest", () => {
