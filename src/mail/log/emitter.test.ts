@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineEvent } from "../../foundation/events.ts";
 import { virtualClock } from "../../simulator/clock.ts";
-import { createEmitter } from "./emitter.ts";
+import { createEmitter, recordedLevel } from "./emitter.ts";
 import { decodeRecords, encodeRecords, type EventRecord } from "./record.ts";
 
 const happened = defineEvent({
@@ -89,6 +89,20 @@ test("records that nobody takes come again; beyond the bound debug goes first, a
       ["log.events-lost", [1, 2]],
     ],
   );
+});
+
+test("a full buffer costs an event no look at all that waits", () => {
+  const { emit } = emitterFor(() => false);
+  for (let count = 0; count < 20_000; count++) emit(happened, { what: "kept" });
+  const startedAt = performance.now();
+  for (let count = 0; count < 20_000; count++) emit(happened, { what: "lost" });
+  assert.ok(performance.now() - startedAt < 2000);
+});
+
+test("whatever the log is told, what the journal keeps is recorded", () => {
+  for (const level of ["error", "warning", "info"] as const) assert.equal(recordedLevel(false, { level }), "info");
+  assert.equal(recordedLevel(false, { level: "debug" }), "debug");
+  assert.equal(recordedLevel(true, { level: "error" }), "debug");
 });
 
 test("a batch crosses a process boundary unchanged", () => {
