@@ -232,6 +232,21 @@ test("a mail of megabytes goes through a program and back", async (t) => {
   assert.equal(await contentOf(mail, verdict), `Subject: big\r\n\r\n${body}found\n`.replace(/\r?\n/g, "\r\n"));
 });
 
+test("a mail of nothing but empty lines, in one piece, ends the program for nobody", async (t) => {
+  const filter = start(t, program(["filter|smtp-in|data-line", "report|smtp-in|link-connect"], ECHO));
+  const dialogue = filter.open(facts);
+  await dialogue.judge(testMail(TEXT), long());
+  const judged = dialogue.judge(testMail(`Subject: x\n\n${"\n".repeat(110_000)}`), long());
+  const pause = (): Promise<undefined> => new Promise((resolve) => setTimeout(resolve, 5, undefined));
+  let verdict: MailVerdict | undefined;
+  // Each session that comes is told to the program, which is ended when too much waits for it.
+  while (verdict === undefined) {
+    filter.open(facts).end();
+    verdict = await Promise.race([judged, pause()]);
+  }
+  assert.deepEqual(verdict, { fate: { kind: "keep" }, edits: [] });
+});
+
 test("a mail may be refused when all of it was seen, for good or for now, and the session goes on", async (t) => {
   const on = `${ECHO} if (f[4] === "commit") answer(commits++ === 0 ? "reject|550 5.7.1 spam" : "reject|421 busy");`;
   const filter = start(t, program(["filter|smtp-in|data-line", "filter|smtp-in|commit"], on, "let commits = 0;"));

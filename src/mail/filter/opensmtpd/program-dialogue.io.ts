@@ -43,6 +43,11 @@ interface Pending {
 
 /** The longest lines of content that are told, so that what comes back with its prefix is no longer than may be. */
 const MOST_CONTENT_LINE_BYTES = MOST_LINE_BYTES / 2;
+/**
+ * Lines of content that are told before the program has to have read some. In front of each stand eighty bytes: a piece of nothing
+ * but empty lines is forty times its size, and so much unread would end the program for all sessions.
+ */
+const LINES_AT_ONCE = 2000;
 
 /** One session's conversation with the program. */
 export class ProgramDialogue implements FilterDialogue {
@@ -213,7 +218,10 @@ export class ProgramDialogue implements FilterDialogue {
         );
       if (lines.length === 0) return;
       given.add(lines.map(contentLine));
-      await life.send(lines.map((line) => prefix + line).join("\n"));
+      for (let from = 0; from < lines.length && isWanted(); from += LINES_AT_ONCE) {
+        const some = lines.slice(from, from + LINES_AT_ONCE);
+        await life.send(some.map((line) => prefix + line).join("\n"));
+      }
     };
     for await (const chunk of mail.content()) {
       if (!isWanted()) return;
