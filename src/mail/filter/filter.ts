@@ -185,9 +185,9 @@ export type MailFate =
 /** In the order in which they are to be done. Field values are without the name and the final CRLF; folded lines may stand in them. */
 export type MailEdit =
   /** `at`: 0 is in front of all fields that the client sent, 1 behind the first of them; without it behind the last. */
-  | { readonly edit: "add-field"; readonly name: string; readonly value: string; readonly at?: number | undefined }
+  | ({ readonly edit: "add-field"; readonly name: string; readonly at?: number | undefined } & FieldText)
   /** The nth field of this name, from 1; where there are fewer it is added. */
-  | { readonly edit: "change-field"; readonly name: string; readonly nth: number; readonly value: string }
+  | ({ readonly edit: "change-field"; readonly name: string; readonly nth: number } & FieldText)
   /** The nth of this name, or all. */
   | { readonly edit: "remove-field"; readonly name: string; readonly nth?: number | undefined }
   /** The whole header section, each field with its CRLF, without the empty line. */
@@ -198,6 +198,12 @@ export type MailEdit =
   | { readonly edit: "add-recipient"; readonly recipient: string }
   /** As the client gave it. A mail that loses all of its recipients is discarded. */
   | { readonly edit: "remove-recipient"; readonly recipient: string };
+
+interface FieldText {
+  readonly value: string;
+  /** `latin1`: a character for each byte. Without it text, which is written as UTF-8. */
+  readonly encoding?: "latin1" | undefined;
+}
 
 /** A mail as the filters before left it. Without our own trace field, which stands in front of it. */
 export interface FilterMail {

@@ -85,10 +85,10 @@ class FieldList {
       case "add-field": {
         const { length } = this.#fields;
         const at = edit.at === undefined ? length : Math.min(Math.max(0, Math.trunc(edit.at)), length);
-        return this.#put(at, 0, fieldMade(name, edit.value));
+        return this.#put(at, 0, fieldMade(name, edit.value, edit.encoding));
       }
       case "change-field": {
-        const field = fieldMade(name, edit.value);
+        const field = fieldMade(name, edit.value, edit.encoding);
         const at = this.#placeOf(name, edit.nth);
         return at < 0 ? this.#put(this.#fields.length, 0, field) : this.#put(at, 1, field);
       }
@@ -152,7 +152,7 @@ class FieldList {
  * One field and nothing else, whatever the value holds: a line end that no blank follows gets one, and octets that may stand
  * in no field become spaces.
  */
-function fieldMade(name: string, value: string): RawField {
+function fieldMade(name: string, value: string, encoding: "utf8" | "latin1" = "utf8"): RawField {
   if (!NAME.test(name)) throw nonsense(`gives a header field the name "${name.slice(0, 60)}"`);
   const text = withoutLast(value.replace(/\r\n|\r|\n/g, "\n"), "\n")
     .replace(/\0/g, " ")
@@ -161,7 +161,7 @@ function fieldMade(name: string, value: string): RawField {
     .replace(/\n(?![ \t])/g, "\n\t")
     .replace(/\n/g, "\r\n");
   const blank = text === "" || text.startsWith(" ") || text.startsWith("\t") || text.startsWith("\r\n") ? "" : " ";
-  return fieldOf(Buffer.from(`${name}:${blank}${text}\r\n`));
+  return fieldOf(Buffer.from(`${name}:${blank}${text}\r\n`, encoding));
 }
 
 /** A whole header section from a filter: its lines end in CRLF, the last one too. */

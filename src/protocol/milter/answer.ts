@@ -23,7 +23,10 @@ export type MilterDecision =
   /** No more of the body. */
   | { readonly says: "skip" };
 
-/** Only in front of the decision about a whole mail. Field values still as the milter writes them: see `field-value.ts`. */
+/**
+ * Only in front of the decision about a whole mail. Field values still as the milter writes them, see `field-value.ts`, and a
+ * character for each byte: what it only moves about, such as the subject of old mail, need not be UTF-8.
+ */
 export type MilterChange =
   | { readonly says: "add-header"; readonly name: string; readonly value: string }
   | { readonly says: "insert-header"; readonly index: number; readonly name: string; readonly value: string }
@@ -62,7 +65,7 @@ export function parseMilterAnswer({ code, data }: MilterPacket): Result<MilterAn
   if (code === "O") return ok({ says: "negotiate", data });
   if (code === "b") return ok({ says: "replace-body", piece: data });
   if (code === "i" || code === "m") return indexed(code, data);
-  const strings = milterStrings(data);
+  const strings = milterStrings(data, code === "h" ? "latin1" : "utf8");
   if (strings === undefined) return refused(`${named(code)} with a text that does not end`);
   const [first = "", second] = strings;
   switch (code) {
@@ -88,7 +91,7 @@ export function parseMilterAnswer({ code, data }: MilterPacket): Result<MilterAn
 }
 
 function indexed(code: "i" | "m", data: Buffer): Result<MilterAnswer, string> {
-  const strings = data.length < 4 ? undefined : milterStrings(data.subarray(4));
+  const strings = data.length < 4 ? undefined : milterStrings(data.subarray(4), "latin1");
   if (strings === undefined) return refused(`${named(code)} with a text that does not end`);
   const index = data.readUInt32BE(0);
   if (index > MOST_INDEX) return refused(`a header field's number ${index}`);

@@ -81,13 +81,13 @@ export function milterPacketReader(
 }
 
 /** The strings in a packet's data; undefined where the last one has no NUL. */
-export function milterStrings(data: Buffer): readonly string[] | undefined {
+export function milterStrings(data: Buffer, encoding: "utf8" | "latin1" = "utf8"): readonly string[] | undefined {
   const found: string[] = [];
   let at = 0;
   while (at < data.length) {
     const end = data.indexOf(0, at);
     if (end < 0) return undefined;
-    found.push(data.toString("utf8", at, end));
+    found.push(data.toString(encoding, at, end));
     at = end + 1;
   }
   return found;

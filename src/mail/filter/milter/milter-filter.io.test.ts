@@ -5,6 +5,7 @@ import { milterNumber, milterPacket, milterString } from "../../../protocol/milt
 import { testMail } from "../../../testing/filter-mail.ts";
 import { BOB, NEVER, TEXT, ask, at, dialogueWith, upToContent } from "../../../testing/milter-dialogue.ts";
 import { says, startScriptedMilter } from "../../../testing/scripted-milter.ts";
+import { applyEdits } from "../header-edits.ts";
 import { wholeOf } from "../kept-content.ts";
 
 test("a mail is told in libmilter's order, without our own trace field", async () => {
@@ -142,11 +143,11 @@ test("every change becomes an edit, and a new body has our line ends", async () 
   const { fate, edits = [] } = await dialogue.judge(testMail(TEXT), NEVER);
   assert.deepEqual(fate, { kind: "keep" });
   assert.deepEqual(edits.slice(0, -1), [
-    { edit: "add-field", name: "X-Added", value: " one\r\n\ttwo" },
-    { edit: "add-field", name: "X-Top", value: " a", at: 0 },
-    { edit: "add-field", name: "X-First", value: " b", at: 0 },
-    { edit: "add-field", name: "X-Third", value: " c", at: 2 },
-    { edit: "change-field", name: "Received", nth: 2, value: " changed" },
+    { edit: "add-field", name: "X-Added", value: " one\r\n\ttwo", encoding: "latin1" },
+    { edit: "add-field", name: "X-Top", value: " a", at: 0, encoding: "latin1" },
+    { edit: "add-field", name: "X-First", value: " b", at: 0, encoding: "latin1" },
+    { edit: "add-field", name: "X-Third", value: " c", at: 2, encoding: "latin1" },
+    { edit: "change-field", name: "Received", nth: 2, value: " changed", encoding: "latin1" },
     { edit: "remove-field", name: "Subject", nth: 1 },
     { edit: "add-recipient", recipient: "carol@example.org" },
     { edit: "add-recipient", recipient: "dave@example.org" },
@@ -169,7 +170,32 @@ test("a milter that wants the space behind the colon sees it, and writes it itse
     milter.commands().filter((line) => line.startsWith("L ")),
     ["L From| alice@example.net|", "L Subject| hello\n\tworld|", "L X-Odd|tight|"],
   );
-  assert.deepEqual(edits, [{ edit: "add-field", name: "X-A", value: "tight" }]);
+  assert.deepEqual(edits, [{ edit: "add-field", name: "X-A", value: "tight", encoding: "latin1" }]);
+});
+
+test("what a milter puts into a field stays byte for byte, be it UTF-8 or older than that", async () => {
+  const bytes = (...values: number[]): Buffer => Buffer.from(values);
+  const old = bytes(0x5b, 0x53, 0x5d, 0x20, 0x67, 0x72, 0xfc, 0xdf, 0x85, 0xa0);
+  const utf8 = Buffer.from("grüße");
+  const nul = bytes(0);
+  await using milter = await startScriptedMilter({
+    on: at(
+      "E",
+      milterPacket("m", milterNumber(1), "Subject", old, nul),
+      milterPacket("h", "X-Utf8", utf8, nul),
+      milterPacket("i", milterNumber(1), "X-Top", old, nul),
+      says.continue,
+    ),
+  });
+  const dialogue = dialogueWith(milter);
+  await upToContent(dialogue);
+  const mail = testMail(TEXT);
+  const { edits = [] } = await dialogue.judge(mail, NEVER);
+  const { header } = applyEdits(mail.header, edits);
+  const field = (name: string, value: Buffer) => Buffer.concat([Buffer.from(`${name}: `), value, Buffer.from("\r\n")]);
+  assert.ok(header.subarray(0, 19).equals(field("X-Top", old)), header.toString("latin1"));
+  assert.ok(header.includes(field("Subject", old)), header.toString("latin1"));
+  assert.ok(header.includes(field("X-Utf8", utf8)), header.toString("latin1"));
 });
 
 test("every decision at the end of a mail is a fate", async () => {

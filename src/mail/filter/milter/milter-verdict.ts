@@ -72,6 +72,8 @@ function quarantineReply(reason: string): Reply {
   return reply(550, "5.7.1", text === "" ? "Message refused" : `Message refused: ${text}`);
 }
 
+const BYTES = { encoding: "latin1" } as const;
+
 /** A change of the mail; a replaced body is handled where its pieces come in. */
 export function editOf(
   change: Exclude<MilterChange, { says: "replace-body" | "quarantine" }>,
@@ -79,7 +81,7 @@ export function editOf(
 ): MailEdit {
   switch (change.says) {
     case "add-header":
-      return { edit: "add-field", name: change.name, value: valueOfMilter(change.value, keepsSpace) };
+      return { edit: "add-field", name: change.name, value: valueOfMilter(change.value, keepsSpace), ...BYTES };
     case "insert-header":
       // Milters count the mail as it will be delivered, with our Received field as its first, which nobody shows them: 1 is
       // behind it, in front of all that the client sent. So is 0 here, for nothing is put in front of our own field.
@@ -88,12 +90,13 @@ export function editOf(
         name: change.name,
         value: valueOfMilter(change.value, keepsSpace),
         at: Math.max(0, change.index - 1),
+        ...BYTES,
       };
     case "change-header": {
       // Counted as the client sent them, from 1; Sendmail takes 0 for the first too.
       const nth = Math.max(1, change.index);
       if (change.value === "") return { edit: "remove-field", name: change.name, nth };
-      return { edit: "change-field", name: change.name, nth, value: valueOfMilter(change.value, keepsSpace) };
+      return { edit: "change-field", name: change.name, nth, value: valueOfMilter(change.value, keepsSpace), ...BYTES };
     }
     case "add-recipient":
       return { edit: "add-recipient", recipient: change.recipient };
