@@ -10,6 +10,7 @@ import { Writable } from "node:stream";
 import { test } from "node:test";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { defineEvent } from "../../foundation/events.ts";
+import { virtualClock } from "../../simulator/clock.ts";
 import { catalogueOf, mailEvents } from "./log.ts";
 import type { EventRecord } from "./record.ts";
 import { logSettings } from "./settings.ts";
@@ -91,6 +92,21 @@ test("a file that was renamed for rotation is opened anew when told", async () =
     /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d mail.example posthorn\/smtpd\[4711\]: said before\n$/,
   );
   assert.match(readFileSync(path, "utf8"), /said after\n$/);
+});
+
+test("what was told before the clock was set back does not wait for that time to come again", async () => {
+  using directory = temporaryDirectory();
+  const path = join(String(directory), "mail.log");
+  const clock = virtualClock(Date.UTC(2026, 10, 21));
+  const writer = writerTo({ to: `file:${path}` }, { mergeMs: 100, clock });
+  writer.write([saying("first", clock.now() + 3_600_000)]);
+  for (let turn = 0; turn < 10; turn++) {
+    writer.write([saying("later", clock.now())]);
+    await clock.advance(50);
+  }
+  await writer.flush();
+  assert.match(readFileSync(path, "utf8"), /^[^\n]*: said first\n[^\n]*: said later\n/);
+  await writer.close();
 });
 
 test("records of several processes come out in the order of what happened", async () => {

@@ -66,7 +66,6 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   const host = options.hostname.replace(/[^\u0021-\u007e]/g, "?");
   const isBare = kind !== "stdout" && kind !== "file";
   let held: EventRecord[] = [];
-  let fruitlessTurns = 0;
   let timer: Timer | undefined;
 
   const sink: Sink = bufferedSink({
@@ -114,18 +113,17 @@ export function createLogWriter(options: LogWriterOptions): LogWriter {
   const release = (untilAt: number): void => {
     // Sorting is stable: records of one instant keep the order of arrival.
     held.sort((one, other) => one.at - other.at);
-    const split = held.findIndex((record) => record.at > untilAt);
-    const ready = split === -1 ? held : held.slice(0, split);
-    held = split === -1 ? [] : held.slice(split);
-    put(ready);
-    fruitlessTurns = ready.length > 0 ? 0 : fruitlessTurns + 1;
+    // Told before the clock was set back: they would wait for as long as it was set back.
+    const ahead = held.filter((record) => record.at > untilAt + 2 * mergeMs);
+    const due = held.filter((record) => record.at <= untilAt);
+    held = held.filter((record) => record.at > untilAt && record.at <= untilAt + 2 * mergeMs);
+    put([...ahead, ...due]);
     if (held.length > 0) arm();
   };
   const arm = (): void => {
     timer ??= clock.after(mergeMs / 2, () => {
       timer = undefined;
-      // A clock that was set back would keep records for as long as it was set back.
-      release(fruitlessTurns > 5 ? Number.POSITIVE_INFINITY : clock.now() - mergeMs);
+      release(clock.now() - mergeMs);
     });
   };
   const releaseAll = (): void => {
