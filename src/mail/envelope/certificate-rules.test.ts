@@ -25,6 +25,7 @@ const unverified: CertificateForRules = { ...verified, isVerified: false, subjec
 
 const tables = new Map([
   ["partners", inlineTable("partners", { kind: "list", items: [colons(FINGERPRINT)] })],
+  ["domains", inlineTable("domains", { kind: "list", items: ["*.example.org", ".relay,O=Example"] })],
   ["people", inlineTable("people", { kind: "list", items: ["emailAddress=Ann@Example.org,O=Example Ltd"] })],
   ["subjects", inlineTable("subjects", { kind: "list", items: ["CN=relay,O=Example Ltd"] })],
 ]);
@@ -85,6 +86,12 @@ test("a subject is matched as a whole: nobody gets another's by writing it behin
     false,
   );
   assert.equal(await relays({ certificateSubject: ["other", "any"] }, own), true);
+  for (const subjectOf of ["O=Evil,CN=mx.example.org", "CN=eve,OU=x.relay,O=Example", "CN=eve,OU=y@mx.example.org"])
+    assert.equal(
+      await relays({ certificateSubject: "table:domains" }, { ...verified, subject: subjectOf }),
+      false,
+      subjectOf,
+    );
 });
 
 test("a name that is refused is refused whatever other names the certificate has", async () => {

@@ -265,8 +265,7 @@ function conditionHolds(
       return true;
     case "table":
       if (subject === "") return false;
-      // Without an @ it is no address, and no table takes a part of it for a domain.
-      return isWhole && subject.includes("@")
+      return isWhole
         ? memberItself(tables.get(condition.name), condition.name, subject)
         : member(tables.get(condition.name), condition.name, subject);
     case "pattern":

@@ -135,6 +135,15 @@ test("rules see the certificate: its names only when it was verified, and nothin
     names: ["relay.example", "ann@example.org", "ann"],
     mayRelay: true,
   });
+  const long = (wholeSubject: string) => {
+    const tls = withCertificate({ result: "OK", by: "authorities" });
+    assert.ok(tls.peerCertificate !== undefined);
+    const talk = dialogue({}, { tls: { ...tls, peerCertificate: { ...tls.peerCertificate, wholeSubject } } });
+    return asked(talk)?.subject;
+  };
+  // Its beginning, which the log shows, may be another's too.
+  assert.equal(long("O=Example,CN=ann"), "O=Example,CN=ann");
+  assert.equal(long(""), undefined);
   const problem = { kind: "self-signed", text: "by itself" } as const;
   const unverified = dialogue({}, { tls: withCertificate({ result: "FAIL", by: "authorities", problem }) });
   assert.deepEqual(asked(unverified), {

@@ -70,20 +70,28 @@ export function tellStarted(
 
 function shownIn({ peerCertificate, verdict }: TlsFacts): ClientCertificate["shown"] | undefined {
   if (peerCertificate === undefined) return undefined;
-  const { fingerprint, keyFingerprint, subject, commonName, emails = [], names } = peerCertificate;
+  const {
+    fingerprint,
+    keyFingerprint,
+    subject,
+    wholeSubject = subject,
+    commonName,
+    emails = [],
+    names,
+  } = peerCertificate;
   const isVerified = verdict.result === "OK" && verdict.by === "authorities";
-  return { fingerprint, keyFingerprint, isVerified, subject, commonName, emails, names };
+  return { fingerprint, keyFingerprint, isVerified, subject, wholeSubject, commonName, emails, names };
 }
 
 export function certificateForRules({ certificate }: Facts): CertificateForRules | undefined {
   if (certificate === undefined) return undefined;
   const { shown, identity } = certificate;
-  const { subject, commonName, names, emails, isVerified } = shown;
+  const { wholeSubject, commonName, names, emails, isVerified } = shown;
   return {
     fingerprints: [shown.fingerprint, shown.keyFingerprint],
     isVerified,
     // Anybody can write any name into a certificate of his own.
-    subject: isVerified ? subject : undefined,
+    subject: isVerified && wholeSubject !== "" ? wholeSubject : undefined,
     names: isVerified ? [...names, ...emails, ...(commonName === undefined ? [] : [commonName])] : [],
     mayRelay: identity.kind === "failed" ? { failed: identity.text } : identity.kind === "known" && identity.mayRelay,
   };

@@ -71,7 +71,12 @@ export interface Facts {
 }
 
 export interface ClientCertificate {
-  readonly shown: ShownCertificate & { /** DNS names. */ readonly names: readonly string[] };
+  readonly shown: ShownCertificate & {
+    /** DNS names. */
+    readonly names: readonly string[];
+    /** All of the subject; `""` where it is too long to be compared with anything. */
+    readonly wholeSubject: string;
+  };
   readonly identity: CertificateIdentity;
 }
 

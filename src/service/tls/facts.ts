@@ -40,8 +40,10 @@ export interface PeerCertificate {
   readonly fingerprint: string;
   /** SHA-256 of its SubjectPublicKeyInfo, the same way. */
   readonly keyFingerprint: string;
-  /** One line: `CN=mx.example.org,O=Example`. */
+  /** One line: `CN=mx.example.org,O=Example`; of a longer one its beginning. */
   readonly subject: string;
+  /** Only beside such a beginning: all of it, or `""` where it is too long to be compared with anything. */
+  readonly wholeSubject?: string | undefined;
   readonly issuer: string;
   readonly commonName?: string | undefined;
   /** DNS names of the subjectAltName, lower case; those it has, not only those that match; no more than are kept of anybody. */

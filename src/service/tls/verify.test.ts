@@ -194,6 +194,20 @@ test("a fingerprint is read in any case, with or without colons and its algorith
   assert.ok(!sha1.ok && sha1.problem.expected.includes("160 bits are given"));
 });
 
+test("a long subject is shown by its beginning, and kept whole for comparing as long as anybody could write it", async () => {
+  for (const [characters, isKept] of [
+    [190, undefined],
+    [300, true],
+    [2500, false],
+  ] as const) {
+    const { cert } = await make("x".repeat(characters), ["mx.example.org"]);
+    const told = peerCertificate(shown({ certificates: [new X509Certificate(cert).raw] }));
+    const whole = `CN=${"x".repeat(characters)}`;
+    assert.equal(told?.subject, whole.slice(0, 200));
+    assert.equal(told.wholeSubject, isKept === undefined ? undefined : isKept ? whole : "");
+  }
+});
+
 test("a shown chain is described for the log", () => {
   const told = peerCertificate(shown({ certificates: [leaf.raw, other.raw] }));
   assert.equal(told?.subject, "CN=cn.example.org");

@@ -70,6 +70,7 @@ export function peerCertificate(shown: ShownChain): PeerCertificate | undefined 
     fingerprint: fingerprintOf(leaf),
     keyFingerprint: keyFingerprintOf(leaf),
     subject: oneLine(leaf.subject),
+    ...wholeOf(leaf.subject),
     issuer: oneLine(leaf.issuer),
     ...(commonName === undefined ? {} : { commonName }),
     names: dnsNamesOf(leaf),
@@ -191,7 +192,21 @@ function day(date: Date): string {
 
 /** Node gives a distinguished name a line for each part, or undefined when it is empty. */
 function oneLine(name: string | undefined): string {
-  return (name ?? "").split("\n").join(",").slice(0, 200) || "without a name";
+  return joined(name).slice(0, MOST_SHOWN) || "without a name";
+}
+
+function joined(name: string | undefined): string {
+  return (name ?? "").split("\n").join(",");
+}
+
+/** What logs show of a name, and what may be compared of it. */
+const MOST_SHOWN = 200;
+const MOST_COMPARED = 2000;
+
+/** Two certificates may begin alike: what is longer than anybody writes is nobody's. */
+function wholeOf(name: string | undefined): Pick<PeerCertificate, "wholeSubject"> {
+  const text = joined(name);
+  return text.length <= MOST_SHOWN ? {} : { wholeSubject: text.length <= MOST_COMPARED ? text : "" };
 }
 
 function read(der: Buffer): X509Certificate | undefined {
