@@ -16,10 +16,12 @@ export async function policyFinding(
   ask: RestrictionAsk,
 ): Promise<Finding> {
   const answer = await world.askPolicy(settings, formatPolicyRequest(attributesOf(settings, ask)));
-  if (answer.kind === "failed") return unanswered(world, settings, ask, answer.text);
+  if (answer.kind === "failed") return unanswered(world, settings, ask, answer.text, { mayPermit: true });
   const action = parsePolicyAction(answer.action);
   if (action.ok) return findingOf(world, settings, ask, action.value, answer.action);
-  return unanswered(world, settings, ask, `it said ${JSON.stringify(answer.action.slice(0, 200))}`);
+  return unanswered(world, settings, ask, `it said ${JSON.stringify(answer.action.slice(0, 200))}`, {
+    mayPermit: true,
+  });
 }
 
 /** Never rejects. The answer is the value of `action`. */
@@ -161,18 +163,19 @@ function sameClass(code: number, status: string): string {
   return `${String(code).charAt(0)}${status.slice(1)}`;
 }
 
-/** What the settings say of one that gives no answer, or one that cannot be done. */
+/** What the settings say of one that gives no answer, or one that cannot be done. `mayPermit`: nobody knows what it wants. */
 function unanswered(
   world: Pick<RestrictionWorld, "actions">,
   { default: written, ...settings }: PolicyServiceSettings,
   ask: RestrictionAsk,
   text: string,
+  unknown: { readonly mayPermit?: true } = {},
 ): Finding {
   const detail = `policy server ${settings.at.join(", ")}: ${text}`;
   const action = written === undefined ? undefined : parsePolicyAction(written);
   if (action?.ok !== true || written === undefined) {
     const no = reply(451, "4.3.5", "a policy server failed here; please try again later");
-    return { kind: "wait", reply: no, detail, mayPermit: true };
+    return { kind: "wait", reply: no, detail, ...unknown };
   }
   const found = findingOf(world, settings, ask, action.value, written);
   return found.kind === "pass" || found.kind === "permit" ? { ...found, note: detail } : { ...found, detail };

@@ -221,6 +221,10 @@ test("where nobody knows whether a client is permitted, what stands behind refus
   // In front of it, or by the rules, which ask for no permit, it is refused for good.
   assert.match(await told([reject, away]), /^554/);
   assert.match(await told([away, reject], {}, "bob@ours.example", UNKNOWN), /^550 5\.1\.1/);
+  // Where it would change nothing, nobody waits.
+  assert.equal(await told([away]), "ok");
+  assert.equal(await told([away, { permit: "auth" }, { reject: "any" }], { account: "ada" }), "ok");
+  assert.match(await told([away, { permit: "auth" }, reject]), /^451 4\.3\.0/);
   // A policy server permits as well.
   const silent = restrictionWorld({ askPolicy: () => Promise.resolve({ kind: "failed", text: "no answer" }) });
   const policy = { policy: "inet:127.0.0.1:10023" };

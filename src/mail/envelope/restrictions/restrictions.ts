@@ -62,6 +62,8 @@ export function restrictionsPolicy(
     let waits: Refusal | undefined;
     let softens: Refusal | undefined;
     let permittedAt: number | undefined;
+    /** The first permit that could not be found out, and how many changes there were by then. */
+    let unknown: { readonly no: Refusal; readonly changes: number } | undefined;
     let mayBePermitted = false;
     for (const [at, restriction] of parts.restrictionsAt(facts.listener).entries()) {
       if (!restriction.stages.has(stage)) continue;
@@ -93,13 +95,20 @@ export function restrictionsPolicy(
       const isAtOnce = restriction.isAtOnce || LATE.includes(stage);
       const no: Refusal = { ...refusal(restriction.name, found), isAtOnce, place: at };
       if (found.kind === "refuse") {
-        if (mayBePermitted && no.reply.code >= 500) break;
+        if (mayBePermitted && no.reply.code >= 500) {
+          // It is this one that a permit in front of it may yet take back.
+          if (unknown !== undefined) waits ??= { ...unknown.no, place: at };
+          break;
+        }
         return { notes, changes, refused: softened(no, softens) };
       }
-      if (found.kind === "soften") softens ??= no;
-      else waits ??= no;
       if (found.kind === "wait" && found.mayPermit === true) mayBePermitted = true;
+      if (found.kind === "soften") softens ??= no;
+      // Permitted or not, it makes no difference where nothing behind it has anything to say.
+      else if (restriction.isPermitOnly) unknown ??= { no, changes: changes.length };
+      else waits ??= no;
     }
+    if (unknown !== undefined && changes.length > unknown.changes) waits ??= unknown.no;
     return { notes, changes, waits, softens, permittedAt };
   };
   /**
