@@ -178,6 +178,24 @@ test("strangers' hosts that let us wait keep nobody from asking a host behind us
   assert.ok((await Promise.all(senders)).every(({ kind }) => kind === "unknown"));
 });
 
+test("senders for whom there is no turn push out nothing that is known", async () => {
+  const { callouts, clock, connects } = world((recipient) =>
+    recipient.endsWith("@tarpit.example") ? "never" : said(250, "2.1.5", "Ok"),
+  );
+  const terms = calloutSettings.parse({ of: "sender", wait: "8s", mostRemembered: 100 });
+  const inside = { address: "ada@ours.example", action: "inside", terms };
+  const first = callouts.callOut(inside);
+  await clock.advance(3000);
+  assert.deepEqual(await first, { kind: "taken" });
+  const senders = Array.from({ length: 300 }, (_, n) => callouts.callOut({ address: `e${n}@tarpit.example`, terms }));
+  await clock.advance(8000);
+  await Promise.all(senders);
+  const before = connects.length;
+  const again = callouts.callOut(inside);
+  await clock.advance(3000);
+  assert.deepEqual([await again, connects.length], [{ kind: "taken" }, before]);
+});
+
 test("what is remembered has a bound", async () => {
   const { ask, connects } = world(() => said(250, "2.1.5", "Ok"));
   for (let n = 0; n <= 100; n++) await ask(`a${n}@far.example`, { mostRemembered: 100 });

@@ -40,14 +40,16 @@ const MOST_WAITING = 20;
 
 export function createCallouts(parts: CalloutParts): Callouts {
   const { clock } = parts;
-  const known = new Map<string, Remembered>();
   const asking = new Map<string, Promise<CalloutAnswer>>();
   // Each for itself: strangers' hosts may take all the time they like, and nobody waits for them at a host behind us.
-  const ofSenders = createTurns();
-  const ofRecipients = createTurns();
+  const ofSenders = { known: new Map<string, Remembered>(), inTurn: createTurns() };
+  const ofRecipients: typeof ofSenders = { known: new Map(), inTurn: createTurns() };
   let sessions = 0;
 
-  const remember = (key: string, answer: CalloutAnswer, { terms }: CalloutAsk): void => {
+  const sideOf = ({ action }: CalloutAsk): typeof ofSenders => (action === undefined ? ofSenders : ofRecipients);
+  const remember = (key: string, answer: CalloutAnswer, ask: CalloutAsk): void => {
+    const { terms } = ask;
+    const { known } = sideOf(ask);
     const keptMs =
       answer.kind === "taken" ? terms.rememberGood : answer.kind === "refused" ? terms.rememberBad : UNKNOWN_KEPT_MS;
     known.delete(key);
@@ -59,19 +61,26 @@ export function createCallouts(parts: CalloutParts): Callouts {
     }
   };
   const begin = (key: string, ask: CalloutAsk): Promise<CalloutAnswer> => {
-    const inTurn = ask.action === undefined ? ofSenders : ofRecipients;
-    const found = inTurn(ask.terms.atOnce, () => find(parts, ask, () => `callout-${++sessions}`)).then((answer) => {
-      asking.delete(key);
-      remember(key, answer, ask);
-      return answer;
-    });
+    let isAsked = false;
+    const work = (): Promise<CalloutAnswer> => {
+      isAsked = true;
+      return find(parts, ask, () => `callout-${++sessions}`);
+    };
+    const found = sideOf(ask)
+      .inTurn(ask.terms.atOnce, work)
+      .then((answer) => {
+        asking.delete(key);
+        // That there was no turn says nothing of the address, and is known again at once.
+        if (isAsked) remember(key, answer, ask);
+        return answer;
+      });
     asking.set(key, found);
     return found;
   };
   return {
     async callOut(ask) {
       const key = JSON.stringify([ask.address, ask.action, ask.terms.from]);
-      const remembered = known.get(key);
+      const remembered = sideOf(ask).known.get(key);
       if (remembered !== undefined && clock.now() < remembered.untilAt) return remembered.answer;
       const found = asking.get(key) ?? begin(key, ask);
       try {
