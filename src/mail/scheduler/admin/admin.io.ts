@@ -64,10 +64,11 @@ export function createSchedulerAdmin({
       if (message === undefined) return undefined;
       const rows = await store.list(messageId === id ? { message: id } : { envelope: id });
       const stored = await store.envelopes(rows.map((row) => row.envelope));
+      const mostEach = Math.floor(Math.max(0, MOST_SHOWN - JSON.stringify(stored).length) / stored.length);
       const envelopes = await Promise.all(
         stored.map(async (each): Promise<ShownEnvelope> => {
           const known = await store.attempts(each.envelope.id);
-          const attempts = lastWithin(known, Math.floor(MOST_OF_ATTEMPTS / stored.length));
+          const attempts = lastWithin(known, mostEach);
           const earlierAttempts = known.length - attempts.length;
           const told = earlierAttempts === 0 ? { attempts } : { attempts, earlierAttempts };
           const ticket = state.tickets.get(each.envelope.id);
@@ -91,7 +92,11 @@ export function createSchedulerAdmin({
       return { envelopes: await scheduler.suspend(facts) };
     },
     async unsuspend({ level, key, by }) {
-      const envelopes = await scheduler.unsuspend(level, suspensionKey(level, key), by);
+      const folded = suspensionKey(level, key);
+      // As keys were written before domains and angle brackets were folded: such a one holds nothing, and is lifted by what is shown.
+      const asShown = key.trim().toLowerCase();
+      let envelopes = await scheduler.unsuspend(level, folded, by);
+      if (envelopes === undefined && asShown !== folded) envelopes = await scheduler.unsuspend(level, asShown, by);
       return envelopes === undefined ? undefined : { envelopes };
     },
     async suspensions() {
@@ -162,8 +167,8 @@ const NO_ORIGINS: Origins = { file: undefined, places: {} };
 /** A list of many pages, or one that is looked at all the time, is not counted anew for each page. */
 const STANDING_KEPT_MS = 2000;
 
-/** Characters of all attempts of a message: the answer of the control socket has a bound, which a thousand recipients would pass. */
-const MOST_OF_ATTEMPTS = 6 * 1024 * 1024;
+/** Characters of all envelopes of a message and their attempts: the answer of the control socket has a bound, which a thousand recipients would pass. */
+const MOST_SHOWN = 14 * 1024 * 1024;
 
 /** The last ones that fit. */
 function lastWithin(attempts: readonly AttemptRecord[], most: number): readonly AttemptRecord[] {

@@ -58,8 +58,10 @@ test("of a message to very many, with very long answers, show has the last attem
   const [first] = shown.envelopes;
   const alone = (await admin.show(`${id}.1`))?.envelopes[0];
   assert.equal(alone?.earlierAttempts, undefined);
-  assert.deepEqual(first?.attempts, alone?.attempts.slice(-1));
-  assert.equal(first?.earlierAttempts, (alone?.attempts.length ?? 0) - 1);
+  const known = alone?.attempts ?? [];
+  const { attempts = [], earlierAttempts = 0 } = first ?? {};
+  assert.ok(attempts.length > 0 && earlierAttempts > 0);
+  assert.deepEqual([attempts, earlierAttempts], [known.slice(-attempts.length), known.length - attempts.length]);
 });
 
 type Simulation = ReturnType<typeof simulatedScheduling>;

@@ -66,7 +66,8 @@ export function suspensionKey(level: SuspensionLevel, written: string): string {
   if (level === "envelope" || level === "message") return text.toUpperCase();
   if (level === "sender") return text === "" ? "<>" : foldWritten(text).toLowerCase();
   // A relay's name may be a URL.
-  return level === "domain" || level === "relay" ? foldDomain(text) : text.toLowerCase();
+  const isName = level === "domain" || level === "relay" || (level === "host" && !/[[:/]/.test(text));
+  return isName ? foldDomain(text) : text.toLowerCase();
 }
 
 /** The answer of a command that lifts what is not there. */

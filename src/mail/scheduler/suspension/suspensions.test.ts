@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createSchedulerAdmin } from "../admin/admin.io.ts";
 import { reply } from "../../../protocol/smtp/reply.ts";
 import { unreachable, type SimulatedHost } from "../../../simulator/deliveries.ts";
 import { assertSchedulerInvariants } from "../../../simulator/scheduler-invariants.ts";
@@ -95,6 +96,21 @@ test("a domain may be written as people read it, and an address as a log line ha
     await simulation.clock.advance(MINUTE);
     assert.equal(simulation.scheduler.state.counts.held, 1, `${level} ${key}`);
   }
+});
+
+test("what an earlier version kept as it was typed is lifted by what is shown", async () => {
+  const simulation = simulatedScheduling();
+  const admin = createSchedulerAdmin(simulation);
+  for (const [level, key] of [
+    ["domain", "b\u00fccher.example"],
+    ["domain", "example.org."],
+    ["sender", "<joe@a.example>"],
+  ] as const) {
+    const facts = { level, key, because: "x", by: "ann", setAt: simulation.clock.now(), untilAt: undefined };
+    await simulation.scheduler.suspend(facts);
+    assert.deepEqual(await admin.unsuspend({ level, key, by: "ann" }), { envelopes: 0 }, key);
+  }
+  assert.deepEqual(await admin.suspensions(), []);
 });
 
 test("a message, an envelope of it, and everything", async () => {
