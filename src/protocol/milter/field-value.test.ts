@@ -22,6 +22,8 @@ test("a milter that asked for it sees the space", () => {
 test("folds are LF for the milter and CRLF for us", () => {
   assert.equal(shown(" one\r\n\ttwo", false), "one\n\ttwo");
   assert.equal(valueOfMilter("one\n\ttwo", false), " one\r\n\ttwo");
+  // A byte of a character is no white space.
+  assert.equal(valueOfMilter("a\n\t\xa0\n b", false), " a\r\n\t\xa0\r\n b");
   assert.equal(valueOfMilter("one\r\n two", false), " one\r\n two");
 });
 

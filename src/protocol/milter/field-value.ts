@@ -21,7 +21,7 @@ export function valueOfMilter(text: string, keepsSpace: boolean): string {
   const lines = text
     .split(/\r\n|\r|\n/)
     .map((line) => line.replace(/[\x00-\x08\x0b-\x1f\x7f]+/g, " ").toWellFormed())
-    .filter((line, at) => at === 0 || line.trim() !== "")
+    .filter((line, at) => at === 0 || /[^ \t]/.test(line))
     .map((line, at) => (at === 0 || /^[ \t]/.test(line) ? line : `\t${line}`));
   return `${keepsSpace ? "" : " "}${lines.join("\r\n")}`;
 }

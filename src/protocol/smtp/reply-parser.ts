@@ -122,17 +122,18 @@ function replyOf(code: number, lines: readonly string[]): Reply {
   let first: string | undefined;
   for (const line of lines) first ??= statusIn(code, line);
   const plain = first === undefined ? lines : lines.map((line) => withoutStatus(code, line));
-  return { code, status: first, lines: firstOf(plain, code < 400 ? MOST_OF_OTHERS : MOST_OF_REFUSAL) };
+  return { code, status: first, lines: firstOf(plain, code) };
 }
 
-/** The beginning of the text, in so many characters. */
-function firstOf(lines: readonly string[], most: number): readonly string[] {
+/** The beginning of the text. Words of a refusal may be cut anywhere; half of a line that says what a host can do says something else. */
+function firstOf(lines: readonly string[], code: number): readonly string[] {
   // As nearly all are: a line has its own bound.
   if (lines.length === 1) return lines;
-  let room = most;
+  const isRefusal = code >= 400;
+  let room = isRefusal ? MOST_OF_REFUSAL : MOST_OF_OTHERS;
   const kept: string[] = [];
   for (const line of lines) {
-    if (line.length > room) return room === 0 ? kept : [...kept, line.slice(0, room).toWellFormed()];
+    if (line.length > room) return isRefusal && room > 0 ? [...kept, line.slice(0, room).toWellFormed()] : kept;
     room -= line.length;
     kept.push(line);
   }

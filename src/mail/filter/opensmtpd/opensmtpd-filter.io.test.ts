@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../../foundation/clock.io.ts";
-import { PosthornError } from "../../../foundation/error.ts";
+import { messageOf, PosthornError } from "../../../foundation/error.ts";
 import { testFacts, testFilterWorld, testMail } from "../../../testing/filter-mail.ts";
 import type { Filter, FilterDialogue, FilterFacts, FilterMail, MailVerdict, StageVerdict } from "../filter.ts";
 import { wholeOf } from "../kept-content.ts";
@@ -232,20 +232,28 @@ test("a mail of megabytes goes through a program and back", async (t) => {
   assert.equal(await contentOf(mail, verdict), `Subject: big\r\n\r\n${body}found\n`.replace(/\r?\n/g, "\r\n"));
 });
 
-test("a mail of nothing but empty lines, in one piece, ends the program for nobody", async (t) => {
-  const filter = start(t, program(["filter|smtp-in|data-line", "report|smtp-in|link-connect"], ECHO));
-  const dialogue = filter.open(facts);
-  await dialogue.judge(testMail(TEXT), long());
-  const judged = dialogue.judge(testMail(`Subject: x\n\n${"\n".repeat(110_000)}`), long());
-  const pause = (): Promise<undefined> => new Promise((resolve) => setTimeout(resolve, 5, undefined));
-  let verdict: MailVerdict | undefined;
-  // Each session that comes is told to the program, which is ended when too much waits for it.
-  while (verdict === undefined) {
-    filter.open(facts).end();
-    verdict = await Promise.race([judged, pause()]);
-  }
-  assert.deepEqual(verdict, { fate: { kind: "keep" }, edits: [] });
-});
+for (const [what, text, told] of [
+  ["nothing but empty lines", `Subject: x\n\n${"\n".repeat(110_000)}`, /^keep$/],
+  [
+    "long lines in its header",
+    `Subject: x\n${`X-A: ${"y".repeat(9000)}\n`.repeat(1000)}\ntext\n`,
+    /more than 1048576 bytes/,
+  ],
+] as const)
+  test(`a mail of ${what}, in one piece, ends the program for nobody`, async (t) => {
+    const filter = start(t, program(["filter|smtp-in|data-line", "report|smtp-in|link-connect"], ECHO));
+    const dialogue = filter.open(facts);
+    await dialogue.judge(testMail(TEXT), long());
+    const judged = dialogue.judge(testMail(text), long()).then(({ fate }) => fate.kind, messageOf);
+    const pause = (): Promise<undefined> => new Promise((resolve) => setTimeout(resolve, 5, undefined));
+    let verdict: string | undefined;
+    // Each session that comes is told to the program, which is ended when too much waits for it.
+    while (verdict === undefined) {
+      filter.open(facts).end();
+      verdict = await Promise.race([judged, pause()]);
+    }
+    assert.match(verdict, told);
+  });
 
 test("a mail may be refused when all of it was seen, for good or for now, and the session goes on", async (t) => {
   const on = `${ECHO} if (f[4] === "commit") answer(commits++ === 0 ? "reject|550 5.7.1 spam" : "reject|421 busy");`;

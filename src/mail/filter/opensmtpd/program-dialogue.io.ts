@@ -44,10 +44,10 @@ interface Pending {
 /** The longest lines of content that are told, so that what comes back with its prefix is no longer than may be. */
 const MOST_CONTENT_LINE_BYTES = MOST_LINE_BYTES / 2;
 /**
- * Lines of content that are told before the program has to have read some. In front of each stand eighty bytes: a piece of nothing
+ * Bytes that are told before the program has to have read some. In front of each line of content stand eighty: a piece of nothing
  * but empty lines is forty times its size, and so much unread would end the program for all sessions.
  */
-const LINES_AT_ONCE = 2000;
+const BYTES_AT_ONCE = 256 * 1024;
 
 /** One session's conversation with the program. */
 export class ProgramDialogue implements FilterDialogue {
@@ -218,9 +218,17 @@ export class ProgramDialogue implements FilterDialogue {
         );
       if (lines.length === 0) return;
       given.add(lines.map(contentLine));
-      for (let from = 0; from < lines.length && isWanted(); from += LINES_AT_ONCE) {
-        const some = lines.slice(from, from + LINES_AT_ONCE);
-        await life.send(some.map((line) => prefix + line).join("\n"));
+      let some: string[] = [];
+      let bytes = 0;
+      for (const [at, line] of lines.entries()) {
+        some.push(prefix + line);
+        // They are bytes, written as such.
+        bytes += prefix.length + line.length + 1;
+        if (bytes < BYTES_AT_ONCE && at < lines.length - 1) continue;
+        if (!isWanted()) return;
+        await life.send(some.join("\n"));
+        some = [];
+        bytes = 0;
       }
     };
     for await (const chunk of mail.content()) {
