@@ -365,7 +365,7 @@ test("a file in the place of a socket is somebody's, and stays", async () => {
     const server = await started.catch((thrown: unknown) => thrown);
     // One that did start would keep the test from ending.
     if (!(server instanceof PosthornError)) await (await started)[Symbol.asyncDispose]();
-    assert.match(String(server), /posthorn\.yaml: a file is there that is no socket/);
+    assert.match(String(server), /posthorn\.yaml: a file or a link is there that is no socket/);
   } finally {
     assert.equal(readFileSync(file, "utf8"), "state: /var/lib/posthorn\n");
     rmSync(directory, { recursive: true });

@@ -137,10 +137,14 @@ async function listen(
   return server;
 }
 
+/** Who asks a socket at its place hears these where nobody of ours is; `EACCES`: it was another user's, who has ended. */
+const DEAD: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT", "EACCES"]);
+
 /** Removes what an earlier run left. Throws when somebody still answers there, and when it is no socket: no run left that. */
 async function makeWay(path: string): Promise<void> {
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false)
-    throw new Error("a file is there that is no socket");
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  if (!there.isSocket()) throw new Error("a file or a link is there that is no socket");
   const isAlive = await new Promise<boolean>((resolve) => {
     const probe = connect(path);
     const end = (alive: boolean): void => {
@@ -148,8 +152,8 @@ async function makeWay(path: string): Promise<void> {
       resolve(alive);
     };
     probe.once("connect", () => end(true));
-    // A full backlog is a server that lives.
-    probe.once("error", (error) => end(systemCodeOf(error) === "EAGAIN"));
+    // A full backlog is a server that lives; what cannot be asked in our way (a datagram socket, say) is somebody's.
+    probe.once("error", (error) => end(!DEAD.has(systemCodeOf(error) ?? "")));
   });
   if (isAlive) throw new Error("another server listens there");
   rmSync(path, { force: true });

@@ -97,6 +97,11 @@ test("a full buffer costs an event no look at all that waits", () => {
   const startedAt = performance.now();
   for (let count = 0; count < 20_000; count++) emit(happened, { what: "lost" });
   assert.ok(performance.now() - startedAt < 2000);
+  const other = emitterFor(() => false, { level: "debug" });
+  for (let count = 0; count < 19_999; count++) other.emit(happened, { what: "kept" });
+  const debugAt = performance.now();
+  for (let count = 0; count < 20_000; count++) other.emit(detail, { what: "lost" });
+  assert.ok(performance.now() - debugAt < 2000);
 });
 
 test("whatever the log is told, what the journal keeps is recorded", () => {

@@ -95,7 +95,8 @@ export function createEmitter(options: EmitterOptions): Emitter {
   return {
     emit(event, fields) {
       if (event.isAsked !== true && !isWanted(event.level, level)) return;
-      if (waiting.length >= mostRecords && !makeRoom()) {
+      // Debug makes way for the others, not for later debug: looking for it each time would take longer than anything else.
+      if (waiting.length >= mostRecords && (event.level === "debug" || !makeRoom())) {
         if (event.level === "debug") lostDebug++;
         else lostOther++;
         return;

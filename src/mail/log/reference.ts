@@ -13,6 +13,9 @@ What the server can say, by its stages: the name that SQL, JSON lines and metric
 log's line (\`posthorn/SPEAKER[pid]\`). How to read the log is told in [the manual](../manual/log.md). This page is
 generated from the code.
 
+In JSON lines a field called \`level\`, \`role\` or \`pid\` is \`ownLevel\`, \`ownRole\` or \`ownPid\`, for the line has members of those names;
+in SQL it is in \`fields\` as it stands here.
+
 Kinds of field: \`text\`, \`count\`, \`ms\` (milliseconds), \`bytes\`, \`at\` (an instant, milliseconds since 1970), \`flag\`,
 \`list\` (of texts), \`data\` (what the journal
 keeps in tables of its own; in no sink). A \`?\` marks fields that may be absent.

@@ -48,7 +48,9 @@ export const logSettings = z
     level: z
       .enum(["error", "warning", "info", "debug"])
       .default("info")
-      .describe("The least urgent level that is written. The option -v means debug."),
+      .describe(
+        "The least urgent level that is written to the log; the journal has everything from `info` on. The option -v means debug, for both.",
+      ),
     timestamps: z
       .enum(["classic", "iso"])
       .default("classic")
