@@ -86,6 +86,12 @@ test("a subject is matched as a whole: nobody gets another's by writing it behin
     false,
   );
   assert.equal(await relays({ certificateSubject: ["other", "any"] }, own), true);
+  // Who is to be kept out is, however the settings fold what is written there.
+  for (const out of ["CN=b\u00fccher,O=x", "CN=relay,O=ACME."]) {
+    const theirs = { ...verified, subject: out };
+    assert.equal(await relays({ certificateSubject: ["any", `!${out}`] }, theirs), false, out);
+    assert.equal(await relays({ certificateSubject: out }, theirs), true, out);
+  }
   for (const subjectOf of ["O=Evil,CN=mx.example.org", "CN=eve,OU=x.relay,O=Example", "CN=eve,OU=y@mx.example.org"])
     assert.equal(
       await relays({ certificateSubject: "table:domains" }, { ...verified, subject: subjectOf }),

@@ -37,9 +37,7 @@ export function waitingLines<Line extends Bufferable>(
   };
   return {
     add(whole) {
-      // One that nothing is before waits as it is, however small the buffer.
-      const most = characters === 0 ? mostCharacters : mostCharacters / 2;
-      const line = characters + sizeOf(whole) > most ? lean(whole) : whole;
+      const line = characters + sizeOf(whole) > mostCharacters / 2 ? lean(whole) : whole;
       const size = sizeOf(line);
       if (characters + size > mostCharacters) {
         if (!line.isDebug && debugLines > 0) dropDebug();

@@ -20,7 +20,7 @@ import { nextDueAt } from "../scheduler.ts";
 import type { Scheduler } from "../scheduler.io.ts";
 import { showPage } from "./show.ts";
 import { countStanding, type Standing } from "./standing.ts";
-import { SUSPENSION_LEVELS, suspensionKey } from "../suspension/suspension.ts";
+import { SUSPENSION_LEVELS, suspensionKey, type SuspensionLevel } from "../suspension/suspension.ts";
 import type { ShownSuspension } from "./admin.ts";
 import { liveStateOf, type SchedulerState } from "../state.ts";
 
@@ -96,7 +96,8 @@ export function createSchedulerAdmin({
       // As keys were written before domains and angle brackets were folded: such a one holds nothing, and is lifted by what is shown.
       const asShown = key.trim().toLowerCase();
       let envelopes = await scheduler.unsuspend(level, folded, by);
-      if (envelopes === undefined && asShown !== folded) envelopes = await scheduler.unsuspend(level, asShown, by);
+      if (envelopes === undefined && FOLDED_SINCE.has(level) && asShown !== folded)
+        envelopes = await scheduler.unsuspend(level, asShown, by);
       return envelopes === undefined ? undefined : { envelopes };
     },
     async suspensions() {
@@ -162,6 +163,9 @@ export function createSchedulerAdmin({
     backup: (intoDirectory) => store.backup(intoDirectory),
   };
 }
+
+/** Levels whose keys earlier versions did not fold as they are folded now; of tenants the case counts. */
+const FOLDED_SINCE: ReadonlySet<SuspensionLevel> = new Set(["sender", "domain", "relay", "host"]);
 
 const NO_ORIGINS: Origins = { file: undefined, places: {} };
 /** A list of many pages, or one that is looked at all the time, is not counted anew for each page. */

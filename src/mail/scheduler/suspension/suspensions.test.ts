@@ -111,6 +111,9 @@ test("what an earlier version kept as it was typed is lifted by what is shown", 
     assert.deepEqual(await admin.unsuspend({ level, key, by: "ann" }), { envelopes: 0 }, key);
   }
   assert.deepEqual(await admin.suspensions(), []);
+  await admin.suspend({ level: "tenant", key: "acme", because: "x", by: "ann" });
+  assert.equal(await admin.unsuspend({ level: "tenant", key: "Acme", by: "ann" }), undefined);
+  assert.equal((await admin.suspensions()).length, 1);
 });
 
 test("a message, an envelope of it, and everything", async () => {
