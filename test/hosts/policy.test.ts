@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Comparison } from "../../src/admin/cli/policy-world.ts";
+import type { Comparison } from "../../src/admin/cli/settings/policy-world.ts";
 import { startServer } from "../server.ts";
 import { smtpConnect } from "../smtp-client.ts";
 

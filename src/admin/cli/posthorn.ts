@@ -6,8 +6,8 @@ import { commands } from "./commands.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { heard } from "./heard.ts";
 import { helpFor, overview } from "./help.ts";
-import { runSend } from "./send.ts";
-import { parseSendmailArguments } from "./sendmail-arguments.ts";
+import { runSend } from "./sendmail/send.ts";
+import { parseSendmailArguments } from "./sendmail/sendmail-arguments.ts";
 import type { World } from "./world.ts";
 
 /**

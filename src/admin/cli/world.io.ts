@@ -14,8 +14,8 @@ import { newWish } from "../../foundation/new-wish.ts";
 import { damageText, isDamaged } from "../../foundation/damaged-database.io.ts";
 import { unnamedUser } from "../../foundation/unnamed-user.ts";
 import { connectControl } from "../control/client.io.ts";
-import { dialledOver } from "./dialled.io.ts";
-import { dropFile } from "./drop-file.io.ts";
+import { dialledOver } from "./sendmail/dialled.io.ts";
+import { dropFile } from "./sendmail/drop-file.io.ts";
 import { outputTo } from "./output.io.ts";
 import type { Caller, Dialled, InjectionPlace, OpenJournal, World } from "./world.ts";
 
@@ -71,7 +71,7 @@ export function systemWorld(
     openJournal,
     saveFile: (path, bytes) => writeFile(resolve(path), bytes, { flag: "wx", mode: 0o600 }),
     // Loaded when it is asked for: other commands need no TLS.
-    probeTls: async (...given) => (await import("./tls-probe.io.ts")).probeTls(...given),
+    probeTls: async (...given) => (await import("./tls/tls-probe.io.ts")).probeTls(...given),
     makeMap: async (source, ...rest) =>
       (await import("../../service/table/cdb/make-cdb.io.ts")).makeCdb(resolve(source), ...rest),
     checkAliases: async (file) => (await import("../../service/table/cdb/make-cdb.io.ts")).checkAliases(resolve(file)),

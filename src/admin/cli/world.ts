@@ -1,17 +1,17 @@
 import type { HashScheme } from "../../service/account/hash-schemes.ts";
 import type { Readable } from "node:stream";
-import type { ExplainRequest, Explanation } from "./explanation.ts";
+import type { ExplainRequest, Explanation } from "./settings/explanation.ts";
 import type { ControlClient } from "../control/control.ts";
 import type { Catalogue } from "../../mail/log/log.ts";
-import type { ProbeOutcome, ProbeReport, ProbeTarget, ProbeTrial } from "./tls-probe-plan.ts";
+import type { ProbeOutcome, ProbeReport, ProbeTarget, ProbeTrial } from "./tls/tls-probe-plan.ts";
 import type { JournalEntry, SqlAnswer, StoryOptions, StoryQuery } from "../../mail/log/journal.ts";
 import type { SpoolCopy } from "../../mail/queue/store.ts";
 import type { RecordedInput } from "../../mail/scheduler/replay/replay.ts";
 import type { Standing } from "../../service/autoconfig/compare-records.ts";
 import type { ExpectedRecord } from "../../service/autoconfig/expected-records.ts";
-import type { PolicyWorld } from "./policy-world.ts";
-import type { SigningWorld } from "./signing-world.ts";
-import type { TableWorld } from "./table-world.ts";
+import type { PolicyWorld } from "./settings/policy-world.ts";
+import type { SigningWorld } from "./domains/signing-world.ts";
+import type { TableWorld } from "./tables/table-world.ts";
 import type { TlsAnswers, TlsQuestion } from "../../mail/log/tls-questions.ts";
 
 /**

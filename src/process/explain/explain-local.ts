@@ -1,4 +1,4 @@
-import type { ExplainedDelivery } from "../../admin/cli/explanation.ts";
+import type { ExplainedDelivery } from "../../admin/cli/settings/explanation.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import type { RunAs } from "../../foundation/ffi/identity.ts";
 import type { EnvelopeId } from "../../foundation/ids.ts";

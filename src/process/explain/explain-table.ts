@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import type { AliasFile, TableQuestion, TableStory } from "../../admin/cli/table-world.ts";
+import type { AliasFile, TableQuestion, TableStory } from "../../admin/cli/tables/table-world.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { systemRandom } from "../../foundation/random.io.ts";

@@ -2,7 +2,12 @@ import type { Clock } from "../../foundation/clock.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { emitNothing } from "../../foundation/events.ts";
 import { systemRandom } from "../../foundation/random.io.ts";
-import type { ExplainedTarget, ExplainedWay, ExplainRequest, Explanation } from "../../admin/cli/explanation.ts";
+import type {
+  ExplainedTarget,
+  ExplainedWay,
+  ExplainRequest,
+  Explanation,
+} from "../../admin/cli/settings/explanation.ts";
 import { clientName } from "../../mail/connection/client-name.ts";
 import { rewritingOf } from "../../mail/connection/connection.ts";
 import { isContentFilterAction } from "../../mail/envelope/content-filter.ts";

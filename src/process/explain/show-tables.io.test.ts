@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import type { TableQuestion } from "../../admin/cli/table-world.ts";
+import type { TableQuestion } from "../../admin/cli/tables/table-world.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { makeCdb } from "../../service/table/cdb/make-cdb.io.ts";
 import { aliasFilesOf, explainTable } from "./explain-table.ts";

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { resolve } from "node:path";
-import type { Change, Comparison, CompareRequest, QueuedMail } from "../../admin/cli/policy-world.ts";
+import type { Change, Comparison, CompareRequest, QueuedMail } from "../../admin/cli/settings/policy-world.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
 import { problemLine } from "../../service/config/config.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import type { CaseOutcome } from "../../admin/cli/policy-world.ts";
+import type { CaseOutcome } from "../../admin/cli/settings/policy-world.ts";
 import { runPolicyTests } from "./run-policy-tests.ts";
 
 const SETTINGS = `

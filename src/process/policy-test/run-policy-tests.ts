@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
-import type { CaseOutcome, PolicyTestReport } from "../../admin/cli/policy-world.ts";
+import type { CaseOutcome, PolicyTestReport } from "../../admin/cli/settings/policy-world.ts";
 import { locate, problemLine, type SettingsProblem } from "../../service/config/config.ts";
 import { parseSettings } from "../../service/config/parse.ts";
 import { readYaml } from "../../service/config/yaml.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { test } from "node:test";
-import type { Injected } from "../../admin/cli/inject.ts";
+import type { Injected } from "../../admin/cli/sendmail/inject.ts";
 import { submitInside } from "./inner-submission.ts";
 
 const REPLIES: Readonly<Record<string, string>> = { EHLO: "250 here", MAIL: "250 ok", DATA: "354 go on" };

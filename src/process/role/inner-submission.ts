@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
 import { duplexPair } from "node:stream";
-import { dialledOver } from "../../admin/cli/dialled.io.ts";
-import { injectMessage, type Injected } from "../../admin/cli/inject.ts";
-import type { OutgoingMessage } from "../../admin/cli/outgoing-message.ts";
-import type { SendmailRequest } from "../../admin/cli/sendmail-arguments.ts";
+import { dialledOver } from "../../admin/cli/sendmail/dialled.io.ts";
+import { injectMessage, type Injected } from "../../admin/cli/sendmail/inject.ts";
+import type { OutgoingMessage } from "../../admin/cli/sendmail/outgoing-message.ts";
+import type { SendmailRequest } from "../../admin/cli/sendmail/sendmail-arguments.ts";
 import type { KnownClient } from "../../mail/session/services.ts";
 
 /** Hands a mail to reception in this process as a user of this host would over the socket. Never rejects. */

@@ -1,6 +1,6 @@
 import { dnsFindingText } from "../../protocol/dns/resolver.ts";
 import { readFile } from "node:fs/promises";
-import type { SigningKeyCheck, SigningKeyWish } from "../../admin/cli/signing-world.ts";
+import type { SigningKeyCheck, SigningKeyWish } from "../../admin/cli/domains/signing-world.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { readDkimKey } from "../../protocol/authentication/dkim-key.ts";

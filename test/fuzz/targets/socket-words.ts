@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseSendmailArguments } from "../../../src/admin/cli/sendmail-arguments.ts";
+import { parseSendmailArguments } from "../../../src/admin/cli/sendmail/sendmail-arguments.ts";
 import { decodeSrs, encodeSrs } from "../../../src/protocol/address/srs.ts";
 import { splitAddress } from "../../../src/protocol/address/mailbox.ts";
 import { decodeXtext, encodeXtext } from "../../../src/protocol/smtp/xtext.ts";
