@@ -51,7 +51,9 @@ export interface SessionFactsForRules {
   /** The client asked for VERP, and may. */
   readonly verp?: VerpDelimiters | undefined;
   /** What restrictions of earlier stages refused, one of each, to be told now. */
-  readonly earlier?: readonly Extract<Judgement, { kind: "reject" }>[] | undefined;
+  readonly earlier?: readonly Extract<StageJudgement, { kind: "reject" }>[] | undefined;
+  /** What they want done to the mail. */
+  readonly wanted?: readonly MailChange[] | undefined;
   /** What only restrictions look at. */
   readonly more?: SessionFactsForRestrictions | undefined;
 }
@@ -104,6 +106,8 @@ export type Judgement =
       readonly changes?: readonly MailChange[] | undefined;
       /** Which restriction permitted it, by its place: none behind it was asked. */
       readonly permittedAt?: number | undefined;
+      /** The same, of what earlier stages found: what was wanted there behind this place is not wanted of it. */
+      readonly excusedFrom?: number | undefined;
     }
   /** `because` is for the log; the reply is what the client is told. 4xx when a table could not be asked. */
   | {
@@ -129,6 +133,10 @@ export type StageJudgement =
   | (Extract<Judgement, { kind: "reject" }> & {
       /** Not at the next RCPT, but here. */
       readonly isAtOnce: boolean;
+      /** What made the mail wait in front of it: all that is left for whom a restriction between the two permits by RCPT. */
+      readonly before?: Extract<Judgement, { kind: "reject" }> | undefined;
+      /** What those in front of it want done to the mail; the same is true of them. */
+      readonly changes?: readonly MailChange[] | undefined;
     });
 
 /** What a restriction has to say that decided nothing: what it would have refused, or what it was told. */

@@ -182,6 +182,62 @@ test("who has logged in since is not refused for what stands behind his permit, 
   assert.equal(code(await between.rcpt("bob@example.org", { account: "ada" })), "accept");
 });
 
+test("a refusal hides nothing that stands in front of it from whom a permit between them lets in later", async () => {
+  const bad = { reject: "192.0.2.0/24", when: "connect", name: "bad" };
+  const of = async (says: string, written: readonly object[]): Promise<string> => {
+    const { chain, ask, rcpt, judge } = session(written, () => says);
+    await ask("connect");
+    chain.begin();
+    assert.equal(code(await rcpt()), "reject 554", says);
+    const judged = await rcpt("bob@example.org", { account: "ada" });
+    return judged.kind === "accept" && chain.wants("message") ? (await judge()).fate.kind : code(judged);
+  };
+  const inFront = [...policyAt("connect"), { permit: "auth" }, bad];
+  assert.equal(await of("DEFER_IF_PERMIT later", inFront), "reject 450");
+  assert.equal(await of("HOLD look", inFront), "quarantine");
+  const behind = [{ permit: "auth" }, ...policyAt("connect"), bad];
+  assert.equal(await of("DEFER_IF_PERMIT later", behind), "accept");
+  assert.equal(await of("HOLD look", behind), "accept");
+});
+
+test("what was wanted of the mail before RCPT is not done to mail for those alone whom a permit in front of it lets in by then", async () => {
+  const permit = { recipient: "postmaster@example.org", verdict: "permit" };
+  for (const stage of ["connect", "mail"] as const) {
+    const { chain, ask, rcpt, judge } = session([permit, ...policyAt(stage)], () => "HOLD look");
+    if (stage === "connect") await ask("connect");
+    const fateFor = async (...recipients: readonly string[]): Promise<string> => {
+      chain.begin();
+      if (stage === "mail") await ask("mail");
+      for (const one of recipients) assert.equal(code(await rcpt(one)), "accept");
+      return chain.wants("message") ? (await judge()).fate.kind : "keep";
+    };
+    assert.equal(await fateFor("postmaster@example.org"), "keep", stage);
+    assert.equal(await fateFor("postmaster@example.org", "bob@example.org"), "quarantine", stage);
+    assert.equal(await fateFor("bob@example.org", "postmaster@example.org"), "quarantine", stage);
+    // A filter put somebody else in the place of the one who was permitted.
+    chain.begin();
+    if (stage === "mail") await ask("mail");
+    await rcpt("postmaster@example.org");
+    assert.equal(code(await rcpt("bob@example.org", { instead: { permittedAt: 0 } })), "accept");
+    assert.equal(chain.wants("message"), false, stage);
+  }
+  // Nobody knows whether they are permitted: they wait, as where it is found at the same stage.
+  const unknown = session([{ recipient: "table:away", verdict: "permit" }, ...policyAt("connect")], () => "HOLD look");
+  await unknown.ask("connect");
+  assert.equal(code(await unknown.rcpt()), "reject 451");
+});
+
+test("whom a filter puts in the place of one who was permitted is not refused for what stands behind that permit", async () => {
+  const { ask, rcpt } = session([
+    { recipient: "postmaster@example.org", verdict: "permit" },
+    { reject: "192.0.2.0/24", when: "connect" },
+  ]);
+  await ask("connect");
+  assert.equal(code(await rcpt("postmaster@example.org")), "accept");
+  assert.equal(code(await rcpt("ada@example.org", { instead: { permittedAt: 0 } })), "accept");
+  assert.equal(code(await rcpt("ada@example.org", { instead: {} })), "reject 554");
+});
+
 test("of entries of one name, at several stages, each stands where it stands", async () => {
   const { ask, helo, rcpt } = session([...policyAt("connect"), { permit: "auth" }, ...policyAt("helo")], (state) =>
     state === "EHLO" ? "REJECT" : "DUNNO",

@@ -24,8 +24,8 @@ const STAGES: Readonly<Record<FilterStage, RestrictionStage>> = {
   message: "end-of-data",
 };
 
-/** What is said there is said of the client, and of all that it brings. */
-const LASTING: ReadonlySet<RestrictionStage> = new Set(["connect", "helo", "auth"]);
+/** What is found there is kept until RCPT, and may be nothing for a recipient by then. */
+const EARLY: ReadonlySet<RestrictionStage> = new Set(["connect", "helo", "auth", "mail"]);
 
 /**
  * The restrictions of one session at all stages, in front of its filters. What they refuse before RCPT is kept until RCPT,
@@ -38,10 +38,12 @@ export class RestrictedChain implements AskedChain {
   readonly #filters: AskedChain | undefined;
   /** What was refused and not yet said, by the stage. */
   readonly #earlier = new Map<RestrictionStage, Extract<StageJudgement, { kind: "reject" }>>();
-  /** Wanted of every mail of the session, by the stage: connect, EHLO, AUTH. */
-  readonly #lasting = new Map<RestrictionStage, readonly MailChange[]>();
-  /** Wanted of the mail under way. */
-  #changes: MailChange[] = [];
+  /** Wanted before RCPT, by the stage: at connect, EHLO and AUTH of every mail of the session. */
+  readonly #wanted = new Map<RestrictionStage, readonly MailChange[]>();
+  /** From which restriction on none of that is wanted of any recipient of the mail under way; not known before the first. */
+  #excusedFrom: number | undefined;
+  /** Wanted of the mail under way at RCPT and behind it. */
+  #later: MailChange[] = [];
   #mails = 0;
 
   constructor(policy: EnvelopePolicy, listener: string, filters: AskedChain | undefined) {
@@ -61,7 +63,9 @@ export class RestrictedChain implements AskedChain {
 
   begin(): void {
     this.#mails++;
-    this.#changes = [...this.#lasting.values()].flat();
+    this.#later = [];
+    this.#excusedFrom = undefined;
+    this.#wanted.delete("mail");
     this.#earlier.delete("mail");
     this.#filters?.begin();
   }
@@ -69,15 +73,19 @@ export class RestrictedChain implements AskedChain {
   /** What was refused or wanted before was about somebody else. */
   beginAnew(facts: FilterFacts): void {
     this.#earlier.clear();
-    this.#lasting.clear();
-    this.#changes = [];
+    this.#wanted.clear();
+    this.#later = [];
     this.#filters?.beginAnew(facts);
   }
 
   async judgeRecipient(facts: SessionFactsForRules, recipient: string): Promise<Judgement> {
     const earlier = [...this.#earlier.values()];
-    const judgement = await this.#policy.judgeRecipient({ ...this.#numbered(facts), earlier }, recipient);
-    if (judgement.kind === "accept") this.#changes.push(...(judgement.changes ?? []));
+    const wanted = [...this.#wanted.values()].flat();
+    const judgement = await this.#policy.judgeRecipient({ ...this.#numbered(facts), earlier, wanted }, recipient);
+    if (judgement.kind !== "accept") return judgement;
+    const { changes = [], excusedFrom = Number.POSITIVE_INFINITY } = judgement;
+    this.#later.push(...changes);
+    this.#excusedFrom = Math.max(this.#excusedFrom ?? 0, excusedFrom);
     return judgement;
   }
 
@@ -97,9 +105,9 @@ export class RestrictedChain implements AskedChain {
   }
 
   #remember(stage: RestrictionStage, judged: StageJudgement): void {
-    const changes = judged.kind === "accept" ? (judged.changes ?? []) : [];
-    if (LASTING.has(stage)) this.#lasting.set(stage, changes);
-    else this.#changes.push(...changes);
+    const { changes = [] } = judged;
+    if (EARLY.has(stage)) this.#wanted.set(stage, changes);
+    else this.#later.push(...changes);
     if (judged.kind === "reject") this.#earlier.set(stage, judged);
     else this.#earlier.delete(stage);
   }
@@ -123,6 +131,13 @@ export class RestrictedChain implements AskedChain {
       notes: [...notes, ...(sifted.notes ?? [])],
     };
     return changedBy(all, changes, mail);
+  }
+
+  /** Wanted of the mail under way, in the order in which it was found. */
+  get #changes(): readonly MailChange[] {
+    const from = this.#excusedFrom ?? Number.POSITIVE_INFINITY;
+    const wanted = [...this.#wanted.values()].flat();
+    return [...wanted.filter(({ place = -1 }) => place < from), ...this.#later];
   }
 
   note(what: FilterNotice): void {

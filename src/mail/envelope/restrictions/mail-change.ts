@@ -2,7 +2,12 @@
  * What a restriction wants done to a mail that it lets pass: policy servers say such things. It is remembered with the
  * transaction, and done when the mail is complete; where one restriction says discard, the rest does not matter.
  */
-export type MailChange = { /** For the log. */ readonly by: string } &
+export type MailChange = {
+  /** For the log. */
+  readonly by: string;
+  /** Whose wish it is, by the place among the restrictions of the listener. */
+  readonly place?: number | undefined;
+} &
   /** In front of all fields, ours too: `X-Greylist: delayed 300 seconds`, without its line end. Only before the content. */
   (
     | { readonly change: "add-field"; readonly field: string }

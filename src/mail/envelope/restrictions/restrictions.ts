@@ -83,7 +83,7 @@ export function restrictionsPolicy(
           continue;
         }
         if (found.note !== undefined) note(found.note);
-        changes.push(...(found.changes ?? []).map((change) => ({ ...change, by: restriction.name })));
+        changes.push(...(found.changes ?? []).map((change) => ({ ...change, by: restriction.name, place: at })));
         if (found.kind !== "permit") continue;
         permittedAt = at;
         break;
@@ -100,7 +100,7 @@ export function restrictionsPolicy(
           if (unknown !== undefined) waits ??= { ...unknown.no, place: at };
           break;
         }
-        return { notes, changes, refused: softened(no, softens) };
+        return { notes, changes, refused: softened(no, softens), waits };
       }
       if (found.kind === "wait" && found.mayPermit === true) mayBePermitted = true;
       if (found.kind === "soften") softens ??= no;
@@ -113,36 +113,46 @@ export function restrictionsPolicy(
   };
   /**
    * The worst of what earlier stages refused, but for what stands behind somebody who permits the client by now: nobody can
-   * have logged in at EHLO.
+   * have logged in at EHLO. The same goes for what they want done to the mail.
    */
   const standing = async (
     facts: SessionFactsForRules,
     recipient: string,
-  ): Promise<Extract<Judgement, { kind: "reject" }> | undefined> => {
-    const { earlier = [] } = facts;
-    if (earlier.length === 0) return undefined;
-    const all = parts.restrictionsAt(facts.listener);
-    let permittedFrom = all.length;
+  ): Promise<{ readonly no?: Extract<Judgement, { kind: "reject" }> | undefined; readonly excusedFrom?: number }> => {
+    const { earlier = [], wanted = [] } = facts;
+    if (earlier.length === 0 && wanted.length === 0) return {};
+    let excusedFrom: number | undefined;
     /** From where on nobody knows whether the client is permitted. */
     let unknown: { readonly at: number; readonly no: Extract<Judgement, { kind: "reject" }> } | undefined;
-    for (const [at, restriction] of all.entries()) {
+    for (const [at, restriction] of parts.restrictionsAt(facts.listener).entries()) {
       if (!restriction.isPermitOnly || !restriction.stages.has("rcpt")) continue;
-      const found = await restriction.judge({ facts, recipient, stage: "rcpt" });
+      const isPermitted = at === facts.instead?.permittedAt;
+      const found = isPermitted ? PERMIT : await restriction.judge({ facts, recipient, stage: "rcpt" });
       if (found.kind === "wait") unknown ??= { at, no: refusal(restriction.name, found) };
       if (found.kind !== "permit") continue;
-      permittedFrom = at;
+      excusedFrom = at;
       break;
     }
-    return earlier
-      .filter(({ place = -1 }) => place < permittedFrom)
-      .map((no) => (unknown !== undefined && (no.place ?? -1) > unknown.at ? unknown.no : no))
-      .toSorted((a, b) => b.reply.code - a.reply.code)[0];
+    const stands = ({ place = -1 }: Placed): boolean => excusedFrom === undefined || place < excusedFrom;
+    const unknownIn = ({ place = -1 }: Placed) =>
+      unknown !== undefined && place > unknown.at ? unknown.no : undefined;
+    const [
+      no = wanted
+        .filter(stands)
+        .map(unknownIn)
+        .find((one) => one !== undefined),
+    ] = earlier
+      .flatMap((one) => (one.before === undefined ? [one] : [one, one.before]))
+      .filter(stands)
+      .map((one) => unknownIn(one) ?? one)
+      .toSorted((a, b) => b.reply.code - a.reply.code);
+    return excusedFrom === undefined ? { no } : { no, excusedFrom };
   };
   return {
     ...inner,
     async judgeRecipient(facts, recipient): Promise<Judgement> {
       if (facts.accepted === undefined) return inner.judgeRecipient(facts, recipient);
-      const earlier = await standing(facts, recipient);
+      const { no: earlier, excusedFrom } = await standing(facts, recipient);
       if (earlier !== undefined && earlier.reply.code >= 500) return earlier;
       const asked = await ask(facts, "rcpt", recipient, earlier !== undefined);
       const { notes, changes, refused, waits, softens, permittedAt } = asked;
@@ -154,17 +164,21 @@ export function restrictionsPolicy(
       if (judgement.kind === "reject" && judgement.reply.code >= 500) return withNotes(softened(judgement, softens));
       if (earlier !== undefined || waits !== undefined) return withNotes(earlier ?? waits ?? judgement);
       if (judgement.kind === "reject") return withNotes(judgement);
-      const changed = changes.length > 0 ? { ...judgement, changes } : judgement;
-      return withNotes(permittedAt === undefined ? changed : { ...changed, permittedAt });
+      return withNotes({
+        ...judgement,
+        ...(changes.length > 0 ? { changes } : {}),
+        ...(permittedAt === undefined ? {} : { permittedAt }),
+        ...(excusedFrom === undefined ? {} : { excusedFrom }),
+      });
     },
     stagesAt: (listener) =>
       new Set(parts.restrictionsAt(listener).flatMap(({ stages, isPermitOnly }) => (isPermitOnly ? [] : [...stages]))),
     async judgeStage(facts, stage, before = []): Promise<StageJudgement> {
       const { notes, changes, refused, waits } = await ask(facts, stage, "");
-      const no = refused ?? waits;
       const told = notes.length === 0 ? {} : { notes };
-      if (no !== undefined) return { ...no, ...told };
       const kept = changes.length === 0 ? {} : { changes };
+      if (refused !== undefined) return { ...refused, ...told, ...kept, ...(waits && { before: waits }) };
+      if (waits !== undefined) return { ...waits, ...told, ...kept };
       if (stage !== "end-of-data") return { kind: "accept", ...told, ...kept };
       const lost = await lostBy([...before, ...changes], parts.targetsOf);
       return lost === undefined ? { kind: "accept", ...told, ...kept } : { ...lost, ...told, isAtOnce: true };
@@ -173,6 +187,13 @@ export function restrictionsPolicy(
 }
 
 type Refusal = Extract<Judgement, { kind: "reject" }> & { readonly isAtOnce: boolean };
+
+/** Something that an earlier stage found. */
+interface Placed {
+  readonly place?: number | undefined;
+}
+
+const PERMIT: Finding = { kind: "permit" };
 
 interface Asked {
   readonly notes: readonly RestrictionNote[];
