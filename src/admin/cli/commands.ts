@@ -22,7 +22,7 @@ import { holds, suspend, unsuspend } from "./queue/suspend.ts";
 import { why } from "./queue/why.ts";
 import { send } from "./sendmail/send.ts";
 import { backup, pause, reload, reopen, restore, resume, resumeRoute, stop } from "./server/server-commands.ts";
-import { accountHash, version } from "./server/small-commands.ts";
+import { version } from "./server/version.ts";
 import { check } from "./settings/check.ts";
 import { explain } from "./settings/explain.ts";
 import { policyTest } from "./settings/policy-test.ts";
@@ -34,6 +34,7 @@ import { showDomains, showHosts, showRelays, showRoutes, showSources } from "./s
 import { routes, status } from "./show/status.ts";
 import { replay } from "./simulation/replay.ts";
 import { simulateCommand } from "./simulation/simulate.ts";
+import { accountHash } from "./tables/account-hash.ts";
 import { makeMap, newAliases } from "./tables/make-map.ts";
 import { showTables } from "./tables/show-tables.ts";
 import { tableLookup } from "./tables/table-lookup.ts";

@@ -2,20 +2,6 @@ import { HASH_SCHEMES } from "../../../service/account/hash-schemes.ts";
 import { usage, type CliCommand } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 
-/** Commands that need no server. */
-export const version: CliCommand = {
-  name: "version",
-  operands: "",
-  leastOperands: 0,
-  mostOperands: 0,
-  says: "Shows the version.",
-  options: {},
-  run(_given, world) {
-    world.stdout.write(`posthorn ${world.version}\n`);
-    return Promise.resolve(exitCodes.ok);
-  },
-};
-
 const LONGEST_PASSWORD = 1024;
 
 export const accountHash: CliCommand = {
