@@ -12,8 +12,8 @@ import { hasLongLine, isAscii, isLineText, quotedPrintable } from "./encoding.ts
  * (RFC 3464), and the message or its header. Internationalised ones use the types of RFC 6533.
  *
  * What comes out has CRLF line ends only, no line above 998 octets, and a header in ASCII unless the addressee's own
- * address is beyond it. It is 7bit wherever what it returns is; message/* parts may not be encoded (RFC 2046 section 5.2.1),
- * so 8bit content makes an 8bit notice, and says so.
+ * address is beyond it. It is 7bit wherever what it returns is; message/rfc822 may not be encoded (RFC 2046 section 5.2.1),
+ * so 8bit content makes an 8bit notice, and says so. `seven-bit.ts` makes one of it for a host that takes none.
  */
 export interface Dsn {
   /** Our name; the notice is from MAILER-DAEMON there. */
@@ -46,7 +46,7 @@ export interface BuiltDsn {
   readonly isInternational: boolean;
 }
 
-interface Part {
+export interface Part {
   readonly type: string;
   readonly description: string;
   readonly encoding: "7bit" | "8bit" | "quoted-printable";
@@ -104,7 +104,7 @@ function statusPart(report: DeliveryReport): Part {
     : { type: "message/global-delivery-status", description: "Delivery report", encoding: "8bit", body };
 }
 
-function returnedPart({ kind, bytes }: Returned, isInternational: boolean): Part {
+export function returnedPart({ kind, bytes }: Returned, isInternational: boolean): Part {
   const headerEnd = bytes.indexOf("\r\n\r\n");
   const header = headerEnd < 0 ? bytes : bytes.subarray(0, headerEnd + 2);
   const encoding = isAscii(bytes) ? "7bit" : "8bit";
@@ -127,7 +127,7 @@ function returnedPart({ kind, bytes }: Returned, isInternational: boolean): Part
   return { type, description, encoding: "quoted-printable", body: quotedPrintable(bytes) };
 }
 
-function partHeader(part: Part): string {
+export function partHeader(part: Part): string {
   return (
     formatField("Content-Description", part.description) +
     formatField("Content-Type", part.type) +

@@ -2,6 +2,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { MovingTimer } from "../../../foundation/moving-timer.ts";
 import { announcedLimits, offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
+import { asSevenBit } from "../../../protocol/dsn/seven-bit.ts";
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import { formatXforward } from "../../../protocol/smtp/xforward.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
@@ -83,11 +84,13 @@ export class ClientSession {
   }
 
   /** One message to all its recipients, in as many transactions as limits ask for. */
-  async transact(request: TransactRequest, content: Content): Promise<Transacted> {
+  async transact(request: TransactRequest, stored: Content): Promise<Transacted> {
     const startedAt = this.#parts.clock.monotonicMs();
     this.#isBusy = true;
     this.#idle.clear();
-    const { message, envelopes } = request;
+    const { envelopes } = request;
+    let { message } = request;
+    let content = stored;
     const fates: (Fate | undefined)[] = Array.from<undefined>({ length: envelopes.length });
     let needs: ContentNeeds | undefined;
     let end: Failure | undefined;
@@ -97,13 +100,21 @@ export class ClientSession {
       if (scanned.ok) needs = scanned.needs;
       else fillRest(fates, internalFailure(scanned.text, this.facts.host));
     }
-    const commands = commandsOf(message, envelopes, this.#offer, this.#parts.clock.now(), needs);
+    const now = this.#parts.clock.now();
+    let commands = commandsOf(message, envelopes, this.#offer, now, needs);
+    if ("cause" in commands && mayBeSevenBit(message, commands)) {
+      const plain = await sevenBitNotice(message, content);
+      if (plain !== undefined) {
+        ({ message, content } = plain);
+        commands = commandsOf(message, envelopes, this.#offer, now);
+      }
+    }
     if ("cause" in commands) fillRest(fates, commands);
     else {
       dsnPassedOn = commands.dsnPassedOn;
       for (const [index, recipient] of commands.recipients.entries())
         if (typeof recipient !== "string") fates[index] ??= { is: "failed", failure: recipient };
-      end = await this.#runAll(request, commands, fates, content);
+      end = await this.#runAll({ ...request, message }, commands, fates, content);
     }
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const outcomes = envelopes.map((envelope, index) => this.#outcome(envelope.id, fates[index], dsnPassedOn, tookMs));
@@ -334,6 +345,28 @@ async function scan(
     return { ok: true, needs: scanner.end() };
   } catch (thrown) {
     return { ok: false, text: `the content could not be read: ${String(thrown)}` };
+  }
+}
+
+/** A notice of ours has nobody who would be told that it went nowhere. */
+function mayBeSevenBit({ sender, origin }: Message, { cause }: Failure): boolean {
+  const isNotice = sender === "" && origin.listener === "bounce" && origin.protocol === "local";
+  return isNotice && cause.kind === "unsupported" && cause.extension === "8BITMIME";
+}
+
+async function sevenBitNotice(
+  message: Message,
+  content: Content,
+): Promise<{ readonly message: Message; readonly content: Buffer } | undefined> {
+  try {
+    const chunks: Uint8Array[] = [];
+    if (typeof content !== "function") chunks.push(content);
+    else for await (const chunk of content()) chunks.push(chunk);
+    const plain = asSevenBit(Buffer.concat(chunks));
+    return plain && { message: { ...message, content: "7bit", sizeBytes: plain.length }, content: plain };
+  } catch {
+    // What cannot be read fails as what it is when it is sent.
+    return undefined;
   }
 }
 

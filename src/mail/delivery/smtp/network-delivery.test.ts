@@ -12,6 +12,7 @@ import {
   type PeerPoint,
   type PeerReaction,
 } from "../../../simulator/peer.ts";
+import { buildDsn } from "../../../protocol/dsn/dsn.ts";
 import { createZone } from "../../../simulator/zone.ts";
 import type { Envelope, Message } from "../../envelope/envelope.ts";
 import type { Body } from "../../queue/store.ts";
@@ -387,6 +388,51 @@ test("content that claims more than it needs goes to a host that lacks the exten
     assert.deepEqual(kinds(transacted), ["delivered"]);
     assert.equal(world.peer.messages[0]?.mailParameters, "");
   }
+});
+
+test("a notice of ours that returns 8-bit mail goes to a host without 8BITMIME with the header alone", async () => {
+  const notice = buildDsn({
+    hostname: "us.example",
+    to: "a@them.example",
+    subject: "Your message could not be delivered",
+    at: noon,
+    messageId: "<1@us.example>",
+    text: ["Sorry."],
+    report: { reportingMta: "us.example", recipients: [] },
+    returned: { kind: "message", bytes: Buffer.from("Subject: x\r\n\r\n\xe4\r\n", "latin1") },
+    boundaryWord: "M1",
+  }).bytes;
+  const changes = {
+    sender: "",
+    content: "8bit",
+    sizeBytes: notice.length,
+    origin: { listener: "bounce", protocol: "local", session: "" },
+  } as const;
+  for (const body of [
+    inline(notice.toString("latin1")),
+    { kind: "file", name: "n", sizeBytes: notice.length } as const,
+  ]) {
+    const world = setUp(
+      { extensions: ["PIPELINING", "SIZE"] },
+      {},
+      { n: [notice.subarray(0, 400), notice.subarray(400)] },
+    );
+    const { transacted } = await send(world, ["a@them.example"], { message: changes, body });
+    assert.deepEqual(kinds(transacted), ["delivered"]);
+    const [got] = world.peer.messages;
+    assert.match(
+      got?.content ?? "",
+      /^Content-Type: text\/rfc822-headers; charset=us-ascii\r\n\r\nSubject: x\r\n\r\n--/m,
+    );
+    assert.ok(!/[^\0-\x7f]|8bit/.test(got?.content ?? ""));
+    assert.equal(got?.mailParameters.trim(), `SIZE=${got?.content.length}`);
+  }
+  const other = setUp({ extensions: ["PIPELINING"] });
+  const { transacted } = await send(other, ["a@them.example"], {
+    message: { ...changes, origin: { listener: "l", protocol: "ESMTP", session: "x" } },
+    body: inline(notice.toString("latin1")),
+  });
+  assert.deepEqual(failureOf(transacted).cause, { kind: "unsupported", extension: "8BITMIME" });
 });
 
 test("8-bit content goes out all the same where the settings say so", async () => {

@@ -8,8 +8,8 @@ import type { SmtpClientSettings } from "../settings.ts";
 import type { ContentNeeds } from "./content-needs.ts";
 
 /**
- * What a message needs of its next host, and the commands that say so. Nothing is ever converted: a host that lacks what
- * the content or the addresses need cannot have the message (RFC 6152 section 3, RFC 3030 section 3, RFC 6531
+ * What a message needs of its next host, and the commands that say so. Mail of others is never converted (of notices of our
+ * own see `client-session.io.ts`): a host that lacks what the content or the addresses need cannot have the message (RFC 6152 section 3, RFC 3030 section 3, RFC 6531
  * section 3.2, RFC 2852 section 4), and no repeat at that host can change it, unless another session may be offered more.
  */
 export interface Offer {
