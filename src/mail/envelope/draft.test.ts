@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { draftKey, draftOf } from "./draft.ts";
+import type { Notify } from "./envelope.ts";
+import { draftKey, draftOf, mergedDraft, type EnvelopeDraft } from "./draft.ts";
 
 const wishes = {
   given: "office@example.org",
@@ -53,4 +54,34 @@ test("envelopes for the same place are one, whoever led there; another sender or
     draftKey({ ...draft, target: command }),
     draftKey({ ...draft, target: { ...command, command: "/bin/b" } }),
   );
+});
+
+test("of two recipients for one place the sender hears what was asked for either, by the name of who asked for more", () => {
+  const draft = (name: string, notify: readonly Notify[]): EnvelopeDraft => ({
+    recipient: "jane@example.org",
+    givenRecipient: `${name}@example.org`,
+    originalRecipient: `rfc822;${name}@example.org`,
+    notify,
+    action: "deliver",
+  });
+  const cases: readonly (readonly [readonly Notify[], readonly Notify[], readonly Notify[], string])[] = [
+    [["NEVER"], ["FAILURE"], ["FAILURE"], "b"],
+    [["FAILURE"], ["NEVER"], ["FAILURE"], "a"],
+    [["NEVER"], [], [], "b"],
+    [["NEVER"], ["NEVER"], ["NEVER"], "a"],
+    [[], [], [], "a"],
+    [[], ["SUCCESS", "FAILURE", "DELAY"], ["SUCCESS", "FAILURE", "DELAY"], "b"],
+    [[], ["SUCCESS"], ["FAILURE", "DELAY", "SUCCESS"], "a"],
+    [["SUCCESS"], ["FAILURE"], ["SUCCESS", "FAILURE"], "a"],
+    [["FAILURE"], [], [], "b"],
+  ];
+  for (const [first, second, notify, name] of cases) {
+    const merged = mergedDraft(draft("a", first), draft("b", second));
+    const asked = `${first.join()} and ${second.join()}`;
+    assert.deepEqual([merged.notify, merged.givenRecipient], [notify, `${name}@example.org`], asked);
+    assert.equal(merged.originalRecipient, `rfc822;${name}@example.org`, asked);
+  }
+  const member = { ...draft("list", []), isListMember: true } as const;
+  assert.equal(mergedDraft(member, member).isListMember, true);
+  assert.equal(mergedDraft(member, draft("a", [])).isListMember, undefined);
 });

@@ -60,7 +60,30 @@ export function envelopeOf(draft: EnvelopeDraft, message: MessageId, index: numb
   } satisfies Record<keyof Envelope, unknown>;
 }
 
-/** Envelopes that are equal in this are one: the same place, the same sender. */
+/**
+ * The envelope of two recipients that lead to one place, which gets one copy. RFC 3461 section 5.2.7 leaves this open: the
+ * sender hears of it whatever was asked for either, and by the name of the one for which most was.
+ */
+export function mergedDraft(first: EnvelopeDraft, second: EnvelopeDraft): EnvelopeDraft {
+  const [one, other] = [wanted(first.notify), wanted(second.notify)];
+  const { givenRecipient, originalRecipient, via } = other.length > one.length ? second : first;
+  const both = new Set([...one, ...other]);
+  return {
+    ...first,
+    givenRecipient,
+    originalRecipient,
+    via,
+    notify: [first.notify, second.notify].find((notify) => wanted(notify).length === both.size) ?? [...both],
+    isListMember: (first.isListMember === true && second.isListMember === true) || undefined,
+  };
+}
+
+/** RFC 3461 section 4.1: what NOTIFY asks for, which is something without it, too. */
+function wanted(notify: readonly Notify[]): readonly Notify[] {
+  return notify.length === 0 ? ["FAILURE", "DELAY"] : notify.filter((kind) => kind !== "NEVER");
+}
+
+/** Envelopes that are equal in this are one (`mergedDraft`): the same place, the same sender. */
 export function draftKey({ recipient, action, sender, target }: EnvelopeDraft): string {
   // As expansion has it: `Jane` and `jane` are one mailbox, and nobody means two copies.
   const folded = foldKey(recipient);

@@ -4,7 +4,7 @@ import { markReceived } from "../../protocol/message/own-received.ts";
 import { formatReceived, withProtocol } from "../../protocol/message/received-field.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
-import { draftKey, draftOf, envelopeOf } from "../envelope/draft.ts";
+import { draftKey, draftOf, envelopeOf, mergedDraft, type EnvelopeDraft } from "../envelope/draft.ts";
 import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
 import type { AuthorVerdict } from "../envelope/policy.ts";
 import { SENDER_RIGHTS, wouldBeRefused } from "../envelope/would-be-refused.ts";
@@ -392,8 +392,7 @@ function messageOf(world: World, session: Session, transaction: Transaction, id:
 
 /** One envelope for each target; a target that several recipients lead to gets the message once. */
 function envelopesOf(transaction: Transaction, message: MessageId): readonly Envelope[] {
-  const envelopes: Envelope[] = [];
-  const seen = new Set<string>();
+  const drafts = new Map<string, EnvelopeDraft>();
   const notBeforeAt = releaseOf(transaction.parameters, transaction.startedAt);
   for (const { given, parameters, targets } of transaction.recipients) {
     const wishes = {
@@ -406,12 +405,11 @@ function envelopesOf(transaction: Transaction, message: MessageId): readonly Env
       const draft = draftOf(target, wishes);
       if (draft === undefined) continue;
       const key = draftKey(draft);
-      if (seen.has(key)) continue;
-      seen.add(key);
-      envelopes.push(envelopeOf(draft, message, envelopes.length + 1));
+      const before = drafts.get(key);
+      drafts.set(key, before === undefined ? draft : mergedDraft(before, draft));
     }
   }
-  return envelopes;
+  return [...drafts.values()].map((draft, at) => envelopeOf(draft, message, at + 1));
 }
 
 export function committed(world: World, session: Session): Step {

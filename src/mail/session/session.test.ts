@@ -46,6 +46,28 @@ test("a commit that failed is told 451, one without room 452, and the session go
   }
 });
 
+test("NOTIFY=NEVER for one recipient does not silence what was asked for another that leads to the same mailbox", () => {
+  const talk = dialogue();
+  talk.say("EHLO x");
+  talk.say("MAIL FROM:<a@b.example>");
+  talk.say("RCPT TO:<quiet@d.example> NOTIFY=NEVER");
+  talk.give(accepting("jane@x.example"));
+  talk.say("RCPT TO:<told@d.example> NOTIFY=FAILURE ORCPT=rfc822;told@d.example");
+  talk.give(accepting("jane@x.example"));
+  talk.say("DATA");
+  talk.give({ kind: "content-ended", content: plainContent() });
+  const [commit] = talk.asked;
+  assert.ok(commit?.do === "commit");
+  assert.deepEqual(
+    commit.envelopes.map(({ givenRecipient, notify, originalRecipient }) => [
+      givenRecipient,
+      notify,
+      originalRecipient,
+    ]),
+    [["told@d.example", ["FAILURE"], "rfc822;told@d.example"]],
+  );
+});
+
 test("envelopes carry what the client asked for each recipient, and each target gets the message once", () => {
   const talk = dialogue();
   talk.say("EHLO x");
@@ -70,7 +92,8 @@ test("envelopes carry what the client asked for each recipient, and each target 
       id: `MESSAGE1.${at + 1}`,
       recipient,
       givenRecipient: "c@d.example",
-      notify: ["SUCCESS", "DELAY"],
+      // What is usual was asked for the second recipient, and holds for what both lead to.
+      notify: at === 0 ? ["SUCCESS", "DELAY"] : ["SUCCESS", "DELAY", "FAILURE"],
       originalRecipient: "rfc822;C@d.example",
     })),
   );
