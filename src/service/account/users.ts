@@ -19,7 +19,12 @@ export type UserAnswer =
   | { readonly kind: "found"; readonly user: LocalUser }
   | { readonly kind: "none" }
   /** The directory could not be asked, or says something that cannot be used: never "no such user". */
-  | { readonly kind: "failed"; readonly text: string };
+  | {
+      readonly kind: "failed";
+      readonly text: string;
+      /** There is an entry, and it is not written as that of a user with files of their own. */
+      readonly isNoUser?: true;
+    };
 
 /** Who the local users are: the system's own, or those of a table. Never rejects. */
 export interface UserDirectory {
@@ -40,7 +45,8 @@ export function tableUsers(table: Table): UserDirectory {
       if (answer.kind !== "found") return answer;
       const user = parseUserinfo(name, answer.value);
       if (user !== undefined) return { kind: "found", user };
-      return { kind: "failed", text: `${answer.where}: expected uid:gid:home, got ${JSON.stringify(answer.value)}` };
+      const text = `${answer.where}: expected uid:gid:home, got ${JSON.stringify(answer.value)}`;
+      return { kind: "failed", text, isNoUser: true };
     },
   };
 }

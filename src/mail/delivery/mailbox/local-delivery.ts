@@ -16,6 +16,7 @@ import { HOME, mailboxPath, namesOfEnvelope, type MailboxNames } from "./path-te
 import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
 import {
+  quotaOfRecipient,
   whomFor,
   whomForCommand,
   whomForRecipient,
@@ -154,8 +155,8 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
         return end(target.kind === "command" ? commandRelay(target.command) : `file:${target.path}`, answer.failure);
       const { whom } = answer;
       if (target.kind === "command") return { do: "command", command: target.command, whom, names, look: undefined };
-      const place = placeOfFile(target.path, this.#quotaOf(whom));
-      const unbounded = quotaProblem(whom, place);
+      const place = placeOfFile(target.path, this.#quotaOf(whom.user));
+      const unbounded = quotaProblem(whom.user, place);
       if (unbounded !== undefined) return end(`file:${target.path}`, unbounded);
       return { do: "files", errand: errandFor(request, whom, place, []) };
     }
@@ -191,8 +192,14 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
             "without {home}, or say whose it is in local.users or by the action's `user`",
         },
       });
-    const place = this.#placeOf(action, template, whom, names);
-    const unbounded = quotaProblem(whom, place);
+    let holder: Bounded = whom.user;
+    if (action.as === "maildir" && isOfOneUser(action, this.#parts.user)) {
+      const own = await quotaOfRecipient(this.#parts.whom, names);
+      if (!own.ok) return end("local", own.failure);
+      holder = { name: names.user, quota: own.quota };
+    }
+    const place = this.#placeOf(action, template, whom, names, this.#quotaOf(holder));
+    const unbounded = quotaProblem(holder, place);
     if (unbounded !== undefined) return end("local", unbounded);
     return { do: "files", errand: errandFor(request, whom, place, forward) };
   }
@@ -214,7 +221,13 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
     return action.path ?? this.#parts.settings[kind] ?? byDefault;
   }
 
-  #placeOf(action: Extract<Action, { kind: "deliver" }>, template: string, whom: Whom, names: MailboxNames): Place {
+  #placeOf(
+    action: Extract<Action, { kind: "deliver" }>,
+    template: string,
+    whom: Whom,
+    names: MailboxNames,
+    quota: Quota | undefined,
+  ): Place {
     const kind = action.as === "mbox" ? "mbox" : "maildir";
     // Only the template is resolved: what the recipient's name adds never counts as a step between directories.
     const path = template.startsWith(HOME)
@@ -222,12 +235,12 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
       : mailboxPath(resolve(this.#parts.stateDirectory, template), names);
     // In the home the user decides by links where it leads.
     if (kind === "mbox") return { kind, path, isOfSettings: !template.startsWith(HOME) };
-    return { kind, path, extension: names.extension, quota: this.#quotaOf(whom) };
+    return { kind, path, extension: names.extension, quota };
   }
 
-  #quotaOf({ user }: Whom): Quota | undefined {
+  #quotaOf(holder: Bounded): Quota | undefined {
     const { quota = 0, quotaMessages = 0 } = this.#parts.settings;
-    const own = user.quota === undefined ? undefined : parseQuota(user.quota);
+    const own = holder.quota === undefined ? undefined : parseQuota(holder.quota);
     const wanted = own ?? { bytes: quota, messages: quotaMessages };
     return wanted.bytes > 0 || wanted.messages > 0 ? wanted : undefined;
   }
@@ -260,6 +273,14 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
   }
 }
 
+/** Whose mailbox it is, and what `local.users` says that it may hold. */
+type Bounded = Pick<Whom["user"], "name" | "quota">;
+
+/** All mailboxes have one owner: the server, or a user of the system. */
+function isOfOneUser({ user }: Extract<Action, { kind: "deliver" }>, byDefault: string): boolean {
+  return (user ?? byDefault) !== "recipient";
+}
+
 const DEFAULT_PATHS = {
   maildir: { server: "mail/{user}/Maildir", recipient: "{home}/Maildir", named: "{home}/{domain}/{user}/Maildir" },
   mbox: { server: "mail/{user}/mbox", recipient: "/var/mail/{user}", named: "{home}/{domain}/{user}/mbox" },
@@ -280,10 +301,10 @@ function placeOfFile(path: string, quota: Quota | undefined): Place {
 }
 
 /** Whoever wrote one down meant a bound: mail waits until it can be read, and does not come without one. */
-function quotaProblem({ user }: Whom, place: Place): Failure | undefined {
-  if (place.kind !== "maildir" || user.quota === undefined || parseQuota(user.quota) !== undefined) return undefined;
+function quotaProblem({ name, quota }: Bounded, place: Place): Failure | undefined {
+  if (place.kind !== "maildir" || quota === undefined || parseQuota(quota) !== undefined) return undefined;
   const text =
-    `the quota of ${user.name} in local.users, ${JSON.stringify(user.quota)}, cannot be read: ` +
+    `the quota of ${name} in local.users, ${JSON.stringify(quota)}, cannot be read: ` +
     "write a size, and behind it the most messages if wanted (2GiB or 2GiB,10000; 0: no quota)";
   return { lasting: "temporary", status: "4.3.5", cause: { kind: "settings", text } };
 }

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { mailFor, NOON, localOn } from "../../../testing/local-mail.ts";
 import { virtualClock } from "../../../simulator/clock.ts";
+import { tableUsers, type UserDirectory } from "../../../service/account/users.ts";
+import { inlineTable } from "../../../service/table/tables.ts";
 import { MailDisk } from "../../../testing/mail-disk.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import { maildirFolder } from "./maildir-folder.ts";
@@ -91,6 +93,31 @@ test("a user's own quota that cannot be read makes the mail wait and says how to
   );
   assert.equal(await deliverTo("0"), "delivered");
   assert.match(await deliverTo("1"), /^temporary 4\.2\.2 mailbox: full/);
+});
+
+test("a user's own quota holds in a mailbox of the server's, and in one of the user whose all mailboxes are", async () => {
+  const own = { uid: 1000, gid: 1000, home: "/home/x" };
+  const system = { find: async (name: string) => ({ kind: "found", user: { ...own, name } }) as const };
+  for (const user of ["server", "vmail"]) {
+    let n = 0;
+    const on = disk();
+    const deliverBy = async (users: UserDirectory): Promise<string> => {
+      await using local = localOn(on, { users, system, user, settings: { quota: "10KiB" } });
+      const outcome = await local.deliver(mailFor("maildir", ++n));
+      return outcome.kind === "failed" ? failureText(outcome.failure) : outcome.kind;
+    };
+    const withQuota = (quota: string): UserDirectory => ({
+      find: async (name) => ({ kind: "found", user: { ...own, name, quota } }),
+    });
+    assert.match(await deliverBy(withQuota("1")), /^mailbox: full/, user);
+    assert.match(await deliverBy(withQuota("plenty")), /the quota of alice in local\.users, "plenty", cannot be read/);
+    assert.equal(await deliverBy(withQuota("2GiB")), "delivered");
+    assert.equal(await deliverBy(system), "delivered", "without one that of the settings");
+    assert.equal(await deliverBy({ find: async () => ({ kind: "none" }) }), "delivered");
+    assert.match(await deliverBy({ find: async () => ({ kind: "failed", text: "it is away" }) }), /it is away/);
+    const names = tableUsers(inlineTable("people", { kind: "map", entries: { alice: "Alice of the office" } }));
+    assert.equal(await deliverBy(names), "delivered", "a list of people says nothing of quotas");
+  }
 });
 
 test("a count of messages is a quota, too", async () => {

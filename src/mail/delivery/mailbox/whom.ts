@@ -16,7 +16,12 @@ export interface Whom {
   readonly isRecipient: boolean;
 }
 
-export type WhomAnswer = { readonly ok: true; readonly whom: Whom } | { readonly ok: false; readonly failure: Failure };
+export type WhomAnswer = { readonly ok: true; readonly whom: Whom } | Refused;
+
+interface Refused {
+  readonly ok: false;
+  readonly failure: Failure;
+}
 
 export interface WhomParts {
   /** `local.users`, where it knows more than names. */
@@ -61,16 +66,37 @@ export interface Recipients {
  * there; mailboxes of the others are the server's own.
  */
 export async function whomForRecipient(parts: WhomParts, names: MailboxNames): Promise<Recipients> {
-  const isVirtual = names.domain === "" ? false : ((await parts.isVirtual?.(names.domain)) ?? false);
-  if (typeof isVirtual !== "boolean") {
-    const text = `whether ${names.domain} is a virtual domain could not be found out: ${isVirtual.failed}`;
-    return { wanted: "recipient", answer: refused("temporary", "4.3.0", "internal", text) };
-  }
+  const isVirtual = await isInVirtualDomain(parts, names);
+  if (typeof isVirtual !== "boolean") return { wanted: "recipient", answer: isVirtual };
   if (!isVirtual) return { wanted: "recipient", answer: await whomFor(parts, "recipient", names) };
   const keys = parts.keysOf(names, true);
   const own = parts.users === undefined ? NOBODY : await found(parts.users, keys);
   if ("none" in own) return { wanted: "server", answer: await whomFor(parts, "server", names) };
   return { wanted: "recipient", answer: await settled(parts, own, names.user, true, "file") };
+}
+
+/**
+ * What the recipient's own mailbox may hold, by `local.users`, where the mailbox is the server's or one user's for all: whose
+ * rights a delivery has says nothing about that. Entries of people without uids are as good there, and have none.
+ */
+export async function quotaOfRecipient(
+  parts: WhomParts,
+  names: MailboxNames,
+): Promise<{ readonly ok: true; readonly quota: string | undefined } | Refused> {
+  // The system knows of no quotas.
+  if (parts.users === undefined || parts.users === parts.system) return { ok: true, quota: undefined };
+  const isVirtual = await isInVirtualDomain(parts, names);
+  if (typeof isVirtual !== "boolean") return isVirtual;
+  const own = await found(parts.users, parts.keysOf(names, isVirtual));
+  if ("failed" in own && own.isNoUser !== true) return notAsked(names.user, own.failed);
+  return { ok: true, quota: "user" in own ? own.user.quota : undefined };
+}
+
+async function isInVirtualDomain(parts: WhomParts, { domain }: MailboxNames): Promise<boolean | Refused> {
+  const isVirtual = domain === "" ? false : ((await parts.isVirtual?.(domain)) ?? false);
+  if (typeof isVirtual === "boolean") return isVirtual;
+  const text = `whether ${domain} is a virtual domain could not be found out: ${isVirtual.failed}`;
+  return refused("temporary", "4.3.0", "internal", text);
 }
 
 /** On whose behalf a command is run or a file is written that an alias or a `.forward` names; `""`: the default user. */
@@ -98,14 +124,17 @@ export async function whomForCommand(parts: WhomParts, whom: Whom): Promise<Whom
   return answer.ok ? { ok: true, whom: { ...whom, as: answer.whom.as } } : answer;
 }
 
-type Found = { readonly user: LocalUser } | { readonly none: true } | { readonly failed: string };
+type Found =
+  | { readonly user: LocalUser }
+  | { readonly none: true }
+  | { readonly failed: string; readonly isNoUser?: true | undefined };
 
 const NOBODY: Found = { none: true };
 
 async function found(directory: UserDirectory, keys: readonly string[]): Promise<Found> {
   for (const key of keys) {
     const answer = await directory.find(key);
-    if (answer.kind === "failed") return { failed: answer.text };
+    if (answer.kind === "failed") return { failed: answer.text, isNoUser: answer.isNoUser };
     if (answer.kind === "found") return { user: answer.user };
   }
   return { none: true };
@@ -118,13 +147,7 @@ async function settled(
   isRecipient: boolean,
   kind: "command" | "file",
 ): Promise<WhomAnswer> {
-  if ("failed" in answer)
-    return refused(
-      "temporary",
-      "4.3.0",
-      "internal",
-      `the directory of users could not be asked about ${name}: ${answer.failed}`,
-    );
+  if ("failed" in answer) return notAsked(name, answer.failed);
   if ("none" in answer) {
     if (!isRecipient) return refused("temporary", "4.3.5", "settings", `there is no user ${name}`);
     return {
@@ -178,6 +201,10 @@ function refusedSwitch(user: LocalUser): WhomAnswer {
   return refused("temporary", "4.3.5", "settings", text);
 }
 
-function refused(lasting: Failure["lasting"], status: string, kind: "settings" | "internal", text: string): WhomAnswer {
+function notAsked(name: string, text: string): Refused {
+  return refused("temporary", "4.3.0", "internal", `the directory of users could not be asked about ${name}: ${text}`);
+}
+
+function refused(lasting: Failure["lasting"], status: string, kind: "settings" | "internal", text: string): Refused {
   return { ok: false, failure: { lasting, status, cause: { kind, text } } };
 }
