@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { PosthornError } from "../../foundation/error.ts";
+import { requireFfi } from "../../foundation/ffi/ffi.io.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { EventRecord } from "../../mail/log/record.ts";
 import type { SpoolCopy } from "../../mail/queue/store.ts";
@@ -371,6 +372,76 @@ test("a file in the place of a socket is somebody's, and stays", async () => {
     rmSync(directory, { recursive: true });
   }
 });
+
+/** A socket that only the C library can make; closed and removed at the end. */
+function boundSocket(path: string, type: number): Disposable {
+  const ffi = requireFfi("this test");
+  const descriptor = Number(ffi.declare("int socket(int domain, int type, int protocol)")(1, type, 0));
+  const address = Buffer.concat([Buffer.from([1, 0]), Buffer.from(`${path}\0`)]);
+  const bound = ffi.declare("int bind(int socket, const void *address, unsigned int length)");
+  assert.equal(bound(descriptor, address, address.length), 0, ffi.lastError());
+  return { [Symbol.dispose]: () => closeSync(descriptor) };
+}
+
+async function refused(options: Parameters<typeof startControl>[0], message: RegExp): Promise<void> {
+  const server = await startControl(options).catch((thrown: unknown) => thrown);
+  if (server instanceof Error) assert.match(server.message, message);
+  else {
+    // One that did start would keep the test from ending.
+    await (server as AsyncDisposable)[Symbol.asyncDispose]();
+    assert.fail("started");
+  }
+}
+
+test("a live socket of another kind is another program's, and stays", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+  const settings = controlSettings.parse({});
+  const paths = controlPaths(settings, directory);
+  const options = { settings, paths, admin: {} as Admin, clock: systemClock, emit: () => {} };
+  mkdirSync(dirname(paths.query), { recursive: true });
+  for (const type of [2, 5]) {
+    {
+      using _socket = boundSocket(paths.query, type);
+      await refused(options, /another program has a socket of another kind/);
+      assert.ok(statSync(paths.query).isSocket());
+    }
+    // Now nobody has it.
+    await (await startControl(options))[Symbol.asyncDispose]();
+  }
+  rmSync(directory, { recursive: true });
+});
+
+test(
+  "another user's socket stays, dead or alive; one of ours for the group alone is taken over",
+  {
+    skip: process.getuid?.() !== 0,
+  },
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), "posthorn-control-"));
+    const settings = controlSettings.parse({ change: { mode: "0060" } });
+    const paths = controlPaths(settings, directory);
+    const options = { settings, paths, admin: {} as Admin, clock: systemClock, emit: () => {} };
+    mkdirSync(dirname(paths.query), { recursive: true });
+    for (const folder of [directory, dirname(paths.query)]) chmodSync(folder, 0o777);
+    const other = createServer();
+    other.listen(paths.query);
+    await once(other, "listening");
+    chmodSync(paths.query, 0o600);
+    process.seteuid?.(65_534);
+    try {
+      await refused(options, /may not connect to/);
+      assert.ok(statSync(paths.query).isSocket());
+      rmSync(paths.query);
+      boundSocket(paths.change, 1)[Symbol.dispose]();
+      chmodSync(paths.change, 0o060);
+      await (await startControl(options))[Symbol.asyncDispose]();
+    } finally {
+      process.seteuid?.(0);
+      other.close();
+      rmSync(directory, { recursive: true });
+    }
+  },
+);
 
 test("without a server the client says what to do", async () => {
   await assert.rejects(connectControl("/nowhere/control.sock"), {

@@ -137,27 +137,47 @@ async function listen(
   return server;
 }
 
-/** Who asks a socket at its place hears these where nobody of ours is; `EACCES`: it was another user's, who has ended. */
-const DEAD: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT", "EACCES"]);
-
-/** Removes what an earlier run left. Throws when somebody still answers there, and when it is no socket: no run left that. */
+/** Removes what an earlier run left. Throws when that is not sure, and when it is no socket: no run left that. */
 async function makeWay(path: string): Promise<void> {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return;
   if (!there.isSocket()) throw new Error("a file or a link is there that is no socket");
-  const isAlive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    const end = (alive: boolean): void => {
-      probe.destroy();
-      resolve(alive);
-    };
-    probe.once("connect", () => end(true));
-    // A full backlog is a server that lives; what cannot be asked in our way (a datagram socket, say) is somebody's.
-    probe.once("error", (error) => end(!DEAD.has(systemCodeOf(error) ?? "")));
-  });
-  if (isAlive) throw new Error("another server listens there");
+  let why = await whyItStays(path);
+  if (why === NOT_ALLOWED && there.uid === process.geteuid?.()) {
+    // Ours, and its mode is for the group alone.
+    chmodSync(path, there.mode | 0o200);
+    why = await whyItStays(path);
+    if (why !== undefined) chmodSync(path, there.mode);
+  }
+  if (why !== undefined) throw new Error(why);
   rmSync(path, { force: true });
 }
+
+/** The system says this of another user's socket whether or not its server lives. */
+const NOT_ALLOWED =
+  "a socket is there that this user may not connect to, and so cannot be known to be dead; if its server has ended, remove it";
+
+/** Undefined: nobody listens there. */
+async function whyItStays(path: string): Promise<string | undefined> {
+  const error = await new Promise<Error | undefined>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(undefined);
+    });
+    probe.once("error", resolve);
+  });
+  if (error === undefined) return LISTENS;
+  const code = systemCodeOf(error);
+  if (code === "ECONNREFUSED" || code === "ENOENT") return undefined;
+  // A full backlog.
+  if (code === "EAGAIN") return LISTENS;
+  if (code === "EACCES") return NOT_ALLOWED;
+  return code === "EPROTOTYPE"
+    ? "another program has a socket of another kind (datagrams or packets) there"
+    : messageOf(error);
+}
+
+const LISTENS = "another server listens there";
 
 /** A group's number by its name or number, from /etc/group. */
 function groupNumber(name: string): number {
