@@ -75,6 +75,8 @@ export function createEmitter(options: EmitterOptions): Emitter {
       waiting = [];
       waitingDebug = 0;
       detailCharacters = 0;
+      // There was no room to say it behind what has just gone, and the next event may be long in coming.
+      if (lostDebug + lostOther > 0) arm();
     }
   };
   const arm = (): void => {

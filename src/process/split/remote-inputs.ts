@@ -33,7 +33,10 @@ export function remoteInputs(
     send,
     get wantsStart() {
       if (!enabled || !inputs.enabled) return false;
-      return log() !== known || charactersSinceStart > mostInputBytes / 4;
+      const channel = log();
+      // Nobody would have it, and writing the whole state down for each event costs mail its time.
+      if (channel === undefined || channel.backlogBytes() >= MOST_LOG_BACKLOG_BYTES) return false;
+      return channel !== known || charactersSinceStart > mostInputBytes / 4;
     },
     recordInput(at, json, isStart) {
       const channel = log();

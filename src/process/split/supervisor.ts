@@ -6,7 +6,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import { createEmitter, recordedLevel } from "../../mail/log/emitter.ts";
-import { decodeRecords, encodeRecords, type EventRecord } from "../../mail/log/record.ts";
+import { decodeRecords, type EventRecord } from "../../mail/log/record.ts";
 import { releaseClaims } from "../../mail/connection/drop-folder.io.ts";
 import type { SchedulerAdmin } from "../../mail/scheduler/admin/admin.ts";
 import type { SinkTrouble } from "../../mail/log/sink-troubles.ts";
@@ -20,6 +20,7 @@ import type { LoadedSettings } from "../settings/load-settings.ts";
 import { HandedClients } from "./handed-clients.ts";
 import { launchOptions, startOf, type LaunchWorld, type Versioned } from "./launch.ts";
 import { ListeningPlaces } from "./listening-places.ts";
+import { logHandOver } from "./log-hand-over.ts";
 import { canMoveLog, type LogTarget } from "./log-place.ts";
 import type { LookupPort } from "../role/lookup.ts";
 import { freeMakers, SCHEDULER_MAKER } from "./makers.ts";
@@ -116,12 +117,7 @@ export async function startSupervisor(parts: SupervisorParts): Promise<Server> {
     clock,
     process: { role: "supervisor", pid: process.pid },
     level: recordedLevel(parts.isVerbose, loaded.settings.log),
-    hand: (records) => {
-      const channel = log.current();
-      if (channel === undefined || !channel.isOpen) return false;
-      channel.note("write", [encodeRecords(records)]);
-      return true;
-    },
+    hand: logHandOver(log.current),
   });
   const { emit } = emitter;
   const scheduler = keepConnected({

@@ -4,11 +4,11 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import { createEmitter, recordedLevel, type Emitter } from "../../mail/log/emitter.ts";
-import { encodeRecords } from "../../mail/log/record.ts";
 import { keepConnected, type Channel } from "./channel.ts";
+import { logHandOver } from "./log-hand-over.ts";
 import type { FromWorker, Role, ToWorker, WorkerStart } from "./roles.ts";
 import { SettingsRefused } from "../settings/settings-refused.ts";
-import { MOST_LOG_BACKLOG_BYTES, RECONNECT_MS, type RunningRole } from "./worker-role.ts";
+import { RECONNECT_MS, type RunningRole } from "./worker-role.ts";
 
 /**
  * A worker process of a split server: one role behind channels. It begins when the supervisor has told it what to be,
@@ -91,12 +91,7 @@ async function startRole(start: WorkerStart, say: (message: FromWorker) => void)
     clock: systemClock,
     process: { role: start.name, pid: process.pid },
     level: recordedLevel(start.isVerbose, start.loaded.settings.log),
-    hand: (records) => {
-      const channel = log.current();
-      if (channel === undefined || !channel.isOpen || channel.backlogBytes() > MOST_LOG_BACKLOG_BYTES) return false;
-      channel.note("write", [encodeRecords(records)]);
-      return true;
-    },
+    hand: logHandOver(log.current),
   });
   const role = await roleOf(start, emitter.emit, log.current, say);
   return {
