@@ -75,3 +75,41 @@ test("a recording that cannot be followed says so and is followed again from its
   );
   assert.ok(steps(told).length > 5);
 });
+
+test("answers of real deliveries have properties that are undefined: that makes no gap", async () => {
+  const simulation = simulatedScheduling({ wantsStart: (recorded) => recorded === 6 });
+  const { world, clock } = simulation;
+  const facts = { tls: undefined, mostRecipients: undefined };
+  world.setDomain("up.test", [{ name: "mx.up.test", ip: "192.0.2.2", facts, transactMs: 5000 }]);
+  await simulation.send({ to: ["a@up.test"] });
+  await clock.advance(1000);
+  await simulation.send({ to: ["b@up.test"] });
+  await simulation.send({ to: ["c@up.test"] });
+  await clock.advance(60_000);
+  const starts = [...retell(simulation.inputs, ALL)].filter((one) => one.kind === "start");
+  assert.deepEqual(
+    starts.map(({ isGap }) => isGap),
+    [false, false],
+  );
+});
+
+test("an envelope is not another one whose number begins alike, nor a domain another one that ends alike", async () => {
+  const simulation = simulatedScheduling({ scheduler: { retry: { spread: 0 } } });
+  const { world, clock } = simulation;
+  for (const [at, domain] of ["up.test", "back-up.test", "soup.test"].entries())
+    world.setDomain(domain, [{ name: "mx.example", ip: `192.0.2.${at + 1}` }]);
+  const id = await simulation.send({ to: Array.from({ length: 12 }, (_, n) => `u${n}@up.test`) });
+  await clock.advance(60_000);
+  await simulation.send({ to: ["x@back-up.test", "x@soup.test"] });
+  await clock.advance(60_000);
+  simulation.scheduler
+    .command({ do: "hold", selector: { by: "envelope", id: `${id}.11` }, because: "gone" })
+    .catch(() => {});
+  const about = (what: string): string => steps([...retell(simulation.inputs, { ...ALL, about: what })]).join("\n");
+  assert.match(about(`${id}.1`), /sent/);
+  assert.doesNotMatch(about(`${id}.1`), /hold/);
+  assert.match(about(`${id}.11`), /hold/);
+  assert.match(about(id), /hold/);
+  assert.doesNotMatch(about("up.test"), /back-up|soup/);
+  assert.match(about("soup.test"), /sent/);
+});

@@ -1,7 +1,7 @@
 import type { Action } from "../action.ts";
 import type { RecordedInput } from "./replay.ts";
 import { step, type SchedulerEvent } from "../scheduler.ts";
-import { restore, snapshot } from "./snapshot.ts";
+import { areAlike, restore, snapshot } from "./snapshot.ts";
 import type { SchedulerState } from "../state.ts";
 import { stepText } from "./step-text.ts";
 
@@ -28,7 +28,12 @@ export function* retell(inputs: Iterable<RecordedInput>, wish: RetellWish): Gene
   for (const { at, isStart, json } of inputs) {
     if (at > wish.untilAt) return;
     if (isStart) {
-      const isGap = state !== undefined && snapshot(state) !== json;
+      const isGap = state !== undefined && !areAlike(snapshot(state), json);
+      // Sessions of another run have the same names.
+      if (isGap) {
+        followed.sessions.clear();
+        followed.writes.clear();
+      }
       // Only a recorder writes starts, and it writes states.
       state = restore(json) as SchedulerState;
       yield { kind: "start", at, envelopes: state.tickets.size, isGap };
@@ -62,11 +67,11 @@ function isAbout(
   actions: readonly Action[],
   { sessions, writes }: Followed,
 ): boolean {
-  let isMeant = json.toLowerCase().includes(about);
+  let isMeant = speaksOf(json, about);
   if ("session" in event && sessions.has(event.session)) isMeant = true;
   if ("write" in event && writes.delete(event.write)) isMeant = true;
   for (const action of actions) {
-    if (!JSON.stringify(action).toLowerCase().includes(about)) continue;
+    if (!speaksOf(JSON.stringify(action), about)) continue;
     isMeant = true;
     // What becomes of a session, or of a write, is said by its name alone.
     if (action.do === "connect") sessions.add(action.request.session);
@@ -74,4 +79,16 @@ function isAbout(
     if (action.do === "write") writes.add(action.write);
   }
   return isMeant;
+}
+
+/** As a whole: `M.1` is not `M.10`, and `b.example` is no part of `club.example`. */
+function speaksOf(json: string, about: string): boolean {
+  const text = json.toLowerCase();
+  for (let at = text.indexOf(about); at >= 0; at = text.indexOf(about, at + 1))
+    if (!isInName(text[at - 1]) && !isInName(text[at + about.length])) return true;
+  return false;
+}
+
+function isInName(character = ""): boolean {
+  return /[\p{L}\p{N}_-]/u.test(character);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { restore, snapshot } from "./snapshot.ts";
+import { areAlike, restore, snapshot } from "./snapshot.ts";
 
 test("a snapshot keeps cycles, shared objects, the order of Maps and Sets, undefined and Infinity", () => {
   const shared = { n: 1 };
@@ -45,4 +45,24 @@ test("restore is the inverse of snapshot for any plain value", () => {
       assert.equal(snapshot(restore(snapshot(value)) as object), snapshot(value));
     }),
   );
+});
+
+test("what was read back from JSON is alike, whatever was undefined in it or in it twice; what says something else is not", () => {
+  const failure = { text: "no", reply: undefined };
+  const live = { first: failure, second: failure, known: new Map([["a", { of: failure }]]), n: Infinity };
+  const read = (): { text: string } => JSON.parse(JSON.stringify(failure)) as { text: string };
+  const back = (over: object = {}): string =>
+    snapshot({ first: read(), second: read(), known: new Map([["a", { of: read() }]]), n: Infinity, ...over });
+  assert.ok(areAlike(snapshot(live), back()));
+  assert.ok(areAlike(back(), snapshot(live)));
+  assert.ok(!areAlike(snapshot(live), back({ second: { text: "yes" } })));
+  assert.ok(!areAlike(snapshot(live), back({ known: new Map([["b", { of: read() }]]) })));
+  assert.ok(!areAlike(snapshot(live), back({ known: new Map() })));
+  assert.ok(!areAlike(snapshot(live), back({ n: -Infinity })));
+  assert.ok(!areAlike(snapshot(live), back({ more: 1 })));
+  const ring: Record<string, unknown> = { u: undefined };
+  ring["self"] = ring;
+  const other: Record<string, unknown> = {};
+  other["self"] = { self: other };
+  assert.ok(areAlike(snapshot(ring), snapshot(other)));
 });

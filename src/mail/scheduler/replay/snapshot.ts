@@ -63,6 +63,44 @@ export function restore(text: string): unknown {
   return objects[0];
 }
 
+/**
+ * Whether two snapshots are of states that decide alike: one may lack properties that are undefined in the other, or have two
+ * objects with the same content where the other has one twice, as what was read back from JSON does.
+ */
+export function areAlike(one: string, other: string): boolean {
+  if (one === other) return true;
+  const [ours, theirs] = [JSON.parse(one) as readonly Entry[], JSON.parse(other) as readonly Entry[]];
+  const pairs: (readonly [number, number])[] = [[0, 0]];
+  const seen = new Set(["0 0"]);
+  const alike = (a: Value | undefined, b: Value | undefined): boolean => {
+    if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) return a === b;
+    if (!("r" in a) || !("r" in b)) return JSON.stringify(a) === JSON.stringify(b);
+    const pair = `${a.r} ${b.r}`;
+    if (!seen.has(pair)) pairs.push([a.r, b.r]);
+    seen.add(pair);
+    return true;
+  };
+  // What is pushed meanwhile has its turn as well.
+  for (const [a, b] of pairs) {
+    const [[kind, ...parts] = NOTHING, [otherKind, ...others] = NOTHING] = [ours[a], theirs[b]];
+    if (kind !== otherKind) return false;
+    const [left, right] = kind === "o" ? [defined(parts), defined(others)] : [parts, others];
+    if (left.length !== right.length || !left.every((value, at) => alike(value, right[at]))) return false;
+  }
+  return true;
+}
+
+const NOTHING: Entry = ["o"];
+
+/** An object's names and values, without the values that are undefined. */
+function defined(parts: readonly Value[]): readonly Value[] {
+  return parts.filter((part, at) => !isUndefined(at % 2 === 0 ? parts[at + 1] : part));
+}
+
+function isUndefined(value: Value | undefined): boolean {
+  return typeof value === "object" && value !== null && "u" in value;
+}
+
 /** An assignment to `__proto__` would be something else. */
 function define(object: object, name: string, value: unknown): void {
   Object.defineProperty(object, name, { value, enumerable: true, writable: true, configurable: true });
