@@ -5,6 +5,36 @@ import { whyText } from "./why.ts";
 const NOW = Date.UTC(2026, 10, 21, 9, 11);
 const times = { now: NOW, offsetMinutes: () => 0 };
 
+test("a why says of a limit beside others that another way may be open before it has room", () => {
+  const full = (of: string, untilAt: number, otherAt: number | undefined) => ({
+    what: "rate" as const,
+    text: `the rate of mails to ${of} is spent (5/m)`,
+    untilAt,
+    otherWay: { untilAt: otherAt },
+  });
+  const text = whyText(
+    {
+      message: "06XT4VVCG40",
+      isCut: false,
+      groups: [
+        {
+          hindrances: [full("mx1", NOW + 60_000, NOW + 60_000), full("mx2", NOW + 3_600_000, NOW + 60_000)],
+          count: 1,
+          envelopes: [{ id: "06XT4VVCG40.1", recipient: "u1@x.test" }],
+          state: "ready",
+          attempts: 0,
+          expiresAt: NOW + 3 * 86_400_000,
+          earliestAt: NOW + 60_000,
+        },
+      ],
+    },
+    times,
+  );
+  assert.match(text, /^ {2}1\. .* mx1 is spent \(5\/m\), until 09:12:00$/m);
+  assert.match(text, /^ {2}2\. .* mx2 is spent \(5\/m\), until 10:11:00 or until another way is open$/m);
+  assert.match(text, /^ {2}earliest: 09:12:00 /m);
+});
+
 test("a why reads from the top: who, how often tried, each hindrance with its setting, the earliest time", () => {
   const text = whyText(
     {

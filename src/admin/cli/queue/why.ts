@@ -60,8 +60,10 @@ function groupLines(group: WhyGroup, times: Times): readonly string[] {
   ];
 }
 
-function hindranceText({ text, untilAt, setting, origin }: Hindrance, times: Times): string {
-  const until = untilAt === undefined ? "" : `, until ${clockText(untilAt, times)}`;
+function hindranceText({ text, untilAt, otherWay, setting, origin }: Hindrance, times: Times): string {
+  const end = untilAt === undefined ? "" : `, until ${clockText(untilAt, times)}`;
+  const isSooner = untilAt !== undefined && otherWay !== undefined && (otherWay.untilAt ?? 0) < untilAt;
+  const until = isSooner ? `${end} or until another way is open` : end;
   const path = setting?.map((step) => (typeof step === "string" ? kebabCase(step) : `[${step}]`)).join(".");
   const from = path === undefined && origin === undefined ? "" : ` [${[path, origin].filter(Boolean).join(", ")}]`;
   return `${text}${until}${from}`;

@@ -230,6 +230,8 @@ export interface Hindrance {
   readonly text: string;
   /** The earliest moment it can clear by itself, when that is known. */
   readonly untilAt?: number | undefined;
+  /** Another way, which would do, is open then; without an instant: perhaps at any moment. */
+  readonly otherWay?: { readonly untilAt?: number | undefined } | undefined;
   /** Which setting it follows from, in the schema's names: `["route", "limits", "host"]`. */
   readonly setting?: readonly (string | number)[] | undefined;
   /** Where that was set: `posthorn.yaml:12:5`, or `default`. */

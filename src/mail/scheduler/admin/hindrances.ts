@@ -1,4 +1,4 @@
-import { planFor } from "../plan.ts";
+import { domainOf, goesByMx, planFor } from "../plan.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { Greylist } from "../../route/greylist.ts";
@@ -13,7 +13,7 @@ import { relayKeyOf } from "../ready.ts";
 import { relayText } from "../relay-text.ts";
 import type { DomainLine, RelayQueue, SchedulerState, Ticket } from "../state.ts";
 import { isOfOneMail, mayBeGreylisting, scopeOf } from "../retry/scope.ts";
-import { suspensionsOn } from "../suspension/suspensions.ts";
+import { suspensionOfRoute, suspensionsOn } from "../suspension/suspensions.ts";
 import type { SuspensionFacts } from "../suspension/suspension.ts";
 import { TOLD_BELIEVED, toldWaitMs } from "../retry/told-wait.ts";
 import { formatRfc3339 } from "../../../protocol/message/date-time.ts";
@@ -63,14 +63,20 @@ export function suspendedUntil({ level, key, by, because, setAt, untilAt }: Susp
 /** When it can go on by itself; undefined when something must be done first, or nobody knows. */
 export function earliestOf(hindrances: readonly Hindrance[], now: number): number | undefined {
   let earliest: number | undefined;
-  for (const { what, untilAt } of hindrances) {
+  for (const { what, untilAt: own, otherWay } of hindrances) {
     // Then it is removed: that is no beginning.
     if (what === "quarantine" || what === "dead") return undefined;
+    const untilAt = otherWay === undefined || own === undefined ? own : soonerOf(own, otherWay.untilAt);
     if (untilAt !== undefined) earliest = Math.max(earliest ?? 0, untilAt, now);
     // Its turn comes, and what runs ends, soon enough to say nothing about it.
-    else if (what !== "queue" && what !== "attempt" && what !== "limit") return undefined;
+    else if (!["queue", "attempt", "limit", "rate"].includes(what)) return undefined;
   }
   return earliest;
+}
+
+/** Unknown where the other way may open at any moment. */
+function soonerOf(at: number, other: number | undefined): number | undefined {
+  return other === undefined ? undefined : Math.min(at, other);
 }
 
 function attemptText(s: SchedulerState, ticket: Ticket): string {
@@ -129,7 +135,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
         ];
   found.push(...pausedFor(s, ticket));
   // What would hold it up next, if it were due now: only what has an end later than that matters.
-  const rests = restsOf(s, relay);
+  const rests = restsOf(s, relay, goesByMx(plan) ? domainOf(ticket.recipient) : "");
   // Greylisting is why it is not due: those that were not even tried are due when its rest ends.
   const greylisted = rests.filter(({ what }) => what === "greylisted");
   const next = rests.filter(({ what, untilAt = 0 }) => what !== "greylisted" && untilAt > dueAtOf(ticket));
@@ -235,7 +241,7 @@ function withoutAddresses(line: string): string {
 }
 
 /** What of a relay, or of all its next hosts, rests. */
-function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
+function restsOf(s: SchedulerState, relay: RelayQueue, domain: string): readonly Hindrance[] {
   if (relay.penalty.restsUntilAt > s.now) {
     const last = relay.penalty.lastFailure;
     const why = last === undefined ? "" : `: ${restReason(last)}`;
@@ -261,7 +267,7 @@ function restsOf(s: SchedulerState, relay: RelayQueue): readonly Hindrance[] {
         setting: ["route", "greylisting"],
       },
     ];
-  const connectors = connectorsOf(s, relay);
+  const connectors = connectorsOf(s, relay, domain);
   const resting = connectors.filter(({ restsUntilAt }) => restsUntilAt > s.now);
   const first = resting.reduce<Connector | undefined>(
     (soonest, one) => (soonest === undefined || one.restsUntilAt < soonest.restsUntilAt ? one : soonest),
@@ -288,27 +294,30 @@ interface Connector {
   readonly restsUntilAt: number;
 }
 
-function connectorsOf(s: SchedulerState, relay: RelayQueue): readonly Connector[] {
-  const domain = relay.lines.keys().next().value ?? "";
-  return relay.candidates.flatMap(({ host }) =>
-    sourcesTo(s, relay.plan, domain, host).map((source) => {
+function connectorsOf(s: SchedulerState, relay: RelayQueue, domain: string): readonly Connector[] {
+  return relay.candidates.flatMap((candidate) => {
+    const { host } = candidate;
+    return sourcesTo(s, relay.plan, domain, host).flatMap((source) => {
+      // What is suspended is open to nobody: what does not rest there is no way.
+      if (suspensionOfRoute(s, candidate, { source: source?.address, text: hostText(host) }) !== undefined) return [];
       const route = s.routes.get(routeKey(source?.address, host));
       const restsUntilAt = Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source));
-      return { text: hostText(host), source: source?.address ?? "*", route, restsUntilAt };
-    }),
-  );
+      return [{ text: hostText(host), source: source?.address ?? "*", route, restsUntilAt }];
+    });
+  });
 }
 
 /** What of its relay, or of a limit, holds up all that is ready in a line. */
 export function atRelay(s: SchedulerState, { relay, domain }: DomainLine): readonly Hindrance[] {
   if (relay.isResolving) return [{ what: "queue", text: `the next hosts of ${relayText(relay)} are being looked up` }];
-  const rests = restsOf(s, relay);
+  const rests = restsOf(s, relay, domain);
   if (rests.length > 0) return rests;
   return fullFor(s, relay, domain).map((one) => ({
     what: one.unit === "connections" ? "limit" : "rate",
     text: limitText(one),
     untilAt: one.untilAt,
     setting: one.setting,
+    ...(one.otherWay === undefined ? {} : { otherWay: one.otherWay }),
   }));
 }
 

@@ -3,7 +3,7 @@ import type { SettingPath } from "../../../service/config/config.ts";
 import { isToBeHad, nextTokenAt, tokensIn } from "../../route/rate.ts";
 import { hostText, routeKey } from "../../route/route.ts";
 import { general } from "../../route/terms.ts";
-import { sourceRest } from "../serve/choose.ts";
+import { sourceRest, withinShare, type Sharing } from "../serve/choose.ts";
 import {
   domainClaims,
   hostClaims,
@@ -16,7 +16,8 @@ import {
   type RateClaim,
 } from "../serve/claims.ts";
 import { relayText } from "../relay-text.ts";
-import type { RelayQueue, SchedulerState } from "../state.ts";
+import type { Candidate, RelayQueue, SchedulerState } from "../state.ts";
+import { suspensionOfRoute } from "../suspension/suspensions.ts";
 
 /** A limit that is in force for some mail, where it was set, and how much of it is used. */
 export interface LimitInForce {
@@ -55,37 +56,88 @@ export function limitsOf(s: SchedulerState, relay: RelayQueue, domain?: string):
     slowStart(inForce(s, relayClaim(s, relay)), relay.connections, relayText(relay)),
     ...domains.flatMap((one) => listed(s, domainClaims(s, one))),
   ];
-  const ways = relay.candidates.flatMap(({ host }) =>
-    sourcesTo(s, relay.plan, mainDomain, host)
-      .filter((source) => {
-        const route = s.routes.get(routeKey(source?.address, host));
-        return Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source)) <= s.now;
-      })
-      .map((source) => {
-        const own = [
-          ...listed(s, hostClaims(s, host, source, undefined, undefined, relay.plan)),
-          ...listed(s, sourceClaims(s, source)),
-        ];
-        const route = s.routes.get(routeKey(source?.address, host));
-        const limits = own.map((one) =>
-          one.scope === "route" && one.unit === "connections" ? slowStart(one, route?.connections, one.of) : one,
-        );
-        return { host: hostText(host), source: source?.address ?? "*", limits };
-      }),
-  );
+  const ways = awakeWays(s, relay, mainDomain).map(({ host, source, limits }) => ({
+    host,
+    source: source?.address ?? "*",
+    limits,
+  }));
   return { common, ways };
 }
 
+/** One of our addresses that does not rest to one address of a next host that does not rest. */
+interface AwakeWay extends Sharing {
+  readonly candidate: Candidate;
+  readonly host: string;
+  readonly limits: readonly LimitInForce[];
+}
+
+function awakeWays(s: SchedulerState, relay: RelayQueue, domain: string): readonly AwakeWay[] {
+  return relay.candidates.flatMap((candidate) => {
+    const { host } = candidate;
+    return sourcesTo(s, relay.plan, domain, host).flatMap((source) => {
+      const route = s.routes.get(routeKey(source?.address, host));
+      if (Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source)) > s.now) return [];
+      if (suspensionOfRoute(s, candidate, { source: source?.address, text: hostText(host) }) !== undefined) return [];
+      const own = [
+        ...listed(s, hostClaims(s, host, source, undefined, undefined, relay.plan)),
+        ...listed(s, sourceClaims(s, source)),
+      ];
+      const limits = own.map((one) =>
+        one.scope === "route" && one.unit === "connections" ? slowStart(one, route?.connections, one.of) : one,
+      );
+      return [{ candidate, source, route, host: hostText(host), limits }];
+    });
+  });
+}
+
+/** A limit that is full. */
+export interface FullLimit extends LimitInForce {
+  /** Another way, which would do, is open then; without an instant: perhaps at any moment. */
+  readonly otherWay?: { readonly untilAt?: number | undefined } | undefined;
+}
+
 /** What is full for mail of this domain at the relay; nothing while some way is open. Each limit once. */
-export function fullFor(s: SchedulerState, relay: RelayQueue, domain: string): readonly LimitInForce[] {
-  const { common, ways } = limitsOf(s, relay, domain);
-  const full = common.filter((one) => one.isFull);
-  if (full.length > 0 || ways.length === 0) return full;
-  const perWay = ways.map(({ limits }) => limits.filter((one) => one.isFull));
-  if (perWay.some((one) => one.length === 0)) return [];
-  const seen = new Map<string, LimitInForce>();
-  for (const one of perWay.flat()) seen.set(`${one.scope} ${one.unit} ${one.of}`, one);
+export function fullFor(s: SchedulerState, relay: RelayQueue, domain: string): readonly FullLimit[] {
+  const common = limitsOf(s, relay, domain).common.filter((one) => one.isFull);
+  if (common.length > 0) return common;
+  const full = eligible(relay, awakeWays(s, relay, domain)).map(({ limits }) => limits.filter((one) => one.isFull));
+  if (full.some((one) => one.length === 0)) return [];
+  const soonest = soonestOf(full.map(clearsAt));
+  const seen = new Map<string, FullLimit>();
+  for (const one of full.flat()) {
+    const isEverywhere = full.every((way) => way.some((other) => nameOf(other) === nameOf(one)));
+    seen.set(nameOf(one), isEverywhere ? one : { ...one, otherWay: { untilAt: soonest } });
+  }
   return [...seen.values()];
+}
+
+function nameOf({ scope, unit, of }: LimitInForce): string {
+  return `${scope} ${unit} ${of}`;
+}
+
+/**
+ * The ways that a session is opened by, as `choose` sees it: those of the best rank, for a backup is not there to carry a load, and
+ * of our addresses none that would have more than its share.
+ */
+function eligible(relay: RelayQueue, awake: readonly AwakeWay[]): readonly AwakeWay[] {
+  const untried = awake.filter(({ candidate }) => relay.tried?.has(candidate.address) !== true);
+  // In the order of their ranks.
+  const best = untried.filter(({ candidate }) => candidate.rank === untried[0]?.candidate.rank);
+  return best.filter((way) => {
+    const beside = best.filter(({ candidate }) => candidate === way.candidate);
+    return withinShare([way], beside).length > 0;
+  });
+}
+
+/** When all of these have room; undefined: nobody knows when a connection ends. */
+function clearsAt(full: readonly LimitInForce[]): number | undefined {
+  return full.some(({ untilAt }) => untilAt === undefined)
+    ? undefined
+    : Math.max(...full.map(({ untilAt = 0 }) => untilAt));
+}
+
+function soonestOf(ends: readonly (number | undefined)[]): number | undefined {
+  return ends.includes(undefined) ? undefined : Math.min(...ends.map((at) => at ?? 0));
 }
 
 /** `3 of 3 connections to mx.example[192.0.2.1]:25 are open`, `100/1m mails for example.org are spent`. */

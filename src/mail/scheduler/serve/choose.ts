@@ -169,17 +169,27 @@ function connectorOf(
  * than their share of the sessions to this host. The heaviest may carry more where others are full, but a lighter one
  * never steps in for a heavier: it may be an address whose name is still to be made. Equal ones stand in for each other.
  */
-function withinShare(usable: readonly Connector[], awake: readonly Connector[]): readonly Connector[] {
+export function withinShare<One extends Sharing>(usable: readonly One[], awake: readonly One[]): readonly One[] {
   if (usable.length === 0 || awake.length === 1) return usable;
   const most = Math.max(...awake.map(weightOf));
   if (awake.every((one) => weightOf(one) === most)) return usable;
   const weights = awake.reduce((sum, one) => sum + weightOf(one), 0);
-  const opened = awake.reduce((sum, one) => sum + one.route.opened, 0);
-  const within = usable.filter((one) => one.route.opened * weights < weightOf(one) * (opened + 1));
+  const opened = awake.reduce((sum, one) => sum + openedBy(one), 0);
+  const within = usable.filter((one) => openedBy(one) * weights < weightOf(one) * (opened + 1));
   return within.length > 0 ? within : usable.filter((one) => weightOf(one) === most);
 }
 
-function weightOf({ source }: Connector): number {
+/** One of our addresses beside others; no route: nothing was opened from there yet. */
+export interface Sharing {
+  readonly source: Source | undefined;
+  readonly route: Pick<Route, "opened"> | undefined;
+}
+
+function openedBy({ route }: Sharing): number {
+  return route?.opened ?? 0;
+}
+
+function weightOf({ source }: Sharing): number {
   return source?.weight ?? 1;
 }
 

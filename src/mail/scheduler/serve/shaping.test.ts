@@ -6,7 +6,7 @@ import { unreachable, type SimulatedHost } from "../../../simulator/deliveries.t
 import { simulatedScheduling, type SimulatedScheduling } from "../../../simulator/scheduling.ts";
 import { assertSchedulerInvariants } from "../../../simulator/scheduler-invariants.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import { hindrancesOf } from "../admin/hindrances.ts";
+import { earliestOf, hindrancesOf } from "../admin/hindrances.ts";
 import { limitsOf, limitText } from "../admin/limits-of.ts";
 
 const SECOND = 1000;
@@ -466,4 +466,80 @@ test("a domain may have waits of its own between attempts, and they are named as
   const slow = [...state.tickets.values()].find(({ recipient }) => recipient === "a@slow.example");
   assert.ok(slow !== undefined);
   assert.deepEqual(hindrancesOf(state, slow)[0]?.setting, ["route", "shaping", "slow.example", "retry"]);
+});
+
+/** What holds up the last of thirty mails to example.org, and when the next one really goes. */
+async function heldUp(simulation: SimulatedScheduling, hosts: readonly SimulatedHost[]) {
+  const { clock, scheduler, world } = simulation;
+  world.setDomain("example.org", hosts);
+  for (let n = 0; n < 30; n++) await simulation.send({ to: [`a${n}@example.org`] });
+  await clock.advance(20 * SECOND);
+  const last = [...scheduler.state.tickets.values()].at(-1);
+  assert.equal(last?.place, "ready");
+  const found = hindrancesOf(scheduler.state, last);
+  const earliestAt = earliestOf(found, clock.now());
+  const before = happened(simulation, "transact").length;
+  while (happened(simulation, "transact").length === before) await clock.advance(SECOND);
+  const reasons = found.map(({ what, setting }) => [what, setting?.join(".")]);
+  return { reasons, earliestAt, goesAt: happened(simulation, "transact")[before] ?? 0 };
+}
+
+test("a backup that is free holds nothing back: what is full of the host before it is named", async () => {
+  const simulation = simulatedScheduling({
+    route: { shaping: { "mx:mx-192-0-2-1.provider.example": { rate: "5/min" } } },
+  });
+  const hosts = [host("192.0.2.1"), host("192.0.2.2", { preference: 20 })];
+  const { reasons, earliestAt = 0, goesAt } = await heldUp(simulation, hosts);
+  assert.deepEqual(reasons[0], ["rate", "route.shaping.mx:mx-192-0-2-1.provider.example.rate"]);
+  assert.ok(Math.abs(goesAt - earliestAt) < SECOND, `${goesAt - earliestAt} ms`);
+});
+
+test("a lighter address that had its share is no way: what is full of the heavier one is named", async () => {
+  const simulation = simulatedScheduling({
+    route: {
+      sources: [
+        { address: "198.51.100.1", weight: 999, connectionRate: "2/min" },
+        { address: "198.51.100.2", weight: 1 },
+      ],
+      limits: { mailsPerSession: 1 },
+    },
+  });
+  const { reasons, earliestAt = 0, goesAt } = await heldUp(simulation, [host("192.0.2.1")]);
+  assert.deepEqual(reasons[0], ["rate", "route.sources.0.connectionRate"]);
+  assert.ok(Math.abs(goesAt - earliestAt) < SECOND, `${goesAt - earliestAt} ms`);
+});
+
+test("of several hosts that are full the first that has room again says when mail can go on", async () => {
+  const simulation = simulatedScheduling({
+    route: {
+      shaping: {
+        "mx:mx-192-0-2-1.provider.example": { rate: "5/min" },
+        "mx:mx-192-0-2-2.provider.example": { rate: "5/h" },
+      },
+    },
+  });
+  const { reasons, earliestAt = 0, goesAt } = await heldUp(simulation, [host("192.0.2.1"), host("192.0.2.2")]);
+  assert.deepEqual(
+    reasons.map(([what]) => what),
+    ["rate", "rate", "queue"],
+  );
+  assert.ok(Math.abs(goesAt - earliestAt) < SECOND, `${goesAt - earliestAt} ms`);
+});
+
+test("a host that is suspended is no way beside one that rests", async () => {
+  const simulation = simulatedScheduling();
+  const hosts = [host("192.0.2.1", { onConnect: () => unreachable("192.0.2.1") }), host("192.0.2.2")];
+  simulation.world.setDomain("example.org", hosts);
+  const facts = { key: "mx-192-0-2-2.provider.example", because: "a move", by: "ann", setAt: simulation.clock.now() };
+  await simulation.scheduler.suspend({ level: "host", ...facts });
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(SECOND);
+  await simulation.send({ to: ["b@example.org"] });
+  await simulation.clock.advance(SECOND);
+  const { state } = simulation.scheduler;
+  const [, second] = [...state.tickets.values()];
+  assert.equal(second?.place, "ready");
+  const [first] = hindrancesOf(state, second);
+  assert.equal(first?.what, "route-rests");
+  assert.match(first.text, /^every next host rests: mx-192-0-2-1/);
 });
