@@ -63,7 +63,8 @@ export function parsePolicy(text: string): Result<TlsPolicy, string> {
   const [word = "", ...attributes] = text.trim().split(/\s+/);
   const level = parseLevel(word);
   if (!level.ok) return level;
-  const policy: { -readonly [Key in keyof TlsPolicy]: TlsPolicy[Key] } = { level: level.value };
+  const policy: Draft = { level: level.value };
+  const saidBy = new Map<string, string>();
   for (const attribute of attributes) {
     const equals = attribute.indexOf("=");
     const name = attribute.slice(0, Math.max(0, equals)).toLowerCase().replaceAll(/[-_]/g, "");
@@ -73,10 +74,27 @@ export function parsePolicy(text: string): Result<TlsPolicy, string> {
       return refused(
         `expected name=value with one of ${Object.keys(ATTRIBUTES).join(", ")}, got ${JSON.stringify(attribute.slice(0, 60))}`,
       );
-    const problem = set(policy, value);
+    const said: Draft = { level: level.value };
+    const problem = set(said, value) ?? repeated(said, attribute, saidBy);
     if (problem !== undefined) return refused(`${name}: ${problem}`);
+    const { match, fingerprints, ...single } = said;
+    Object.assign(policy, single);
+    // Lists may be written in parts, as Postfix has it.
+    if (match !== undefined) policy.match = [...(policy.match ?? []), ...match];
+    if (fingerprints !== undefined) policy.fingerprints = [...(policy.fingerprints ?? []), ...fingerprints];
   }
   return checkedPolicy(policy);
+}
+
+/** Of two that say the same thing nobody knows which is meant: neither the first nor the last is taken in silence. */
+function repeated(said: Draft, attribute: string, saidBy: Map<string, string>): string | undefined {
+  for (const field of Object.keys(said)) {
+    if (field === "level" || field === "match" || field === "fingerprints") continue;
+    const before = saidBy.get(field);
+    if (before !== undefined) return `said already by ${JSON.stringify(before.slice(0, 60))}`;
+    saidBy.set(field, attribute);
+  }
+  return undefined;
 }
 
 /** What no single field can see. */
@@ -145,7 +163,7 @@ const ATTRIBUTES: Readonly<Record<string, (policy: Draft, value: string) => stri
       if (!name.ok) return name.problem;
       names.push(name.value);
     }
-    policy.match = [...(policy.match ?? []), ...names];
+    policy.match = names;
     return undefined;
   },
   servername: setServerName,
@@ -175,12 +193,14 @@ function setFile(policy: Draft, value: string): string | undefined {
 }
 
 function setFingerprints(policy: Draft, value: string): string | undefined {
+  const fingerprints: string[] = [];
   // Colons belong to a fingerprint, so several are parted by commas or bars.
   for (const text of value.split(/[,|]/).filter((one) => one !== "")) {
     const fingerprint = parseFingerprint(text);
     if (!fingerprint.ok) return `expected ${fingerprint.problem.expected}`;
-    policy.fingerprints = [...(policy.fingerprints ?? []), fingerprint.value];
+    fingerprints.push(fingerprint.value);
   }
+  policy.fingerprints = fingerprints;
   return undefined;
 }
 

@@ -174,6 +174,14 @@ test("a line of a table says a whole policy, in Postfix's words and in ours", ()
       },
     },
   );
+  assert.deepEqual(parsePolicy("secure match=a.example protocols=>=TLSv1.2 max-version=TLSv1.3 match=b.example"), {
+    ok: true,
+    value: { level: "secure", match: ["a.example", "b.example"], minVersion: "TLSv1.2", maxVersion: "TLSv1.3" },
+  });
+  assert.deepEqual(parsePolicy(`fingerprint fingerprints=${hex} fingerprints=${hex}`), {
+    ok: true,
+    value: { level: "fingerprint", fingerprints: [hex, hex] },
+  });
   for (const [text, problem] of [
     ["fingerprint", /needs at least one/],
     [`verify fingerprints=${hex}`, /count at the level fingerprint only/],
@@ -188,6 +196,13 @@ test("a line of a table says a whole policy, in Postfix's words and in ours", ()
     ["verify match=,", /match: expected at least one name/],
     ["fingerprint fingerprints=,", /needs at least one fingerprint/],
     ["", /expected one of none, may/],
+    [
+      "secure min-version=TLSv1.2 ciphers=HIGH min_version=TLSv1.3",
+      /^minversion: said already by "min-version=TLSv1.2"$/,
+    ],
+    ["secure protocols=>=TLSv1.2 min-version=TLSv1.3", /^minversion: said already by "protocols=>=TLSv1.2"$/],
+    ["secure sni=a.example server-name=a.example", /^servername: said already by "sni=a.example"$/],
+    ["may tickets=yes tickets=no", /^tickets: said already/],
   ] as const) {
     const parsed = parsePolicy(text);
     assert.ok(!parsed.ok, text);
