@@ -110,6 +110,8 @@ export interface MailFacts {
   readonly recipients: readonly FilterRecipient[];
   readonly isInternational: boolean;
   readonly body: "7BIT" | "8BITMIME" | "BINARYMIME";
+  /** When MAIL came: from then on run the times that its parameters give in seconds. */
+  readonly startedAt?: number | undefined;
   /** In whose names filters wrote Authentication-Results into this mail, having taken out what others had brought. */
   readonly resultsOf?: readonly string[] | undefined;
 }

@@ -53,7 +53,7 @@ function tlsOf({ tls }: Facts): FilterFacts["tls"] {
   };
 }
 
-export function mailFactsOf({ message, sender, parameters, recipients }: Transaction): MailFacts {
+export function mailFactsOf({ message, sender, parameters, recipients, startedAt }: Transaction): MailFacts {
   return {
     message,
     sender,
@@ -63,6 +63,7 @@ export function mailFactsOf({ message, sender, parameters, recipients }: Transac
     ),
     isInternational: parameters.isInternational === true,
     body: parameters.body ?? "7BIT",
+    startedAt,
   };
 }
 

@@ -10,7 +10,7 @@ export interface HookEventJson {
   readonly event: FilterQuestion["stage"] | "message";
   readonly filter: string;
   readonly session: Omit<FilterFacts, "session" | "mail"> & { readonly id: string };
-  readonly mail?: Omit<MailFacts, "message"> & { readonly id?: string | undefined };
+  readonly mail?: Omit<MailFacts, "message" | "startedAt"> & { readonly id?: string | undefined };
   /** At `helo`. */
   readonly helo?: { readonly verb: string; readonly name: string };
   /** At `rcpt`: not yet among those of the mail. */
@@ -52,7 +52,7 @@ function common(
 ): Pick<HookEventJson, "version" | "event" | "filter" | "session" | "mail"> {
   const { session, mail, ...rest } = facts;
   if (mail === undefined) return { version: 1, event, filter, session: { id: session, ...rest } };
-  const { message, ...envelope } = mail;
+  const { message, startedAt: _startedAt, ...envelope } = mail;
   return {
     version: 1,
     event,

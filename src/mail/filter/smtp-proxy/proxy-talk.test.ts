@@ -5,6 +5,8 @@ import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import type { MailFacts } from "../filter.ts";
 import { ProxyTalk, type ProxyAction } from "./proxy-talk.ts";
 
+const NOON = Date.UTC(2026, 10, 24, 12);
+
 const FACTS: MailFacts = {
   sender: "a@b.example",
   parameters: ["SIZE=7", "BODY=8BITMIME", "RET=HDRS", "XVERP"],
@@ -23,6 +25,7 @@ function talk(facts: Partial<MailFacts> = {}): ProxyTalk {
     ident: "4XK",
     facts: { ...FACTS, ...facts },
     sizeBytes: 1000,
+    nowAt: NOON,
   });
 }
 
@@ -128,10 +131,40 @@ test("what the filter cannot carry is refused for good, with the reason", () => 
   assert.match(play(talk({ sender: "a\r\nDATA@b" }), [says(220), ehlo()]).at(-1) ?? "", /^fail/);
 });
 
+test("times run from when our client said them, and a hold that is over is not asked for", () => {
+  const keywords = ["DELIVERBY", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"];
+  for (const [parameter, said] of [
+    ["HOLDFOR=600", " HOLDFOR=510"],
+    ["HOLDFOR=90", ""],
+    ["HOLDUNTIL=2026-11-24T11:59:59Z", ""],
+    ["HOLDUNTIL=2026-11-24T12:00:01Z", " HOLDUNTIL=2026-11-24T12:00:01Z"],
+    ["BY=120;R", " BY=30;R"],
+    ["BY=60;RT", " BY=1;RT"],
+    ["BY=60;NT", " BY=-30;NT"],
+    ["BY=-5;N", " BY=-95;N"],
+  ] as const) {
+    const facts = { parameters: [parameter], startedAt: NOON - 90_900 };
+    assert.equal(
+      play(talk(facts), [says(220), ehlo(...keywords)]).at(-1),
+      `MAIL FROM:<a@b.example>${said}\r\n`,
+      parameter,
+    );
+  }
+  const over = { parameters: ["HOLDFOR=60"], startedAt: NOON - 90_000 };
+  assert.equal(play(talk(over), [says(220), ehlo()]).at(-1), "MAIL FROM:<a@b.example>\r\n", "nothing is left to bind");
+});
+
+test("a client that asks for VERP gets it behind a filter that offers it", () => {
+  for (const parameter of ["XVERP", "XVERP=+="]) {
+    const mail = play(talk({ parameters: [parameter] }), [says(220), ehlo("XVERP")]).at(-1);
+    assert.equal(mail, `MAIL FROM:<a@b.example> ${parameter}\r\n`);
+  }
+});
+
 test("mail to be held, or returned when its time is over, goes only to a filter that takes on that", () => {
   for (const [parameter, keyword] of [
     ["HOLDFOR=86400", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"],
-    ["HOLDUNTIL=2026-11-24T12:00:00Z", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"],
+    ["HOLDUNTIL=2026-11-25T12:00:00Z", "FUTURERELEASE 604800 2030-01-01T00:00:00Z"],
     ["BY=60;R", "DELIVERBY"],
     ["BY=60;RT", "DELIVERBY"],
   ] as const) {

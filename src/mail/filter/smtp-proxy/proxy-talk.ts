@@ -1,3 +1,4 @@
+import { parseRfc3339 } from "../../../protocol/message/date-time.ts";
 import { noExtensions, offers, parseExtensions, type Extensions } from "../../../protocol/smtp/extensions.ts";
 import { reply as replyOf, replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import { formatXforward, type ForwardedClient } from "../../../protocol/smtp/xforward.ts";
@@ -19,6 +20,7 @@ export interface ProxyMail {
   readonly ident: string;
   readonly facts: MailFacts;
   readonly sizeBytes: number;
+  readonly nowAt: number;
 }
 
 export type ProxyAction =
@@ -102,13 +104,14 @@ export class ProxyTalk {
 
   /** From MAIL on; what the filter does not offer is not asked of it. */
   #begin(extensions: Extensions): readonly ProxyAction[] {
-    const { facts, client, ident, sizeBytes } = this.#mail;
+    const { facts, client, ident, sizeBytes, nowAt } = this.#mail;
     // Nothing is converted on the way (RFC 6152 section 3, RFC 6531 section 3.2).
     if (facts.body === "BINARYMIME")
       return this.#answer(replyOf(550, "5.6.3", "Binary content cannot pass the content filter here"));
     if (facts.isInternational && !offers(extensions, "SMTPUTF8"))
       return this.#answer(replyOf(550, "5.6.7", "Internationalised mail cannot pass the content filter here"));
-    const lost = facts.parameters.find((one) => isBinding(one) && !isOffered(one, extensions));
+    const parameters = parametersAt(nowAt, facts);
+    const lost = parameters.find((one) => isBinding(one) && !isOffered(one, extensions));
     if (lost !== undefined)
       return this.#answer(replyOf(550, "5.3.3", `What ${lost} asks for cannot pass the content filter here`));
     const size = offers(extensions, "SIZE") ? [`SIZE=${sizeBytes}`] : [];
@@ -116,7 +119,7 @@ export class ProxyTalk {
       ...formatXforward(client, ident, extensions.keywords.get("XFORWARD") ?? []).map(
         (text) => [text, { is: "XFORWARD" }] as const,
       ),
-      [command(`MAIL FROM:<${facts.sender}>`, [...size, ...offered(facts.parameters, extensions)]), { is: "MAIL" }],
+      [command(`MAIL FROM:<${facts.sender}>`, [...size, ...offered(parameters, extensions)]), { is: "MAIL" }],
       ...facts.recipients.map(
         (recipient) =>
           [
@@ -180,7 +183,35 @@ const EXTENSION_OF: Readonly<Record<string, string>> = {
   HOLDFOR: "FUTURERELEASE",
   HOLDUNTIL: "FUTURERELEASE",
   "MT-PRIORITY": "MT-PRIORITY",
+  XVERP: "XVERP",
 };
+
+/**
+ * The parameters of MAIL for now: what they give in seconds has run since our client said it, and the listener behind the
+ * filter counts from when it hears of it (RFC 2852 section 4.1.4). A hold that is over is none, and would be refused there.
+ */
+function parametersAt(nowAt: number, { parameters, startedAt = nowAt }: MailFacts): readonly string[] {
+  const past = Math.floor((nowAt - startedAt) / 1000);
+  return parameters.flatMap((parameter) => {
+    const [, name = "", value = ""] = /^([^=]+)=(.*)$/s.exec(parameter) ?? [];
+    switch (name.toUpperCase()) {
+      case "HOLDFOR":
+        return Number(value) > past ? `${name}=${Number(value) - past}` : [];
+      case "HOLDUNTIL": {
+        const at = parseRfc3339(value);
+        return at.ok && at.value <= nowAt ? [] : parameter;
+      }
+      case "BY": {
+        const left = Number.parseInt(value, 10) - past;
+        const rest = value.slice(value.indexOf(";"));
+        // Nothing else may be asked of a mail to be returned: it is returned then, a second later.
+        return `${name}=${/^;R/i.test(rest) ? Math.max(1, left) : left}${rest}`;
+      }
+      default:
+        return parameter;
+    }
+  });
+}
 
 function offered(parameters: readonly string[], extensions: Extensions): readonly string[] {
   return parameters.filter((parameter) => isOffered(parameter, extensions));

@@ -80,6 +80,7 @@ function handOver(
     ident: facts.mail.message ?? "",
     facts: facts.mail,
     sizeBytes: mail.sizeBytes + mail.trace.length,
+    nowAt: clock.now(),
   });
   const parser = new ReplyParser();
   const outgoing = new Outgoing();
