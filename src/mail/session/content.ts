@@ -1,29 +1,19 @@
 import { unreachable } from "../../foundation/assert.ts";
 import type { MessageId } from "../../foundation/ids.ts";
-import { markReceived } from "../../protocol/message/own-received.ts";
-import { formatReceived, withProtocol } from "../../protocol/message/received-field.ts";
 import type { Reply } from "../../protocol/smtp/reply.ts";
 import { replyText } from "../../protocol/smtp/reply.ts";
 import { draftKey, draftOf, envelopeOf, mergedDraft, type EnvelopeDraft } from "../envelope/draft.ts";
 import type { Envelope, Message, Quarantine } from "../envelope/envelope.ts";
 import type { AuthorVerdict } from "../envelope/policy.ts";
 import { SENDER_RIGHTS, wouldBeRefused } from "../envelope/would-be-refused.ts";
-import {
-  barelyEnded,
-  improperPipelining,
-  messageIdSeen,
-  mailQuarantined,
-  messageKept,
-  messageNotKept,
-} from "./events.ts";
-import { traceOf } from "./encryption.ts";
+import { barelyEnded, messageIdSeen, mailQuarantined, messageKept, messageNotKept } from "./events.ts";
 import { factsForRules } from "./facts-for-rules.ts";
-import { greetFirst, notesTold, releaseOf, priorityOf } from "./mail.ts";
-import { copyTold, filtersAhead, forwardedClient, loopOf, wantsTrace } from "./passes.ts";
+import { notesTold, releaseOf, priorityOf } from "./mail.ts";
+import { protocolOf } from "./opening.ts";
+import { copyTold, forwardedClient, loopOf } from "./passes.ts";
 import { filterFactsOf, mailFactsOf, tagsOf } from "./filter-facts.ts";
-import { askFilters, type FilterRefusal, type Pending } from "./ask-filters.ts";
-import { answer, close, CLOSING, misuse, refuse, tellRejected, type Refused } from "./refusing.ts";
-import { chunkReceived, queued, replies } from "./replies.ts";
+import { close, CLOSING, refuse, tellRejected, type Refused } from "./refusing.ts";
+import { queued, replies } from "./replies.ts";
 import {
   clientText,
   READY,
@@ -31,7 +21,6 @@ import {
   tell,
   type Action,
   type Content,
-  type Opening,
   type Session,
   type Step,
   type Transaction,
@@ -40,171 +29,7 @@ import {
 import type { StorageFailure } from "./storage-failure.ts";
 import { plainDetails } from "./tls-lines.ts";
 
-/** DATA and BDAT (RFC 5321 section 4.1.1.4, RFC 3030), the end of the content, and the commit. */
-export function data(world: World, session: Session, bytesBehind: number): Step {
-  const { phase, facts } = session;
-  // RFC 2920 section 3.1: DATA is the last of a group. What came behind it would be content for one of us and commands
-  // for the other as soon as DATA is refused, so the session ends here whatever the answer would have been.
-  if (bytesBehind > 0) return pipelinedImproperly(world, session, bytesBehind);
-  if (phase.at !== "transaction") return misuse(world, session, "DATA", greetFirst(world, facts) ?? replies.mailFirst);
-  const { transaction } = phase;
-  if (transaction.chunks !== undefined) return misuse(world, session, "DATA", replies.chunksBegun);
-  const { message } = transaction;
-  // RFC 2033 section 4.2 wants 503 where RFC 5321 section 3.3 wants 554.
-  if (message === undefined)
-    return misuse(world, session, "DATA", facts.greeting === "LHLO" ? replies.noRecipientsLmtp : replies.noRecipients);
-  if (transaction.parameters.body === "BINARYMIME") return misuse(world, session, "DATA", replies.dataForBinary);
-  if (world.filters?.wants("data") === true) return askFilters(world, session, { stage: "data", transaction });
-  return goAhead(world, session, transaction, message);
-}
-
-/** Filters have heard that content comes. */
-export function dataFiltered(
-  world: World,
-  session: Session,
-  transaction: Transaction,
-  refused: FilterRefusal | undefined,
-): Step {
-  const { message } = transaction;
-  if (refused === undefined && message !== undefined) return goAhead(world, session, transaction, message);
-  const back: Session = { ...session, phase: { at: "transaction", transaction } };
-  const { reply: no, about } = refused ?? { reply: replies.noRecipients, about: {} };
-  return refuse(world, back, no, { stage: "DATA", transaction, ...about });
-}
-
-function goAhead(world: World, session: Session, transaction: Transaction, message: MessageId): Step {
-  const opening = openingOf(world, session, transaction, message);
-  return [{ ...session, phase: { at: "data", transaction } }, [reply(replies.goAhead), { do: "receiveData", opening }]];
-}
-
-/** `bytes` came too soon. */
-export function pipelinedImproperly(world: World, session: Session, bytes: number): Step {
-  return close(session, replies.improperPipelining, tellPipelining(world, session, bytes));
-}
-
-export function tellPipelining(world: World, session: Session, bytes: number): Action {
-  const client = clientText(session.facts.peer);
-  return tell(improperPipelining, { session: world.terms.session, client, after: session.after, bytes });
-}
-
-export function bdat(world: World, session: Session, sizeBytes: number, isLast: boolean): Step {
-  const { phase } = session;
-  const { messageSize } = world.terms.settings;
-  const transaction = phase.at === "transaction" ? phase.transaction : undefined;
-  const refusal = chunkRefusal(world, session, transaction, sizeBytes);
-  // The octets of a refused chunk come all the same (RFC 3030 section 2) and must not be taken for commands. More than
-  // a message's worth of them is not waited for.
-  if (refusal !== undefined && sizeBytes > messageSize) return close(session, refusal);
-  const isFirst = refusal === undefined && transaction !== undefined && transaction.chunks === undefined;
-  if (isFirst && world.filters?.wants("data") === true)
-    return askFilters(world, session, { stage: "chunk", transaction, sizeBytes, isLast });
-  return chunkTaken(world, session, transaction, sizeBytes, isLast, refusal && { reply: refusal });
-}
-
-/** Filters have heard that content comes; the octets of a refused chunk come all the same. */
-export function chunkFiltered(
-  world: World,
-  session: Session,
-  { transaction, sizeBytes, isLast }: Extract<Pending, { stage: "chunk" }>,
-  refused: FilterRefusal | undefined,
-): Step {
-  return chunkTaken(world, session, transaction, sizeBytes, isLast, refused);
-}
-
-function chunkTaken(
-  world: World,
-  session: Session,
-  transaction: Transaction | undefined,
-  sizeBytes: number,
-  isLast: boolean,
-  refused: { readonly reply: Reply; readonly about?: FilterRefusal["about"] } | undefined,
-): Step {
-  const hasOpening = refused === undefined && transaction?.message !== undefined;
-  const opening = hasOpening ? openingOf(world, session, transaction, transaction.message) : undefined;
-  return [
-    {
-      ...session,
-      phase: { at: "chunk", transaction, sizeBytes, isLast, refusal: refused?.reply, about: refused?.about },
-    },
-    [{ do: "receiveChunk", opening, sizeBytes, isLast }],
-  ];
-}
-
-function chunkRefusal(
-  world: World,
-  session: Session,
-  transaction: Transaction | undefined,
-  sizeBytes: number,
-): Reply | undefined {
-  if (transaction === undefined) return greetFirst(world, session.facts) ?? replies.mailFirst;
-  if (transaction.chunks?.isFailed === true) return replies.chunkFailed;
-  if (transaction.message === undefined)
-    return session.facts.greeting === "LHLO" ? replies.noRecipientsLmtp : replies.noRecipients;
-  const bytes = (transaction.chunks?.bytes ?? 0) + sizeBytes;
-  return bytes > world.terms.settings.messageSize ? replies.messageTooBig : undefined;
-}
-
-/** A chunk that is not the last has passed, or one that was only swallowed, be it the last. */
-export function chunkEnded(world: World, session: Session): Step {
-  const { phase } = session;
-  if (phase.at !== "chunk") return [session, []];
-  const { transaction, refusal, about, sizeBytes, isLast } = phase;
-  const done: Session = { ...session, phase: READY };
-  if (transaction === undefined) return misuse(world, done, "BDAT", refusal ?? replies.mailFirst);
-  // RFC 2033 section 4.3: as many replies as to an accepted mail, or the client takes the next command's for one of them.
-  if (refusal !== undefined && isLast && session.facts.greeting === "LHLO" && transaction.message !== undefined)
-    return perRecipient(world, done, transaction, refusal, [{ do: "abandon" }], about);
-  const bytes = (transaction.chunks?.bytes ?? 0) + sizeBytes;
-  const chunks = { bytes, isFailed: refusal !== undefined };
-  const next: Session = { ...session, phase: { at: "transaction", transaction: { ...transaction, chunks } } };
-  if (refusal === undefined) return answer(next, chunkReceived(sizeBytes));
-  const [after, actions] = refuse(world, next, refusal, { stage: "BDAT", transaction, ...about });
-  return [after, [{ do: "abandon" }, ...actions]];
-}
-
-/** RFC 5321 section 4.4: the trace field that the stored content begins with. */
-function openingOf(world: World, session: Session, transaction: Transaction, message: MessageId): Opening {
-  const { terms } = world;
-  const { facts } = session;
-  const [only, ...others] = transaction.recipients;
-  const at = world.now();
-  const offsetMinutes = world.offsetMinutes();
-  const filters = filtersAhead(transaction);
-  const trace = formatReceived({
-    helo: facts.helo,
-    clientAddress: facts.peer.address,
-    clientName: facts.peer.name,
-    localUser: facts.isLocalUser === true ? facts.account : undefined,
-    by: terms.hostname,
-    protocol: protocolOf(session, transaction),
-    id: message,
-    tls: facts.tls === undefined ? undefined : traceOf(facts.tls),
-    onlyRecipient: others.length === 0 ? only?.given : undefined,
-    priority: priorityOf(world, facts, transaction.parameters),
-    at,
-    offsetMinutes,
-  });
-  return {
-    message,
-    trace: markReceived(trace, filters),
-    wantsTrace: wantsTrace(world, session, filters) ? true : undefined,
-    isBinary: transaction.parameters.body === "BINARYMIME",
-    adding: terms.addsMissingFields
-      ? { at, offsetMinutes, id: message, host: terms.hostname, sender: transaction.sender }
-      : undefined,
-  };
-}
-
-function protocolOf({ facts }: Session, transaction: Transaction): string {
-  return withProtocol({
-    greeting: facts.greeting === "none" ? "EHLO" : facts.greeting,
-    isInternational: transaction.parameters.isInternational === true,
-    isEncrypted: facts.tls !== undefined,
-    isAuthenticated: facts.account !== undefined,
-  });
-}
-
-/** The whole content has come, or been swallowed: refuse it, or make it durable. */
+/** The whole content has come, or been swallowed (`data.ts` let it): refuse it, or make it durable, and say so. */
 export function contentEnded(world: World, session: Session, content: Content): Step {
   const { phase } = session;
   if (phase.at !== "data" && phase.at !== "chunk") return [session, []];

@@ -2,7 +2,7 @@ import { unreachable } from "../../foundation/assert.ts";
 import type { StageOutcome } from "../filter/outcome.ts";
 import { byFilter, tellVerdict, type Pending } from "./ask-filters.ts";
 import { loginFiltered } from "./auth.ts";
-import { chunkFiltered, dataFiltered } from "./content.ts";
+import { chunkFiltered, dataFiltered } from "./data.ts";
 import { tagsOf } from "./filter-facts.ts";
 import { begin, helloFiltered } from "./greeting.ts";
 import { mailFiltered, notesTold, recipientFiltered } from "./mail.ts";

@@ -4,18 +4,8 @@ import type { Reply } from "../../protocol/smtp/reply.ts";
 import { reply as replyOf } from "../../protocol/smtp/reply.ts";
 import { auth, authResponse, loginChecked } from "./auth.ts";
 import { identified } from "./client-certificate.ts";
-import {
-  authorWeighed,
-  bdat,
-  chunkEnded,
-  committed,
-  contentEnded,
-  contentHopeless,
-  data,
-  notCommitted,
-  pipelinedImproperly,
-  tellPipelining,
-} from "./content.ts";
+import { authorWeighed, committed, contentEnded, contentHopeless, notCommitted } from "./content.ts";
+import { bdat, chunkEnded, data, pipelinedImproperly, tellPipelining } from "./data.ts";
 import { barelyEnded, connectionLost, limitReached, timedOut, tlsOnPlaintextPort } from "./events.ts";
 import { endText } from "./encryption.ts";
 import { etrn, woken } from "./etrn.ts";

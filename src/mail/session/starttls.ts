@@ -5,7 +5,7 @@ import { knownFinding } from "../../service/tls/finding/known-finding.ts";
 import { connectionLost, injection, limitReached } from "./events.ts";
 import { mayStartTls } from "./greeting.ts";
 import { tellStarted, whoIsIt } from "./client-certificate.ts";
-import { pipelinedImproperly, tellPipelining } from "./content.ts";
+import { pipelinedImproperly, tellPipelining } from "./data.ts";
 import { greetFirst } from "./mail.ts";
 import { close, holdsContent, misuse } from "./refusing.ts";
 import { replies } from "./replies.ts";
