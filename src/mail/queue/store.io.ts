@@ -1,5 +1,3 @@
-import { Worker } from "node:worker_threads";
-import { ownModule } from "../../foundation/own-module.ts";
 import type { Clock, Timer } from "../../foundation/clock.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
 import { emitNothing, type Emit } from "../../foundation/events.ts";
@@ -10,6 +8,7 @@ import { newPacking, packBatch, type Packing } from "./packing.ts";
 import { pagesOf, rowsOf } from "./pages.ts";
 import { loadedOf, type LoadedRow } from "./rows.ts";
 import type { QueueSettings } from "./settings.ts";
+import { startThread, type Thread } from "./start-thread.io.ts";
 import type {
   AttemptRecord,
   Body,
@@ -466,47 +465,6 @@ type StreamQuestion = Question extends infer Each
     ? Omit<Each, "stream">
     : never
   : never;
-
-interface Thread<To> {
-  tell(message: To, transfer?: readonly ArrayBufferLike[]): void;
-  /** Resolves when it has ended; by force after `graceMs`. */
-  end(graceMs: number): Promise<void>;
-}
-
-function startThread<To>(
-  task: ThreadTask,
-  onFailure: (error: PosthornError) => void,
-  onMessage: (message: never) => void,
-): Thread<To> {
-  // Not this process's own arguments: some of them (`--input-type`) make no sense for a thread.
-  const worker = new Worker(ownModule("mail/queue/store-thread.io"), {
-    workerData: task,
-    name: `queue ${task.role}`,
-    execArgv: [],
-    // What passes through is short-lived; without a bound each thread keeps some 50 MB for it after a long queue was read.
-    resourceLimits: { maxYoungGenerationSizeMb: 4 },
-  });
-  const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  // What a thread says has the type that its task has in `thread-messages.ts`.
-  worker.on("message", onMessage as (message: unknown) => void);
-  worker.on("error", (thrown) =>
-    onFailure(
-      new PosthornError("SPOOL_FAILED", {
-        message: `the queue's ${task.role} thread ended: ${messageOf(thrown)}`,
-        advice: "please report this",
-        cause: thrown,
-      }),
-    ),
-  );
-  return {
-    tell: (message, transfer = []) => worker.postMessage(message, [...transfer] as ArrayBuffer[]),
-    async end(graceMs) {
-      const timer = setTimeout(() => void worker.terminate(), graceMs);
-      await ended;
-      clearTimeout(timer);
-    },
-  };
-}
 
 function errorOf(told: ToldError): PosthornError {
   return new PosthornError(told.code, { message: told.message, advice: told.advice });
