@@ -1,24 +1,20 @@
 import { sleep, type Clock, type Timer } from "../../foundation/clock.ts";
-import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { LineTrace } from "../../foundation/line-trace.ts";
-import { partsOfEnvelopeId, type EnvelopeId, type MessageId } from "../../foundation/ids.ts";
-import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../delivery/delivery.ts";
-import type { Envelope } from "../envelope/envelope.ts";
-import type { Failure } from "../envelope/failure.ts";
+import { partsOfEnvelopeId, type MessageId } from "../../foundation/ids.ts";
+import type { LocalDelivery, NetworkDelivery } from "../delivery/delivery.ts";
 import { queuePort } from "../queue/queue-port.ts";
 import type { CommitRequest, DomainWaker, QueuePort, WakeRequest, Woken } from "../queue/queue.ts";
 import type { LoadedEnvelope, Store } from "../queue/store.ts";
-import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Action } from "./action.ts";
 import type { Changed, Direction } from "./admin/admin.ts";
+import { Attempts } from "./attempts.ts";
 import type { Command } from "./commands.ts";
-import { CONTENT_LOST, Contents, type WholeContent } from "./writing/contents.ts";
+import { Contents } from "./writing/contents.ts";
 import { DurableWriter } from "./writing/durable-writer.ts";
-import { contentLost, deliveryUnavailable, loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
-import type { Expanded } from "./expanded.ts";
-import { Forwarding, withoutDelivery, type Forwards } from "./forwarding.ts";
-import { failedAll, internalFailure } from "./internal-failure.ts";
+import { loaded, noticeQueued, removed, suspensionUnreadable } from "./events.ts";
+import { Forwarding, type Forwards } from "./forwarding.ts";
 import type { Notices } from "./notices.ts";
 import { NoteWriter } from "./writing/note-writer.ts";
 import { RecentWakes } from "./recent-wakes.ts";
@@ -67,16 +63,13 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   readonly #recorder: InputRecorder | undefined;
   readonly #contents: Contents;
   readonly #forwarding: Forwarding;
+  readonly #attempts: Attempts;
   readonly #commit: QueuePort;
   readonly #ended = new AbortController();
   readonly #wakes = new RecentWakes();
   /** Events that wait for the step that runs. */
   readonly #events: SchedulerEvent[] = [];
   readonly #incoming: LoadedEnvelope[] = [];
-  /** Envelopes in attempts and in the writes after them: what they asked for. */
-  readonly #inFlight = new Map<EnvelopeId, Envelope>();
-  /** What was asked last about each relay's hosts: after other settings there may be another of the same key. */
-  readonly #resolving = new Map<string, Action>();
   readonly #answers = new Map<number, { resolve(changed: Changed): void; reject(because: Error): void }>();
   #commandCount = 0;
   #isStepping = false;
@@ -95,6 +88,15 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     this.#recorder = parts.journal === undefined ? undefined : new InputRecorder(parts.journal);
     this.#contents = new Contents(parts.store, parts.clock);
     this.#forwarding = new Forwarding(parts.store, parts.forwards);
+    this.#attempts = new Attempts({
+      network: parts.network,
+      local: parts.local,
+      emit: parts.emit,
+      contents: this.#contents,
+      forwarding: this.#forwarding,
+      post: (event) => this.#post(event),
+      onQueueError: (thrown) => this.#writer.noteError(thrown),
+    });
     this.startedAt = parts.clock.now();
     this.#watchers = new Watchers(parts.clock, parts.trace);
     this.#writer = new DurableWriter({
@@ -274,21 +276,19 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   #perform(action: Action): void {
     switch (action.do) {
       case "resolve":
-        void this.#resolve(action);
+        void this.#attempts.resolve(action);
         return;
       case "connect":
-        void this.#connect(action);
+        void this.#attempts.connect(action);
         return;
       case "transact":
-        void this.#transact(action);
+        void this.#attempts.transact(action);
         return;
       case "leave":
-        this.#parts.network
-          .leave(action.session)
-          .catch((thrown: unknown) => this.#noteDeath("closing a session", thrown));
+        this.#attempts.leave(action);
         return;
       case "deliver":
-        void this.#deliver(action);
+        void this.#attempts.deliver(action);
         return;
       case "write":
         void this.#write(action);
@@ -319,89 +319,6 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
   #forgetMessage(id: MessageId): void {
     this.#contents.forget(id);
     this.#forwarding.forget(id);
-  }
-
-  async #resolve(action: Extract<Action, { do: "resolve" }>): Promise<void> {
-    const { relay, requests } = action;
-    this.#resolving.set(relay, action);
-    const answers = await Promise.all(
-      requests.map((request) =>
-        this.#parts.network
-          .resolve(request)
-          .catch((thrown: unknown) => ({ ok: false, failure: this.#noteDeath("finding next hosts", thrown) }) as const),
-      ),
-    );
-    const isStale = this.#resolving.get(relay) !== action || undefined;
-    if (isStale === undefined) this.#resolving.delete(relay);
-    this.#post({ on: "resolved", relay, answers, isStale });
-  }
-
-  async #connect({ request }: Extract<Action, { do: "connect" }>): Promise<void> {
-    const connected = await this.#parts.network.connect(request).catch((thrown: unknown) => {
-      return { ok: false, failure: this.#noteDeath("opening a session", thrown), scope: "relay", tookMs: 0 } as const;
-    });
-    this.#post({ on: "connected", session: request.session, connected });
-  }
-
-  async #transact({ session, message, envelopes }: Extract<Action, { do: "transact" }>): Promise<void> {
-    this.#post({ on: "transacted", session, transacted: await this.#transacted(session, message, envelopes) });
-  }
-
-  async #transacted(session: string, message: MessageId, ids: readonly EnvelopeId[]): Promise<Transacted> {
-    const content = await this.#read(message, ids);
-    if (content === "gone") {
-      this.#post({ on: "gone", envelopes: ids });
-      return { outcomes: [], isUsable: true };
-    }
-    if ("cause" in content) return { outcomes: failedAll(ids, content), isUsable: true };
-    if (content.envelopes.length < ids.length) {
-      const there = new Set(content.envelopes.map((envelope) => envelope.id));
-      this.#post({ on: "gone", envelopes: ids.filter((id) => !there.has(id)) });
-    }
-    try {
-      return await this.#parts.network.transact({ session, ...content });
-    } catch (thrown) {
-      const failure = this.#noteDeath("a transaction", thrown);
-      return { outcomes: failedAll(ids, failure), isUsable: false, ended: { failure, scope: "relay" } };
-    }
-  }
-
-  async #deliver({ message, envelope: id, attempt }: Extract<Action, { do: "deliver" }>): Promise<void> {
-    this.#post({ on: "delivered", envelope: id, outcome: await this.#delivered(message, id, attempt) });
-  }
-
-  async #delivered(id: MessageId, envelopeId: EnvelopeId, attempt: number): Promise<Outcome | Expanded | undefined> {
-    const content = await this.#read(id, [envelopeId]);
-    if (content === "gone") return undefined;
-    if ("cause" in content) return failedAll([envelopeId], content)[0];
-    const { message, body, envelopes } = content;
-    const envelope = envelopes[0];
-    if (envelope === undefined) return undefined;
-    const known = withoutDelivery(envelope);
-    if (known !== undefined) return known;
-    if (isContentFilterAction(envelope.action)) return this.#forwarding.place(message, envelope);
-    try {
-      const outcome = await this.#parts.local.deliver({ message, body, envelope, attempt });
-      return await this.#forwarding.settle(message, envelope, outcome);
-    } catch (thrown) {
-      return failedAll([envelopeId], this.#noteDeath("a final delivery", thrown))[0];
-    }
-  }
-
-  /** Reads what an attempt needs. */
-  async #read(message: string, ids: readonly EnvelopeId[]): Promise<WholeContent | "gone" | Failure> {
-    try {
-      const content = await this.#contents.read(message, ids);
-      if (content === undefined || content.envelopes.length === 0) return "gone";
-      for (const envelope of content.envelopes) this.#inFlight.set(envelope.id, envelope);
-      const { body } = content;
-      if (body !== undefined) return { ...content, body };
-      this.#parts.emit(contentLost, { message });
-      return internalFailure(CONTENT_LOST);
-    } catch (thrown) {
-      this.#writer.noteError(thrown);
-      return internalFailure(`the queue could not be read: ${messageOf(thrown)}`);
-    }
   }
 
   async #write(action: Extract<Action, { do: "write" }>): Promise<void> {
@@ -450,7 +367,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
           contents: this.#contents,
           now: this.#parts.clock.now(),
           expireAfterMs: this.#state.settings.scheduler.expireAfter,
-          wantsSuccess: (id) => this.#inFlight.get(id)?.notify.includes("SUCCESS") === true,
+          wantsSuccess: (id) => this.#attempts.envelope(id)?.notify.includes("SUCCESS") === true,
         });
       } catch (thrown) {
         // Only the reading of last failures gets here.
@@ -469,7 +386,7 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
         this.#contents.forget(operation.message);
         continue;
       }
-      this.#inFlight.delete(operation.envelope);
+      this.#attempts.forget(operation.envelope);
       // Deferred: the next attempt is minutes away.
       if (operation.do === "update") this.#contents.forget(partsOfEnvelopeId(operation.envelope)?.message ?? "");
     }
@@ -519,12 +436,6 @@ export class Scheduler implements QueuePort, DomainWaker, AsyncDisposable {
     }
     emit(loaded, { envelopes, took: Math.round(clock.monotonicMs() - beganAt) });
     this.#post({ on: "all-loaded" });
-  }
-
-  /** A delivery's process is gone, or it broke its promise never to reject. */
-  #noteDeath(what: string, thrown: unknown): Failure {
-    this.#parts.emit(deliveryUnavailable, { what, problem: messageOf(thrown) });
-    return internalFailure(`${what}: ${messageOf(thrown)}`);
   }
 }
 
