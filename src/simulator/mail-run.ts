@@ -108,6 +108,7 @@ export class MailRun implements Listener {
       by,
       isEager: by === "BDAT" && request.message.sizeBytes <= settings.eagerBody,
       needsReset: this.#needsReset,
+      isPlaintext: false,
       mayBeEncrypted: false,
     });
     this.#transaction = transaction;

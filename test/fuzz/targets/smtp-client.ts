@@ -115,6 +115,7 @@ function send(replies: readonly Reply[], how: number): void {
     by,
     isEager: by === "BDAT" && isPipelined && (how & 64) !== 0,
     needsReset: (how & 128) !== 0,
+    isPlaintext: (how & 64) !== 0,
     mayBeEncrypted: (how & 64) !== 0,
   });
   let isContentSent = false;

@@ -248,6 +248,7 @@ export class ClientSession {
       by,
       isEager: by === "BDAT" && isPipelined && typeof content !== "function" && content.length <= settings.eagerBody,
       needsReset: this.#needsReset,
+      isPlaintext: this.facts.tls === undefined,
       mayBeEncrypted:
         this.facts.tls === undefined && (this.#offer.mayOfferMore || offers(this.#extensions, "STARTTLS")),
     } as const;

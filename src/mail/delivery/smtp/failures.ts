@@ -57,6 +57,14 @@ export function wantsTls({ code, status }: Reply): boolean {
   return code === 530 || status === "5.7.10";
 }
 
+/**
+ * The same in so many words. 530 wants a login, too (RFC 4954 section 6): of a host that has offered no encryption it says that
+ * it wants some only where it says so, and then another of its addresses may offer it, or this one, without what stands between.
+ */
+export function asksForTls(reply: Reply): boolean {
+  return reply.status === "5.7.10" || (reply.code === 530 && /\b(?:START)?TLS\b|encrypt/i.test(reply.lines.join(" ")));
+}
+
 export function lostFailure(ended: Ended, during: During, host: string, reply?: Reply): Failure {
   if (ended.reason === "protocol")
     return {

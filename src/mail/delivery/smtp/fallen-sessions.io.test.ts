@@ -128,6 +128,14 @@ test("a host that offers STARTTLS and wants it keeps the mail of a policy that s
   assert.equal(failureIn(transacted).lasting, "temporary");
 });
 
+test("a host that wants encryption and offers none keeps the mail waiting, and other hosts have their turn", async () => {
+  const atMail = await transactedBy({ EHLO: WITHOUT, MAIL: NEEDS_TLS });
+  assert.deepEqual(failureIn(atMail), { lasting: "temporary", status: "4.7.0" });
+  assert.equal(atMail.ended?.failure.reply?.code, 530);
+  const ofOne = await transactedBy({ EHLO: WITHOUT, RCPT: "550 5.7.10 Encryption needed\r\n" });
+  assert.deepEqual(failureIn(ofOne), { lasting: "temporary", status: "4.7.10" });
+});
+
 test("what a host without STARTTLS lacks or refuses it does for good", async () => {
   assert.equal(failureIn(await transactedBy({ EHLO: WITHOUT }, { content: "8bit" })).lasting, "permanent");
   const login = { EHLO: WITHOUT, MAIL: "530 5.7.0 Authentication required\r\n" };

@@ -17,6 +17,7 @@ const plan: TransactionPlan = {
   by: "DATA",
   isEager: false,
   needsReset: false,
+  isPlaintext: false,
   mayBeEncrypted: false,
 };
 

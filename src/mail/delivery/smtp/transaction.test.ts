@@ -23,6 +23,7 @@ function plan(changes: Partial<TransactionPlan> = {}): TransactionPlan {
     by: "DATA",
     isEager: false,
     needsReset: false,
+    isPlaintext: false,
     mayBeEncrypted: false,
     ...changes,
   };

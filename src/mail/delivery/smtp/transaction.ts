@@ -1,6 +1,14 @@
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import type { Failure } from "../../envelope/failure.ts";
-import { lostFailure, replyFailure, sessionFailure, wantsTls, type During, type Ended } from "./failures.ts";
+import {
+  asksForTls,
+  lostFailure,
+  replyFailure,
+  sessionFailure,
+  wantsTls,
+  type During,
+  type Ended,
+} from "./failures.ts";
 
 /**
  * One transaction, MAIL to the end of the content (RFC 5321 section 3.3), as a machine: pipelined where the next host
@@ -24,6 +32,7 @@ export interface TransactionPlan {
   readonly isEager: boolean;
   /** The last transaction was left in the middle. */
   readonly needsReset: boolean;
+  readonly isPlaintext: boolean;
   /** The session is plaintext, and another one to this host may be encrypted. */
   readonly mayBeEncrypted: boolean;
 }
@@ -195,7 +204,7 @@ function onMail(transaction: Transaction, reply: Reply): readonly TransactionAct
   }
   const failure = refusal(plan, reply, "MAIL");
   // Whatever else is handed to this session would be told the same.
-  if (plan.mayBeEncrypted && wantsTls(reply)) return breakOff(transaction, failure);
+  if (isAboutPlaintext(plan, reply)) return breakOff(transaction, failure);
   failRest(transaction, failure);
   return plan.isPipelined ? [] : over(transaction);
 }
@@ -295,8 +304,12 @@ function breakOff(transaction: Transaction, failure: Failure): readonly Transact
 
 /** Before the content a host that wants encryption has refused the session; a recipient may have a host of its own behind it. */
 function refusal(plan: TransactionPlan, reply: Reply, during: During): Failure {
-  const tell = plan.mayBeEncrypted && wantsTls(reply) ? sessionFailure : replyFailure;
+  const tell = isAboutPlaintext(plan, reply) ? sessionFailure : replyFailure;
   return tell(reply, during, plan.host);
+}
+
+function isAboutPlaintext({ isPlaintext, mayBeEncrypted }: TransactionPlan, reply: Reply): boolean {
+  return (mayBeEncrypted && wantsTls(reply)) || (isPlaintext && asksForTls(reply));
 }
 
 function failRest(transaction: Transaction, failure: Failure): void {
