@@ -59,7 +59,8 @@ export function dmarcReporting(parts: {
             const message = { sender: from, recipients: to, content };
             const injected = await submitInside(parts.accept, known, message, hostname);
             if (injected.kind === "taken") return undefined;
-            return injected.kind === "broken" ? injected.text : injected.lines.join("; ");
+            if (injected.kind === "broken") return { text: injected.text, isLasting: false };
+            return { text: injected.lines.join("; "), isLasting: injected.isLasting };
           },
         });
       });

@@ -124,8 +124,7 @@ export async function startLookup(parts: {
       }),
     noteDmarc: (observations) => Promise.try(() => dmarc.use((store) => store.note(observations))),
     claimDmarcReport: () => Promise.try(() => dmarc.use((store) => store.claim())),
-    dmarcReportEnded: (domain, day, outcome, repeats) =>
-      Promise.try(() => dmarc.use((store) => store.ended(domain, day, outcome, repeats))),
+    dmarcReportEnded: (...ended) => Promise.try(() => dmarc.use((store) => store.ended(...ended))),
     dmarcReports: () => Promise.try(() => dmarc.use((store) => store.list())),
     dmarcReport: (domain, day) => Promise.try(() => dmarc.use((store) => store.read(domain, day))),
     hastenDmarcReports: (domain) => Promise.try(() => ({ due: dmarc.use((store) => store.hasten(domain)) })),

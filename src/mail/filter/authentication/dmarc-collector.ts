@@ -7,8 +7,17 @@ export interface DmarcReportPort {
   noteDmarc(observations: readonly DmarcObservation[]): Promise<void>;
   /** The next report that is due, which nobody else gets for a quarter of an hour; undefined when there is none. */
   claimDmarcReport(): Promise<DmarcReportData | undefined>;
-  /** It was sent, or never will be (`outcome` says which); with `repeats` it is due again in an hour. */
-  dmarcReportEnded(domain: string, day: number, outcome: string, repeats: boolean): Promise<void>;
+  /**
+   * It was sent, or never will be (`outcome` says which); with `repeats` it is due again in an hour, for others than those in
+   * `taken` and in what was claimed.
+   */
+  dmarcReportEnded(
+    domain: string,
+    day: number,
+    outcome: string,
+    repeats: boolean,
+    taken?: readonly string[],
+  ): Promise<void>;
 }
 
 /** What operators ask. */
@@ -26,6 +35,8 @@ export interface DmarcReportData {
   readonly policy: DmarcReportPolicy;
   readonly mails: number;
   readonly rows: readonly DmarcReportRow[];
+  /** Of one that was claimed: who has it already. */
+  readonly taken?: readonly string[];
 }
 
 export interface ShownDmarcReport {

@@ -68,6 +68,26 @@ test("alike mails are one row, a day is due once it is over, and nobody gets a r
   store.close();
 });
 
+test("who has a report of a day is remembered until the others have theirs", async () => {
+  const clock = virtualClock(NOON);
+  const path = join(folder, "taken.db");
+  let store = openDmarcStore(path, clock);
+  store.note([observation()]);
+  await clock.advance(DAY_MS);
+  assert.deepEqual(store.claim()?.taken, []);
+  store.ended("example.net", 20_000, "not to b", true, ["a@example.net"]);
+  store.close();
+  store = openDmarcStore(path, clock);
+  await clock.advance(61 * 60_000);
+  assert.deepEqual(store.claim()?.taken, ["a@example.net"]);
+  store.ended("example.net", 20_000, "sent", false, ["b@example.net"]);
+  // More of that day makes another report, for all.
+  store.note([observation()]);
+  store.hasten(undefined);
+  assert.deepEqual(store.claim()?.taken, []);
+  store.close();
+});
+
 test("a report can be had at once, and mail of the same day behind it makes another", async () => {
   const clock = virtualClock(NOON);
   const store = openDmarcStore(join(folder, "two.db"), clock);

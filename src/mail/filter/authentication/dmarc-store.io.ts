@@ -11,7 +11,7 @@ import type { DmarcObservation } from "./dmarc-observation.ts";
 export interface DmarcStore {
   note(observations: readonly DmarcObservation[]): void;
   claim(): DmarcReportData | undefined;
-  ended(domain: string, day: number, outcome: string, repeats: boolean): void;
+  ended(domain: string, day: number, outcome: string, repeats: boolean, taken?: readonly string[]): void;
   list(): readonly ShownDmarcReport[];
   read(domain: string, day: number): DmarcReportData | undefined;
   hasten(domain: string | undefined): number;
@@ -51,6 +51,9 @@ export function openDmarcStore(
   const addRow = db.prepare("INSERT INTO observed VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET mails = mails + 1");
   const addToKnown = db.prepare("UPDATE observed SET mails = mails + 1 WHERE domain = ? AND day = ? AND observed = ?");
   const dropRows = db.prepare("DELETE FROM observed WHERE domain = ? AND day = ?");
+  const takenOf = db.prepare("SELECT address FROM taken WHERE domain = ? AND day = ?");
+  const addTaken = db.prepare("INSERT OR IGNORE INTO taken VALUES (?, ?, ?)");
+  const dropTaken = db.prepare("DELETE FROM taken WHERE domain = ? AND day = ?");
   const dropEnded = db.prepare(
     `DELETE FROM reports WHERE (domain, day) IN
       (SELECT domain, day FROM reports WHERE outcome IS NOT NULL ORDER BY day DESC LIMIT -1 OFFSET ?)`,
@@ -73,6 +76,7 @@ export function openDmarcStore(
     const oldest = Math.floor(clock.now() / DAY_MS) - KEPT_DAYS;
     db.prepare("DELETE FROM observed WHERE day < ?").run(oldest);
     db.prepare("DELETE FROM reports WHERE day < ?").run(oldest);
+    db.prepare("DELETE FROM taken WHERE day < ?").run(oldest);
     dropEnded.run(mostReports);
     const countOf = (what: string): number => Number(db.prepare(`SELECT count(*) AS n FROM ${what}`).get()?.["n"] ?? 0);
     isFull = countOf("observed") >= mostRows || countOf("reports WHERE outcome IS NULL") >= mostReports;
@@ -123,16 +127,20 @@ export function openDmarcStore(
       const domain = String(next["domain"]);
       const day = Number(next["day"]);
       db.prepare("UPDATE reports SET claimedUntil = ? WHERE domain = ? AND day = ?").run(now + CLAIM_MS, domain, day);
-      return read(domain, day);
+      const data = read(domain, day);
+      return data && { ...data, taken: takenOf.all(domain, day).map((row) => String(row["address"])) };
     },
-    ended(domain, day, outcome, repeats) {
+    ended(domain, day, outcome, repeats, taken = []) {
       const now = clock.now();
       const repeatsStill = repeats && isTriedAgain(day, now);
       within(() => {
         db.prepare(
           "UPDATE reports SET outcome = ?, dueAt = ?, claimedUntil = 0, mails = CASE WHEN ? THEN mails ELSE 0 END WHERE domain = ? AND day = ?",
         ).run(repeatsStill ? null : outcome, now + REPEAT_MS, Number(repeatsStill), domain, day);
-        if (!repeatsStill) dropRows.run(domain, day);
+        for (const address of repeatsStill ? taken : []) addTaken.run(domain, day, address);
+        if (repeatsStill) return;
+        dropRows.run(domain, day);
+        dropTaken.run(domain, day);
       });
     },
     list: () =>
@@ -167,6 +175,9 @@ function openDatabase(path: string): DatabaseSync {
     checkFormat(db, path, dmarcDatabase);
     db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     bringToFormat(db, path, dmarcDatabase);
+    // Who has a report that is still to go to others. An older Posthorn overlooks it, and sends those a second one.
+    db.exec(`CREATE TABLE IF NOT EXISTS taken (domain TEXT NOT NULL, day INTEGER NOT NULL, address TEXT NOT NULL,
+      PRIMARY KEY (domain, day, address)) WITHOUT ROWID`);
     return db;
   } catch (thrown) {
     db.close();

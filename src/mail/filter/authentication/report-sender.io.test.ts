@@ -23,6 +23,9 @@ async function sent(
     readonly zone?: Parameters<typeof zoneResolver>[0];
     readonly afterMs?: number;
     readonly refuses?: (address: string) => boolean;
+    /** With this, for now. */
+    readonly refusesWith?: string;
+    readonly taken?: readonly string[];
     readonly isClosed?: boolean;
   } = {},
 ): Promise<{ to: string[]; ends: string[]; told: string[] }> {
@@ -35,11 +38,12 @@ async function sent(
   const sending = reportSender({
     port: {
       async claimDmarcReport() {
-        const data = { domain: "example.net", day: DAY, policy, mails: 1, rows: [] };
+        const data = { domain: "example.net", day: DAY, policy, mails: 1, rows: [], taken: over.taken ?? [] };
         return isDue ? ((isDue = false), data) : undefined;
       },
-      async dmarcReportEnded(_domain, _day, outcome, repeats) {
-        ends.push(`${repeats ? "again" : "over"}: ${outcome}`);
+      async dmarcReportEnded(_domain, _day, outcome, repeats, taken = []) {
+        const without = repeats && taken.length > 0 ? ` without ${taken.join(", ")}` : "";
+        ends.push(`${repeats ? "again" : "over"}${without}: ${outcome}`);
       },
     },
     clock,
@@ -47,7 +51,8 @@ async function sent(
     resolver: over.isClosed === true ? { ...resolver, txt: untilTheEnd } : resolver,
     sender,
     submit: async (addresses, content) => {
-      if (addresses.some((one) => over.refuses?.(one) === true)) return "550 5.1.2 no such domain";
+      if (addresses.some((one) => over.refuses?.(one) === true))
+        return { text: over.refusesWith ?? "550 5.1.2 no such domain", isLasting: over.refusesWith === undefined };
       for (const one of addresses) {
         assert.ok(content.includes(`To: <${one}>\r\n`) || addresses.length > 1);
         to.push(one);
@@ -71,6 +76,22 @@ test("an address that is none, or that is refused here, keeps the others from no
   const none = await sent({ refuses: () => true });
   assert.match(none.ends.join(), /^again: /);
   assert.match(none.told.join(), /not sent, tried again in an hour: .*550 5\.1\.2/);
+});
+
+test("an address that is refused for now gets its report in an hour, and the others no second one", async () => {
+  const isFar = (address: string): boolean => address.startsWith("far@");
+  const early = await sent({ refuses: isFar, refusesWith: "451 4.3.0 later" });
+  assert.deepEqual(early.to, ["in@example.net"]);
+  const outcome = "sent on 1 mails to in@example.net; not to far@collector.example: 451 4.3.0 later";
+  assert.deepEqual(early.ends, [`again without in@example.net: ${outcome}`]);
+  assert.match(early.told.join(), /not sent, tried again in an hour: not to far@collector\.example: 451/);
+  const again = await sent({ taken: ["in@example.net"] });
+  assert.deepEqual(again.to, ["far@collector.example"]);
+  assert.deepEqual(again.ends, ["over: sent on 1 mails to in@example.net, far@collector.example"]);
+  const late = await sent({ taken: ["in@example.net"], refuses: isFar, refusesWith: "451 4.3.0 later" });
+  assert.deepEqual([late.to, late.ends], [[], [`again: ${outcome}`]]);
+  const ofToday = await sent({ afterMs: -60_000, refuses: isFar, refusesWith: "451 4.3.0 later" });
+  assert.deepEqual(ofToday.ends, [`over: ${outcome}`], "who has it would not get the rest of the day");
 });
 
 test("a permission that cannot be looked up is waited for; after a day those who can have the report get it", async () => {

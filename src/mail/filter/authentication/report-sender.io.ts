@@ -22,7 +22,13 @@ export interface ReportSending {
   readonly resolver: Resolver;
   readonly sender: ReportSender;
   /** Hands a mail to our own reception; says why not. */
-  readonly submit: (to: readonly string[], content: Buffer) => Promise<string | undefined>;
+  readonly submit: (to: readonly string[], content: Buffer) => Promise<NotTaken | undefined>;
+}
+
+interface NotTaken {
+  readonly text: string;
+  /** No repeat helps. */
+  readonly isLasting: boolean;
 }
 
 /** Sends what is due, a report at a time, as long as it runs. */
@@ -59,11 +65,13 @@ export function reportSender(parts: ReportSending): { close(): Promise<void> } {
 }
 
 async function sendOne(data: DmarcReportData, parts: ReportSending, ending: AbortSignal): Promise<void> {
-  const { domain, day } = data;
+  const { domain, day, taken: had = [] } = data;
+  const mailsTo = (to: readonly string[]): string => `sent on ${data.mails} mails to ${to.join(", ")}`;
   const ended = async (outcome: string, repeats: boolean): Promise<void> => {
     const willRepeat = repeats && isTriedAgain(day, parts.clock.now());
     if (repeats) parts.emit(dmarcReportNotSent, { domain, reason: outcome, willRepeat });
-    await parts.port.dmarcReportEnded(domain, day, outcome, repeats).catch(() => {});
+    const whole = had.length === 0 ? outcome : `${mailsTo(had)}; ${outcome}`;
+    await parts.port.dmarcReportEnded(domain, day, whole, repeats).catch(() => {});
   };
   try {
     const signal = AbortSignal.any([ending, AbortSignal.timeout(ONE_REPORT_MS)]);
@@ -81,19 +89,27 @@ async function sendOne(data: DmarcReportData, parts: ReportSending, ending: Abor
     );
     if (to.length === 0) return await ended("not sent: it is larger than its domain wants", false);
     const taken: string[] = [];
-    const left = destinations.unknown.map(({ address, text }) => `not to ${address}: ${text}`);
-    let refusal = "";
+    const left = destinations.unknown.map(({ address, text }) => ({ address, text, isLasting: true }));
     // Each by itself: one that is refused here keeps the others from nothing.
-    for (const address of to) {
+    for (const address of to.filter((one) => !had.includes(one))) {
       const mail = reportMail(document, gzipped, data, [address], parts.sender, nowAt);
       const refused = await parts.submit([address], mail);
       if (refused === undefined) taken.push(address);
-      else left.push(`not to ${address}: ${(refusal = refused)}`);
+      else left.push({ address, ...refused });
     }
-    if (taken.length === 0) return await ended(refusal, true);
-    parts.emit(dmarcReportSent, { domain, to: taken, mails: data.mails });
-    for (const reason of left) parts.emit(dmarcReportNotSent, { domain, reason, willRepeat: false });
-    await ended([`sent on ${data.mails} mails to ${taken.join(", ")}`, ...left].join("; "), false);
+    const all = [...had, ...taken];
+    if (all.length === 0) return await ended(left.at(-1)?.text ?? "", true);
+    if (taken.length > 0) parts.emit(dmarcReportSent, { domain, to: taken, mails: data.mails });
+    // Of a day that goes on the report grows, and who has one would not get the rest.
+    const repeats = nowAt >= (day + 1) * DAY_MS && left.some(({ isLasting }) => !isLasting);
+    const reasons = left.map(({ address, text, isLasting }) => {
+      const reason = `not to ${address}: ${text}`;
+      const willRepeat = !isLasting && repeats && isTriedAgain(day, nowAt);
+      parts.emit(dmarcReportNotSent, { domain, reason, willRepeat });
+      return reason;
+    });
+    const outcome = [mailsTo(all), ...reasons].join("; ");
+    await parts.port.dmarcReportEnded(domain, day, outcome, repeats, taken).catch(() => {});
   } catch (thrown) {
     // It is claimed anew when the claim has run out.
     if (ending.aborted) return;
