@@ -12,12 +12,13 @@ import { readContent } from "../../service/table/read-content.ts";
 import { parseTableText } from "../../service/table/text.ts";
 import type { ListenerSettings } from "../../mail/connection/settings.ts";
 import { inspectCertificates } from "../../service/tls/keeper/inspect.io.ts";
-import { isSplitForRoot } from "../layout.ts";
+import { isSplit, isSplitForRoot } from "../layout.ts";
 import { loadAccountSecrets } from "./account-secrets.ts";
 import { loadBackendPasswords } from "./backend-secrets.ts";
 import { checkSettings } from "../check/check.ts";
 import { identityProblems } from "../check/identities.ts";
 import { logFileProblem } from "../check/log.ts";
+import { hiddenTableFiles } from "../check/table-files.ts";
 import { checkTlsPolicy } from "../check/tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "../check/routes.ts";
 import { loadFilterSecrets } from "./filter-secrets.ts";
@@ -85,6 +86,9 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
     }
   const credentials = await loadCredentials(parsed.value, problems);
   const tableTexts = await loadTables(parsed.value, problems);
+  if (process.getuid?.() === 0 && isSplit(settings, options.file))
+    for (const { path, text } of await hiddenTableFiles(parsed.value.settings))
+      problems.push(parsed.value.problemAt(path, text, "warning"));
   const acmeBindingKey = await loadBindingKey(parsed.value, problems);
   const accounts = await loadAccountSecrets(parsed.value, problems);
   const srs = await loadSrsSecrets(settings, (path, text, severity) => {
