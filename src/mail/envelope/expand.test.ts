@@ -267,6 +267,9 @@ test(":fail:, :defer: and :blackhole: say what the sender hears", async () => {
   assert.equal(await rcpt(policy, "closed@example.org"), "550 5.1.1 we have moved");
   assert.equal(await rcpt(policy, "later@example.org"), "450 4.2.0 painting the office");
   assert.deepEqual(await rcpt(policy, "hole@example.org"), ["(hole@example.org thrown away, as aliases says)"]);
+  // The log and `posthorn explain` say it as the table does.
+  const thrownAway = await policy.judgeRecipient(facts, "hole@example.org");
+  assert.deepEqual(thrownAway.kind === "accept" && thrownAway.steps?.[0]?.to, [":blackhole:"]);
   assert.deepEqual(await rcpt(policy, "mixed@example.org"), ["jane@example.org", "!mixed@example.org 5.1.1"]);
 });
 

@@ -59,7 +59,8 @@ export function targetText(target: AliasTarget): string {
       return `:include:${target.path}`;
     case "fail":
     case "defer":
-    case "discard":
       return `:${target.kind}:`;
+    case "discard":
+      return ":blackhole:";
   }
 }
