@@ -37,7 +37,7 @@ for (const layout of LAYOUTS) {
         "--because",
         "their incident",
       );
-      assert.match(said, /^suspended domain X\.test until .*; 0 envelopes held by it now$/m);
+      assert.match(said, /^suspended domain X\.test until .*; 0 envelopes held by it now, others when they are due$/m);
       await posthorn(server, 0, "suspend", "sender", "<>");
       await posthorn(server, 64, "suspend", "nonsense", "x");
       await posthorn(server, 1, "unsuspend", "tenant", "nobody");

@@ -67,7 +67,7 @@ export const suspend: CliCommand = {
     const end =
       wish.untilAt === undefined ? "until it is lifted" : `until ${instantText(wish.untilAt, world.offsetMinutes)}`;
     world.stdout.write(
-      `suspended ${escapeControls(textOf(what))} ${end}; ${counted(envelopes, "envelope")} held by it now\n`,
+      `suspended ${escapeControls(textOf(what))} ${end}; ${counted(envelopes, "envelope")} held by it now, others when they are due\n`,
     );
     return exitCodes.ok;
   },
@@ -105,6 +105,7 @@ export const holds: CliCommand = {
   mostOperands: 0,
   says: "Shows what is suspended: by whom, since when, until when, why, and how many envelopes each holds.",
   explains:
+    "HELD counts what is due; what still waits for its time is held when that comes. " +
     "Envelopes that `queue hold` holds are shown by `posthorn queue list --state held`. Exits with 1 when nothing is suspended.",
   options: { json: { says: "One JSON object a line." } },
   async run(given, world) {
