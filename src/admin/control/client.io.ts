@@ -137,7 +137,7 @@ const MAY_NOT =
 function unreachable(path: string, thrown: unknown): PosthornError {
   const advice: Readonly<Record<string, string>> = {
     ENOENT:
-      "is the server running, with these settings? (posthornd -f FILE, posthorn COMMAND -f FILE; posthorn send --file FILE) " +
+      "no server listens there: start it (posthornd -f FILE), or name the settings that it has (posthorn COMMAND -f FILE, posthorn send --file FILE). " +
       "One that was started before `state` or `control` was changed in them listens where it did, and a reload cannot move it: " +
       "end it (posthorn stop -f FILE with the settings it began with, systemctl stop, or kill PID), then start it",
     ECONNREFUSED: "the server is not running; start it with posthornd",

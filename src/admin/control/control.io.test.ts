@@ -446,7 +446,7 @@ test(
 test("without a server the client says what to do", async () => {
   await assert.rejects(connectControl("/nowhere/control.sock"), {
     code: "CONTROL_UNREACHABLE",
-    advice: /is the server running.* before `state` or `control` was changed .* a reload cannot move it/,
+    advice: /^no server listens there: start it .* before `state` or `control` was changed .* a reload cannot move it/,
   });
 });
 
