@@ -23,8 +23,11 @@ test("a user or a group that this machine does not have is told to root", () => 
   const written = { user: "nobody-at-all", group: "no-group-at-all" };
   const problems = problemsOf(written, true);
   assert.equal(problems.length, 2);
-  assert.match(problems[0] ?? "", /^warning user: there is no user nobody-at-all .*useradd/);
-  assert.match(problems[1] ?? "", /^warning group: there is no group no-group-at-all/);
+  assert.match(
+    problems[0] ?? "",
+    /^warning user: there is no user nobody-at-all .*useradd.*; until then root cannot start/,
+  );
+  assert.match(problems[1] ?? "", /^warning group: there is no group no-group-at-all.*; until then root cannot start/);
   assert.deepEqual(problemsOf(written, false), []);
 });
 

@@ -23,7 +23,9 @@ export function identityProblems(
       lookUp();
     } catch (thrown) {
       const advice = thrown instanceof PosthornError ? `: ${thrown.advice}` : "";
-      problems.push({ path, text: `${messageOf(thrown)}${advice}`, severity });
+      // A warning alone reads as if the server would start all the same.
+      const until = isRoot && severity === "warning" ? "; until then root cannot start the server on this machine" : "";
+      problems.push({ path, text: `${messageOf(thrown)}${advice}${until}`, severity });
     }
   };
   for (const [userKey, groupKey] of [
