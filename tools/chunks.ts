@@ -26,6 +26,7 @@ export const beginnings: Readonly<Record<string, readonly string[]>> = {
   storeThread: ["mail/queue/store-thread.io"],
   filingThread: ["mail/delivery/mailbox/filing-thread.io"],
   hookThread: ["mail/filter/hooks/hook-thread.io"],
+  settingsThread: ["service/config/code-thread.io"],
   passwordThread: ["service/account/system-checker.io"],
   journalThread: ["mail/log/journal-worker.io"],
   journalReader: ["mail/log/journal-reader-worker.io"],

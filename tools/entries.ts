@@ -6,6 +6,7 @@ export const entries = [
   "process/split/worker-main",
   "process/role/filing-main",
   "service/account/system-checker.io",
+  "service/config/code-thread.io",
   "mail/queue/store-thread.io",
   "mail/delivery/mailbox/filing-thread.io",
   "mail/filter/hooks/hook-thread.io",

@@ -1,20 +1,14 @@
 import { readFile, stat } from "node:fs/promises";
-import { registerHooks } from "node:module";
 import { dirname, extname, resolve } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Clock } from "../../foundation/clock.ts";
-import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
-import { readCode } from "./code.ts";
-import { literalPlaces } from "./literal.ts";
-import type { Place, SettingsProblem } from "./config.ts";
+import type { SettingsProblem } from "./config.ts";
 import type { SettingsSource } from "./parse.ts";
+import { runCode } from "./run-code.io.ts";
 import { readYaml } from "./yaml.ts";
 
 const MOST_SETTINGS_BYTES = 4 * 1024 * 1024;
-/** Code may ask other files or hosts while it builds the settings, but not forever. */
-const CODE_DEADLINE_MS = 30_000;
 const CODE_EXTENSIONS = new Set([".ts", ".mts", ".js", ".mjs"]);
 
 export interface ReadOptions {
@@ -35,7 +29,9 @@ export async function readSettingsFile(
   try {
     const { size } = await stat(path);
     if (size > MOST_SETTINGS_BYTES) return refused([told(file, "is too large for settings (4 MiB at most)")]);
-    const read = isCode ? await readCodeFile(path, file, options) : readYaml(await readText(path), file);
+    const read = isCode
+      ? await runCode(codeTaskOf(path, file, options), options.clock)
+      : readYaml(await readText(path), file);
     if (read.root === undefined) return refused(read.problems);
     if (read.problems.length > 0) return refused(read.problems);
     return ok({ root: read.root, file, directory: dirname(path), spelling: isCode ? "camel" : "kebab" });
@@ -48,73 +44,12 @@ export async function readSettingsFile(
   }
 }
 
+function codeTaskOf(path: string, file: string, { library, libraryName }: ReadOptions): Parameters<typeof runCode>[0] {
+  return { path, file, library: library.href, libraryName: libraryName ?? "posthorn" };
+}
+
 async function readText(path: string): Promise<string> {
   return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
-}
-
-let reads = 0;
-
-async function readCodeFile(path: string, file: string, options: ReadOptions): Promise<Read> {
-  // Node keeps modules by their address. A mark that changes makes each reload read the file, and what it imports from
-  // its own surroundings, afresh.
-  const mark = `posthorn=${++reads}`;
-  const hooks = registerHooks({
-    resolve(specifier, context, next) {
-      if (specifier === (options.libraryName ?? "posthorn")) return { url: options.library.href, shortCircuit: true };
-      const found = next(specifier, context);
-      const isOurs = context.parentURL?.endsWith(mark) === true && found.url.startsWith("file:");
-      return isOurs && !found.url.includes("/node_modules/") ? { ...found, url: `${found.url}?${mark}` } : found;
-    },
-  });
-  try {
-    const module: unknown = await withDeadline(
-      options.clock,
-      CODE_DEADLINE_MS,
-      "running the settings file",
-      () => import(`${pathToFileURL(path).href}?${mark}`),
-    );
-    const exported = exportOf(module);
-    return readCode(exported, file, literalPlaces(await readText(path)), path);
-  } catch (thrown) {
-    const place = placeOf(thrown, path);
-    const text = place === undefined ? messageOf(thrown) : messageOf(thrown).split("\n", 1)[0];
-    const problem: SettingsProblem = { file, place, path: "", text: text ?? "cannot be run", severity: "error" };
-    return { root: undefined, problems: [problem] };
-  } finally {
-    hooks.deregister();
-  }
-}
-
-/** Both readers answer alike. */
-type Read = ReturnType<typeof readYaml>;
-
-function exportOf(module: unknown): unknown {
-  if (typeof module !== "object" || module === null || !("default" in module)) return undefined;
-  const exported = module.default;
-  // Without `import` or `export` in it Node takes the file for CommonJS, which always exports something.
-  const isNothing =
-    "module.exports" in module && typeof exported === "object" && Object.keys(exported ?? {}).length === 0;
-  return isNothing ? undefined : exported;
-}
-
-/** Where in the settings file an error arose, by its stack; syntax errors stand in the stack's first lines. */
-function placeOf(thrown: unknown, path: string): Place | undefined {
-  if (!(thrown instanceof Error) || thrown.stack === undefined) return undefined;
-  const [first = "", ...lines] = thrown.stack.split("\n");
-  const syntax = /^(.*?)(?:\?posthorn=\d+)?:(\d+)$/.exec(first);
-  if (syntax !== null && pathOf(syntax[1] ?? "") === path) {
-    const caret = lines.slice(0, 3).find((line) => /^\s*\^+\s*$/.test(line));
-    return { line: Number(syntax[2]), column: (caret?.indexOf("^") ?? 0) + 1 };
-  }
-  for (const match of thrown.stack.matchAll(/(file:\/\/[^\s)]+?):(\d+):(\d+)(?=\s|\)|$)/g)) {
-    const [, url = "", line, column] = match;
-    if (pathOf(url.replace(/\?.*$/, "")) === path) return { line: Number(line), column: Number(column) };
-  }
-  return undefined;
-}
-
-function pathOf(text: string): string {
-  return text.startsWith("file:") ? fileURLToPath(text) : text;
 }
 
 function told(file: string, text: string): SettingsProblem {

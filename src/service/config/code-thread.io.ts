@@ -1,0 +1,51 @@
+import { readFile } from "node:fs/promises";
+import { enableCompileCache, registerHooks } from "node:module";
+import { pathToFileURL } from "node:url";
+import { parentPort, workerData } from "node:worker_threads";
+import { readCode } from "./code.ts";
+import { literalPlaces } from "./literal.ts";
+import { problemOfCode, type CodeTask, type MissingModule } from "./run-code.ts";
+
+/** The thread that a settings file of code runs in: it says what the file exports, as data, or what is wrong with it. */
+
+const task = workerData as CodeTask; // What run-code.io.ts gave.
+// Else the types of the library would be stripped each time, which takes longer than all the rest.
+if (task.compileCache !== undefined) enableCompileCache(task.compileCache);
+
+let missing: MissingModule | undefined;
+registerHooks({
+  resolve(specifier, context, next) {
+    if (specifier === task.libraryName) return { url: task.library, shortCircuit: true };
+    try {
+      return next(specifier, context);
+    } catch (thrown) {
+      missing ??= { specifier, parent: context.parentURL };
+      throw thrown;
+    }
+  },
+});
+const { path, file } = task;
+let answer: ReturnType<typeof readCode>;
+try {
+  const module: unknown = await import(pathToFileURL(path).href);
+  answer = readCode(exportOf(module), file, literalPlaces(await readText()), path);
+} catch (thrown) {
+  const text = missing === undefined ? "" : await readText().catch(() => "");
+  answer = { root: undefined, problems: [problemOfCode(thrown, task, missing && { ...missing, text })] };
+}
+// What nobody waits for and has failed by now is told as a failure of the file.
+await new Promise((resolve) => setImmediate(resolve));
+parentPort?.postMessage(answer);
+
+async function readText(): Promise<string> {
+  return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
+}
+
+function exportOf(module: unknown): unknown {
+  if (typeof module !== "object" || module === null || !("default" in module)) return undefined;
+  const exported = module.default;
+  // Without `import` or `export` in it Node takes the file for CommonJS, which always exports something.
+  const isNothing =
+    "module.exports" in module && typeof exported === "object" && Object.keys(exported ?? {}).length === 0;
+  return isNothing ? undefined : exported;
+}
