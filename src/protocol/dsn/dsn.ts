@@ -13,7 +13,7 @@ import { hasLongLine, isAscii, isLineText, quotedPrintable } from "./encoding.ts
  *
  * What comes out has CRLF line ends only, no line above 998 octets, and a header in ASCII unless the addressee's own
  * address is beyond it. It is 7bit wherever what it returns is; message/rfc822 may not be encoded (RFC 2046 section 5.2.1),
- * so 8bit content makes an 8bit notice, and says so. `seven-bit.ts` makes one of it for a host that takes none.
+ * so 8bit content makes an 8bit notice, and says so. `lesser-notice.ts` makes a lesser one for hosts that do not take it.
  */
 export interface Dsn {
   /** Our name; the notice is from MAILER-DAEMON there. */

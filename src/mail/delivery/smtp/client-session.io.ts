@@ -2,7 +2,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { MovingTimer } from "../../../foundation/moving-timer.ts";
 import { announcedLimits, offers, sizeLimit, type Extensions } from "../../../protocol/smtp/extensions.ts";
-import { asSevenBit } from "../../../protocol/dsn/seven-bit.ts";
+import { lesserNotice } from "../../../protocol/dsn/lesser-notice.ts";
 import { replyText, type Reply } from "../../../protocol/smtp/reply.ts";
 import { formatXforward } from "../../../protocol/smtp/xforward.ts";
 import type { TlsFacts } from "../../../service/tls/facts.ts";
@@ -102,12 +102,11 @@ export class ClientSession {
     }
     const now = this.#parts.clock.now();
     let commands = commandsOf(message, envelopes, this.#offer, now, needs);
-    if ("cause" in commands && mayBeSevenBit(message, commands)) {
-      const plain = await sevenBitNotice(message, content);
-      if (plain !== undefined) {
-        ({ message, content } = plain);
-        commands = commandsOf(message, envelopes, this.#offer, now);
-      }
+    const lacking = "cause" in commands ? lackingForNotice(message, commands) : undefined;
+    const lesser = lacking && (await lesserOf(message, content, lacking));
+    if (lesser !== undefined) {
+      ({ message, content } = lesser);
+      commands = commandsOf(message, envelopes, this.#offer, now);
     }
     if ("cause" in commands) fillRest(fates, commands);
     else {
@@ -349,21 +348,23 @@ async function scan(
   }
 }
 
-/** A notice of ours has nobody who would be told that it went nowhere. */
-function mayBeSevenBit({ sender, origin }: Message, { cause }: Failure): boolean {
+/** What a host lacks for a notice of ours that can do without: nobody would be told that it went nowhere. */
+function lackingForNotice({ sender, origin }: Message, { cause }: Failure): "8BITMIME" | "SIZE" | undefined {
   const isNotice = sender === "" && origin.listener === "bounce" && origin.protocol === "local";
-  return isNotice && cause.kind === "unsupported" && cause.extension === "8BITMIME";
+  if (!isNotice || cause.kind !== "unsupported") return undefined;
+  return cause.extension === "8BITMIME" || cause.extension === "SIZE" ? cause.extension : undefined;
 }
 
-async function sevenBitNotice(
+async function lesserOf(
   message: Message,
   content: Content,
+  lacking: "8BITMIME" | "SIZE",
 ): Promise<{ readonly message: Message; readonly content: Buffer } | undefined> {
   try {
     const chunks: Uint8Array[] = [];
     if (typeof content !== "function") chunks.push(content);
     else for await (const chunk of content()) chunks.push(chunk);
-    const plain = asSevenBit(Buffer.concat(chunks));
+    const plain = lesserNotice(Buffer.concat(chunks), lacking);
     return plain && { message: { ...message, content: "7bit", sizeBytes: plain.length }, content: plain };
   } catch {
     // What cannot be read fails as what it is when it is sent.

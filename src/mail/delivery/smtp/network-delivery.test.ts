@@ -390,7 +390,7 @@ test("content that claims more than it needs goes to a host that lacks the exten
   }
 });
 
-test("a notice of ours that returns 8-bit mail goes to a host without 8BITMIME with the header alone", async () => {
+test("a notice of ours that returns 8-bit mail goes to a host without 8BITMIME, or room, with the header alone", async () => {
   const notice = buildDsn({
     hostname: "us.example",
     to: "a@them.example",
@@ -427,6 +427,10 @@ test("a notice of ours that returns 8-bit mail goes to a host without 8BITMIME w
     assert.ok(!/[^\0-\x7f]|8bit/.test(got?.content ?? ""));
     assert.equal(got?.mailParameters.trim(), `SIZE=${got?.content.length}`);
   }
+  const small = setUp({ extensions: ["8BITMIME", `SIZE ${notice.length - 1}`] });
+  const ofSmall = await send(small, ["a@them.example"], { message: changes, body: inline(notice.toString("latin1")) });
+  assert.deepEqual(kinds(ofSmall.transacted), ["delivered"]);
+  assert.match(small.peer.messages[0]?.content ?? "", /text\/rfc822-headers/);
   const other = setUp({ extensions: ["PIPELINING"] });
   const { transacted } = await send(other, ["a@them.example"], {
     message: { ...changes, origin: { listener: "l", protocol: "ESMTP", session: "x" } },

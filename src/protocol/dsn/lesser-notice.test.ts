@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { buildDsn, type Dsn } from "./dsn.ts";
 import { hasLongLine, isAscii, isLineText } from "./encoding.ts";
-import { asSevenBit } from "./seven-bit.ts";
+import { lesserNotice } from "./lesser-notice.ts";
 
 function notice(over: Partial<Dsn>): Buffer {
   return buildDsn({
@@ -26,10 +26,13 @@ test("of an 8-bit message that a notice returns the header stays, as if that had
   for (const header of ["Subject: x\r\n", "Subject: \xe4\r\nTo: a@example\r\n"]) {
     const bytes = Buffer.from(`${header}\r\n\xe4\r\n`, "latin1");
     const alone = { kind: "header", bytes: Buffer.from(header, "latin1") } as const;
-    const plain = asSevenBit(notice({ returned: { kind: "message", bytes } }));
+    const plain = lesserNotice(notice({ returned: { kind: "message", bytes } }), "8BITMIME");
     assert.equal(plain?.toString("latin1"), notice({ returned: alone }).toString("latin1"));
   }
-  const noHeader = asSevenBit(notice({ returned: { kind: "message", bytes: Buffer.from("\r\n\xe4\r\n", "latin1") } }));
+  const noHeader = lesserNotice(
+    notice({ returned: { kind: "message", bytes: Buffer.from("\r\n\xe4\r\n", "latin1") } }),
+    "8BITMIME",
+  );
   assert.ok(noHeader?.includes("text/rfc822-headers"));
 });
 
@@ -39,7 +42,7 @@ test("parts with types of their own for UTF-8 are encoded whole", () => {
     recipients: [{ finalRecipient: "j\u00f6rg@example.org", action: "failed", status: "5.1.1" }],
   } as const;
   const returned = { kind: "message", bytes: Buffer.from("Subject: \u00e4\r\n\r\n\u00f6\r\n") } as const;
-  const plain = asSevenBit(notice({ report, returned }))?.toString("latin1") ?? "";
+  const plain = lesserNotice(notice({ report, returned }), "8BITMIME")?.toString("latin1") ?? "";
   assert.ok(!plain.includes("8bit"));
   const encoded = "Content-Transfer-Encoding: quoted-printable\r\n\r\n";
   assert.ok(
@@ -51,10 +54,22 @@ test("parts with types of their own for UTF-8 are encoded whole", () => {
   assert.ok(plain.includes(`Content-Type: message/global\r\n${encoded}Subject: =C3=A4\r\n\r\n=C3=B6\r\n`));
 });
 
+test("a notice that is too large loses the message, whatever that is in, and keeps its header", () => {
+  for (const [header, body] of [
+    ["Subject: x\r\n", "plain\r\n"],
+    ["Subject: x\r\n", "\u00e4\r\n"],
+    ["Subject: \u00e4\r\n", "\u00f6\r\n"],
+  ] as const) {
+    const whole = { kind: "message", bytes: Buffer.from(`${header}\r\n${body}`) } as const;
+    const alone = { kind: "header", bytes: Buffer.from(header) } as const;
+    assert.deepEqual(lesserNotice(notice({ returned: whole }), "SIZE"), notice({ returned: alone }));
+  }
+});
+
 test("other mail, and a notice to an address beyond ASCII, are left alone", () => {
-  assert.equal(asSevenBit(Buffer.from("Subject: x\r\n\r\n\xe4\r\n", "latin1")), undefined);
-  assert.equal(asSevenBit(Buffer.from("\xe4", "latin1")), undefined);
-  assert.equal(asSevenBit(notice({ to: "b\u00f8b@example.net" })), undefined);
+  assert.equal(lesserNotice(Buffer.from("Subject: x\r\n\r\n\xe4\r\n", "latin1"), "8BITMIME"), undefined);
+  assert.equal(lesserNotice(Buffer.from("\xe4", "latin1"), "8BITMIME"), undefined);
+  assert.equal(lesserNotice(notice({ to: "b\u00f8b@example.net" }), "8BITMIME"), undefined);
 });
 
 test("whatever is returned, the notice becomes ASCII with lines that may travel, and stays what it was where it is so already", () => {
@@ -68,7 +83,7 @@ test("whatever is returned, the notice becomes ASCII with lines that may travel,
         Buffer.from(body, "latin1"),
       ]);
       const before = notice({ returned: { kind: "message", bytes } });
-      const plain = asSevenBit(before);
+      const plain = lesserNotice(before, "8BITMIME");
       assert.ok(plain !== undefined && isAscii(plain) && isLineText(plain) && !hasLongLine(plain));
       if (isAscii(before)) assert.deepEqual(plain, before);
     }),
