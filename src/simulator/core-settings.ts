@@ -62,6 +62,12 @@ function wrong(problems: readonly SettingsProblem[]): PosthornError {
   });
 }
 
+/** The name as the tree spells it, `penalty-step` or `penaltyStep`; one that it does not have as it was written. */
+export function nameIn(tree: Readonly<Record<string, unknown>>, written: string): string {
+  if (Object.hasOwn(tree, written)) return written;
+  return Object.keys(tree).find((known) => camelCase(known) === camelCase(written)) ?? written;
+}
+
 /** A tree with a value put in at a path such as `route.greylisting.strategy`, in whatever spelling the tree has it. */
 export function withSetting(
   tree: Readonly<Record<string, unknown>>,
@@ -69,7 +75,7 @@ export function withSetting(
   value: unknown,
 ): Readonly<Record<string, unknown>> {
   const [first = "", ...rest] = path.split(".");
-  const name = Object.keys(tree).find((known) => camelCase(known) === camelCase(first)) ?? first;
+  const name = nameIn(tree, first);
   if (rest.length === 0) return { ...tree, [name]: value };
   const inner = tree[name];
   const isTree = typeof inner === "object" && inner !== null && !Array.isArray(inner);

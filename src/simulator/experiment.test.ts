@@ -61,6 +61,18 @@ test("settings of an installation win over the scenario's, and single ones over 
   assert.ok(most({ settings: { route: { limits: { host: 4 } } }, set: { "route.limits.host": 1 } }) <= 2);
 });
 
+test("settings of an installation win over the scenario's in whichever spelling each has them", () => {
+  const own = { ...written, variants: {}, expect: [] };
+  const mails = (scenarios: object, files: object): number =>
+    runExperiment(scenarioOf({ ...own, settings: { route: { limits: scenarios } } }), {
+      settings: { route: { limits: { host: 1, relay: 1, ...files } } },
+    }).runs[0]?.figures.run.connections ?? 0;
+  const [few, many] = [mails({}, { mailsPerSession: 100 }), mails({}, { mailsPerSession: 2 })];
+  assert.ok(many > 10 * few);
+  assert.equal(mails({ mailsPerSession: 100 }, { "mails-per-session": 2 }), many);
+  assert.equal(mails({ "mails-per-session": 2 }, { mailsPerSession: 100 }), few);
+});
+
 test("a setting is compared with one run for each of its values", () => {
   const scenario = scenarioOf({ ...written, variants: {}, expect: [] });
   const report = runExperiment(scenario, { compare: { path: "route.limits.host", values: [1, 5] } });

@@ -2,7 +2,7 @@ import { deliveredOverTime, figuresOf, type Figures } from "./figures.ts";
 import { judge, type Judgement } from "./judge.ts";
 import type { Scenario } from "./scenario.ts";
 import { simulate, type Progress, type Run } from "./simulation.ts";
-import { withSetting, type ShapingRules } from "./core-settings.ts";
+import { nameIn, withSetting, type ShapingRules } from "./core-settings.ts";
 
 export type SettingsTree = Readonly<Record<string, unknown>>;
 
@@ -105,10 +105,11 @@ function curvesOf(run: Run): RunReport["deliveredOverTime"] {
   return run.mails.workloads.map(({ name }) => ({ workload: name, counts: deliveredOverTime(run, name, POINTS) }));
 }
 
-/** The second's values where both have one; maps are merged in turn. */
+/** The second's values where both have one, in whatever spelling; maps are merged in turn. */
 function merged(base: SettingsTree, over: SettingsTree): SettingsTree {
   const result: Record<string, unknown> = { ...base };
-  for (const [name, value] of Object.entries(over)) {
+  for (const [written, value] of Object.entries(over)) {
+    const name = nameIn(base, written);
     const before = result[name];
     result[name] = isTree(before) && isTree(value) ? merged(before, value) : value;
   }
