@@ -2,9 +2,15 @@ import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
 import { addressBytes } from "../../service/table/network.ts";
+import { isLoopback } from "../../service/table/networks.ts";
 
 /** Names of one address that are looked at; an address with more has none that means much. */
 const MOST_NAMES = 3;
+
+/** Who comes from this host needs no DNS to have a name; undefined: the client comes from elsewhere. */
+export function nameOfThisHost(address: string | undefined): string | undefined {
+  return address === undefined || isLoopback(address) ? "localhost" : undefined;
+}
 
 /**
  * The client's name when the DNS says it both ways: the address has the name, and the name has the address (RFC 8601

@@ -12,11 +12,11 @@ import { runSession } from "../session/session.io.ts";
 import { failureOf } from "../session/tls-lines.ts";
 import { traceOf } from "../session/tls-trace.ts";
 import { clientText, type Peer } from "../session/state.ts";
-import { clientName } from "./client-name.ts";
+import { clientName, nameOfThisHost } from "./client-name.ts";
 import { termsOf, type ListenerRules } from "./connection.ts";
 import { badProxyHeader, connected, disconnected, implicitTlsFailed, refused, webAnswered } from "./events.ts";
 import type { Admission, Limits } from "./limits.ts";
-import { isLoopback, plainAddress } from "../../service/table/networks.ts";
+import { plainAddress } from "../../service/table/networks.ts";
 import { parseProxyHeader } from "./proxy-header.ts";
 import { runWebSession } from "./web-session.io.ts";
 
@@ -176,7 +176,8 @@ export class Reception implements Receiving {
   #nameOf(peer: Peer): Peer | Promise<Peer> {
     const { rules, resolver, services } = this.#options;
     const { address } = peer;
-    if (address === undefined || isLoopback(address)) return { ...peer, name: "localhost" };
+    const own = nameOfThisHost(address);
+    if (address === undefined || own !== undefined) return { ...peer, name: own };
     if (!rules.settings.reverseDns || resolver === undefined) return peer;
     return clientName(resolver, services.clock, address, rules.settings.reverseDnsTimeout).then((name) => ({
       ...peer,

@@ -210,6 +210,19 @@ test("restrictions are shown one by one; without DNS those that need it say noth
   assert.doesNotMatch(permitted.text, /not us/);
 });
 
+test("a client of this host has a name, as in a session, without the DNS", async () => {
+  const named = `${USUAL}restrictions:
+  - { client-name: missing, name: nameless }
+  - { client-name: localhost, name: here }
+`;
+  const own = await ask(named, "bob@example.org", "--no-dns", "--client", "127.0.0.1");
+  assert.match(own.text, /before +nameless: nothing against it/);
+  assert.match(own.text, /before +here: would refuse: 554 5\.7\.1/);
+  const stranger = await ask(named, "bob@example.org", "--no-dns");
+  assert.match(stranger.text, /before +nameless: DNS was not asked/);
+  assert.match(stranger.text, /before +here: nothing against it/);
+});
+
 test("an action that virtual and primary domains share delivers by the recipient's domain", async () => {
   const yaml = `hostname: mx.example.org
 state: ./state

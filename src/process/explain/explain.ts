@@ -8,7 +8,7 @@ import type {
   ExplainRequest,
   Explanation,
 } from "../../admin/cli/settings/explanation.ts";
-import { clientName } from "../../mail/connection/client-name.ts";
+import { clientName, nameOfThisHost } from "../../mail/connection/client-name.ts";
 import { rewritingOf } from "../../mail/connection/connection.ts";
 import { isContentFilterAction } from "../../mail/envelope/content-filter.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
@@ -201,6 +201,8 @@ async function nameFor(
   resolver: Resolver,
   clock: Clock,
 ): Promise<string | undefined> {
+  const own = nameOfThisHost(request.client);
+  if (own !== undefined) return own;
   const isAsked = restrictionsAt(settings, listener).length > 0 && listener.reverseDns && request.asksDns;
   return isAsked && request.client !== undefined
     ? clientName(resolver, clock, request.client, listener.reverseDnsTimeout)

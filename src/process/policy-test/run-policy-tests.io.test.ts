@@ -283,3 +283,27 @@ test("a file that is wrong is refused with the place", async (t) => {
   });
   await assert.rejects(run(cwd, ["none.yaml"]), { code: "USAGE", message: /none\.yaml does not exist/ });
 });
+
+test("clients of this host have the name that they have in a session", async (t) => {
+  const cwd = folder(t, {
+    "hooks.ts": `
+import { addHeader, defineHooks } from "posthorn";
+export default defineHooks({ onMessage: ({ session }) => addHeader("X-Client", session.client.name ?? "none") });
+`,
+    "posthorn.yaml": SETTINGS.replace(
+      "restrictions:",
+      "listeners: [{ name: in, port: 2525 }, { name: here, path: ./in.sock }]\nrestrictions:",
+    ),
+    "cases.yaml": `
+- { name: socket, listener: here, client: local, to: bob@example.org, dns: { "*": { A: 192.0.2.9 } }, filters: { scanner: accept }, expect: { header: { X-Client: localhost } } }
+- { name: loopback, client: 127.0.0.1, to: bob@example.org, dns: { "*": { A: 192.0.2.9 } }, filters: { scanner: accept }, expect: { header: { X-Client: localhost } } }
+- { name: stranger, to: bob@example.org, dns: { "*": { A: 192.0.2.9 } }, filters: { scanner: accept }, expect: { header: { X-Client: none } } }
+`,
+  });
+  const outcomes = await run(cwd);
+  assert.deepEqual(
+    outcomes.filter(({ isPassed }) => !isPassed),
+    [],
+  );
+  assert.equal(outcomes.length, 3);
+});

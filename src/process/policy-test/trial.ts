@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { duplexPair, type Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { PosthornError } from "../../foundation/error.ts";
-import { clientName } from "../../mail/connection/client-name.ts";
+import { clientName, nameOfThisHost } from "../../mail/connection/client-name.ts";
 import { rulesOf, termsOf } from "../../mail/connection/connection.ts";
 import type { ListenerSettings } from "../../mail/connection/settings.ts";
 import { runSession } from "../../mail/session/session.io.ts";
@@ -11,7 +11,6 @@ import type { Terms } from "../../mail/session/state.ts";
 import { parseHeaderSection } from "../../protocol/message/header-fields.ts";
 import type { TlsFacts } from "../../service/tls/facts.ts";
 import type { TlsConnection } from "../../service/tls/tls.ts";
-import { isLoopback } from "../../service/table/networks.ts";
 import { madeUpResolver } from "./answers.ts";
 import type { Trial, TrialVerdict } from "./case.ts";
 import { TrialClient, type TrialReply } from "./trial-client.ts";
@@ -55,7 +54,8 @@ export async function holdTrial(room: TrialRoom, trial: Trial, until: "rcpt" | "
   const listener = listenerOf(room, trial.listener);
   const [ours, theirs] = duplexPair();
   const isLocal = trial.client === "local";
-  const peer = isLocal ? {} : { address: trial.client, port: 40_000, name: await nameOf(room, trial, listener) };
+  const name = await nameOf(room, trial, listener);
+  const peer = isLocal ? { name } : { address: trial.client, port: 40_000, name };
   const ended = Promise.withResolvers<void>();
   const client = new TrialClient(ours, room.clock);
   runSession({
@@ -105,7 +105,8 @@ function listenerOf({ loaded }: TrialRoom, name: string | undefined): ListenerSe
 /** As reception would know it. Nobody has to make up what no settings ask for: a client that the zone does not know has no name. */
 async function nameOf(room: TrialRoom, trial: Trial, listener: ListenerSettings): Promise<string | undefined> {
   if (trial.clientName !== undefined) return trial.clientName;
-  if (isLoopback(trial.client)) return "localhost";
+  const own = nameOfThisHost(trial.client === "local" ? undefined : trial.client);
+  if (own !== undefined) return own;
   if (!listener.reverseDns || !Object.hasOwn(trial.dns, trial.client)) return undefined;
   return await clientName(madeUpResolver(room.answers), room.clock, trial.client, listener.reverseDnsTimeout);
 }
