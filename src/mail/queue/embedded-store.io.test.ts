@@ -23,7 +23,7 @@ import { test } from "node:test";
 import type { Clock } from "../../foundation/clock.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { Emit } from "../../foundation/events.ts";
-import { envelopeIdOf, messageIdOf } from "../../foundation/ids.ts";
+import { envelopeIdOf, messageIdOf, type EnvelopeId } from "../../foundation/ids.ts";
 import { virtualClock } from "../../simulator/clock.ts";
 import { restore } from "./backup.io.ts";
 import { bodyFileName } from "./body-names.ts";
@@ -31,7 +31,7 @@ import { bodyFilesIn } from "./intake.io.ts";
 import { STORE_FORMAT } from "./schema.ts";
 import { queueSettings } from "./settings.ts";
 import { openStore } from "./store.io.ts";
-import type { Body, Store } from "./store.ts";
+import type { Body, LoadedEnvelope, Store } from "./store.ts";
 import { commitOf, rejectsWith } from "./store.suite.ts";
 import { storeError } from "./store-writer.io.ts";
 
@@ -91,6 +91,91 @@ spoolTest("a message whose content is missing is without one, and the others hav
   assert.equal((await store.body(messageIdOf(2)))?.kind, "inline");
   await store.apply([{ do: "remove", envelope: envelopeIdOf(messageIdOf(1), 1) }]);
   assert.equal((await store.list({})).length, 1);
+});
+
+spoolTest("a record that the disk has damaged costs its own message alone, and is told", async (directory) => {
+  const failure = {
+    lasting: "temporary",
+    status: "4.4.1",
+    cause: { kind: "connect", reason: "timeout", text: "" },
+  } as const;
+  const idOf = (number: number): EnvelopeId => envelopeIdOf(messageIdOf(number), 1);
+  const count = 9;
+  {
+    await using store = await open(directory);
+    for (let number = 1; number <= count; number++) {
+      const commit = commitOf(number);
+      const [first] = commit.envelopes;
+      assert.ok(first);
+      const message = {
+        ...commit.message,
+        tenant: "t",
+        deliverBy: { at: 5e12, mode: "return", trace: false },
+      } as const;
+      const envelopes = [{ ...first, envelope: { ...first.envelope, sender: "s@own.example" } }];
+      await store.apply([{ ...commit, message, envelopes }]);
+      const state = number === 4 ? "held" : "queued";
+      const progress = { ...first.progress, state, attempts: 1, warnedAt: 5, lastFailure: failure } as const;
+      const attempt = { startedAt: 1, tookMs: 1, outcome: "deferred", relay: "none", failure } as const;
+      await store.apply([{ do: "update", envelope: idOf(number), progress, attempt }]);
+    }
+  }
+  const database = new DatabaseSync(join(directory, "queue.db"));
+  const damage = (table: string, column: string, id: number, text: string): void => {
+    const key = table === "messages" ? "id" : "message";
+    database.prepare(`UPDATE ${table} SET ${column} = ? WHERE ${key} = ?`).run(text, id);
+  };
+  damage("messages", "facts", 1, '{"content":"8bit","tenant":\u0000');
+  damage("messages", "facts", 2, "[]");
+  damage("envelopes", "facts", 3, '{"sender":"s@own.exa');
+  damage("envelopes", "progress", 4, '{"heldBecause":');
+  damage("envelopes", "progress", 5, '{"beganAt":1x}');
+  damage("envelopes", "last_failure", 6, '{"lasting"');
+  damage("attempts", "failure", 7, "{");
+  damage("envelopes", "facts", 8, "7");
+  database.close();
+  const said: string[] = [];
+  await using store = await open(directory, (event, fields) => {
+    if (event.name !== "queue.store-opened")
+      said.push(`${event.name} ${String((fields as { message?: string }).message)}`);
+  });
+  const loaded: LoadedEnvelope[] = [];
+  for await (const portion of store.load()) loaded.push(...portion);
+  assert.deepEqual(
+    loaded.map(({ id }) => id),
+    Array.from({ length: count }, (_, index) => idOf(index + 1)),
+  );
+  assert.deepEqual(
+    said,
+    [3, 4, 8].map((number) => `queue.record-damaged ${messageIdOf(number)}`),
+  );
+  assert.match(loaded[3]?.progress.heldBecause ?? "", /damaged/);
+  assert.equal(loaded[8]?.tenant, "t");
+  const listed = await store.list({});
+  assert.equal(listed.length, count);
+  assert.match(listed[3]?.heldBecause ?? "", /damaged/);
+  assert.deepEqual([listed[5]?.lastFailure, listed[8]?.lastFailure], [undefined, failure]);
+  assert.equal((await store.list({ sender: "s@own.example" })).length, count - 2);
+  assert.deepEqual(await store.list({ origin: { listener: "x", account: "y" } }), []);
+  const damagedMessages: number[] = [];
+  const damagedEnvelopes: number[] = [];
+  for (let number = 1; number <= count; number++) {
+    if ((await store.message(messageIdOf(number)))?.isDamaged === true) damagedMessages.push(number);
+    if ((await store.envelopes([idOf(number)]))[0]?.isDamaged === true) damagedEnvelopes.push(number);
+    assert.equal((await store.attempts(idOf(number))).length, 1);
+  }
+  assert.deepEqual(
+    [damagedMessages, damagedEnvelopes],
+    [
+      [1, 2],
+      [3, 8],
+    ],
+  );
+  const [, another] = commitOf(1, { envelopes: [{}, {}] }).envelopes;
+  assert.ok(another);
+  await rejectsWith("SPOOL_REFUSED", store.apply([{ do: "add", message: messageIdOf(1), envelopes: [another] }]));
+  for (let number = 1; number <= count; number++) await store.apply([{ do: "remove", envelope: idOf(number) }]);
+  assert.equal((await store.list({})).length, 0);
 });
 
 spoolTest("what comes in the moment a queue is open counts once", async (directory) => {

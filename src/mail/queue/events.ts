@@ -94,6 +94,16 @@ export const bodyMissing = defineEvent({
   line: (e) => `error: ${e.message}: body file ${e.file} is missing or damaged in ${e.directory}`,
 });
 
+export const recordDamaged = defineEvent({
+  name: "queue.record-damaged",
+  level: "error",
+  speaker: "qmgr",
+  says: "What the queue's database keeps of a message cannot be read any more: a disk gave back something else than was written, or somebody changed the spool. It is not sent. What is queued waits as mail that is put off, for the record may come back from a backup, and at its end the sender is told; what is held stays held. `posthorn queue bounce` tells the sender at once.",
+  fields: { message: "text" },
+  line: (e) =>
+    `error: ${e.message}: its record in the queue's database is damaged: bring the queue back from a backup, or return the mail (posthorn queue bounce ${e.message})`,
+});
+
 export const queueEvents = [
   storeOpened,
   storeFailed,
@@ -105,4 +115,5 @@ export const queueEvents = [
   shortageEnded,
   orphansSwept,
   bodyMissing,
+  recordDamaged,
 ] as const;

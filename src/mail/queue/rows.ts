@@ -5,7 +5,7 @@ import type { AttemptRecord, LoadedEnvelope, QueueRow, StoredEnvelope, StoredMes
 
 /**
  * Rows of the queue database as the contract's objects. The casts of parsed JSON hold because only `packing.ts` writes
- * it, in a format that the database's version names.
+ * it, in a format that the database's version names. What is no JSON any more costs its own message alone (`Damaged`).
  */
 export interface MessageRow {
   readonly id: number;
@@ -100,15 +100,39 @@ export function messageOf(row: MessageRow): StoredMessage {
     sender: row.sender,
     receivedAt: row.received_at,
     sizeBytes: row.size_bytes,
-    ...(JSON.parse(row.facts) as MessageFacts),
+    ...((kept(row.facts) as MessageFacts | undefined) ?? UNKNOWN),
     bodyKind: row.body_file === null ? "inline" : "file",
   };
 }
 
+/** Notices need a message to tell of, and none of it is written as if it were known. */
+const UNKNOWN: MessageFacts = {
+  content: "8bit",
+  isInternational: false,
+  origin: { listener: "?", protocol: "?", session: "?" },
+  isDamaged: true,
+};
+
+/** Of a held one; what is tried goes on without. */
+export const DAMAGED = "why is not known: its record in the queue's database is damaged";
+
+/** An object that was written as JSON; undefined where the disk gives back something else. */
+function kept(json: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
   const message = messageIdOf(row.message);
-  const { notify = [], ...facts } = envelopeFactsOf(row);
+  const known = envelopeFactsOf(row);
+  const { notify = [], ...facts } = known ?? {};
+  const lastFailure = row.last_failure === null ? undefined : (kept(row.last_failure) as Failure | undefined);
   return {
+    ...(known === undefined ? { isDamaged: true } : {}),
     envelope: {
       id: envelopeIdOf(message, row.n),
       message,
@@ -119,7 +143,7 @@ export function envelopeOf(row: EnvelopeRow): StoredEnvelope {
     },
     progress: {
       ...progressOf(row),
-      ...(row.last_failure === null ? {} : { lastFailure: JSON.parse(row.last_failure) as Failure }),
+      ...(lastFailure === undefined ? {} : { lastFailure }),
     },
   };
 }
@@ -129,15 +153,18 @@ export function loadedOf(row: LoadedRow): LoadedEnvelope {
   const [sentBy, receivedAt, sizeBytes, deliverByAt, deliverByMode, tenant, priority, failedBy, failedAt, lastHost] =
     ofMessage;
   const message = messageIdOf(number);
-  const { notify = [], givenRecipient, notBeforeAt, sender = sentBy } = envelopeFactsOf({ facts });
+  const factsOf = envelopeFactsOf({ facts });
+  const { notify = [], givenRecipient, notBeforeAt, sender = sentBy } = factsOf ?? {};
+  const progressFacts = progress === null ? {} : progressFactsOf({ progress, state });
   const known = {
     state: state as EnvelopeState,
     dueAt,
     expiresAt,
     attempts,
-    ...(progress === null ? {} : progressFactsOf({ progress })),
+    ...progressFacts,
   };
   return {
+    ...(factsOf === undefined || progressFacts.heldBecause === DAMAGED ? { isDamaged: true } : {}),
     id: envelopeIdOf(message, n),
     message,
     recipient,
@@ -200,26 +227,28 @@ export function listedJsonOf(row: ListedRow): string {
     `{"envelope":"${envelopeIdOf(message, n)}","message":"${message}","state":${JSON.stringify(state)}` +
     `,"sender":${JSON.stringify(sender)},"recipient":${JSON.stringify(recipient)},"action":${JSON.stringify(action)}` +
     `,"sizeBytes":${sizeBytes},"receivedAt":${receivedAt},"dueAt":${dueAt},"expiresAt":${expiresAt},"attempts":${attempts}` +
-    `${progress === null ? "" : listedProgressOf(progress)}${lastFailure === null ? "" : `,"lastFailure":${lastFailure}`}}`
+    (progress === null ? "" : listedProgressOf(progress, state)) +
+    `${lastFailure === null || kept(lastFailure) === undefined ? "" : `,"lastFailure":${lastFailure}`}}`
   );
 }
 
 /** What a list shows of it, behind the other members. */
-function listedProgressOf(progress: string): string {
+function listedProgressOf(progress: string, state: string): string {
   if (onlyBeganAt(progress) !== undefined) return "";
-  const { heldBecause, heldUntilAt, quarantine } = progressFactsOf({ progress });
+  const { heldBecause, heldUntilAt, quarantine } = progressFactsOf({ progress, state });
   const shown: Pick<QueueRow, "heldBecause" | "heldUntilAt" | "quarantine"> = { heldBecause, heldUntilAt, quarantine };
   const members = JSON.stringify(shown).slice(1, -1);
   return members === "" ? "" : `,${members}`;
 }
 
 export function attemptOf(row: AttemptRow): AttemptRecord {
+  const failure = row.failure === null ? undefined : (kept(row.failure) as Failure | undefined);
   return {
     startedAt: row.started_at,
     tookMs: row.took_ms,
     outcome: row.outcome as AttemptRecord["outcome"],
     relay: row.relay,
-    ...(row.failure === null ? {} : { failure: JSON.parse(row.failure) as Failure }),
+    ...(failure === undefined ? {} : { failure }),
     ...(row.reply === null ? {} : { replyText: row.reply }),
   };
 }
@@ -234,21 +263,23 @@ function progressOf(row: Omit<EnvelopeRow, "facts" | "last_failure">): Omit<Enve
   };
 }
 
-function progressFactsOf({ progress }: Pick<EnvelopeRow, "progress">): ProgressFacts {
+function progressFactsOf({ progress, state }: Pick<EnvelopeRow, "progress" | "state">): ProgressFacts {
   if (progress === null) return {};
   const beganAt = onlyBeganAt(progress);
-  return beganAt === undefined ? (JSON.parse(progress) as ProgressFacts) : { beganAt };
+  if (beganAt !== undefined) return { beganAt };
+  // Mail that waits for somebody goes on waiting, whatever of it is lost.
+  return kept(progress) ?? (state === "held" ? { heldBecause: DAMAGED } : {});
 }
 
 const BEGAN_AT = '{"beganAt":';
 
 /** Where that is all there is: of most mail, and a queue has much. */
 function onlyBeganAt(progress: string): number | undefined {
-  return progress.startsWith(BEGAN_AT) && !progress.includes(",")
-    ? Number(progress.slice(BEGAN_AT.length, -1))
-    : undefined;
+  if (!progress.startsWith(BEGAN_AT) || progress.includes(",")) return undefined;
+  const beganAt = Number(progress.slice(BEGAN_AT.length, -1));
+  return Number.isNaN(beganAt) ? undefined : beganAt;
 }
 
-function envelopeFactsOf(row: Pick<EnvelopeRow, "facts">): EnvelopeFacts {
-  return row.facts === null ? {} : (JSON.parse(row.facts) as EnvelopeFacts);
+function envelopeFactsOf(row: Pick<EnvelopeRow, "facts">): EnvelopeFacts | undefined {
+  return row.facts === null ? {} : kept(row.facts);
 }

@@ -8,6 +8,7 @@ import {
   type EnvelopeId,
   type MessageId,
 } from "../../foundation/ids.ts";
+import { messageOf as errorText } from "../../foundation/error.ts";
 import { Census } from "./census.ts";
 import { PAGE_ROWS } from "./pages.ts";
 import { attemptOf, envelopeOf, messageOf, listedJsonOf, NO_RELAY } from "./rows.ts";
@@ -39,6 +40,7 @@ export class StoreReader {
   readonly #attempts: StatementSync;
   readonly #sliceEnd: StatementSync;
   readonly #slice: StatementSync;
+  readonly #guardedSlice: StatementSync;
   readonly #census: StatementSync;
   readonly #notes: StatementSync;
 
@@ -54,8 +56,14 @@ export class StoreReader {
     );
     this.#attempts = prepare("SELECT * FROM attempts WHERE message = ? AND n = ? ORDER BY number");
     this.#sliceEnd = prepare(`SELECT max(id) AS last FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)`);
-    this.#slice = prepare(`SELECT ${LOADED_COLUMNS} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`);
-    this.#slice.setReturnArrays(true);
+    const slice = (read: ReadJson): StatementSync => {
+      const sql = `SELECT ${loadedColumns(read)} FROM ${JOIN} WHERE m.id > ? AND m.id <= ? ORDER BY m.id, e.n`;
+      const statement = prepare(sql);
+      statement.setReturnArrays(true);
+      return statement;
+    };
+    this.#slice = slice(plainly);
+    this.#guardedSlice = slice(guarded);
     this.#notes = prepare("SELECT key, text FROM notes WHERE key >= ? AND key < ? ORDER BY key");
     this.#census = prepare(`SELECT domain, received_at FROM ${JOIN} WHERE m.id > ? AND m.id <= ?`);
   }
@@ -96,14 +104,16 @@ export class StoreReader {
   /** Rows for `loadedOf`, which is for the thread that asked: this one has the longer work of a start already. */
   *load(): Generator<readonly LoadedRow[]> {
     for (const [after, last] of this.#slices()) {
-      const rows = this.#slice.all(after, last);
+      const rows = withoutDamage(
+        () => this.#slice.all(after, last),
+        () => this.#guardedSlice.all(after, last),
+      );
       // The columns are those that `LoadedRow` names, in its order.
       if (rows.length > 0) yield rows as unknown as readonly LoadedRow[];
     }
   }
 
   page(filter: QueueFilter, behind: QueuePlace = { message: -1, n: 0 }): QueuePage {
-    const { where, values } = conditionsOf(filter);
     const one =
       filter.message ?? (filter.envelope === undefined ? undefined : partsOfEnvelopeId(filter.envelope)?.message);
     const number = one === undefined ? undefined : (numberOfMessageId(one) ?? -1);
@@ -112,13 +122,20 @@ export class StoreReader {
     // Without messages behind it there may still be more envelopes of this one.
     const last = typeof end === "number" ? end : first;
     const most = Math.min(PAGE_ROWS, filter.limit ?? PAGE_ROWS);
-    const statement = this.#database.prepare(
-      `SELECT ${LISTED_COLUMNS} FROM ${JOIN} WHERE m.id >= ? AND m.id <= ? AND (m.id > ? OR e.n > ?)${where} ` +
-        "ORDER BY m.id, e.n LIMIT ?",
+    const rows = (read: ReadJson): ListedRow[] => {
+      const { where, values } = conditionsOf(filter, read);
+      const statement = this.#database.prepare(
+        `SELECT ${listedColumns(read)} FROM ${JOIN} WHERE m.id >= ? AND m.id <= ? AND (m.id > ? OR e.n > ?)${where} ` +
+          "ORDER BY m.id, e.n LIMIT ?",
+      );
+      statement.setReturnArrays(true);
+      // The columns are those that `ListedRow` names, in its order.
+      return statement.all(first, last, behind.message, behind.n, ...values, most) as unknown as ListedRow[];
+    };
+    const found = withoutDamage(
+      () => rows(plainly),
+      () => rows(guarded),
     );
-    statement.setReturnArrays(true);
-    // The columns are those that `ListedRow` names, in its order.
-    const found = statement.all(first, last, behind.message, behind.n, ...values, most) as unknown as ListedRow[];
     const lastRow = found.at(-1);
     const isWhole = found.length < most;
     const next =
@@ -190,33 +207,65 @@ const SLICE_MESSAGES = 1000;
 const PAGE_MESSAGES = 1000;
 
 const JOIN = "messages AS m CROSS JOIN envelopes AS e ON e.message = m.id";
-/** An envelope's own sender, where it has one. */
-const SENDER = "CASE WHEN e.facts IS NULL THEN m.sender ELSE coalesce(e.facts ->> '$.sender', m.sender) END";
-/** Or the message's, whatever the envelope goes as. */
-const ANY_SENDER = `(m.sender = ? COLLATE NOCASE OR ${SENDER} = ? COLLATE NOCASE)`;
-const ORIGIN = "m.facts ->> '$.origin.account' = ? AND m.facts ->> '$.origin.listener' = ?";
-const LISTED_COLUMNS =
-  "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
-  `${SENDER}, m.received_at, m.size_bytes`;
-/** Few messages have it, and looking for its name costs a tenth of taking the JSON apart. */
-function factOf(name: string): string {
-  return `CASE WHEN instr(m.facts, '"${name}"') > 0 THEN m.facts ->> '$.${name}' END`;
+/** How a statement reads a column of JSON. */
+type ReadJson = (column: string, path: string) => string;
+
+/** A row whose JSON is damaged fails the statement. */
+const plainly: ReadJson = (column, path) => `${column} ->> '$.${path}'`;
+/** Such a row has nothing there. It takes the JSON of every row apart twice, so it is not how lists are read otherwise. */
+const guarded: ReadJson = (column, path) => `CASE WHEN json_valid(${column}) THEN ${column} ->> '$.${path}' END`;
+
+/** What SQLite says of it. It has no code of its own. */
+const MALFORMED = /malformed JSON/;
+
+function withoutDamage<Rows>(read: () => Rows, readGuarded: () => Rows): Rows {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!MALFORMED.test(errorText(thrown))) throw thrown;
+    return readGuarded();
+  }
 }
-const LOADED_COLUMNS =
-  "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
-  "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
-  "CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE m.facts ->> '$.deliverBy.mode' END AS deliver_by_mode, " +
-  `${factOf("tenant")} AS tenant, ${factOf("priority")} AS priority, ` +
-  "e.last_failure ->> '$.cause.kind' AS failed_by, e.last_failure ->> '$.host' AS failed_at, " +
-  "CASE WHEN e.attempts > 0 THEN (SELECT a.relay FROM attempts AS a WHERE a.message = e.message AND a.n = e.n " +
-  `AND a.relay <> '${NO_RELAY}' ORDER BY a.number DESC LIMIT 1) END AS last_host`;
+
+/** An envelope's own sender, where it has one. */
+function senderOf(read: ReadJson): string {
+  return `CASE WHEN e.facts IS NULL THEN m.sender ELSE coalesce(${read("e.facts", "sender")}, m.sender) END`;
+}
+/** Or the message's, whatever the envelope goes as. */
+function anySender(read: ReadJson): string {
+  return `(m.sender = ? COLLATE NOCASE OR ${senderOf(read)} = ? COLLATE NOCASE)`;
+}
+function origin(read: ReadJson): string {
+  return `${read("m.facts", "origin.account")} = ? AND ${read("m.facts", "origin.listener")} = ?`;
+}
+function listedColumns(read: ReadJson): string {
+  return (
+    "e.message, e.n, e.recipient, e.action, e.state, e.due_at, e.expires_at, e.attempts, e.progress, e.last_failure, " +
+    `${senderOf(read)}, m.received_at, m.size_bytes`
+  );
+}
+/** Few messages have it, and looking for its name costs a tenth of taking the JSON apart. */
+function factOf(name: string, read: ReadJson): string {
+  return `CASE WHEN instr(m.facts, '"${name}"') > 0 THEN ${read("m.facts", name)} END`;
+}
+function loadedColumns(read: ReadJson): string {
+  return (
+    "e.message, e.n, e.recipient, e.action, e.facts, e.state, e.due_at, e.expires_at, e.attempts, e.progress, " +
+    "m.sender, m.received_at, m.size_bytes, m.deliver_by_at, " +
+    `CASE WHEN m.deliver_by_at IS NULL THEN NULL ELSE ${read("m.facts", "deliverBy.mode")} END AS deliver_by_mode, ` +
+    `${factOf("tenant", read)} AS tenant, ${factOf("priority", read)} AS priority, ` +
+    `${read("e.last_failure", "cause.kind")} AS failed_by, ${read("e.last_failure", "host")} AS failed_at, ` +
+    "CASE WHEN e.attempts > 0 THEN (SELECT a.relay FROM attempts AS a WHERE a.message = e.message AND a.n = e.n " +
+    `AND a.relay <> '${NO_RELAY}' ORDER BY a.number DESC LIMIT 1) END AS last_host`
+  );
+}
 
 function keyOf(id: EnvelopeId): [message: number, n: number] {
   const parts = partsOfEnvelopeId(id);
   return [numberOfMessageId(parts?.message ?? "") ?? -1, parts?.index ?? 0];
 }
 
-function conditionsOf(filter: QueueFilter): { where: string; values: readonly (string | number)[] } {
+function conditionsOf(filter: QueueFilter, read: ReadJson): { where: string; values: readonly (string | number)[] } {
   let where = "";
   const values: (string | number)[] = [];
   const add = (condition: string, ...operands: (string | number)[]): void => {
@@ -226,11 +275,11 @@ function conditionsOf(filter: QueueFilter): { where: string; values: readonly (s
   if (filter.state === "deferred") add("e.state = 'queued' AND e.attempts > 0");
   else if (filter.state === "queued") add("e.state = 'queued' AND e.attempts = 0");
   else if (filter.state !== undefined) add("e.state = ?", filter.state);
-  if (filter.sender !== undefined) add(ANY_SENDER, filter.sender, filter.sender);
+  if (filter.sender !== undefined) add(anySender(read), filter.sender, filter.sender);
   if (filter.recipient !== undefined) add("e.recipient = ? COLLATE NOCASE", filter.recipient);
   if (filter.domain !== undefined) add("e.domain = ?", filter.domain.toLowerCase());
   if (filter.envelope !== undefined) add("e.message = ? AND e.n = ?", ...keyOf(filter.envelope));
-  if (filter.origin !== undefined) add(ORIGIN, filter.origin.account, filter.origin.listener);
+  if (filter.origin !== undefined) add(origin(read), filter.origin.account, filter.origin.listener);
   if (filter.receivedBeforeAt !== undefined) add("m.received_at < ?", filter.receivedBeforeAt);
   if (filter.receivedAfterAt !== undefined) add("m.received_at > ?", filter.receivedAfterAt);
   return { where, values };

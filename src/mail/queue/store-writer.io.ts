@@ -353,7 +353,9 @@ function prepareStatements(database: DatabaseSync): Statements {
     dropNote: prepare("DELETE FROM notes WHERE key = ?"),
     // Numbers rise, so that no two envelopes of a message ever have the same one.
     number: prepare(
-      "UPDATE messages SET facts = json_set(facts, '$.numbered', ?) WHERE id = ? AND coalesce(facts ->> '$.numbered', 1) < ?",
+      "UPDATE messages SET facts = json_set(facts, '$.numbered', ?) WHERE id = ? AND " +
+        // A damaged one is refused; a failure would be taken for one of the disk, and close the queue.
+        "CASE WHEN json_valid(facts) THEN coalesce(facts ->> '$.numbered', 1) < ? END",
     ),
     namesFile: prepare("SELECT 1 FROM messages WHERE id = ? AND body_file = ?"),
   };

@@ -192,7 +192,12 @@ class EmbeddedStore implements Store {
   }
 
   async *load(): AsyncGenerator<readonly LoadedEnvelope[]> {
-    for await (const rows of this.#stream<LoadedRow>({ ask: "load" })) yield rows.map(loadedOf);
+    for await (const rows of this.#stream<LoadedRow>({ ask: "load" })) {
+      const loaded = rows.map(loadedOf);
+      for (const { isDamaged, message } of loaded)
+        if (isDamaged === true) this.#emit(events.recordDamaged, { message });
+      yield loaded;
+    }
   }
 
   async notes(prefix: string): Promise<readonly Note[]> {

@@ -96,12 +96,20 @@ export interface StoredMessage extends Message {
   readonly bodyKind: Body["kind"];
   /** The highest number that an envelope of it ever had; absent: 1. */
   readonly numbered?: number | undefined;
+  readonly isDamaged?: Damaged;
 }
 
 export interface StoredEnvelope {
   readonly envelope: Envelope;
   readonly progress: EnvelopeProgress;
+  readonly isDamaged?: Damaged;
 }
+
+/**
+ * The disk gives back something else than was written, in what is no column of its own: that is left out, or has a value that
+ * says nothing. Such mail is shown, returned and removed as any other, and never sent.
+ */
+export type Damaged = true | undefined;
 
 /** What the scheduler keeps in memory of an envelope: a few hundred bytes, never the content. */
 export interface LoadedEnvelope {
@@ -135,6 +143,7 @@ export interface LoadedEnvelope {
   readonly lastHost?: string | undefined;
   /** It waits because of the settings that were in force: `wasMisconfigured`. */
   readonly wasMisconfigured?: boolean | undefined;
+  readonly isDamaged?: Damaged;
 }
 
 export interface AttemptRecord {

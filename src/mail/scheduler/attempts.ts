@@ -2,6 +2,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { Emit } from "../../foundation/events.ts";
 import type { EnvelopeId, MessageId } from "../../foundation/ids.ts";
 import type { LocalDelivery, NetworkDelivery, Outcome, Transacted } from "../delivery/delivery.ts";
+import { recordDamaged } from "../queue/events.ts";
 import { isContentFilterAction } from "../envelope/content-filter.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Failure } from "../envelope/failure.ts";
@@ -11,7 +12,7 @@ import type { Expanded } from "./expanded.ts";
 import { withoutDelivery, type Forwarding } from "./forwarding.ts";
 import { failedAll, internalFailure } from "./internal-failure.ts";
 import type { SchedulerEvent } from "./scheduler.ts";
-import { CONTENT_LOST, type Contents, type WholeContent } from "./writing/contents.ts";
+import { CONTENT_LOST, RECORD_DAMAGED, type Contents, type WholeContent } from "./writing/contents.ts";
 
 export interface AttemptParts {
   readonly network: NetworkDelivery;
@@ -85,11 +86,18 @@ export class Attempts {
       const there = new Set(content.envelopes.map((envelope) => envelope.id));
       this.#parts.post({ on: "gone", envelopes: ids.filter((id) => !there.has(id)) });
     }
+    const { damaged } = content;
+    const unsent = failedAll(damaged, internalFailure(RECORD_DAMAGED));
+    const sound = content.envelopes.filter(({ id }) => !damaged.includes(id));
     try {
-      return await this.#parts.network.transact({ session, ...content });
+      const { message: facts, body } = content;
+      const sent = await this.#parts.network.transact({ session, message: facts, body, envelopes: sound });
+      return unsent.length === 0 ? sent : { ...sent, outcomes: [...sent.outcomes, ...unsent] };
     } catch (thrown) {
       const failure = this.#noteDeath("a transaction", thrown);
-      return { outcomes: failedAll(ids, failure), isUsable: false, ended: { failure, scope: "relay" } };
+      const asked = ids.filter((id) => !damaged.includes(id));
+      const outcomes = [...failedAll(asked, failure), ...unsent];
+      return { outcomes, isUsable: false, ended: { failure, scope: "relay" } };
     }
   }
 
@@ -125,7 +133,9 @@ export class Attempts {
       const content = await this.#parts.contents.read(message, ids);
       if (content === undefined || content.envelopes.length === 0) return "gone";
       for (const envelope of content.envelopes) this.#inFlight.set(envelope.id, envelope);
-      const { body } = content;
+      const { body, damaged, envelopes } = content;
+      if (damaged.length > 0) this.#parts.emit(recordDamaged, { message });
+      if (damaged.length === envelopes.length) return internalFailure(RECORD_DAMAGED);
       if (body !== undefined) return { ...content, body };
       this.#parts.emit(contentLost, { message });
       return internalFailure(CONTENT_LOST);

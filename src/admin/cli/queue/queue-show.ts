@@ -93,6 +93,7 @@ function textOf(
     `sender     ${senderText(message.sender)}`,
     `received   ${instant(message.receivedAt)} (${roughDuration(world.now() - message.receivedAt)} ago)`,
     `size       ${roughSize(message.sizeBytes)}, ${message.content}${message.isInternational ? ", SMTPUTF8" : ""}`,
+    ...(message.isDamaged === true ? ["damaged    the queue's database has lost what is not shown here"] : []),
     `from       ${from.filter((part) => part !== undefined).join(", ")}`,
     ...(message.messageIdField === undefined ? [] : [`message-id ${message.messageIdField}`]),
     ...shown.envelopes.flatMap((envelope) => envelopeLines(envelope, reasons, instant, world.now())),

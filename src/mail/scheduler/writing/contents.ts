@@ -10,12 +10,15 @@ export interface Content {
   /** Undefined where the queue has lost it: nothing can be delivered, but what becomes of it be told. */
   readonly body: Body | undefined;
   readonly envelopes: readonly Envelope[];
+  /** Those of them that can only be told of: their own records or the message's are not what was written. */
+  readonly damaged: readonly EnvelopeId[];
 }
 
 export interface WholeContent extends Content {
   readonly body: Body;
 }
 
+export const RECORD_DAMAGED = "its record in the queue's database is damaged";
 export const CONTENT_LOST = "its content is not in the queue any more";
 
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -76,7 +79,7 @@ export class Contents {
     const recent = this.#recent.get(id)?.request;
     if (recent !== undefined) {
       const { message, body } = recent;
-      return { message, body, envelopes: envelopes.flatMap((each) => envelopeIn(recent, each)) };
+      return { message, body, envelopes: envelopes.flatMap((each) => envelopeIn(recent, each)), damaged: [] };
     }
     const [message, body, stored] = await Promise.all([
       this.#store.message(id),
@@ -84,9 +87,10 @@ export class Contents {
       this.#store.envelopes(envelopes),
     ]);
     if (message === undefined) return undefined;
-    const { bodyKind: _bodyKind, ...facts } = message;
+    const { bodyKind: _bodyKind, isDamaged, ...facts } = message;
+    const damaged = stored.flatMap((each) => ((isDamaged ?? each.isDamaged) === true ? [each.envelope.id] : []));
     const byId = new Map(stored.map(({ envelope }) => [envelope.id, envelope]));
-    return { message: facts, body, envelopes: envelopes.flatMap((each) => byId.get(each) ?? []) };
+    return { message: facts, body, envelopes: envelopes.flatMap((each) => byId.get(each) ?? []), damaged };
   }
 }
 

@@ -5,6 +5,7 @@ import { sleep } from "../../../foundation/clock.ts";
 import { PosthornError, type ErrorCode } from "../../../foundation/error.ts";
 import { seededRandom } from "../../../foundation/random.ts";
 import { virtualClock } from "../../../simulator/clock.ts";
+import type { SimulatedHost } from "../../../simulator/deliveries.ts";
 import { NOON, simulatedScheduling } from "../../../simulator/scheduling.ts";
 import { assertSchedulerInvariants } from "../../../testing/scheduler-invariants.ts";
 import type { Failure } from "../../envelope/failure.ts";
@@ -155,6 +156,60 @@ test("mail whose content the queue has lost waits, is told and returned, and all
     [["bounce", undefined]],
   );
   assert.deepEqual(await store.list({}), []);
+});
+
+test("mail whose record is damaged waits, is told and returned, and the other recipients and mails go on", async () => {
+  const { store } = failingStore();
+  const damagedRecipients = new Set<string>();
+  const damaged = new Set<string>();
+  const simulation = simulatedScheduling({
+    store: {
+      ...store,
+      message: async (id) => {
+        const message = await store.message(id);
+        return message === undefined || !damaged.has(id) ? message : { ...message, isDamaged: true };
+      },
+      envelopes: async (ids) =>
+        (await store.envelopes(ids)).map((one) =>
+          damagedRecipients.has(one.envelope.recipient) ? { ...one, isDamaged: true } : one,
+        ),
+    },
+  });
+  const { clock, scheduler, world } = simulation;
+  const later: Failure = { ...noSuchUser, lasting: "temporary", status: "4.2.0" };
+  const host: SimulatedHost = { name: "mx.other.example", ip: "192.0.2.1", onEnvelope: () => later };
+  world.setDomain("other.example", [host]);
+  world.onLocal = () => later;
+  const message = await simulation.send({ to: ["joe@mail.example"], action: "deliver" });
+  await simulation.send({ to: ["ann@other.example", "bob@other.example"] });
+  await clock.advance(6000);
+  damaged.add(message);
+  damagedRecipients.add("bob@other.example");
+  world.onLocal = () => undefined;
+  host.onEnvelope = () => undefined;
+  await clock.advance(minutes(60));
+  assert.equal(world.delivered.size, 1);
+  const waiting = await store.list({});
+  assert.deepEqual(
+    waiting.map(({ recipient, state }) => [recipient, state]),
+    [
+      ["joe@mail.example", "queued"],
+      ["bob@other.example", "queued"],
+    ],
+  );
+  for (const one of waiting) {
+    assert.match(JSON.stringify(one.lastFailure), /its record in the queue's database is damaged/);
+    assert.match(simulation.lines.join("\n"), new RegExp(`error: ${one.message}: its record .* is damaged: bring`));
+  }
+  await scheduler.command({ do: "bounce", selector: { by: "all" }, because: "it is lost" });
+  await clock.advance(6000);
+  assert.deepEqual(
+    simulation.notices.map(({ kind, about }) => [kind, about.map(({ envelope }) => envelope.recipient)]),
+    [
+      ["bounce", ["joe@mail.example"]],
+      ["bounce", ["bob@other.example"]],
+    ],
+  );
 });
 
 test("a full disk makes outcomes wait, and nothing is lost", async () => {
