@@ -9,6 +9,7 @@ import { tablesSettings, type BackendSource } from "../src/service/table/setting
 import { isBackendSource } from "../src/service/table/backend-source.ts";
 import { postgresClient } from "../test/peers/database-subjects.ts";
 import { startPostgres } from "../test/peers/database.ts";
+import { trustIn } from "../src/testing/trust.ts";
 
 export interface MillionRows extends AsyncDisposable {
   /** As the settings file would have it; the password is `secret`. */
@@ -54,6 +55,7 @@ async function main(): Promise<void> {
   const opened = await openTable("rows", database.source, {
     clock: systemClock,
     random: systemRandom,
+    trust: trustIn(),
     onFinding: ({ text }) => process.stderr.write(`${text}\n`),
     secrets: { rows: "secret" },
   });

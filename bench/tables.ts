@@ -21,6 +21,7 @@ import { startServer, type Layout } from "../test/server.ts";
 import { smtpConnect } from "../test/smtp-client.ts";
 import { postgresRows } from "./postgres-table.ts";
 import { scriptArguments } from "../tools/script-arguments.ts";
+import { trustIn } from "../src/testing/trust.ts";
 
 const { values: options } = scriptArguments({
   options: {
@@ -131,6 +132,7 @@ async function open(settings: string): Promise<AsyncDisposable & { table: Table 
     const opened = await openTable("t", source, {
       clock: systemClock,
       random: systemRandom,
+      trust: trustIn(),
       onFinding: ({ text }) => process.stderr.write(`${text}\n`),
       secrets: { t: "secret" },
     });

@@ -9,6 +9,7 @@ import { RunningCommands } from "../mail/delivery/command/running-commands.ts";
 import { createEmitter, recordedLevel } from "../mail/log/emitter.ts";
 import { loginSecret } from "../service/account/login-secret.io.ts";
 import { systemPasswords } from "../service/account/system-passwords.io.ts";
+import type { Keeper } from "../service/tls/keeper/keeper.ts";
 import { startDelivery, type DeliveryRole } from "./role/delivery-role.ts";
 import { egressPool, type EgressMember } from "./role/egress-pool.ts";
 import { startAcmeRole } from "./role/acme-role.ts";
@@ -83,13 +84,14 @@ export async function startSingle(parts: {
     throw thrown;
   });
   const system = systemPasswords({ clock, atOnce: () => loaded.settings.accounts?.checksAtOnce ?? 1 });
-  const lookupOf = (from: LoadedSettings): Promise<LookupRole> =>
+  const lookupOf = (from: LoadedSettings, keeper: Keeper): Promise<LookupRole> =>
     startLookup({
       loaded: from,
       clock,
       emit,
       random: systemRandom,
       system,
+      keeper,
       logins,
       sending,
       rates,
@@ -101,7 +103,7 @@ export async function startSingle(parts: {
   const logins = loginsFor(loaded.settings.accounts, clock, secret);
   const sending = new SendingLimits(clock);
   const rates = new Rates(clock);
-  let looking = await lookupOf(loaded);
+  let looking = await lookupOf(loaded, keeping.keeper);
   looking.takeLogins();
   /** Always of the settings in force: sessions that began under earlier ones ask there, too. */
   const lookup = followingPort(() => looking.port);
@@ -233,7 +235,7 @@ export async function startSingle(parts: {
           nextKeeping.close();
           throw thrown;
         });
-        const nextLooking = await lookupOf(next).catch(async (thrown: unknown) => {
+        const nextLooking = await lookupOf(next, keeper).catch(async (thrown: unknown) => {
           await nextAcme.discard();
           nextKeeping.close();
           throw thrown;

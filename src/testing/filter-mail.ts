@@ -7,6 +7,7 @@ import type { EventDeclaration, FieldDeclaration, FieldsOf } from "../foundation
 import { noTrace } from "../foundation/line-trace.ts";
 import { seededRandom } from "../foundation/random.ts";
 import { zoneResolver } from "./dns-zone.ts";
+import { trustIn } from "./trust.ts";
 
 /** A session that has come as far as the content: for tests of filters. */
 export function testFacts(
@@ -67,6 +68,7 @@ export function testFilterWorld(changes: Partial<FilterWorld> = {}): FilterWorld
     },
     resolver: zoneResolver({}),
     tables: new Map(),
+    trust: trustIn(),
     hostname: "mx.example.org",
     version: "0.0.0",
     trace: noTrace,

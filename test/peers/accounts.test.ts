@@ -28,6 +28,7 @@ import { startSlapd } from "./database.ts";
 import { startDovecotAuth } from "./dovecot.ts";
 import { hasPeer, inPeer } from "./running.ts";
 import { startSaslauthd } from "./saslauthd.ts";
+import { trustIn } from "../../src/testing/trust.ts";
 
 const work = turns(4, 100);
 
@@ -375,6 +376,7 @@ userPassword: sesame
   const accounts = await ldapAuthenticator(settings, "secret", {
     clock: systemClock,
     random: systemRandom,
+    trust: trustIn(),
     turns: work,
   });
   try {
@@ -442,7 +444,11 @@ test("a token is asked of its issuer, once for a while, and never beyond its tim
   } as const;
   const settings: OauthSettings = { ...OAUTH, check, issuer: "https://id", timeout: 500 };
   try {
-    const accounts = await oauthAuthenticator(settings, "s&cret", systemClock, work);
+    const accounts = await oauthAuthenticator(settings, "s&cret", {
+      clock: systemClock,
+      trust: trustIn(),
+      turns: work,
+    });
     const ask = (token: string, user = ""): Promise<PasswordVerdict> | undefined => accounts.checkToken?.(user, token);
     assert.deepEqual(await ask("good", "ada@example.org"), { kind: "right", account: "ada@example.org" });
     assert.deepEqual(await ask("good"), { kind: "right", account: "ada@example.org" });
@@ -450,7 +456,7 @@ test("a token is asked of its issuer, once for a while, and never beyond its tim
     assert.equal((await ask("good", "eve@example.org"))?.kind, "wrong");
     for (const token of ["stale", "narrow", "gone", "unknown"]) assert.equal((await ask(token))?.kind, "wrong", token);
     for (const token of ["hang", "broken"]) assert.equal((await ask(token))?.kind, "failed", token);
-    const stranger = await oauthAuthenticator(settings, "wrong", systemClock, work);
+    const stranger = await oauthAuthenticator(settings, "wrong", { clock: systemClock, trust: trustIn(), turns: work });
     assert.equal((await stranger.checkToken?.("", "good"))?.kind, "failed", "who may not ask knows nothing");
   } finally {
     server.closeAllConnections();
@@ -479,7 +485,11 @@ test("a token is checked with its issuer's keys: signature, issuer, audience, ti
     issuer: "https://id",
   });
   try {
-    const accounts = await oauthAuthenticator(settings("/keys"), undefined, systemClock, work);
+    const accounts = await oauthAuthenticator(settings("/keys"), undefined, {
+      clock: systemClock,
+      trust: trustIn(),
+      turns: work,
+    });
     const ask = async (text: string): Promise<string | undefined> => (await accounts.checkToken?.("", text))?.kind;
     assert.equal(await ask(await token({})), "right");
     assert.equal(await ask(await token({}, other.privateKey)), "wrong", "signed by somebody else");
@@ -488,7 +498,11 @@ test("a token is checked with its issuer's keys: signature, issuer, audience, ti
     assert.equal(await ask(await token({}, privateKey, "-2m")), "wrong");
     assert.equal(await ask("eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2lkIn0."), "wrong", "not signed at all");
     assert.equal(await ask("no-token"), "wrong");
-    const keyless = await oauthAuthenticator(settings("/nothing"), undefined, systemClock, work);
+    const keyless = await oauthAuthenticator(settings("/nothing"), undefined, {
+      clock: systemClock,
+      trust: trustIn(),
+      turns: work,
+    });
     assert.equal((await keyless.checkToken?.("", await token({})))?.kind, "failed");
   } finally {
     server.closeAllConnections();

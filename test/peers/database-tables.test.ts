@@ -11,6 +11,7 @@ import { isBackendSource } from "../../src/service/table/backend-source.ts";
 import { tableSuite, type TableUnderTest } from "../../src/service/table/table.suite.ts";
 import { TABLE_SUBJECTS } from "./database-subjects.ts";
 import { hasPeer } from "./running.ts";
+import { trustIn } from "../../src/testing/trust.ts";
 
 const PEERS = process.env["POSTHORN_PEERS"] ?? "/opt/posthorn-peers";
 
@@ -35,6 +36,7 @@ for (const subject of TABLE_SUBJECTS) {
         const opened = await openTable("table", source, {
           clock: systemClock,
           random: seededRandom(1),
+          trust: trustIn(),
           onFinding: () => {},
           secrets: { table: subject.password },
         });

@@ -15,6 +15,11 @@ import type { TableAnswer, TableService } from "../../src/service/table/table.ts
 import { ldapBinder } from "../../src/service/table/ldap/bind.io.ts";
 import { DATABASES, postgresClient, type Database } from "./database-subjects.ts";
 import { hasPeer } from "./running.ts";
+import { testAuthority } from "../../src/testing/test-authority.ts";
+import { trustIn } from "../../src/testing/trust.ts";
+
+/** Knows none of the servers. */
+const stranger = await testAuthority("The system's");
 
 type Written = Readonly<Record<string, unknown>>;
 
@@ -29,6 +34,7 @@ function worldOf(password: string, told: string[] = []): BackendWorld {
   return {
     clock: systemClock,
     random: seededRandom(1),
+    trust: trustIn(stranger.certificatePem),
     onFinding: ({ text }) => void told.push(text),
     secrets: { table: password },
   };

@@ -15,6 +15,7 @@ import { socketmapBackend } from "../../src/service/table/socketmap/socketmap.io
 import type { TableAnswer } from "../../src/service/table/table.ts";
 import { hasPeer, inPeer } from "./running.ts";
 import { freePort, ROOT } from "../server.ts";
+import { trustIn } from "../../src/testing/trust.ts";
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "posthorn-socketmap-"));
@@ -50,7 +51,7 @@ test("our client understands postfix-mta-sts-resolver, a socketmap server of oth
     const backend = socketmapBackend(
       "sts",
       socketmapSettings.parse({ hosts: `127.0.0.1:${port}`, firstPause: "20ms", longestPause: "100ms" }),
-      { clock: systemClock, random: systemRandom, onFinding: () => {} },
+      { clock: systemClock, random: systemRandom, trust: trustIn(), onFinding: () => {} },
     );
     try {
       const ask = (key: string): Promise<TableAnswer> => backend.get(key, { service: "tls-policy" });

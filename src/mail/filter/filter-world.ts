@@ -4,6 +4,7 @@ import type { LineTrace } from "../../foundation/line-trace.ts";
 import type { Random } from "../../foundation/random.ts";
 import type { Resolver } from "../../protocol/dns/resolver.ts";
 import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
+import type { SystemTrust } from "../../service/table/pool/system-trust.ts";
 import type { Tables } from "../../service/table/tables.ts";
 import type { DmarcObservation } from "./authentication/dmarc-observation.ts";
 
@@ -15,6 +16,8 @@ export interface FilterWorld {
   readonly emit: Emit;
   readonly resolver: Resolver;
   readonly tables: Tables;
+  /** For servers that are asked over TLS, where the settings name no authorities. */
+  readonly trust: SystemTrust;
   /** The server's name. */
   readonly hostname: string;
   /** For the `X.Y` of programs that ask who we are. */

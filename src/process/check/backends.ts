@@ -3,6 +3,7 @@ import type { Random } from "../../foundation/random.ts";
 import { inOrder, problemIn, type SettingsProblem } from "../../service/config/config.ts";
 import { openBackend } from "../../service/table/open-backend.io.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
+import { ownTrust } from "../role/trust.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 
 /**
@@ -14,6 +15,7 @@ export async function checkBackends(
   world: { readonly clock: Clock; readonly random: Random },
 ): Promise<readonly SettingsProblem[]> {
   const problems: SettingsProblem[] = [];
+  const trust = ownTrust();
   await Promise.all(
     Object.entries(settings.tables).map(async ([name, source]) => {
       // A program is started by nobody but the server.
@@ -22,6 +24,7 @@ export async function checkBackends(
         void problems.push(problemIn(origins, ["tables", name, source.kind, ...path], text, "warning"));
       const backend = await openBackend(name, source, {
         ...world,
+        trust,
         onFinding: () => {},
         secrets: secrets.tables ?? {},
       });

@@ -9,6 +9,7 @@ import type { TablesSettings } from "../../service/table/settings.ts";
 import type { TableAnswer, TableStep } from "../../service/table/table.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 import { openTables } from "../role/open-tables.ts";
+import { ownTrust } from "../role/trust.ts";
 
 /** Asks one table in this process, as whoever asks in the server would, and notes each step. */
 export async function explainTable(question: TableQuestion, loaded: LoadedSettings, clock: Clock): Promise<TableStory> {
@@ -32,6 +33,7 @@ export async function explainTable(question: TableQuestion, loaded: LoadedSettin
   const opened = await openTables(loaded, (name) => name === question.table, {
     clock,
     random: systemRandom,
+    trust: ownTrust(),
     onFinding: ({ text }) => void findings.push(text),
   });
   try {

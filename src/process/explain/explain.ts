@@ -45,6 +45,7 @@ import type { LoadedSettings } from "../settings/load-settings.ts";
 import { openTables } from "../role/open-tables.ts";
 import { policySettingsOf, submitting } from "../settings/policy-settings.ts";
 import { ownAddresses, restricting } from "../role/restricting.ts";
+import { ownTrust } from "../role/trust.ts";
 import { restrictionsAt } from "../settings/restrictions-at.ts";
 import { certificateTablesOf } from "../settings/tls-files.ts";
 
@@ -82,6 +83,7 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
   const opened = await openTables(loaded, (name) => !keepers.has(name), {
     clock,
     random: systemRandom,
+    trust: ownTrust(),
     onFinding: () => {},
   });
   try {

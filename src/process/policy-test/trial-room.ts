@@ -20,6 +20,7 @@ import type { LoadedSettings } from "../settings/load-settings.ts";
 import { openTables } from "../role/open-tables.ts";
 import { policySettingsOf, submitting } from "../settings/policy-settings.ts";
 import { restricting } from "../role/restricting.ts";
+import { ownTrust } from "../role/trust.ts";
 import { certificateTablesOf } from "../settings/tls-files.ts";
 import { madeUpResolver, noAnswers, NOT_LOOKED_UP, tellUnexpected, type Answers } from "./answers.ts";
 import { memoryIntake, type MemoryIntake } from "./memory-intake.ts";
@@ -73,6 +74,8 @@ export async function openTrialRoom(
     // The declaration of these very fields.
     record.events.push({ name, fields, line: (line as (of: typeof fields) => string | undefined)(fields) });
   };
+  // What would ask a server is not opened here.
+  const trust = ownTrust();
   const keepers = certificateTablesOf(settings);
   const opened = await openTables(
     loaded,
@@ -80,7 +83,7 @@ export async function openTrialRoom(
       const source = settings.tables[name];
       return !keepers.has(name) && source !== undefined && !isElsewhere(source);
     },
-    { clock, random: systemRandom, onFinding: () => {} },
+    { clock, random: systemRandom, trust, onFinding: () => {} },
   );
   const tables = trialTables(settings.tables, opened.tables, answers);
   const resolver = madeUpResolver(answers);
@@ -143,7 +146,7 @@ export async function openTrialRoom(
   };
   const filters = await filtersOf(
     loaded,
-    { clock, emit, resolver, tables, trace: noTrace },
+    { clock, emit, resolver, tables, trust, trace: noTrace },
     trialFilter(answers, (tag) => record.tags.add(tag)),
   );
   const ids = messageIdMaker(clock, 1);

@@ -20,6 +20,7 @@ import { noLogins } from "../../service/account/logins.ts";
 import { offeredMechanisms } from "../../service/account/offered-mechanisms.ts";
 import { createResolver, type NetworkResolver } from "../../service/dns/resolver.io.ts";
 import type { SigningKeeper } from "../../service/signing/signing-keys.ts";
+import type { SystemTrust } from "../../service/table/pool/system-trust.ts";
 import type { Keeper } from "../../service/tls/keeper/keeper.ts";
 import type { Tracer } from "../../service/tls/tracer/tracer.ts";
 import { FlightSampler } from "../../service/tls/flight/flight-sampler.ts";
@@ -38,6 +39,7 @@ import type { Topics } from "../topics.ts";
 import { webSourcesOf } from "../settings/web-sources.ts";
 import { allowedWaker } from "../../mail/session/allowed-waker.ts";
 import { tablesOf } from "./tables-of-settings.ts";
+import { keptTrust } from "./trust.ts";
 import { termsOf } from "../settings/tls-files.ts";
 
 /**
@@ -149,6 +151,13 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
     letGo(filters);
     await Promise.all(leavingFilters);
   };
+  /** A keeper's is gone when the keeper is. */
+  const trusts = new WeakMap<Keeper, SystemTrust>();
+  const trustOf = (keeper: Keeper): SystemTrust => {
+    const trust = trusts.get(keeper) ?? keptTrust(keeper);
+    trusts.set(keeper, trust);
+    return trust;
+  };
   const worldOf = async (
     loaded: LoadedSettings,
     keeper: IngressKeeper,
@@ -176,6 +185,7 @@ export async function startIngress(parts: IngressParts): Promise<IngressRole> {
         emit,
         resolver,
         tables,
+        trust: trustOf(keeper),
         trace: parts.topics.of("filter"),
         signing: keeper,
         observeDmarc: (observation) => reporting.observe(observation),

@@ -24,11 +24,13 @@ import { systemUsers } from "../../service/account/system-users.io.ts";
 import { readIncludeFile } from "../../service/table/include-file.io.ts";
 import { tablePort } from "../../service/table/remote-table.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
+import type { Keeper } from "../../service/tls/keeper/keeper.ts";
 import * as events from "../events.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 import type { LookupPort } from "./lookup.ts";
 import { lookupTablesOf } from "../settings/lookup-needs.ts";
 import { openTables } from "./open-tables.ts";
+import { keptTrust } from "./trust.ts";
 import { restrictionsAt } from "../settings/restrictions-at.ts";
 
 /**
@@ -50,6 +52,8 @@ export async function startLookup(parts: {
   random: Random;
   /** The keeper's: only root can read them. */
   system: SystemPasswords;
+  /** For the authorities of the system. */
+  keeper: Pick<Keeper, "anchors" | "onChange">;
   /** What it has counted outlives a reload, where the process does. */
   logins: ThrottledLogins;
   /** As `logins`. */
@@ -67,7 +71,8 @@ export async function startLookup(parts: {
   const onFinding = (finding: { table: string; text: string }): void =>
     emit(events.tableTrouble, { table: finding.table, problem: finding.text });
   const names = lookupTablesOf(settings);
-  const opened = await openTables(loaded, (name) => names.has(name), { clock, random, onFinding });
+  const trust = keptTrust(parts.keeper);
+  const opened = await openTables(loaded, (name) => names.has(name), { clock, random, trust, onFinding });
   const { tables } = opened;
   const { authenticator, close: closeAccounts } = await makeAuthenticator(settings.accounts, {
     clock,
@@ -75,6 +80,7 @@ export async function startLookup(parts: {
     table: (name) => tables.get(name),
     source: (name) => settings.tables[name],
     system: parts.system,
+    trust,
     secrets: { accounts: loaded.secrets.accounts ?? {}, tables: loaded.secrets.tables ?? {} },
     loginSecret: parts.loginSecret,
   });
@@ -146,6 +152,7 @@ export async function startLookup(parts: {
       greylist.close();
       dmarc.close();
       await opened.close();
+      trust.close();
     },
   };
 }

@@ -1,11 +1,9 @@
-import type { Clock } from "../../foundation/clock.ts";
-import type { Random } from "../../foundation/random.ts";
 import { locate } from "../../service/config/config.ts";
 import { watchedFile } from "../../service/table/file.io.ts";
-import { openTable } from "../../service/table/open-backend.io.ts";
+import { openTable, type BackendWorld } from "../../service/table/open-backend.io.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
 import type { Table } from "../../service/table/table.ts";
-import { createTables, type TableFinding, type Tables } from "../../service/table/tables.ts";
+import { createTables, type Tables } from "../../service/table/tables.ts";
 import type { LoadedSettings } from "../settings/load-settings.ts";
 
 export interface OpenTables {
@@ -18,7 +16,7 @@ export interface OpenTables {
 export async function openTables(
   loaded: LoadedSettings,
   isWanted: (name: string) => boolean,
-  world: { readonly clock: Clock; readonly random: Random; readonly onFinding: (finding: TableFinding) => void },
+  world: Omit<BackendWorld, "secrets">,
 ): Promise<OpenTables> {
   const { clock, onFinding } = world;
   const wanted = Object.entries(loaded.settings.tables).filter(([name]) => isWanted(name));

@@ -66,28 +66,41 @@ export async function remoteKeeper(start: WorkerStart, role: keyof typeof method
   };
 }
 
-/** For the lookup process: the keeper checks the passwords of the system's users. */
-export async function remoteAccountKeeper(start: WorkerStart): Promise<{ keeper: AccountKeeper; close: () => void }> {
+type LookupKeeper = AccountKeeper & Pick<Keeper, "anchors" | "onChange">;
+
+/** For the lookup process: the keeper checks the passwords of the system's users, and knows the system's authorities. */
+export async function remoteAccountKeeper(start: WorkerStart): Promise<{ keeper: LookupKeeper; close: () => void }> {
   const { keeper } = start;
+  const listening = new Set<(change: KeeperChange) => void>();
+  const tell = (change: KeeperChange): void => {
+    for (const each of listening) each(change);
+  };
   const reached = Promise.withResolvers<void>();
   const connection = keepConnected({
     connect: () => connect(keeper?.path ?? ""),
     peer: "keeper",
-    handlers: {},
+    handlers: { changed: tell },
     clock: systemClock,
     retryMs: RECONNECT_MS,
     onOpen: (channel) => {
       channel.note("iAm", [`lookup ${keeper?.words["lookup"] ?? ""}`]);
       reached.resolve();
+      // As above.
+      tell("anchors");
     },
   });
   const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
   await reached.promise;
   timer.cancel();
-  const calls = remote<AccountKeeper>(connection.current, lookupKeeperMethods, "keeper");
+  const calls = remote<Omit<LookupKeeper, "onChange">>(connection.current, lookupKeeperMethods, "keeper");
   return {
     keeper: {
       loginSecret: () => calls.loginSecret(),
+      anchors: (source) => calls.anchors(source),
+      onChange(listener) {
+        listening.add(listener);
+        return () => listening.delete(listener);
+      },
       checkSystemPassword: (question) =>
         calls.checkSystemPassword(question).catch((thrown: unknown) => ({ kind: "failed", text: messageOf(thrown) })),
     },

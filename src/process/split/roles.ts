@@ -217,10 +217,10 @@ export const supervisorLookupMethods = [
 ] as const satisfies readonly (keyof LookupPort)[];
 export const LOOKUP_CALLERS = ["ingress", "scheduler", "egress", "delivery", "supervisor"] as const;
 export type LookupCaller = (typeof LOOKUP_CALLERS)[number];
-export const lookupKeeperMethods = [
-  "checkSystemPassword",
-  "loginSecret",
-] as const satisfies readonly (keyof AccountKeeper)[];
+export const lookupKeeperMethods = ["checkSystemPassword", "loginSecret", "anchors"] as const satisfies readonly (
+  | keyof AccountKeeper
+  | keyof Keeper
+)[];
 
 /** None of these gives a key. */
 export const supervisorKeeperMethods = ["listing"] as const satisfies readonly (keyof KeeperStore)[];

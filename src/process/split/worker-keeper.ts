@@ -52,7 +52,10 @@ export async function keeperRole(start: WorkerStart, emit: Emit): Promise<Runnin
   };
   const channels = await serveAdmitted(
     access,
-    (name) => (name === "lookup" ? accounts : handlersFrom(keeper, methodsOf[name] ?? [])),
+    (name) =>
+      name === "lookup"
+        ? { ...accounts, ...handlersFrom(keeper, ["anchors"]) }
+        : handlersFrom(keeper, methodsOf[name] ?? []),
     // Who may come here at all is settled by the folder.
     0o666,
   );

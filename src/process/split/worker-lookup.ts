@@ -21,11 +21,11 @@ export async function lookupRole(start: WorkerStart, emit: Emit): Promise<Runnin
   const loginSecret = await kept.keeper.loginSecret();
   const logins = loginsFor(start.loaded.settings.accounts, systemClock, loginSecret);
   const sending = new SendingLimits(systemClock);
-  const system = kept.keeper;
   const role = await startLookup({
     ...roleParts(start, emit),
     random: systemRandom,
-    system,
+    system: kept.keeper,
+    keeper: kept.keeper,
     logins,
     sending,
     rates: new Rates(systemClock),

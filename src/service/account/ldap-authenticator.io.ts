@@ -1,6 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import type { Random } from "../../foundation/random.ts";
 import { ldapBinder } from "../table/ldap/bind.io.ts";
+import type { SystemTrust } from "../table/pool/system-trust.ts";
 import type { LdapSettings } from "../table/ldap/settings.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
 import type { Turns } from "./turns.ts";
@@ -9,7 +10,7 @@ import type { Turns } from "./turns.ts";
 export async function ldapAuthenticator(
   settings: LdapSettings,
   password: string | undefined,
-  world: { readonly clock: Clock; readonly random: Random; readonly turns: Turns },
+  world: { readonly clock: Clock; readonly random: Random; readonly trust: SystemTrust; readonly turns: Turns },
 ): Promise<Authenticator & { close(): void }> {
   const binder = await ldapBinder(settings, password, world);
   return {

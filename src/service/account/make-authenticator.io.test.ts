@@ -8,6 +8,7 @@ import { accountKey } from "./account-key.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { makeAuthenticator, type AccountWorld } from "./make-authenticator.io.ts";
 import { accountsSettings } from "./settings.ts";
+import { trustIn } from "../../testing/trust.ts";
 
 async function withBackend(
   settings: unknown,
@@ -17,6 +18,7 @@ async function withBackend(
   const { authenticator, close } = await makeAuthenticator(accountsSettings.parse(settings), {
     clock: systemClock,
     random: seededRandom(1),
+    trust: trustIn(),
     table: () => undefined,
     source: () => undefined,
     system: { checkSystemPassword: () => Promise.resolve({ kind: "wrong" }) },

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import type { Clock } from "../../foundation/clock.ts";
 import type { Random } from "../../foundation/random.ts";
 import { scramPbkdf2 } from "../../protocol/sasl/pbkdf2.io.ts";
+import type { SystemTrust } from "../table/pool/system-trust.ts";
 import type { TableSource } from "../table/settings.ts";
 import type { Table } from "../table/table.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
@@ -24,6 +25,8 @@ export interface AccountWorld {
   /** Where a table's content comes from: a directory is asked in another way than by lookups. */
   readonly source: (name: string) => TableSource | undefined;
   readonly system: SystemPasswords;
+  /** For directories and issuers of tokens. */
+  readonly trust: SystemTrust;
   /** Of backends that have one, by their place in the settings' list; of tables, by name. */
   readonly secrets: {
     readonly accounts: Readonly<Record<number, string>>;
@@ -102,15 +105,15 @@ async function open(
       const source = world.source(backend.table);
       if (source?.kind !== "ldap") return unusable(`table ${backend.table} is no directory`);
       const { ldapAuthenticator } = await import("./ldap-authenticator.io.ts");
-      const parts = { clock, random: world.random, turns: elsewhere };
+      const parts = { clock, random: world.random, trust: world.trust, turns: elsewhere };
       const ldap = await ldapAuthenticator(source.options, world.secrets.tables[backend.table], parts);
       return { authenticator: remembered(ldap), close: () => ldap.close() };
     }
     case "oauth": {
       const { oauthAuthenticator } = await import("./oauth.io.ts");
-      return {
-        authenticator: await oauthAuthenticator(backend.oauth, world.secrets.accounts[at], clock, elsewhere),
-      };
+      const parts = { clock, trust: world.trust, turns: elsewhere };
+      const oauth = await oauthAuthenticator(backend.oauth, world.secrets.accounts[at], parts);
+      return { authenticator: oauth, close: () => oauth.close() };
     }
   }
 }

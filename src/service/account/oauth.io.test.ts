@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { systemClock } from "../../foundation/clock.io.ts";
 import type { OauthSettings } from "./backend-settings.ts";
 import { oauthAuthenticator } from "./oauth.io.ts";
+import { trustIn } from "../../testing/trust.ts";
 import { turns } from "./turns.ts";
 
 /** Unpacks to a thousand times its size. */
@@ -56,7 +57,11 @@ for (const [what, answer] of Object.entries(ANSWERS))
         const url = `http://127.0.0.1:${address.port}/`;
         const check: OauthSettings["check"] =
           by === "keys" ? { by, url, file: undefined } : { by, url, clientId: "us", clientSecretFile: undefined };
-        const authenticator = await oauthAuthenticator(settings(check), undefined, systemClock, turns(1, 1));
+        const authenticator = await oauthAuthenticator(settings(check), undefined, {
+          clock: systemClock,
+          trust: trustIn(),
+          turns: turns(1, 1),
+        });
         const verdict = await authenticator.checkToken?.("ann@example.test", token, AbortSignal.timeout(20_000));
         assert.deepEqual(verdict, {
           kind: "failed",

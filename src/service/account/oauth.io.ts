@@ -5,10 +5,11 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
 import type { OauthSettings } from "./backend-settings.ts";
+import { issuerClient, type IssuerClient } from "./issuer-client.io.ts";
 import { isTokenText, judgeClaims } from "./oauth-token.ts";
+import type { SystemTrust } from "../table/pool/system-trust.ts";
 import type { Turns } from "./turns.ts";
 
-const MOST_ANSWER_BYTES = 256 * 1024;
 const MOST_KEPT = 10_000;
 /** How far clocks may differ. */
 const TOLERANCE_S = 30;
@@ -21,10 +22,11 @@ type Verify = (token: string, signal: AbortSignal) => Promise<Claims | string>;
 export async function oauthAuthenticator(
   settings: OauthSettings,
   clientSecret: string | undefined,
-  clock: Clock,
-  turns: Turns,
-): Promise<Authenticator> {
-  const verify = await verifierOf(settings, clientSecret, clock);
+  world: { readonly clock: Clock; readonly trust: SystemTrust; readonly turns: Turns },
+): Promise<Authenticator & { close(): void }> {
+  const { clock, turns } = world;
+  const issuer = issuerClient(world.trust);
+  const verify = await verifierOf(settings, clientSecret, clock, issuer);
   return {
     checkPassword: () => Promise.resolve({ kind: "wrong" }),
     async checkToken(user, token, signal): Promise<PasswordVerdict> {
@@ -41,14 +43,20 @@ export async function oauthAuthenticator(
       }
     },
     mechanisms: ["OAUTHBEARER", "XOAUTH2"],
+    close: () => issuer.close(),
   };
 }
 
-async function verifierOf(settings: OauthSettings, clientSecret: string | undefined, clock: Clock): Promise<Verify> {
+async function verifierOf(
+  settings: OauthSettings,
+  clientSecret: string | undefined,
+  clock: Clock,
+  issuer: IssuerClient,
+): Promise<Verify> {
   const { check } = settings;
   return check.by === "introspection"
-    ? introspection(check.url, check.clientId, clientSecret, settings.remember, clock)
-    : keys(check, settings);
+    ? introspection(check.url, check.clientId, clientSecret, settings.remember, clock, issuer)
+    : keys(check, settings, issuer);
 }
 
 /** RFC 7662. What the issuer said is believed for a while, at most until the token expires. */
@@ -58,6 +66,7 @@ function introspection(
   clientSecret: string | undefined,
   rememberMs: number,
   clock: Clock,
+  issuer: IssuerClient,
 ): Verify {
   const kept = new Map<string, { readonly claims: Claims; readonly untilAt: number }>();
   const key = randomBytes(32);
@@ -75,12 +84,9 @@ function introspection(
     };
     if (clientSecret !== undefined)
       headers["authorization"] = clientId === undefined ? `Bearer ${clientSecret}` : basic(clientId, clientSecret);
-    const response = await fetch(url, { method: "POST", headers, body: body.toString(), signal, redirect: "error" });
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw new Error(`${url} answered ${response.status}`);
-    }
-    const claims = asClaims(JSON.parse(await textOf(response)));
+    const claims = asClaims(
+      JSON.parse(await issuer.ask(url, { method: "POST", headers, body: body.toString(), signal })),
+    );
     const isActive = claims?.["active"];
     if (claims === undefined || typeof isActive !== "boolean")
       throw new Error(`${url} does not say whether it is active`);
@@ -103,12 +109,17 @@ function introspection(
 async function keys(
   check: Extract<OauthSettings["check"], { by: "keys" }>,
   { issuer, audience, timeout }: OauthSettings,
+  client: IssuerClient,
 ): Promise<Verify> {
   const jose = await import("jose");
   const keySet =
     check.url === undefined
       ? undefined
-      : jose.createRemoteJWKSet(new URL(check.url), { timeoutDuration: timeout, [jose.customFetch]: boundedFetch });
+      : jose.createRemoteJWKSet(new URL(check.url), {
+          timeoutDuration: timeout,
+          [jose.customFetch]: async (url, { headers, signal }) =>
+            new Response(await client.ask(url, { method: "GET", headers: Object.fromEntries(headers), signal })),
+        });
   const local = check.file === undefined ? undefined : await localKeys(check.file, jose);
   return async (token) => {
     const options = {
@@ -155,26 +166,6 @@ async function localKeys(file: string, jose: typeof import("jose")) {
 function basic(id: string, secret: string): string {
   const encode = (text: string): string => new URLSearchParams({ x: text }).toString().slice(2);
   return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString("base64")}`;
-}
-
-/** The library would read an answer of any length, and what unpacks to any. */
-async function boundedFetch(url: string, options: RequestInit): Promise<Response> {
-  const response = await fetch(url, options);
-  const { status } = response;
-  if (status === 200) return new Response(await textOf(response), { status });
-  await response.body?.cancel();
-  throw new Error(`${url} answered ${status}`);
-}
-
-async function textOf(response: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > MOST_ANSWER_BYTES) throw new Error("the issuer's answer is too long");
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString();
 }
 
 function asClaims(value: unknown): Claims | undefined {

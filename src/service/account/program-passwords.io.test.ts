@@ -7,6 +7,7 @@ import { processSettings } from "../table/process/settings.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { makeAuthenticator } from "./make-authenticator.io.ts";
 import { accountsSettings } from "./settings.ts";
+import { trustIn } from "../../testing/trust.ts";
 
 /** A program in shell that registers services and answers as the script says (`$op`, `$service`, `$id`, `$key`). */
 function shell(services: readonly string[], script: string): readonly string[] {
@@ -27,6 +28,7 @@ async function withProgram(
   const world = {
     clock: systemClock,
     random: seededRandom(1),
+    trust: trustIn(),
     onFinding: ({ text }: { text: string }) => void findings.push(text),
     secrets: {},
   };
@@ -35,6 +37,7 @@ async function withProgram(
   const { authenticator, close } = await makeAuthenticator(accountsSettings.parse("table:people"), {
     clock: systemClock,
     random: seededRandom(1),
+    trust: trustIn(),
     table: () => opened.table,
     source: () => undefined,
     system: { checkSystemPassword: () => Promise.resolve({ kind: "wrong" }) },

@@ -3,6 +3,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { Random } from "../../foundation/random.ts";
 import type { KeyedBackend } from "./keyed-backend.ts";
 import { keyedTable } from "./keyed-table.ts";
+import type { SystemTrust } from "./pool/system-trust.ts";
 import type { BackendSource } from "./settings.ts";
 import type { Table } from "./table.ts";
 import type { TableFinding } from "./tables.ts";
@@ -10,6 +11,8 @@ import type { TableFinding } from "./tables.ts";
 export interface BackendWorld {
   readonly clock: Clock;
   readonly random: Random;
+  /** For servers that are to be verified, without authorities of their own in the settings. */
+  readonly trust: SystemTrust;
   readonly onFinding: (finding: TableFinding) => void;
   /** Passwords of backends, by the table's name: of the settings' `password` or `password-file`. */
   readonly secrets: Readonly<Record<string, string>>;

@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { generate } from "selfsigned";
 import { testFacts, testFilterWorld, testMail } from "../../../testing/filter-mail.ts";
+import { testAuthority } from "../../../testing/test-authority.ts";
+import { trustIn } from "../../../testing/trust.ts";
 import { startScanner } from "../../../testing/scripted-scanner.ts";
 import type { Filter, FilterQuestion } from "../filter.ts";
 import { wholeOf } from "../kept-content.ts";
@@ -228,8 +230,8 @@ test("with https the certificate must be good: of an authority that is known, fo
   await once(server, "listening");
   // A TCP server says where it listens.
   const { port } = server.address() as AddressInfo;
-  const judged = async (more: object): Promise<unknown> => {
-    const filter = await httpHookFilter("hook", httpHookSettings.parse(more), testFilterWorld());
+  const judged = async (more: object, trust = trustIn()): Promise<unknown> => {
+    const filter = await httpHookFilter("hook", httpHookSettings.parse(more), testFilterWorld({ trust }));
     try {
       return await judge(filter);
     } finally {
@@ -237,7 +239,13 @@ test("with https the certificate must be good: of an authority that is known, fo
     }
   };
   assert.deepEqual(await judged({ servers: `https://localhost:${port}`, tlsCa }), { fate: { kind: "keep" } });
-  await assert.rejects(judged({ servers: `https://localhost:${port}` }), { message: /self-signed certificate/ });
+  // Without one of its own: the system's.
+  const plain = { servers: `https://localhost:${port}` };
+  assert.deepEqual(await judged(plain, trustIn(made.cert)), { fate: { kind: "keep" } });
+  await assert.rejects(judged(plain, trustIn((await testAuthority("Other")).certificatePem)), {
+    message: /self-signed certificate/,
+  });
+  await assert.rejects(judged(plain), { message: /no authority of the system/ });
   await assert.rejects(judged({ servers: `https://127.0.0.1:${port}`, tlsCa }), { message: /does not match|altnames/ });
   await assert.rejects(judged({ servers: "https://localhost", tlsCa: join(folder, "none") }), {
     code: "SETTINGS_INVALID",

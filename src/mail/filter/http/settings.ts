@@ -30,7 +30,9 @@ export const httpHookSettings = addressOr(
       ),
     tlsCa: path()
       .optional()
-      .describe("A file with the authorities that an https server's certificate is verified with."),
+      .describe(
+        "A file with the authorities that an https server's certificate is verified with. Left out: the system's.",
+      ),
     ...scannerWaits("30s"),
   }),
   HTTP_SERVER_KIND,

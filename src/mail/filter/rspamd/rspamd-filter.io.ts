@@ -21,7 +21,7 @@ const PING = "/ping";
  * it would count with the others; where the mail came from stands in headers of the question.
  */
 export async function rspamdFilter(name: string, settings: RspamdSettings, world: FilterWorld): Promise<Filter> {
-  const client = httpClient(world.clock, await authoritiesIn(name, settings.tlsCa));
+  const client = httpClient(world.clock, (await authoritiesIn(name, settings.tlsCa)) ?? world.trust);
   const inOrder = inTurn("rspamd", settings.servers, world.clock);
   const limits = { connectMs: settings.connectTimeout, answerMs: settings.answerTimeout };
   const password = world.secrets[name];

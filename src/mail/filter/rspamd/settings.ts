@@ -17,7 +17,9 @@ export const rspamdSettings = addressOr(
     passwordFile: path().optional().describe("A file with the password, in its first line."),
     tlsCa: path()
       .optional()
-      .describe("A file with the authorities that an https server's certificate is verified with."),
+      .describe(
+        "A file with the authorities that an https server's certificate is verified with. Left out: the system's.",
+      ),
     settingsId: z
       .string()
       .regex(/^[\x21-\x7e]{1,100}$/, "expected a word")

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import { test, type TestContext } from "node:test";
 import { systemClock } from "../../../foundation/clock.io.ts";
+import { trustIn } from "../../../testing/trust.ts";
 import { httpClient } from "./http-client.io.ts";
 import { parseHttpServer } from "./http-server.ts";
 
@@ -20,7 +21,7 @@ test("a client that is closed lets what was asked come to its answer, and keeps 
   assert.ok(typeof address === "object" && address !== null);
   const at = parseHttpServer(`http://127.0.0.1:${address.port}/`, "/");
   assert.ok(at !== undefined);
-  const client = httpClient(systemClock);
+  const client = httpClient(systemClock, trustIn());
   const pieces: string[] = [];
   const question = {
     method: "GET",

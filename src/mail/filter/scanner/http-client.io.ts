@@ -1,10 +1,13 @@
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { Agent as HttpsAgent, request as httpsRequest, type AgentOptions } from "node:https";
 import { isIP } from "node:net";
+import type { SecureContext } from "node:tls";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
+import { withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf } from "../../../foundation/error.ts";
 import { formatDuration } from "../../../foundation/units.ts";
 import { connectError } from "../../../service/table/pool/server-tls.io.ts";
+import type { SystemTrust } from "../../../service/table/pool/system-trust.ts";
 import type { ExchangeLimits } from "./exchange.io.ts";
 import type { HttpServer } from "./http-server.ts";
 
@@ -35,17 +38,17 @@ export interface HttpClient {
 /** How long an idle connection is kept. */
 const IDLE_MS = 10_000;
 
-/** Asks over HTTP/1.1, on connections that are kept for the next question. `authorities`: instead of those that Node knows. */
-export function httpClient(clock: Clock, authorities?: string): HttpClient {
+/** Asks over HTTP/1.1, on connections that are kept for the next question. `trusted`: a filter's own authorities, or the system's. */
+export function httpClient(clock: Clock, trusted: string | SystemTrust): HttpClient {
   const keep = { keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS };
   const plain = new HttpAgent(keep);
-  const tls = new HttpsAgent({
-    ...keep,
-    minVersion: "TLSv1.2",
-    rejectUnauthorized: true,
-    ...(authorities === undefined ? {} : { ca: authorities }),
-  });
-  const open = (server: HttpServer, { method, headers, bodyBytes }: HttpQuestion): ClientRequest => {
+  const tls = secureAgents(keep, trusted);
+  const open = async (
+    server: HttpServer,
+    { method, headers, bodyBytes }: HttpQuestion,
+    limits: ExchangeLimits,
+    signal: AbortSignal,
+  ): Promise<ClientRequest> => {
     const options = {
       method,
       path: server.path,
@@ -55,19 +58,48 @@ export function httpClient(clock: Clock, authorities?: string): HttpClient {
       headers: { ...headers, ...(bodyBytes === undefined ? {} : { "content-length": String(bodyBytes) }) },
     };
     if (!server.isTls) return httpRequest({ ...options, agent: plain });
-    return httpsRequest({ ...options, agent: tls, ...(isIP(server.host) === 0 ? { servername: server.host } : {}) });
+    const agent = await withDeadline(clock, limits.connectMs, "who is to be trusted", () => tls.current(), signal);
+    return httpsRequest({ ...options, agent, ...(isIP(server.host) === 0 ? { servername: server.host } : {}) });
   };
   return {
     async ask(server, question, limits, signal) {
-      const first = await once(open(server, question), question, limits, clock, signal);
+      const first = await once(await open(server, question, limits, signal), question, limits, clock, signal);
       if (first === "stale") {
-        const second = await once(open(server, question), question, limits, clock, signal);
+        const second = await once(await open(server, question, limits, signal), question, limits, clock, signal);
         if (second === "stale") throw new Error("it closes its connections before anything is asked");
       }
     },
     close() {
       letGo(plain);
-      letGo(tls);
+      tls.letGo();
+    },
+  };
+}
+
+interface SecureAgents {
+  current(): Promise<HttpsAgent>;
+  letGo(): void;
+}
+
+function secureAgents(keep: AgentOptions, trusted: string | SystemTrust): SecureAgents {
+  const agentWith = (authorities: Pick<AgentOptions, "ca" | "secureContext">): HttpsAgent =>
+    new HttpsAgent({ ...keep, minVersion: "TLSv1.2", rejectUnauthorized: true, ...authorities });
+  if (typeof trusted === "string") {
+    const agent = agentWith({ ca: trusted });
+    return { current: () => Promise.resolve(agent), letGo: () => letGo(agent) };
+  }
+  let known: { readonly context: SecureContext; readonly agent: HttpsAgent } | undefined;
+  return {
+    async current() {
+      const { context } = await trusted.current();
+      if (known?.context === context) return known.agent;
+      // With other authorities each server is verified anew: no connection and no session of TLS from before is used again.
+      if (known !== undefined) letGo(known.agent);
+      known = { context, agent: agentWith({ secureContext: context }) };
+      return known.agent;
+    },
+    letGo() {
+      if (known !== undefined) letGo(known.agent);
     },
   };
 }

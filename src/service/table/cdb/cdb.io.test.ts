@@ -12,6 +12,7 @@ import { tableSuite } from "../table.suite.ts";
 import type { TableFinding } from "../tables.ts";
 import { cdbBackend } from "./cdb.io.ts";
 import { makeCdb } from "./make-cdb.io.ts";
+import { trustIn } from "../../../testing/trust.ts";
 
 tableSuite("cdb", async (entries) => {
   const directory = await mkdtemp(join(tmpdir(), "posthorn-cdb-"));
@@ -23,7 +24,7 @@ tableSuite("cdb", async (entries) => {
   const opened = await openTable(
     "t",
     { kind: "cdb", options: { file: `${source}.cdb` }, wildcards: true, timeoutMs: 1000 },
-    { clock: systemClock, random: seededRandom(1), onFinding: () => {}, secrets: {} },
+    { clock: systemClock, random: seededRandom(1), trust: trustIn(), onFinding: () => {}, secrets: {} },
   );
   return {
     table: opened.table,
@@ -146,7 +147,7 @@ async function open(file: string): ReturnType<typeof openTable> {
   return await openTable(
     "t",
     { kind: "cdb", options: { file }, wildcards: true, timeoutMs: 1000 },
-    { clock: systemClock, random: seededRandom(1), onFinding: () => {}, secrets: {} },
+    { clock: systemClock, random: seededRandom(1), trust: trustIn(), onFinding: () => {}, secrets: {} },
   );
 }
 

@@ -26,18 +26,18 @@ export interface LdapBinder {
 export async function ldapBinder(
   settings: LdapSettings,
   password: string | undefined,
-  world: Pick<PoolWorld, "clock" | "random">,
+  world: Pick<PoolWorld, "clock" | "random" | "trust">,
 ): Promise<LdapBinder> {
   const { InvalidCredentialsError } = await import("ldapts");
   const search = await ldapSearch(settings);
   const options = poolOptions(settings);
   const searching = createPool(
-    await ldapDriver(settings, bindOf(settings, password)),
+    await ldapDriver(settings, bindOf(settings, password), world.trust),
     options,
     world.clock,
     world.random,
   );
-  const plain = await ldapDriver(settings, undefined);
+  const plain = await ldapDriver(settings, undefined, world.trust);
   const binding: Pool<LdapConnection> = createPool(
     plain,
     // A bind leaves the connection logged in as that user: it is closed after one.

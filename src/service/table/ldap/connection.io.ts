@@ -4,6 +4,7 @@ import type { Client } from "ldapts";
 import type { PoolDriver } from "../pool/pool.ts";
 import { serverAddress, type ServerAddress } from "../pool/server-address.ts";
 import { connectError, serverTls, type ServerTls } from "../pool/server-tls.io.ts";
+import type { SystemTrust } from "../pool/system-trust.ts";
 import { resultWords } from "./result-words.ts";
 import type { LdapSettings } from "./settings.ts";
 
@@ -24,12 +25,13 @@ export interface LdapConnection {
 export async function ldapDriver(
   settings: LdapSettings,
   bind: { readonly dn: string; readonly password: string } | undefined,
+  trust: SystemTrust,
 ): Promise<PoolDriver<LdapConnection>> {
   const ldapts = await import("ldapts");
   return {
     async open(host, signal, onGone) {
       const address = serverAddress(host);
-      const tls = await serverTls(settings, address);
+      const tls = await serverTls(settings, address, trust);
       signal.throwIfAborted();
       const isImplicit = address.kind === "tcp" && address.scheme === "ldaps";
       const sockets: Socket[] = [];

@@ -20,7 +20,7 @@ export async function ldapBackend(
   world: PoolWorld,
 ): Promise<KeyedBackend> {
   const searchFor = await ldapSearch(settings);
-  const driver = await ldapDriver(settings, bindOf(settings, password));
+  const driver = await ldapDriver(settings, bindOf(settings, password), world.trust);
   return pooledBackend(
     {
       table,

@@ -5,7 +5,7 @@ import { keyParameters } from "../key-parameters.ts";
 import { pooledBackend, type PoolWorld } from "../pool/pooled-backend.ts";
 import type { PoolDriver } from "../pool/pool.ts";
 import { serverAddress, type ServerAddress } from "../pool/server-address.ts";
-import { connectError, serverTls } from "../pool/server-tls.io.ts";
+import { connectError, serverTls, type ServerTls } from "../pool/server-tls.io.ts";
 import { servicesOf } from "../queries.ts";
 import { columnText, rowValue, type Row } from "../row-value.ts";
 import { boundQuery } from "../sql/named-query.ts";
@@ -20,6 +20,8 @@ const ENDS_CONNECTION: ReadonlySet<number> = new Set([
   1040, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 4031,
 ]);
 
+type Ssl = Omit<ServerTls, "secureContext"> & { readonly verifyIdentity: boolean };
+
 /** MySQL and MariaDB, by their protocol. */
 export async function mysqlBackend(
   table: string,
@@ -31,10 +33,20 @@ export async function mysqlBackend(
   const queries = new Map(
     [...parsedQueries(settings.queries, "mysql")].map(([service, query]) => [service, boundQuery(query, "mysql")]),
   );
+  const ssls = new Map<string, Ssl>();
+  /** The library reads all authorities anew for each object that it gets: as long as they are the same, it gets the same one. */
+  const sslFor = (host: string, tls: ServerTls): Ssl => {
+    const known = ssls.get(host);
+    if (known !== undefined && known.ca === tls.ca) return known;
+    const { secureContext: _, ...rest } = tls;
+    const ssl = { ...rest, verifyIdentity: tls.rejectUnauthorized && isIP(tls.servername ?? "") === 0 };
+    ssls.set(host, ssl);
+    return ssl;
+  };
   const driver: PoolDriver<Connection> = {
     async open(host, signal, onGone) {
       const address = serverAddress(host);
-      const tls = await serverTls(settings, address);
+      const tls = await serverTls(settings, address, world.trust);
       // The library compares the certificate with the name it is given, and an address with "localhost".
       if (tls?.rejectUnauthorized === true && tls.servername === undefined)
         throw new Error(
@@ -50,9 +62,7 @@ export async function mysqlBackend(
         user: settings.user,
         database: settings.database,
         ...(password === undefined ? {} : { password }),
-        ...(tls === undefined
-          ? {}
-          : { ssl: { ...tls, verifyIdentity: tls.rejectUnauthorized && isIP(tls.servername ?? "") === 0 } }),
+        ...(tls === undefined ? {} : { ssl: sslFor(host, tls) }),
         charset: "utf8mb4",
         // Ours is the pool's.
         connectTimeout: 0,

@@ -7,6 +7,7 @@ import { keyedTable } from "../keyed-table.ts";
 import type { RowValue } from "../row-value.ts";
 import { redisSettings } from "../redis/settings.ts";
 import { pooledBackend } from "./pooled-backend.ts";
+import { trustIn } from "../../../testing/trust.ts";
 
 interface World {
   readonly clock: VirtualClock;
@@ -50,7 +51,7 @@ function world(askEach?: AskEach): World {
         ask: () => state.answer(),
         ...(askEach === undefined ? {} : { askEach: (_connection: string, keys: readonly string[]) => askEach(keys) }),
       },
-      { clock, random: seededRandom(1), onFinding: ({ text }) => void told.push(text) },
+      { clock, random: seededRandom(1), trust: trustIn(), onFinding: ({ text }) => void told.push(text) },
     ),
   };
   return state;

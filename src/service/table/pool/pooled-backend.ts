@@ -8,6 +8,7 @@ import type { TableAnswer, TableService } from "../table.ts";
 import type { TableFinding } from "../tables.ts";
 import { createPool, type PoolDriver } from "./pool.ts";
 import { poolOptions, type ServerSettings } from "./settings.ts";
+import type { SystemTrust } from "./system-trust.ts";
 
 export interface PooledPlan<Connection> {
   /** The table's name, for people. */
@@ -31,6 +32,7 @@ export interface PooledPlan<Connection> {
 export interface PoolWorld {
   readonly clock: Clock;
   readonly random: Random;
+  readonly trust: SystemTrust;
   readonly onFinding: (finding: TableFinding) => void;
 }
 

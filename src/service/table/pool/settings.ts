@@ -18,7 +18,9 @@ export const serverFields = {
     .describe(
       "Encryption: `verify` also checks whose certificate it is, `unverified` does not, `off` is without. Left out: `verify`, but `off` on this machine (loopback and sockets).",
     ),
-  tlsCa: path().optional().describe("A file with the authorities that the servers' certificates are verified with."),
+  tlsCa: path()
+    .optional()
+    .describe("A file with the authorities that the servers' certificates are verified with. Left out: the system's."),
   tlsName: hostName().optional().describe("The name that the certificate must have, when it is not the host's."),
   password: secret().optional().describe("The password to log in with. Better kept in a file of its own."),
   passwordFile: path().optional().describe("A file with the password, in its first line."),

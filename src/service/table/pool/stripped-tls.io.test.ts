@@ -7,6 +7,10 @@ import { seededRandom } from "../../../foundation/random.ts";
 import { openBackend } from "../open-backend.io.ts";
 import { tablesSettings } from "../settings.ts";
 import { isBackendSource } from "../backend-source.ts";
+import { testAuthority } from "../../../testing/test-authority.ts";
+import { trustIn } from "../../../testing/trust.ts";
+
+const authority = await testAuthority("The system's");
 
 /** A server, or somebody between, who knows no encryption. `answer` says what it replies to what came so far. */
 async function plainServer(
@@ -47,6 +51,7 @@ async function askedOnce(kind: string, options: object): Promise<string> {
   const backend = await openBackend("table", table, {
     clock: systemClock,
     random: seededRandom(1),
+    trust: trustIn(authority.certificatePem),
     onFinding: () => {},
     secrets: { table: "sesame" },
   });

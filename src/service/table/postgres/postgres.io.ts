@@ -37,7 +37,7 @@ export async function postgresBackend(
   const driver: PoolDriver<PgClient> = {
     async open(host, signal, onGone) {
       const address = serverAddress(host);
-      const tls = await serverTls(settings, address);
+      const tls = await serverTls(settings, address, world.trust);
       signal.throwIfAborted();
       const socket = new Socket();
       socket.setKeepAlive(true, 30_000);

@@ -12,6 +12,7 @@ import { tableSuite } from "../table.suite.ts";
 import type { TableAnswer, TableService } from "../table.ts";
 import { processBackend } from "./process.io.ts";
 import { processSettings } from "./settings.ts";
+import { trustIn } from "../../../testing/trust.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../../docs/examples/table-program.py", import.meta.url));
 
@@ -35,7 +36,7 @@ tableSuite(
         wildcards: true,
         timeoutMs: 5000,
       },
-      { clock: systemClock, random: systemRandom, onFinding: () => {}, secrets: {} },
+      { clock: systemClock, random: systemRandom, trust: trustIn(), onFinding: () => {}, secrets: {} },
     );
     return {
       table: opened.table,

@@ -28,7 +28,7 @@ export async function redisBackend(
   const driver: PoolDriver<Client> = {
     async open(host, signal, onGone) {
       const address = serverAddress(host);
-      const tls = await serverTls(settings, address);
+      const tls = await serverTls(settings, address, world.trust);
       signal.throwIfAborted();
       const place =
         address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port ?? 6379 };

@@ -16,9 +16,10 @@ import type { TableAnswer } from "../table.ts";
 import { netstring, netstringReader } from "./netstring.ts";
 import { socketmapSettings } from "./settings.ts";
 import { socketmapBackend } from "./socketmap.io.ts";
+import { trustIn } from "../../../testing/trust.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../../../docs/examples/socketmap-server.py", import.meta.url));
-const world = { clock: systemClock, random: systemRandom, onFinding: () => {}, secrets: {} };
+const world = { clock: systemClock, random: systemRandom, trust: trustIn(), onFinding: () => {}, secrets: {} };
 
 tableSuite(
   "socketmap",

@@ -13,6 +13,7 @@ import { tableSuite } from "../table.suite.ts";
 import type { TableFinding } from "../tables.ts";
 import { sqliteBackend } from "./sqlite.io.ts";
 import { queryParameters } from "./sqlite-query.ts";
+import { trustIn } from "../../../testing/trust.ts";
 
 const SCHEMA = "create table kv (service text, key text, value text, primary key (service, key))";
 
@@ -39,7 +40,7 @@ tableSuite("sqlite", async (entries) => {
       wildcards: true,
       timeoutMs: 300,
     },
-    { clock: systemClock, random: seededRandom(1), onFinding: () => {}, secrets: {} },
+    { clock: systemClock, random: seededRandom(1), trust: trustIn(), onFinding: () => {}, secrets: {} },
   );
   return {
     table: opened.table,
