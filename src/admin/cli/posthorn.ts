@@ -39,7 +39,7 @@ function calledAs(name: string, argv: readonly string[]): readonly string[] {
 
 /** Which settings are meant. What else other servers' programs were given here, as `-v` or `-Ac`, changes nothing. */
 function fileIn(argv: readonly string[]): readonly string[] {
-  const asked = parseSendmailArguments(argv);
+  const asked = parseSendmailArguments(["-bp", ...argv]);
   return asked.ok && asked.value.settingsFile !== undefined ? ["--file", asked.value.settingsFile] : [];
 }
 

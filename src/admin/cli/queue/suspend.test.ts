@@ -8,7 +8,10 @@ test("suspend says what, for how long and why; the name of a route may hold blan
     answers,
   });
   assert.equal(timed.code, 0);
-  assert.match(timed.out, /^suspended sender @a\.example until .*; 3 envelopes held by it now, others when they are due$/m);
+  assert.match(
+    timed.out,
+    /^suspended sender @a\.example until .*; 3 envelopes held by it now, others when they are due$/m,
+  );
   const [asked] = timed.asked;
   assert.deepEqual(asked?.slice(1, 2), ["suspend"]);
   assert.deepEqual(asked?.[2], {

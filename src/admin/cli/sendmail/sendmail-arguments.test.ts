@@ -49,7 +49,11 @@ test("what is wrong is said in the user's words", () => {
   for (const [argv, words] of [
     [["-Z"], /unknown option -Z/],
     [["-f"], /-f needs a value/],
-    [["-bd"], /-bd is not supported/],
+    [["-bd"], /-bd is not supported: posthornd /],
+    [["-bv", "joe@a.example"], /-bv is not supported: `posthorn explain ADDRESS`/],
+    [["-bt"], /-bt is not supported; -bm, -bs, -bp and -bi are/],
+    [["-q"], /-q is not needed.*`posthorn queue retry --all`/],
+    [["-q15m"], /-q is not needed/],
     [["-R", "all", "c"], /full or hdrs/],
     [["-N", "always", "c"], /never, or a list/],
     [["--form"], /unknown option --form/],

@@ -75,13 +75,19 @@ export function parseSendmailArguments(argv: readonly string[]): Result<Sendmail
       if (letter === "o" && value === "i") ignoresDots = true;
       if (letter === "b") {
         const asked = MODES[value];
-        if (asked === undefined) return refused(`-b${value} is not supported; -bm, -bs, -bp and -bi are`);
+        if (asked === undefined)
+          return refused(`-b${value} is not supported${INSTEAD[value] ?? "; -bm, -bs, -bp and -bi are"}`);
         mode = asked;
       }
       values.set(letter === "r" ? "f" : letter, value);
       break;
     }
   }
+  // Elsewhere it has the queue tried. With recipients it stands beside a mail, and changes nothing.
+  if (values.has("q") && mode === "mail" && recipients.length === 0 && !recipientsFromHeader)
+    return refused(
+      "-q is not needed: the server tries its queue by itself, and all of it at once by `posthorn queue retry --all`",
+    );
   const dsnReturn = values.get("R")?.toUpperCase();
   if (dsnReturn !== undefined && dsnReturn !== "FULL" && dsnReturn !== "HDRS") return refused("-R is full or hdrs");
   const notify = values.get("N")?.toUpperCase();
@@ -112,6 +118,12 @@ const MODES: Readonly<Record<string, SendmailRequest["mode"]>> = {
   s: "smtp",
   p: "queue",
   i: "nothing",
+};
+
+/** What does here what other servers' sendmail does. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  d: ": posthornd starts the server",
+  v: ": `posthorn explain ADDRESS` says what would become of a mail",
 };
 
 function splitOnce(text: string, mark: string): readonly [string, string | undefined] {
