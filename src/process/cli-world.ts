@@ -74,7 +74,11 @@ export const cliParts: Pick<
     const { checkHooks } = await import("./check/hooks.ts");
     const hooks = await checkHooks(loaded.value, systemClock);
     const all = [...loaded.value.warnings, ...checkPrograms(loaded.value), ...problems, ...hooks];
-    return { file, isFine: hooks.length === 0, lines: inOrder(all).map(problemLine) };
+    return {
+      file,
+      isFine: hooks.every(({ severity }) => severity === "warning"),
+      lines: inOrder(all).map(problemLine),
+    };
   },
   async explain(request) {
     const loaded = await settingsWithoutKeys(request.settingsFile);

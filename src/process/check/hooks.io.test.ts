@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,4 +30,28 @@ test("a module of hooks that cannot be used is an error at its place, and one th
   );
   assert.match(problems[0]?.text ?? "", /has onConect, and no hook is called so; did you mean onConnect\?/);
   assert.match(problems[1]?.text ?? "", /gone\.ts cannot be loaded: there is no such file/);
+});
+
+test("what a module of hooks lets slip while it is loaded is a warning of the check, and an exit an error", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "posthorn-check-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  // In a process of its own: the test's would hear of it, too.
+  writeFileSync(join(folder, "slips.ts"), 'Promise.reject(new Error("lost"));\nexport default { onConnect() {} };');
+  writeFileSync(join(folder, "exits.ts"), "process.exit(3);\nexport default { onConnect() {} };");
+  const own = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+  const main = join(folder, "main.mjs");
+  writeFileSync(
+    main,
+    `import { checkHooks } from ${own("./hooks.ts")};
+     import { systemClock } from ${own("../../foundation/clock.io.ts")};
+     const filters = Object.fromEntries(["slips", "exits"].map((name) => [name, { module: { file: ${JSON.stringify(folder)} + "/" + name + ".ts" } }]));
+     const problems = await checkHooks({ settings: { filters }, origins: { file: "p.yaml", places: {} } }, systemClock);
+     for (const { severity, text } of problems) console.log(severity + " " + text);`,
+  );
+  const { stdout, status } = spawnSync(process.execPath, [main], { encoding: "utf8", timeout: 30_000 });
+  assert.match(
+    stdout,
+    /^warning .*slips\.ts fails where nobody waits for it: lost \(slips\.ts:1:16\)\nerror .*exits\.ts cannot be/,
+  );
+  assert.equal(status, 0);
 });

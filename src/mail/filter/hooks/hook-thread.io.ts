@@ -19,9 +19,10 @@ const port = parentPort;
 if (port !== null) {
   const say = (message: FromHooks): void => port.postMessage(message);
   const task = workerData as HookThreadTask; // What thread-filter.io.ts gave.
+  const withStrays = strayCatcher((thrown) => say({ say: "strayed", text: placed(thrown) }));
   try {
-    const hooks = await loadHooks(task, systemClock);
-    serve({ hooks, where: task.file }, say, (hear) => port.on("message", hear));
+    const hooks = await withStrays(() => loadHooks(task, systemClock));
+    serve({ hooks, where: task.file }, withStrays, say, (hear) => port.on("message", hear));
     say({ say: "ready", stages: [...stagesOf(hooks)] });
   } catch (thrown) {
     say({ say: "unusable", text: messageOf(thrown) });
@@ -38,6 +39,7 @@ interface Waiting<Value> {
 
 function serve(
   inUse: HooksInUse,
+  withStrays: ReturnType<typeof strayCatcher>,
   say: (message: FromHooks) => void,
   onMessage: (hear: (message: ToHooks) => void) => void,
 ): void {
@@ -46,7 +48,6 @@ function serve(
   const reading = new Map<number, Waiting<Uint8Array | undefined>>();
   const giving = new Map<number, Waiting<void>>();
   let reads = 0;
-  const withStrays = strayCatcher((thrown) => say({ say: "strayed", text: placed(thrown) }));
 
   const answer = async ({ id, dialogue, now }: Asked, work: (call: HookCall) => Promise<void>): Promise<void> => {
     const controller = new AbortController();

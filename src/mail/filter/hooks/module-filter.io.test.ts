@@ -263,14 +263,18 @@ test("what hooks let slip in a thread is told and ends nothing", async (t) => {
   const dialogue = filter.open(facts);
   assert.deepEqual(await dialogue.ask({ stage: "connect", facts }, never), { kind: "proceed" });
   const has = (text: string): boolean => world.told.some((line) => line.includes(text));
-  for (let look = 0; look < 6000 && !(has("nobody waits") && has("a timer")); look++)
+  for (let look = 0; look < 6000 && !(has("nobody waits") && has("a timer") && has("a first timer")); look++)
     await new Promise((resolve) => setTimeout(resolve, 25));
   assert.ok(has("nobody waits") && has("a timer"), world.told.join("\n"));
+  assert.ok(has("at its loading") && has("a first timer"), world.told.join("\n"));
   assert.deepEqual(await dialogue.ask({ stage: "connect", facts }, never), { kind: "proceed" });
   dialogue.end();
 });
 
-const SLIPPING = `export default {
+const SLIPPING = `
+Promise.reject(new Error("at its loading"));
+setTimeout(() => { throw new Error("a first timer"); }, 1);
+export default {
   onConnect() {
     Promise.reject(new Error("nobody waits"));
     setTimeout(() => { throw new Error("a timer"); }, 1);
@@ -298,8 +302,33 @@ test("what hooks let slip in the process is told and ends nothing, and what is n
      setTimeout(() => console.log("still there"), 5000);`,
   );
   const { stdout, stderr, status } = spawnSync(process.execPath, [file], { encoding: "utf8", timeout: 30_000 });
-  assert.match(stdout, /^proceed\n(?=[^]*: nobody waits)(?=[^]*: a timer)/);
+  assert.match(
+    stdout,
+    /^proceed\n(?=[^]*: nobody waits)(?=[^]*: a timer)(?=[^]*: at its loading)(?=[^]*: a first timer)/,
+  );
   assert.doesNotMatch(stdout, /still there/);
   assert.match(stderr, /our own/);
   assert.notEqual(status, 0);
+});
+
+test("hooks that call for the end of the process have failed, and the process goes on", (t) => {
+  const own = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+  const module = (code: string): string => JSON.stringify(written(t, code));
+  const file = written(
+    t,
+    `import { moduleFilter } from ${own("./module-filter.io.ts")};
+     import { testFacts, testFilterWorld } from ${own("../../../testing/filter-mail.ts")};
+     const world = testFilterWorld();
+     const filterOf = (file) => moduleFilter("mine", { file, worker: false, stuckAfter: 1000, memory: 1e8 }, world);
+     const tell = (thrown) => console.log(thrown.message);
+     await filterOf(${module("process.exit(3); export default { onConnect() {} };")}).catch(tell);
+     const filter = await filterOf(${module("export default { async onConnect() { await null; process.exit(4); } };")});
+     const facts = testFacts();
+     await filter.open(facts).ask({ stage: "connect", facts }, new AbortController().signal).catch(tell);
+     process.exit(5);`,
+  );
+  const { stdout, status } = spawnSync(process.execPath, [file], { encoding: "utf8", timeout: 30_000 });
+  assert.match(stdout, /hooks\.ts cannot be loaded: process\.exit\(3\) would end the server \(hooks\.ts:1:\d+\)/);
+  assert.match(stdout, /onConnect of \S+ threw: process\.exit\(4\) would end the server \(hooks\.ts:1:\d+\)/);
+  assert.equal(status, 5);
 });

@@ -12,7 +12,9 @@ import { strayCatcher } from "./stray-failures.io.ts";
 /** A filter of the operator's own code: in this process, or in a thread. Throws a `PosthornError` where it cannot be used. */
 export async function moduleFilter(name: string, settings: ModuleSettings, world: FilterWorld): Promise<Filter> {
   if (settings.worker) return (await import("./thread-filter.io.ts")).threadFilter(name, settings, world);
-  return hooksFilter(name, await loadHooks(settings, world.clock), settings.file, world);
+  // What runs when the module is loaded may slip as well, then or later.
+  const hooks = await strayCatcherOf(name, world)(() => loadHooks(settings, world.clock));
+  return hooksFilter(name, hooks, settings.file, world);
 }
 
 /** Hooks that are there already, in this process. */
@@ -20,10 +22,11 @@ export function hooksFilter(
   name: string,
   hooks: Hooks,
   where: string,
-  { clock, emit }: Pick<FilterWorld, "clock" | "emit">,
+  world: Pick<FilterWorld, "clock" | "emit">,
 ): Filter {
+  const { clock } = world;
   const inUse = { hooks, where };
-  const withStrays = strayCatcher((thrown) => emit(hookStrayed, { filter: name, reason: placed(thrown) }));
+  const withStrays = strayCatcherOf(name, world);
   return {
     name,
     stages: stagesOf(hooks),
@@ -49,6 +52,10 @@ export function hooksFilter(
     health: () => ({ state: "untried", text: where, asked: 0, failures: 0 }),
     close: () => Promise.resolve(),
   };
+}
+
+function strayCatcherOf(name: string, { emit }: Pick<FilterWorld, "emit">): ReturnType<typeof strayCatcher> {
+  return strayCatcher((thrown) => emit(hookStrayed, { filter: name, reason: placed(thrown) }));
 }
 
 type NewBody = Extract<HookMailVerdict["edits"][number], { edit: "new-body" }>["body"];

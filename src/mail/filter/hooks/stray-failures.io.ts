@@ -2,7 +2,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 
 /**
  * What hooks let slip: a promise that nobody waits for and that rejects, a timer that throws. Node would end the process for
- * it. It is told as the hooks' own, by the context that it arose in; everything else ends the process as ever.
+ * it. It is told as the hooks' own, by the context that it arose in; everything else ends the process as ever. An exit that they
+ * call for is a failure of theirs.
  */
 const running = new AsyncLocalStorage<(thrown: unknown) => void>();
 let isInstalled = false;
@@ -26,4 +27,13 @@ function install(): void {
   };
   process.on("unhandledRejection", heard);
   process.on("uncaughtException", heard);
+  const exit = process.exit.bind(process);
+  const exitUnlessHooks = (code?: number | string | null): never => {
+    if (running.getStore() === undefined) return exit(code);
+    const refusal = new Error(`process.exit(${code ?? ""}) would end the server`);
+    // Its stack begins where the hooks called it.
+    Error.captureStackTrace(refusal, exitUnlessHooks);
+    throw refusal;
+  };
+  process.exit = exitUnlessHooks;
 }

@@ -128,7 +128,9 @@ class HookThread {
     this.#worker = new Worker(ownModule("mail/filter/hooks/hook-thread.io"), {
       name: `hooks ${name}`,
       workerData,
-      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(memory / 2 ** 20) },
+      // With a young generation of the usual size, what survives it at once is more than Node can bear beyond the limit: it
+      // would end the process instead of the thread.
+      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(memory / 2 ** 20), maxYoungGenerationSizeMb: 32 },
     });
     this.#worker.unref();
     this.#worker.on("message", (message: FromHooks) => this.#hear(message));
