@@ -284,3 +284,22 @@ test("a certificate that expired or belongs to another key is told where it was 
 test("a file that is not there is an error, not a server without settings", async () => {
   assert.deepEqual(await problemsOf({}, "posthorn.yaml"), ["posthorn.yaml: does not exist"]);
 });
+
+test("a settings file that is no UTF-8 is told with the place, and what to do", async () => {
+  await inDirectory({}, async (directory) => {
+    const told = async (bytes: Buffer, name = "posthorn.yaml"): Promise<string> => {
+      await writeFile(join(directory, name), bytes, { mode: 0o600 });
+      const result = await loadSettings({ file: join(directory, name), directory, clock });
+      assert.ok(!result.ok);
+      return result.problem.map((problem) => problemLine(problem).replaceAll(`${directory}/`, "")).join("\n");
+    };
+    const latin = Buffer.from("# \ufffd\u00fc\nlocal:\n  postmaster: \ufffd j\u0001rgen\n").map((byte) =>
+      byte === 1 ? 0xfc : byte,
+    );
+    const words = "is no UTF-8 from here on (byte 0xfc): save it as UTF-8";
+    assert.equal(await told(Buffer.from(latin)), `posthorn.yaml:3:18: ${words}`);
+    assert.equal(await told(Buffer.from(latin), "p.config.ts"), `p.config.ts:3:18: ${words}`);
+    const wide = Buffer.from("\ufeffhostname: a.example\n", "utf16le");
+    assert.equal(await told(wide), "posthorn.yaml: is UTF-16: save it as UTF-8");
+  });
+});

@@ -38,7 +38,7 @@ await new Promise((resolve) => setImmediate(resolve));
 parentPort?.postMessage(answer);
 
 async function readText(): Promise<string> {
-  return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
+  return new TextDecoder().decode(await readFile(path));
 }
 
 function exportOf(module: unknown): unknown {

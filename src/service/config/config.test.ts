@@ -46,6 +46,16 @@ function read(text: string): z.output<typeof schema> {
 
 const MISTAKES: readonly (readonly [what: string, text: string, ...expected: string[]])[] = [
   [
+    "a merge, which would be a name where people choose the names",
+    "logins:\n  one: &one { user: a, password: secret }\n  <<: *one\n",
+    "posthorn.yaml:3:3: logins: YAML 1.2 has no merges (<<): write the names again, or compute them in posthorn.config.ts",
+  ],
+  [
+    "a word that code knows where yes or no is wanted",
+    "scheduler:\n  is-eager: constructor\n",
+    'posthorn.yaml:2:3: scheduler.is-eager: expected true or false, got "constructor"',
+  ],
+  [
     "an unknown name, with the one that was meant",
     "scheduler:\n  frist-retry: 5m\n",
     "posthorn.yaml:2:3: scheduler.frist-retry: unknown name; did you mean first-retry? Known here: first-retry, most-size, tries, is-eager, mode, hosts",

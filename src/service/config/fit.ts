@@ -76,13 +76,18 @@ export function fit(root: SourceNode, schema: z.core.$ZodType): Fitted {
   return { data: top.data === ABSENT ? {} : top.data, root: top.node, complaints };
 }
 
-const BOOLEANS: Readonly<Record<string, boolean>> = { yes: true, on: true, no: false, off: false };
+const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ["yes", true],
+  ["on", true],
+  ["no", false],
+  ["off", false],
+]);
 
 function scalar(node: SourceNode & { kind: "scalar" }, type: z.core.$ZodType | undefined): unknown {
   if (type === undefined || node.plain === undefined) return node.value;
   const wanted = optionsOf(type).map((option) => option._zod.def.type);
   if (typeof node.value === "string") {
-    const flag = BOOLEANS[node.value.toLowerCase()];
+    const flag = BOOLEANS.get(node.value.toLowerCase());
     return flag !== undefined && wanted.includes("boolean") ? flag : node.value;
   }
   const wantsText =

@@ -75,6 +75,10 @@ export function readYaml(
         }
         const name = typeof key.value === "string" ? key.value : (key.source ?? "");
         const childPath = path === "" ? name : `${path}.${name}`;
+        if (name === "<<" && key.type === "PLAIN") {
+          tell(at, path, "YAML 1.2 has no merges (<<): write the names again, or compute them in posthorn.config.ts");
+          continue;
+        }
         const earlier = entries.find((entry) => entry.name === name);
         if (earlier !== undefined) {
           tell(at, childPath, `written twice; first on line ${earlier.place?.line ?? 0}`);
