@@ -18,12 +18,13 @@ const FACTS: MailFacts = {
   body: "8BITMIME",
 };
 
-function talk(facts: Partial<MailFacts> = {}): ProxyTalk {
+function talk(facts: Partial<MailFacts> = {}, headerIsAscii = true): ProxyTalk {
   return new ProxyTalk({
     hostname: "mail.example.org",
     client: { address: "192.0.2.7" },
     ident: "4XK",
     facts: { ...FACTS, ...facts },
+    headerIsAscii,
     sizeBytes: 1000,
     nowAt: NOON,
   });
@@ -127,8 +128,21 @@ test("a filter that will not talk at all has failed, and says why", () => {
 
 test("what the filter cannot carry is refused for good, with the reason", () => {
   assert.match(play(talk({ body: "BINARYMIME" }), [says(220), ehlo("CHUNKING")]).at(-2) ?? "", /^answer 550 5\.6\.3/);
-  assert.match(play(talk({ isInternational: true }), [says(220), ehlo()]).at(-2) ?? "", /^answer 550 5\.6\.7/);
+  assert.match(play(talk({ isInternational: true }, false), [says(220), ehlo()]).at(-2) ?? "", /^answer 550 5\.6\.7/);
   assert.match(play(talk({ sender: "a\r\nDATA@b" }), [says(220), ehlo()]).at(-1) ?? "", /^fail/);
+});
+
+test("mail that needs no SMTPUTF8 passes a filter without it, whatever its client asked for", () => {
+  const asked = { isInternational: true, parameters: ["SMTPUTF8"] };
+  assert.equal(play(talk(asked), [says(220), ehlo()]).at(-1), "MAIL FROM:<a@b.example>\r\n");
+  const offered = play(talk(asked, false), [says(220), ehlo("SMTPUTF8")]).at(-1);
+  assert.equal(offered, "MAIL FROM:<a@b.example> SMTPUTF8\r\n");
+  for (const facts of [
+    { sender: "j\u00f6rg@b.example" },
+    { recipients: [{ address: "j\u00f6rg@d.example", parameters: [] }] },
+    { recipients: [{ address: "c@d.example", parameters: ["ORCPT=utf-8;j\u00f6rg@d.example"] }] },
+  ])
+    assert.match(play(talk({ ...asked, ...facts }), [says(220), ehlo()]).at(-2) ?? "", /^answer 550 5\.6\.7/);
 });
 
 test("times run from when our client said them, and a hold that is over is not asked for", () => {

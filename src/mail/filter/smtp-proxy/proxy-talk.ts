@@ -19,6 +19,7 @@ export interface ProxyMail {
   /** The message's id. */
   readonly ident: string;
   readonly facts: MailFacts;
+  readonly headerIsAscii: boolean;
   readonly sizeBytes: number;
   readonly nowAt: number;
 }
@@ -108,7 +109,7 @@ export class ProxyTalk {
     // Nothing is converted on the way (RFC 6152 section 3, RFC 6531 section 3.2).
     if (facts.body === "BINARYMIME")
       return this.#answer(replyOf(550, "5.6.3", "Binary content cannot pass the content filter here"));
-    if (facts.isInternational && !offers(extensions, "SMTPUTF8"))
+    if (isInternational(this.#mail) && !offers(extensions, "SMTPUTF8"))
       return this.#answer(replyOf(550, "5.6.7", "Internationalised mail cannot pass the content filter here"));
     const parameters = parametersAt(nowAt, facts);
     const lost = parameters.find((one) => isBinding(one) && !isOffered(one, extensions));
@@ -211,6 +212,13 @@ function parametersAt(nowAt: number, { parameters, startedAt = nowAt }: MailFact
         return parameter;
     }
   });
+}
+
+/** A client may ask for SMTPUTF8 for what does not need it: that may go where nobody knows it (RFC 6531 section 3.2). */
+function isInternational({ facts, headerIsAscii }: ProxyMail): boolean {
+  if (!facts.isInternational) return false;
+  const envelope = [facts.sender, ...facts.recipients.flatMap(({ address, parameters }) => [address, ...parameters])];
+  return !headerIsAscii || envelope.some((text) => /[^\x00-\x7f]/.test(text));
 }
 
 function offered(parameters: readonly string[], extensions: Extensions): readonly string[] {

@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import { messageOf } from "../../../foundation/error.ts";
 import { HeaderScanner } from "../../../protocol/message/header-scanner.ts";
 import { loopThrough, markReceived, ownTraces } from "../../../protocol/message/own-received.ts";
@@ -79,6 +80,7 @@ function handOver(
     },
     ident: facts.mail.message ?? "",
     facts: facts.mail,
+    headerIsAscii: isAscii(mail.header),
     sizeBytes: mail.sizeBytes + mail.trace.length,
     nowAt: clock.now(),
   });
