@@ -236,7 +236,7 @@ test("where nobody knows whether a client is permitted, what stands behind refus
   };
   const judged = await judge([policy, reject]);
   assert.ok(judged.kind === "reject" && judged.reply.code === 451);
-  // One that is only to warn permits nobody.
+  // Nobody waits for one that is only to warn, whatever it would have said.
   const warned = await judge([{ ...policy, warnOnly: true }, reject]);
   assert.ok(warned.kind === "reject" && warned.reply.code === 554);
 });
@@ -258,6 +258,32 @@ test("warn-only refuses nothing and says what it would have refused", async () =
   );
   assert.match(judgement.notes?.[0]?.text ?? "", /^504 5\.5\.2 <friend>/);
   assert.ok(judgement.notes?.every(({ isWarning }) => isWarning === true));
+});
+
+test("warn-only is about refusals: a policy server that says OK permits, as with Postfix's warn_if_reject", async () => {
+  const says: PolicyTold[] = [
+    { kind: "action", action: "OK" },
+    { kind: "action", action: "REJECT" },
+  ];
+  const written = [
+    { policy: "inet:127.0.0.1:1", warnOnly: true },
+    { reject: "any", name: "behind" },
+  ];
+  const restrictions = restrictionsOf(restrictionsSettings.parse(written), {
+    ...world,
+    askPolicy: () => Promise.resolve(says.shift() ?? { kind: "failed", text: "gone" }),
+  });
+  const policy = restrictionsPolicy(
+    { judgeRecipient: () => Promise.resolve(ACCEPT) },
+    { restrictionsAt: () => restrictions, targetsOf: noRedirections },
+  );
+  const judge = (): Promise<Judgement> => policy.judgeRecipient(stranger, "bob@ours.example");
+  assert.equal((await judge()).kind, "accept");
+  for (const _ of ["it refuses", "it fails"]) {
+    const judged = await judge();
+    assert.ok(judged.kind === "reject" && judged.reply.code === 554 && judged.restriction === "behind");
+    assert.equal(judged.notes?.[0]?.isWarning, true);
+  }
 });
 
 test("what others behind have to say is told as well", async () => {
