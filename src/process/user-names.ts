@@ -1,8 +1,8 @@
 import { findPasswdById } from "../foundation/ffi/passwd.io.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { Turns } from "../foundation/turns.ts";
 import { unnamedUser } from "../foundation/unnamed-user.ts";
-import { turns } from "../service/account/turns.ts";
 
 /** Users' names by their numbers, from whatever directory the system has. Never rejects. */
 export interface UserNames {
@@ -19,12 +19,12 @@ const MOST_WAITING = 1000;
 
 export function userNames(clock: Clock, find: typeof findPasswdById = findPasswdById): UserNames {
   const known = new Map<number, { readonly name: Promise<string>; readonly untilAt: number }>();
-  const line = turns(MOST_AT_ONCE, MOST_WAITING);
+  const line = new Turns({ most: MOST_AT_ONCE, mostWaiting: MOST_WAITING });
   const ask = async (uid: number): Promise<string> => {
     try {
       const entry = await withDeadline(clock, DEADLINE_MS, "the name of a user", (signal) =>
         // Whoever asked has gone meanwhile.
-        line.take(async () => (signal.aborted ? undefined : find(uid))),
+        line.tryTake(async () => (signal.aborted ? undefined : find(uid))),
       );
       // A name that could be taken for something else in the log or in a table is none.
       if (entry !== undefined && /^[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,255}$/.test(entry.name)) return entry.name;

@@ -20,7 +20,7 @@ import { isPassword } from "../../src/service/account/password-check.io.ts";
 import { parsePasswordHash } from "../../src/service/account/password.ts";
 import { saslauthdAuthenticator } from "../../src/service/account/saslauthd.io.ts";
 import type { SystemQuestion } from "../../src/service/account/system-passwords.ts";
-import { turns } from "../../src/service/account/turns.ts";
+import { Turns } from "../../src/foundation/turns.ts";
 import { ldapSettings } from "../../src/service/table/ldap/settings.ts";
 import { startServer } from "../server.ts";
 import { smtpConnect } from "../smtp-client.ts";
@@ -30,7 +30,7 @@ import { hasPeer, inPeer } from "./running.ts";
 import { startSaslauthd } from "./saslauthd.ts";
 import { trustIn } from "../../src/testing/trust.ts";
 
-const work = turns(4, 100);
+const work = new Turns({ most: 4, mostWaiting: 100 });
 
 function hasProgram(program: string, t: TestContext): boolean {
   try {

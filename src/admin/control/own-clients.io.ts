@@ -7,7 +7,7 @@ import type { Admin } from "./admin.ts";
 import { ownView } from "./own-view.ts";
 import { serveClient } from "./serve-client.io.ts";
 import type { HostUsers } from "./server.io.ts";
-import { Turns } from "./turns.ts";
+import { PacedTurns } from "./paced-turns.ts";
 import { maySeeAll, type Place } from "./viewer.ts";
 
 /**
@@ -31,7 +31,7 @@ export function ownClients(parts: {
   readonly emit: Emit;
 }): OwnClients {
   const { users, admin, clock, emit } = parts;
-  const turns = new Turns(clock);
+  const turns = new PacedTurns(clock);
   const clients = new Map<Socket, number>();
   const away = turnAway(clock);
   const refuse = (socket: Socket, code: string, message: string, advice: string): void =>

@@ -11,13 +11,13 @@ import { isPassword } from "./password-check.io.ts";
 import { parsePasswordHash, type PasswordHash } from "./password.ts";
 import { RememberedLogins } from "./remembered-logins.ts";
 import { nobodyMayLogIn, tableAuthenticator, type TableAuthenticatorParts } from "./table-authenticator.ts";
-import { turns } from "./turns.ts";
+import { Turns } from "../../foundation/turns.ts";
 
 function authenticator(table: Table, parts: Partial<TableAuthenticatorParts> = {}): Authenticator {
   return tableAuthenticator(table, {
     isPassword,
     pbkdf2: scramPbkdf2,
-    turns: turns(2, 100),
+    turns: new Turns({ most: 2, mostWaiting: 100 }),
     remembered: new RememberedLogins(systemClock, 0, (text) => text),
     allowsWeak: false,
     secret: new Uint8Array(32),

@@ -4,7 +4,7 @@ import { ldapBinder } from "../table/ldap/bind.io.ts";
 import type { SystemTrust } from "../table/pool/system-trust.ts";
 import type { LdapSettings } from "../table/ldap/settings.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../../foundation/turns.ts";
 
 /** Passwords are checked by logging in to a directory as the user. */
 export async function ldapAuthenticator(
@@ -16,7 +16,7 @@ export async function ldapAuthenticator(
   return {
     async checkPassword(user, given): Promise<PasswordVerdict> {
       if (user === "" || given === "") return { kind: "wrong" };
-      const verdict = await world.turns.take(() => binder.check(user.toLowerCase(), given));
+      const verdict = await world.turns.tryTake(() => binder.check(user.toLowerCase(), given));
       if (verdict === undefined) return { kind: "failed", text: "too many password checks wait" };
       return verdict.kind === "right" ? { kind: "right", account: user.toLowerCase() } : verdict;
     },

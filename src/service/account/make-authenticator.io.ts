@@ -15,7 +15,7 @@ import type { AccountsSettings } from "./settings.ts";
 import { systemAuthenticator } from "./system-authenticator.ts";
 import type { SystemPasswords } from "./system-passwords.ts";
 import { nobodyMayLogIn, tableAuthenticator } from "./table-authenticator.ts";
-import { turns, type Turns } from "./turns.ts";
+import { Turns } from "../../foundation/turns.ts";
 
 /** What backends need of the process they are in. */
 export interface AccountWorld {
@@ -52,7 +52,7 @@ export async function makeAuthenticator(
   world: AccountWorld,
 ): Promise<Opened & { close: () => void }> {
   if (settings === undefined) return { authenticator: nobodyMayLogIn, close: () => {} };
-  const work = turns(settings.checksAtOnce, MOST_WAITING);
+  const work = new Turns({ most: settings.checksAtOnce, mostWaiting: MOST_WAITING });
   const opened = await Promise.all(settings.backends.map((backend, at) => open(backend, at, settings, world, work)));
   return {
     authenticator: levelTime(firstOf(opened.map(({ authenticator }) => authenticator)), world.clock),
@@ -70,7 +70,7 @@ async function open(
   work: Turns,
 ): Promise<Opened> {
   const { clock } = world;
-  const elsewhere = turns(MOST_ELSEWHERE, MOST_WAITING);
+  const elsewhere = new Turns({ most: MOST_ELSEWHERE, mostWaiting: MOST_WAITING });
   const remembered = (authenticator: Authenticator): Authenticator =>
     remembering(authenticator, clock, settings.remember);
   switch (backend.kind) {

@@ -7,7 +7,7 @@ import { systemClock } from "../../foundation/clock.io.ts";
 import type { OauthSettings } from "./backend-settings.ts";
 import { oauthAuthenticator } from "./oauth.io.ts";
 import { trustIn } from "../../testing/trust.ts";
-import { turns } from "./turns.ts";
+import { Turns } from "../../foundation/turns.ts";
 
 /** Unpacks to a thousand times its size. */
 const BOMB = gzipSync(Buffer.alloc(64 * 1024 * 1024, " "));
@@ -60,7 +60,7 @@ for (const [what, answer] of Object.entries(ANSWERS))
         const authenticator = await oauthAuthenticator(settings(check), undefined, {
           clock: systemClock,
           trust: trustIn(),
-          turns: turns(1, 1),
+          turns: new Turns({ most: 1, mostWaiting: 1 }),
         });
         const verdict = await authenticator.checkToken?.("ann@example.test", token, AbortSignal.timeout(20_000));
         assert.deepEqual(verdict, {

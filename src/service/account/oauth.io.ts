@@ -8,7 +8,7 @@ import type { OauthSettings } from "./backend-settings.ts";
 import { issuerClient, type IssuerClient } from "./issuer-client.io.ts";
 import { isTokenText, judgeClaims } from "./oauth-token.ts";
 import type { SystemTrust } from "../table/pool/system-trust.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../../foundation/turns.ts";
 
 const MOST_KEPT = 10_000;
 /** How far clocks may differ. */
@@ -32,7 +32,7 @@ export async function oauthAuthenticator(
     async checkToken(user, token, signal): Promise<PasswordVerdict> {
       if (!isTokenText(token)) return { kind: "wrong", because: "the token is in no form of a bearer token" };
       try {
-        const claims = await turns.take(() =>
+        const claims = await turns.tryTake(() =>
           withDeadline(clock, settings.timeout, "the issuer's answer", (within) => verify(token, within), signal),
         );
         if (claims === undefined) return { kind: "failed", text: "too many token checks wait" };

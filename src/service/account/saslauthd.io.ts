@@ -5,7 +5,7 @@ import { messageOf } from "../../foundation/error.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
 import type { AccountBackend } from "./backend-settings.ts";
 import { parseSaslauthdAnswer, saslauthdQuestion } from "./saslauthd.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../../foundation/turns.ts";
 
 type Settings = Extract<AccountBackend, { kind: "saslauthd" }>;
 
@@ -27,7 +27,7 @@ export function saslauthdAuthenticator(settings: Settings, clock: Clock, turns: 
       if (question === undefined || user === "" || password === "" || /\0/.test(user + password))
         return { kind: "wrong" };
       try {
-        const answer = await turns.take(() =>
+        const answer = await turns.tryTake(() =>
           withDeadline(
             clock,
             settings.timeout,

@@ -2,7 +2,7 @@ import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf } from "../../foundation/error.ts";
 import * as passwd from "../../foundation/ffi/passwd.io.ts";
-import { turns } from "./turns.ts";
+import { Turns } from "../../foundation/turns.ts";
 import type { UserAnswer, UserDirectory } from "./users.ts";
 
 /** Each question holds a thread of Node's pool; a directory that hangs must leave some for files. */
@@ -20,9 +20,9 @@ export function systemUsers(
   clock: Clock,
   system: Pick<typeof passwd, "findPasswd" | "groupsOfUser"> = passwd,
 ): UserDirectory {
-  const line = turns(MOST_AT_ONCE, MOST_WAITING);
+  const line = new Turns({ most: MOST_AT_ONCE, mostWaiting: MOST_WAITING });
   const ask = async (name: string, signal: AbortSignal): Promise<UserAnswer> => {
-    const answer = await line.take(async (): Promise<UserAnswer> => {
+    const answer = await line.tryTake(async (): Promise<UserAnswer> => {
       // Whoever asked has gone meanwhile.
       if (signal.aborted) return { kind: "none" };
       const entry = await system.findPasswd(name);

@@ -14,7 +14,7 @@ import {
 import { parsePasswordHash, type PasswordHash } from "./password.ts";
 import type { RememberedLogins } from "./remembered-logins.ts";
 import { scramSalt } from "./scram-salt.ts";
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../../foundation/turns.ts";
 
 /** Longer ones are an attack on the hash function, not a password. */
 const MOST_PASSWORD_LENGTH = 1024;
@@ -75,12 +75,12 @@ export function tableAuthenticator(accounts: Table, parts: TableAuthenticatorPar
     return { kind: "right", account };
   };
   const isRight = async (password: string, hash: PasswordHash): Promise<boolean | undefined> =>
-    parts.turns.take(() => parts.isPassword(password, hash));
+    parts.turns.tryTake(() => parts.isPassword(password, hash));
 
   /** The last account that SCRAM asked for had its password as it is: then one that does not exist takes as long as that. */
   let isHashedForScram = false;
   const saltedFor = (user: string, hash: ScramHash, password: string): Promise<Buffer | undefined> =>
-    parts.turns.take(() =>
+    parts.turns.tryTake(() =>
       parts.pbkdf2(
         Buffer.from(saslprep(password) ?? password),
         scramSalt(parts.secret, hash, user),

@@ -9,7 +9,7 @@ import { elapsedBy } from "./elapsed.ts";
 import { exchangedText } from "./exchanged-text.ts";
 import { serverText, type DnsServer, type KnownServers } from "./servers.ts";
 import type { DnsSettings } from "./settings.ts";
-import { Turns } from "./turns.ts";
+import { ZoneTurns } from "./zone-turns.ts";
 
 /**
  * The DNS service: a stub resolver over recursive servers, with its own cache.
@@ -60,7 +60,7 @@ export function createDnsResolver(parts: {
   const elapsedMs = elapsedBy(clock);
   const running = new Map<string, Promise<Answer>>();
   const restingUntil = new WeakMap<DnsServer, number>();
-  const turns = new Turns(clock, settings.inFlight);
+  const turns = new ZoneTurns(clock, settings.inFlight);
   const counters = { asked: 0, remembered: 0, joined: 0 };
 
   const isTrusted = (server: DnsServer): boolean =>

@@ -3,12 +3,12 @@ import { constants } from "node:os";
 import { childEnvironment } from "../../../foundation/child-environment.ts";
 import type { Clock, Timer } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/error.ts";
+import { Turns } from "../../../foundation/turns.ts";
 import { inThreadAs, startAs } from "../../../foundation/ffi/identity.io.ts";
 import type { RunAs } from "../../../foundation/ffi/identity.ts";
 import type { CommandEnd, CommandErrand, CommandRunner } from "./command.ts";
 import { GRACE_MS, type EndableCommand, type RunningCommands } from "./running-commands.ts";
 import type { CommandSettings } from "./settings.ts";
-import { Turns } from "../turns.ts";
 
 /** What a command leaves in the background may keep its output open; nobody waits longer for that. */
 const REST_OF_OUTPUT_MS = 500;
@@ -32,7 +32,7 @@ export function commandRunner(parts: {
   readonly running: RunningCommands;
 }): CommandRunner {
   const { clock, settings, running } = parts;
-  const turns = new Turns(settings.concurrency, settings.perUser);
+  const turns = new Turns({ most: settings.concurrency, mostPerKey: settings.perUser });
 
   const run = async (errand: CommandErrand): Promise<CommandEnd> => {
     const content = parts.content(errand)[Symbol.asyncIterator]();
@@ -74,13 +74,12 @@ export function commandRunner(parts: {
         else timer = clock.after(leftMs, look);
       };
       const end = turns.take(
-        key,
         () => {
           hasBegun = true;
           timer?.cancel();
           return inTurn(key, errand);
         },
-        patience.signal,
+        { key, patience: patience.signal },
       );
       if (!hasBegun) look();
       try {

@@ -1,5 +1,5 @@
 import type { LocalOutcome } from "../delivery.ts";
-import { Turns } from "../turns.ts";
+import { Turns } from "../../../foundation/turns.ts";
 import type { FileAgent, FileErrand } from "./errand.ts";
 import { Filing, type FilingParts } from "./filing.ts";
 import { Mboxes } from "./mbox.ts";
@@ -12,17 +12,17 @@ import { Mboxes } from "./mbox.ts";
 export function ownFiles(parts: Omit<FilingParts, "mboxes"> & { readonly maildirs?: FileAgent }): FileAgent {
   const filing = new Filing({ ...parts, mboxes: (own) => new Mboxes(own) });
   const { maildirs = filing } = parts;
-  const turns = new Turns(parts.settings.concurrency, parts.settings.concurrency);
+  const turns = new Turns({ most: parts.settings.concurrency });
   // Those for one mbox wait for each other first: one that somebody else holds takes a single one of the others' places.
-  const lines = new Turns(Infinity, 1);
+  const lines = new Turns({ most: Infinity, mostPerKey: 1 });
   const recovery = filing.recover(undefined);
   return {
     run(errand: FileErrand): Promise<LocalOutcome | undefined> {
       const own = { ...errand, as: undefined };
       const { place } = errand;
-      if (place?.kind === "maildir") return turns.take("", () => maildirs.run(own));
-      const run = (): Promise<LocalOutcome | undefined> => turns.take("", () => filing.run(own));
-      return place === undefined ? run() : lines.take(place.path, run);
+      if (place?.kind === "maildir") return turns.take(() => maildirs.run(own));
+      const run = (): Promise<LocalOutcome | undefined> => turns.take(() => filing.run(own));
+      return place === undefined ? run() : lines.take(run, { key: place.path });
     },
     leave() {
       filing.leave();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { virtualClock } from "../../simulator/clock.ts";
-import { Turns } from "./turns.ts";
+import { PacedTurns } from "./paced-turns.ts";
 
 /** Questions that are answered when the test says so. */
 function questions() {
@@ -16,7 +16,7 @@ function questions() {
 
 test("questions have their turns one at a time, whoever asks, and a rest as long as the answer took", async () => {
   const clock = virtualClock(0);
-  const turns = new Turns(clock);
+  const turns = new PacedTurns(clock);
   const { begun, ask, answer } = questions();
   const first = turns.of(1)(ask("first"));
   const second = turns.of(2)(ask("second"));
@@ -34,7 +34,7 @@ test("questions have their turns one at a time, whoever asks, and a rest as long
 
 test("one that fails, or is never answered, takes nobody else's turn", async () => {
   const clock = virtualClock(0);
-  const turns = new Turns(clock);
+  const turns = new PacedTurns(clock);
   const { begun, ask, answer } = questions();
   const failed = assert.rejects(
     turns.of(1)(() => Promise.reject(new Error("the disk failed"))),
@@ -54,7 +54,7 @@ test("one that fails, or is never answered, takes nobody else's turn", async () 
 
 test("a user whose questions pile up is refused, and others are not", async () => {
   const clock = virtualClock(0);
-  const turns = new Turns(clock);
+  const turns = new PacedTurns(clock);
   const { ask, begun, answer } = questions();
   const own = ["1", "2", "3", "4"].map((name) => turns.of(1)(ask(name)));
   await assert.rejects(turns.of(1)(ask("5")), { code: "ROLE_UNAVAILABLE" });

@@ -11,7 +11,7 @@ interface Waiting {
  * servers are silent: so a zone never has more places than are free, which leaves some for every other one, and of those
  * that wait the zone with the fewest goes first, a first try before a repetition, then who has waited longest.
  */
-export class Turns {
+export class ZoneTurns {
   readonly #clock: Clock;
   readonly #held = new Map<string, number>();
   readonly #waiting = new Set<Waiting>();

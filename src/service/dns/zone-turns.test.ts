@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { virtualClock } from "../../simulator/clock.ts";
-import { Turns } from "./turns.ts";
+import { ZoneTurns } from "./zone-turns.ts";
 
 function setUp(most: number) {
   const clock = virtualClock(0);
-  const turns = new Turns(clock, most);
+  const turns = new ZoneTurns(clock, most);
   const begun: string[] = [];
   const leaving: (() => void)[] = [];
   const ask = (name: string, triesBefore = 0, limitMs = 1000): void =>

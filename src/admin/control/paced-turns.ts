@@ -14,7 +14,7 @@ const MOST_REST_MS = 1000;
  * they came, and after each a rest as long as it took. So they have half of the time of whoever answers at most, however
  * many ask, and operators never wait behind more than one of them.
  */
-export class Turns {
+export class PacedTurns {
   readonly #clock: Clock;
   readonly #asking = new Map<number, number>();
   #last: Promise<void> = Promise.resolve();
