@@ -56,27 +56,33 @@ export function limitsOf(s: SchedulerState, relay: RelayQueue, domain?: string):
     slowStart(inForce(s, relayClaim(s, relay)), relay.connections, relayText(relay)),
     ...domains.flatMap((one) => listed(s, domainClaims(s, one))),
   ];
-  const ways = awakeWays(s, relay, mainDomain).map(({ host, source, limits }) => ({
-    host,
-    source: source?.address ?? "*",
-    limits,
-  }));
+  const ways = waysTo(s, relay, mainDomain)
+    .filter(({ restsUntilAt }) => restsUntilAt <= s.now)
+    .map(({ host, source, limits }) => ({ host, source: source?.address ?? "*", limits }));
   return { common, ways };
 }
 
-/** One of our addresses that does not rest to one address of a next host that does not rest. */
-interface AwakeWay extends Sharing {
+/** One of our addresses to one address of a next host. */
+interface WayTo extends Sharing {
   readonly candidate: Candidate;
+  /** Of the route, or of our address altogether. */
+  readonly restsUntilAt: number;
+  readonly key: string;
+  /** The host failed in this round, from this address of ours or another one. */
+  readonly isHostTried: boolean;
   readonly host: string;
   readonly limits: readonly LimitInForce[];
 }
 
-function awakeWays(s: SchedulerState, relay: RelayQueue, domain: string): readonly AwakeWay[] {
+function waysTo(s: SchedulerState, relay: RelayQueue, domain: string): readonly WayTo[] {
   return relay.candidates.flatMap((candidate) => {
     const { host } = candidate;
-    return sourcesTo(s, relay.plan, domain, host).flatMap((source) => {
-      const route = s.routes.get(routeKey(source?.address, host));
-      if (Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source)) > s.now) return [];
+    const sources = sourcesTo(s, relay.plan, domain, host);
+    const isHostTried = sources.some((source) => relay.tried?.has(routeKey(source?.address, host)) === true);
+    return sources.flatMap((source) => {
+      const key = routeKey(source?.address, host);
+      const route = s.routes.get(key);
+      const restsUntilAt = Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source));
       if (suspensionOfRoute(s, candidate, { source: source?.address, text: hostText(host) }) !== undefined) return [];
       const own = [
         ...listed(s, hostClaims(s, host, source, undefined, undefined, relay.plan)),
@@ -85,7 +91,7 @@ function awakeWays(s: SchedulerState, relay: RelayQueue, domain: string): readon
       const limits = own.map((one) =>
         one.scope === "route" && one.unit === "connections" ? slowStart(one, route?.connections, one.of) : one,
       );
-      return [{ candidate, source, route, host: hostText(host), limits }];
+      return [{ candidate, source, route, key, restsUntilAt, isHostTried, host: hostText(host), limits }];
     });
   });
 }
@@ -100,12 +106,13 @@ export interface FullLimit extends LimitInForce {
 export function fullFor(s: SchedulerState, relay: RelayQueue, domain: string): readonly FullLimit[] {
   const common = limitsOf(s, relay, domain).common.filter((one) => one.isFull);
   if (common.length > 0) return common;
-  const full = eligible(relay, awakeWays(s, relay, domain)).map(({ limits }) => limits.filter((one) => one.isFull));
+  const { open, rests } = eligible(s, relay, waysTo(s, relay, domain));
+  const full = open.map(({ limits }) => limits.filter((one) => one.isFull));
   if (full.some((one) => one.length === 0)) return [];
-  const soonest = soonestOf(full.map(clearsAt));
+  const soonest = soonestOf([...full.map(clearsAt), ...rests]);
   const seen = new Map<string, FullLimit>();
   for (const one of full.flat()) {
-    const isEverywhere = full.every((way) => way.some((other) => nameOf(other) === nameOf(one)));
+    const isEverywhere = rests.length === 0 && full.every((way) => way.some((other) => nameOf(other) === nameOf(one)));
     seen.set(nameOf(one), isEverywhere ? one : { ...one, otherWay: { untilAt: soonest } });
   }
   return [...seen.values()];
@@ -117,16 +124,30 @@ function nameOf({ scope, unit, of }: LimitInForce): string {
 
 /**
  * The ways that a session is opened by, as `choose` sees it: those of the best rank, for a backup is not there to carry a load, and
- * of our addresses none that would have more than its share.
+ * of our addresses none that would have more than its share. What failed in this round is none, and the same host from another
+ * address of ours is one when no other is left. `rests`: when those that rest, and would be as good, are back.
  */
-function eligible(relay: RelayQueue, awake: readonly AwakeWay[]): readonly AwakeWay[] {
-  const untried = awake.filter(({ candidate }) => relay.tried?.has(candidate.address) !== true);
+function eligible(
+  s: SchedulerState,
+  { tried }: RelayQueue,
+  ways: readonly WayTo[],
+): { readonly open: readonly WayTo[]; readonly rests: readonly number[] } {
+  const left = ways.filter(
+    ({ candidate, key }) => tried === undefined || !(tried.has(candidate.address) || tried.has(key)),
+  );
+  const isAwake = ({ restsUntilAt }: WayTo): boolean => restsUntilAt <= s.now;
+  const fresh = left.filter(({ isHostTried }) => !isHostTried);
+  const among = fresh.some(isAwake) ? fresh : left;
   // In the order of their ranks.
-  const best = untried.filter(({ candidate }) => candidate.rank === untried[0]?.candidate.rank);
-  return best.filter((way) => {
-    const beside = best.filter(({ candidate }) => candidate === way.candidate);
+  const rank = among.find(isAwake)?.candidate.rank;
+  if (rank === undefined) return { open: [], rests: [] };
+  const good = among.filter(({ candidate }) => candidate.rank <= rank);
+  const awake = good.filter(isAwake);
+  const open = awake.filter((way) => {
+    const beside = awake.filter(({ candidate }) => candidate === way.candidate);
     return withinShare([way], beside).length > 0;
   });
+  return { open, rests: good.filter((way) => !isAwake(way)).map(({ restsUntilAt }) => restsUntilAt) };
 }
 
 /** When all of these have room; undefined: nobody knows when a connection ends. */

@@ -33,8 +33,8 @@ export type Choice =
       /** No address of ours rests there: this session is one of those that they share by weight. */
       readonly isShared: boolean;
     } & Connector)
-  /** All that could be used is full, or has no token left. */
-  | { readonly kind: "full"; readonly scarce: readonly Scarce[] }
+  /** All that could be used is full, or has no token left; what rests can be used again at `untilAt`. */
+  | { readonly kind: "full"; readonly scarce: readonly Scarce[]; readonly untilAt: number }
   /** Nothing is left in this round; what rests can be used again at `untilAt`. `suspension`: of what else there would be. */
   | { readonly kind: "none"; readonly untilAt: number; readonly suspension?: Suspension | undefined };
 
@@ -83,7 +83,7 @@ function chooseAmong(
   for (const candidate of relay.candidates) {
     if (candidate.rank !== rank) {
       if (best !== undefined) break;
-      if (full.length > 0) return { kind: "full", scarce: full };
+      if (full.length > 0) return { kind: "full", scarce: full, untilAt };
       rank = candidate.rank;
     }
     if (relay.tried?.has(candidate.address) === true) continue;
@@ -123,7 +123,7 @@ function chooseAmong(
     isShared = awake.length === sources.length;
   }
   if (best !== undefined) return { kind: "use", isShared, ...byWeight(s, best) };
-  return full.length > 0 ? { kind: "full", scarce: full } : { kind: "none", untilAt, suspension };
+  return full.length > 0 ? { kind: "full", scarce: full, untilAt } : { kind: "none", untilAt, suspension };
 }
 
 /**

@@ -150,7 +150,11 @@ function openSession(s: SchedulerState, relay: RelayQueue, turn: Turn): boolean 
   const line = nextUnparked(s, relay, turn);
   if (line === undefined) return false;
   const choice = choose(s, relay, line.domain, (scarce) => isFree(s, relay, scarce, turn));
-  if (choice.kind === "full") return stand(s, relay, choice.scarce);
+  if (choice.kind === "full") {
+    // A host whose rest ends sooner than there is room elsewhere is used then.
+    if (choice.untilAt < Infinity) comeBackAt(s, relay, choice.untilAt);
+    return stand(s, relay, choice.scarce);
+  }
   if (choice.kind === "none") {
     const { suspension } = choice;
     if (suspension !== undefined && relay.failures.length === 0 && choice.untilAt === Infinity) {

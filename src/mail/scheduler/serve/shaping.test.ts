@@ -484,6 +484,30 @@ async function heldUp(simulation: SimulatedScheduling, hosts: readonly Simulated
   return { reasons, earliestAt, goesAt: happened(simulation, "transact")[before] ?? 0 };
 }
 
+test("a host whose rest is over is used while the other one waits for its rate", async () => {
+  const simulation = simulatedScheduling({
+    route: { shaping: { "mx:mx-192-0-2-1.provider.example": { rate: "1/h" } } },
+  });
+  const up = { isUp: false };
+  const second = host("192.0.2.2", { onConnect: () => (up.isUp ? undefined : unreachable("192.0.2.2")) });
+  simulation.world.setDomain("example.org", [host("192.0.2.1"), second]);
+  simulation.world.setDomain("example.net", [second]);
+  // It rests because of others' mail.
+  await simulation.send({ to: ["a@example.net"] });
+  await simulation.clock.advance(SECOND);
+  up.isUp = true;
+  for (let n = 0; n < 4; n++) await simulation.send({ to: [`a${n}@example.org`] });
+  await simulation.clock.advance(SECOND);
+  const { state } = simulation.scheduler;
+  const last = [...state.tickets.values()].find(({ place }) => place === "ready");
+  const earliestAt = last && earliestOf(hindrancesOf(state, last), simulation.clock.now());
+  await watch(simulation, MINUTE);
+  const [first, ...others] = happened(simulation, "transact");
+  assert.equal(others.length, 3);
+  assert.ok((others.at(-1) ?? 0) - (first ?? 0) < 20 * SECOND);
+  assert.ok(Math.abs((others[0] ?? 0) - (earliestAt ?? 0)) < SECOND, String(earliestAt));
+});
+
 test("a backup that is free holds nothing back: what is full of the host before it is named", async () => {
   const simulation = simulatedScheduling({
     route: { shaping: { "mx:mx-192-0-2-1.provider.example": { rate: "5/min" } } },
