@@ -1,5 +1,5 @@
 /** How many may work, and wait. */
-interface Bounds {
+export interface Bounds {
   /** At once, in all. */
   readonly most: number;
   /** Of them, for one key; left out: as many as in all. */

@@ -17,7 +17,7 @@ const actions: Actions = {
 /** Next hosts that answer RCPT as a test wants, after 1 second. */
 function world(
   answer: (recipient: string, host: string) => RecipientTried | "no-connection" | "never",
-  hosts = ["mx.example"],
+  hosts: (domain: string) => readonly string[] = () => ["mx.example"],
 ) {
   const clock = virtualClock(0);
   const connects: ConnectRequest[] = [];
@@ -37,7 +37,11 @@ function world(
       return Promise.resolve({
         ok: true,
         freshUntilAt: 0,
-        hosts: hosts.map((name) => ({ name, address: { ip: "192.0.2.1", port: 25 }, preference: 10 })),
+        hosts: hosts(request.target.kind === "domain" ? request.target.domain : "").map((name) => ({
+          name,
+          address: { ip: name === "hang.example" ? "192.0.2.2" : "192.0.2.1", port: 25 },
+          preference: 10,
+        })),
       });
     },
     async connect(request) {
@@ -115,7 +119,7 @@ test("refusals that are about us, and not about the address, say nothing of it",
 test("a host that cannot be had is not the last one asked", async () => {
   const { ask } = world(
     (_recipient, host) => (host === "b.example" ? said(250, "2.1.5", "Ok") : "no-connection"),
-    ["a.example", "b.example"],
+    () => ["a.example", "b.example"],
   );
   assert.deepEqual(await ask("ada@far.example"), { kind: "taken" });
 });
@@ -176,6 +180,36 @@ test("strangers' hosts that let us wait keep nobody from asking a host behind us
   await clock.advance(8000);
   assert.deepEqual(await recipient, { kind: "taken" });
   assert.ok((await Promise.all(senders)).every(({ kind }) => kind === "unknown"));
+});
+
+for (const [what, domainOf] of [
+  ["for one domain", () => "slow.example"],
+  ["for many domains", (n: number) => `slow${n}.example`],
+] as const)
+  test(`a host that lets us wait, ${what}, keeps nobody from asking others`, async () => {
+    const { callouts, clock } = world(
+      (_recipient, host) => (host === "hang.example" ? "never" : said(250, "2.1.5", "Ok")),
+      (domain) => [domain.startsWith("slow") ? "hang.example" : "mx.example"],
+    );
+    const terms = calloutSettings.parse({ of: "recipient", wait: "8s" });
+    const callOut = (address: string) => callouts.callOut({ address, action: "relay", terms });
+    const slow = Array.from({ length: 300 }, (_, n) => callOut(`e${n}@${domainOf(n)}`));
+    const others = Array.from({ length: 20 }, (_, n) => callOut(`ada${n}@far${n}.example`));
+    await clock.advance(8000);
+    assert.ok((await Promise.all(others)).every(({ kind }) => kind === "taken"));
+    assert.ok((await Promise.all(slow)).every(({ kind }) => kind === "unknown"));
+  });
+
+test("behind a host that lets us wait there is time for the next one", async () => {
+  const { callouts, clock, left } = world(
+    (_recipient, host) => (host === "hang.example" ? "never" : said(250, "2.1.5", "Ok")),
+    () => ["hang.example", "mx.example"],
+  );
+  const terms = calloutSettings.parse({ of: "recipient", wait: "2m" });
+  const asked = callouts.callOut({ address: "ada@far.example", action: "relay", terms });
+  await clock.advance(119_000);
+  assert.deepEqual(await asked, { kind: "taken" });
+  assert.equal(left.includes("callout-1"), true, "nobody stays in a session that is given up");
 });
 
 test("senders for whom there is no turn push out nothing that is known", async () => {

@@ -28,7 +28,9 @@ const whole = z.strictObject({
     .describe("The same of one that was refused. What could not be found out is asked again after a minute."),
   atOnce: count({ min: 1, max: 100 })
     .default(5)
-    .describe("The most that are asked at the same time: senders and recipients each for themselves."),
+    .describe(
+      "The most that one host is asked at the same time; all hosts together four times as many. Senders and recipients each for themselves.",
+    ),
   mostRemembered: count({ min: 100, max: 1_000_000 })
     .default(50_000)
     .describe("The most that is remembered, some 300 octets each."),
