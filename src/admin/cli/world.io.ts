@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
@@ -10,6 +10,7 @@ import { Writable, type Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { JournalQuery } from "../../mail/log/journal-query.io.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
+import { PosthornError, systemCodeOf } from "../../foundation/error.ts";
 import { newWish } from "../../foundation/new-wish.ts";
 import { damageText, isDamaged } from "../../foundation/damaged-database.io.ts";
 import { unnamedUser } from "../../foundation/unnamed-user.ts";
@@ -121,7 +122,14 @@ function openJournal(path: string): OpenJournal {
       throw isDamaged(thrown) ? new Error(damageText(path, thrown), { cause: thrown }) : thrown;
     }
   };
-  const query = told(() => new JournalQuery(path));
+  const query = told(() => {
+    try {
+      return new JournalQuery(path);
+    } catch (thrown) {
+      // SQLite says only that it could not be opened.
+      throw refusedReading(path) ?? thrown;
+    }
+  });
   return {
     story: (question, options) => told(() => query.story(question, options)),
     tls: (question) => told(() => query.tls(question)),
@@ -129,6 +137,25 @@ function openJournal(path: string): OpenJournal {
     inputs: (fromAt) => query.inputs(fromAt),
     [Symbol.dispose]: () => query.close(),
   };
+}
+
+/** Of the database or what belongs to it. */
+function refusedReading(path: string): PosthornError | undefined {
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) {
+    try {
+      closeSync(openSync(file, "r"));
+    } catch (cause) {
+      const code = systemCodeOf(cause);
+      if (code !== "EACCES" && code !== "EPERM") continue;
+      return new PosthornError("PRIVILEGES", {
+        message: `this user may not read the journal ${path}`,
+        advice:
+          "plain SQL reads the file itself: use the server's user or root; or is there another settings file (-f)?",
+        cause,
+      });
+    }
+  }
+  return undefined;
 }
 
 /** One line; on a terminal nothing of it is shown. */

@@ -138,7 +138,7 @@ function partHolds(part: Part, candidate: Candidate, tables: Tables): Holds | Pr
     case "from":
       return listHolds(part.value, facts.clientAddress ?? "", tables, (condition) => sourceHolds(condition, facts));
     case "helo":
-      return listHolds(part.value, facts.helo, tables);
+      return listHolds(part.value, heloSpellings(facts.helo), tables);
     case "for":
       return listHolds(
         part.value,
@@ -178,6 +178,11 @@ function tagsOf({ tag, tags = [] }: SessionFactsForRules): readonly string[] {
 /** A table may have a fingerprint plain, or with colons as openssl prints it. */
 function spellings(fingerprint: string): readonly string[] {
   return [fingerprint, fingerprint.match(/../g)?.join(":") ?? fingerprint];
+}
+
+/** A name that ends with the root's dot is the same without it. */
+function heloSpellings(helo: string | undefined): string | readonly string[] | undefined {
+  return helo?.endsWith(".") === true ? [helo, helo.slice(0, -1)] : helo;
 }
 
 function sourceHolds(condition: Condition, facts: SessionFactsForRules): Holds {

@@ -121,6 +121,18 @@ const CONDITIONS: readonly (readonly [
   [[{ match: { listener: ["a", "smtp"] }, action: "relay" }], {}, "a@b.example", true],
   [[{ match: { helo: "*.stranger.example" }, action: "relay" }], {}, "a@b.example", true],
   [[{ match: { helo: "*.stranger.example" }, action: "relay" }], { helo: undefined }, "a@b.example", false],
+  [
+    [{ match: { helo: "mx.stranger.example" }, action: "relay" }],
+    { helo: "MX.stranger.example." },
+    "a@b.example",
+    true,
+  ],
+  [
+    [{ match: { helo: "!mx.stranger.example" }, action: "relay" }],
+    { helo: "mx.stranger.example." },
+    "a@b.example",
+    false,
+  ],
   [[{ match: { for: "local" }, action: "relay" }], {}, "a@b.example", false],
   [[{ match: { for: "!local" }, action: "relay" }], {}, "a@b.example", true],
   [[{ match: { for: ["b.example", "c.example"] }, action: "relay" }], {}, "a@B.Example", true],

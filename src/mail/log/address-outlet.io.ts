@@ -57,7 +57,7 @@ function datagrams(target: { readonly host: string; readonly port: number }, for
         addressOf(target.host),
       );
       for (const line of lines) {
-        const bytes = Buffer.from(format(line)).subarray(0, LONGEST_DATAGRAM);
+        const bytes = cutDatagram(Buffer.from(format(line)));
         await withDeadline(clock, WRITE_MS, "sending a datagram", () =>
           sent(opened(family), bytes, target.port, address),
         );
@@ -68,6 +68,17 @@ function datagrams(target: { readonly host: string; readonly port: number }, for
     },
     close: () => Promise.resolve(letGo()),
   };
+}
+
+const CUT = Buffer.from("…");
+
+/** Whoever reads one that was cut sees that. */
+function cutDatagram(bytes: Buffer): Buffer {
+  if (bytes.length <= LONGEST_DATAGRAM) return bytes;
+  let end = LONGEST_DATAGRAM - CUT.length;
+  // Not inside a character (RFC 3629: those bytes are 10xxxxxx).
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return Buffer.concat([bytes.subarray(0, end), CUT]);
 }
 
 /** Its IPv4 address where it has one, as receivers of logs listen. */

@@ -53,3 +53,28 @@ test("a flush and a close do not linger", async () => {
   await sink.close(1000);
   assert.deepEqual(sent, [["a"], ["b"]]);
 });
+
+test("what a sink that is closed could not write is counted, on its way or not", async () => {
+  for (const isHung of [false, true]) {
+    const clock = virtualClock(0);
+    const sink = bufferedSink<Bufferable>({
+      name: "somewhere",
+      outlet: {
+        batchCharacters: 2,
+        send: () => (isHung ? new Promise(() => {}) : Promise.reject(new Error("no room"))),
+        reopen: () => {},
+        close: () => Promise.resolve(),
+      },
+      clock,
+      mostCharacters: 10,
+      reports: { trouble: () => {}, lost: () => {} },
+    });
+    sink.write(Array.from({ length: 12 }, () => ({ text: "x", isDebug: false })));
+    sink.write([{ text: "y", isDebug: true }]);
+    const closing = sink.close(1000);
+    await clock.advance(1000);
+    const { isStuck, lost, lostDebug } = await closing;
+    assert.equal(isStuck, isHung);
+    assert.equal(lost + lostDebug, 13);
+  }
+});

@@ -25,6 +25,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
   const lingerMs = options.lingerMs ?? 0;
   const waiting = waitingLines(options.mostCharacters, options.lean);
   let isSending = false;
+  let sending: readonly Line[] = [];
   let isClosed = false;
   let retry: Timer | undefined;
   let linger: Timer | undefined;
@@ -58,6 +59,7 @@ export function bufferedSink<Line extends Bufferable>(options: {
   };
   const send = (lines: readonly Line[]): void => {
     isSending = true;
+    sending = lines;
     const isMore = !waiting.isEmpty;
     outlet.send(lines).then(
       () => {
@@ -133,8 +135,11 @@ export function bufferedSink<Line extends Bufferable>(options: {
       retry?.cancel();
       linger?.cancel();
       const isStuck = isSending;
+      // Nobody knows what becomes of those that are on their way.
+      if (isStuck) waiting.putBack(sending);
+      const lost = waiting.abandon();
       if (!isStuck) await outlet.close();
-      return { isStuck };
+      return { isStuck, ...lost };
     },
   };
 }

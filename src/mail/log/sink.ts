@@ -30,8 +30,16 @@ export interface Sink<Line extends Bufferable = SinkLine> {
   flush(limitMs: number): Promise<boolean>;
   /** Opens the file anew (after rotation), connects anew. */
   reopen(): void;
-  /** Flushes within `limitMs` and lets go. `isStuck`: a thread still waits in a system call that cannot be ended. */
-  close(limitMs: number): Promise<{ readonly isStuck: boolean }>;
+  /** Flushes within `limitMs` and lets go. */
+  close(limitMs: number): Promise<SinkEnd>;
+}
+
+export interface SinkEnd {
+  /** A thread still waits in a system call that cannot be ended. */
+  readonly isStuck: boolean;
+  /** What did not get out, as far as it was not told yet. */
+  readonly lost: number;
+  readonly lostDebug: number;
 }
 
 /** Told by sinks: a trouble when it begins (`undefined` when it has ended), and what was lost. */

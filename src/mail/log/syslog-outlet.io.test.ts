@@ -33,13 +33,17 @@ with open("received", "wb") as out:
         out.write(line + b"\\n")
 `;
 
-/** Runs `program` as a Node module beside a log that listens, or is deaf. What the log heard and the child printed. */
-function withLog(kind: "listening" | "deaf", program: string): { heard: string; printed: string; code: number | null } {
+/** Runs `program` as a Node module beside a log that listens, is deaf, or is there when the file `wanted` is. What the log heard and the child printed. */
+function withLog(
+  kind: "listening" | "deaf" | "late",
+  program: string,
+): { heard: string; printed: string; code: number | null } {
   const directory = mkdtempSync(join(tmpdir(), "posthorn-syslog-"));
   try {
     const script = `
       mkdir dev && touch dev/null && mount --bind /dev/null dev/null && mount --rbind dev /dev || exit 90
-      python3 -c "$LISTENER" ${kind} >/dev/null & while ! test -e ready; do sleep 0.02; done
+      { until test ${kind} != late || test -e wanted; do sleep 0.02; done; exec python3 -c "$LISTENER" ${kind} >/dev/null; } &
+      until test ${kind} = late || test -e ready; do sleep 0.02; done
       printf %s "$PROGRAM" > program.mjs; "$NODE" program.mjs; code=$?
       { test ${kind} = deaf && kill $!; wait $!; } 2>/dev/null; exit $code`;
     const run = spawnSync("unshare", ["-rm", "sh", "-c", script], {
@@ -93,6 +97,24 @@ test(
     );
   },
 );
+
+test("without a system's log the lines are refused, for whoever keeps them, until there is one", { skip }, () => {
+  const { heard, printed } = withLog(
+    "late",
+    `${line}
+     import { existsSync, writeFileSync } from "node:fs";
+     const log = syslogOutlet();
+     const lines = [line("info", "master", "here")];
+     await log.send(lines).catch((thrown) => console.log(thrown.message));
+     writeFileSync("wanted", "");
+     while (!existsSync("ready")) await new Promise((resolve) => setTimeout(resolve, 20));
+     await log.send(lines);
+     await log.send([line("info", "master", "THE END")]);
+     await log.close();`,
+  );
+  assert.equal(printed, "there is no /dev/log: the system's log does not run\n");
+  assert.match(heard, /^<22>.{15} posthorn\/master\[42\]: here\n$/);
+});
 
 test(
   "a log that takes nothing blocks neither the event loop nor, by exitAtOnce, the end of the process",

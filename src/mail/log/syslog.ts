@@ -1,6 +1,9 @@
 import type { Level } from "../../foundation/events.ts";
 import type { SinkLine } from "./sink.ts";
 
+/** Where syslog(3) speaks to the system's log under Linux. */
+export const SYSLOG_SOCKET = "/dev/log";
+
 /** RFC 5424 section 6.2.1. */
 export const FACILITY_MAIL = 2;
 const SEVERITY: Readonly<Record<Level, number>> = { error: 3, warning: 4, info: 6, debug: 7 };

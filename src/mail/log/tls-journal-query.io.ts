@@ -8,7 +8,6 @@ import { clusterFailures, JUST_BEFORE_MS } from "./tls-clusters.ts";
 import {
   parseTlsId,
   type ChangeRow,
-  type CloseCount,
   type FailureRow,
   type PlaintextRow,
   type SessionRow,
@@ -64,7 +63,7 @@ export class TlsJournalQuery {
       case "compare":
         return this.#compare(question.failed, question.worked);
       case "closes":
-        return { counts: this.#closes(question) };
+        return this.#closes(question);
       case "plaintext":
         return { rows: this.#plaintext(question) };
       case "last":
@@ -149,25 +148,26 @@ export class TlsJournalQuery {
     return row === undefined ? undefined : this.#session(Number(row["id"]));
   }
 
-  #closes(selection: Selection): readonly CloseCount[] {
+  #closes(selection: Selection): TlsAnswers["closes"] {
     const [where, values] = whereOf(selection, selection.sinceAt);
-    return this.#database
+    const rows = this.#database
       .prepare(
         `SELECT direction, address, max(peer) AS peer, closed_peer AS ending, closed_moment AS moment, count(*) AS count,
          max(closed_at) AS last_at FROM tls_session WHERE ${where} AND closed_at IS NOT NULL
          GROUP BY direction, address, CASE direction WHEN 'out' THEN peer END, closed_peer, closed_moment ORDER BY count DESC LIMIT ?`,
       )
-      .all(...values, MOST_CLOSE_COUNTS)
-      .map((row) => ({
-        direction: directionOf(row),
-        address: String(row["address"]),
-        peer: String(row["peer"]),
-        // The thread wrote what TLS told.
-        ending: String(row["ending"]) as Closing["peer"],
-        moment: String(row["moment"]) as Moment,
-        count: Number(row["count"]),
-        lastAt: Number(row["last_at"]),
-      }));
+      .all(...values, MOST_CLOSE_COUNTS + 1);
+    const counts = rows.slice(0, MOST_CLOSE_COUNTS).map((row) => ({
+      direction: directionOf(row),
+      address: String(row["address"]),
+      peer: String(row["peer"]),
+      // The thread wrote what TLS told.
+      ending: String(row["ending"]) as Closing["peer"],
+      moment: String(row["moment"]) as Moment,
+      count: Number(row["count"]),
+      lastAt: Number(row["last_at"]),
+    }));
+    return { counts, isCut: rows.length > counts.length };
   }
 
   #plaintext(selection: Selection): readonly PlaintextRow[] {

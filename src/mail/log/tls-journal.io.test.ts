@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import type { TlsReason } from "../../service/tls/finding/finding.ts";
 import type { ClientHelloFacts, Flight } from "../../service/tls/flight/flight.ts";
@@ -304,6 +305,36 @@ function nextOf(journal: JournalQuery): readonly object[] {
   const { clusters } = journal.tls({ ask: "failures", sinceAt: NIGHT });
   return clusters.map(({ next: { tls, plaintext, failedAgain, none } }) => ({ tls, plaintext, failedAgain, none }));
 }
+
+test("more ends of connections than are counted are not kept from whoever asks", () => {
+  using world = new World();
+  const session = world.connect();
+  world.tell("session.tls", session, { told: "up", peer, facts: tlsFacts({ role: "server" }) });
+  const closing = { peer: "close_notify", we: "close_notify+fin" } as const;
+  world.tell("session.tls-closed", session, { told: "ended", closing, moment: "over", after: "QUIT" });
+  const others = (count: number): void => {
+    const database = new DatabaseSync(world.path);
+    const columns = database
+      .prepare("SELECT name FROM pragma_table_info('tls_session')")
+      .all()
+      .map(({ name }) => String(name));
+    const values = columns.map((name) => (name === "id" ? "id + n" : name === "address" ? "'a' || n" : name));
+    database.exec(
+      `WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${count})
+       INSERT OR IGNORE INTO tls_session (${columns.join()}) SELECT ${values.join()} FROM tls_session, numbers WHERE address = '${ADDRESS}'`,
+    );
+    database.close();
+  };
+  const asked = (): readonly [number, boolean] => {
+    using journal = world.ask();
+    const { counts, isCut } = journal.tls({ ask: "closes", sinceAt: NIGHT });
+    return [counts.length, isCut];
+  };
+  others(4999);
+  assert.deepEqual(asked(), [5000, false]);
+  others(5000);
+  assert.deepEqual(asked(), [5000, true]);
+});
 
 test("of a host each port is a server of its own, and a peer is named as the log names it or by its parts", () => {
   using world = new World();

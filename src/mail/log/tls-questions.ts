@@ -26,7 +26,8 @@ export interface TlsAnswers {
   readonly failures: FailuresAnswer;
   readonly show: ShownAnswer;
   readonly compare: CompareAnswer;
-  readonly closes: { readonly counts: readonly CloseCount[] };
+  /** `isCut`: there are more, each of fewer connections than these. */
+  readonly closes: { readonly counts: readonly CloseCount[]; readonly isCut: boolean };
   readonly plaintext: { readonly rows: readonly PlaintextRow[] };
   readonly last: { readonly records: readonly TlsRecord[]; readonly plaintext: readonly PlaintextRow[] };
 }

@@ -13,7 +13,14 @@ export interface WaitingLines<Line extends Bufferable> {
   putBack(lines: readonly Line[]): void;
   readonly isEmpty: boolean;
   /** What was dropped since the last call; undefined when nothing was, and while there is hardly room to say so. */
-  takeLost(): { readonly lost: number; readonly lostDebug: number } | undefined;
+  takeLost(): LostLines | undefined;
+  /** Gives up all that waits; what was dropped since the last `takeLost` counts. */
+  abandon(): LostLines;
+}
+
+export interface LostLines {
+  readonly lost: number;
+  readonly lostDebug: number;
 }
 
 export function waitingLines<Line extends Bufferable>(
@@ -78,6 +85,12 @@ export function waitingLines<Line extends Bufferable>(
     },
     get isEmpty() {
       return first === lines.length;
+    },
+    abandon() {
+      const counts = { lost: lost + lines.length - first - debugLines, lostDebug: lostDebug + debugLines };
+      lines = [];
+      first = characters = debugLines = lost = lostDebug = 0;
+      return counts;
     },
     takeLost() {
       if (lost + lostDebug === 0 || characters > mostCharacters / 2) return undefined;

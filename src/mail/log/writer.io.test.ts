@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -176,6 +177,21 @@ test("an RFC 5424 receiver gets the mail facility, who spoke, and the text, over
   writer.write([saying("ä", Date.UTC(2026, 10, 21))]);
   const [message] = (await once(receiver, "message")) as [Buffer];
   assert.equal(String(message), "<22>1 2026-11-21T00:00:00.000Z mail.example posthorn/smtpd 4711 - - said ä");
+  await writer.close();
+  receiver.close();
+});
+
+test("what a datagram has no room for is cut between characters, and marked", async () => {
+  const receiver = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(receiver, "listening");
+  const writer = writerTo({ to: `syslog+udp://127.0.0.1:${receiver.address().port}` });
+  for (const start of ["", "x", "xx"]) {
+    writer.write([saying(start + "ä".repeat(1200), Date.UTC(2026, 10, 21))]);
+    const [message] = (await once(receiver, "message")) as [Buffer];
+    assert.ok(message.length <= 2048 && message.length > 2040, String(message.length));
+    assert.match(String(message), /ä…$/);
+    assert.ok(isUtf8(message));
+  }
   await writer.close();
   receiver.close();
 });

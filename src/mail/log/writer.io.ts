@@ -9,7 +9,7 @@ import { entryOf, tagOf } from "./line.ts";
 import type { Catalogue } from "./log.ts";
 import { isWanted, recordOf, type EventRecord, type ProcessIdentity } from "./record.ts";
 import type { LogSettings, LogTarget } from "./settings.ts";
-import type { Outlet, Sink, SinkLine } from "./sink.ts";
+import type { Outlet, Sink, SinkEnd, SinkLine } from "./sink.ts";
 import { stdoutOutlet, streamOutlet } from "./stream-outlet.io.ts";
 import { syslogOutlet } from "./syslog-outlet.io.ts";
 import { createStamps } from "./timestamp.io.ts";
@@ -29,7 +29,7 @@ export interface LogWriter {
    * Flushes for at most `limitMs`. `isStuck`: the system's log did not take the rest, and the thread that waits for it
    * would hold up `process.exit`; end the process with `exitAtOnce` (foundation/ffi).
    */
-  close(limitMs?: number): Promise<{ readonly isStuck: boolean }>;
+  close(limitMs?: number): Promise<SinkEnd>;
 }
 
 export interface LogWriterOptions {

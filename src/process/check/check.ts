@@ -22,6 +22,7 @@ import { recipientProblems } from "./recipients.ts";
 import { LOCAL_LISTENER } from "../settings/local-users.ts";
 import { accountProblems, backendPath } from "./accounts.ts";
 import { restrictionProblems } from "./restrictions.ts";
+import { LONGEST_TOLD } from "../../service/tls/told.ts";
 import { rewritingProblems } from "./rewriting.ts";
 import { certificateTablesOf } from "../settings/tls-files.ts";
 
@@ -92,6 +93,12 @@ export function checkSettings(parsed: ParsedSettings<WrittenSettings>): readonly
       );
   for (const { path, text, severity } of recipientProblems(settings, names)) tell(path, text, severity);
   for (const { path, text, severity } of restrictionProblems(settings, knownTable)) tell(path, text, severity);
+  if (settings.journal.enabled && settings.journal.buffer <= 2 * LONGEST_TOLD)
+    tell(
+      ["journal", "buffer"],
+      `details of a TLS connection take up to ${LONGEST_TOLD / 1024} KiB and get half of this at most: those of long handshakes are left out`,
+      "warning",
+    );
   knownList(settings.verp.senders, ["verp", "senders"]);
   knownList(settings.autoconfig.domains, ["autoconfig", "domains"]);
 

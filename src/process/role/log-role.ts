@@ -123,7 +123,10 @@ export function startLog(parts: LogParts): LogRole {
   const leave = (old: LogWriter): void => {
     const left: Promise<void> = old
       .close()
-      .then(({ isStuck }) => void (wasLeftStuck ||= isStuck))
+      .then(({ isStuck, lost, lostDebug }) => {
+        wasLeftStuck ||= isStuck;
+        if (lost + lostDebug > 0) say(recordOf(clock.now(), from, eventsLost, { where: old.name, lost, lostDebug }));
+      })
       .finally(() => leaving.delete(left));
     leaving.add(left);
   };

@@ -17,7 +17,7 @@ import { loadAccountSecrets } from "./account-secrets.ts";
 import { loadBackendPasswords } from "./backend-secrets.ts";
 import { checkSettings } from "../check/check.ts";
 import { identityProblems } from "../check/identities.ts";
-import { logFileProblem } from "../check/log.ts";
+import { logProblem } from "../check/log.ts";
 import { hiddenTableFiles } from "../check/table-files.ts";
 import { checkTlsPolicy } from "../check/tls-policy.ts";
 import { checkRoutes, shapingWithTable } from "../check/routes.ts";
@@ -101,7 +101,7 @@ export async function loadSettings(options: LoadOptions): Promise<Result<LoadedS
     problems.push(parsed.value.problemAt(path, text));
   });
   problems.push(...checkTlsPolicy(parsed.value, tableTexts));
-  const noLog = await logFileProblem(settings.log.to);
+  const noLog = await logProblem(settings.log.to);
   if (noLog !== undefined) problems.push(parsed.value.problemAt(["log", "to"], noLog, "warning"));
   const shaping = shapingWithTable(parsed.value, tableTexts);
   problems.push(...shaping.problems, ...checkRoutes(parsed.value, shaping.rules, ownAddresses()));

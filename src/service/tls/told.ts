@@ -63,7 +63,8 @@ export interface TlsPeer {
  */
 export type Moment = "over" | "between" | "content" | "answer";
 
-const LONGEST_TOLD = 96 * 1024;
+/** In characters. */
+export const LONGEST_TOLD = 96 * 1024;
 
 /** As the text of an event's `details`. What would be too long goes without its wire bytes, then without its flight. */
 export function toldText(told: TlsTold): string {

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { PosthornError } from "../../../foundation/error.ts";
+import { JOURNAL_SCHEMA } from "../../../mail/log/journal.ts";
 import { MESSAGE, NOON, posthorn } from "../../../testing/command-world.ts";
+import { systemWorld } from "../world.io.ts";
 
 test("a story comes from the server, or from the journal itself when no server runs", async () => {
   const from = { role: "server", pid: 7, startedAt: 0 };
@@ -32,3 +38,28 @@ test("a story comes from the server, or from the journal itself when no server r
   const neither = await posthorn(["log", MESSAGE], { answers });
   assert.deepEqual([neither.code, neither.err], [77, "own mail only\nuse root\n"]);
 });
+
+test(
+  "plain SQL over a journal that this user may not read exits with 77",
+  { skip: process.getuid?.() !== 0 },
+  async () => {
+    const { openJournal } = systemWorld({} as never);
+    const directory = mkdtempSync(join(tmpdir(), "posthorn-log-"));
+    const file = join(directory, "journal.db");
+    new DatabaseSync(file).exec(JOURNAL_SCHEMA);
+    chmodSync(file, 0o600);
+    chmodSync(directory, 0o711);
+    const ask = (path: string) =>
+      posthorn(["log", "--sql", "SELECT 1 AS one"], { world: { openJournal: () => openJournal(path) } });
+    process.seteuid?.(65_534);
+    try {
+      const refused = await ask(file);
+      assert.equal(refused.code, 77);
+      assert.match(refused.err, /this user may not read the journal .*journal\.db/);
+      assert.equal((await ask(join(directory, "missing.db"))).code, 75);
+    } finally {
+      process.seteuid?.(0);
+      rmSync(directory, { recursive: true });
+    }
+  },
+);

@@ -113,6 +113,7 @@ function askSql(sql: string, path: string, world: World): SqlAnswer {
   try {
     journal = world.openJournal(path);
   } catch (cause) {
+    if (cause instanceof PosthornError && cause.code === "PRIVILEGES") throw cause;
     throw new PosthornError("CONTROL_UNREACHABLE", {
       message: `cannot open the journal ${path}`,
       advice: "plain SQL reads the file itself: use the server's user or root; or is there another settings file (-f)?",

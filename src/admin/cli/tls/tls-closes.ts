@@ -20,13 +20,17 @@ export const tlsCloses: CliCommand = {
   options: { ...selectionOptions, all: { says: "Every peer, not only the fifty with the most unclean ends." } },
   async run(given, world) {
     const selection = selectionOf(tlsCloses, given, world);
-    const { counts } = await askTls({ ask: "closes", ...selection }, given, world);
+    const { counts, isCut } = await askTls({ ask: "closes", ...selection }, given, world);
     const { peers, all } = summarizeCloses(counts);
     if (given.has("json")) for (const summary of peers) world.stdout.write(`${harmlessJson(summary)}\n`);
     else if (peers.length === 0) world.stdout.write("no TLS connection ended in that time\n");
     else world.stdout.write(tableOf(given.has("all") ? peers : peers.slice(0, MOST_SHOWN), all, world));
     if (!given.has("json") && !given.has("all") && peers.length > MOST_SHOWN)
       world.stdout.write(`${peers.length - MOST_SHOWN} more peers: --all\n`);
+    if (isCut)
+      world.stderr.write(
+        `only the ${counts.length} most frequent ways that connections ended are counted, so that rare peers are missing: ask for less (--since, --peer)\n`,
+      );
     return peers.length === 0 ? exitCodes.nothing : exitCodes.ok;
   },
 };
