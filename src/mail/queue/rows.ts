@@ -114,7 +114,7 @@ const UNKNOWN: MessageFacts = {
 };
 
 /** Of a held one; what is tried goes on without. */
-export const DAMAGED = "why is not known: its record in the queue's database is damaged";
+const DAMAGED = "why is not known: its record in the queue's database is damaged";
 
 /** An object that was written as JSON; undefined where the disk gives back something else. */
 function kept(json: string): object | undefined {
