@@ -1,8 +1,9 @@
-import { domainOf, goesByMx, planFor } from "../plan.ts";
+import { domainOf, goesByMx, planFor, type RelayPlan } from "../plan.ts";
 import { failureText } from "../../envelope/failure-text.ts";
 import type { Failure } from "../../envelope/failure.ts";
 import type { Greylist } from "../../route/greylist.ts";
-import { hostText, routeKey, type Route } from "../../route/route.ts";
+import { addressText, hostText, routeKey, type Route } from "../../route/route.ts";
+import type { NextHost } from "../../route/next-host.ts";
 import type { Hindrance } from "./admin.ts";
 import { sourceRest } from "../serve/choose.ts";
 import { sourcesTo } from "../serve/claims.ts";
@@ -121,7 +122,14 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
   if (plan?.kind !== "relay") return [notDue(s, ticket, plan?.kind === "local", lastFailure), ...pausedFor(s, ticket)];
   const { key } = relayKeyOf(plan, ticket.recipient);
   const relay = homeOf(s, key) ?? s.relays.get(key);
-  if (relay === undefined) return [notDue(s, ticket, false, lastFailure), ...pausedFor(s, ticket)];
+  const domain = goesByMx(plan) ? domainOf(ticket.recipient) : "";
+  if (relay === undefined) {
+    // Nobody remembers a relay that nothing is ready for; the hosts that its mail met last may rest all the same.
+    const hosts =
+      ticket.lastRound?.way === plan.key ? ticket.lastRound.tried.flatMap((text) => hostOf(text) ?? []) : [];
+    const next = allRest(s, plan, domain, hosts).filter(({ untilAt = 0 }) => untilAt > dueAtOf(ticket));
+    return [notDue(s, ticket, false, lastFailure), ...pausedFor(s, ticket), ...next];
+  }
   const refused = relay.refusedSenders?.get(ticket.message.sender);
   const found: Hindrance[] =
     refused === undefined || refused.untilAt <= s.now
@@ -135,7 +143,7 @@ function whileWaiting(s: SchedulerState, ticket: Ticket, lastFailure: Failure | 
         ];
   found.push(...pausedFor(s, ticket));
   // What would hold it up next, if it were due now: only what has an end later than that matters.
-  const rests = restsOf(s, relay, goesByMx(plan) ? domainOf(ticket.recipient) : "");
+  const rests = restsOf(s, relay, domain);
   // Greylisting is why it is not due: those that were not even tried are due when its rest ends.
   const greylisted = rests.filter(({ what }) => what === "greylisted");
   const next = rests.filter(({ what, untilAt = 0 }) => what !== "greylisted" && untilAt > dueAtOf(ticket));
@@ -267,7 +275,13 @@ function restsOf(s: SchedulerState, relay: RelayQueue, domain: string): readonly
         setting: ["route", "greylisting"],
       },
     ];
-  const connectors = connectorsOf(s, relay, domain);
+  const hosts = relay.candidates.map(({ host }) => host);
+  return allRest(s, relay.plan, domain, hosts);
+}
+
+/** That these hosts rest, where none of them is open. */
+function allRest(s: SchedulerState, plan: RelayPlan, domain: string, hosts: readonly NextHost[]): readonly Hindrance[] {
+  const connectors = connectorsOf(s, plan, domain, hosts);
   const resting = connectors.filter(({ restsUntilAt }) => restsUntilAt > s.now);
   const first = resting.reduce<Connector | undefined>(
     (soonest, one) => (soonest === undefined || one.restsUntilAt < soonest.restsUntilAt ? one : soonest),
@@ -294,17 +308,30 @@ interface Connector {
   readonly restsUntilAt: number;
 }
 
-function connectorsOf(s: SchedulerState, relay: RelayQueue, domain: string): readonly Connector[] {
-  return relay.candidates.flatMap((candidate) => {
-    const { host } = candidate;
-    return sourcesTo(s, relay.plan, domain, host).flatMap((source) => {
+function connectorsOf(
+  s: SchedulerState,
+  plan: RelayPlan,
+  domain: string,
+  hosts: readonly NextHost[],
+): readonly Connector[] {
+  return hosts.flatMap((host) =>
+    sourcesTo(s, plan, domain, host).flatMap((source) => {
+      const text = hostText(host);
       // What is suspended is open to nobody: what does not rest there is no way.
-      if (suspensionOfRoute(s, candidate, { source: source?.address, text: hostText(host) }) !== undefined) return [];
+      const on = suspensionOfRoute(s, { host, address: addressText(host) }, { source: source?.address, text });
+      if (on !== undefined) return [];
       const route = s.routes.get(routeKey(source?.address, host));
       const restsUntilAt = Math.max(route?.penalty.restsUntilAt ?? 0, sourceRest(s, source));
-      return [{ text: hostText(host), source: source?.address ?? "*", route, restsUntilAt }];
-    });
-  });
+      return [{ text, source: source?.address ?? "*", route, restsUntilAt }];
+    }),
+  );
+}
+
+/** From how `hostText` wrote it. */
+function hostOf(text: string): NextHost | undefined {
+  const [, name, ip, port] = /^([^[]*)\[([^\]]+)\]:(\d+)$/.exec(text) ?? [];
+  if (name === undefined || ip === undefined) return undefined;
+  return { name, address: { ip, port: Number(port) }, preference: 0 };
 }
 
 /** What of its relay, or of a limit, holds up all that is ready in a line. */

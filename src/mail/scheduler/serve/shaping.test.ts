@@ -567,3 +567,25 @@ test("a host that is suspended is no way beside one that rests", async () => {
   assert.equal(first?.what, "route-rests");
   assert.match(first.text, /^every next host rests: mx-192-0-2-1/);
 });
+
+test("what is not due names the rest that ends later, though nothing is ready for its relay", async () => {
+  const simulation = simulatedScheduling({
+    route: { shaping: { "example.org": { sources: ["198.51.100.1"] } }, penaltyStep: "10m" },
+    scheduler: { retry: { relay: { by: "list", waits: ["1m"] }, spread: 0 } },
+  });
+  simulation.world.setDomain("example.org", [host("192.0.2.1", { onConnect: () => unreachable("192.0.2.1") })]);
+  await simulation.send({ to: ["a@example.org"] });
+  await simulation.clock.advance(SECOND);
+  const { state } = simulation.scheduler;
+  const [only] = state.tickets.values();
+  assert.ok(only !== undefined);
+  const found = hindrancesOf(state, only);
+  assert.deepEqual(
+    found.map(({ what }) => what),
+    ["not-due", "route-rests"],
+  );
+  const before = happened(simulation, "refused").length;
+  while (happened(simulation, "refused").length === before) await simulation.clock.advance(SECOND);
+  const triedAt = happened(simulation, "refused")[before] ?? 0;
+  assert.ok(Math.abs(triedAt - (found[1]?.untilAt ?? 0)) < SECOND, String(triedAt - (found[1]?.untilAt ?? 0)));
+});

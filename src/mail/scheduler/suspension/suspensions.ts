@@ -109,7 +109,7 @@ export function suspensionOfRelay(s: SchedulerState, relay: RelayQueue): Suspens
 /** By the host's name, address, or as the log writes it; or by the route to it, where nobody says from which source by all. */
 export function suspensionOfRoute(
   s: SchedulerState,
-  { host, address }: Candidate,
+  { host, address }: Pick<Candidate, "host" | "address">,
   route: { readonly source: string | undefined; readonly text: string },
 ): Suspension | undefined {
   const { host: hosts, route: routes } = s.suspensions;
