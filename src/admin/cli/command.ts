@@ -61,7 +61,7 @@ export function parseGiven(command: CliCommand, argv: readonly string[]): Given 
     if (option.short !== undefined) known[name].short = option.short;
     if (option.isMany === true) known[name].multiple = true;
   }
-  const { values, operands } = parse(command, withUsual(argv, options), known);
+  const { values, operands } = parse(command, withValues(withUsual(argv, options), known), known);
   if (operands.length < command.leastOperands && values["help"] !== true)
     throw usage(command, `${command.operands} is missing`);
   if (operands.length > command.mostOperands && values["help"] !== true)
@@ -82,6 +82,22 @@ function withUsual(argv: readonly string[], options: Readonly<Record<string, Cli
     const usual = argument.startsWith("--") && at < end ? options[argument.slice(2)]?.usual : undefined;
     return usual === undefined || /^\d/.test(argv[at + 1] ?? "") ? argument : `${argument}=${usual}`;
   });
+}
+
+/**
+ * A value that begins with a dash, as a query whose first line is a remark (`-- ...`), is told from an option by the white
+ * space in it; parseArgs wants to see it behind a `=`.
+ */
+function withValues(argv: readonly string[], known: Readonly<Record<string, KnownOption>>): readonly string[] {
+  const found: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const [argument = "", next = ""] = argv.slice(at, at + 2);
+    if (argument === "--") return [...found, ...argv.slice(at)];
+    const takesIt = argument.startsWith("--") && known[argument.slice(2)]?.type === "string" && /^-[^=]*\s/.test(next);
+    found.push(takesIt ? `${argument}=${next}` : argument);
+    if (takesIt) at += 1;
+  }
+  return found;
 }
 
 function parse(
