@@ -50,13 +50,16 @@ function declared(): CFunction {
 /** CRYPT_GENSALT_OUTPUT_SIZE */
 const SETTING_BYTES = 192;
 
-/** A fresh setting for a scheme (`$y$`, `$2b$`, `$6$`) at the library's usual cost; undefined for one that it cannot write. */
-export function cryptSetting(prefix: string): string | undefined {
+/**
+ * A fresh setting for a scheme (`$y$`, `$2b$`, `$6$`); undefined for one that it cannot write. `cost` is what the scheme counts
+ * (rounds, or their logarithm); without it, the library's own.
+ */
+export function cryptSetting(prefix: string, cost = 0): string | undefined {
   const make = requireFfi("hashing passwords with crypt(3)")
     .library("libcrypt.so.1")
     .declare(
       "const char *crypt_gensalt_rn(const char *prefix, ulong count, const char *random, int length, void *output, int size)",
     );
-  const made = make(prefix, 0, null, 0, new Uint8Array(SETTING_BYTES), SETTING_BYTES);
+  const made = make(prefix, cost, null, 0, new Uint8Array(SETTING_BYTES), SETTING_BYTES);
   return typeof made === "string" ? made : undefined;
 }

@@ -45,6 +45,11 @@ for (const scheme of HASH_SCHEMES)
     assert.notEqual(await hashPassword("correct hörse", scheme), written, "each has a salt of its own");
   });
 
+test("bcrypt is written at a cost that is a bound today, not at the library's own", async () => {
+  const [, cost] = /^\$2b\$(\d\d)\$/.exec(await hashPassword("correct horse", "bcrypt")) ?? [];
+  assert.ok(Number(cost) >= 10, `cost ${cost}`);
+});
+
 test("the same letters are the same password, as whatever keyboard composes them", async () => {
   assert.equal(await isPassword("pa\u0308ss", known(await hashPassword("päss"))), true);
 });

@@ -10,6 +10,9 @@ import { normal, OUR_COST, scryptOf } from "./password-check.io.ts";
 /** RFC 9106 section 4, second recommendation. */
 const ARGON2 = { memory: 65_536, passes: 3, parallelism: 4, tagLength: 32 };
 
+/** The library's own is 5, which is of 1999: two milliseconds a guess. This takes about as long as our scrypt. */
+const BCRYPT_COST = 10;
+
 /** For `posthorn account hash`: what stands behind the user in a table. Throws `LIBRARY_UNAVAILABLE` where crypt(3) is needed. */
 export async function hashPassword(
   password: string,
@@ -34,7 +37,7 @@ export async function hashPassword(
     case "yescrypt":
       return crypt("$y$", password);
     case "bcrypt":
-      return crypt("$2b$", password);
+      return crypt("$2b$", password, BCRYPT_COST);
     case "sha512-crypt":
       return crypt("$6$", password);
   }
@@ -56,8 +59,8 @@ async function scram(hash: "SHA-1" | "SHA-256", password: string, salt: Buffer):
   return [SCRAM_ITERATIONS, ...[salt, storedKey, serverKey].map((bytes) => bytes.toString("base64"))].join(",");
 }
 
-async function crypt(prefix: string, password: string): Promise<string> {
-  const setting = cryptSetting(prefix);
+async function crypt(prefix: string, password: string, cost?: number): Promise<string> {
+  const setting = cryptSetting(prefix, cost);
   const made = setting === undefined ? undefined : await cryptPassword(password, setting);
   if (made === undefined) throw new Error(`crypt(3) of this system writes no ${prefix}, or not of this password`);
   return made;
