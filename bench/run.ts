@@ -7,7 +7,7 @@
  * the rounds, and the smallest and largest. Each round begins with empty queues. CPU is user + system of all processes of a server.
  *
  * `--marks` measures what the project's marks are about, and nothing else, and prints a verdict on each; `--budget-minutes`
- * begins nothing that would end after that (14 with `--marks`) and says what was left out. `--quick` is a tenth of the
+ * begins nothing that would end after that (13 with `--marks`) and says what was left out. `--quick` is a tenth of the
  * messages, for trying the bench itself. `--save` writes bench/results/DATE.md and DATE-*.svg.
  *
  * Needs root and Debian's servers as test/peers/install.sh unpacks them; Haraka is installed into the run's scratch folder.
