@@ -100,6 +100,9 @@ function withValues(argv: readonly string[], known: Readonly<Record<string, Know
   return found;
 }
 
+/** Of an option that takes one parseArgs says so, and where another option stands in its place. */
+const WITHOUT_VALUE = /^Option '(?:-\w, )?--([\w-]+)(?: <value>)?' argument (?:missing|is ambiguous)/;
+
 function parse(
   command: CliCommand,
   argv: readonly string[],
@@ -117,6 +120,10 @@ function parse(
     const parsed = parseArgs({ args: [...argv], options: known, allowPositionals: true, strict: true });
     return { values: parsed.values, operands: parsed.positionals };
   } catch (thrown) {
+    const unsaid = thrown instanceof Error ? WITHOUT_VALUE.exec(thrown.message)?.[1] : undefined;
+    const all: Readonly<Record<string, CliOption>> = { ...commonOptions, ...command.options };
+    const value = unsaid === undefined ? undefined : all[unsaid]?.value;
+    if (unsaid !== undefined && value !== undefined) throw usage(command, `--${unsaid} needs a value: ${value}`);
     // parseArgs's first sentence says what is wrong; the rest is about its own configuration.
     const [first = "the arguments cannot be understood"] =
       thrown instanceof Error ? thrown.message.split(/\. |\n/) : [];
