@@ -68,6 +68,8 @@ export function buildAdmin(parts: {
         const logPaths = staysInPlace ? paths.filter((path) => path.startsWith("log.to")) : [];
         const needsRestart = inWords([...awaitsRestart, ...logPaths]);
         server.emit(events.settingsReloaded, { settings: settingsName, by, tookMs, changed, needsRestart });
+        for (const problem of server.loaded.warnings)
+          server.emit(events.settingsWarning, { problem: problemLine(problem) });
         return { kind: "swapped", changed, needsRestart };
       }
       case "refused":

@@ -339,3 +339,13 @@ test("split: a log that its process may not move stays where it is, and the relo
   assert.doesNotMatch(await hangUp(server), /restart/);
   assert.equal(await server.stop(), 0);
 });
+
+test("single: what the check warns of is told at a reload as it is at a start", async () => {
+  await using server = await startServer({ layout: "single" });
+  server.rewrite({
+    settings: 'filters: { idle: { builtin: { phase: connect, match: { rdns: "x" }, action: junk } } }\n',
+  });
+  assert.match(await hangUp(server), /^reload -- /);
+  await server.waitForOutput(/posthorn\.yaml:\d+:\d+: warning: filters\.idle: this filter is never asked/);
+  assert.equal(await server.stop(), 0);
+});
