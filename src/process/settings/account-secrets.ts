@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import type { SettingsProblem } from "../../service/config/config.ts";
 import type { ParsedSettings } from "../../service/config/parse.ts";
 import { backendPath } from "../check/accounts.ts";
@@ -19,7 +19,7 @@ export async function loadAccountSecrets(
       problems.push(parsed.problemAt(backendPath(parsed.origins, at, "oauth", "clientSecretFile"), text));
     };
     try {
-      const secret = (await readFile(clientSecretFile, "utf8")).split(/\r?\n/, 1)[0] ?? "";
+      const secret = (await readSecretFile(clientSecretFile)).split(/\r?\n/, 1)[0] ?? "";
       if (secret === "") tell(`${clientSecretFile} has an empty first line`);
       else secrets[at] = secret;
     } catch (thrown) {

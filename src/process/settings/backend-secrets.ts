@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { messageOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import type { SettingPath } from "../../service/config/config.ts";
 import type { TablesSettings } from "../../service/table/settings.ts";
 import { isBackendSource } from "../../service/table/backend-source.ts";
@@ -24,7 +24,7 @@ export async function loadBackendPasswords(
     }
     if (passwordFile === undefined) continue;
     try {
-      const first = (await readFile(passwordFile, "utf8")).split(/\r?\n/, 1)[0] ?? "";
+      const first = (await readSecretFile(passwordFile)).split(/\r?\n/, 1)[0] ?? "";
       if (first === "") tell(path("passwordFile"), `${passwordFile} has an empty first line`);
       else passwords[name] = first;
     } catch (thrown) {

@@ -1,8 +1,8 @@
 import { dnsFindingText } from "../../protocol/dns/resolver.ts";
-import { readFile } from "node:fs/promises";
 import type { SigningKeyCheck, SigningKeyWish } from "../../admin/cli/domains/signing-world.ts";
 import { systemClock } from "../../foundation/clock.io.ts";
 import { messageOf, PosthornError } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import { readDkimKey } from "../../protocol/authentication/dkim-key.ts";
 import { zoneLine } from "../../service/autoconfig/expected-records.ts";
 import { createResolver } from "../../service/dns/resolver.io.ts";
@@ -72,7 +72,7 @@ export async function checkKeys(loaded: LoadedSettings): Promise<readonly Signin
     let own: PublicKeyText;
     try {
       // oxlint-disable-next-line no-await-in-loop -- in order
-      own = publicKeyText(await readFile(file, "utf8"));
+      own = publicKeyText(await readSecretFile(file));
     } catch (thrown) {
       checks.push({ name, standing: "WRONG", text: `${file}: ${messageOf(thrown)}` });
       continue;

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { messageOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import type { FiltersSettings } from "../../mail/filter/settings.ts";
 import { kindOf } from "../../mail/filter/filter-kind.ts";
 import type { SettingPath } from "../../service/config/config.ts";
@@ -58,7 +58,7 @@ export function withoutFilterSecrets(filters: FiltersSettings): FiltersSettings 
 async function tryToRead(
   file: string,
   tell: (text: string) => void,
-  read: (file: string) => Promise<string> = (path) => readFile(path, "utf8"),
+  read: (file: string) => Promise<string> = readSecretFile,
 ): Promise<string | undefined> {
   try {
     return await read(file);

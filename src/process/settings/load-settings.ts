@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import { ok, refused, type Result } from "../../foundation/result.ts";
 import { parsePasswordHash } from "../../service/account/password.ts";
 import type { Credentials } from "../../service/account/settings.ts";
@@ -157,7 +157,7 @@ async function loadCredentials(parsed: Parsed, problems: SettingsProblem[]): Pro
     if (entry.password !== undefined) credentials[name] = { user, password: entry.password };
     if (entry.passwordFile === undefined) continue;
     try {
-      const password = (await readFile(entry.passwordFile, "utf8")).split(/\r?\n/, 1)[0] ?? "";
+      const password = (await readSecretFile(entry.passwordFile)).split(/\r?\n/, 1)[0] ?? "";
       if (password === "")
         problems.push(
           parsed.problemAt(["credentials", name, "passwordFile"], `${entry.passwordFile} has an empty first line`),
@@ -177,7 +177,7 @@ async function loadBindingKey(parsed: Parsed, problems: SettingsProblem[]): Prom
     problems.push(parsed.problemAt(["acme", "eab", "keyFile"], text));
   };
   try {
-    const key = (await readFile(eab.keyFile, "utf8")).split(/\r?\n/, 1)[0]?.trim() ?? "";
+    const key = (await readSecretFile(eab.keyFile)).split(/\r?\n/, 1)[0]?.trim() ?? "";
     if (/^[A-Za-z0-9_+/-]{16,}=*$/.test(key)) return key;
     tell(`expected the key in base64url form on the first line of ${eab.keyFile}`);
   } catch (thrown) {

@@ -3,6 +3,7 @@ import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSy
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, PosthornError, systemCodeOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import type { SettingPath } from "../../service/config/config.ts";
 import type { LoadedSettings } from "./load-settings.ts";
 
@@ -30,7 +31,7 @@ export async function loadSrsSecrets(
   for (const [at, file] of srs.secretFiles.entries()) {
     const path: SettingPath = srs.secretFiles.length === 1 ? ["srs", "secretFiles"] : ["srs", "secretFiles", at];
     try {
-      const secret = firstLine(await readFile(file, "utf8"));
+      const secret = firstLine(await readSecretFile(file));
       if (secret === "") tell(path, `${file} has an empty first line`);
       else if (secret.length < SHORTEST)
         tell(path, `the secret in ${file} has fewer than ${SHORTEST} characters: it can be guessed`, "warning");

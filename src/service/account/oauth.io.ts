@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { readRegularFile, UnfitFile } from "../../foundation/read-file.io.ts";
 import type { Authenticator, PasswordVerdict } from "./authenticator.ts";
 import type { OauthSettings } from "./backend-settings.ts";
 import { issuerClient, type IssuerClient } from "./issuer-client.io.ts";
@@ -10,6 +10,8 @@ import { isTokenText, judgeClaims } from "./oauth-token.ts";
 import type { SystemTrust } from "../table/pool/system-trust.ts";
 import type { Turns } from "../../foundation/turns.ts";
 
+/** Of a file of keys. */
+const MOST_KEYS_BYTES = 1024 * 1024;
 const MOST_KEPT = 10_000;
 /** How far clocks may differ. */
 const TOLERANCE_S = 30;
@@ -150,14 +152,16 @@ async function keys(
 
 async function localKeys(file: string, jose: typeof import("jose")) {
   try {
-    const read: unknown = JSON.parse(await readFile(file, "utf8"));
+    const read: unknown = JSON.parse((await readRegularFile(file, MOST_KEYS_BYTES)).toString("utf8"));
     const claims = asClaims(read);
     if (!Array.isArray(claims?.["keys"])) throw new Error(`${file} is no JSON Web Key Set`);
     // jose checks each key as it uses it.
     return jose.createLocalJWKSet(read as Parameters<typeof jose.createLocalJWKSet>[0]);
   } catch (thrown) {
     const text =
-      systemCodeOf(thrown) === undefined ? messageOf(thrown) : `${file} cannot be read: ${messageOf(thrown)}`;
+      systemCodeOf(thrown) === undefined && !(thrown instanceof UnfitFile)
+        ? messageOf(thrown)
+        : `${file} cannot be read: ${messageOf(thrown)}`;
     return () => Promise.reject(new Error(text));
   }
 }

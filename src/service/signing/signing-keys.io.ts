@@ -1,13 +1,11 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join, normalize } from "node:path";
 import { messageOf, systemCodeOf } from "../../foundation/error.ts";
+import { readSecretFile } from "../../foundation/read-file.io.ts";
 import type { Table } from "../table/table.ts";
 import type { SigningSource } from "./settings.ts";
 import { domainsAbove, type SigningKeeper, type SigningKeyMaterial, type SigningKeysAnswer } from "./signing-keys.ts";
 
-/** A key's file is a few thousand octets; whatever is larger is none. */
-const LARGEST_FILE = 64 * 1024;
 const MOST_KEYS = 8;
 
 /** The keeper's side: files and tables are read anew at each question, which comes once a minute for each domain. */
@@ -78,7 +76,7 @@ export function keyFilesIn(value: string, folder: string): readonly KeyFile[] | 
 
 /** Throws an error that names the file. */
 export async function readSigningKey(selector: string, file: string): Promise<SigningKeyMaterial> {
-  const text = await readFile(file, { encoding: "utf8" }).catch((thrown: unknown) => {
+  const text = await readSecretFile(file).catch((thrown: unknown) => {
     throw new Error(
       systemCodeOf(thrown) === "ENOENT"
         ? `${file} does not exist; \`posthorn dkim key make\` makes a key`
@@ -86,7 +84,6 @@ export async function readSigningKey(selector: string, file: string): Promise<Si
       { cause: thrown },
     );
   });
-  if (text.length > LARGEST_FILE) throw new Error(`${file} is too large for a key`);
   const key = privateKeyIn(text, file);
   const kind = key.asymmetricKeyType;
   if (kind !== "rsa" && kind !== "ed25519")

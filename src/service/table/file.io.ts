@@ -1,7 +1,7 @@
-import { constants } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Clock } from "../../foundation/clock.ts";
 import { messageOf } from "../../foundation/error.ts";
+import { readRegularFile, UnfitFile } from "../../foundation/read-file.io.ts";
 import { FreshLook } from "./fresh-look.ts";
 import type { TableFile, TableFinding } from "./tables.ts";
 
@@ -87,28 +87,12 @@ export function watchedFile(
   };
 }
 
-/**
- * Throws with a text for people. Whatever stands at the path by now: nobody waits for a pipe's writer, a device is not read, and
- * of a file that grows while it is read no more than a table may have.
- */
+/** Throws with a text for people. A pipe, a device and what is larger than a table may be are told, not read. */
 export async function readTableFile(path: string): Promise<string> {
-  const tooLarge = (): Error => new Error(`${path} is larger than 64 MiB`);
-  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  const facts = await file.stat();
-  // Reading a directory says so by itself.
-  if (!facts.isFile() && !facts.isDirectory()) throw new Error(`${path} is no regular file`);
-  if (facts.size > MOST_TABLE_BYTES) throw tooLarge();
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for (;;) {
-    // The common file is read by one call, and found to end by the next.
-    const piece = Buffer.alloc(Math.min(Math.max(4096, facts.size), 1 << 20));
-    // oxlint-disable-next-line no-await-in-loop -- a file is read in its order
-    const { bytesRead } = await file.read(piece, 0, piece.length, bytes);
-    if (bytesRead === 0) return Buffer.concat(pieces).toString("utf8");
-    bytes += bytesRead;
-    if (bytes > MOST_TABLE_BYTES) throw tooLarge();
-    pieces.push(piece.subarray(0, bytesRead));
+  try {
+    return (await readRegularFile(path, MOST_TABLE_BYTES)).toString("utf8");
+  } catch (thrown) {
+    throw thrown instanceof UnfitFile ? new Error(`${path} ${thrown.what}`, { cause: thrown }) : thrown;
   }
 }
 

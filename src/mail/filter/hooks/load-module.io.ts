@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { registerHooks } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ownModule } from "../../../foundation/own-module.ts";
 import type { Clock } from "../../../foundation/clock.ts";
 import { withDeadline } from "../../../foundation/deadline.ts";
 import { messageOf, PosthornError, systemCodeOf } from "../../../foundation/error.ts";
+import { readRegularFile } from "../../../foundation/read-file.io.ts";
 import { problemOfHooks, type Hooks } from "./hooks.ts";
 import type { ModuleSettings } from "./settings.ts";
 
@@ -14,6 +14,8 @@ import type { ModuleSettings } from "./settings.ts";
  * (with a mark in its address) only when one of its files has changed, and memory grows with changes, not with reloads.
  */
 const DEADLINE_MS = 30_000;
+/** Nobody writes a module of this size. */
+const MOST_BYTES = 64 * 1024 * 1024;
 
 interface Kept {
   readonly exported: unknown;
@@ -48,7 +50,8 @@ async function exportOf(file: string, clock: Clock): Promise<unknown> {
   if (before !== undefined && [...before.stamps].every(([path, stamp]) => stampOf(path) === stamp))
     return before.exported;
   try {
-    await readFile(file);
+    // The loader itself would wait for a pipe's writer, and everybody with it.
+    await readRegularFile(file, MOST_BYTES);
     const fresh = await withDeadline(clock, DEADLINE_MS, "loading the hooks", () => imported(file));
     kept.set(file, fresh);
     return fresh.exported;

@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates } from "node:tls";
+import { readRegularFile } from "../../../foundation/read-file.io.ts";
 import { SYSTEM_ANCHORS, type Anchors } from "./keeper.ts";
 import { pemBlocks } from "./pem.ts";
 import { isThere, markOfFiles, unreadable } from "./source.io.ts";
@@ -48,7 +49,7 @@ async function anchorsOfFile(file: string): Promise<ReadAnchors> {
     const { size } = await stat(file);
     if (size > MOST_ANCHOR_BYTES)
       return { pems: [], origin: file, problem: `${file} is too large for a file of authorities` };
-    const { certificates } = pemBlocks(await readFile(file, "latin1"));
+    const { certificates } = pemBlocks((await readRegularFile(file, MOST_ANCHOR_BYTES)).toString("latin1"));
     if (certificates.length > 0) return { pems: certificates, origin: file };
     return { pems: [], origin: file, problem: `${file} holds no certificate in PEM form` };
   } catch (thrown) {

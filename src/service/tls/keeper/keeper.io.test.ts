@@ -230,17 +230,18 @@ test("a broken new version is told once and keeps the one before, until it is me
 
 /** Until it is let go the file cannot be read, though its marks stay as they are: no descriptors, a file server that is away. */
 function unreadable(file: string, isNow: () => boolean = () => true): Disposable {
-  const { readFile } = fs;
-  const set = (to: typeof readFile): void => {
-    fs.readFile = to;
+  const { open } = fs;
+  const set = (to: typeof open): void => {
+    fs.open = to;
     syncBuiltinESMExports();
   };
   // Only the one file, and for the one call: all others are the true one's.
-  set(((...asked: Parameters<typeof readFile>) =>
+  set((...asked: Parameters<typeof open>) =>
     asked[0] === file && isNow()
       ? Promise.reject(Object.assign(new Error("EMFILE: too many open files"), { code: "EMFILE" }))
-      : readFile(...asked)) as typeof readFile);
-  return { [Symbol.dispose]: () => set(readFile) };
+      : open(...asked),
+  );
+  return { [Symbol.dispose]: () => set(open) };
 }
 
 test("what could not be read for a moment is read again by itself, and told once", async () => {

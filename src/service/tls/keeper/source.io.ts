@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { messageOf, systemCodeOf } from "../../../foundation/error.ts";
+import { readRegularFile } from "../../../foundation/read-file.io.ts";
 import { bundleOf, publicPartOf } from "./bundle.ts";
 import { parsePair, type CertificatePair, type PairRefusal } from "./certificate.ts";
 import { pemBlocks } from "./pem.ts";
@@ -214,7 +215,11 @@ async function readPem(path: string): Promise<ReadPem> {
   try {
     const { size, mode } = await stat(path);
     if (size > MOST_PEM_BYTES) return { ok: false, text: `${path} is too large to be a PEM file`, isUnread: false };
-    return { ok: true, text: await readFile(path, "latin1"), isOpen: (mode & 0o007) !== 0 };
+    return {
+      ok: true,
+      text: (await readRegularFile(path, MOST_PEM_BYTES)).toString("latin1"),
+      isOpen: (mode & 0o007) !== 0,
+    };
   } catch (thrown) {
     return { ok: false, text: unreadable(path, thrown), isUnread: isThere(thrown) };
   }
