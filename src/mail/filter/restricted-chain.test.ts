@@ -221,6 +221,13 @@ test("what was wanted of the mail before RCPT is not done to mail for those alon
     assert.equal(code(await rcpt("bob@example.org", { instead: { permittedAt: 0 } })), "accept");
     assert.equal(chain.wants("message"), false, stage);
   }
+  // A question in the middle of the mail is about none of its recipients.
+  const asking = session([permit, ...policyAt("connect")], () => "HOLD look");
+  await asking.ask("connect");
+  asking.chain.begin();
+  await asking.rcpt("postmaster@example.org");
+  assert.equal(code(await asking.rcpt("bob@example.org", { accepted: undefined })), "accept");
+  assert.equal(asking.chain.wants("message"), false);
   // Nobody knows whether they are permitted: they wait, as where it is found at the same stage.
   const unknown = session([{ recipient: "table:away", verdict: "permit" }, ...policyAt("connect")], () => "HOLD look");
   await unknown.ask("connect");

@@ -82,7 +82,8 @@ export class RestrictedChain implements AskedChain {
     const earlier = [...this.#earlier.values()];
     const wanted = [...this.#wanted.values()].flat();
     const judgement = await this.#policy.judgeRecipient({ ...this.#numbered(facts), earlier, wanted }, recipient);
-    if (judgement.kind !== "accept") return judgement;
+    // VRFY and EXPN name no recipient of the mail under way.
+    if (judgement.kind !== "accept" || facts.accepted === undefined) return judgement;
     const { changes = [], excusedFrom = Number.POSITIVE_INFINITY } = judgement;
     this.#later.push(...changes);
     this.#excusedFrom = Math.max(this.#excusedFrom ?? 0, excusedFrom);
