@@ -60,8 +60,9 @@ export function choose(
   const fresh = chooseAmong(s, relay, domain, isFree, false);
   if (fresh.kind !== "none" || relay.tried === undefined) return fresh;
   const again = chooseAmong(s, relay, domain, isFree, true);
-  if (again.kind !== "none") return again;
+  if (again.kind === "use") return again;
   const untilAt = Math.min(fresh.untilAt, again.untilAt);
+  if (again.kind === "full") return { ...again, untilAt };
   return { kind: "none", untilAt, suspension: fresh.suspension ?? again.suspension };
 }
 

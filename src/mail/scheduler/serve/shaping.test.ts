@@ -508,6 +508,26 @@ test("a host whose rest is over is used while the other one waits for its rate",
   assert.ok(Math.abs((others[0] ?? 0) - (earliestAt ?? 0)) < SECOND, String(earliestAt));
 });
 
+test("so is one while the other, which failed from one of our addresses, has no room for the other address", async () => {
+  const simulation = simulatedScheduling({
+    route: {
+      sources: ["198.51.100.1", "198.51.100.2"],
+      shaping: { "mx:mx-192-0-2-1.provider.example": { connectionRate: "1/h" } },
+    },
+  });
+  const up = { isUp: false };
+  const first = host("192.0.2.1", { onConnect: () => greeting(554, "5.7.1 your address is blocked") });
+  const second = host("192.0.2.2", { onConnect: () => (up.isUp ? undefined : unreachable("192.0.2.2")) });
+  simulation.world.setDomain("example.org", [first, second]);
+  simulation.world.setDomain("example.net", [second]);
+  await simulation.send({ to: ["a@example.net"] });
+  await simulation.clock.advance(SECOND);
+  up.isUp = true;
+  await simulation.send({ to: ["a@example.org"] });
+  await watch(simulation, MINUTE);
+  assert.equal(simulation.world.happenings.filter(({ what }) => what === "transact").length, 1);
+});
+
 test("a backup that is free holds nothing back: what is full of the host before it is named", async () => {
   const simulation = simulatedScheduling({
     route: { shaping: { "mx:mx-192-0-2-1.provider.example": { rate: "5/min" } } },
