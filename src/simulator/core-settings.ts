@@ -64,7 +64,8 @@ function wrong(problems: readonly SettingsProblem[]): PosthornError {
 
 /** The name as the tree spells it, `penalty-step` or `penaltyStep`; one that it does not have as it was written. */
 export function nameIn(tree: Readonly<Record<string, unknown>>, written: string): string {
-  if (Object.hasOwn(tree, written)) return written;
+  // Those with a dot or a colon are domains and hosts, which have one spelling: `mx-1.example` is not `mx1.example`.
+  if (Object.hasOwn(tree, written) || /[.:]/.test(written)) return written;
   return Object.keys(tree).find((known) => camelCase(known) === camelCase(written)) ?? written;
 }
 

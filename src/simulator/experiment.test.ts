@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { nameIn } from "./core-settings.ts";
 import { runExperiment } from "./experiment.ts";
 import { plotOf } from "./plot.ts";
 import { reportText } from "./report-text.ts";
@@ -71,6 +72,12 @@ test("settings of an installation win over the scenario's in whichever spelling 
   assert.ok(many > 10 * few);
   assert.equal(mails({ mailsPerSession: 100 }, { "mails-per-session": 2 }), many);
   assert.equal(mails({ "mails-per-session": 2 }, { mailsPerSession: 100 }), few);
+});
+
+test("domains and hosts are no settings that could be spelled otherwise", () => {
+  const base = { "mx-1.example": { rate: "1/h" }, penaltyStep: 1 };
+  assert.equal(nameIn(base, "mx1.example"), "mx1.example");
+  assert.equal(nameIn(base, "penalty-step"), "penaltyStep");
 });
 
 test("a setting is compared with one run for each of its values", () => {
