@@ -63,6 +63,11 @@ test("a notice that is too large loses the message, whatever that is in, and kee
     const whole = { kind: "message", bytes: Buffer.from(`${header}\r\n${body}`) } as const;
     const alone = { kind: "header", bytes: Buffer.from(header) } as const;
     assert.deepEqual(lesserNotice(notice({ returned: whole }), "SIZE"), notice({ returned: alone }));
+    // One to an address beyond ASCII has a header of its own that no encoding helps; it is smaller all the same.
+    const to = "b\u00f8b@example.net";
+    const lesser = lesserNotice(notice({ to, returned: whole }), "SIZE")?.toString() ?? "";
+    assert.ok(lesser.includes(`To: <${to}>\r\n`) && lesser.includes("text/rfc822-headers"), lesser);
+    assert.ok(!lesser.includes(body) && !lesser.includes("Content-Transfer-Encoding: 8bit"), lesser);
   }
 });
 

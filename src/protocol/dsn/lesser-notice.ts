@@ -3,8 +3,8 @@ import { isAscii, quotedPrintable } from "./encoding.ts";
 
 /**
  * A notice that `buildDsn` made, as one in ASCII that a host takes which lacks 8BITMIME, or room; undefined for what is none of
- * ours, or has a header beyond ASCII, which no encoding helps. What is too large loses the message that it returns, whose
- * header stays.
+ * ours. A header beyond ASCII, of a notice to such an address, stays, and nothing is made of it for who lacks 8BITMIME. What is
+ * too large loses the message that it returns, whose header stays.
  *
  * message/rfc822 may not be encoded (RFC 2046 section 5.2.1): of a message that is returned so the header stays, which
  * RFC 6522 section 3 allows in its place and which may be. The types of RFC 6532 and 6533 may be encoded (RFC 6532
@@ -25,7 +25,7 @@ export function lesserNotice(notice: Buffer, lacking: "8BITMIME" | "SIZE"): Buff
     epilogue,
   ];
   const bytes = Buffer.from(plain.join(`\r\n--${boundary}`), "latin1");
-  return isAscii(bytes) ? bytes : undefined;
+  return lacking === "SIZE" || isAscii(bytes) ? bytes : undefined;
 }
 
 const REPORT = /^Content-Type: multipart\/report;(?:[^\r]|\r\n[ \t])*?boundary="(=_[A-Za-z0-9]+_\d+)"/m;

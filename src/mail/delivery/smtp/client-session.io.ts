@@ -1,3 +1,4 @@
+import { isAscii } from "node:buffer";
 import type { Clock } from "../../../foundation/clock.ts";
 import type { Emit } from "../../../foundation/events.ts";
 import { MovingTimer } from "../../../foundation/moving-timer.ts";
@@ -102,9 +103,13 @@ export class ClientSession {
     }
     const now = this.#parts.clock.now();
     let commands = commandsOf(message, envelopes, this.#offer, now, needs);
-    const lacking = "cause" in commands ? lackingForNotice(message, commands) : undefined;
-    const lesser = lacking && (await lesserOf(message, content, lacking));
-    if (lesser !== undefined) {
+    for (let before: NoticeLacks | undefined; "cause" in commands;) {
+      const lacking = lackingForNotice(request.message, commands);
+      if (lacking === undefined || lacking === before) break;
+      // Of what is stored each time: in ASCII all of it may be too large, and what is small enough is without the message.
+      const lesser = await lesserOf(request.message, stored, lacking);
+      if (lesser === undefined) break;
+      before = lacking;
       ({ message, content } = lesser);
       commands = commandsOf(message, envelopes, this.#offer, now);
     }
@@ -348,8 +353,10 @@ async function scan(
   }
 }
 
+type NoticeLacks = "8BITMIME" | "SIZE";
+
 /** What a host lacks for a notice of ours that can do without: nobody would be told that it went nowhere. */
-function lackingForNotice({ sender, origin }: Message, { cause }: Failure): "8BITMIME" | "SIZE" | undefined {
+function lackingForNotice({ sender, origin }: Message, { cause }: Failure): NoticeLacks | undefined {
   const isNotice = sender === "" && origin.listener === "bounce" && origin.protocol === "local";
   if (!isNotice || cause.kind !== "unsupported") return undefined;
   return cause.extension === "8BITMIME" || cause.extension === "SIZE" ? cause.extension : undefined;
@@ -358,14 +365,15 @@ function lackingForNotice({ sender, origin }: Message, { cause }: Failure): "8BI
 async function lesserOf(
   message: Message,
   content: Content,
-  lacking: "8BITMIME" | "SIZE",
+  lacking: NoticeLacks,
 ): Promise<{ readonly message: Message; readonly content: Buffer } | undefined> {
   try {
     const chunks: Uint8Array[] = [];
     if (typeof content !== "function") chunks.push(content);
     else for await (const chunk of content()) chunks.push(chunk);
-    const plain = lesserNotice(Buffer.concat(chunks), lacking);
-    return plain && { message: { ...message, content: "7bit", sizeBytes: plain.length }, content: plain };
+    const lesser = lesserNotice(Buffer.concat(chunks), lacking);
+    const needs = lesser === undefined || isAscii(lesser) ? "7bit" : "8bit";
+    return lesser && { message: { ...message, content: needs, sizeBytes: lesser.length }, content: lesser };
   } catch {
     // What cannot be read fails as what it is when it is sent.
     return undefined;

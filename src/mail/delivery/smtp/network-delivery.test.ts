@@ -439,6 +439,36 @@ test("a notice of ours that returns 8-bit mail goes to a host without 8BITMIME, 
   assert.deepEqual(failureOf(transacted).cause, { kind: "unsupported", extension: "8BITMIME" });
 });
 
+test("a notice of ours that would be too large in ASCII goes with the header alone", async () => {
+  const line = `${"\u00e4".repeat(70)}\r\n`;
+  const { bytes } = buildDsn({
+    hostname: "us.example",
+    to: "a@them.example",
+    subject: "Your message could not be delivered",
+    at: noon,
+    messageId: "<1@us.example>",
+    text: ["Sorry."],
+    report: { reportingMta: "us.example", recipients: [] },
+    returned: { kind: "message", bytes: Buffer.from(`Subject: \u00e4\r\n\r\n${line.repeat(50)}`) },
+    boundaryWord: "M1",
+  });
+  const world = setUp({ extensions: [`SIZE ${bytes.length + 1000}`] });
+  const { transacted } = await send(world, ["a@them.example"], {
+    message: {
+      sender: "",
+      content: "8bit",
+      sizeBytes: bytes.length,
+      origin: { listener: "bounce", protocol: "local", session: "" },
+    },
+    body: inline(bytes.toString("latin1")),
+  });
+  assert.deepEqual(kinds(transacted), ["delivered"]);
+  assert.match(
+    world.peer.messages[0]?.content ?? "",
+    /text\/rfc822-headers; charset=utf-8\r\n.*\r\n\r\nSubject: =C3=A4/,
+  );
+});
+
 test("8-bit content goes out all the same where the settings say so", async () => {
   const world = setUp({ extensions: ["PIPELINING"] }, { eightBit: "send" });
   const { transacted } = await send(world, ["b@x.example"], {
