@@ -12,7 +12,7 @@ import { commandFailure } from "../command/exit-status.ts";
 import type { LocalDelivery, LocalOutcome, LocalRequest, Outcome } from "../delivery.ts";
 import { discard } from "../discard/discard.ts";
 import type { FileAgent, FileErrand, Place } from "./errand.ts";
-import { HOME, mailboxPath, namesOfEnvelope, type MailboxNames } from "./path-template.ts";
+import { HOME, mailboxPath, namesOfEnvelope, namesRecipient, type MailboxNames } from "./path-template.ts";
 import { parseQuota, type Quota } from "./quota.ts";
 import type { MailboxSettings } from "./settings.ts";
 import {
@@ -193,7 +193,7 @@ class Deliveries implements LocalDelivery, AsyncDisposable {
         },
       });
     let holder: Bounded = whom.user;
-    if (action.as === "maildir" && isOfOneUser(action, this.#parts.user)) {
+    if (action.as === "maildir" && isOfOneUser(action, this.#parts.user) && namesRecipient(template)) {
       const own = await quotaOfRecipient(this.#parts.whom, names);
       if (!own.ok) return end("local", own.failure);
       holder = { name: names.user, quota: own.quota };

@@ -60,6 +60,11 @@ function splitAt(
 /** The names a template may hold; another name in braces is left as it is. */
 const NAME = /\{(user|extension|domain|recipient)\}/g;
 
+/** Whether each recipient has a mailbox of their own by it; else it is one for many, and nobody's own. */
+export function namesRecipient(template: string): boolean {
+  return /\{(?:user|recipient)\}/.test(template);
+}
+
 /** `home`: what `{home}` at the template's beginning stands for, an absolute path. */
 export function mailboxPath(template: string, names: MailboxNames, home?: string): string {
   const isAtHome = home !== undefined && template.startsWith(HOME);

@@ -120,6 +120,22 @@ test("a user's own quota holds in a mailbox of the server's, and in one of the u
   }
 });
 
+test("in a mailbox that many share no recipient's own quota counts", async () => {
+  const users: UserDirectory = {
+    find: async (name) => ({ kind: "found", user: { name, uid: 1000, gid: 1000, home: "/home/x", quota: "1" } }),
+  };
+  for (const [path, says] of [
+    ["/mail/shared/Maildir", "delivered"],
+    ["/mail/of-{domain}/Maildir", "delivered"],
+    ["/mail/{user}/Maildir", "failed"],
+    ["/mail/{recipient}/Maildir", "failed"],
+  ] as const) {
+    const actions = { archive: { kind: "deliver", as: "maildir", path } } as const;
+    await using local = localOn(disk(), { users, actions });
+    assert.equal((await local.deliver(mailFor("archive", 1))).kind, says, path);
+  }
+});
+
 test("a count of messages is a quota, too", async () => {
   const on = disk();
   assert.equal(await deliver(on, 1, { quotaMessages: 2 }), "delivered");
