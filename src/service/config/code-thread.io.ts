@@ -12,15 +12,16 @@ const task = workerData as CodeTask; // What run-code.io.ts gave.
 // Else the types of the library would be stripped each time, which takes longer than all the rest.
 if (task.compileCache !== undefined) enableCompileCache(task.compileCache);
 
-let missing: MissingModule | undefined;
+/** By what was thrown for it: a file may well go on without one. */
+const missing = new Map<unknown, MissingModule>();
 registerHooks({
   resolve(specifier, context, next) {
     if (specifier === task.libraryName) return { url: task.library, shortCircuit: true };
     try {
       return next(specifier, context);
     } catch (thrown) {
-      missing ??= { specifier, parent: context.parentURL };
-      throw thrown;
+      missing.set(thrown, { specifier, parent: context.parentURL });
+      throw withoutUs(thrown);
     }
   },
 });
@@ -28,17 +29,27 @@ const { path, file } = task;
 let answer: ReturnType<typeof readCode>;
 try {
   const module: unknown = await import(pathToFileURL(path).href);
-  answer = readCode(exportOf(module), file, literalPlaces(await readText()), path);
+  answer = readCode(exportOf(module), file, literalPlaces(await readText(path)), path);
 } catch (thrown) {
-  const text = missing === undefined ? "" : await readText().catch(() => "");
-  answer = { root: undefined, problems: [problemOfCode(thrown, task, missing && { ...missing, text })] };
+  const gone = missing.get(thrown);
+  const { parent = "" } = gone ?? {};
+  const text = parent.startsWith("file:") ? await readText(new URL(parent)).catch(() => "") : "";
+  answer = { root: undefined, problems: [problemOfCode(thrown, task, gone && { ...gone, text })] };
 }
 // What nobody waits for and has failed by now is told as a failure of the file.
 await new Promise((resolve) => setImmediate(resolve));
 parentPort?.postMessage(answer);
 
-async function readText(): Promise<string> {
-  return new TextDecoder().decode(await readFile(path));
+async function readText(file: string | URL): Promise<string> {
+  return new TextDecoder().decode(await readFile(file));
+}
+
+/** That the question came through here is no place in the operator's code. */
+function withoutUs(thrown: unknown): unknown {
+  if (!(thrown instanceof Error)) return thrown;
+  const lines = thrown.stack?.split("\n").filter((line) => !line.includes(import.meta.url));
+  if (lines !== undefined) thrown.stack = lines.join("\n");
+  return thrown;
 }
 
 function exportOf(module: unknown): unknown {

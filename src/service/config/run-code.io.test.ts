@@ -77,6 +77,20 @@ test("where code of a settings file is wrong is told: its line, that of an impor
       { "c.config.ts": `${importing}export default {};`, "host.ts": "\nexport [" },
     ],
     [/^c\.config\.ts: threw "text", which is no Error/, { "c.config.ts": 'throw "text";' }],
+    // It goes on without the first.
+    [
+      /^c\.config\.ts:3:14: Cannot find module .*gone\.ts' imported from c\.config\.ts$/,
+      { "c.config.ts": 'await import("./perhaps.ts").catch(() => {});\n\nawait import("./gone.ts");' },
+    ],
+    [
+      /^c\.config\.ts: Cannot find module .*gone\.ts' imported from host\.ts \(host\.ts:2:8\)$/,
+      { "c.config.ts": importing, "host.ts": '\nimport "./gone.ts";' },
+    ],
+    // Nobody waits for it.
+    [
+      /^c\.config\.ts: Cannot find module .*gone\.ts' imported from c\.config\.ts$/,
+      { "c.config.ts": 'import("./gone.ts"); export default {};' },
+    ],
   ] as const)
     assert.match(await said(files), line);
 });

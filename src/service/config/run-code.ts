@@ -1,4 +1,4 @@
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { messageOf } from "../../foundation/error.ts";
 import { codePlaceOf } from "./code-place.ts";
 import type { Place, SettingsProblem } from "./config.ts";
@@ -22,20 +22,25 @@ export interface MissingModule {
   readonly parent: string | undefined;
 }
 
-/** What went wrong while the file ran, at its place. `missing` comes with the file's text. */
+/** What went wrong while the file ran, at its place. `missing` comes with the text of the file that imports it. */
 export function problemOfCode(
   thrown: unknown,
   { path, file }: Pick<CodeTask, "path" | "file">,
   missing?: MissingModule & { readonly text: string },
 ): SettingsProblem {
-  const { place, elsewhere } = codePlaceOf(thrown, path);
-  const imported = missing?.parent === pathToFileURL(path).href ? placeOfImport(missing) : undefined;
+  const found = codePlaceOf(thrown, path);
+  const imported = missing === undefined ? undefined : placeOfImport(missing);
+  const parent = missing?.parent ?? "";
+  const isOwn = parent === pathToFileURL(path).href;
+  const elsewhere =
+    imported === undefined || isOwn ? found.elsewhere : `${fileURLToPath(parent)}:${imported.line}:${imported.column}`;
+  const place = found.place ?? (isOwn ? imported : undefined);
   const text = wordsOf(thrown);
   return {
     file,
-    place: place ?? imported,
+    place,
     path: "",
-    text: elsewhere === undefined || imported !== undefined ? text : `${text} (${elsewhere})`,
+    text: elsewhere === undefined || place !== undefined ? text : `${text} (${elsewhere})`,
     severity: "error",
   };
 }
