@@ -43,7 +43,7 @@ import { xclient, xforward } from "./xclient.ts";
  * |---|---|
  * | `greeting.ts` | the greeting, EHLO, HELO, LHLO and what they offer |
  * | `mail.ts` | MAIL, RCPT |
- * | `content.ts` | DATA, BDAT, the end of the content, the commit |
+ * | `data.ts`, `content.ts` | DATA, BDAT; the end of the content, the commit |
  * | `auth.ts`, `starttls.ts`, `xclient.ts` | AUTH; STARTTLS; XCLIENT, XFORWARD |
  * | `client-certificate.ts` | who the client is by what it showed in the handshake |
  * | `queries.ts` | VRFY, EXPN, HELP |
