@@ -47,6 +47,8 @@ export function issuerClient(trust: SystemTrust): IssuerClient {
             agent,
             signal,
             headers: {
+              // Some firewalls take those who do not say who they are for intruders.
+              "user-agent": "posthorn",
               "accept-encoding": "identity",
               ...headers,
               ...(body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) }),

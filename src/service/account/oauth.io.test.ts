@@ -72,3 +72,31 @@ for (const [what, answer] of Object.entries(ANSWERS))
         server.close();
       }
     });
+
+for (const by of ["keys", "introspection"] as const)
+  test(`an issuer hears who asks, for some firewalls let nobody else in (${by})`, async () => {
+    const heard: (string | undefined)[] = [];
+    const server = createServer((request, response) => {
+      heard.push(request.headers["user-agent"]);
+      response.writeHead(200, { "content-type": "application/json" }).end('{"active":false,"keys":[]}');
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    try {
+      const address = server.address();
+      assert.ok(address !== null && typeof address === "object");
+      const url = `http://127.0.0.1:${address.port}/`;
+      const check: OauthSettings["check"] =
+        by === "keys" ? { by, url, file: undefined } : { by, url, clientId: "us", clientSecretFile: undefined };
+      const authenticator = await oauthAuthenticator(settings(check), undefined, {
+        clock: systemClock,
+        trust: trustIn(),
+        turns: new Turns({ most: 1, mostWaiting: 1 }),
+      });
+      await authenticator.checkToken?.("ann@example.test", token, AbortSignal.timeout(20_000));
+      authenticator.close();
+      assert.match(heard.join(), by === "keys" ? /^(jose|posthorn)/ : /^posthorn$/);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
