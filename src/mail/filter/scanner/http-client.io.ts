@@ -43,12 +43,13 @@ export function httpClient(clock: Clock, trusted: string | SystemTrust): HttpCli
   const keep = { keepAlive: true, maxFreeSockets: 16, timeout: IDLE_MS };
   const plain = new HttpAgent(keep);
   const tls = secureAgents(keep, trusted);
-  const open = async (
+  const asked = async (
     server: HttpServer,
-    { method, headers, bodyBytes }: HttpQuestion,
+    question: HttpQuestion,
     limits: ExchangeLimits,
     signal: AbortSignal,
-  ): Promise<ClientRequest> => {
+  ): Promise<"answered" | "stale"> => {
+    const { method, headers, bodyBytes } = question;
     const options = {
       method,
       path: server.path,
@@ -57,15 +58,16 @@ export function httpClient(clock: Clock, trusted: string | SystemTrust): HttpCli
       ...(server.socketPath === undefined ? {} : { socketPath: server.socketPath }),
       headers: { ...headers, ...(bodyBytes === undefined ? {} : { "content-length": String(bodyBytes) }) },
     };
-    if (!server.isTls) return httpRequest({ ...options, agent: plain });
+    if (!server.isTls) return await once(httpRequest({ ...options, agent: plain }), question, limits, clock, signal);
     const agent = await withDeadline(clock, limits.connectMs, "who is to be trusted", () => tls.current(), signal);
-    return httpsRequest({ ...options, agent, ...(isIP(server.host) === 0 ? { servername: server.host } : {}) });
+    const name = isIP(server.host) === 0 ? { servername: server.host } : {};
+    return await once(httpsRequest({ ...options, agent, ...name }), question, limits, clock, signal);
   };
   return {
     async ask(server, question, limits, signal) {
-      const first = await once(await open(server, question, limits, signal), question, limits, clock, signal);
+      const first = await asked(server, question, limits, signal);
       if (first === "stale") {
-        const second = await once(await open(server, question, limits, signal), question, limits, clock, signal);
+        const second = await asked(server, question, limits, signal);
         if (second === "stale") throw new Error("it closes its connections before anything is asked");
       }
     },
@@ -110,7 +112,7 @@ function letGo(agent: HttpAgent): void {
   for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
 
-/** One request. `stale`: a kept connection was closed before anything of an answer came, which proves nothing. */
+/** One request, which is in nobody's hands before: it may fail in the next moment. `stale`: a kept connection was closed before anything of an answer came, which proves nothing. */
 function once(
   request: ClientRequest,
   question: HttpQuestion,
