@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { enableCompileCache, registerHooks } from "node:module";
 import { pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
+import { ownModule } from "../../foundation/own-module.ts";
 import { readCode } from "./code.ts";
 import { literalPlaces } from "./literal.ts";
 import { problemOfCode, type CodeTask, type MissingModule } from "./run-code.ts";
@@ -47,7 +48,8 @@ async function readText(file: string | URL): Promise<string> {
 /** That the question came through here is no place in the operator's code. */
 function withoutUs(thrown: unknown): unknown {
   if (!(thrown instanceof Error)) return thrown;
-  const lines = thrown.stack?.split("\n").filter((line) => !line.includes(import.meta.url));
+  const own = ownModule("service/config/code-thread.io").href;
+  const lines = thrown.stack?.split("\n").filter((line) => !line.includes(own));
   if (lines !== undefined) thrown.stack = lines.join("\n");
   return thrown;
 }
