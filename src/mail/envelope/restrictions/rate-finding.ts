@@ -22,7 +22,8 @@ export async function rateFinding(
   // Mail that is told to come again will be counted when it has come again.
   if (key === undefined || ask.isWaiting === true) return PASS;
   const amount = settings.count === "bytes" ? (ask.facts.more?.sizeBytes ?? 0) : 1;
-  const answer = await rates.countRate({ rate, key, amount, limit: settings.limit });
+  const of = `${settings.by.join("+")} ${settings.count}`;
+  const answer = await rates.countRate({ rate, of, key, amount, limit: settings.limit });
   if (answer.kind === "failed") return undecided(answer.text);
   if (answer.kind === "counted") return PASS;
   const { limit, count } = settings;

@@ -102,10 +102,39 @@ test("each way of counting has its key, in one spelling", () => {
   );
 });
 
+test("rates of one name are others where they count something else, or in another time", async () => {
+  const clock = virtualClock(HOUR * 500);
+  const rates = new Rates(clock);
+  const world = restrictionWorld({ clock, rates: { countRate: (one) => Promise.resolve(rates.count(one)) } });
+  const all = [
+    { by: "account", limit: "5/1d" },
+    { by: "account", limit: "3/h" },
+    { by: "account", count: "bytes", limit: "1MiB/h" },
+  ].map((written) => rateSettings.parse(written));
+  const one = ask({ account: "ada", more: { session: "s", protocol: "ESMTP", recipients: [], sizeBytes: 1000 } });
+  const told = async (): Promise<readonly string[]> => {
+    const kinds: string[] = [];
+    for (const settings of all) kinds.push((await rateFinding(world, "users", settings, one)).kind);
+    return kinds;
+  };
+  for (let n = 0; n < 3; n++) assert.deepEqual(await told(), ["pass", "pass", "pass"]);
+  assert.deepEqual(await told(), ["pass", "refuse", "pass"]);
+  assert.deepEqual(
+    rates.shown().map(({ rate, key, sum }) => [rate, key, sum]),
+    [
+      ["users", "ada", 3],
+      ["users", "ada", 4],
+      ["users", "ada", 4000],
+    ],
+  );
+  assert.equal(rates.clear("ada"), 3);
+});
+
 test("counters have a bound; the one that was seen longest ago is forgotten", () => {
   const rates = new Rates(virtualClock(HOUR * 500), 3);
   const limit = { count: 1, perMs: HOUR };
-  const count = (key: string): string => rates.count({ rate: "r", key, amount: 1, limit }).kind;
+  const count = (key: string): string =>
+    rates.count({ rate: "r", of: "address recipients", key, amount: 1, limit }).kind;
   for (const key of ["a", "b", "c"]) assert.equal(count(key), "counted");
   assert.equal(count("a"), "full");
   assert.equal(count("d"), "counted");
@@ -122,7 +151,7 @@ test("what is shown is the nearest to its limit first, and can be cleared by its
     ["r", "b"],
     ["s", "b"],
   ] as const)
-    rates.count({ rate, key, amount: 1, limit });
+    rates.count({ rate, of: "address recipients", key, amount: 1, limit });
   assert.deepEqual(
     rates.shown().map(({ rate, key, sum }) => [rate, key, sum]),
     [

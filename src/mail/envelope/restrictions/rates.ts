@@ -9,8 +9,10 @@ export interface RatePort {
 }
 
 export interface RateAsk {
-  /** The restriction's name: each counts for itself. */
+  /** The restriction's name. Each counts for itself, and one name may stand for several: they differ in what they count, or in the time. */
   readonly rate: string;
+  /** `account recipients` */
+  readonly of: string;
   /** Whose it is: `192.0.2.0/24`, `ada`. */
   readonly key: string;
   readonly amount: number;
@@ -35,6 +37,8 @@ export interface ShownRate {
 }
 
 interface Counter {
+  readonly rate: string;
+  readonly key: string;
   readonly window: SlidingWindow;
   limit: number;
   refused: number;
@@ -56,12 +60,12 @@ export class Rates {
     this.#most = most;
   }
 
-  count({ rate, key, amount, limit }: RateAsk): RateAnswer {
+  count({ rate, of, key, amount, limit }: RateAsk): RateAnswer {
     const now = this.#clock.now();
-    const id = `${rate}\0${key}`;
+    const id = `${rate}\0${of} ${limit.perMs}\0${key}`;
     let counter = this.#counters.get(id);
-    if (counter === undefined || counter.window.perMs !== limit.perMs)
-      counter = { window: openWindow(limit.perMs, now), limit: limit.count, refused: 0, lastAt: now };
+    if (counter === undefined)
+      counter = { rate, key, window: openWindow(limit.perMs, now), limit: limit.count, refused: 0, lastAt: now };
     else slide(counter.window, now);
     counter.limit = limit.count;
     // The last in the map was seen last.
@@ -85,11 +89,9 @@ export class Rates {
   shown(): readonly ShownRate[] {
     const now = this.#clock.now();
     const rows: ShownRate[] = [];
-    for (const [id, { window, limit, refused, lastAt }] of this.#counters) {
+    for (const { rate, key, window, limit, refused, lastAt } of this.#counters.values()) {
       slide(window, now);
       if (window.sum === 0) continue;
-      const at = id.indexOf("\0");
-      const [rate, key] = [id.slice(0, at), id.slice(at + 1)];
       rows.push({ rate, key, sum: window.sum, limit, perMs: window.perMs, refused, lastAt });
     }
     return rows.toSorted((a, b) => b.sum / b.limit - a.sum / a.limit || (a.key < b.key ? -1 : 1)).slice(0, MOST_SHOWN);
@@ -97,8 +99,8 @@ export class Rates {
 
   /** Lets a key begin anew, in all rates. How many that were. */
   clear(key: string): number {
-    const ids = [...this.#counters.keys()].filter((id) => id.slice(id.indexOf("\0") + 1) === key);
-    for (const id of ids) this.#counters.delete(id);
-    return ids.length;
+    const found = [...this.#counters].filter(([, counter]) => counter.key === key);
+    for (const [id] of found) this.#counters.delete(id);
+    return found.length;
   }
 }
