@@ -21,7 +21,9 @@ export const routeSettings = z
           .describe("Most connections for one relay: a domain, or a smarthost with its credentials and TLS."),
         domain: count({ min: 1, max: 10_000 })
           .default(100)
-          .describe("Most connections that carry mail for one recipient domain, whatever relays it goes through."),
+          .describe(
+            "Most connections that carry mail for one recipient domain, where its mail goes by the domain and not to a fixed next host.",
+          ),
         total: count({ min: 1, max: 100_000 }).default(500).describe("Most outgoing connections in all."),
         hanging: count({ min: 0, max: 100_000 })
           .default(500)
