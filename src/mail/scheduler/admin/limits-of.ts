@@ -147,7 +147,12 @@ function eligible(
     const beside = awake.filter(({ candidate }) => candidate === way.candidate);
     return withinShare([way], beside).length > 0;
   });
-  return { open, rests: good.filter((way) => !isAwake(way)).map(({ restsUntilAt }) => restsUntilAt) };
+  return { open, rests: good.filter((way) => !isAwake(way)).map(backAt) };
+}
+
+/** When what rests is back, and has a token of what was spent. */
+function backAt({ restsUntilAt, limits }: WayTo): number {
+  return Math.max(restsUntilAt, ...limits.filter((one) => one.isFull).map(({ untilAt = 0 }) => untilAt));
 }
 
 /** When all of these have room; undefined: nobody knows when a connection ends. */

@@ -528,6 +528,33 @@ test("so is one while the other, which failed from one of our addresses, has no 
   assert.equal(simulation.world.happenings.filter(({ what }) => what === "transact").length, 1);
 });
 
+test("a host whose rest is over is no way before it has a token again", async () => {
+  const simulation = simulatedScheduling({
+    route: {
+      shaping: {
+        "mx:mx-192-0-2-1.provider.example": { rate: "2/5min" },
+        "mx:mx-192-0-2-2.provider.example": { connectionRate: "1/h" },
+      },
+    },
+  });
+  const up = { isUp: false };
+  const second = host("192.0.2.2", { onConnect: () => (up.isUp ? undefined : unreachable("192.0.2.2")) });
+  simulation.world.setDomain("example.net", [second]);
+  await simulation.send({ to: ["a@example.net"] });
+  await simulation.clock.advance(SECOND);
+  up.isUp = true;
+  simulation.world.setDomain("example.org", [host("192.0.2.1"), second]);
+  for (let n = 0; n < 4; n++) await simulation.send({ to: [`a${n}@example.org`] });
+  await simulation.clock.advance(SECOND);
+  const last = [...simulation.scheduler.state.tickets.values()].at(-1);
+  assert.equal(last?.place, "ready");
+  const sent = happened(simulation, "transact").length;
+  const earliestAt = earliestOf(hindrancesOf(simulation.scheduler.state, last), simulation.clock.now()) ?? 0;
+  while (happened(simulation, "transact").length === sent) await simulation.clock.advance(SECOND);
+  const goesAt = happened(simulation, "transact")[sent] ?? 0;
+  assert.ok(Math.abs(goesAt - earliestAt) < SECOND, `${goesAt - earliestAt} ms`);
+});
+
 test("a backup that is free holds nothing back: what is full of the host before it is named", async () => {
   const simulation = simulatedScheduling({
     route: { shaping: { "mx:mx-192-0-2-1.provider.example": { rate: "5/min" } } },
