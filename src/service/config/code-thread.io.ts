@@ -45,12 +45,16 @@ async function readText(file: string | URL): Promise<string> {
   return new TextDecoder().decode(await readFile(file));
 }
 
-/** That the question came through here is no place in the operator's code. */
+/** That the question came through here, and through whoever else has a say in what modules are found, is no place in the operator's code. */
 function withoutUs(thrown: unknown): unknown {
-  if (!(thrown instanceof Error)) return thrown;
+  if (!(thrown instanceof Error) || thrown.stack === undefined) return thrown;
   const own = ownModule("service/config/code-thread.io").href;
-  const lines = thrown.stack?.split("\n").filter((line) => !line.includes(own));
-  if (lines !== undefined) thrown.stack = lines.join("\n");
+  const lines = thrown.stack.split("\n");
+  const firstFrame = lines.findIndex((line) => /^\s+at /.test(line));
+  // Those that were asked by us stand in front of us, who asked behind us.
+  const last = lines.findLastIndex((line) => line.includes(own));
+  if (firstFrame >= 0 && last >= firstFrame) lines.splice(firstFrame, last - firstFrame + 1);
+  thrown.stack = lines.join("\n");
   return thrown;
 }
 
