@@ -1,5 +1,5 @@
 import { messageOf } from "../../foundation/error.ts";
-import type { Table } from "../table/table.ts";
+import type { Table, TableAnswer } from "../table/table.ts";
 
 /** Somebody with files of their own: whom a delivery runs as, and where their home is. */
 export interface LocalUser {
@@ -38,10 +38,12 @@ export interface UserDirectory {
 export function tableUsers(table: Table): UserDirectory {
   return {
     async find(name, signal) {
-      const answer = await table.lookup(name, { service: "userinfo", signal }).catch((thrown: unknown) => ({
-        kind: "failed" as const,
-        text: messageOf(thrown),
-      }));
+      const answer: TableAnswer = await table
+        .lookup(name, { service: "userinfo", signal })
+        .catch((thrown: unknown) => ({ kind: "failed", text: messageOf(thrown) }));
+      // Passwords are no user's uid and home.
+      if (answer.kind === "failed" && answer.isSecret === true)
+        return { kind: "failed", text: answer.text, isNoUser: true };
       if (answer.kind !== "found") return answer;
       const user = parseUserinfo(name, answer.value);
       if (user !== undefined) return { kind: "found", user };

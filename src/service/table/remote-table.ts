@@ -93,7 +93,7 @@ export function tablePort(
 ): TablePort {
   const missing = (name: string) => ({ kind: "failed", text: `there is no table ${name} here` }) as const;
   const secret = (name: string) =>
-    ({ kind: "failed", text: `table ${name} holds passwords: its values are not given` }) as const;
+    ({ kind: "failed", text: `table ${name} holds passwords: its values are not given`, isSecret: true }) as const;
   return {
     async lookupTable(name, question, service) {
       const table = tables.get(name);

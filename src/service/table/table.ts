@@ -104,7 +104,12 @@ export interface TableStep {
 export type TableAnswer<Value = string> =
   | { readonly kind: "found"; readonly value: Value; /** Where it stands: `/etc/aliases:12`. */ readonly where: string }
   | { readonly kind: "none" }
-  | { readonly kind: "failed"; readonly text: string };
+  | {
+      readonly kind: "failed";
+      readonly text: string;
+      /** The table holds passwords, and nobody is told its values. */
+      readonly isSecret?: true;
+    };
 
 /** One entry as it was written; `where` is `/etc/aliases:12`, `posthorn.yaml:12:5` or the table's name. */
 export interface TableEntry {

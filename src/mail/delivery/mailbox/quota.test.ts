@@ -117,6 +117,9 @@ test("a user's own quota holds in a mailbox of the server's, and in one of the u
     assert.match(await deliverBy({ find: async () => ({ kind: "failed", text: "it is away" }) }), /it is away/);
     const names = tableUsers(inlineTable("people", { kind: "map", entries: { alice: "Alice of the office" } }));
     assert.equal(await deliverBy(names), "delivered", "a list of people says nothing of quotas");
+    const secret = async () => ({ kind: "failed", text: "it holds passwords", isSecret: true }) as const;
+    const passwords = tableUsers({ ...inlineTable("people", { kind: "map", entries: {} }), lookup: secret });
+    assert.equal(await deliverBy(passwords), "delivered", "nor do passwords");
   }
 });
 
