@@ -6,6 +6,8 @@ import { setTimeout as wait } from "node:timers/promises";
 export interface Taken {
   readonly recipient: string;
   readonly content: string;
+  /** When its MAIL was read. */
+  readonly begunAtMs: number;
   /** When the reply to the final dot left. */
   readonly atMs: number;
 }
@@ -13,6 +15,8 @@ export interface Taken {
 export interface Sink extends AsyncDisposable {
   readonly port: number;
   readonly taken: readonly Taken[];
+  /** Mails that were begun: how often MAIL was said. */
+  readonly begun: number;
   /** Most connections that were open at once. */
   readonly mostOpen: number;
 }
@@ -23,6 +27,8 @@ export interface SinkManner {
   isDown: boolean;
   /** Between taking a mail and saying so. */
   replyAfterMs: number;
+  /** Before each reply to RCPT; 0 if not given. */
+  recipientAfterMs?: number;
   /** Recipients that it refuses for good. */
   readonly refuses: (recipient: string) => boolean;
 }
@@ -36,16 +42,20 @@ export async function startSink(
   const taken: Taken[] = [];
   const open = new Set<Socket>();
   let mostOpen = 0;
+  let begun = 0;
   const server = createServer({ noDelay: true }, (socket) => {
     open.add(socket);
     mostOpen = Math.max(mostOpen, open.size);
     socket.on("close", () => open.delete(socket));
     // Those who come from here are killed in the middle of things.
     socket.on("error", () => socket.destroy());
-    serve(socket, manner, (recipient, content) => {
-      const one = { recipient, content, atMs: performance.now() };
-      if (options.keeps !== false) taken.push(one);
-      options.onTaken?.(one);
+    serve(socket, manner, {
+      onBegun: () => begun++,
+      onMail: (recipient, content, begunAtMs) => {
+        const one = { recipient, content, begunAtMs, atMs: performance.now() };
+        if (options.keeps !== false) taken.push(one);
+        options.onTaken?.(one);
+      },
     });
   }).listen(0, options.address ?? "127.0.0.1");
   await once(server, "listening");
@@ -54,6 +64,9 @@ export async function startSink(
   return {
     port: address.port,
     taken,
+    get begun() {
+      return begun;
+    },
     get mostOpen() {
       return mostOpen;
     },
@@ -65,8 +78,14 @@ export async function startSink(
   };
 }
 
-function serve(socket: Socket, manner: SinkManner, onMail: (recipient: string, content: string) => void): void {
+interface Heard {
+  readonly onBegun: () => void;
+  readonly onMail: (recipient: string, content: string, begunAtMs: number) => void;
+}
+
+function serve(socket: Socket, manner: SinkManner, { onBegun, onMail }: Heard): void {
   let recipients: string[] = [];
+  let begunAtMs = 0;
   let isData = false;
   let held = "";
   /** Replies that are held back, in their order. */
@@ -102,7 +121,7 @@ function serve(socket: Socket, manner: SinkManner, onMail: (recipient: string, c
         const content = held.slice(0, end).replace(/^\.\./gm, ".");
         held = held.slice(end + (end === 0 ? 3 : 5));
         isData = false;
-        for (const recipient of recipients) onMail(recipient, content);
+        for (const recipient of recipients) onMail(recipient, content, begunAtMs);
         recipients = [];
         say("250 2.0.0 taken", manner.replyAfterMs);
         continue;
@@ -128,8 +147,12 @@ function serve(socket: Socket, manner: SinkManner, onMail: (recipient: string, c
           }
           recipients.push(recipient);
         }
+        if (verb === "MAIL") {
+          begunAtMs = performance.now();
+          onBegun();
+        }
         if (verb === "MAIL" || verb === "RSET") recipients = [];
-        say("250 2.0.0 ok");
+        say("250 2.0.0 ok", verb === "RCPT" ? (manner.recipientAfterMs ?? 0) : 0);
       }
     }
   });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ServerStatus } from "../../src/admin/control/admin.ts";
 import { startServer, type TestServer } from "../server.ts";
-import { startSink } from "../sink.ts";
+import { startSink, type SinkManner } from "../sink.ts";
 import { sendMail, smtpConnect } from "../smtp-client.ts";
 
 const settings = (sinkPort: number): string => `actions: { out: { relay: { to: "smtp://127.0.0.1:${sinkPort}" } } }
@@ -82,5 +82,22 @@ test("split: each process that is killed is started again, mail goes on, and not
     const one = shown.processes.find(({ role }) => role === name);
     assert.ok((one?.restarts ?? 0) >= 1 && (one?.startedAt ?? 0) > shown.startedAt, JSON.stringify(one));
   }
+  assert.equal(await server.stop(), 0);
+});
+
+test("split: mail that was under way to a slow host when the scheduler ended is not sent twice", async () => {
+  const manner: SinkManner = { isDown: false, replyAfterMs: 0, recipientAfterMs: 3000, refuses: () => false };
+  await using sink = await startSink({ manner });
+  await using server = await startServer({ layout: "split", settings: settings(sink.port) });
+  const reply = await sendMail(server.ports.smtp, { from: "a@b.test", to: ["x@far.test"], content: "Subject: s\n\nx" });
+  assert.match(reply, /^250 /);
+  await until("the host was asked", () => sink.begun > 0);
+  const before = server.workers().get("scheduler");
+  assert.ok(before !== undefined);
+  process.kill(before, "SIGKILL");
+  manner.recipientAfterMs = 0;
+  await until("it arrived", () => sink.taken.length > 0);
+  await wait(4000);
+  assert.equal(sink.taken.length, 1);
   assert.equal(await server.stop(), 0);
 });

@@ -21,6 +21,8 @@ import type { Topics } from "../topics.ts";
 /** Sending over the network, with a resolver of its own. */
 export interface EgressRole extends AsyncDisposable {
   readonly port: NetworkDelivery;
+  /** Whoever called `port` is gone, and its sessions are nobody's. */
+  forsake(): void;
 }
 
 export function startEgress(parts: {
@@ -61,6 +63,7 @@ export function startEgress(parts: {
   });
   return {
     port: delivery,
+    forsake: () => delivery.forsake(),
     async [Symbol.asyncDispose]() {
       await delivery[Symbol.asyncDispose]();
       await resolver[Symbol.asyncDispose]();

@@ -46,3 +46,33 @@ test("a process that goes ends what was handed out while its wish to go was on t
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+test("when the scheduler is gone, what it was handed is forsaken, and nobody waits for its sessions at a stop", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "posthorn-forsaken-"));
+  const connected = Promise.withResolvers<Channel>();
+  const server = await serveChannels(join(folder, "scheduler.sock"), (_role, channel) => {
+    connected.resolve(channel);
+    return { handlers: { retire: () => {} } };
+  });
+  const forsaken = Promise.withResolvers<void>();
+  const role = {
+    port: { connect: async (): Promise<object> => ({ ok: true }) },
+    forsake: () => forsaken.resolve(),
+    async [Symbol.asyncDispose]() {},
+  };
+  try {
+    const start = { role: "egress", channels: folder } as unknown as WorkerStart;
+    const running = await servedToScheduler(start, role, ["connect"]);
+    const scheduler = await connected.promise;
+    await scheduler.call("connect", [{ session: "s1" }]);
+    server.close();
+    scheduler.close();
+    await forsaken.promise;
+    const startedAt = performance.now();
+    await running.stop(20_000);
+    assert.ok(performance.now() - startedAt < 10_000);
+  } finally {
+    server.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -9,7 +9,7 @@ const RETIRE_WITHIN_MS = 2000;
 /** Egress and delivery: they serve the scheduler over a connection that they make, and are ready when it can hand out to them. */
 export async function servedToScheduler(
   start: WorkerStart,
-  role: AsyncDisposable & { readonly port: object },
+  role: AsyncDisposable & { readonly port: object; forsake?(): void },
   methods: readonly string[],
   onStopped?: () => void,
 ): Promise<RunningRole> {
@@ -33,7 +33,11 @@ export async function servedToScheduler(
       },
     ]),
   );
-  const scheduler = connectToScheduler(start, start.role, handlers);
+  const scheduler = connectToScheduler(start, start.role, handlers, () => {
+    sessions.clear();
+    role.forsake?.();
+    if (isStopping && inCall === 0) onIdle();
+  });
   await scheduler.reached;
   return {
     async stop(deadlineMs) {

@@ -28,7 +28,7 @@ export function roleParts(start: WorkerStart, emit: Emit) {
 const FIRST_WAIT_MS = 10_000;
 
 /** `reached` settles when the scheduler knows us for the first time; one that is away is waited for, but not for ever. */
-export function connectToScheduler(start: WorkerStart, role: string, handlers: Handlers) {
+export function connectToScheduler(start: WorkerStart, role: string, handlers: Handlers, onGone?: () => void) {
   const reached = Promise.withResolvers<void>();
   const timer = systemClock.after(FIRST_WAIT_MS, reached.resolve);
   void reached.promise.then(() => timer.cancel());
@@ -38,11 +38,13 @@ export function connectToScheduler(start: WorkerStart, role: string, handlers: H
     handlers,
     clock: systemClock,
     retryMs: RECONNECT_MS,
-    onOpen: (channel) =>
+    onOpen: (channel) => {
       void channel.call("iAm", [role, start.version]).then(
         () => reached.resolve(),
         () => {},
-      ),
+      );
+      if (onGone !== undefined) void channel.ended.then(onGone);
+    },
   });
   return { ...connection, reached: reached.promise };
 }

@@ -69,17 +69,28 @@ export interface NetworkDeliveryParts {
  * Delivery over SMTP and LMTP (RFC 5321, RFC 2033): sessions by name, as the scheduler drives them. Closing it cuts what
  * is still open, and what was running ends as temporary failures.
  */
-export function createNetworkDelivery(parts: NetworkDeliveryParts): NetworkDelivery & AsyncDisposable {
+export function createNetworkDelivery(parts: NetworkDeliveryParts): OwnedDelivery {
   return new SmtpDelivery(parts);
 }
 
-class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
+/** Sessions that belong to whoever drives them. */
+export interface OwnedDelivery extends NetworkDelivery, AsyncDisposable {
+  /**
+   * Whoever drove the sessions is gone, and nobody hears what becomes of them: what is in the middle of a mail is cut, so
+   * that it is not sent for nothing and then once more, and the others are left.
+   */
+  forsake(): void;
+}
+
+class SmtpDelivery implements OwnedDelivery {
   readonly #parts: NetworkDeliveryParts;
   readonly #sessions = new Map<string, ClientSession>();
   readonly #connector: Connector;
   readonly #tls: ClientEngine;
   /** Sessions that say QUIT and wait for its answer: how their connections end is still to be told. */
   readonly #leaving = new Set<Promise<void>>();
+  /** How often all were forsaken: a session that began to be opened before is nobody's. */
+  #forsaken = 0;
   readonly #finder: HostFinder;
   /** What was told last of each session: it carries one mail after the other, and of each the same is to be said. */
   readonly #unencrypted = new WeakMap<
@@ -113,6 +124,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   async connect(request: ConnectRequest): Promise<Connected> {
     const startedAt = this.#parts.clock.monotonicMs();
+    const forsakenBefore = this.#forsaken;
     const opened = await this.#connector.open(request);
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const { learnt } = opened;
@@ -120,8 +132,8 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     this.#sessions.set(request.session, opened.session);
     const { facts } = opened.session;
     const { extensions, host } = facts;
-    if (this.#connector.isClosed) {
-      // It was ready the moment that all ended.
+    if (this.#connector.isClosed || this.#forsaken > forsakenBefore) {
+      // It was ready the moment that all ended, or has nobody left to use it.
       void this.leave(request.session);
       return { ...stopping(host), tookMs };
     }
@@ -161,6 +173,11 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
     await left;
   }
 
+  forsake(): void {
+    this.#forsaken++;
+    for (const name of this.#sessions.keys()) void this.leave(name);
+  }
+
   tryTls(request: ConnectRequest, variant: TlsVariant | undefined): Promise<TlsTried> {
     return this.#connector.tryTls(request, variant);
   }
@@ -185,7 +202,7 @@ class SmtpDelivery implements NetworkDelivery, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#connector.close();
-    for (const name of this.#sessions.keys()) void this.leave(name);
+    this.forsake();
     await Promise.all(this.#leaving);
     await this.#tls.settled();
   }

@@ -134,6 +134,25 @@ test("a mail on a kept session that is cut at the end is not sent anew", async (
   assert.ok(host.heard.every((line) => line.startsWith("1 ")));
 });
 
+test("sessions of whoever is gone are cut in the middle of a mail or left, and new ones can be had", async () => {
+  using host = await hostThat((line, connection) => (connection === 1 && line === "DATA" ? undefined : polite(line)));
+  await using delivery = deliveryBy(tcpDial);
+  assert.ok((await delivery.connect(host.request)).ok);
+  assert.ok((await delivery.connect({ ...host.request, session: "s2" })).ok);
+  const running = delivery.transact(mail("M1"));
+  await host.until("1 DATA");
+  const opening = delivery.connect({ ...host.request, session: "s3" });
+  delivery.forsake();
+  const { outcomes, isUsable } = await settlesSoon(running);
+  assert.ok(outcomes[0]?.kind === "failed" && outcomes[0].failure.lasting === "temporary");
+  assert.equal(isUsable, false);
+  await settlesSoon(host.until("2 QUIT"));
+  assert.equal((await settlesSoon(opening)).ok, false, "it was asked for by who is gone");
+  await settlesSoon(host.until("3 QUIT"));
+  assert.ok((await delivery.connect(host.request)).ok);
+  assert.equal((await delivery.transact(mail("M2"))).outcomes[0]?.kind, "delivered");
+});
+
 test("a session that is being opened at the end is cut wherever it is, and no other one is tried", async () => {
   for (const silentAt of ["", "EHLO us.example", "STARTTLS", "a handshake"]) {
     using host = await hostThat((line) => {
