@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Random } from "../../src/foundation/random.ts";
 import { smtpConnect, type TestClient } from "../smtp-client.ts";
-import { startSink, type Sink, type SinkManner } from "../sink.ts";
+import { startSink, type Sink, type SinkManner, type Taken } from "../sink.ts";
 
 /**
  * Mail for a server that is killed again and again: several clients that send without a pause, and the account of what
@@ -27,8 +27,11 @@ export interface Account extends AsyncDisposable {
   /** Every delivery that can be seen now: `recipient subject` to how often, and those that are not whole. */
   delivered(folder: string): { readonly counts: ReadonlyMap<string, number>; readonly broken: readonly string[] };
   /** When the next host took each, for those that it took more than once. */
-  takenTwice(): ReadonlyMap<string, readonly number[]>;
+  takenTwice(): ReadonlyMap<string, readonly Taking[]>;
 }
+
+/** By `performance.now()`: when the next host read MAIL, and when it said that it has the mail. */
+export type Taking = Pick<Taken, "begunAtMs" | "atMs">;
 
 /** Whom a mail is sent to, and where it is looked for then: an alias' mail is somebody else's. */
 export interface Addressed {
@@ -71,7 +74,7 @@ export async function startLoad(options: {
   const promised = new Set<string>();
   const unknown = new Set<string>();
   const refusals = new Map<string, number>();
-  const takenAt = new Map<string, number[]>();
+  const takings = new Map<string, Taking[]>();
   const broken: string[] = [];
   const sender = options.sender ?? "sender@example.org";
   const addressed =
@@ -80,9 +83,9 @@ export async function startLoad(options: {
   const sink = await startSink({
     keeps: false,
     ...(options.manner === undefined ? {} : { manner: options.manner }),
-    onTaken: ({ recipient, content, atMs }) => {
+    onTaken: ({ recipient, content, begunAtMs, atMs }) => {
       const key = `${recipient} ${subjectOf(content)}`;
-      takenAt.set(key, [...(takenAt.get(key) ?? []), atMs]);
+      takings.set(key, [...(takings.get(key) ?? []), { begunAtMs, atMs }]);
       if (!isWhole(content)) broken.push(key);
     },
   });
@@ -158,10 +161,10 @@ export async function startLoad(options: {
       };
       for (const user of MAILDIR_USERS) for (const content of maildir(folder, user)) take(`${user}@localhost`, content);
       for (const content of mbox(folder)) take("box@box.test", content);
-      for (const [key, times] of takenAt) counts.set(key, times.length);
+      for (const [key, times] of takings) counts.set(key, times.length);
       return { counts, broken: found };
     },
-    takenTwice: () => new Map([...takenAt].filter(([, times]) => times.length > 1)),
+    takenTwice: () => new Map([...takings].filter(([, times]) => times.length > 1)),
     async [Symbol.asyncDispose]() {
       stopping.abort();
       await sink[Symbol.asyncDispose]();

@@ -7,7 +7,7 @@ import type { TestContext } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { seededRandom, type Random } from "../../src/foundation/random.ts";
 import { freePort, startServer, type Layout, type ServerOptions, type TestServer } from "../server.ts";
-import { loadSettings, startLoad, waitForPromised, type Account } from "./server-load.ts";
+import { loadSettings, startLoad, waitForPromised, type Account, type Taking } from "./server-load.ts";
 
 /**
  * A server under load that is made to suffer, and the account at its end: all that was answered 250 has arrived, whole;
@@ -20,6 +20,8 @@ const MOST_IN_TRANSACTION = 2;
 const MOST_SESSIONS = 5;
 /** An outcome is durable within this after the next host took the mail, on a slow machine under load. */
 const OUTCOME_WITHIN_MS = 10_000;
+/** A process that sends hears of another one's end within this, on such a machine: what it begins until then goes out. */
+const HEARD_WITHIN_MS = 500;
 /** Deliveries promised: fewer prove nothing. */
 export const ENOUGH = 100;
 
@@ -82,7 +84,10 @@ async function conclude(t: TestContext, { start, kills, account, folder }: World
     [],
     "delivered into a mailbox twice",
   );
-  assert.ok(!byKill.has("outside"), `taken twice without a kill between: ${JSON.stringify([...twice])}`);
+  assert.ok(
+    !byKill.has("outside"),
+    `taken twice without a kill between: ${JSON.stringify([...twice])}, with kills at ${kills.atMs.join(", ")}`,
+  );
   for (const [kill, count] of byKill)
     assert.ok(count <= 2 * MOST_SESSIONS * MOST_IN_TRANSACTION, `kill ${kill} led to ${count} duplicates`);
   assert.ok(account.promised.size > ENOUGH, "there was too little mail to prove anything");
@@ -90,17 +95,20 @@ async function conclude(t: TestContext, { start, kills, account, folder }: World
 
 /**
  * DESIGN 1.6: a second delivery is allowed only where our own crash fell between the next host's acceptance and the
- * durable outcome. So between the two there is a kill, and the first was within moments of it.
+ * durable outcome. So there is a kill before the second, and it did not come long before the first was begun.
  */
 function duplicatesByKill(
-  twice: ReadonlyMap<string, readonly number[]>,
+  twice: ReadonlyMap<string, readonly Taking[]>,
   killsAtMs: readonly number[],
 ): ReadonlyMap<number | "outside", number> {
   const counts = new Map<number | "outside", number>();
-  for (const times of twice.values()) {
-    for (let index = 1; index < times.length; index++) {
-      const [first = 0, second = 0] = times.slice(index - 1, index + 1);
-      const kill = killsAtMs.findIndex((at) => at >= first - 50 && at < second && at - first < OUTCOME_WITHIN_MS);
+  for (const takings of twice.values()) {
+    for (const [index, second] of takings.entries()) {
+      const first = takings[index - 1];
+      if (first === undefined) continue;
+      const kill = killsAtMs.findIndex(
+        (at) => at >= first.begunAtMs - HEARD_WITHIN_MS && at < second.atMs && at - first.atMs < OUTCOME_WITHIN_MS,
+      );
       const key = kill < 0 ? "outside" : kill;
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }

@@ -67,7 +67,7 @@ export function makeLedger(options: {
   for (const [key, times] of account.takenTwice())
     for (let index = 1; index < times.length; index++) {
       duplicates++;
-      const [first = 0, second = 0] = times.slice(index - 1, index + 1);
+      const [first = 0, second = 0] = times.slice(index - 1, index + 1).map(({ atMs }) => atMs);
       if (!windows.some((window) => explains(window, first, second)))
         faults.push(
           `${key} was taken twice by the next host, at ${Math.round(first)} and ${Math.round(second)} ms, and nothing was down between`,
