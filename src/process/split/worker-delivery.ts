@@ -17,14 +17,17 @@ export async function servedToScheduler(
   let isStopping = false;
   let onIdle = (): void => {};
   const sessions = new Set<string>();
+  /** How many schedulers have gone: each begins to name its sessions anew. */
+  let gone = 0;
   const handlers: Handlers = Object.fromEntries(
     methods.map((method) => [
       method,
       async (...args: never[]): Promise<unknown> => {
         inCall++;
+        const goneBefore = gone;
         try {
           const answer: unknown = await Reflect.apply(Reflect.get(role.port, method) as () => unknown, role.port, args);
-          noteSession(sessions, method, args[0], answer);
+          if (gone === goneBefore) noteSession(sessions, method, args[0], answer);
           return answer;
         } finally {
           inCall--;
@@ -34,6 +37,7 @@ export async function servedToScheduler(
     ]),
   );
   const scheduler = connectToScheduler(start, start.role, handlers, () => {
+    gone++;
     sessions.clear();
     role.forsake?.();
     if (isStopping && inCall === 0) onIdle();

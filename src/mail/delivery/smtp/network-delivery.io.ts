@@ -129,14 +129,14 @@ class SmtpDelivery implements OwnedDelivery {
     const tookMs = this.#parts.clock.monotonicMs() - startedAt;
     const { learnt } = opened;
     if (!opened.ok) return { ok: false, failure: opened.failure, scope: opened.scope, tookMs, learnt };
-    this.#sessions.set(request.session, opened.session);
     const { facts } = opened.session;
     const { extensions, host } = facts;
     if (this.#connector.isClosed || this.#forsaken > forsakenBefore) {
-      // It was ready the moment that all ended, or has nobody left to use it.
-      void this.leave(request.session);
+      // It was ready the moment that all ended, or has nobody left to use it: its name may be another one's by now.
+      void this.#leave(opened.session);
       return { ...stopping(host), tookMs };
     }
+    this.#sessions.set(request.session, opened.session);
     this.#parts.emit(events.sessionOpened, {
       session: request.session,
       protocol: request.protocol,
@@ -160,7 +160,8 @@ class SmtpDelivery implements OwnedDelivery {
       ? failedAll(request, session.lost, session.facts.host)
       : await session.transact(request, content);
     this.#tellUnencrypted(session, transacted);
-    if (!transacted.isUsable) this.#sessions.delete(request.session);
+    // Who came back with the same names may have another one of this name.
+    if (!transacted.isUsable && this.#sessions.get(request.session) === session) this.#sessions.delete(request.session);
     return transacted;
   }
 
@@ -168,6 +169,10 @@ class SmtpDelivery implements OwnedDelivery {
     const session = this.#sessions.get(name);
     if (session === undefined) return;
     this.#sessions.delete(name);
+    await this.#leave(session);
+  }
+
+  async #leave(session: ClientSession): Promise<void> {
     const left = session.leave().finally(() => this.#leaving.delete(left));
     this.#leaving.add(left);
     await left;

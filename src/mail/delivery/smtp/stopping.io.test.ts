@@ -73,6 +73,9 @@ async function hostThat(answer: (line: string, connection: number) => string | u
     async until(line: string): Promise<void> {
       while (!heard.includes(line)) await new Promise((resolve) => setTimeout(resolve, 5));
     },
+    say(connection: number, text: string): void {
+      sockets[connection - 1]?.write(text);
+    },
     [Symbol.dispose]() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -151,6 +154,35 @@ test("sessions of whoever is gone are cut in the middle of a mail or left, and n
   await settlesSoon(host.until("3 QUIT"));
   assert.ok((await delivery.connect(host.request)).ok);
   assert.equal((await delivery.transact(mail("M2"))).outcomes[0]?.kind, "delivered");
+});
+
+test("a session of one name is not taken for that of who is gone, which was still being opened or used", async () => {
+  // Its first connection waits for the answer to DATA, its second for the greeting.
+  using old = await hostThat((line, connection) =>
+    line === (connection === 1 ? "DATA" : "") ? undefined : polite(line),
+  );
+  using other = await hostThat(polite);
+  const made: Duplex[] = [];
+  await using delivery = deliveryBy(async (to, signal) => {
+    const one = await tcpDial(to, signal);
+    if (one.ok) made.push(one.stream);
+    return one;
+  });
+  assert.ok((await delivery.connect(old.request)).ok);
+  const used = delivery.transact(mail("M1"));
+  await old.until("1 DATA");
+  const opening = delivery.connect({ ...old.request, session: "s2" });
+  while (made.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  delivery.forsake();
+  assert.ok((await delivery.connect(other.request)).ok);
+  assert.ok((await delivery.connect({ ...other.request, session: "s2" })).ok);
+  old.say(2, "220 mx.example ESMTP\r\n");
+  assert.equal((await settlesSoon(opening)).ok, false);
+  await settlesSoon(used);
+  for (const session of ["s1", "s2"])
+    assert.equal((await delivery.transact({ ...mail("M2"), session })).outcomes[0]?.kind, "delivered");
+  assert.ok(!old.heard.some((line) => line.startsWith("2 MAIL")));
+  assert.equal(other.heard.filter((line) => line.endsWith(" .")).length, 2);
 });
 
 test("a session that is being opened at the end is cut wherever it is, and no other one is tried", async () => {
