@@ -137,7 +137,8 @@ test("JSON holds the same facts", async () => {
 
 test("masquerading is shown where the listener does it", async () => {
   const yaml = `${USUAL}masquerade: { domains: [example.org] }\n`;
-  const { text } = await ask(yaml, "bob@example.org", "--from", "ann@pc.example.org", "--listener", "submission");
+  const client = ["--listener", "submission", "--auth", "ann"];
+  const { text } = await ask(yaml, "bob@example.org", "--from", "ann@pc.example.org", ...client);
   assert.match(text, /sender +ann@example\.org \(masqueraded; given ann@pc\.example\.org\)/);
 });
 
@@ -148,6 +149,32 @@ test("a logged-in client is held to its own addresses where the listener does it
   assert.equal(other.status, 1);
   assert.match(other.text, /refused +553 5\.7\.1 .*\(ann may not send as bob@example\.org\)/);
   assert.equal((await ask(yaml, ...asked, "--from", "ann@example.org")).status, 0);
+});
+
+test("a listener that wants TLS and a login refuses a client without, as in a session", async () => {
+  const yaml = `${USUAL}listeners:
+  - { name: smtp, port: 2525 }
+  - { name: submission, port: 2587, protocol: submission, tls: require }
+  - { name: submissions, port: 2465, protocol: submission, tls: implicit }
+  - { name: partners, port: 2526, client-certificate: verify, client-authorities: ca.pem }
+`;
+  const at = (listener: string, ...more: string[]): ReturnType<typeof ask> =>
+    ask(yaml, "bob@example.org", "--no-dns", "--listener", listener, ...more);
+  const bare = await at("submission");
+  assert.equal(bare.status, 1);
+  assert.match(bare.text, /refused +530 5\.7\.0 Must issue a STARTTLS command first \(listener submission .*--tls/);
+  const stranger = await at("submission", "--tls");
+  assert.equal(stranger.status, 1);
+  assert.match(stranger.text, /refused +530 5\.7\.0 Authentication required \(listener submission .*--auth ACCOUNT/);
+  const own = await at("submission", "--auth", "ann");
+  assert.equal(own.status, 0, "nobody logs in without TLS here");
+  assert.match((await at("submissions")).text, /refused +530 5\.7\.0 Authentication required/);
+  assert.equal((await at("submissions", "--auth", "ann")).status, 0);
+  assert.match((await at("partners")).text, /refused +530 5\.7\.0 Must issue a STARTTLS command first/);
+  assert.equal((await at("partners", "--tls")).status, 0);
+  // A program of this host comes by no listener, and the other listener wants neither.
+  assert.equal((await at("submission", "--client", "local")).status, 0);
+  assert.equal((await at("smtp")).status, 0);
 });
 
 test("filters that are asked at the listener are named, those of another one are not", async () => {

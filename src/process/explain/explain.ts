@@ -9,6 +9,7 @@ import type {
   Explanation,
 } from "../../admin/cli/settings/explanation.ts";
 import { clientName, nameOfThisHost } from "../../mail/connection/client-name.ts";
+import { authOf, clientCertificateOf } from "../../mail/connection/listener-choices.ts";
 import { rewritingOf } from "../../mail/connection/connection.ts";
 import { isContentFilterAction } from "../../mail/envelope/content-filter.ts";
 import { failureText } from "../../mail/envelope/failure-text.ts";
@@ -29,6 +30,7 @@ import type { NetworkDelivery } from "../../mail/delivery/delivery.ts";
 import { unchained } from "../../mail/filter/named-chains.ts";
 import { createNetworkDelivery } from "../../mail/delivery/smtp/network-delivery.io.ts";
 import { policyFinder } from "../../mail/delivery/tls-policy/find-policy.ts";
+import { replies } from "../../mail/session/replies.ts";
 import { planOf, type RelayPlan, type Way } from "../../mail/scheduler/plan.ts";
 import { destinationOf, resolveRequestOf } from "../../mail/scheduler/serve/serve.ts";
 import { domainOf } from "../../protocol/address/mailbox.ts";
@@ -66,18 +68,25 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
   const rewriting = rewritingOf(listener, settings);
   const sender =
     rewriting?.masquerade === undefined ? request.sender : masqueradeSender(rewriting.masquerade, request.sender);
+  // Whoever has logged in did so over TLS, where there is any.
+  const hasLoggedIn = request.account !== undefined && listener.tls !== "off";
+  const isEncrypted = request.isEncrypted || listener.tls === "implicit" || hasLoggedIn;
+  const steps: PolicyStep[] = [];
+  const filters = unchained(listener.filteredBy ?? settings.filteredBy, settings.filters);
+  const common = { listener: listener.name, sender, filters, steps };
+  const missing = missingAt(listener, { ...request, isEncrypted });
+  if (missing !== undefined) return { ...common, verdict: { kind: "refused", ...missing } };
   const facts: SessionFactsForRules = {
     listener: listener.name,
     tag: listener.tag,
     clientAddress: request.client,
     helo: request.helo,
-    isEncrypted: request.isEncrypted,
+    isEncrypted,
     account: request.account,
     sender,
     accepted: 0,
     ...(request.verp ? { verp: settings.verp.delimiters } : {}),
   };
-  const steps: PolicyStep[] = [];
   const trace = (step: PolicyStep): void => void steps.push(step);
   const keepers = certificateTablesOf(settings);
   const opened = await openTables(loaded, (name) => !keepers.has(name), {
@@ -110,8 +119,6 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
     );
     const name = await nameFor(request, loaded, listener, resolver, clock);
     const judgement = await allStages(policy, { ...facts, clientName: name }, request.recipient);
-    const filters = unchained(listener.filteredBy ?? settings.filteredBy, settings.filters);
-    const common = { listener: listener.name, sender, filters, steps };
     if (judgement.kind === "reject") {
       const { reply, because } = judgement;
       return { ...common, verdict: { kind: "refused", reply: replyText(reply), because } };
@@ -128,6 +135,27 @@ export async function explain(request: ExplainRequest, loaded: LoadedSettings, c
   } finally {
     await opened.close();
   }
+}
+
+/** What the listener wants of each client before it hears of mail, as a session asks for it. */
+function missingAt(
+  listener: ListenerSettings,
+  { client, isEncrypted, account }: Pick<ExplainRequest, "client" | "isEncrypted" | "account">,
+): { readonly reply: string; readonly because: string } | undefined {
+  // A program of this host submits to the server, not to a listener.
+  if (client === undefined) return undefined;
+  const certificate = clientCertificateOf(listener);
+  if (!isEncrypted && (listener.tls === "require" || certificate === "require" || certificate === "verify"))
+    return {
+      reply: replyText(replies.tlsFirst),
+      because: `listener ${listener.name} wants TLS: --tls is a client that has it`,
+    };
+  if (account === undefined && authOf(listener) === "require")
+    return {
+      reply: replyText(replies.authenticateFirst),
+      because: `listener ${listener.name} wants a login: --auth ACCOUNT is a client that has it`,
+    };
+  return undefined;
 }
 
 /** The stages of a session in their order, each with what is known by then; what one of them refuses is told at RCPT. */

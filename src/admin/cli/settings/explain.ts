@@ -18,11 +18,14 @@ export const explain: CliCommand = {
   leastOperands: 1,
   mostOperands: 1,
   says: "Shows what would become of a mail: each rule and table asked, aliases, the action with its place in the settings, mailbox or next hosts, TLS policy. Sends nothing.",
-  explains: `Reads the settings itself: no server has to run, and what it shows is what a server with these settings would do. Without options the mail is from ${SOMEBODY} and comes from a stranger (${STRANGER}) to the first listener. Tables are really asked, and so is DNS. Exits with 1 when the recipient would be refused.`,
+  explains: `Reads the settings itself: no server has to run, and what it shows is what a server with these settings would do. Without options the mail is from ${SOMEBODY} and comes from a stranger (${STRANGER}) to the first listener; one that wants TLS or a login refuses it without \`--tls\` or \`--auth\`. Tables are really asked, and so is DNS. Exits with 1 when the recipient would be refused.`,
   options: {
     from: { says: `The sender (${SOMEBODY}); <> is the null sender.`, value: "ADDRESS" },
     client: { says: `The client's address (${STRANGER}), or \`local\` for a program of this host.`, value: "ADDRESS" },
-    auth: { says: "The account that the client has logged in with.", value: "ACCOUNT" },
+    auth: {
+      says: "The account that the client has logged in with; over TLS, where the listener has it.",
+      value: "ACCOUNT",
+    },
     helo: { says: "The name that the client gives in EHLO.", value: "NAME" },
     listener: { says: "The listener that takes the mail (the first one).", value: "NAME" },
     tls: { says: "The client's connection is encrypted." },
