@@ -1,6 +1,6 @@
 /**
  * Posthorn beside the servers people run: `npm run bench -- [--marks] [--only accept,tls,idle,deferred,syncs,local,relay]
- * [--with Postfix,Exim,…] [--deferred 100000] [--idle 1000,10000] [--rounds 3] [--quick] [--budget-minutes 60] [--save]`.
+ * [--with Postfix,Exim,…] [--deferred 100000] [--idle 1000,10000] [--rounds 3] [--quick] [--calm 5] [--budget-minutes 60] [--save]`.
  *
  * One machine, one load for all, each server at its own durability. In each round the servers take turns at each cell, after
  * a warm-up that does not count, so that what else the machine does falls on all of them; the tables have the medians over
@@ -8,7 +8,8 @@
  *
  * `--marks` measures what the project's marks are about, and nothing else, and prints a verdict on each; `--budget-minutes`
  * begins nothing that would end after that (13 with `--marks`) and says what was left out. `--quick` is a tenth of the
- * messages, for trying the bench itself. `--save` writes bench/results/DATE.md and DATE-*.svg.
+ * messages, for trying the bench itself. `--calm` takes a sample of a rate again, three times at most, while the host of a virtual machine
+ * takes more than so many percent of its processors for others, and keeps the calmest; all figures say how much that was. `--save` writes bench/results/DATE.md and DATE-*.svg.
  *
  * Needs root and Debian's servers as test/peers/install.sh unpacks them; Haraka is installed into the run's scratch folder.
  * A server that is not there is left out, by name.
@@ -45,6 +46,7 @@ const { values: options } = scriptArguments({
     quick: { type: "boolean", default: false },
     marks: { type: "boolean", default: false },
     "budget-minutes": { type: "string" },
+    calm: { type: "string" },
     /** Envelopes in the long queue. */
     deferred: { type: "string" },
     /** How many idle sessions at once, in turn. */
@@ -84,6 +86,8 @@ const names = contenderNames.filter(
 );
 const count = Number(options.deferred ?? (options.quick ? 5000 : 100_000));
 const idle = options.idle.split(",").map(Number);
+const mostStolen = Number(options.calm ?? 100) / 100;
+if (!(mostStolen >= 0)) throw new Error("--calm is a number of percent, such as 5");
 
 // Everything that is made below lies here, until the end.
 const scratch = mkdtempSync(join(tmpdir(), "posthorn-bench-"));
@@ -106,6 +110,7 @@ const plan: Plan = {
   rounds: Number(options.rounds ?? (options.quick ? 1 : options.marks ? 2 : 3)),
   share: options.quick ? 0.1 : 1,
   marksOnly: options.marks,
+  mostStolen,
   budget: new Budget(Number(options["budget-minutes"] ?? (options.marks ? 13 : 600)), () => performance.now()),
   progress: (text) => void process.stderr.write(`${text}\n`),
   owner() {
@@ -175,7 +180,8 @@ function plotsOf(figures: Figures): readonly Plot[] {
   for (const part of parts)
     for (const measure of Object.keys(measures) as Measure[]) {
       const svg = plotOf(titles[part], measure, figures.rowsOf(part));
-      if (svg !== undefined && measure !== "clients") all.push({ part, file: `${part}-${measure}`, svg });
+      if (svg !== undefined && measure !== "clients" && measure !== "stolen")
+        all.push({ part, file: `${part}-${measure}`, svg });
     }
   return all;
 }

@@ -6,6 +6,8 @@ export const measures = {
   cpu: { label: "CPU seconds for 1,000 messages", digits: 2, isMoreBetter: false },
   /** Of the load's own processes, to see that they are not what is measured. */
   clients: { label: "cores that the clients took", digits: 2, isMoreBetter: false },
+  /** Time in which the machine had less than its processors: figures with much of it say little. */
+  stolen: { label: "% of the processors that the machine's host took", digits: 0, isMoreBetter: false },
   list: { label: "list, seconds", digits: 2, isMoreBetter: false },
   restart: { label: "restart, seconds", digits: 2, isMoreBetter: false },
   memory: { label: "memory, MB", digits: 0, isMoreBetter: false },

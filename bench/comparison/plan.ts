@@ -5,6 +5,8 @@ export interface Plan {
   readonly share: number;
   /** Only what the project's marks are about. */
   readonly marksOnly: boolean;
+  /** A sample during which the machine's host took more of its processors (0 to 1) is taken again. */
+  readonly mostStolen: number;
   readonly budget: Budget;
   progress(text: string): void;
   /** What is put there ends with its block, or when the run is interrupted. */

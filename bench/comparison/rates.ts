@@ -7,6 +7,7 @@ import type { Field } from "./contenders.ts";
 import type { Figures } from "./figures.ts";
 import { sampleOf, type Sample } from "./sampling.ts";
 import type { Plan } from "./plan.ts";
+import { calmest } from "./stolen.ts";
 
 /**
  * What each server takes before it is measured, however short the samples are: until about here V8 compiles what it
@@ -78,13 +79,15 @@ async function oneRound(part: RatePart, round: number, plan: Plan, field: Field,
         const enough = Math.max(LEAST_MESSAGES, cell.sessions * 2, Math.round(rate * SAMPLE_S * plan.share));
         const messages = Math.min(Math.round(cell.messages * plan.share), enough);
         await sampleOf(contender, { ...cell, messages }, arrival, sink);
-        const sample = await sampleOf(contender, { ...cell, messages }, arrival, sink);
-        const { perSecond, cpuMsPerMessage, clientCores } = sample;
+        const take = (): Promise<Sample> => sampleOf(contender, { ...cell, messages }, arrival, sink);
+        const sample = await calmest(plan.mostStolen, take);
+        const { perSecond, cpuMsPerMessage, clientCores, stolen } = sample;
         figures.add(part.id, what, "rate", name, perSecond);
         // Milliseconds for one are seconds for a thousand.
         figures.add(part.id, what, "cpu", name, cpuMsPerMessage);
         figures.add(part.id, what, "clients", name, clientCores);
-        const said = `${perSecond.toFixed(0)}/s ${cpuMsPerMessage.toFixed(3)} ms, clients ${clientCores.toFixed(2)} of a core (${messages})`;
+        figures.add(part.id, what, "stolen", name, stolen * 100);
+        const said = `${perSecond.toFixed(0)}/s ${cpuMsPerMessage.toFixed(3)} ms, clients ${clientCores.toFixed(2)} of a core, ${(stolen * 100).toFixed(0)} % stolen (${messages})`;
         plan.progress(`${part.id} ${round} ${what} ${name}: ${said}${tlsNote(part, cell, contender, sample, figures)}`);
       });
 }

@@ -6,6 +6,7 @@ import { smtpSource } from "../smtp-source.ts";
 import type { RateCell } from "./cells.ts";
 import { RECIPIENT, type Contender } from "./contender.ts";
 import { portsFor } from "./opensmtpd.ts";
+import { processorTime, stolenShare } from "./stolen.ts";
 import { tlsLoad, type TlsLoadResult } from "./tls-generator.ts";
 
 export interface Sample {
@@ -13,6 +14,8 @@ export interface Sample {
   readonly cpuMsPerMessage: number;
   /** What the load's own processes took, the sink included, in cores; with TLS the generators say it themselves. */
   readonly clientCores: number;
+  /** What the machine's host took of its processors meanwhile, 0 to 1. */
+  readonly stolen: number;
   readonly tls?: TlsLoadResult;
 }
 
@@ -33,6 +36,7 @@ export async function sampleOf(
   const already = arrived();
   const before = cpuOf(contender.pid);
   const clientsBefore = clientCpu(sink);
+  const timeBefore = processorTime();
   const startedAt = performance.now();
   const { tookS, sent, tls } = await load(contender, cell);
   let allS = tookS;
@@ -40,12 +44,14 @@ export async function sampleOf(
     await until(() => arrived() - already, sent);
     allS = (performance.now() - startedAt) / 1000;
   }
+  const stolen = stolenShare(timeBefore, processorTime());
   const clientsS = tls?.cpuS ?? clientCpu(sink) - clientsBefore;
   const after = await cpuAtRest(contender.pid);
   return {
     perSecond: sent / allS,
     cpuMsPerMessage: ((after - before) * 1000) / sent,
     clientCores: clientsS / allS,
+    stolen,
     ...(tls === undefined ? {} : { tls }),
   };
 }

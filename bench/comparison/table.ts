@@ -27,7 +27,8 @@ function cellOf({ samples, measure }: Row, name: ContenderName): string {
   const { digits } = measures[measure];
   const beside = samples.get("Postfix");
   const value = median(values);
-  const ratio = isOurs(name) && beside !== undefined ? ` (× ${(value / median(beside)).toFixed(2)})` : "";
+  const ratio =
+    isOurs(name) && beside !== undefined && measure !== "stolen" ? ` (× ${(value / median(beside)).toFixed(2)})` : "";
   const range =
     values.length < 2 ? "" : ` [${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)}]`;
   return `${value.toFixed(digits)}${range}${ratio}`;
